@@ -1,0 +1,57 @@
+"""Every error a user can meet, as one tree.
+
+The message of an error is one or two sentences: what is wrong, and what to do about it.  Only
+``rcig_cli.cli.app`` catches these; it prints the message and leaves with ``exit_code``.
+"""
+
+
+class RcigError(Exception):
+    """Something failed that the user can be told about in a sentence."""
+
+    exit_code = 1
+
+
+class ConfigError(RcigError):
+    """Wrong usage, or a configuration that can't be."""
+
+    exit_code = 2
+
+
+class NotFound(RcigError):
+    """No such data set, run or file."""
+
+    exit_code = 3
+
+
+class Locked(RcigError):
+    """Another process is writing this run."""
+
+    exit_code = 4
+
+
+class Corrupt(RcigError):
+    """Damaged, or written by a newer format."""
+
+    exit_code = 5
+
+
+class NumericsError(RcigError):
+    """The run diverged; the last good checkpoint stands."""
+
+    exit_code = 6
+
+
+class Interrupted(RcigError):
+    """Stopped by a signal, after a checkpoint.
+
+    Parameters
+    ----------
+    message
+        What was saved, and the line that resumes.
+    signal_number
+        The POSIX number of the signal; the exit code is 128 plus this.
+    """
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
