@@ -1,0 +1,38 @@
+"""psi = (X_S, y_S, log tau), what is learned, and the training set it stands for."""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+Tree = Any  # a pytree of arrays with the structure of theta_B, psi or a network's parameters
+
+
+class Distilled(NamedTuple):
+    """What is learned: psi.
+
+    Attributes
+    ----------
+    images
+        X_S, ``[n, H, W, c]``, in the network's input space.
+    labels
+        y_S, ``[n, C]``, centred.
+    log_temperature
+        log tau, ``[]``.
+    """
+
+    images: Array
+    labels: Array
+    log_temperature: Array
+
+
+def centred_one_hot(classes: Array, count: int, dtype: Any = jnp.float32) -> Array:
+    """One-hot labels less their mean ``1/C``: ``[n]`` class indices to ``[n, C]``."""
+    return jnp.asarray(classes[:, None] == jnp.arange(count), dtype) - 1 / count
+
+
+def training_set(images: Array, labels: Array, *, flip: bool) -> tuple[Array, Array]:
+    """Images and labels as a network is trained on them: with ``flip``, followed by their mirror images."""
+    if not flip:
+        return images, labels
+    return jnp.concatenate([images, images[:, :, ::-1]]), jnp.concatenate([labels, labels])

@@ -1,0 +1,141 @@
+"""The two solves of an outer step, each by Adam (the paper's) or by conjugate gradients.
+
+    theta_B = argmin L_in            v = H^-1 g = argmin <v, H v - 2 g>        (paper, equation 7)
+
+Conjugate gradients work in the dual, n C numbers instead of all parameters, preconditioned by A^-1:
+
+    theta_B = J_S^T beta,                         (A (x) I_C + J_S J_S^T) beta = y_S
+    v       = ( g - J_S^T beta ) / s,             (A (x) I_C + J_S J_S^T) beta = J_S g
+
+No solve starts from a product with zeros known at compile time: the first residual is the right-hand side.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from rcig_cli.distillation.inner import (
+    InnerProblem,
+    dual_product,
+    hessian_product,
+    solve,
+    value_and_gradient,
+    value_and_gradient_at_zero,
+)
+from rcig_cli.distillation.platform import Platform
+from rcig_cli.distillation.records import Tree
+
+
+class Solution(NamedTuple):
+    """What a solve found.
+
+    Attributes
+    ----------
+    value
+        theta_B or v.
+    progress
+        What should fall, at each iteration: the loss for Adam, the squared norm of the preconditioned
+        residual for conjugate gradients; ``[steps]``.
+    """
+
+    value: Tree
+    progress: Array
+
+    @property
+    def monotone(self) -> Array:
+        """Whether progress fell at every iteration."""
+        return jnp.all(jnp.diff(self.progress) <= 0) & jnp.isfinite(self.progress[-1])
+
+    @property
+    def diverged(self) -> Array:
+        """Whether progress ended above where it began, or is not a number."""
+        return ~(self.progress[-1] <= self.progress[0])
+
+
+def inner_by_adam(problem: InnerProblem, rate: Array, steps: int, platform: Platform) -> Solution:
+    """Minimise L_in from theta_B = 0 in ``steps`` of Adam."""
+    start = value_and_gradient_at_zero(problem)
+    return _adam(start, lambda theta: value_and_gradient(problem, theta), rate, steps, platform)
+
+
+def hessian_by_adam(problem: InnerProblem, g: Tree, rate: Array, steps: int, platform: Platform) -> Solution:
+    """Minimise <v, H v - 2 g> from v = 0 in ``steps`` of Adam."""
+
+    def value_and_gradient_of_v(v: Tree) -> tuple[Array, Tree]:
+        Hv = hessian_product(problem, v)
+        return optax.tree.vdot(v, optax.tree.sub(Hv, optax.tree.scale(2, g))), optax.tree.sub(Hv, g)
+
+    at_zero = jnp.zeros_like(rate), optax.tree.scale(-1, g)
+    return _adam(at_zero, value_and_gradient_of_v, rate, steps, platform)
+
+
+def inner_by_cg(problem: InnerProblem, steps: int, platform: Platform) -> Solution:
+    """Minimise L_in by ``steps`` of conjugate gradients in the dual."""
+    beta, progress = _conjugate_gradients(problem, problem.labels, steps, platform)
+    return Solution(problem.J.transposed(beta), progress)
+
+
+def hessian_by_cg(problem: InnerProblem, g: Tree, steps: int, platform: Platform) -> Solution:
+    """``H^-1 g`` by ``steps`` of conjugate gradients in the dual."""
+    beta, progress = _conjugate_gradients(problem, problem.J.product(g), steps, platform)
+    pulled = problem.J.transposed(beta)
+    return Solution(jax.tree.map(lambda a, b: (a - b) / problem.scale, g, pulled), progress)
+
+
+def _adam(
+    at_zero: tuple[Array, Tree],
+    value_and_gradient_of: Callable[[Tree], tuple[Array, Tree]],
+    rate: Array,
+    steps: int,
+    platform: Platform,
+) -> Solution:
+    """Adam from zero, where value and gradient are known."""
+    adam = optax.scale_by_adam()
+    value, gradient = at_zero
+
+    def move(x: Tree, state: optax.OptState, gradient: Tree) -> tuple[Tree, optax.OptState]:
+        update, state = adam.update(gradient, state)
+        return jax.tree.map(lambda a, u: a - rate * u, x, update), state
+
+    def body(carry: tuple[Tree, optax.OptState]) -> tuple[tuple[Tree, optax.OptState], Array]:
+        x, state = carry
+        value, gradient = value_and_gradient_of(x)
+        return move(x, state, gradient), value
+
+    zero = optax.tree.zeros_like(gradient)
+    first = move(zero, adam.init(zero), gradient)
+    if steps == 1:
+        return Solution(first[0], value[None])
+    (x, _), values = platform.repeat(steps - 1, body, first)
+    return Solution(x, jnp.concatenate([value[None], values]))
+
+
+def _conjugate_gradients(
+    problem: InnerProblem, rhs: Array, steps: int, platform: Platform
+) -> tuple[Array, Array]:
+    """Solve the dual system from zero; return beta and <r, A^-1 r> before each iteration."""
+    State = tuple[Array, Array, Array, Array]
+
+    def body(state: State) -> tuple[State, Array]:
+        beta, residual, direction, energy = state
+        image = dual_product(problem, direction)
+        length = _ratio(energy, jnp.vdot(direction, image))
+        beta, residual = beta + length * direction, residual - length * image
+        preconditioned = solve(problem, residual)
+        new_energy = jnp.vdot(residual, preconditioned)
+        direction = preconditioned + _ratio(new_energy, energy) * direction
+        return (beta, residual, direction, new_energy), energy
+
+    direction = solve(problem, rhs)
+    start = jnp.zeros_like(rhs), rhs, direction, jnp.vdot(rhs, direction)
+    (beta, *_), progress = platform.repeat(steps, body, start)
+    return beta, progress
+
+
+def _ratio(a: Array, b: Array) -> Array:
+    """a/b, and 0 where b is 0: a solve that has already arrived stays where it is."""
+    return jnp.where(b > 0, a / jnp.where(b > 0, b, 1), 0)

@@ -1,0 +1,234 @@
+"""One outer step of RCIG (paper, Algorithm 1).
+
+    theta_B = argmin L_in,  v = H^-1 g_T          two solves on the linearised network
+    psi    <- psi - AdaBelief(direct + implicit)
+    mean   <- 0.99 mean + 0.01 psi                its bias-corrected value is the product
+
+``make_step`` closes over what is fixed and returns the functions a run is made of.  None is compiled here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from rcig_cli.distillation import learning_rates, pool, solvers
+from rcig_cli.distillation.config import AlgorithmConfig
+from rcig_cli.distillation.inner import InnerProblem, inner_problem, solve
+from rcig_cli.distillation.learning_rates import Rate
+from rcig_cli.distillation.linearized import Apply, body_of, linearize, with_body
+from rcig_cli.distillation.meta import combine, meta_gradient, outer_gradient
+from rcig_cli.distillation.outer import PlattLoss, platt_loss
+from rcig_cli.distillation.platform import Platform
+from rcig_cli.distillation.pool import Model
+from rcig_cli.distillation.records import Distilled, Tree, training_set
+from rcig_cli.distillation.solvers import Solution
+
+
+class Learner(NamedTuple):
+    """Everything an outer step changes, but the pool.
+
+    Attributes
+    ----------
+    psi
+        What is learned.
+    optimizer
+        The state of its AdaBelief.
+    average
+        The running mean of psi, as ``optax.ema`` keeps it.
+    inner_rate, hessian_rate
+        Learning rates of the two Adam solves; they rest with conjugate gradients.
+    """
+
+    psi: Distilled
+    optimizer: optax.OptState
+    average: optax.EmaState
+    inner_rate: Rate
+    hessian_rate: Rate
+
+
+class Info(NamedTuple):
+    """What one outer step has to say, all ``[]``.
+
+    Attributes
+    ----------
+    loss, accuracy
+        The outer loss in nats (without the label margin), and the share of real images classified correctly.
+    direct_norm, implicit_norm
+        Norms of the two gradients in the images.
+    temperature
+        tau.
+    inner_progress, hessian_progress
+        Last over first value of what each solve drives down.
+    inner_rate, hessian_rate
+        Learning rates of the two Adam solves.
+    """
+
+    loss: Array
+    accuracy: Array
+    direct_norm: Array
+    implicit_norm: Array
+    temperature: Array
+    inner_progress: Array
+    hessian_progress: Array
+    inner_rate: Array
+    hessian_rate: Array
+
+
+@dataclass(frozen=True)
+class Step:
+    """The functions a run is made of, each pure.
+
+    Attributes
+    ----------
+    start
+        ``psi -> Learner``.
+    update
+        ``(learner, theta_0, images, classes) -> (learner, Info)``: steps 2 to 6 of one outer step.
+    train
+        ``(model, psi) -> model``: one step of ordinary training on the distilled set.
+    fresh
+        ``key -> model``.
+    renew
+        ``(model, key) -> model``: a fresh one, where the old one has had its share.
+    product
+        ``learner -> Distilled``: the bias-corrected average.
+    solve_inner, solve_hessian
+        ``(psi, theta_0, rate) -> Solution`` and ``(psi, theta_0, theta_B, rate, images, classes) -> Solution``:
+        one Adam solve alone, for tuning.
+    """
+
+    start: Callable[[Distilled], Learner]
+    update: Callable[[Learner, Tree, Array, Array], tuple[Learner, Info]]
+    train: Callable[[Model, Distilled], Model]
+    fresh: Callable[[Array], Model]
+    renew: Callable[[Model, Array], Model]
+    product: Callable[[Learner], Distilled]
+    solve_inner: Callable[[Distilled, Tree, Array], Solution]
+    solve_hessian: Callable[[Distilled, Tree, Tree, Array, Array, Array], Solution]
+
+
+def make_step(
+    apply: Apply, init: Callable[[Array], Tree], config: AlgorithmConfig, platform: Platform
+) -> Step:
+    """Put the functions of a run together.
+
+    Parameters
+    ----------
+    apply, init
+        The network: ``(parameters, images) -> (logits, features)`` and ``key -> parameters``.
+    config
+        The algorithm's settings.
+    platform
+        How loops and batches are laid out.
+    """
+    belief = optax.scale_by_belief()
+    mean = optax.ema(config.average_decay)
+    adam = optax.adam(config.pool_rate)
+    rates = Distilled(config.image_rate, config.label_rate, config.temperature_rate)
+
+    def pose(psi: Distilled, theta_0: Tree) -> InnerProblem:
+        images, labels = training_set(psi.images, psi.labels, flip=config.flip)
+        J = linearize(with_body(apply, theta_0), body_of(theta_0), images, platform.parts)
+        return inner_problem(J, labels, config.l2_rate * psi.images.shape[0])
+
+    def solve_inner(problem: InnerProblem, rate: Array) -> Solution:
+        if config.solver == "cg":
+            return solvers.inner_by_cg(problem, config.n_inner, platform)
+        return solvers.inner_by_adam(problem, rate, config.n_inner, platform)
+
+    def solve_hessian(problem: InnerProblem, g: Tree, rate: Array) -> Solution:
+        if config.solver == "cg":
+            return solvers.hessian_by_cg(problem, g, config.n_hessian, platform)
+        return solvers.hessian_by_adam(problem, g, rate, config.n_hessian, platform)
+
+    def judge(
+        psi: Distilled, problem: InnerProblem, theta: tuple[Tree, Tree], images: Array, classes: Array
+    ) -> PlattLoss:
+        theta_0, theta_B = theta
+        residual = problem.labels - problem.J.product(theta_B)
+        theta_F = problem.J.features.T @ solve(problem, residual)
+        solution = theta_B, theta_F, psi.log_temperature
+        return platt_loss(apply, theta_0, solution, images, classes, platform.parts)
+
+    def gradients(
+        learner: Learner, theta_0: Tree, images: Array, classes: Array
+    ) -> tuple[PlattLoss, Solution, Solution, Distilled, Distilled]:
+        problem = pose(learner.psi, theta_0)
+        inner = solve_inner(problem, learner.inner_rate.value)
+        platt = judge(learner.psi, problem, (theta_0, inner.value), images, classes)
+        hessian = solve_hessian(problem, outer_gradient(problem, platt), learner.hessian_rate.value)
+        see = with_body(apply, theta_0), body_of(theta_0), inner.value, hessian.value, platform.parts
+        direct, implicit = meta_gradient(
+            problem, platt, learner.psi, see, flip=config.flip, margin=config.label_margin
+        )
+        return platt, inner, hessian, direct, implicit
+
+    def update(learner: Learner, theta_0: Tree, images: Array, classes: Array) -> tuple[Learner, Info]:
+        platt, inner, hessian, direct, implicit = gradients(learner, theta_0, images, classes)
+        direction, optimizer = belief.update(combine(direct, implicit), learner.optimizer)
+        psi = jax.tree.map(lambda p, rate, d: p - rate * d, learner.psi, rates, direction)
+        new = Learner(
+            psi,
+            optimizer,
+            mean.update(psi, learner.average)[1],
+            learning_rates.adapt(learning_rates.count(learner.inner_rate, inner)),
+            learning_rates.adapt(learning_rates.count(learner.hessian_rate, hessian)),
+        )
+        return new, _info(learner, platt, (inner, hessian), (direct, implicit))
+
+    def start(psi: Distilled) -> Learner:
+        inner_rate = learning_rates.start_rate(config.inner_rate_start)
+        hessian_rate = learning_rates.start_rate(config.hessian_rate_start)
+        return Learner(psi, belief.init(psi), mean.init(psi), inner_rate, hessian_rate)
+
+    def train(model: Model, psi: Distilled) -> Model:
+        return pool.train(apply, adam, model, *training_set(psi.images, psi.labels, flip=config.flip))
+
+    def fresh(key: Array) -> Model:
+        return pool.fresh_model(init, adam, key)
+
+    def solve_hessian_alone(
+        psi: Distilled, theta_0: Tree, theta_B: Tree, rate: Array, images: Array, classes: Array
+    ) -> Solution:
+        problem = pose(psi, theta_0)
+        platt = judge(psi, problem, (theta_0, theta_B), images, classes)
+        return solve_hessian(problem, outer_gradient(problem, platt), rate)
+
+    return Step(
+        start=start,
+        update=update,
+        train=train,
+        fresh=fresh,
+        renew=lambda model, key: pool.renew(model, config.pool_max_steps, lambda: fresh(key)),
+        product=lambda learner: optax.tree.bias_correction(
+            learner.average.ema, config.average_decay, learner.average.count
+        ),
+        solve_inner=lambda psi, theta_0, rate: solve_inner(pose(psi, theta_0), rate),
+        solve_hessian=solve_hessian_alone,
+    )
+
+
+def _info(
+    learner: Learner,
+    platt: PlattLoss,
+    solutions: tuple[Solution, Solution],
+    gradients: tuple[Distilled, Distilled],
+) -> Info:
+    def fall(solution: Solution) -> Array:
+        first, last = solution.progress[0], solution.progress[-1]
+        return last / jnp.where(first == 0, 1, first)
+
+    return Info(
+        platt.value,
+        platt.accuracy,
+        *(jnp.linalg.norm(gradient.images) for gradient in gradients),
+        jnp.exp(learner.psi.log_temperature),
+        *(fall(solution) for solution in solutions),
+        learner.inner_rate.value,
+        learner.hessian_rate.value,
+    )

@@ -1,0 +1,1 @@
+"""The jobs behind the commands: loops, checkpoints, devices, compilation.  No terminal, no printing."""

@@ -1,0 +1,59 @@
+"""Getting JAX, and the machine under it, ready: called before JAX is imported.
+
+Three things have to be set right for a CPU, none of which changes a result:
+
+* ``--xla_cpu_experimental_ynn_fusion_type=`` (nothing): with that fusion on, XLA on the CPU fuses matrix products
+  whose operand is a broadcast scalar with their neighbours and reads memory that nobody wrote: silent garbage,
+  seen on JAX 0.10 to 0.12.  ``tests/jobs/test_device.py`` keeps the case.
+* malloc keeps freed memory: XLA frees its buffers after every step, and by default each one of them goes back to the
+  operating system, to be mapped and zeroed page by page at the next step.
+* Logs of the libraries stay off stderr: what a user reads there is ours.
+"""
+
+import ctypes
+import os
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+YNN_FLAG = "--xla_cpu_experimental_ynn_fusion_type="
+
+# From glibc's malloc.h.
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+
+
+def prepare_environment() -> None:
+    """Set what has to be set before JAX is imported; harmless when called again."""
+    os.environ["XLA_FLAGS"] = xla_flags(os.environ.get("XLA_FLAGS", ""), jaxlib_version())
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    keep_freed_memory()
+
+
+def xla_flags(given: str, jaxlib: tuple[int, int]) -> str:
+    """The user's own XLA flags, with ours added where this version of jaxlib knows them.
+
+    An unknown flag aborts the process, so an older jaxlib gets none.  A user's own setting stands.
+    """
+    if jaxlib < (0, 10) or YNN_FLAG in given:
+        return given
+    return f"{given} {YNN_FLAG}".strip()
+
+
+def jaxlib_version() -> tuple[int, int]:
+    """Major and minor version of the installed jaxlib, (0, 0) where there is none."""
+    try:
+        major, minor = version("jaxlib").split(".")[:2]
+    except PackageNotFoundError:
+        return 0, 0
+    return int(major), int(minor)
+
+
+def keep_freed_memory() -> None:
+    """Let malloc keep what XLA frees, for the next step (glibc only)."""
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(_M_TOP_PAD, 64 << 20)

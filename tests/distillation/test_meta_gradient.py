@@ -1,0 +1,173 @@
+"""Every derivative of an outer step against the slow oracle and against finite differences, in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rcig_cli.distillation import solvers
+from rcig_cli.distillation.inner import hessian_product, inner_problem, solve, value_and_gradient
+from rcig_cli.distillation.linearized import body_of, linearize, with_body
+from rcig_cli.distillation.meta import combine, meta_gradient, outer_gradient
+from rcig_cli.distillation.outer import platt_loss
+from rcig_cli.distillation.platform import Platform
+from rcig_cli.distillation.records import Distilled, centred_one_hot, training_set
+from rcig_cli.networks.network import build_network
+from tests.oracles import rcig as oracle
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+# n is not b, C is 3, sizes are odd; the grey one has a padded first convolution.
+CASES = {
+    "rgb flipped": {"shape": (9, 9, 3), "n": 3, "b": 7, "classes": 3, "flip": True, "parts": 1},
+    "rgb flipped in parts": {"shape": (9, 9, 3), "n": 3, "b": 7, "classes": 3, "flip": True, "parts": 3},
+    "grey": {"shape": (7, 7, 1), "n": 5, "b": 4, "classes": 3, "flip": False, "parts": 2},
+}
+
+
+class Setting:
+    """One small distillation problem, posed both ways."""
+
+    def __init__(self, shape, n, b, classes, flip, parts):
+        keys = iter(jax.random.split(jax.random.key(7), 20))
+        normal = lambda *shape: jax.random.normal(next(keys), shape, jnp.float64)  # noqa: E731
+        network = build_network(
+            "convnet", image_shape=shape, classes=classes, width=2, depth=2, activation="softplus"
+        )
+        self.apply = network.apply
+        self.theta_0 = jax.tree.map(
+            lambda leaf: leaf.astype(jnp.float64) + 0.1 * normal(*leaf.shape), network.init(next(keys))
+        )
+        labels = centred_one_hot(jnp.arange(n) % classes, classes, jnp.float64) + 0.05 * normal(n, classes)
+        self.psi = Distilled(normal(n, *shape), labels, jnp.asarray(0.3))
+        self.real = normal(b, *shape), jnp.arange(b) % classes
+        self.flip, self.parts, self.l2_rate = flip, parts, 0.01
+        self.oracle = oracle.Problem(self.apply, self.theta_0, self.l2_rate, flip)
+        self.theta_B = jax.tree.map(lambda leaf: 0.1 * normal(*leaf.shape), body_of(self.theta_0))
+        self.v = jax.tree.map(lambda leaf: normal(*leaf.shape), body_of(self.theta_0))
+
+    def problem(self, psi=None):
+        psi = psi or self.psi
+        images, labels = training_set(psi.images, psi.labels, flip=self.flip)
+        J = linearize(with_body(self.apply, self.theta_0), body_of(self.theta_0), images, self.parts)
+        return inner_problem(J, labels, self.l2_rate * psi.images.shape[0])
+
+    def platt(self, theta_B, problem=None):
+        problem = problem or self.problem()
+        theta_F = problem.J.features.T @ solve(problem, problem.labels - problem.J.product(theta_B))
+        solution = theta_B, theta_F, self.psi.log_temperature
+        return platt_loss(self.apply, self.theta_0, solution, *self.real, self.parts)
+
+    def gradients(self, theta_B, v):
+        see = with_body(self.apply, self.theta_0), body_of(self.theta_0), theta_B, v, self.parts
+        return meta_gradient(
+            self.problem(), self.platt(theta_B), self.psi, see, flip=self.flip, margin=True
+        )
+
+
+@pytest.fixture(params=CASES.values(), ids=CASES.keys())
+def setting(request):
+    return Setting(**request.param)
+
+
+def flat(tree):
+    return jax.flatten_util.ravel_pytree(tree)[0]
+
+
+def assert_close(ours, reference, relative=1e-8):
+    ours, reference = flat(ours), flat(reference)
+    assert float(jnp.linalg.norm(reference)) > 1e-6  # a comparison with nothing proves nothing
+    assert float(jnp.linalg.norm(ours - reference) / jnp.linalg.norm(reference)) < relative
+
+
+def test_inner_loss_and_gradient(setting):
+    value, gradient = value_and_gradient(setting.problem(), setting.theta_B)
+    expected, expected_gradient = jax.value_and_grad(oracle.inner_loss, 1)(
+        setting.oracle, flat(setting.theta_B), setting.psi
+    )
+    assert_close(value, expected)
+    assert_close(gradient, expected_gradient)
+
+
+def test_hessian_product(setting):
+    hessian = jax.hessian(oracle.inner_loss, 1)(setting.oracle, flat(setting.theta_B), setting.psi)
+    assert_close(hessian_product(setting.problem(), setting.v), hessian @ flat(setting.v))
+
+
+def test_outer_loss_and_its_gradient_in_the_body(setting):
+    problem = setting.problem()
+    platt = setting.platt(setting.theta_B, problem)
+    value, gradient = jax.value_and_grad(oracle.outer_loss, 1)(
+        setting.oracle, flat(setting.theta_B), setting.psi, *setting.real, False
+    )
+    assert_close(platt.value, value)
+    assert_close(outer_gradient(problem, platt), gradient)
+
+
+def test_direct_gradient(setting):
+    direct, _ = setting.gradients(setting.theta_B, setting.v)
+    expected = oracle.direct(setting.oracle, flat(setting.theta_B), setting.psi, setting.real, True)
+    for ours, reference in zip(direct, expected, strict=True):
+        assert_close(ours, reference)
+
+
+def test_implicit_gradient(setting):
+    _, implicit = setting.gradients(setting.theta_B, setting.v)
+    expected = oracle.implicit(setting.oracle, flat(setting.theta_B), flat(setting.v), setting.psi)
+    assert_close(implicit.images, expected.images)
+    assert_close(implicit.labels, expected.labels)
+    assert float(implicit.log_temperature) == 0 == float(expected.log_temperature)
+
+
+def test_conjugate_gradients_run_to_the_end_equal_the_dense_solves(setting):
+    problem = setting.problem()
+    platform = Platform(unroll=False)
+    inner = solvers.inner_by_cg(problem, problem.labels.size, platform)
+    assert_close(inner.value, oracle.minimiser(setting.oracle, setting.psi))
+    g = outer_gradient(problem, setting.platt(inner.value))
+    v = solvers.hessian_by_cg(problem, g, problem.labels.size, platform)
+    assert_close(v.value, oracle.inverse_hessian_product(setting.oracle, setting.psi, flat(g)))
+
+
+def test_adam_approaches_the_dense_solves(setting):
+    problem = setting.problem()
+    rate, platform = jnp.asarray(3e-3), Platform(unroll=False)
+    inner = solvers.inner_by_adam(problem, rate, 4000, platform)
+    assert_close(inner.value, oracle.minimiser(setting.oracle, setting.psi), 0.02)
+    g = outer_gradient(problem, setting.platt(inner.value))
+    exact = oracle.inverse_hessian_product(setting.oracle, setting.psi, flat(g))
+    v = solvers.hessian_by_adam(problem, g, jnp.abs(exact).max() / 1000, 4000, platform)
+    assert_close(v.value, exact, 0.02)
+
+
+@pytest.mark.parametrize("leaf", ["images", "labels", "log_temperature"])
+def test_the_whole_meta_gradient_against_finite_differences(setting, leaf):
+    """With both solves exact, direct + implicit is the derivative of the outer loss at the inner minimum."""
+
+    def outer(psi):
+        theta_B = oracle.minimiser(setting.oracle, psi)
+        return oracle.outer_loss(setting.oracle, theta_B, psi, *setting.real, True)
+
+    problem = setting.problem()
+    theta_B = solvers.inner_by_cg(problem, problem.labels.size, Platform()).value
+    g = outer_gradient(problem, setting.platt(theta_B))
+    v = solvers.hessian_by_cg(problem, g, problem.labels.size, Platform()).value
+    direct, implicit = setting.gradients(theta_B, v)
+    step = jax.random.normal(jax.random.key(1), getattr(setting.psi, leaf).shape, jnp.float64)
+
+    def moved(by):
+        return setting.psi._replace(**{leaf: getattr(setting.psi, leaf) + by * step})
+
+    h = 1e-5
+    numerical = (outer(moved(h)) - outer(moved(-h))) / (2 * h)
+    ours = jnp.vdot(getattr(direct, leaf) + getattr(implicit, leaf), step)
+    np.testing.assert_allclose(ours, numerical, rtol=1e-6)
+
+
+def test_combine_scales_each_leaf_of_the_implicit_gradient_down_to_the_direct_one():
+    direct = Distilled(jnp.array([3.0, 4.0]), jnp.array([1.0]), jnp.array(2.0))
+    implicit = Distilled(jnp.array([0.0, 50.0]), jnp.array([jnp.nan]), jnp.array(0.5))
+    combined = combine(direct, implicit)
+    np.testing.assert_allclose(combined.images, [3.0, 9.0])  # norm 50 brought down to 5
+    np.testing.assert_allclose(combined.labels, [1.0])  # what is not a number counts as 0
+    np.testing.assert_allclose(combined.log_temperature, 2.5)  # smaller already: as it is
