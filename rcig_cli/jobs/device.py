@@ -17,6 +17,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 YNN_FLAG = "--xla_cpu_experimental_ynn_fusion_type="
 
+_LARGEST_CACHE = 2 << 30  # bytes
+
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
@@ -57,3 +59,23 @@ def keep_freed_memory() -> None:
         mallopt(_M_MMAP_MAX, 0)
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
         mallopt(_M_TOP_PAD, 64 << 20)
+
+
+def processors() -> int:
+    """Number of processors this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def prepare_jax() -> None:
+    """Import JAX and give it a persistent compilation cache in the user's cache folder.
+
+    ``RCIG_COMPILATION_CACHE`` names another folder, or none if it is empty.
+    """
+    import jax
+    import platformdirs
+
+    folder = os.environ.get("RCIG_COMPILATION_CACHE", platformdirs.user_cache_dir("rcig") + "/compiled")
+    if folder:
+        jax.config.update("jax_compilation_cache_dir", folder)
+        jax.config.update("jax_compilation_cache_max_size", _LARGEST_CACHE)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

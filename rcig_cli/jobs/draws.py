@@ -1,0 +1,94 @@
+"""What each outer step draws.  It follows from the seed and the step alone, however often a run is stopped.
+
+    key(use)  = fold_in(key(seed), use)
+    key(step) = fold_in(key(use = steps), step), split once into named keys, each used once
+    the e-th epoch's order of the real images = permutation(fold_in(key(use = data), e))
+"""
+
+from collections.abc import Callable
+from enum import IntEnum
+from functools import lru_cache
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import numpy.typing as npt
+from jax import Array
+
+
+class Use(IntEnum):
+    """What a run's key is used for."""
+
+    FIRST_IMAGES = 0
+    POOL = 1
+    DATA = 2
+    STEPS = 3
+
+
+class Draws(NamedTuple):
+    """The draws of one outer step.
+
+    Attributes
+    ----------
+    model
+        Which pool model to linearise at, ``[]``.
+    training_steps
+        How many steps of ordinary training it gets afterwards, ``[]``.
+    fresh
+        Key of the model that may replace it.
+    """
+
+    model: Array
+    training_steps: Array
+    fresh: Array
+
+
+def key_for(seed: int, use: Use) -> Array:
+    """The key of one use."""
+    return jax.random.fold_in(jax.random.key(seed), use)
+
+
+def draw(key: Array, step: Array, pool_size: int, pool_steps: int) -> Draws:
+    """Draw what outer step ``step`` (from 0) needs, from the key for ``Use.STEPS``."""
+    key_model, key_training, fresh = jax.random.split(jax.random.fold_in(key, step), 3)
+    model = jax.random.randint(key_model, (), 0, pool_size)
+    return Draws(model, jax.random.randint(key_training, (), 1, pool_steps + 1), fresh)
+
+
+def batch_order(key: Array, count: int, batch: int) -> Callable[[int], npt.NDArray[np.int64]]:
+    """Return which real images outer step ``step`` sees: ``[min(batch, count)]`` indices.
+
+    Every epoch goes through the images in an order of its own; what doesn't fill a batch is left out.
+
+    Parameters
+    ----------
+    key
+        The key for ``Use.DATA``.
+    count
+        Number of real images.
+    batch
+        Images per step.
+    """
+    batch = min(batch, count)
+    per_epoch = count // batch
+
+    @lru_cache(maxsize=1)
+    def order(epoch: int) -> npt.NDArray[np.int64]:
+        return np.asarray(jax.random.permutation(jax.random.fold_in(key, epoch), count))
+
+    def indices(step: int) -> npt.NDArray[np.int64]:
+        epoch, place = divmod(step, per_epoch)
+        return order(epoch)[place * batch : (place + 1) * batch]
+
+    return indices
+
+
+def first_images(
+    key: Array, labels: npt.NDArray[np.int32], classes: int, ipc: int
+) -> npt.NDArray[np.int64]:
+    """Pick random real images to start from: ``ipc`` of each class, class by class, ``[classes * ipc]``."""
+    picked = []
+    for label, class_key in enumerate(jax.random.split(key, classes)):
+        members = np.flatnonzero(labels == label)
+        picked.append(members[np.asarray(jax.random.permutation(class_key, len(members)))[:ipc]])
+    return np.concatenate(picked)

@@ -1,0 +1,81 @@
+"""Reading a prepared data set."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rcig_cli.data.whitening import Whitening
+from rcig_cli.errors import ConfigError
+from rcig_cli.jobs.prepare import ARRAYS
+from rcig_cli.store.arrays import array_names, read_array
+from rcig_cli.store.layout import Store
+from rcig_cli.store.manifest import DatasetManifest, RunManifest
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A prepared data set.
+
+    Attributes
+    ----------
+    manifest
+        What it is.
+    path
+        Its folder.
+    """
+
+    manifest: DatasetManifest
+    path: Path
+
+    @property
+    def classes(self) -> int:
+        """Number of classes, C."""
+        return len(self.manifest.class_names)
+
+    def split(self, name: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+        """Read images ``[N, H, W, c]`` and labels ``[N]`` of ``"train"`` or ``"test"``."""
+        images: npt.NDArray[Any] = read_array(self.path / ARRAYS, f"{name}/images")
+        labels: npt.NDArray[Any] = read_array(self.path / ARRAYS, f"{name}/labels")
+        return images, labels
+
+    def whitening(self) -> Whitening:
+        """Read the map between pixels and network inputs."""
+        arrays = {
+            name: read_array(self.path / ARRAYS, f"whitening/{name}") for name in _whitening_arrays(self.path)
+        }
+        return Whitening.from_arrays(arrays)
+
+
+def _whitening_arrays(path: Path) -> list[str]:
+    return [name.split("/", 1)[1] for name in array_names(path / ARRAYS) if name.startswith("whitening/")]
+
+
+def open_prepared(store: Store, name: str) -> Prepared:
+    """Open a prepared data set by its name.
+
+    Raises
+    ------
+    NotFound
+        If there is none of that name.
+    """
+    return Prepared(store.dataset(name), store.dataset_path(name))
+
+
+def parent_of(store: Store, run: RunManifest) -> Prepared:
+    """Open the data set a run was distilled from.
+
+    Raises
+    ------
+    ConfigError
+        If the data set was prepared anew since, so that its images may be others.
+    """
+    prepared = open_prepared(store, run.dataset)
+    if prepared.manifest.digest != run.parents["dataset"]["digest"]:
+        raise ConfigError(
+            f"{run.dataset} was prepared again after {run.name} was made from it: {run.name} can't be judged or "
+            f"continued with it. Distil again, or prepare {run.dataset} as it was."
+        )
+    return prepared

@@ -1,0 +1,31 @@
+"""Which run to go on with."""
+
+from rcig_cli.errors import ConfigError
+from rcig_cli.presets.config import DistillConfig, difference
+from rcig_cli.store.layout import Store
+from rcig_cli.store.manifest import RunManifest
+
+
+def newest_unfinished(store: Store, config: DistillConfig, dataset_digest: str) -> RunManifest | None:
+    """Return the newest unfinished run of the same configuration and the same data, if there is one."""
+    for run in reversed(store.runs().found):
+        same_data = run.parents["dataset"]["digest"] == dataset_digest
+        if run.status != "finished" and same_data and run.config == config.to_json():
+            return run
+    return None
+
+
+def check_same(run: RunManifest, config: DistillConfig) -> None:
+    """Refuse to go on with a run of another configuration.
+
+    Raises
+    ------
+    ConfigError
+        With what was asked for and what the run has, field by field.
+    """
+    differing = difference(config, DistillConfig.from_json(run.config))
+    if differing:
+        raise ConfigError(
+            f"{run.name} was started with another configuration ({'; '.join(differing)}): resume it without these "
+            "flags, or start a new run without --resume."
+        )

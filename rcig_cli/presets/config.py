@@ -1,0 +1,149 @@
+"""The fully resolved configuration of a distillation: every setting, one value each.
+
+It is what a run's manifest records and what two runs are compared by.
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Self
+
+from rcig_cli.distillation.config import AlgorithmConfig
+from rcig_cli.errors import ConfigError
+
+_POSITIVE_INTEGERS = ("ipc", "steps", "batch", "width", "depth", "n_inner", "n_hessian", "pool_size")
+_POSITIVE_INTEGERS += ("pool_max_steps", "pool_steps")
+_POSITIVE_NUMBERS = ("l2_rate", "image_rate", "label_rate", "temperature_rate", "pool_rate")
+_POSITIVE_NUMBERS += ("inner_rate_start", "hessian_rate_start")
+_CHOICES = {
+    "architecture": ("convnet",),
+    "normalization": ("none",),
+    "activation": ("relu", "softplus"),
+    "solver": ("adam", "cg"),
+}
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """Every setting of a distillation.
+
+    Attributes
+    ----------
+    dataset
+        Name of a prepared data set.
+    ipc
+        Distilled images per class.
+    steps
+        Outer steps.
+    batch
+        Real images per outer step.
+    seed
+        From it and the step follows all randomness.
+    architecture, normalization, width, depth, activation
+        The network that is distilled with.
+    algorithm
+        The algorithm's own settings.
+    """
+
+    dataset: str
+    ipc: int
+    steps: int
+    batch: int = 1024
+    seed: int = 0
+    architecture: str = "convnet"
+    normalization: str = "none"
+    width: int = 128
+    depth: int = 3
+    activation: str = "softplus"
+    algorithm: AlgorithmConfig = field(default_factory=AlgorithmConfig)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as JSON values, the algorithm's in an object of their own."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Read what ``to_json`` gave.
+
+        Raises
+        ------
+        ConfigError
+            If a setting is unknown (the nearest is named) or missing.
+        """
+        values = dict(document)
+        algorithm = values.pop("algorithm", {})
+        _check_names(algorithm, AlgorithmConfig)
+        _check_names(values, cls)
+        try:
+            config = cls(**values, algorithm=AlgorithmConfig(**algorithm))
+        except TypeError as error:
+            raise ConfigError(f"The configuration is incomplete: {error}.") from error
+        check(config)
+        return config
+
+    def override(self, settings: Mapping[str, Any]) -> Self:
+        """Return the configuration with some settings changed, wherever they belong.
+
+        Raises
+        ------
+        ConfigError
+            If a setting is unknown (the nearest is named) or can't have that value.
+        """
+        own = {f.name for f in fields(self)} - {"algorithm"}
+        algorithm = {name: value for name, value in settings.items() if name not in own}
+        _check_names(algorithm, AlgorithmConfig, also=own)
+        outer = {name: value for name, value in settings.items() if name in own}
+        changed = replace(self, algorithm=replace(self.algorithm, **algorithm), **outer)
+        check(changed)
+        return changed
+
+
+def flat(config: DistillConfig) -> dict[str, Any]:
+    """All settings side by side, by name."""
+    document = config.to_json()
+    return {**document.pop("algorithm"), **document}
+
+
+def difference(ours: DistillConfig, theirs: DistillConfig) -> list[str]:
+    """Say field by field where two configurations differ: ``"width: 32, not 128"`` for ours and theirs."""
+    a, b = flat(ours), flat(theirs)
+    return [f"{name}: {a[name]}, not {b[name]}" for name in a if a[name] != b[name]]
+
+
+def check(config: DistillConfig) -> None:
+    """Refuse values that can't be.
+
+    Raises
+    ------
+    ConfigError
+        With one sentence for each of them.
+    """
+    values = flat(config)
+    problems = [
+        *(f"{n} must be a whole number of 1 or more, not {values[n]}" for n in _POSITIVE_INTEGERS if not _natural(values[n])),
+        *(f"{n} must be a number above 0, not {values[n]}" for n in _POSITIVE_NUMBERS if not _positive(values[n])),
+        *(f"{n} must be one of {', '.join(c)}, not {values[n]!r}" for n, c in _CHOICES.items() if values[n] not in c),
+    ]
+    if not 0 <= values["average_decay"] < 1:
+        problems.append(f"average_decay must be at least 0 and below 1, not {values['average_decay']}")
+    if not (isinstance(config.seed, int) and 0 <= config.seed < 2**32):
+        problems.append(f"seed must be a whole number from 0 to {2**32 - 1}, not {config.seed}")
+    if problems:
+        raise ConfigError("; ".join(problems) + ".")
+
+
+def _natural(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _positive(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 < value < float("inf")
+
+
+def _check_names(given: Mapping[str, Any], record: type, also: set[str] | None = None) -> None:
+    known = {f.name for f in fields(record)}
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, sorted(known | (also or set())), n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"there is no setting {name!r}{hint}")

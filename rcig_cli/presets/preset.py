@@ -1,0 +1,132 @@
+"""What a preset is, and how a data set, a number of images per class and some flags become a configuration.
+
+Settings come from, in this order: the flags; the data set's preset for this many images per class, or the nearest
+below; what follows from the images' shape; the algorithm's defaults, which are the paper's.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from rcig_cli.presets.config import DistillConfig
+
+NAMES = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100")
+
+# Conjugate gradients need far fewer iterations than Adam and no tuning (docs/results.md); Adam's are the paper's.
+DEFAULT_SOLVER = "cg"
+ITERATIONS = {"adam": 20, "cg": 6}
+
+# "We use this whenever |S| <= 1000" (paper, S3); only for RGB images.
+LARGEST_FLIPPED = 1000
+
+# Where a data set has no preset of its own: the paper's outer steps for small data sets.
+STEPS = {1: 15_000, 10: 10_000, 50: 5_000}
+
+
+@dataclass(frozen=True)
+class PaperResult:
+    """An accuracy the paper reports, as shares of 1.
+
+    Attributes
+    ----------
+    mean, std
+        Over 15 evaluations.
+    where
+        The table.
+    """
+
+    mean: float
+    std: float
+    where: str
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The paper's settings for one data set and number of images per class.
+
+    Attributes
+    ----------
+    settings
+        What differs from the defaults, by name.
+    paper, paper_augmented
+        The ConvNet's accuracy in the paper, without and with augmentation in evaluation.
+    """
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    paper: PaperResult | None = None
+    paper_augmented: PaperResult | None = None
+
+
+def table_s3(steps: int, plain: tuple[float, float], augmented: tuple[float, float]) -> Preset:
+    """Make the preset of a row of Table S3 from its outer steps and its two accuracies in percent."""
+    return Preset(
+        {"steps": steps},
+        PaperResult(plain[0] / 100, plain[1] / 100, "Table S3"),
+        PaperResult(augmented[0] / 100, augmented[1] / 100, "Table S3"),
+    )
+
+
+def presets(dataset: str) -> Mapping[int, Preset]:
+    """The presets of a data set by images per class; empty where there are none."""
+    if dataset not in NAMES:
+        return {}
+    found: Mapping[int, Preset] = import_module(f"rcig_cli.presets.{dataset}").PRESETS
+    return found
+
+
+def paper_result(dataset: str, ipc: int, *, augment: bool) -> PaperResult | None:
+    """The paper's accuracy for a cell of its tables, where there is one."""
+    preset = presets(dataset).get(ipc, Preset())
+    return preset.paper_augmented if augment else preset.paper
+
+
+def resolve(
+    dataset: str, shape: tuple[int, int, int], classes: int, flags: Mapping[str, Any]
+) -> DistillConfig:
+    """Resolve every setting of a distillation.
+
+    Parameters
+    ----------
+    dataset
+        Name of a prepared data set.
+    shape
+        ``(H, W, c)`` of its images.
+    classes
+        Number of its classes.
+    flags
+        Settings given by the user, by name; ``ipc`` among them.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is unknown or can't have its value.
+    """
+    ipc = flags["ipc"]
+    known = presets(dataset)
+    preset = known[_nearest(known, ipc)].settings if known else {}
+    steps = STEPS[_nearest(STEPS, ipc)]
+    derived = _from_shape(shape, classes * ipc if isinstance(ipc, int) else 0)
+    solver = flags.get("solver", DEFAULT_SOLVER)
+    iterations = ITERATIONS.get(solver, 1)
+    solves = {"solver": solver, "n_inner": iterations, "n_hessian": iterations}
+    settings = {"steps": steps, **solves, **derived, **preset, **flags}
+    start = DistillConfig(dataset=dataset, ipc=1, steps=1)
+    return start.override(settings)
+
+
+def _from_shape(shape: tuple[int, int, int], count: int) -> dict[str, Any]:
+    depth = max(2, math.ceil(math.log2(shape[0] / 4)))
+    return {
+        "depth": depth,
+        "activation": "softplus" if depth <= 3 else "relu",
+        "l2_rate": 0.05 if depth >= 5 else 5e-4,
+        "flip": shape[2] == 3 and count <= LARGEST_FLIPPED,
+    }
+
+
+def _nearest(table: Mapping[int, Any], ipc: int) -> int:
+    """The largest key not above ``ipc``, or the smallest there is."""
+    return max((key for key in table if isinstance(ipc, int) and key <= ipc), default=min(table))
+
