@@ -13,11 +13,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpy.typing as npt
 
 from rcig_cli.distillation.learning_rates import start_rate, tune
 from rcig_cli.distillation.records import Distilled, centred_one_hot
 from rcig_cli.distillation.step import Info
-from rcig_cli.errors import ConfigError, Interrupted, NumericsError, RcigError
+from rcig_cli.errors import ConfigError, Interrupted, NumericsError
+from rcig_cli.jobs.distilled import write_distilled
 from rcig_cli.jobs.draws import Use, first_images, key_for
 from rcig_cli.jobs.engine import Engine, RealData, RunState, make_engine
 from rcig_cli.jobs.prepared import Prepared
@@ -26,15 +28,11 @@ from rcig_cli.jobs.signals import StopRequest, stop_on_signals
 from rcig_cli.networks.network import Network, build_network
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.store import checkpoints
-from rcig_cli.store.arrays import write_arrays
-from rcig_cli.store.digests import digests
-from rcig_cli.store.files import aside_folder, place_folder
 from rcig_cli.store.layout import Store
 from rcig_cli.store.locks import RunLock
 from rcig_cli.store.manifest import RunManifest, now, versions, write_manifest
 from rcig_cli.store.metrics import MetricsLog
 
-DISTILLED = "distilled.zarr"
 METRICS = "metrics.jsonl"
 
 _SHOW_EVERY = 0.5  # seconds between looks at the device's numbers
@@ -158,7 +156,7 @@ def run(
         except NumericsError:
             _record(path, manifest, status="failed", step=one.saved)
             raise
-        files = write_distilled(path, one.engine.product(one.state), prepared, config.ipc)
+        files = write_distilled(path, one.product())
         return _record(path, manifest, status="finished", step=config.steps, files=files)
 
 
@@ -242,6 +240,12 @@ class _Run:
         checkpoints.save(self.path, self.step, jax.device_get(self.state))
         self.saved = self.step
 
+    def product(self) -> dict[str, npt.NDArray[Any]]:
+        """The arrays of the distilled set."""
+        product = self.engine.product(self.state)
+        classes = np.repeat(np.arange(product.labels.shape[1], dtype=np.int32), self.config.ipc)
+        return {"images": np.asarray(product.images), "labels": np.asarray(product.labels), "classes": classes}
+
     def _check_stop(self) -> None:
         if self.stop.signal_number is None:
             return
@@ -290,23 +294,3 @@ def _record(path: Path, manifest: RunManifest, **changes: Any) -> RunManifest:
     changed = replace(manifest, updated=now(), **changes)
     write_manifest(path, changed)
     return changed
-
-
-def write_distilled(path: Path, product: Distilled, prepared: Prepared, ipc: int) -> dict[str, str]:
-    """Write the product into a run's folder; return the digests of its files.
-
-    Arrays: ``images [n, H, W, c]`` as the network sees them, ``labels [n, C]`` centred, ``classes [n]`` the class
-    each image started from.
-    """
-    classes = np.repeat(np.arange(prepared.classes, dtype=np.int32), ipc)
-    arrays = {
-        "images": np.asarray(product.images),
-        "labels": np.asarray(product.labels),
-        "classes": classes,
-    }
-    if not all(np.isfinite(array).all() for array in arrays.values()):
-        raise RcigError("The distilled images are not finite numbers; nothing was written.")
-    with aside_folder(path) as aside:
-        write_arrays(aside, arrays)
-        place_folder(aside, path / DISTILLED)
-    return digests(path, DISTILLED)

@@ -1,0 +1,1 @@
+"""The commands: each parses its options, calls a job, and shows what it returns."""

@@ -1,0 +1,86 @@
+"""The ``rcig`` command: its verbs, and the one place where errors are caught."""
+
+import re
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from rcig_cli.cli import distill, evaluate, inspect, prepare, visualize
+from rcig_cli.cli.render import fail
+from rcig_cli.errors import RcigError
+
+app = typer.Typer(
+    name="rcig",
+    help=(
+        "Distil an image data set into a handful of synthetic images, and judge the result fairly.\n\n"
+        "Example: rcig distill --ipc 1 && rcig evaluate run_1 && rcig visualize run_1 --grid"
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("prepare")(prepare.prepare)
+app.command("distill")(distill.distill)
+app.command("evaluate")(evaluate.evaluate)
+app.command("visualize")(visualize.visualize)
+app.command("list")(inspect.list_all)
+app.command("show")(inspect.show)
+app.command("doctor")(inspect.doctor)
+
+
+@app.callback(invoke_without_command=True)
+def common(
+    version: bool = typer.Option(False, "--version", help="Print the version and leave."),
+) -> None:
+    """Handle what stands before the verb."""
+    if version:
+        from rcig_cli import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; leave with the exit code that says how it went."""
+    given = with_resume_value(list(sys.argv[1:] if arguments is None else arguments))
+    as_json, debug = "--json" in given, "--debug" in given
+    try:
+        code = app(given, standalone_mode=False) or 0
+    except RcigError as error:
+        if debug:
+            raise
+        fail(str(error), error.exit_code, as_json=as_json)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        fail("Stopped.", 130, as_json=as_json)
+        code = 130
+    except typer.Abort:
+        code = 1
+    except typer.TyperException as error:  # wrong usage: an unknown option, a missing value
+        fail(_usage(error), 2, as_json=as_json)
+        code = 2
+    except (OSError, MemoryError) as error:
+        if debug:
+            raise
+        fail(f"{error or 'out of memory'}.", 1, as_json=as_json)
+        code = 1
+    sys.exit(code)
+
+
+def _usage(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    hint = f" See: {context.command_path} --help" if context is not None else " See: rcig --help"
+    return error.format_message().rstrip(".") + "." + hint
+
+
+def with_resume_value(arguments: list[str]) -> list[str]:
+    """Write a bare ``--resume`` as ``--resume newest``: its value, a run's name, may be left out."""
+    written = []
+    for index, argument in enumerate(arguments):
+        written.append(argument)
+        following = arguments[index + 1] if index + 1 < len(arguments) else ""
+        if argument == "--resume" and not re.fullmatch(r"newest|run_.*", following):
+            written.append(distill.NEWEST)
+    return written

@@ -1,0 +1,239 @@
+"""``rcig distill``."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rcig_cli.cli.options import (
+    DEFAULT_STORE,
+    DebugOption,
+    JsonOption,
+    QuietOption,
+    Session,
+    StoreOption,
+    given,
+    session,
+)
+from rcig_cli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rcig_cli.jobs.prepared import Prepared
+    from rcig_cli.presets.config import DistillConfig
+    from rcig_cli.store.layout import Store
+    from rcig_cli.store.manifest import RunManifest
+
+NEWEST = "newest"
+
+_PAPER = "Paper's settings"
+
+
+def distill(
+    dataset: Annotated[str | None, typer.Argument(help="A prepared data set; may be left out if there is one.")] = None,
+    ipc: Annotated[int | None, typer.Option(help="Distilled images per class.", min=1)] = None,
+    steps: Annotated[int | None, typer.Option(help="Outer steps.", min=1)] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[RUN]",
+            help="Go on with this run, or with the newest unfinished one of the same configuration, else start one.",
+        ),
+    ] = None,
+    checkpoint_every: Annotated[
+        int | None, typer.Option(metavar="STEPS", help="Save every so many steps. Default: every 10 minutes.", min=1)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="All randomness follows from it. Default: 0.")] = None,
+    width: Annotated[int | None, typer.Option(help="Channels of the network's first block.")] = None,
+    depth: Annotated[int | None, typer.Option(help="Blocks of the network.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Real images per step.")] = None,
+    solver: Annotated[
+        str | None, typer.Option(help="cg: conjugate gradients; adam: the paper's, 20 + 20 tuned steps.")
+    ] = None,
+    algorithm: Annotated[str, typer.Option(help="rcig.")] = "rcig",
+    norm: Annotated[str | None, typer.Option(help="Normalisation while distilling: none.")] = None,
+    n_inner: Annotated[
+        int | None, typer.Option("--inner-steps", help="Iterations of the inner solve.", rich_help_panel=_PAPER)
+    ] = None,
+    n_hessian: Annotated[
+        int | None,
+        typer.Option("--hessian-steps", help="Iterations of the Hessian-inverse solve.", rich_help_panel=_PAPER),
+    ] = None,
+    l2_rate: Annotated[
+        float | None, typer.Option(help="Regularisation per distilled image.", rich_help_panel=_PAPER)
+    ] = None,
+    flip: Annotated[
+        bool | None, typer.Option("--flip/--no-flip", help="Distil mirror images along.", rich_help_panel=_PAPER)
+    ] = None,
+    label_margin: Annotated[
+        bool | None,
+        typer.Option("--label-margin/--no-label-margin", help="Keep labels' top class ahead.", rich_help_panel=_PAPER),
+    ] = None,
+    activation: Annotated[
+        str | None, typer.Option(help="softplus or relu, while distilling.", rich_help_panel=_PAPER)
+    ] = None,
+    image_rate: Annotated[
+        float | None, typer.Option("--image-lr", help="AdaBelief's for images.", rich_help_panel=_PAPER)
+    ] = None,
+    label_rate: Annotated[
+        float | None, typer.Option("--label-lr", help="AdaBelief's for labels.", rich_help_panel=_PAPER)
+    ] = None,
+    temperature_rate: Annotated[
+        float | None, typer.Option("--temperature-lr", help="AdaBelief's for log tau.", rich_help_panel=_PAPER)
+    ] = None,
+    average_decay: Annotated[
+        float | None, typer.Option(help="Decay of the average that is the product.", rich_help_panel=_PAPER)
+    ] = None,
+    pool_size: Annotated[int | None, typer.Option(help="Models in the pool.", rich_help_panel=_PAPER)] = None,
+    pool_max_steps: Annotated[
+        int | None, typer.Option(help="Training steps until a pool model is replaced.", rich_help_panel=_PAPER)
+    ] = None,
+    pool_steps: Annotated[
+        int | None, typer.Option(help="Most training steps a pool model gets at a time.", rich_help_panel=_PAPER)
+    ] = None,
+    pool_rate: Annotated[
+        float | None, typer.Option("--pool-lr", help="Adam's for the pool models.", rich_help_panel=_PAPER)
+    ] = None,
+    inner_rate_start: Annotated[
+        float | None, typer.Option(help="Where tuning the inner Adam starts.", rich_help_panel=_PAPER)
+    ] = None,
+    hessian_rate_start: Annotated[
+        float | None, typer.Option(help="Where tuning the Hessian-inverse Adam starts.", rich_help_panel=_PAPER)
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Distil a data set into a few images per class. Stop it any time; --resume goes on.
+
+    Example: rcig distill cifar10 --ipc 10 --resume
+    """
+    del debug
+    if algorithm != "rcig":
+        raise ConfigError(f"--algorithm {algorithm} is not available; there is: rcig.")
+    flags = given(
+        dataset=dataset, ipc=ipc, steps=steps, seed=seed, width=width, depth=depth, batch=batch, solver=solver,
+        normalization=norm, n_inner=n_inner, n_hessian=n_hessian, l2_rate=l2_rate, flip=flip,
+        label_margin=label_margin, activation=activation, image_rate=image_rate, label_rate=label_rate,
+        temperature_rate=temperature_rate, average_decay=average_decay, pool_size=pool_size,
+        pool_max_steps=pool_max_steps, pool_steps=pool_steps, pool_rate=pool_rate,
+        inner_rate_start=inner_rate_start, hessian_rate_start=hessian_rate_start,
+    )  # fmt: skip
+    _distill(session(store, json, quiet), flags, resume, checkpoint_every)
+
+
+def _distill(here: Session, flags: dict[str, Any], resume: str | None, checkpoint_every: int | None) -> None:
+    console = here.console
+    if resume not in (None, NEWEST):
+        artifacts = here.store()
+        manifest = artifacts.run(str(resume))
+        _check_flags(manifest, flags)
+    else:
+        artifacts = here.store(create=True)
+        manifest = None
+        if "ipc" not in flags:
+            raise ConfigError("say how many images per class to distil, for example --ipc 1.")
+        flags["dataset"] = _choose_dataset(here, artifacts, flags.get("dataset"))
+    here.prepare_jax()
+    from rcig_cli.jobs import distill as job
+
+    prepared = _open_prepared(artifacts, manifest, flags)
+    policy = job.CheckpointPolicy(steps=checkpoint_every)
+    with _claimed(artifacts, manifest, prepared, flags, resume) as (run, is_new):
+        if run.status == "finished":
+            console.note(f"{run.name} is finished.")
+        else:
+            console.note(_greeting(run, is_new))
+            with console.working():
+                run = job.run(artifacts.run_path(run.name), run, prepared, policy, console)
+    console.data(
+        f"{run.name}: {run.config['ipc']} images per class of {run.dataset}, {run.step} steps",
+        {
+            "run": run.name,
+            "status": run.status,
+            "step": run.step,
+            "dataset": run.dataset,
+            "ipc": run.config["ipc"],
+        },
+    )
+    console.next(f"rcig evaluate {run.name}")
+
+
+def _greeting(run: "RunManifest", is_new: bool) -> str:
+    network = f"{run.config['architecture']} of depth {run.config['depth']} and width {run.config['width']}"
+    solver = run.config["algorithm"]["solver"]
+    verb = "distils" if is_new else "goes on to distil"
+    return (
+        f"{run.name} {verb} {run.dataset} to {run.config['ipc']} per class in {run.config['steps']} steps "
+        f"({network}, solver {solver}, seed {run.seed})."
+    )
+
+
+def _check_flags(manifest: "RunManifest", flags: Mapping[str, Any]) -> None:
+    """Refuse to resume a named run with flags that say something else than its configuration."""
+    from rcig_cli.jobs.resume import check_same
+    from rcig_cli.presets.config import DistillConfig
+
+    check_same(manifest, DistillConfig.from_json(manifest.config).override(flags))
+
+
+def _choose_dataset(here: Session, artifacts: "Store", name: str | None) -> str:
+    """The data set named, or the only one there is, or digits on a fresh machine."""
+    if name is not None:
+        if not artifacts.dataset_path(name).exists():
+            artifacts.dataset(name)  # raises, naming what there is
+        return name
+    names = [manifest.name for manifest in artifacts.datasets().found]
+    if len(names) > 1:
+        raise ConfigError(f"say which data set to distil: {', '.join(names)}.")
+    if names:
+        return names[0]
+    from rcig_cli.jobs.prepare import PrepareConfig, prepare
+
+    here.console.note("No data set is prepared yet: preparing digits, which comes with scikit-learn.")
+    return prepare(artifacts, PrepareConfig("digits"), here.console).name
+
+
+def _open_prepared(
+    artifacts: "Store", manifest: "RunManifest | None", flags: Mapping[str, Any]
+) -> "Prepared":
+    from rcig_cli.jobs.prepared import open_prepared, parent_of
+
+    return open_prepared(artifacts, flags["dataset"]) if manifest is None else parent_of(artifacts, manifest)
+
+
+def _resolve(prepared: "Prepared", flags: Mapping[str, Any]) -> "DistillConfig":
+    from rcig_cli.presets.preset import resolve
+
+    manifest = prepared.manifest
+    return resolve(manifest.name, manifest.shape, prepared.classes, flags)
+
+
+@contextmanager
+def _claimed(
+    artifacts: "Store",
+    manifest: "RunManifest | None",
+    prepared: "Prepared",
+    flags: Mapping[str, Any],
+    resume: str | None,
+) -> "Iterator[tuple[RunManifest, bool]]":
+    """Hold the lock of the run to go on with, or of a new one; say which, and whether it is new."""
+    from rcig_cli.jobs.distill import start_run
+    from rcig_cli.jobs.resume import newest_unfinished
+    from rcig_cli.store.locks import RunLock
+
+    is_new = False
+    lock: RunLock | None = None
+    if manifest is None:
+        config = _resolve(prepared, flags)
+        found = newest_unfinished(artifacts, config, prepared.manifest.digest) if resume else None
+        is_new = found is None
+        if found is None:
+            found, lock = start_run(artifacts, prepared, config)
+    else:
+        found = manifest
+    with lock or RunLock(artifacts.run_path(found.name)):
+        yield artifacts.run(found.name), is_new
+
+

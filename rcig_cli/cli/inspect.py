@@ -1,0 +1,138 @@
+"""``rcig list``, ``rcig show`` and ``rcig doctor``: looking, without changing anything."""
+
+import json as json_module
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from rcig_cli.cli.options import (
+    DEFAULT_STORE,
+    DebugOption,
+    JsonOption,
+    QuietOption,
+    Session,
+    StoreOption,
+    session,
+)
+from rcig_cli.cli.render import percent
+from rcig_cli.errors import NotFound
+
+
+def list_all(
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """List the data sets and runs of the store.
+
+    Example: rcig list
+    """
+    del debug
+    here = session(store, json, quiet)
+    artifacts = here.store()
+    datasets, runs = artifacts.datasets(), artifacts.runs()
+    for problem in (*datasets.problems, *runs.problems):
+        here.console.warn(problem.message)
+    if json:
+        here.console.data("", {"datasets": [_brief_dataset(d) for d in datasets.found],
+                               "runs": [_brief_run(r) for r in runs.found]})  # fmt: skip
+        return
+    if not datasets.found and not runs.found:
+        here.console.note(f"Nothing in {artifacts.root} yet.")
+        here.console.next("rcig prepare digits")
+    if datasets.found:
+        rows = [(d.name, *map(str, _counts(d)), "x".join(map(str, d.shape))) for d in datasets.found]
+        here.console.table(("data set", "training", "test", "classes", "shape"), rows)
+    if runs.found:
+        rows = [(r.name, r.dataset, str(r.config["ipc"]), _state(r), r.updated) for r in runs.found]
+        here.console.table(("run", "data set", "per class", "status", "updated (UTC)"), rows)
+
+
+def _counts(dataset: Any) -> tuple[int, int, int]:
+    return dataset.sizes["train"], dataset.sizes["test"], len(dataset.class_names)
+
+
+def _state(run: Any) -> str:
+    return "finished" if run.status == "finished" else f"{run.status} at {run.step}/{run.config['steps']}"
+
+
+def _brief_dataset(dataset: Any) -> dict[str, Any]:
+    train, test, classes = _counts(dataset)
+    return {"dataset": dataset.name, "train": train, "test": test, "classes": classes,
+            "shape": list(dataset.shape), "whitened": dataset.whitened}  # fmt: skip
+
+
+def _brief_run(run: Any) -> dict[str, Any]:
+    return {"run": run.name, "status": run.status, "step": run.step, "dataset": run.dataset,
+            "ipc": run.config["ipc"]}  # fmt: skip
+
+
+def show(
+    name: Annotated[str, typer.Argument(help="A run or a data set.")],
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Show everything known about a run or a data set: settings, status, evaluations.
+
+    Example: rcig show run_1
+    """
+    del debug
+    here = session(store, json, quiet)
+    document = _find(here, name)
+    if json:
+        here.console.data("", document)
+        return
+    evaluations = document.pop("evaluations", [])
+    document.pop("files")
+    here.console.data("\n".join(_lines(document)), {})
+    for each in evaluations:
+        accuracy = percent(each["accuracy"]["mean"], each["accuracy"]["std"])
+        augmented = ", augmented" if each["augment"] else ""
+        here.console.data(f"evaluated: {accuracy}  ({each['architecture']}{augmented})", {})
+
+
+def _find(here: Session, name: str) -> dict[str, Any]:
+    artifacts = here.store()
+    if not name.startswith("run_"):
+        return artifacts.dataset(name).to_json()
+    from rcig_cli.store.results import read_results
+
+    results = read_results(artifacts.run_path(name), "evaluations") if artifacts.run(name) else None
+    for problem in results.problems if results else ():
+        here.console.warn(problem.message)
+    return {**artifacts.run(name).to_json(), "evaluations": list(results.found) if results else []}
+
+
+def _lines(document: Mapping[str, Any], indent: str = "") -> list[str]:
+    lines = []
+    for key, value in document.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{key}:", *_lines(value, indent + "  ")]
+        else:
+            shown = value if isinstance(value, str) else json_module.dumps(value)
+            lines.append(f"{indent}{key}: {shown}")
+    return lines
+
+
+def doctor(
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Report what this machine offers, and whether JAX computes rightly on it.
+
+    Example: rcig doctor
+    """
+    del debug
+    here = session(DEFAULT_STORE, json, quiet)
+    here.prepare_jax()
+    from rcig_cli.jobs.doctor import examine
+
+    findings = examine()
+    here.console.data("\n".join(_lines(findings)), findings)
+    if not findings["zero_derivative_is_zero"]:
+        raise NotFound("XLA computes wrong numbers here: a derivative that is 0 came out as something else.")

@@ -1,0 +1,76 @@
+"""``rcig prepare``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rcig_cli.cli.options import (
+    DEFAULT_STORE,
+    DebugOption,
+    JsonOption,
+    QuietOption,
+    StoreOption,
+    session,
+)
+
+
+def prepare(
+    name: Annotated[str, typer.Argument(help="digits, mnist, cifar10, ..., or any name with --from.")] = "digits",
+    path: Annotated[
+        Path | None,
+        typer.Option("--from", help="Your own data: a folder of class folders, or an .npz file."),
+    ] = None,
+    resolution: Annotated[
+        int | None, typer.Option(help="Side in pixels to which images are cropped and resized.", min=1)
+    ] = None,
+    zca: Annotated[
+        bool | None, typer.Option("--zca/--no-zca", help="Whiten the images. Default: RGB yes, grey no.")
+    ] = None,
+    zca_reg: Annotated[
+        float, typer.Option(help="Regularisation of the whitening, as a share of the average eigenvalue.")
+    ] = 0.1,
+    subset: Annotated[
+        int | None, typer.Option(help="Keep only this many training images, as many of each class.", min=1)
+    ] = None,
+    chunk: Annotated[int, typer.Option(help="Which of the disjoint subsets, from 0.", min=0)] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Prepare again what is prepared.")] = False,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Make a data set ready: real images in, whitened arrays in the store.
+
+    Example: rcig prepare cifar10, or rcig prepare birds --from birds/ --resolution 32
+    """
+    del debug
+    here = session(store, json, quiet)
+    from rcig_cli.jobs import prepare as job
+
+    config = job.PrepareConfig(
+        name=name,
+        path=str(path.expanduser().absolute()) if path else None,
+        resolution=resolution,
+        zca=zca,
+        zca_reg=zca_reg,
+        subset=subset,
+        chunk=chunk,
+    )
+    with here.console.working():
+        manifest = job.prepare(here.store(create=True), config, here.console, overwrite=overwrite)
+    height, width, channels = manifest.shape
+    kind = "grey" if channels == 1 else "RGB"
+    here.console.data(
+        f"{manifest.name}: {manifest.sizes['train']} training and {manifest.sizes['test']} test images, "
+        f"{len(manifest.class_names)} classes, {height}x{width} {kind}{', whitened' if manifest.whitened else ''}",
+        {
+            "dataset": manifest.name,
+            "train": manifest.sizes["train"],
+            "test": manifest.sizes["test"],
+            "classes": len(manifest.class_names),
+            "shape": list(manifest.shape),
+            "whitened": manifest.whitened,
+        },
+    )
+    here.console.next(f"rcig distill {manifest.name} --ipc 1")

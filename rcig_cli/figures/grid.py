@@ -1,0 +1,111 @@
+"""The picture of a distilled set: every image enlarged without smoothing, by class, with its name."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+from rcig_cli.errors import ConfigError
+from rcig_cli.figures.blocks import Box, Caption
+from rcig_cli.figures.captions import OVERHANG, line_height, load_font
+from rcig_cli.figures.layout import plan_page
+
+BACKGROUND = (244, 244, 241)
+OUTLINE = (214, 214, 209)
+INK = (42, 44, 48)
+
+Images = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.integer]
+
+
+def draw_grid(
+    images: Images,
+    labels: Labels,
+    class_names: Sequence[str],
+    *,
+    title: str | None = None,
+    columns: int | None = None,
+) -> Image.Image:
+    """Draw images by class, with the names of the classes.
+
+    Parameters
+    ----------
+    images
+        ``[n, H, W, c]``, ``uint8``, ``c`` 1 (grey) or 3 (red, green, blue).
+    labels
+        The class of each image, ``[n]``, as an index into ``class_names``.
+    class_names
+        The name of each class; one without images is left out.
+    title
+        A heading.
+    columns
+        Images side by side: on the page where each class has one image, else within a class.  By
+        default the page comes out near square, with at most 10 images of a class in a line.
+
+    Returns
+    -------
+    PIL.Image.Image
+        In RGB.  Images keep their order within a class; ``layout.plan_page`` says where each stands.
+
+    Raises
+    ------
+    ConfigError
+        There are no images, or an argument's shape, type or range is not the one above.
+    """
+    images, labels = np.asarray(images), np.asarray(labels)
+    _check_images(images)
+    _check_labels(labels, len(images), len(class_names))
+    if columns is not None and columns < 1:
+        raise ConfigError(f"A grid needs at least 1 column, not {columns}.")
+    page = plan_page(labels.tolist(), images.shape[1:3], class_names, title=title, columns=columns)
+    picture = Image.new("RGB", (page.width, page.height), BACKGROUND)
+    draw = ImageDraw.Draw(picture)
+    for image, tile in zip(images, page.tiles, strict=True):
+        draw.rectangle(_around(tile), outline=OUTLINE)
+        picture.paste(_enlarged(image, page.scale), (tile.left, tile.top))
+    for caption in page.captions:
+        _write(draw, caption)
+    return picture
+
+
+def _enlarged(image: Images, scale: int) -> Image.Image:
+    height, width, channels = image.shape
+    small = Image.fromarray(image if channels == 3 else image[..., 0])
+    return small.resize((width * scale, height * scale), Image.Resampling.NEAREST)
+
+
+def _around(tile: Box) -> tuple[int, int, int, int]:
+    """Return the corners of the outline that just encloses a tile, both of them drawn."""
+    return tile.left - 1, tile.top - 1, tile.left + tile.width, tile.top + tile.height
+
+
+def _write(draw: ImageDraw.ImageDraw, caption: Caption) -> None:
+    font = load_font(caption.size)
+    anchor, share = {"left": ("la", 0.0), "center": ("ma", 0.5), "right": ("ra", 1.0)}[caption.align]
+    x = caption.box.left + OVERHANG + share * (caption.box.width - 2 * OVERHANG)
+    for index, line in enumerate(caption.lines):
+        y = caption.box.top + index * line_height(caption.size)
+        draw.text((x, y), line, fill=INK, font=font, anchor=anchor)
+
+
+def _check_images(images: Images) -> None:
+    if images.ndim != 4 or images.shape[-1] not in (1, 3) or images.dtype != np.uint8:
+        raise ConfigError(
+            "Images to draw have the shape [n, height, width, 1 or 3] and 8 bits a channel,"
+            f" not {list(images.shape)} and {images.dtype}."
+        )
+    if 0 in images.shape:
+        raise ConfigError("There are no images to draw.")
+
+
+def _check_labels(labels: Labels, images: int, classes: int) -> None:
+    if labels.shape != (images,) or not np.issubdtype(labels.dtype, np.integer):
+        raise ConfigError(
+            f"{images} images need as many whole labels, not {list(labels.shape)} of type {labels.dtype}."
+        )
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ConfigError(
+            f"{classes} classes are named, but the labels go from {labels.min()} to {labels.max()};"
+            " count them from 0, and name every class."
+        )

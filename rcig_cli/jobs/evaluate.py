@@ -1,0 +1,214 @@
+"""Judge a distilled set: the accuracy of networks trained on it, beside random subsets of the same size.
+
+Both are trained under the same protocol, which is stored with the numbers.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array
+
+from rcig_cli.distillation.records import centred_one_hot, training_set
+from rcig_cli.errors import ConfigError
+from rcig_cli.jobs.distilled import DistilledSet
+from rcig_cli.jobs.draws import first_images
+from rcig_cli.jobs.report import Report
+from rcig_cli.jobs.training import Schedule, make_accuracy, make_trainer
+from rcig_cli.networks.network import build_network
+from rcig_cli.presets.preset import PaperResult, paper_result
+from rcig_cli.store.results import write_result
+
+# "We train neural networks for 1000 iterations if |S| = 10, otherwise for 2000" (paper, S3).
+_STEPS_FOR_TEN, _STEPS = 1000, 2000
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a set is judged.
+
+    Attributes
+    ----------
+    architecture, normalization, width, depth
+        The network that is trained.
+    augment
+        Whether with augmentation.
+    networks
+        How many networks, each from an initialisation of its own.
+    steps, learning_rate, warmup
+        Training steps, Adam's learning rate at its height, and steps of linear rise to it.
+    flip
+        Whether the set is used together with its mirror images.
+    seed
+        From which all randomness follows.
+    """
+
+    architecture: str
+    normalization: str
+    width: int
+    depth: int
+    augment: bool
+    networks: int
+    steps: int
+    learning_rate: float
+    warmup: int
+    flip: bool
+    seed: int
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Test accuracies of several networks, as shares of 1."""
+
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Their mean."""
+        return float(np.mean(self.values))
+
+    @property
+    def std(self) -> float:
+        """Their standard deviation (of the population, as the papers report it)."""
+        return float(np.std(self.values))
+
+    def to_json(self) -> dict[str, Any]:
+        """Mean, standard deviation and the values."""
+        return {"mean": self.mean, "std": self.std, "values": list(self.values)}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A judgement.
+
+    Attributes
+    ----------
+    protocol
+        How it was made.
+    accuracy, random_subset
+        Of networks trained on the distilled set, and on random real images, as many of each class; the
+        latter None if it was not asked for.
+    paper
+        What the paper reports for this cell, or None.
+    """
+
+    protocol: Protocol
+    accuracy: Accuracy
+    random_subset: Accuracy | None
+    paper: PaperResult | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the judgement as JSON values."""
+        return {
+            "architecture": self.protocol.architecture,
+            "normalization": self.protocol.normalization,
+            "augment": self.protocol.augment,
+            "accuracy": self.accuracy.to_json(),
+            "random_subset": self.random_subset.to_json() if self.random_subset else None,
+            "paper": {"mean": self.paper.mean, "std": self.paper.std} if self.paper else None,
+            "protocol": asdict(self.protocol),
+        }
+
+
+def default_protocol(distilled: DistilledSet, **given: Any) -> Protocol:
+    """Return the paper's protocol for a distilled set, with what was ``given`` (None: not given) in its place.
+
+    Raises
+    ------
+    ConfigError
+        If a value can't be.
+    """
+    config = distilled.config
+    steps = _STEPS_FOR_TEN if len(distilled.images) == 10 else _STEPS
+    paper: dict[str, Any] = {
+        "architecture": "convnet",
+        "normalization": "none",
+        "width": config.width,
+        "depth": config.depth,
+        "augment": False,
+        "networks": 5,
+        "steps": steps,
+        "learning_rate": 1e-4,
+        "warmup": 500,
+        "flip": config.algorithm.flip,
+        "seed": 0,
+    }
+    protocol = Protocol(**{**paper, **{name: value for name, value in given.items() if value is not None}})
+    for name in ("networks", "steps", "width", "depth", "learning_rate"):
+        if not getattr(protocol, name) > 0:
+            raise ConfigError(f"{name} must be above 0, not {getattr(protocol, name)}.")
+    if protocol.normalization != "none":
+        raise ConfigError(f"normalization {protocol.normalization!r} is not available; there is: none.")
+    return protocol
+
+
+def evaluate(distilled: DistilledSet, protocol: Protocol, report: Report, *, baseline: bool = True) -> Evaluation:
+    """Judge a distilled set, and keep the judgement with its run.
+
+    Parameters
+    ----------
+    distilled
+        What is judged.
+    protocol
+        How.
+    report
+        Where messages go.
+    baseline
+        Whether random subsets are judged as well.
+    """
+    trainings = _Trainings(distilled, protocol, report, total=protocol.networks * (2 if baseline else 1))
+    flip = protocol.flip
+    own = training_set(distilled.images, distilled.labels, flip=flip)
+    accuracy = trainings.run(0, lambda _: own)
+    random_subset = trainings.run(1, _random_subsets(distilled, flip=flip)) if baseline else None
+    paper = paper_result(distilled.config.dataset, distilled.config.ipc, augment=protocol.augment)
+    evaluation = Evaluation(protocol, accuracy, random_subset, paper)
+    write_result(distilled.path, "evaluations", protocol.architecture, evaluation.to_json())
+    return evaluation
+
+
+TrainingSet = tuple[Any, Any]
+
+
+class _Trainings:
+    """Networks trained and tested one after the other, under one protocol."""
+
+    def __init__(self, distilled: DistilledSet, protocol: Protocol, report: Report, total: int) -> None:
+        prepared = distilled.prepared
+        network = build_network(
+            protocol.architecture,
+            image_shape=prepared.manifest.shape,
+            classes=prepared.classes,
+            width=protocol.width,
+            depth=protocol.depth,
+        )
+        schedule = Schedule(
+            protocol.steps, protocol.learning_rate, protocol.warmup, augment=protocol.augment
+        )
+        self.train = make_trainer(network, schedule)
+        self.accuracy_of = make_accuracy(network, *prepared.split("test"))
+        self.protocol, self.report, self.total, self.done = protocol, report, total, 0
+
+    def run(self, stream: int, set_for: Callable[[Array], TrainingSet]) -> Accuracy:
+        """Train every network on the set that ``set_for`` a key returns, and test it."""
+        stream_key = jax.random.fold_in(jax.random.key(self.protocol.seed), stream)
+        values = []
+        for key in jax.random.split(stream_key, self.protocol.networks):
+            key_set, key_training = jax.random.split(key)
+            values.append(self.accuracy_of(self.train(key_training, *set_for(key_set))))
+            self.done += 1
+            self.report.progress("training networks", self.done, self.total, {"accuracy": values[-1]})
+        return Accuracy(tuple(values))
+
+
+def _random_subsets(distilled: DistilledSet, *, flip: bool) -> Callable[[Array], TrainingSet]:
+    images, classes = distilled.prepared.split("train")
+    count = distilled.prepared.classes
+
+    def subset(key: Array) -> TrainingSet:
+        chosen = first_images(key, classes, count, distilled.config.ipc)
+        return training_set(images[chosen], centred_one_hot(classes[chosen], count), flip=flip)
+
+    return subset

@@ -1,0 +1,145 @@
+"""Ordinary training of fresh networks, as evaluation needs it (paper, S3).
+
+    mean squared error to the labels; Adam; linear warm-up, then cosine decay to 1 %
+    the whole set each step up to 256 images, random batches of 256 beyond
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+import optax
+from jax import Array
+
+from rcig_cli.data.augmentation import augment
+from rcig_cli.jobs.engine import current_platform
+from rcig_cli.networks.network import Network, Parameters
+
+LARGEST_BATCH = 256  # images; larger sets are trained on in random batches of this size
+
+_TEST_BATCH = 500  # images
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast a network is trained.
+
+    Attributes
+    ----------
+    steps
+        Training steps.
+    learning_rate
+        Adam's at its height.
+    warmup
+        Steps of linear rise; at most half of all.
+    final
+        Share of the learning rate that the cosine ends at.
+    augment
+        Whether each step's images are augmented.
+    """
+
+    steps: int
+    learning_rate: float = 1e-4
+    warmup: int = 500
+    final: float = 0.01
+    augment: bool = False
+
+    def optimizer(self) -> optax.GradientTransformation:
+        """Adam with this schedule."""
+        rate = optax.warmup_cosine_decay_schedule(
+            0.0,
+            self.learning_rate,
+            min(self.warmup, self.steps // 2),
+            self.steps,
+            self.final * self.learning_rate,
+        )
+        return optax.adam(rate)
+
+
+class Training(NamedTuple):
+    """A network in training: parameters, its optimizer's state, and steps done."""
+
+    parameters: Any
+    optimizer: optax.OptState
+    step: Array
+
+
+Train = Callable[[Array, npt.NDArray[Any], npt.NDArray[Any]], Parameters]
+
+
+def make_trainer(network: Network, schedule: Schedule) -> Train:
+    """Return ``(key, images [n, H, W, c], labels [n, C]) -> parameters``: a fresh network, trained."""
+    optimizer = schedule.optimizer()
+
+    def start(key: Array) -> Training:
+        parameters = network.init(key)
+        return Training(parameters, optimizer.init(parameters), jnp.zeros((), jnp.uint32))
+
+    def step(state: Training, key: Array, images: Array, labels: Array) -> Training:
+        key_batch, key_augment = jax.random.split(jax.random.fold_in(key, state.step))
+        if len(labels) > LARGEST_BATCH:
+            chosen = jax.random.choice(key_batch, len(labels), (LARGEST_BATCH,), replace=False)
+            images, labels = images[chosen], labels[chosen]
+        if schedule.augment:
+            images = augment(key_augment, images)
+
+        def squared_error(parameters: Parameters) -> Array:
+            return jnp.mean((network.apply(parameters, images)[0] - labels) ** 2)
+
+        gradient = jax.grad(squared_error)(state.parameters)
+        update, moments = optimizer.update(gradient, state.optimizer)
+        return Training(optax.apply_updates(state.parameters, update), moments, state.step + 1)
+
+    first = jax.jit(start)
+    many = _stepper(step, schedule.steps)
+
+    def train(key: Array, images: npt.NDArray[Any], labels: npt.NDArray[Any]) -> Parameters:
+        key_init, key_steps = jax.random.split(key)
+        state = many(first(key_init), key_steps, jnp.asarray(images), jnp.asarray(labels))
+        parameters: Parameters = state.parameters
+        return parameters
+
+    return train
+
+
+def _stepper(
+    step: Callable[[Training, Array, Array, Array], Training], steps: int
+) -> Callable[[Training, Array, Array, Array], Training]:
+    """All steps of a training: driven from Python on a CPU, inside a program elsewhere."""
+    if current_platform().unroll:
+        compiled = jax.jit(step, donate_argnums=0)
+
+        def driven(state: Training, *rest: Array) -> Training:
+            for _ in range(steps):
+                state = compiled(state, *rest)
+            return state
+
+        return driven
+
+    def inside(state: Training, *rest: Array) -> Training:
+        return jax.lax.fori_loop(0, steps, lambda _, s: step(s, *rest), state)
+
+    return jax.jit(inside)
+
+
+def make_accuracy(
+    network: Network, images: npt.NDArray[Any], classes: npt.NDArray[Any]
+) -> Callable[[Parameters], float]:
+    """Return ``parameters -> share of the images classified correctly``."""
+    predict = jax.jit(lambda parameters, batch: jnp.argmax(network.apply(parameters, batch)[0], -1))
+
+    def accuracy(parameters: Parameters) -> float:
+        right = 0
+        for start in range(0, len(classes), _TEST_BATCH):
+            batch = images[start : start + _TEST_BATCH]
+            missing = _TEST_BATCH - len(batch)
+            padded = np.pad(batch, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else batch
+            predicted = np.asarray(predict(parameters, padded))[: len(batch)]
+            right += int((predicted == classes[start : start + _TEST_BATCH]).sum())
+        return right / len(classes)
+
+    return accuracy
