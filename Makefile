@@ -1,0 +1,55 @@
+# Everything a contributor types.  A fresh clone needs only python3 (3.11 to 3.13) with pip and venv.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+DEMO := .demo
+
+.PHONY: install demo test lint type pytest test-realdata bench lock docs clean
+
+install: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $(STAMP)
+
+# Distil ten digits, judge them beside ten random ones, and draw them.
+demo: $(STAMP)
+	@rm -rf $(DEMO)
+	@$(BIN)/rcig prepare digits --store $(DEMO)
+	@$(BIN)/rcig distill digits --ipc 1 --store $(DEMO)
+	@$(BIN)/rcig evaluate run_1 --store $(DEMO) --json > $(DEMO)/evaluation.json
+	@$(BIN)/rcig visualize run_1 --grid --store $(DEMO) --quiet --json > $(DEMO)/picture.json
+	@$(BIN)/python benchmarks/demo_summary.py $(DEMO)
+
+test: $(STAMP) lint type pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+type: $(STAMP)
+	$(BIN)/mypy
+
+pytest: $(STAMP)
+	$(BIN)/python -m pytest
+
+# On real MNIST and CIFAR-10: RCIG_REAL_DATA names a folder with mnist.npz and cifar10.npz.
+test-realdata: $(STAMP)
+	$(BIN)/python -m pytest -m realdata -s
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/speed.py
+
+# Needs uv: resolves the newest versions for every Python this project runs on.
+lock:
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-annotate --no-header \
+		--no-emit-index-url --no-emit-find-links --output-file requirements.lock
+
+docs: $(STAMP)
+	$(BIN)/python docs/make_commands.py
+
+clean:
+	rm -rf .venv $(DEMO) .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Where images come from, and how pixels become network inputs and back."""

@@ -1,0 +1,198 @@
+"""Published data sets, through TensorFlow Datasets (TFDS).
+
+TFDS needs TensorFlow to download a data set and to build its files.  They are built in a format that is
+then read without TensorFlow; files that TFDS built earlier in its older format are read with it.  The
+files lie where TFDS keeps them, or in the folder that ``TFDS_DATA_DIR`` names, and their order is fixed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from rcig_cli.data.known import KnownDataset
+from rcig_cli.data.pixels import to_square
+from rcig_cli.data.quiet import quiet
+from rcig_cli.data.source import SPLITS, Batch, ImageSource, Split
+from rcig_cli.errors import ConfigError, Corrupt, RcigError
+
+_FILE_FORMAT = "array_record"
+
+# How long a server may take to answer at all, in seconds: TFDS itself would try on for many minutes.
+_PATIENCE = 15.0
+
+
+class NamedSource(ImageSource):
+    """A data set that TFDS has prepared.
+
+    Parameters
+    ----------
+    known
+        What is known about it.
+    builder
+        Its TFDS builder.
+    resolution
+        Side in pixels that the user asked for; the published one if None.
+    """
+
+    def __init__(self, known: KnownDataset, builder: Any, resolution: int | None) -> None:
+        side = resolution or known.shape[0]
+        self._builder = builder
+        self._split_names: dict[Split, str] = {"train": "train", "test": known.test_split}
+        super().__init__(
+            known.name,
+            class_names=tuple(builder.info.features["label"].names),
+            shape=(side, side, known.shape[2]),
+            sizes={split: builder.info.splits[self._split_names[split]].num_examples for split in SPLITS},
+            notes=_notes(known),
+        )
+
+    def batches(self, split: Split, size: int) -> Iterator[Batch]:
+        """Yield the split in the order of the prepared files; see ``ImageSource.batches``."""
+        where = f"{self.name} in {self._builder.data_dir}"
+        with _reading(where):
+            records = iter(_records(self._builder, self._split_names[split], self.name))
+        while True:
+            with _reading(where):
+                some = list(itertools.islice(records, size))
+            if not some:
+                return
+            yield self._batch(some)
+
+    def _batch(self, records: list[dict[str, Any]]) -> Batch:
+        images = [to_square(record["image"][None], self.shape[0]) for record in records]
+        labels = np.array([record["label"] for record in records], dtype=np.int32)
+        return Batch(np.concatenate(images), labels)
+
+
+def open_named(known: KnownDataset, resolution: int | None = None) -> ImageSource:
+    """Open a published data set, downloading it first if need be.
+
+    Parameters
+    ----------
+    known
+        Which one; it has a name in TFDS.
+    resolution
+        Side in pixels that images are brought to, the published one if None.
+
+    Returns
+    -------
+    ImageSource
+        The published training split, and the published test split, or its validation split where that
+        is what is reported on.
+
+    Raises
+    ------
+    ConfigError
+        If it has to be downloaded and TensorFlow is missing.
+    RcigError
+        If the download fails.
+    Corrupt
+        If the prepared files are damaged.
+    """
+    with _reading(f"{known.name} as TensorFlow Datasets keeps it"):
+        builder = _builder(known)
+        if not builder.is_prepared():
+            builder = _builder(known, file_format=_FILE_FORMAT)
+            _download(builder, known.name)
+        return NamedSource(known, builder, resolution)
+
+
+def _notes(known: KnownDataset) -> tuple[str, ...]:
+    if known.test_split == "test":
+        return ()
+    return (f"The published {known.test_split} split of {known.name} serves as its test split.",)
+
+
+@contextlib.contextmanager
+def _reading(where: str) -> Iterator[None]:
+    """Keep silent, and say in one sentence if files can't be read."""
+    try:
+        with quiet():
+            yield
+    except RcigError:
+        raise
+    # The readers below TFDS raise errors of many kinds on damaged files.
+    except Exception as error:
+        raise Corrupt(
+            f"{where} can't be read ({_brief(error)}): remove it and prepare it again, "
+            "or pass your own copy with --from FILE.npz."
+        ) from error
+
+
+def _builder(known: KnownDataset, **options: str) -> Any:
+    import tensorflow_datasets as tfds
+
+    # TFDS reads the variable when it is imported, which may have been long ago.
+    return tfds.builder(known.tfds, data_dir=os.environ.get("TFDS_DATA_DIR"), **options)
+
+
+def _download(builder: Any, name: str) -> None:
+    _import_tensorflow(name)
+    try:
+        _check_reachable(builder.url_infos or {})
+        _prepare(builder)
+    except ModuleNotFoundError as error:
+        raise ConfigError(_missing(name, str(error.name))) from error
+    # Between the network, the archive and the disk, errors of every kind are possible.
+    except Exception as error:
+        raise RcigError(
+            f"{name} could not be downloaded ({_brief(error)}): check the connection and the disk and "
+            "try again, or pass your own copy with --from FILE.npz."
+        ) from error
+
+
+def _prepare(builder: Any) -> None:
+    import tensorflow_datasets as tfds
+
+    tfds.disable_progress_bar()
+    # The ready-made copies in the cloud are in the older format, which only TensorFlow reads.
+    config = tfds.download.DownloadConfig(try_download_gcs=False)
+    builder.download_and_prepare(download_config=config)
+
+
+def _import_tensorflow(name: str) -> Any:
+    try:
+        import tensorflow
+    except ImportError as error:
+        raise ConfigError(_missing(name, "TensorFlow")) from error
+    # It would otherwise reserve the memory of every GPU, and here it only reads files.
+    with contextlib.suppress(RuntimeError):
+        tensorflow.config.set_visible_devices([], "GPU")
+    return tensorflow
+
+
+def _missing(name: str, package: str) -> str:
+    return (
+        f"{name} comes through TensorFlow Datasets, which needs {package} to download it: "
+        "type \"pip install 'rcig-cli[tfds]'\", or pass your own copy with --from FILE.npz."
+    )
+
+
+def _check_reachable(urls: Iterable[str]) -> None:
+    for url in itertools.islice(urls, 1):
+        request = urllib.request.Request(url, method="HEAD")
+        # A server that answers, if only to refuse this kind of question, is there.
+        with contextlib.suppress(urllib.error.HTTPError):
+            urllib.request.urlopen(request, timeout=_PATIENCE).close()
+
+
+def _records(builder: Any, split: str, name: str) -> Iterable[dict[str, Any]]:
+    try:
+        records: Iterable[dict[str, Any]] = builder.as_data_source(split)
+    except NotImplementedError:
+        _import_tensorflow(name)
+        records = builder.as_dataset(split=split, shuffle_files=False).as_numpy_iterator()
+    return records
+
+
+def _brief(error: BaseException) -> str:
+    first, *_ = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {first[:160]}".removesuffix(": ")

@@ -1,0 +1,126 @@
+"""Conversions of pixels that every source shares: to 8 bits, to RGB, to a square of a given side."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+LARGEST_ALIKE = 128
+"""Side up to which images that are square and alike keep their size, in pixels: the paper's largest."""
+
+LARGEST_MIXED = 64
+"""Largest side chosen for images of mixed sizes, in pixels; whitening more takes minutes."""
+
+_WHITE = 255
+
+
+def to_eight_bit(values: npt.NDArray[Any], scale: float) -> npt.NDArray[np.uint8]:
+    """Multiply by ``scale`` and round to uint8.
+
+    Parameters
+    ----------
+    values
+        Any shape, any real dtype; the products must lie between 0 and 255.
+    scale
+        1/257 for 16-bit pixels, 255 for pixels between 0 and 1.
+
+    Returns
+    -------
+    ndarray
+        uint8, same shape.
+    """
+    if values.dtype == np.uint8 and scale == 1:
+        return values
+    return np.rint(values * np.float64(scale)).astype(np.uint8)
+
+
+def over_white(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Lay images with an alpha channel over white.
+
+    Parameters
+    ----------
+    images
+        RGBA, uint8 ``[..., 4]``, colours not premultiplied.
+
+    Returns
+    -------
+    ndarray
+        RGB, uint8 ``[..., 3]``.
+    """
+    alpha = images[..., 3:].astype(np.float32) / 255
+    return np.rint(images[..., :3] * alpha + _WHITE * (1 - alpha)).astype(np.uint8)
+
+
+def choose_side(sizes: Set[tuple[int, int]], resolution: int | None = None) -> int:
+    """Decide on the side of the square that all images are brought to.
+
+    Parameters
+    ----------
+    sizes
+        Every ``(height, width)`` that occurs, in pixels.
+    resolution
+        What the user asked for; it goes before everything else.
+
+    Returns
+    -------
+    int
+        ``resolution``; else the side of the images if all are squares of one size, though at most
+        ``LARGEST_ALIKE``; else the smallest side of any image, though at most ``LARGEST_MIXED``.
+    """
+    if resolution is not None:
+        return resolution
+    smallest = min(min(size) for size in sizes)
+    alike = len(sizes) == 1 and all(height == width for height, width in sizes)
+    return min(smallest, LARGEST_ALIKE if alike else LARGEST_MIXED)
+
+
+def size_notes(sizes: Set[tuple[int, int]], side: int, resolution: int | None) -> tuple[str, ...]:
+    """Say in a sentence that images were brought to a size that nobody asked for, if they were."""
+    if resolution is not None or sizes == {(side, side)}:
+        return ()
+    return (
+        f"Images are cut to their central square and resized to {side} x {side} pixels; "
+        "--resolution sets another size.",
+    )
+
+
+def to_square(images: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
+    """Cut out the central square and bring it to ``side`` pixels.
+
+    Parameters
+    ----------
+    images
+        uint8 ``[b, H, W, c]``, ``c`` 1 or 3.
+    side
+        Pixels.  Making smaller averages over areas; making larger interpolates linearly, which
+        invents no edges.
+
+    Returns
+    -------
+    ndarray
+        uint8 ``[b, side, side, c]``.
+    """
+    if images.shape[1:3] == (side, side):
+        return images
+    squares = _central_square(images)
+    resized = [_resize(square, side) for square in squares]
+    return np.stack(resized) if resized else np.empty((0, side, side, images.shape[3]), np.uint8)
+
+
+def _central_square(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    _, height, width, _ = images.shape
+    short = min(height, width)
+    top, left = (height - short) // 2, (width - short) // 2
+    return images[:, top : top + short, left : left + short]
+
+
+def _resize(square: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
+    grey = square.shape[2] == 1
+    image = Image.fromarray(np.ascontiguousarray(square[..., 0] if grey else square))
+    method = Image.Resampling.BOX if side < len(square) else Image.Resampling.BILINEAR
+    resized = np.asarray(image.resize((side, side), method))
+    return resized[..., None] if grey else resized

@@ -1,0 +1,127 @@
+"""One writer per run: a kernel lock that dies with the process that holds it.
+
+The lock is an ``flock`` on the file ``lock`` in the run's folder.  The file also holds the process
+number of the last writer, but only for the error message: what counts is the kernel's lock.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import weakref
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rcig_cli.errors import Locked, NotFound
+from rcig_cli.store.files import storage_errors, write_all
+
+LOCK = "lock"
+_BUSY = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
+
+
+class RunLock:
+    """The right to write a run, from its creation to its release or the end of the process.
+
+    Parameters
+    ----------
+    run_path
+        The run's folder.
+
+    Raises
+    ------
+    Locked
+        If another process (or another lock of this one) is writing the run.
+    NotFound
+        If there is no such run, or no longer.
+    """
+
+    def __init__(self, run_path: Path) -> None:
+        self.run_path = run_path
+        self._descriptor: int | None = _acquire(run_path)
+        _held.add(self)
+
+    @property
+    def held(self) -> bool:
+        """Whether the lock hasn't been released yet."""
+        return self._descriptor is not None
+
+    def release(self) -> None:
+        """Let other processes write the run; releasing twice is harmless."""
+        if self._descriptor is not None:
+            # The number is only for a message: it doesn't matter if it can't be taken out.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, 0)
+            # Closing wouldn't do: a program being started right now still has its copy for an instant.
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            self._forget()
+
+    def _forget(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+_held: weakref.WeakSet[RunLock] = weakref.WeakSet()
+
+
+def _drop_inherited() -> None:
+    # A forked child shares the lock; were it to live on, the lock would outlive the process it belongs to.
+    for lock in list(_held):
+        lock._forget()
+
+
+os.register_at_fork(after_in_child=_drop_inherited)
+
+
+def _acquire(run_path: Path) -> int:
+    if not run_path.is_dir():
+        raise NotFound(f"There is no run {run_path.name}.")
+    path = run_path / LOCK
+    with storage_errors(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            _lock(descriptor, path)
+            _write_process_number(descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+    return descriptor
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    name = path.parent.name
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in _BUSY:
+            raise
+        raise Locked(_busy_sentence(name, descriptor)) from error
+    if not _is_still(descriptor, path):
+        raise NotFound(f"{name} was removed by another process just now.")
+
+
+def _is_still(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _busy_sentence(name: str, descriptor: int) -> str:
+    number = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+    process = f"process {number}" if number.isdecimal() else "another process"
+    return f"{name} is being written by {process}. Wait for it to end, or stop it, then try again."
+
+
+def _write_process_number(descriptor: int) -> None:
+    os.ftruncate(descriptor, 0)
+    write_all(descriptor, f"{os.getpid()}\n".encode())

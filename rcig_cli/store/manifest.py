@@ -1,0 +1,289 @@
+"""Manifests: what a data set or a run says about itself, as typed records.
+
+A manifest is one canonical JSON document (see `documents`).  Reading one checks every field and
+reports everything that is wrong at once; a manifest that couldn't be read back is never written.
+"""
+
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self, get_args
+
+from rcig_cli.errors import Corrupt
+from rcig_cli.store import names
+from rcig_cli.store.checks import (
+    Check,
+    digest,
+    digests_by_path,
+    exactly,
+    flag,
+    holding,
+    json_object,
+    natural,
+    positive,
+    problems_of,
+    text,
+    texts,
+    texts_by_name,
+)
+from rcig_cli.store.documents import FORMAT, canonical, check_format, digest_of, parse, read_document
+from rcig_cli.store.files import write_text_atomically
+
+MANIFEST = "manifest.json"
+Status = Literal["running", "interrupted", "finished", "failed"]
+
+_LIBRARIES = ("rcig-cli", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "zarr", "numpy")
+
+
+def now() -> str:
+    """Return the time in UTC as manifests write it, such as ``2025-03-01T12:30:00.123456+00:00``."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that results depend on, importing none of them.
+
+    Returns
+    -------
+    dict
+        From the name of a distribution to its version; what isn't installed is left out.
+    """
+    from importlib import metadata
+
+    found = {"python": platform.python_version()}
+    for library in _LIBRARIES:
+        try:
+            found[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _is_utc(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and datetime.fromisoformat(value).utcoffset() == timedelta(0)
+    except ValueError:
+        return False
+
+
+def _is_named(is_name: Callable[[str], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, str) and is_name(value)
+
+
+_TIME = Check("a time in UTC", _is_utc)
+_SHAPE = Check(
+    "[height, width, channels]",
+    lambda value: isinstance(value, list) and len(value) == 3 and all(map(positive.holds, value)),
+)
+_PARENT = holding("a parent", {"name": text, "digest": digest})
+
+
+class _Manifest:
+    """What the two kinds of manifest have in common: JSON there and back, checked."""
+
+    _checks: ClassVar[dict[str, Check]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the manifest as a JSON document."""
+        return asdict(self)  # type: ignore[call-overload, no-any-return]
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any], where: Path) -> Self:
+        """Build a manifest from a JSON document.
+
+        Parameters
+        ----------
+        document
+            What `to_json` returned, through JSON.
+        where
+            The file it came from, for errors.
+
+        Raises
+        ------
+        Corrupt
+            If the format is newer than this version knows, or with everything that is wrong.
+        """
+        check_format(document, where)
+        problems = problems_of(document, cls._checks)
+        if problems:
+            raise Corrupt(f"{where} is damaged: {'; '.join(problems)}.")
+        return cls(**{name: _frozen(value) for name, value in cls._known(document).items()})
+
+    @classmethod
+    def _known(cls, document: Mapping[str, Any]) -> dict[str, Any]:
+        return {field.name: document[field.name] for field in fields(cls)}  # type: ignore[arg-type]
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the manifest's canonical bytes, by which children name their parents."""
+        return digest_of(self.to_json())
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True)
+class DatasetManifest(_Manifest):
+    """What a prepared data set is and where it came from.
+
+    Parameters
+    ----------
+    name
+        The name of its folder.
+    created
+        When, in UTC, as `now` gives it.
+    class_names
+        One a class, in the order of the labels.
+    shape
+        Height, width and channels of one image, in pixels.
+    sizes
+        The number of images in "train" and in "test".
+    whitened
+        Whether the images are whitened (ZCA).
+    config
+        The fully resolved settings of the preparation, JSON values only.
+    source
+        Where the data came from, JSON values only.
+    versions
+        As `versions` returns them.
+    files
+        From each file's path, relative to the folder, to its SHA-256.
+    """
+
+    name: str
+    created: str
+    class_names: tuple[str, ...]
+    shape: tuple[int, int, int]
+    sizes: dict[str, int]
+    whitened: bool
+    config: dict[str, Any]
+    source: dict[str, Any]
+    versions: dict[str, str]
+    files: dict[str, str]
+    format: int = FORMAT
+    kind: str = "dataset"
+
+    _checks: ClassVar[dict[str, Check]] = {
+        "format": exactly(FORMAT),
+        "kind": exactly("dataset"),
+        "name": Check("the name of a data set", _is_named(names.is_dataset_name)),
+        "created": _TIME,
+        "class_names": texts,
+        "shape": _SHAPE,
+        "sizes": holding("numbers of images", {"train": natural, "test": natural}),
+        "whitened": flag,
+        "config": json_object,
+        "source": json_object,
+        "versions": texts_by_name,
+        "files": digests_by_path,
+    }
+
+
+@dataclass(frozen=True)
+class RunManifest(_Manifest):
+    """What a run is, how far it has come, and from what.
+
+    Parameters
+    ----------
+    name
+        The name of its folder.
+    created, updated
+        When, in UTC, as `now` gives it.
+    status
+        "running", "interrupted", "finished" or "failed".
+    step
+        The number of outer steps done.
+    config
+        The fully resolved configuration, JSON values only.
+    seed
+        From which, with the step, all randomness follows.
+    dataset
+        The name of the data set.
+    parents
+        From role ("dataset") to the name and manifest digest of what the run was made from.
+    versions
+        As `versions` returns them.
+    files
+        From the path of each file the run vouches for, relative to its folder, to its SHA-256.
+    """
+
+    name: str
+    created: str
+    updated: str
+    status: Status
+    step: int
+    config: dict[str, Any]
+    seed: int
+    dataset: str
+    parents: dict[str, dict[str, str]]
+    versions: dict[str, str]
+    files: dict[str, str]
+    format: int = FORMAT
+    kind: str = "run"
+
+    _checks: ClassVar[dict[str, Check]] = {
+        "format": exactly(FORMAT),
+        "kind": exactly("run"),
+        "name": Check("the name of a run", _is_named(names.is_run_name)),
+        "created": _TIME,
+        "updated": _TIME,
+        "status": exactly(*get_args(Status)),
+        "step": natural,
+        "config": json_object,
+        "seed": natural,
+        "dataset": Check("the name of a data set", _is_named(names.is_dataset_name)),
+        "parents": holding("parents", {"dataset": _PARENT}),
+        "versions": texts_by_name,
+        "files": digests_by_path,
+    }
+
+
+AnyManifest = DatasetManifest | RunManifest
+
+
+def read_dataset_manifest(folder: Path) -> DatasetManifest:
+    """Read the manifest of a data set's folder.
+
+    Raises
+    ------
+    NotFound
+        If the folder has none.
+    Corrupt
+        If it is damaged or of a newer format; the sentence lists everything that is wrong.
+    """
+    return DatasetManifest.from_json(read_document(folder / MANIFEST), folder / MANIFEST)
+
+
+def read_run_manifest(folder: Path) -> RunManifest:
+    """Read the manifest of a run's folder.
+
+    Raises
+    ------
+    NotFound
+        If the folder has none.
+    Corrupt
+        If it is damaged or of a newer format; the sentence lists everything that is wrong.
+    """
+    return RunManifest.from_json(read_document(folder / MANIFEST), folder / MANIFEST)
+
+
+def write_manifest(folder: Path, manifest: AnyManifest) -> None:
+    """Write a manifest into a folder, atomically.
+
+    Raises
+    ------
+    ValueError
+        If it couldn't be read back; nothing is written then.
+    RcigError
+        If the disk refuses it; the old manifest stands.
+    """
+    content = canonical(manifest.to_json())
+    path = folder / MANIFEST
+    try:
+        type(manifest).from_json(parse(content.encode(), str(path)), path)
+    except Corrupt as error:
+        raise ValueError(f"not a manifest that could be read back: {error}") from error
+    write_text_atomically(path, content)

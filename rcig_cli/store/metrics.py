@@ -1,0 +1,127 @@
+"""The log of a run's numbers: one JSON object a line, in the order of the steps.
+
+A process that is killed leaves at most one torn line at the end; it is passed over when reading and
+dropped before writing.  NaN and infinities, which JSON doesn't have, are written as null.
+"""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rcig_cli.errors import Corrupt
+from rcig_cli.store.documents import parse
+from rcig_cli.store.files import storage_errors, write_all, write_text_atomically
+
+
+class MetricsLog:
+    """A file of JSON lines; nothing is opened before the first `append`.
+
+    Parameters
+    ----------
+    path
+        The file, which needn't exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor: int | None = None
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Add a record; it is with the kernel, and so visible to readers, when this returns.
+
+        Parameters
+        ----------
+        record
+            JSON values; one without a whole number as "step" is kept by every `truncate_after`.
+
+        Raises
+        ------
+        RcigError
+            If it can't be written; then the file is as before.
+        """
+        line = json.dumps(_finite(record), allow_nan=False).encode() + b"\n"
+        with storage_errors(self.path):
+            descriptor = self._opened()
+            size = os.fstat(descriptor).st_size
+            try:
+                write_all(descriptor, line)
+            except OSError:
+                os.ftruncate(descriptor, size)
+                raise
+
+    def truncate_after(self, step: int) -> None:
+        """Drop the records of later steps, and a torn line at the end; a reader sees all or nothing.
+
+        Raises
+        ------
+        Corrupt
+            If a line other than the last is damaged.
+        """
+        kept = [record for record in self.read() if _step_of(record) <= step]
+        self.close()
+        if self.path.exists():
+            write_text_atomically(self.path, "".join(json.dumps(record) + "\n" for record in kept))
+
+    def read(self) -> list[dict[str, Any]]:
+        """Return all records; none if there is no file.
+
+        Raises
+        ------
+        Corrupt
+            If a line other than the last is damaged.
+        """
+        with storage_errors(self.path, "read"):
+            lines = self.path.read_bytes().splitlines() if self.path.exists() else []
+        records = []
+        for number, line in enumerate(lines, 1):
+            try:
+                records.append(parse(line, f"line {number} of {self.path}"))
+            except Corrupt:
+                if number < len(lines):
+                    raise
+        return records
+
+    def close(self) -> None:
+        """Close the file; a later `append` opens it again."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _opened(self) -> int:
+        if self._descriptor is None:
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            self._descriptor = os.open(self.path, flags, 0o666)
+            _drop_torn_line(self._descriptor)
+        return self._descriptor
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _drop_torn_line(descriptor: int) -> None:
+    content = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+    os.ftruncate(descriptor, content.rfind(b"\n") + 1)
+
+
+def _step_of(record: Mapping[str, Any]) -> int:
+    step = record.get("step")
+    return step if isinstance(step, int) else 0
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value

@@ -1,0 +1,76 @@
+"""Small data sets that the tests of this folder share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from rcig_cli.data.source import Batch, ImageSource, Split
+
+
+class ArraySource(ImageSource):
+    """Images held in memory."""
+
+    def __init__(self, labels: dict[Split, np.ndarray], side: int = 2) -> None:
+        classes = int(max(values.max() for values in labels.values())) + 1
+        super().__init__(
+            "arrays",
+            class_names=tuple(map(str, range(classes))),
+            shape=(side, side, 1),
+            sizes={split: len(values) for split, values in labels.items()},
+        )
+        self._labels = {split: values.astype(np.int32) for split, values in labels.items()}
+
+    def batches(self, split: Split, size: int) -> Iterator[Batch]:
+        labels = self._labels[split]
+        positions = np.arange(len(labels), dtype=np.int64) % 256
+        images = np.broadcast_to(positions.astype(np.uint8)[:, None, None, None], (len(labels), *self.shape))
+        for start in range(0, len(labels), size):
+            yield Batch(images[start : start + size], labels[start : start + size])
+
+
+def whole(source: ImageSource, split: Split, size: int = 7) -> Batch:
+    """Read a split to its end, checking the sizes of the batches on the way."""
+    batches = list(source.batches(split, size))
+    assert all(len(batch) == size for batch in batches[:-1])
+    assert all(batch.images.dtype == np.uint8 and batch.labels.dtype == np.int32 for batch in batches)
+    assert all(batch.images.shape == (len(batch), *source.shape) for batch in batches)
+    assert sum(map(len, batches)) == source.sizes[split]
+    images = np.concatenate([batch.images for batch in batches])
+    labels = np.concatenate([batch.labels for batch in batches])
+    np.testing.assert_array_equal(labels, source.labels(split))
+    return Batch(images, labels)
+
+
+def pixels(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def save_picture(path: Path, array: np.ndarray, **options: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path, **options)
+    return path
+
+
+def natural_images(count: int, side: int, channels: int, seed: int = 0) -> np.ndarray:
+    """Images whose neighbouring pixels resemble each other, as those of photographs do."""
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(size=(count, side, side, channels))
+    smooth = np.cumsum(np.cumsum(noise, axis=1), axis=2)
+    smooth += 2 * rng.normal(size=(count, 1, 1, 1)) + 0.3 * noise
+    return np.clip(128 + 20 * smooth, 0, 255).astype(np.uint8)
+
+
+class NoTensorFlow:
+    """A finder of modules that finds what another one finds, TensorFlow excepted."""
+
+    def __init__(self, finder: Any) -> None:
+        self._finder = finder
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._finder, name)
+
+    def find_spec(self, name: str, *place: Any) -> Any:
+        return None if name.partition(".")[0] == "tensorflow" else self._finder.find_spec(name, *place)

@@ -1,0 +1,274 @@
+"""Arrays: exact, deterministic, in shards, and safe against damage and hostile metadata."""
+
+import errno
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import zarr
+
+from rcig_cli.errors import Corrupt, RcigError
+from rcig_cli.store import arrays, grids
+from rcig_cli.store.arrays import ArrayWriter, read_array, read_arrays, write_arrays
+from rcig_cli.store.digests import digests
+from rcig_cli.store.grids import grid_for
+
+
+@pytest.fixture
+def small_grid(monkeypatch):
+    """Cut at 64 bytes and 256 bytes in place of 1 MiB and 64 MiB."""
+    monkeypatch.setattr(grids, "CHUNK_BYTES", 64)
+    monkeypatch.setattr(grids, "SHARD_BYTES", 256)
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(0).normal(size=(37, 2, 2, 1)).astype(np.float32)
+
+
+@pytest.fixture
+def group(tmp_path, small_grid, images):
+    path = tmp_path / "arrays.zarr"
+    write_arrays(path, {"train/images": images, "train/labels": np.arange(37), "rate": np.float32(0.5)})
+    return path
+
+
+def edit_metadata(group, name, **changes):
+    path = group / name / "zarr.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def shards(group, name):
+    return sorted(path for path in (group / name / "c").rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("dtype", sorted(grids.DTYPES))
+@pytest.mark.parametrize("shape", [(), (1,), (5,), (0, 3), (3, 0), (37, 3), (300, 2, 2)])
+def test_every_dtype_and_shape_comes_back(tmp_path, small_grid, dtype, shape):
+    value = np.random.default_rng(1).integers(0, 2, shape).astype(dtype)
+    write_arrays(tmp_path / "a", {"x": value})
+    back = read_array(tmp_path / "a", "x")
+    assert (back.dtype, back.shape, back.tobytes()) == (value.dtype, value.shape, value.tobytes())
+
+
+@pytest.mark.parametrize("value", [-0.0, 0.0, np.nan, -np.inf, 5e-324])
+def test_floats_are_exact(tmp_path, small_grid, value):
+    write_arrays(tmp_path / "a", {"x": np.full((40, 3), value), "y": np.float64(value)})
+    back = read_arrays(tmp_path / "a")
+    assert back["x"].tobytes() == np.full((40, 3), value).tobytes()
+    assert back["y"].tobytes() == np.float64(value).tobytes()
+
+
+def test_byte_order_and_strides_do_not_matter(tmp_path):
+    value = np.arange(12.0).reshape(3, 4)
+    write_arrays(tmp_path / "a", {"big": value.astype(">f8"), "turned": value.T})
+    back = read_arrays(tmp_path / "a")
+    np.testing.assert_array_equal(back["big"], value)
+    np.testing.assert_array_equal(back["turned"], value.T)
+
+
+def test_names_are_a_tree_in_a_flat_dictionary(group, images):
+    back = read_arrays(group)
+    assert list(back) == arrays.array_names(group) == ["rate", "train/images", "train/labels"]
+    np.testing.assert_array_equal(back["train/images"], images)
+
+
+@pytest.mark.parametrize(
+    "rows", [(0, 37), (3, 5), (None, 20), (16, None), (36, 100), (-2, None), (5, 5), (9, 3)]
+)
+def test_some_rows(group, images, rows):
+    np.testing.assert_array_equal(read_array(group, "train/images", *rows), images[slice(*rows)])
+
+
+@pytest.mark.parametrize("sizes", [[37], [1] * 37, [20, 17], [3, 0, 16, 18], [16, 16, 5]])
+def test_batches_of_any_size_give_the_same_bytes(tmp_path, group, images, sizes):
+    path, position = tmp_path / "streamed", 0
+    declared = {
+        "train/images": (images.shape, images.dtype),
+        "train/labels": ((37,), np.int64),
+        "rate": ((), np.float32),
+    }
+    with ArrayWriter.create(path, declared) as writer:
+        for size in sizes:
+            batch = images[position : position + size].copy()
+            writer.append("train/images", batch)
+            # The writer must have kept no reference to memory of the caller's.
+            batch[:] = 0
+            position += size
+        writer.append("train/labels", np.arange(37))
+        writer.append("rate", np.float32(0.5))
+    assert digests(path) == digests(group)
+
+
+def test_equal_arrays_give_equal_bytes(tmp_path):
+    value = np.random.default_rng(2).normal(size=(700, 32, 32, 3)).astype(np.float32)
+    for name in ("a", "b"):
+        write_arrays(tmp_path / name, {"x/y": value, "z": value[:3]})
+    assert digests(tmp_path / "a") == digests(tmp_path / "b")
+
+
+def test_images_are_cut_as_promised():
+    grid = grid_for((50_000, 32, 32, 3), 4)
+    row = 32 * 32 * 3 * 4
+    assert 0.95 * 2**20 < grid.chunk[0] * row <= 2**20
+    assert 0.95 * 2**26 < grid.shard_rows * row <= 2**26
+    assert grid.shard_rows % grid.chunk[0] == 0
+    assert grid_for((10, 32, 32, 3), 4).shard == (10, 32, 32, 3)
+    assert grid_for((100, 1000, 1000, 3), 4).chunk == (1, 1000, 1000, 3)
+
+
+def test_the_format_is_zarr_3_with_shards_zstd_and_crc(group):
+    document = json.loads((group / "train/images/zarr.json").read_text())
+    (sharding,) = document["codecs"]
+    assert [document["zarr_format"], document["attributes"]] == [3, {}]
+    assert sharding["name"] == "sharding_indexed"
+    assert [codec["name"] for codec in sharding["configuration"]["codecs"]] == ["bytes", "zstd", "crc32c"]
+    assert [codec["name"] for codec in sharding["configuration"]["index_codecs"]] == ["bytes", "crc32c"]
+    assert len(shards(group, "train/images")) == 3
+    assert "consolidated" not in (group / "zarr.json").read_text()
+
+
+def test_plain_zarr_reads_it(group, images):
+    np.testing.assert_array_equal(zarr.open_group(group, mode="r")["train/images"][:], images)
+
+
+def test_the_writer_holds_at_most_a_shard(tmp_path, small_grid):
+    with ArrayWriter.create(tmp_path / "a", {"x": ((100, 4), np.float32)}) as writer:
+        for _ in range(25):
+            writer.append("x", np.ones((4, 4), np.float32))
+            assert sum(block.nbytes for block in writer._columns["x"].waiting) < grids.SHARD_BYTES
+
+
+@pytest.mark.parametrize(
+    ("batch", "sentence"),
+    [
+        (np.ones((2, 3), np.float32), r"x takes rows of float32 \(4,\), not float32 \(3,\)"),
+        (np.ones((2, 4)), r"not float64"),
+        (np.ones((6, 4), np.float32), "x takes 5 rows, not 6"),
+    ],
+)
+def test_what_was_not_declared_is_refused(tmp_path, batch, sentence):
+    writer = ArrayWriter.create(tmp_path / "a", {"x": ((5, 4), np.float32)})
+    with pytest.raises(ValueError, match=sentence):
+        writer.append("x", batch)
+
+
+def test_a_writer_closes_only_when_full(tmp_path):
+    writer = ArrayWriter.create(tmp_path / "a", {"x": ((5,), bool), "y": ((), float), "z": ((0,), int)})
+    writer.append("x", np.ones(3, bool))
+    with pytest.raises(ValueError, match=r"x has 3 of its 5 rows; y has 0 of its 1 rows$"):
+        writer.close()
+
+
+def test_a_failing_body_is_not_hidden_by_the_writer(tmp_path):
+    with (
+        pytest.raises(RuntimeError, match="stop"),
+        ArrayWriter.create(tmp_path / "a", {"x": ((5,), bool)}),
+    ):
+        raise RuntimeError("stop")
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/../b", "/a", "a//b", "a.b", "c d"])
+def test_names_that_cannot_be(tmp_path, name):
+    with pytest.raises(ValueError, match="not a name"):
+        write_arrays(tmp_path / "a", {name: np.ones(2)})
+    with pytest.raises(Corrupt, match="missing"):
+        read_array(tmp_path / "a", name)
+
+
+@pytest.mark.parametrize(
+    "value", [np.array(["a"]), np.array([None]), np.array([1j])], ids=["text", "object", "complex"]
+)
+def test_dtypes_that_cannot_be(tmp_path, value):
+    with pytest.raises(ValueError, match="x can't hold"):
+        write_arrays(tmp_path / "a", {"x": value})
+
+
+def test_every_flipped_byte_of_a_shard_is_found(group):
+    shard = shards(group, "train/images")[1]
+    content = shard.read_bytes()
+    for position in range(len(content)):
+        damaged = bytearray(content)
+        damaged[position] ^= 0x10
+        shard.write_bytes(damaged)
+        with pytest.raises(Corrupt, match=r"The array train/images in .*arrays\.zarr is damaged: "):
+            read_array(group, "train/images")
+    shard.write_bytes(content)
+    read_array(group, "train/images")
+
+
+@pytest.mark.parametrize("length", [0, 1, 40])
+def test_a_cut_shard_is_found(group, length):
+    shard = shards(group, "train/images")[0]
+    os.truncate(shard, length)
+    with pytest.raises(Corrupt, match="train/images"):
+        read_array(group, "train/images")
+
+
+def test_a_lost_shard_is_found(group, images):
+    shards(group, "train/images")[2].unlink()
+    with pytest.raises(Corrupt, match=r"train/images .* its file c/2/0/0/0 is missing or empty"):
+        read_arrays(group)
+    np.testing.assert_array_equal(read_array(group, "train/images", 0, 32), images[:32])
+
+
+def test_what_is_missing_is_named(group):
+    with pytest.raises(Corrupt, match=r"The array test/images in .* is damaged: it is missing"):
+        read_array(group, "test/images")
+    with pytest.raises(Corrupt, match="it is missing"):
+        read_array(group, "train")
+    shutil.rmtree(group)
+    with pytest.raises(Corrupt, match=r"its zarr\.json is missing"):
+        read_arrays(group)
+
+
+HOSTILE = {
+    "zarr_format": 2,
+    "node_type": "pickle",
+    "shape": [37, 2, 2],
+    "data_type": "object",
+    "codecs": [{"name": "numcodecs.pickle"}],
+    "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [1, 1, 1, 1]}},
+    "chunk_key_encoding": {"name": "v2"},
+    "storage_transformers": [{"name": "x"}],
+}
+
+
+@pytest.mark.parametrize("field", HOSTILE)
+def test_metadata_of_another_kind_is_refused(group, field):
+    edit_metadata(group, "train/images", **{field: HOSTILE[field]})
+    with pytest.raises(Corrupt, match=r"train/images .*zarr\.json isn't as this format has it"):
+        read_array(group, "train/images")
+
+
+@pytest.mark.parametrize("field", ["shape", "shard"])
+def test_metadata_cannot_take_memory(group, field):
+    huge = [10**13, 2, 2, 1]
+    grid = {"name": "regular", "configuration": {"chunk_shape": huge}}
+    edit_metadata(group, "train/images", **({"shape": huge} if field == "shape" else {"chunk_grid": grid}))
+    with pytest.raises(
+        Corrupt, match=r"train/images .* it declares 160000000000000 bytes, and 68719476736 is the"
+    ):
+        read_array(group, "train/images")
+
+
+def test_the_limit_is_for_all_arrays_together(group, images):
+    with pytest.raises(Corrupt, match=f"it declares {37 * 8} bytes"):
+        read_arrays(group, max_bytes=images.nbytes + 200)
+    assert len(read_arrays(group, max_bytes=images.nbytes + 37 * 8 + 500)) == 3
+
+
+@pytest.mark.parametrize(
+    ("number", "sentence"), [(errno.ENOSPC, "The disk is full"), (errno.EROFS, "can't be written")]
+)
+def test_a_refusing_disk_is_a_sentence(tmp_path, monkeypatch, number, sentence):
+    def refuse(*_arguments, **_options):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", refuse)
+    monkeypatch.setattr("pathlib.Path.open", refuse)
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(RcigError, match=sentence):
+        write_arrays(tmp_path / "a", {"x": np.ones(3)})

@@ -1,0 +1,304 @@
+"""Checkpoints: exact, silent, and never without a sound one, whatever happens while saving."""
+
+import errno
+import json
+import logging
+import os
+import random
+import shutil
+import time
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+
+from rcig_cli.errors import Corrupt, NotFound, RcigError
+from rcig_cli.store.checkpoints import latest, load, save, steps
+from rcig_cli.store.digests import digests
+
+
+class Adam(NamedTuple):
+    count: np.ndarray
+    moments: dict
+
+
+class Empty(NamedTuple):
+    pass
+
+
+def make_state(seed=0):
+    rng = np.random.default_rng(seed)
+    return {
+        "psi": jnp.asarray(rng.normal(size=(10, 4, 4, 1)), jnp.float32),
+        "optimizer": (Adam(np.int64(seed), {"w": rng.normal(size=(3, 2)), "b": np.full(3, -0.0)}), Empty()),
+        "pool": [np.arange(4, dtype=np.uint32), np.array([True, False]), np.zeros((0, 3), np.float32), None],
+        "zeros": np.full((2, 2), -0.0, np.float32),
+        "half": jnp.full(3, -0.0, jnp.bfloat16),
+        "step": seed,
+    }
+
+
+def assert_same(found, expected):
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for one, other in zip(jax.tree.leaves(found), map(np.asarray, jax.tree.leaves(expected)), strict=True):
+        assert type(one) is np.ndarray
+        assert (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes())
+
+
+def flip(path, position=None):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 if position is None else position] ^= 1
+    path.write_bytes(content)
+
+
+def data_file(run_path, step):
+    files = (run_path / f"checkpoints/{step}/state").rglob("*")
+    return max((path for path in files if path.is_file()), key=lambda path: path.stat().st_size)
+
+
+@pytest.fixture
+def run_path(tmp_path):
+    path = tmp_path / "run_1"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def two(run_path):
+    """Make a run with sound checkpoints at steps 10 and 20."""
+    for step in (10, 20):
+        save(run_path, step, make_state(step))
+    return run_path
+
+
+def test_a_state_comes_back_bit_for_bit_in_its_own_containers(run_path):
+    save(run_path, 7, make_state(3))
+    restored = latest(run_path, make_state(0))
+    assert (restored.step, restored.warnings) == (7, ())
+    assert_same(restored.state, make_state(3))
+    assert isinstance(restored.state["optimizer"][0], Adam)
+
+
+def test_a_template_may_be_shapes_only(run_path):
+    state = {"a": np.ones((2, 3)), "b": (np.int32(3),)}
+    save(run_path, 0, state)
+    template = {"a": jax.ShapeDtypeStruct((2, 3), np.float64), "b": (jax.ShapeDtypeStruct((), np.int32),)}
+    assert_same(load(run_path, 0, template).state, state)
+
+
+def test_a_template_only_of_empty_arrays(run_path):
+    save(run_path, 0, {"a": np.zeros((0, 2))})
+    assert_same(load(run_path, 0, {"a": np.zeros((0, 2))}).state, {"a": np.zeros((0, 2))})
+
+
+def test_nothing_saved_is_none(run_path):
+    assert latest(run_path, make_state()) is None
+    assert steps(run_path) == []
+    with pytest.raises(NotFound, match="run_1 has no checkpoint at step 3"):
+        load(run_path, 3, make_state())
+
+
+def test_the_newest_are_kept(run_path):
+    for step in (0, 9, 10, 100):
+        save(run_path, step, {"a": np.ones(2)})
+    assert steps(run_path) == [10, 100]
+    save(run_path, 101, {"a": np.ones(2)}, keep=3)
+    assert steps(run_path) == [10, 100, 101]
+    assert sorted(path.name for path in (run_path / "checkpoints").iterdir()) == ["10", "100", "101"]
+
+
+def test_saving_a_step_again_replaces_it_and_drops_later_ones(two):
+    save(two, 10, make_state(5))
+    assert steps(two) == [10]
+    assert_same(latest(two, make_state()).state, make_state(5))
+
+
+@pytest.mark.parametrize("damage", ["flip", "lose a file", "lose the manifest", "tear the manifest", "empty"])
+def test_a_damaged_newest_falls_back_with_a_warning(two, damage):
+    folder = two / "checkpoints/20"
+    match damage:
+        case "flip":
+            flip(data_file(two, 20))
+        case "lose a file":
+            data_file(two, 20).unlink()
+        case "lose the manifest":
+            (folder / "manifest.json").unlink()
+        case "tear the manifest":
+            os.truncate(folder / "manifest.json", 100)
+        case "empty":
+            shutil.rmtree(folder)
+            folder.mkdir()
+    restored = latest(two, make_state())
+    assert restored.step == 10
+    assert_same(restored.state, make_state(10))
+    (warning,) = restored.warnings
+    assert "20" in warning
+    assert "damaged" in warning
+    assert warning.endswith("Going on from step 10 in place of 20.")
+
+
+def test_every_flipped_byte_of_a_manifest_is_found_or_harmless(two):
+    manifest = two / "checkpoints/20/manifest.json"
+    content = manifest.read_bytes()
+    for position in random.Random(0).sample(range(len(content)), 60):
+        flip(manifest, position)
+        restored = latest(two, make_state())
+        assert_same(restored.state, make_state(restored.step))
+        manifest.write_bytes(content)
+
+
+def test_what_is_damaged_is_named(two):
+    flip(data_file(two, 20))
+    name = data_file(two, 20).relative_to(two / "checkpoints/20")
+    with pytest.raises(Corrupt, match=rf"^Checkpoint 20 of run_1 is damaged: {name} has changed since"):
+        load(two, 20, make_state())
+
+
+def test_all_damaged_is_an_error(two):
+    for step in (10, 20):
+        flip(data_file(two, step))
+    with pytest.raises(
+        Corrupt, match=r"No checkpoint of run_1 can be used\. Checkpoint 20 .* Checkpoint 10 of"
+    ):
+        latest(two, make_state())
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            {"psi": np.zeros((10, 4, 4, 2), np.float32)},
+            r"it holds psi float32 \[10, 4, 4, 1\], and psi float32 \[10,",
+        ),
+        ({"psi": np.zeros((10, 4, 4, 1))}, "and psi float64"),
+        ({"more": np.zeros(1)}, "and more float64"),
+        ({"zzz": np.zeros(1)}, "it holds 10 arrays, and 11 are wanted"),
+    ],
+)
+def test_what_does_not_fit_the_template_is_refused(run_path, change, sentence):
+    save(run_path, 1, make_state())
+    with pytest.raises(Corrupt, match=sentence):
+        latest(run_path, {**make_state(), **change})
+
+
+def test_a_newer_format_is_refused(two):
+    for step in (10, 20):
+        manifest = two / f"checkpoints/{step}/manifest.json"
+        manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 2'))
+    with pytest.raises(Corrupt, match=r"newer rcig \(format 2\)"):
+        latest(two, make_state())
+
+
+@pytest.mark.parametrize("field", ["shape", "chunks"])
+def test_stored_metadata_cannot_take_memory(run_path, field):
+    save(run_path, 1, {"a": np.ones((2, 3))})
+    folder = run_path / "checkpoints/1"
+    array = next((folder / "state").rglob(".zarray"))
+    array.write_text(json.dumps({**json.loads(array.read_text()), field: [10**9, 10**9]}))
+    document = json.loads((folder / "manifest.json").read_text())
+    document["files"] = digests(folder, "state")
+    (folder / "manifest.json").write_text(json.dumps(document))
+    with pytest.raises(Corrupt, match="the array of a isn't that of its manifest"):
+        load(run_path, 1, {"a": np.ones((2, 3))})
+
+
+def test_what_no_checkpoint_can_hold(run_path):
+    for leaf in ("text", object(), np.array([None]), jax.random.key(0)):
+        with pytest.raises(TypeError, match="can't hold x"):
+            save(run_path, 1, {"x": leaf})
+    assert steps(run_path) == []
+
+
+def test_asides_of_the_dead_are_removed_at_the_next_save(two):
+    leftovers = [two / "checkpoints/.aside-0123", two / ".aside-4567"]
+    for leftover in leftovers:
+        leftover.mkdir()
+    save(two, 30, make_state())
+    assert not any(leftover.exists() for leftover in leftovers)
+
+
+@pytest.mark.parametrize(
+    ("number", "sentence"), [(errno.ENOSPC, "The disk is full"), (errno.EIO, "input/output error")]
+)
+def test_a_refusing_disk_leaves_what_was_there(two, monkeypatch, number, sentence):
+    def refuse(*_arguments, **_options):
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refuse)
+        with pytest.raises(RcigError, match=sentence):
+            save(two, 30, make_state())
+    assert sorted(path.name for path in (two / "checkpoints").iterdir()) == ["10", "20"]
+    assert latest(two, make_state()).step == 20
+
+
+def test_a_disk_full_within_orbax_is_a_sentence(two, monkeypatch):
+    def refuse(*_arguments, **_options):
+        raise ValueError("RESOURCE_EXHAUSTED: writing: No space left on device [os_error_code='28']")
+
+    monkeypatch.setattr(ocp.Checkpointer, "save", refuse)
+    with pytest.raises(RcigError, match=r"The disk is full: .* still stands"):
+        save(two, 30, make_state())
+    assert steps(two) == [10, 20]
+
+
+SAVE_AND_LOAD = """
+import sys, pathlib, numpy as np
+from rcig_cli.store import checkpoints
+run, state = pathlib.Path(sys.argv[1]), {"a": np.ones((200, 300)), "b": (np.int32(3),)}
+checkpoints.save(run, 1, state)
+checkpoints.save(run, 1, state)
+checkpoints.latest(run, state)
+"""
+
+
+def test_saving_and_loading_is_silent(run_path, run_python):
+    done = run_python(SAVE_AND_LOAD, run_path, options=("-W", "always"))
+    assert done.returncode == 0, done.stderr
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+SAVE_FOREVER = """
+import itertools, sys, pathlib, numpy as np
+from rcig_cli.store import checkpoints
+run = pathlib.Path(sys.argv[1])
+first = max(checkpoints.steps(run), default=0) + 1
+for step in itertools.count(first):
+    checkpoints.save(run, step, {f"leaf{i}": np.full((50, 400), step + i / 8) for i in range(8)})
+    print(step, flush=True)
+"""
+
+
+def test_a_kill_at_any_moment_leaves_a_sound_checkpoint(run_path, python):
+    template = {f"leaf{i}": np.zeros((50, 400)) for i in range(8)}
+    moments = random.Random(1)
+    for _ in range(4):
+        process = python(SAVE_FOREVER, run_path)
+        seen = int(process.stdout.readline())
+        time.sleep(moments.uniform(0, 0.25))
+        process.kill()
+        rest = process.communicate()[0].split()
+        restored = latest(run_path, template)
+        assert restored.warnings == ()
+        assert restored.step >= int(rest[-1] if rest else seen)
+        for i in range(8):
+            assert (restored.state[f"leaf{i}"] == restored.step + i / 8).all()
+
+
+def test_the_package_alone_is_cheap(run_python):
+    code = "import sys, rcig_cli.store; print({'jax', 'orbax', 'zarr', 'numpy'} & set(sys.modules))"
+    assert run_python(code).stdout == "set()\n"
+
+
+def test_nothing_in_a_checkpoint_tells_where_it_was_written(two):
+    files = [path for path in (two / "checkpoints/20").rglob("*") if path.is_file()]
+    assert [path for path in files if str(two).encode() in path.read_bytes()] == []
+
+
+def test_the_logger_of_the_libraries_is_left_as_it_was(two):
+    logging.getLogger("absl").setLevel(logging.INFO)
+    latest(two, make_state())
+    assert logging.getLogger("absl").level == logging.INFO

@@ -1,0 +1,210 @@
+"""Manifests: there and back without loss, and every fault reported at once."""
+
+import dataclasses
+import json
+import platform
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rcig_cli.errors import Corrupt, NotFound
+from rcig_cli.store import manifest as manifests
+from rcig_cli.store.documents import canonical
+from rcig_cli.store.manifest import DatasetManifest, RunManifest
+
+# Lone surrogates too: JSON can hold them, so a manifest may.
+TEXT = st.text(st.characters(exclude_categories=()), max_size=20)
+NAME = st.from_regex(r"[a-qs-z0-9][a-z0-9_-]{0,63}", fullmatch=True)
+DIGEST = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
+FILES = st.dictionaries(st.from_regex(r"[a-z]{1,5}(/[a-z]{1,5}){0,2}", fullmatch=True), DIGEST, max_size=4)
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | FLOATS | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+OBJECT = st.dictionaries(TEXT, JSON, max_size=4)
+NATURAL = st.integers(0, 2**63)
+TIME = st.datetimes().map(lambda time: time.isoformat() + "+00:00")
+
+DATASETS = st.builds(
+    DatasetManifest,
+    name=NAME,
+    created=TIME,
+    class_names=st.lists(TEXT).map(tuple),
+    shape=st.tuples(*[st.integers(1, 512)] * 3),
+    sizes=st.fixed_dictionaries({"train": NATURAL, "test": NATURAL}),
+    whitened=st.booleans(),
+    config=OBJECT,
+    source=OBJECT,
+    versions=st.dictionaries(TEXT, TEXT, max_size=3),
+    files=FILES,
+    format=st.just(1),
+    kind=st.just("dataset"),
+)
+RUNS = st.builds(
+    RunManifest,
+    name=NAME | st.integers(1, 999_999_999).map("run_{}".format),
+    created=TIME,
+    updated=TIME,
+    status=st.sampled_from(["running", "interrupted", "finished", "failed"]),
+    step=NATURAL,
+    config=OBJECT,
+    seed=NATURAL,
+    dataset=NAME,
+    parents=st.fixed_dictionaries({"dataset": st.fixed_dictionaries({"name": TEXT, "digest": DIGEST})}),
+    versions=st.dictionaries(TEXT, TEXT, max_size=3),
+    files=FILES,
+    format=st.just(1),
+    kind=st.just("run"),
+)
+
+
+@settings(deadline=None)
+@given(DATASETS | RUNS)
+def test_every_manifest_comes_back_equal(tmp_path_factory, manifest):
+    document = json.loads(canonical(manifest.to_json()))
+    back = type(manifest).from_json(document, tmp_path_factory.getbasetemp())
+    assert back == manifest
+    assert back.digest == manifest.digest
+
+
+def test_written_and_read(tmp_path, run_manifest, dataset_manifest):
+    manifests.write_manifest(tmp_path, run_manifest())
+    assert manifests.read_run_manifest(tmp_path) == run_manifest()
+    manifests.write_manifest(tmp_path, dataset_manifest())
+    assert manifests.read_dataset_manifest(tmp_path) == dataset_manifest()
+
+
+def test_the_bytes_are_canonical(tmp_path, run_manifest):
+    manifests.write_manifest(tmp_path, run_manifest(config={"b": 1, "a": "ü"}))
+    content = (tmp_path / "manifest.json").read_text(encoding="ascii")
+    assert content.endswith("}\n")
+    assert content.index('"a": "\\u00fc"') < content.index('"b": 1')
+    assert content == json.dumps(json.loads(content), sort_keys=True, indent=2) + "\n"
+
+
+def test_the_digest_is_of_the_content(run_manifest):
+    assert run_manifest().digest == run_manifest().digest
+    assert run_manifest().digest != run_manifest(step=1).digest
+    assert len(run_manifest().digest) == 64
+
+
+def test_all_problems_are_reported_at_once(tmp_path, run_manifest):
+    document = run_manifest().to_json()
+    del document["seed"]
+    document |= {
+        "stpe": 3,
+        "step": True,
+        "status": "done",
+        "files": {"../x": "a" * 64},
+        "created": "yesterday",
+    }
+    with pytest.raises(Corrupt) as caught:
+        RunManifest.from_json(document, tmp_path / "manifest.json")
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path}/manifest.json is damaged: ")
+    for problem in (
+        "'seed' is missing",
+        "'stpe' is no field of it (is it 'step'?)",
+        "'step' must be a whole number from 0, and is True",
+        "'status' must be 'running' or 'interrupted' or 'finished' or 'failed', and is 'done'",
+        "'files' must be an object from file paths within the folder to their SHA-256",
+        "'created' must be a time in UTC, and is 'yesterday'",
+    ):
+        assert problem in message
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", "../x"),
+        ("name", 3),
+        ("kind", "run"),
+        ("class_names", "ab"),
+        ("class_names", [1]),
+        ("shape", [8, 8]),
+        ("shape", [8, 8, 0]),
+        ("shape", [8, 8, True]),
+        ("sizes", {"train": 1}),
+        ("sizes", {"train": 1, "test": -1}),
+        ("sizes", {"train": 1, "test": 1, "more": 1}),
+        ("whitened", 1),
+        ("config", []),
+        ("source", None),
+        ("versions", {"jax": 1}),
+        ("files", {"a": "A" * 64}),
+        ("files", {"/etc/passwd": "a" * 64}),
+        ("created", "2025-03-01T12:30:00"),
+        ("created", "2025-03-01T12:30:00+01:00"),
+    ],
+)
+def test_a_wrong_field_is_refused(tmp_path, dataset_manifest, field, value):
+    document = json.loads(canonical(dataset_manifest().to_json())) | {field: value}
+    with pytest.raises(Corrupt, match=f"{field!r} must be"):
+        DatasetManifest.from_json(document, tmp_path)
+
+
+def test_a_newer_format_asks_for_an_upgrade(tmp_path, run_manifest):
+    (tmp_path / "manifest.json").write_text(json.dumps({"format": 2, "new": "field"}))
+    with pytest.raises(Corrupt, match=r"newer rcig \(format 2\); this one reads format 1\. Upgrade rcig-cli"):
+        manifests.read_run_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("found", [None, "1", True, 0, 1.5])
+def test_a_format_is_a_number(tmp_path, run_manifest, found):
+    with pytest.raises(Corrupt, match="its format is"):
+        RunManifest.from_json({**run_manifest().to_json(), "format": found}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"3", b"\xff\xfe", b"[" * 100_000, b'{"a": ' * 100_000, b"9" * 10_000, b"\0" * 50],
+    ids=lambda content: repr(content[:8]),
+)
+def test_unreadable_json_names_the_file(tmp_path, content):
+    (tmp_path / "manifest.json").write_bytes(content)
+    with pytest.raises(Corrupt, match=r"manifest\.json is damaged: it (isn't readable JSON|holds)"):
+        manifests.read_run_manifest(tmp_path)
+
+
+def test_a_document_larger_than_any_is_refused(tmp_path, monkeypatch, run_manifest):
+    manifests.write_manifest(tmp_path, run_manifest())
+    monkeypatch.setattr("rcig_cli.store.documents.MAX_BYTES", 10)
+    with pytest.raises(Corrupt, match="larger than any document"):
+        manifests.read_run_manifest(tmp_path)
+
+
+def test_no_manifest(tmp_path):
+    with pytest.raises(NotFound, match=r"manifest\.json isn't there"):
+        manifests.read_run_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("changes", [{"step": -1}, {"config": {"x": float("nan")}}, {"seed": None}])
+def test_what_could_not_be_read_back_is_not_written(tmp_path, run_manifest, changes):
+    manifests.write_manifest(tmp_path, run_manifest())
+    with pytest.raises(ValueError, match=r"read back|JSON compliant"):
+        manifests.write_manifest(tmp_path, run_manifest(**changes))
+    assert manifests.read_run_manifest(tmp_path) == run_manifest()
+
+
+def test_manifests_are_frozen(run_manifest):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        run_manifest().step = 3
+
+
+def test_versions_come_without_imports(run_python):
+    code = (
+        "import sys; from rcig_cli.store.manifest import versions; found = versions()\n"
+        "assert not {'jax', 'zarr', 'numpy', 'orbax'} & set(sys.modules); print(found['zarr'])"
+    )
+    printed = run_python(code).stdout
+    found = manifests.versions()
+    assert found["zarr"] == printed.strip()
+    assert found["python"] == platform.python_version()
+    assert {"jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"} <= set(found)
+
+
+def test_now_is_what_a_manifest_takes(run_manifest, tmp_path):
+    manifests.write_manifest(tmp_path, run_manifest(created=manifests.now(), updated=manifests.now()))
