@@ -8,7 +8,7 @@ first convolution, so that 28 pixels become 32.
 import flax.linen as nn
 from jax import Array
 
-from rcig_cli.networks.layers import ACTIVATIONS, FirstConvolution, activated_pool
+from rcig_cli.networks.layers import Block
 
 
 class ConvNet(nn.Module):
@@ -31,11 +31,8 @@ class ConvNet(nn.Module):
     @nn.compact
     def __call__(self, images: Array) -> Array:
         """Map images ``[b, H, W, c]`` to features ``[b, d]``."""
-        activation = ACTIVATIONS[self.activation]
-        padding = 3 if images.shape[-1] == 1 else 1
-        a = FirstConvolution(self.width, padding, name="block_0")(images)
-        x = activated_pool(activation, a)
-        for block in range(1, self.depth):
-            a = nn.Conv(self.width * 2**block, (3, 3), padding=1, name=f"block_{block}")(x)
-            x = activated_pool(activation, a)
+        x = images
+        for block in range(self.depth):
+            padding = 3 if images.shape[-1] == 1 and block == 0 else 1
+            x = Block(self.width * 2**block, padding, self.activation, name=f"block_{block}")(x)
         return x.reshape(x.shape[0], -1)

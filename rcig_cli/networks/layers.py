@@ -1,16 +1,15 @@
-"""Two layers written so that their derivatives are fast on every platform.
+"""The ConvNet's block, written so that its derivatives are fast on every platform.
 
-``ActivatedPool``     a -> mean over 2x2 windows of activation(a)
-``FirstConvolution``  x -> patches(x) kernel + bias
+    block(x) = mean over 2x2 windows of activation( x * kernel + bias )
 
-Both compute what the plain layers compute.  What differs is the shape of the program that XLA sees:
+It computes what the plain layers compute.  What differs is the shape of the program that XLA sees:
 
-* The average pool of an activation is one operation with one derivative, ``mean(slope(a) * da)``.
-  Left to itself, XLA evaluates the activation inside the pooling reduction (four times slower on a CPU),
-  or writes the transpose of four strided slices as four padded arrays.
-* A convolution of an image with one or three channels is a thin matrix product, and the patches it
-  multiplies don't depend on the parameters: a linearised network keeps them, so that its products with
-  the Jacobian are plain matrix products (two to three times faster on a CPU than the convolution).
+* Bias, activation and pool are one operation with one derivative, ``mean(slope da) + mean(slope) dbias``.
+  Left to itself, XLA on a CPU evaluates the activation anew inside whatever transposes or reduces the pooled map,
+  and sums a bias's gradient over four times as many numbers, slowly.
+* A convolution of an image with one or three channels is a thin matrix product, and the patches it multiplies
+  don't depend on the parameters: a linearised network keeps them, so that its products with the Jacobian are
+  plain matrix products (two to three times faster on a CPU than the convolution).
 """
 
 from collections.abc import Callable
@@ -39,6 +38,8 @@ SOFTPLUS = Activation(
 )
 ACTIVATIONS = {"relu": RELU, "softplus": SOFTPLUS}
 
+THIN = 3  # channels up to which a convolution is better computed from patches
+
 
 def windows(a: Array) -> Array:
     """Cut an array into 2x2 windows: ``[b, H, W, c]`` to ``[b, H//2, 2, W//2, 2, c]``, odd edges dropped."""
@@ -48,31 +49,40 @@ def windows(a: Array) -> Array:
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def activated_pool(activation: Activation, a: Array) -> Array:
-    """Average an activation over 2x2 windows.
+def activated_pool(activation: Activation, a: Array, bias: Array) -> Array:
+    """Add a bias, apply an activation, average over 2x2 windows.
 
     Parameters
     ----------
     activation
-        What is applied to each element before averaging.
+        What is applied to each element.
     a
-        Preactivations, ``[b, H, W, c]``.
+        What a convolution gave, ``[b, H, W, c]``.
+    bias
+        ``[c]``.
 
     Returns
     -------
     Array
         ``[b, H//2, W//2, c]``.
     """
-    w = windows(activation.value(a))
-    return 0.25 * (w[:, :, 0, :, 0] + w[:, :, 0, :, 1] + w[:, :, 1, :, 0] + w[:, :, 1, :, 1])
+    return 0.25 * _window_sums(activation.value(a + bias))
 
 
 @activated_pool.defjvp
 def _activated_pool_jvp(
-    activation: Activation, primals: tuple[Array], tangents: tuple[Array]
+    activation: Activation, primals: tuple[Array, Array], tangents: tuple[Array, Array]
 ) -> tuple[Array, Array]:
-    (a,), (da,) = primals, tangents
-    return activated_pool(activation, a), windows(0.25 * activation.slope(a) * da).sum((2, 4))
+    (a, bias), (da, dbias) = primals, tangents
+    slope = 0.25 * activation.slope(a + bias)
+    change = windows(slope * da).sum((2, 4)) + _window_sums(slope) * dbias
+    return activated_pool(activation, a, bias), change
+
+
+def _window_sums(a: Array) -> Array:
+    """Sum over 2x2 windows; as a reduce_window, which XLA doesn't compute anew for each of its users."""
+    sums: Array = jax.lax.reduce_window(a, 0.0, jax.lax.add, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+    return sums
 
 
 def patches(images: Array, padding: int) -> Array:
@@ -96,26 +106,41 @@ def patches(images: Array, padding: int) -> Array:
     return jnp.concatenate(shifted, axis=-1)
 
 
-class FirstConvolution(nn.Module):
-    """A 3x3 convolution with bias of an image with few channels, as one matrix product.
+class Block(nn.Module):
+    """A 3x3 convolution with bias, an activation and a 2x2 average pool.
 
     Attributes
     ----------
     features
         Channels of the output.
     padding
-        Zeros added on each side, in pixels.
+        Zeros added on each side before the convolution, in pixels.
+    activation
+        One of `ACTIVATIONS`, by name.
     """
 
     features: int
-    padding: int = 1
+    padding: int
+    activation: str
 
     @nn.compact
-    def __call__(self, images: Array) -> Array:
-        """Convolve ``[b, H, W, c]`` to ``[b, H + 2 padding - 2, W + 2 padding - 2, features]``."""
-        shape = (3, 3, images.shape[-1], self.features)
+    def __call__(self, x: Array) -> Array:
+        """Map ``[b, H, W, c]`` to ``[b, H', W', features]``, with ``H' = (H + 2 padding - 2) // 2``."""
+        shape = (3, 3, x.shape[-1], self.features)
         kernel: Any = self.param("kernel", nn.initializers.lecun_normal(), shape)
         bias: Any = self.param("bias", nn.initializers.zeros_init(), (self.features,))
-        rows = patches(images, self.padding)
-        flat = rows.reshape(-1, rows.shape[-1]) @ kernel.reshape(-1, self.features)
-        return flat.reshape(*rows.shape[:3], self.features) + bias
+        convolve = thin_convolution if x.shape[-1] <= THIN else convolution
+        return activated_pool(ACTIVATIONS[self.activation], convolve(x, kernel, self.padding), bias)
+
+
+def convolution(x: Array, kernel: Array, padding: int) -> Array:
+    """3x3 convolution of ``[b, H, W, c]`` with ``[3, 3, c, f]``: ``[b, H + 2 padding - 2, W + 2 padding - 2, f]``."""
+    pads = ((padding, padding), (padding, padding))
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), pads, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def thin_convolution(x: Array, kernel: Array, padding: int) -> Array:
+    """Compute `convolution` as one matrix product with the patches of ``x``."""
+    rows = patches(x, padding)
+    flat = rows.reshape(-1, rows.shape[-1]) @ kernel.reshape(-1, kernel.shape[-1])
+    return flat.reshape(*rows.shape[:3], -1)

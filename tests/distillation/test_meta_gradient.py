@@ -122,10 +122,10 @@ def test_implicit_gradient(setting):
 def test_conjugate_gradients_run_to_the_end_equal_the_dense_solves(setting):
     problem = setting.problem()
     platform = Platform(unroll=False)
-    inner = solvers.inner_by_cg(problem, problem.labels.size, platform)
+    inner = solvers.inner_by_cg(problem, 2 * problem.labels.size, platform)
     assert_close(inner.value, oracle.minimiser(setting.oracle, setting.psi))
     g = outer_gradient(problem, setting.platt(inner.value))
-    v = solvers.hessian_by_cg(problem, g, problem.labels.size, platform)
+    v = solvers.hessian_by_cg(problem, g, 2 * problem.labels.size, platform)
     assert_close(v.value, oracle.inverse_hessian_product(setting.oracle, setting.psi, flat(g)))
 
 
@@ -149,9 +149,9 @@ def test_the_whole_meta_gradient_against_finite_differences(setting, leaf):
         return oracle.outer_loss(setting.oracle, theta_B, psi, *setting.real, True)
 
     problem = setting.problem()
-    theta_B = solvers.inner_by_cg(problem, problem.labels.size, Platform()).value
+    theta_B = solvers.inner_by_cg(problem, 2 * problem.labels.size, Platform()).value
     g = outer_gradient(problem, setting.platt(theta_B))
-    v = solvers.hessian_by_cg(problem, g, problem.labels.size, Platform()).value
+    v = solvers.hessian_by_cg(problem, g, 2 * problem.labels.size, Platform()).value
     direct, implicit = setting.gradients(theta_B, v)
     step = jax.random.normal(jax.random.key(1), getattr(setting.psi, leaf).shape, jnp.float64)
 

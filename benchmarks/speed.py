@@ -1,0 +1,129 @@
+"""The speed of one compiled outer step, as ratios taken in one run: ``make bench``.
+
+Two ratios, for a ConvNet of width 32 on 32 px RGB images, 10 distilled images plus their mirror images, 256 real ones,
+20 + 20 Adam steps:
+
+``speedup_over_oracle``   time of the same step written the plain way (tests/oracles/plain_step.py) over ours
+``share_of_matmul_rate``  our counted floating-point operations per second (benchmarks/flops.py) over what the
+                          product of two 4096 x 4096 matrices reaches
+
+Beside them the same for the default solver of the digits preset, and for 10 images per class.  The last line is JSON.
+Times are medians; the oracle, our step and the product are timed in turn.
+"""
+
+import json
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from rcig_cli.jobs.device import prepare_environment, prepare_jax  # noqa: E402
+
+prepare_environment()
+prepare_jax()
+
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
+
+from benchmarks.flops import count  # noqa: E402
+from rcig_cli.distillation.config import AlgorithmConfig  # noqa: E402
+from rcig_cli.distillation.records import Distilled, centred_one_hot  # noqa: E402
+from rcig_cli.distillation.step import make_step  # noqa: E402
+from rcig_cli.jobs.engine import current_platform  # noqa: E402
+from rcig_cli.networks.network import build_network  # noqa: E402
+from rcig_cli.presets.preset import resolve  # noqa: E402
+from tests.oracles.plain_step import PlainConvNet, make_plain_update, plain_apply  # noqa: E402
+
+WIDTH, DEPTH, SIDE, CLASSES, BATCH = 32, 3, 32, 10, 256
+MATRIX = 4096
+
+PAPER = AlgorithmConfig(solver="adam", n_inner=20, n_hessian=20)
+DEFAULT = resolve("digits", (SIDE, SIDE, 3), CLASSES, {"ipc": 1}).algorithm
+
+
+def seconds(function: Any, *arguments: Any) -> float:
+    """Seconds one call takes, once its result is there."""
+    start = time.perf_counter()
+    jax.block_until_ready(function(*arguments))
+    return time.perf_counter() - start
+
+
+def problem(ipc: int, algorithm: AlgorithmConfig) -> tuple[Any, Any, tuple[Any, ...]]:
+    """The network, the step's functions and a step's arguments."""
+    network = build_network(
+        "convnet",
+        image_shape=(SIDE, SIDE, 3),
+        classes=CLASSES,
+        width=WIDTH,
+        depth=DEPTH,
+        activation="softplus",
+    )
+    step = make_step(network.apply, network.init, algorithm, current_platform())
+    keys = jax.random.split(jax.random.key(0), 3)
+    n = ipc * CLASSES
+    images = jax.random.normal(keys[0], (n, SIDE, SIDE, 3))
+    psi = Distilled(images, centred_one_hot(jnp.arange(n) % CLASSES, CLASSES), jnp.zeros(()))
+    real = jax.random.normal(keys[1], (BATCH, SIDE, SIDE, 3)), jnp.arange(BATCH) % CLASSES
+    return network, step, (step.start(psi), network.init(keys[2]), *real)
+
+
+def compare(ipc: int, algorithm: AlgorithmConfig, *, with_oracle: bool, rounds: int = 7) -> dict[str, float]:
+    """Time a step, a matrix product and, once, the oracle; return the ratios."""
+    _, step, arguments = problem(ipc, algorithm)
+    learner, theta_0, images, classes = arguments
+    ours = jax.jit(step.update)
+    matrix = jax.random.normal(jax.random.key(1), (MATRIX, MATRIX))
+    product = jax.jit(jnp.matmul)
+    seconds(ours, *arguments), seconds(product, matrix, matrix)  # compile
+    times = np.array([(seconds(ours, *arguments), seconds(product, matrix, matrix)) for _ in range(rounds)])
+    step_time, product_time = np.median(times, axis=0)
+    work = count(step.update, *arguments)
+    result = {
+        "seconds": step_time,
+        "gflop": work / 1e9,
+        "share_of_matmul_rate": (work / step_time) / (2 * MATRIX**3 / product_time),
+        "matmul_gflop_per_second": 2 * MATRIX**3 / product_time / 1e9,
+    }
+    if with_oracle:
+        plain = jax.jit(make_plain_update(plain_apply(PlainConvNet(DEPTH, WIDTH)), algorithm))
+        rates = jnp.array([1e-4, 1e-4])
+        slow = learner.psi, rates, theta_0, images, classes
+        seconds(plain, *slow)
+        result["oracle_seconds"] = float(np.median([seconds(plain, *slow) for _ in range(2)]))
+        result["speedup_over_oracle"] = result["oracle_seconds"] / seconds_again(ours, arguments)
+    return {name: float(f"{value:.4g}") for name, value in result.items()}
+
+
+def seconds_again(function: Any, arguments: tuple[Any, ...]) -> float:
+    """Median of three more calls, next to the oracle's."""
+    return float(np.median([seconds(function, *arguments) for _ in range(3)]))
+
+
+def main() -> None:
+    """Print a line for each case, and the two figures as JSON."""
+    named = {
+        "20+20 Adam, 10 images": compare(1, PAPER, with_oracle=True),
+        "default solver, 10 images": compare(1, replace(DEFAULT, flip=True), with_oracle=False),
+        "default solver, 100 images": compare(10, replace(DEFAULT, flip=True), with_oracle=False),
+        "20+20 Adam, 100 images": compare(10, PAPER, with_oracle=False, rounds=3),
+    }
+    for name, figures in named.items():
+        print(f"{name}: {figures}")
+    first = named["20+20 Adam, 10 images"]
+    print(
+        json.dumps(
+            {
+                "speedup_over_oracle": first["speedup_over_oracle"],
+                "share_of_matmul_rate": first["share_of_matmul_rate"],
+                "others": {name: figures for name, figures in named.items() if figures is not first},
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Tuning and adapting the learning rates of the two Adam solves."""
+
+import jax.numpy as jnp
+import pytest
+
+from rcig_cli.distillation.learning_rates import ADAPT_EVERY, LONGEST_TUNING, Rate, adapt, count, start_rate, tune
+from rcig_cli.distillation.solvers import Solution
+
+
+def test_tuning_stops_below_the_highest_rate_at_which_losses_fall():
+    tuned = tune(1e-5, lambda rate: rate < 1e-3)
+    assert 0.7e-3 <= tuned < 0.7 * 1.2e-3
+
+
+def test_tuning_steps_back_at_once_where_even_the_start_is_too_high():
+    assert tune(1.0, lambda rate: False) == pytest.approx(0.7)
+
+
+def test_tuning_ends_where_nothing_ever_diverges():
+    assert tune(1e-5, lambda rate: True) == pytest.approx(0.7e-5 * 1.2**LONGEST_TUNING)
+
+
+def rate(solves, diverged, monotone):
+    return Rate(jnp.float32(1.0), *(jnp.int32(n) for n in (solves, diverged, monotone)))
+
+
+@pytest.mark.parametrize(
+    ("diverged", "monotone", "expected"),
+    [(14, 36, 1.05), (15, 35, 0.9), (0, 35, 1.05), (0, 34, 1.0), (14, 0, 1.0), (50, 0, 0.9)],
+)
+def test_adapting_after_fifty_solves(diverged, monotone, expected):
+    adapted = adapt(rate(ADAPT_EVERY, diverged, monotone))
+    assert float(adapted.value) == pytest.approx(expected)
+    assert [int(n) for n in adapted[1:]] == [0, 0, 0]
+
+
+def test_not_adapting_before():
+    before = rate(ADAPT_EVERY - 1, 49, 0)
+    assert adapt(before) == before
+
+
+@pytest.mark.parametrize(
+    ("progress", "diverged", "monotone"),
+    [
+        ([3.0, 2.0, 1.0], 0, 1),
+        ([3.0, 4.0, 1.0], 0, 0),
+        ([3.0, 2.0, 4.0], 1, 0),
+        ([3.0, 2.0, float("nan")], 1, 0),
+        ([3.0, float("inf"), 1.0], 0, 0),
+    ],
+)
+def test_counting_how_a_solve_went(progress, diverged, monotone):
+    counted = count(start_rate(1e-3), Solution(None, jnp.array(progress)))
+    assert (int(counted.solves), int(counted.diverged), int(counted.monotone)) == (1, diverged, monotone)

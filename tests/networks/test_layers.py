@@ -1,0 +1,82 @@
+"""The block against the plain layers, and its derivatives against theirs, in float64."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rcig_cli.networks.layers import ACTIVATIONS, SHARPNESS, activated_pool, convolution, thin_convolution
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+PLAIN = {
+    "relu": nn.relu,
+    "softplus": lambda a: nn.softplus(SHARPNESS * a) / SHARPNESS,
+}
+
+
+def normal(seed, *shape):
+    return jax.random.normal(jax.random.key(seed), shape, jnp.float64)
+
+
+@pytest.fixture(params=[(2, 6, 6, 3), (1, 7, 5, 4), (3, 2, 9, 1)], ids=str)
+def arguments(request):
+    shape = request.param
+    return normal(0, *shape), normal(1, shape[-1])
+
+
+@pytest.fixture(params=["relu", "softplus"])
+def pair(request):
+    activation, plain = ACTIVATIONS[request.param], PLAIN[request.param]
+
+    def ours(a, bias):
+        return activated_pool(activation, a, bias)
+
+    def theirs(a, bias):
+        return nn.avg_pool(plain(a + bias), (2, 2), (2, 2))
+
+    return ours, theirs
+
+
+def test_activated_pool_is_the_average_pool_of_the_activation(pair, arguments):
+    np.testing.assert_allclose(pair[0](*arguments), pair[1](*arguments), rtol=1e-12, atol=1e-14)
+
+
+def test_its_forward_derivative(pair, arguments):
+    tangents = normal(2, *arguments[0].shape), normal(3, *arguments[1].shape)
+    ours, theirs = (jax.jvp(function, arguments, tangents)[1] for function in pair)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
+
+
+def test_its_reverse_derivative(pair, arguments):
+    cotangent = normal(4, *pair[0](*arguments).shape)
+    ours, theirs = (jax.vjp(function, *arguments)[1](cotangent) for function in pair)
+    for mine, plain in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(mine, plain, rtol=1e-9, atol=1e-12)
+
+
+def test_the_derivative_of_its_derivative(pair, arguments):
+    tangents = normal(2, *arguments[0].shape), normal(3, *arguments[1].shape)
+
+    def along(function):
+        return jax.grad(lambda a, b: jnp.sum(jax.jvp(function, (a, b), tangents)[1] ** 2), (0, 1))
+
+    for mine, plain in zip(along(pair[0])(*arguments), along(pair[1])(*arguments), strict=True):
+        np.testing.assert_allclose(mine, plain, rtol=1e-7, atol=1e-10)
+
+
+def test_softplus_keeps_its_value_and_slope_far_from_zero():
+    a = jnp.array([-50.0, -1.0, 1.0, 50.0])
+    activation = ACTIVATIONS["softplus"]
+    np.testing.assert_allclose(activation.value(a), [0, 0, 1, 50], atol=1e-12)
+    np.testing.assert_allclose(activation.slope(a), [0, 0, 1, 1], atol=1e-12)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("padding", [1, 3])
+def test_a_thin_convolution_is_a_convolution(channels, padding):
+    x, kernel = normal(0, 2, 5, 7, channels), normal(1, 3, 3, channels, 4)
+    np.testing.assert_allclose(
+        thin_convolution(x, kernel, padding), convolution(x, kernel, padding), rtol=1e-10, atol=1e-12
+    )
