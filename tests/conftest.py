@@ -1,13 +1,25 @@
-"""What every test shares: XLA's flags before JAX is imported, float64, and a compilation cache."""
+"""What tests share: JAX set up as the product sets it up, float64, a compilation cache, and the command."""
 
+import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from rcig_cli.jobs.device import prepare_environment
+from rcig_cli.jobs.device import prepare_environment, prepare_jax
+
+ROOT = Path(__file__).resolve().parent.parent
 
 prepare_environment()
-os.environ.setdefault("NO_COLOR", "1")
+os.environ["NO_COLOR"] = "1"
+os.environ.setdefault("RCIG_COMPILATION_CACHE", str(ROOT / ".cache" / "compiled"))
+prepare_jax()
+
+# A network and a run so small that compiling it is the work.
+TINY = ["--width", "4", "--batch", "64", "--pool-size", "3", "--pool-steps", "3", "--inner-steps", "2"]
+TINY += ["--hessian-steps", "2"]
 
 
 @pytest.fixture
@@ -17,3 +29,46 @@ def float64():
 
     with jax.enable_x64(True):
         yield
+
+
+class Outcome:
+    """What a command left behind."""
+
+    def __init__(self, code, out, err):
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def json(self):
+        """The one object on stdout."""
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def rcig(capsys):
+    """Run a command in this process; return its outcome."""
+    from rcig_cli.cli.app import main
+
+    def run(*arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Outcome(stopped.value.code, captured.out, captured.err)
+
+    return run
+
+
+def start_rcig(*arguments, **options):
+    """Start a command as a process of its own, as a user does."""
+    command = [sys.executable, "-m", "rcig_cli", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+@pytest.fixture(scope="session")
+def digits_run(tmp_path_factory):
+    """A store with digits and one finished tiny run, `run_1`; not to be changed."""
+    store = tmp_path_factory.mktemp("digits") / "artifacts"
+    process = start_rcig("distill", "--ipc", 1, *TINY, "--steps", 6, "--store", store)
+    out, err = process.communicate()
+    assert process.returncode == 0, out + err
+    return store

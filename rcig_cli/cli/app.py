@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = with_resume_value(list(sys.argv[1:] if arguments is None else arguments))
     as_json, debug = "--json" in given, "--debug" in given
     try:
-        code = app(given, standalone_mode=False) or 0
+        code = app(given, standalone_mode=False, prog_name="rcig") or 0
     except RcigError as error:
         if debug:
             raise

@@ -30,7 +30,7 @@ _PAPER = "Paper's settings"
 
 
 def distill(
-    dataset: Annotated[str | None, typer.Argument(help="A prepared data set; may be left out if there is one.")] = None,
+    dataset: Annotated[str | None, typer.Argument(metavar="[DATASET]", help="A prepared data set; may be left out if there is one.")] = None,
     ipc: Annotated[int | None, typer.Option(help="Distilled images per class.", min=1)] = None,
     steps: Annotated[int | None, typer.Option(help="Outer steps.", min=1)] = None,
     resume: Annotated[

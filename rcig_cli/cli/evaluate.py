@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    run: Annotated[str, typer.Argument(help="A finished run.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A finished run.")],
     arch: Annotated[
         list[str] | None, typer.Option(help="Architectures to train; may be given several times. Default: convnet.")
     ] = None,

@@ -70,7 +70,7 @@ def _brief_run(run: Any) -> dict[str, Any]:
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="A run or a data set.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A run or a data set.")],
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
     quiet: QuietOption = False,

@@ -16,7 +16,7 @@ from rcig_cli.cli.options import (
 
 
 def prepare(
-    name: Annotated[str, typer.Argument(help="digits, mnist, cifar10, ..., or any name with --from.")] = "digits",
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="digits, mnist, cifar10, ..., or any name with --from.")] = "digits",
     path: Annotated[
         Path | None,
         typer.Option("--from", help="Your own data: a folder of class folders, or an .npz file."),

@@ -80,13 +80,13 @@ class Console:
         self._tasks = {}
 
     def progress(self, label: str, done: int, total: int, values: Mapping[str, float] | None = None) -> None:
-        """Move a bar; where nothing can be animated, write a line now and then."""
+        """Move a bar; where nothing can be animated, write a line now and then, and the last numbers."""
         shown = "  ".join(_number(name, value) for name, value in (values or {}).items())
         if self._bar is not None:
             if label not in self._tasks:
                 self._tasks[label] = self._bar.add_task(label, total=total, values="")
             self._bar.update(self._tasks[label], completed=done, total=total, values=shown)
-        elif not self.quiet and (done == total or time.monotonic() - self._last_line > _LINE_EVERY):
+        elif not self.quiet and (done == total and values or time.monotonic() - self._last_line > _LINE_EVERY):
             self._last_line = time.monotonic()
             self.note(f"{label} {done}/{total}  {shown}".rstrip())
 

@@ -16,7 +16,7 @@ from rcig_cli.cli.options import (
 
 
 def visualize(
-    run: Annotated[str, typer.Argument(help="A finished run.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A finished run.")],
     grid: Annotated[
         bool, typer.Option("--grid", help="All images with their class names, in natural colours (the default).")
     ] = False,

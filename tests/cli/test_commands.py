@@ -1,0 +1,158 @@
+"""The verbs as a user types them: what they print, where, and with which exit code."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import TINY, start_rcig
+
+
+def test_a_fresh_machine_distils_digits_and_says_so(tmp_path):
+    process = start_rcig("distill", "--ipc", 1, *TINY, "--steps", 2, "--store", tmp_path / "a")
+    out, err = process.communicate()
+    assert process.returncode == 0
+    assert out == "run_1: 1 images per class of digits, 2 steps\n"
+    assert "preparing digits" in err
+    assert err.index("run_1 distils digits") < err.index("distilling 2/2")
+    assert err.rstrip().endswith("Next: rcig evaluate run_1")
+
+
+def test_nothing_but_our_own_words_on_stderr(tmp_path):
+    process = start_rcig("distill", "--ipc", 1, *TINY, "--steps", 2, "--store", tmp_path / "a", "--quiet", "--json")
+    out, err = process.communicate()
+    assert err == ""
+    assert json.loads(out) == {"run": "run_1", "status": "finished", "step": 2, "dataset": "digits", "ipc": 1}
+
+
+def test_prepare_reports_what_the_contract_says(rcig, tmp_path):
+    outcome = rcig("prepare", "digits", "--store", tmp_path / "a", "--json")
+    expected = {"dataset": "digits", "train": 1437, "test": 360, "classes": 10, "shape": [8, 8, 1], "whitened": False}
+    assert outcome.code == 0
+    assert outcome.json == expected
+
+
+def test_preparing_again_is_a_note_and_another_way_a_refusal(rcig, tmp_path):
+    store = tmp_path / "a"
+    rcig("prepare", "digits", "--store", store)
+    again = rcig("prepare", "digits", "--store", store)
+    assert again.code == 0
+    assert "prepared already" in again.err
+    otherwise = rcig("prepare", "digits", "--resolution", 12, "--store", store)
+    assert otherwise.code == 2
+    assert "resolution: 12, not None" in otherwise.err
+    assert rcig("prepare", "digits", "--resolution", 12, "--overwrite", "--store", store, "--json").json["shape"] == [12, 12, 1]
+
+
+def test_a_color_set_is_whitened_and_drawn_in_its_own_colours(rcig, tmp_path):
+    store = tmp_path / "a"
+    random = np.random.default_rng(0)
+    hues = np.array([[200, 30, 30], [30, 200, 30], [30, 30, 200]], np.float64)
+    labels = np.arange(90) % 3
+    images = np.clip(hues[labels][:, None, None] + random.normal(0, 25, (90, 8, 8, 3)), 0, 255).astype(np.uint8)
+    path = tmp_path / "hues.npz"
+    np.savez(path, x_train=images, y_train=labels, x_test=images[:30], y_test=labels[:30], class_names=["red", "green", "blue"])
+    assert rcig("prepare", "hues", "--from", path, "--store", store, "--json").json["whitened"] is True
+    assert rcig("distill", "hues", "--ipc", 2, *TINY, "--depth", 2, "--steps", 3, "--store", store).code == 0
+    picture = tmp_path / "out.png"
+    shown = rcig("visualize", "run_1", "--grid", "--out", picture, "--store", store, "--json")
+    assert shown.json == {"run": "run_1", "files": [str(picture)]}
+    with Image.open(picture) as opened:
+        pixels = np.asarray(opened.convert("RGB")).reshape(-1, 3).astype(int)
+    for hue in hues:
+        assert (np.abs(pixels - hue).max(axis=1) < 40).sum() > 1000
+
+
+def test_evaluate_reports_what_the_contract_says_and_keeps_the_protocol(rcig, digits_run):
+    outcome = rcig("evaluate", "run_1", "--networks", 2, "--steps", 20, "--store", digits_run, "--json")
+    (evaluation,) = outcome.json["evaluations"]
+    assert outcome.json["run"] == "run_1"
+    assert {"architecture": "convnet", "normalization": "none", "augment": False}.items() <= evaluation.items()
+    for who in ("accuracy", "random_subset"):
+        values = evaluation[who]["values"]
+        assert len(values) == 2
+        assert all(0 <= value <= 1 for value in values)
+        assert evaluation[who]["mean"] == pytest.approx(np.mean(values))
+        assert evaluation[who]["std"] == pytest.approx(np.std(values))
+    assert evaluation["paper"] is None
+    assert evaluation["protocol"]["steps"] == 20
+    kept = sorted((digits_run / "runs" / "run_1" / "evaluations").glob("*.json"))
+    assert any(json.loads(path.read_text())["protocol"] == evaluation["protocol"] for path in kept)
+
+
+def test_the_same_evaluation_gives_the_same_numbers_and_augmentation_others(rcig, digits_run):
+    def values(*flags):
+        outcome = rcig("evaluate", "run_1", "--networks", 1, "--steps", 30, "--lr", "1e-2", "--baseline", "none",
+                       "--store", digits_run, "--json", *flags)  # fmt: skip
+        return outcome.json["evaluations"][0]["accuracy"]["values"]
+
+    assert values() == values()
+    assert values() != values("--seed", 1) or values() != values("--augment")
+
+
+def test_the_table_names_what_it_shows(rcig, digits_run):
+    outcome = rcig("evaluate", "run_1", "--networks", 1, "--steps", 5, "--store", digits_run)
+    assert re.search(r"convnet, width 4, 5 steps +\d+\.\d ± 0\.0 % +\d+\.\d ± 0\.0 % +-", outcome.out)
+    assert "Test accuracy of 1 networks" in outcome.err
+
+
+def test_visualize_prints_the_path_of_a_picture(rcig, digits_run):
+    outcome = rcig("visualize", "run_1", "--grid", "--store", digits_run)
+    assert outcome.code == 0
+    with Image.open(outcome.out.strip()) as picture:
+        assert picture.size[0] > 400
+
+
+def test_list_and_show(rcig, digits_run):
+    listed = rcig("list", "--store", digits_run, "--json").json
+    assert [dataset["dataset"] for dataset in listed["datasets"]] == ["digits"]
+    assert listed["runs"][0] == {"run": "run_1", "status": "finished", "step": 6, "dataset": "digits", "ipc": 1}
+    assert "finished" in rcig("list", "--store", digits_run).out
+    shown = rcig("show", "run_1", "--store", digits_run, "--json").json
+    assert shown["config"]["algorithm"]["n_inner"] == 2
+    assert "n_inner: 2" in rcig("show", "run_1", "--store", digits_run).out
+
+
+def test_metrics_hold_every_step_once(digits_run):
+    lines = (digits_run / "runs" / "run_1" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
+    assert all(np.isfinite(json.loads(line)["loss"]) for line in lines)
+
+
+def test_an_empty_store_is_listed_with_what_to_do(rcig, tmp_path):
+    rcig("prepare", "digits", "--store", tmp_path / "a")
+    assert rcig("list", "--store", tmp_path / "none").code == 3
+
+
+def test_every_help_page_begins_with_what_it_does_and_has_an_example(rcig):
+    verbs = re.findall(r"^  (\w+) ", rcig("--help").out.split("Commands:")[1], re.MULTILINE)
+    assert {"prepare", "distill", "evaluate", "visualize", "list", "show", "doctor"} <= set(verbs)
+    for verb in verbs:
+        assert "Example: rcig " + verb in rcig(verb, "--help").out
+
+
+def test_help_answers_in_half_a_second_without_jax_or_tensorflow():
+    code = (
+        "import sys; from rcig_cli.cli.app import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print([m for m in ('jax', 'tensorflow', 'sklearn', 'orbax', 'zarr') if m in sys.modules], file=sys.stderr)"
+    )
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        times.append(time.perf_counter() - start)
+    assert done.stderr.strip() == "[]"
+    assert min(times) < 0.5
+
+
+def test_doctor_finds_this_machine_sound(rcig):
+    outcome = rcig("doctor", "--json")
+    assert outcome.code == 0
+    assert outcome.json["zero_derivative_is_zero"] is True

@@ -1,0 +1,171 @@
+"""Bad input gets one clear sentence and its exit code, and loses nothing."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.conftest import TINY
+
+
+def one_sentence(outcome, code, *said):
+    assert outcome.code == code, outcome.err
+    assert outcome.out == ""
+    lines = outcome.err.strip().splitlines()
+    assert len(lines) <= 2
+    assert lines[0].startswith("rcig: ")
+    assert "Traceback" not in outcome.err
+    for words in said:
+        assert words in outcome.err
+
+
+def npz(path, **changes):
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)
+    labels = np.arange(40) % 4
+    arrays = {"x_train": images, "y_train": labels, "x_test": images[:8], "y_test": labels[:8], **changes}
+    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("prepare", "minst"), 3, "Did you mean mnist?"),
+        (("prepare", "../etc"), 2, "'../etc'"),
+        (("prepare", "birds", "--from", "/no/such/folder"), 3, "/no/such/folder"),
+        (("distill",), 2, "--ipc 1"),
+        (("distill", "--ipc", "0"), 2, "--ipc"),
+        (("distill", "--ipc", "many"), 2, "--ipc"),
+        (("distill", "cifar10", "--ipc", "1"), 3, "cifar10"),
+        (("distill", "--ipc", "1", "--solver", "newton"), 2, "adam, cg"),
+        (("distill", "--ipc", "1", "--widht", "3"), 2, "--widht"),
+        (("distill", "--ipc", "1", "--seed", "-1"), 2, "seed"),
+        (("distill", "--ipc", "1", "--algorithm", "vig"), 2, "rcig"),
+        (("distill", "--resume", "run_9"), 3, "run_9"),
+        (("evaluate", "run_9"), 3, "run_9"),
+        (("evaluate", "../run_1"), 2, "run"),
+        (("visualize", "run_9"), 3, "run_9"),
+        (("show", "nothing"), 3, "nothing"),
+        (("frobnicate",), 2, "frobnicate"),
+        (("evaluate",), 2, "RUN"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_what_cannot_be(rcig, tmp_path, arguments, code, said):
+    rcig("prepare", "digits", "--store", tmp_path)
+    store = () if arguments[0] in ("frobnicate",) else ("--store", tmp_path)
+    one_sentence(rcig(*arguments, *store), code, said)
+
+
+def test_with_json_an_error_is_an_object_on_stdout(rcig, tmp_path):
+    rcig("prepare", "digits", "--store", tmp_path)
+    outcome = rcig("evaluate", "run_9", "--json", "--store", tmp_path)
+    assert outcome.json["error"]["code"] == outcome.code == 3
+    assert "run_9" in outcome.json["error"]["message"]
+
+
+def test_more_images_per_class_than_there_are(rcig, tmp_path):
+    rcig("prepare", "digits", "--store", tmp_path)
+    one_sentence(rcig("distill", "--ipc", 5000, "--store", tmp_path), 2, "--ipc 5000 is more than there is")
+    assert rcig("list", "--store", tmp_path, "--json").json["runs"] == []
+
+
+def test_several_data_sets_and_none_named(rcig, tmp_path):
+    rcig("prepare", "digits", "--store", tmp_path)
+    rcig("prepare", "mine", "--from", npz(tmp_path / "mine.npz"), "--store", tmp_path / "a")
+    rcig("prepare", "digits", "--store", tmp_path / "a")
+    one_sentence(rcig("distill", "--ipc", 1, "--store", tmp_path / "a"), 2, "digits, mine")
+
+
+BAD_FILES = {
+    "labels out of range": ({"y_train": np.full(40, -1)}, 2, "label"),
+    "not a number": ({"x_train": np.full((40, 8, 8), np.nan)}, 2, "x_train"),
+    "labels missing": ({"y_test": None}, 2, "y_test"),
+    "counts differ": ({"y_train": np.arange(3)}, 2, "y_train"),
+    "pickled": ({"x_train": np.array([{}] * 40)}, 2, "x_train"),
+}
+
+
+@pytest.mark.parametrize(("changes", "code", "said"), BAD_FILES.values(), ids=BAD_FILES.keys())
+def test_files_that_cannot_be_used(rcig, tmp_path, changes, code, said):
+    path = npz(tmp_path / "bad.npz", **changes)
+    one_sentence(rcig("prepare", "bad", "--from", path, "--store", tmp_path / "a"), code, said)
+    assert rcig("list", "--store", tmp_path / "a", "--json").json["datasets"] == []
+
+
+def test_a_truncated_file(rcig, tmp_path):
+    path = npz(tmp_path / "cut.npz")
+    path.write_bytes(path.read_bytes()[:-400])
+    one_sentence(rcig("prepare", "cut", "--from", path, "--store", tmp_path / "a"), 5, "cut.npz")
+
+
+def test_a_folder_without_classes(rcig, tmp_path):
+    (tmp_path / "empty").mkdir()
+    one_sentence(rcig("prepare", "birds", "--from", tmp_path / "empty", "--store", tmp_path / "a"), 2, "class")
+
+
+def test_a_folder_that_is_no_store(rcig, tmp_path):
+    (tmp_path / "letter.txt").write_text("dear all")
+    one_sentence(rcig("list", "--store", tmp_path), 2, "isn't an rcig store")
+    one_sentence(rcig("prepare", "digits", "--store", tmp_path), 2, "isn't an rcig store")
+    assert (tmp_path / "letter.txt").read_text() == "dear all"
+
+
+def test_a_store_of_a_newer_format(rcig, tmp_path):
+    (tmp_path / "store.json").write_text(json.dumps({"format": 2}))
+    one_sentence(rcig("list", "--store", tmp_path), 5, "newer")
+
+
+def test_a_damaged_product_is_named(rcig, digits_run, tmp_path):
+    import shutil
+
+    store = tmp_path / "copy"
+    shutil.copytree(digits_run, store)
+    files = [path for path in (store / "runs/run_1/distilled.zarr").rglob("*") if path.is_file()]
+    shard = max(files, key=lambda path: path.stat().st_size)
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(bytes(content))
+    one_sentence(rcig("evaluate", "run_1", "--store", store), 5, "distilled.zarr")
+
+
+def test_an_unfinished_run_is_not_judged(rcig, digits_run, tmp_path):
+    import shutil
+
+    store = tmp_path / "copy"
+    shutil.copytree(digits_run, store)
+    manifest = store / "runs/run_1/manifest.json"
+    manifest.write_text(manifest.read_text().replace('"finished"', '"running"'))
+    one_sentence(rcig("visualize", "run_1", "--store", store), 3, "rcig distill --resume run_1")
+
+
+def test_a_set_prepared_anew_no_longer_fits_its_runs(rcig, tmp_path):
+    assert rcig("distill", "--ipc", 1, *TINY, "--steps", 1, "--store", tmp_path / "a").code == 0
+    rcig("prepare", "digits", "--overwrite", "--store", tmp_path / "a")
+    one_sentence(rcig("evaluate", "run_1", "--store", tmp_path / "a"), 2, "prepared again")
+
+
+def test_resuming_a_run_with_another_configuration(rcig, digits_run):
+    outcome = rcig("distill", "--resume", "run_1", "--width", 8, "--store", digits_run)
+    one_sentence(outcome, 2, "width: 8, not 4")
+
+
+def test_resuming_a_finished_run_says_so(rcig, digits_run):
+    outcome = rcig("distill", "--resume", "run_1", "--store", digits_run, "--json")
+    assert outcome.json["status"] == "finished"
+    assert "run_1 is finished" in outcome.err
+
+
+def test_a_full_disk_ends_in_a_sentence(rcig, tmp_path, monkeypatch):
+    import errno
+
+    from rcig_cli.store import files
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    rcig("prepare", "digits", "--store", tmp_path)
+    monkeypatch.setattr(files.os, "fsync", full)
+    one_sentence(rcig("prepare", "digits", "--overwrite", "--store", tmp_path), 1, "disk is full")
+    monkeypatch.undo()
+    assert rcig("list", "--store", tmp_path, "--json").json["datasets"][0]["train"] == 1437

@@ -1,0 +1,96 @@
+"""Presets resolve to what the paper says, flags win, and what can't be is refused."""
+
+import pytest
+
+from rcig_cli.errors import ConfigError
+from rcig_cli.presets.config import DistillConfig, difference
+from rcig_cli.presets.preset import NAMES, paper_result, presets, resolve
+
+SHAPES = {"digits": (8, 8, 1), "mnist": (28, 28, 1), "fashion_mnist": (28, 28, 1)}
+
+
+def resolved(dataset, ipc=1, classes=10, **flags):
+    return resolve(dataset, SHAPES.get(dataset, (32, 32, 3)), classes, {"ipc": ipc, **flags})
+
+
+@pytest.mark.parametrize(
+    ("dataset", "ipc", "steps"),
+    [("mnist", 1, 15_000), ("cifar10", 10, 10_000), ("fashion_mnist", 50, 5_000), ("cifar100", 50, 4_000)],
+)
+def test_the_papers_outer_steps(dataset, ipc, steps):
+    config = resolved(dataset, ipc, classes=100 if dataset == "cifar100" else 10)
+    assert (config.steps, config.width, config.depth, config.batch) == (steps, 128, 3, 1024)
+
+
+@pytest.mark.parametrize("dataset", NAMES)
+def test_every_preset_resolves(dataset):
+    for ipc in presets(dataset):
+        config = resolved(dataset, ipc)
+        assert DistillConfig.from_json(config.to_json()) == config
+
+
+def test_the_papers_solver_is_one_flag_away_with_its_iterations():
+    assert (resolved("mnist").algorithm.solver, resolved("mnist").algorithm.n_inner) == ("cg", 6)
+    paper = resolved("mnist", solver="adam").algorithm
+    assert (paper.n_inner, paper.n_hessian) == (20, 20)
+    assert resolved("mnist", solver="adam", n_inner=7).algorithm.n_inner == 7
+
+
+@pytest.mark.parametrize(
+    ("dataset", "ipc", "classes", "flip"),
+    [("cifar10", 1, 10, True), ("cifar10", 50, 10, True), ("cifar100", 50, 100, False), ("mnist", 1, 10, False)],
+)
+def test_mirror_images_for_rgb_sets_of_up_to_a_thousand(dataset, ipc, classes, flip):
+    assert resolved(dataset, ipc, classes).algorithm.flip is flip
+
+
+@pytest.mark.parametrize(
+    ("side", "depth", "activation", "l2_rate"),
+    [(32, 3, "softplus", 5e-4), (64, 4, "relu", 5e-4), (128, 5, "relu", 0.05), (8, 2, "softplus", 5e-4)],
+)
+def test_a_set_of_ones_own_gets_what_follows_from_its_size(side, depth, activation, l2_rate):
+    config = resolve("birds", (side, side, 3), 7, {"ipc": 3})
+    assert (config.depth, config.activation, config.algorithm.l2_rate) == (depth, activation, l2_rate)
+    assert config.steps == 15_000
+
+
+def test_the_papers_figures():
+    assert paper_result("cifar10", 1, augment=False).mean == pytest.approx(0.539)
+    assert paper_result("fashion_mnist", 1, augment=True).std == pytest.approx(0.035)
+    assert paper_result("cifar10", 2, augment=False) is None
+    assert paper_result("birds", 1, augment=False) is None
+
+
+def test_an_unknown_setting_is_refused_with_the_nearest():
+    with pytest.raises(ConfigError, match="'widht'.*did you mean 'width'"):
+        resolved("mnist", widht=3)
+    with pytest.raises(ConfigError, match="'n_iner'.*did you mean 'n_inner'"):
+        DistillConfig.from_json({"dataset": "mnist", "ipc": 1, "steps": 1, "algorithm": {"n_iner": 2}})
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"ipc": 0}, "ipc must be a whole number of 1 or more"),
+        ({"width": -1}, "width must be"),
+        ({"steps": 0}, "steps must be"),
+        ({"l2_rate": float("nan")}, "l2_rate must be a number above 0"),
+        ({"average_decay": 1.0}, "average_decay must be"),
+        ({"solver": "newton"}, "solver must be one of adam, cg"),
+        ({"seed": -1}, "seed must be"),
+        ({"seed": 2**32}, "seed must be"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused(flags, said):
+    with pytest.raises(ConfigError, match=said):
+        resolved("mnist", **flags)
+
+
+def test_all_that_is_wrong_is_said_at_once():
+    with pytest.raises(ConfigError, match=r"steps must be.*width must be"):
+        resolved("mnist", steps=0, width=0)
+
+
+def test_a_difference_names_fields_and_both_values():
+    ours, theirs = resolved("mnist", width=32, n_inner=3), resolved("mnist")
+    assert sorted(difference(ours, theirs)) == ["n_inner: 3, not 6", "width: 32, not 128"]
