@@ -1,14 +1,14 @@
 """The speed of one compiled outer step, as ratios taken in one run: ``make bench``.
 
-Two ratios, for a ConvNet of width 32 on 32 px RGB images, 10 distilled images plus their mirror images, 256 real ones,
-20 + 20 Adam steps:
+Two ratios, for a ConvNet of width 32 on 32 px RGB images, 10 distilled images plus their mirror images, 256
+real ones, 20 + 20 Adam steps:
 
 ``speedup_over_oracle``   time of the same step written the plain way (tests/oracles/plain_step.py) over ours
 ``share_of_matmul_rate``  our counted floating-point operations per second (benchmarks/flops.py) over what the
                           product of two 4096 x 4096 matrices reaches
 
-Beside them the same for the default solver of the digits preset, and for 10 images per class.  The last line is JSON.
-Times are medians; the oracle, our step and the product are timed in turn.
+Beside them the same for the default solver of the digits preset, and for 10 images per class.  The last
+line is JSON. Times are medians; the oracle, our step and the product are timed in turn.
 """
 
 import json
@@ -20,7 +20,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from rcig_cli.jobs.device import prepare_environment, prepare_jax  # noqa: E402
+from rcig_cli.jobs.device import prepare_environment, prepare_jax
 
 prepare_environment()
 prepare_jax()

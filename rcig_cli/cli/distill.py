@@ -30,18 +30,22 @@ _PAPER = "Paper's settings"
 
 
 def distill(
-    dataset: Annotated[str | None, typer.Argument(metavar="[DATASET]", help="A prepared data set; may be left out if there is one.")] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Argument(metavar="DATASET", help="A prepared data set; may be left out if there is one."),
+    ] = None,
     ipc: Annotated[int | None, typer.Option(help="Distilled images per class.", min=1)] = None,
     steps: Annotated[int | None, typer.Option(help="Outer steps.", min=1)] = None,
     resume: Annotated[
         str | None,
         typer.Option(
             metavar="[RUN]",
-            help="Go on with this run, or with the newest unfinished one of the same configuration, else start one.",
+            help="Go on with this run, or with the newest unfinished one of these settings, else start one.",
         ),
     ] = None,
     checkpoint_every: Annotated[
-        int | None, typer.Option(metavar="STEPS", help="Save every so many steps. Default: every 10 minutes.", min=1)
+        int | None,
+        typer.Option(metavar="STEPS", help="Save every so many steps. Default: every 10 minutes.", min=1),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="All randomness follows from it. Default: 0.")] = None,
     width: Annotated[int | None, typer.Option(help="Channels of the network's first block.")] = None,
@@ -53,21 +57,27 @@ def distill(
     algorithm: Annotated[str, typer.Option(help="rcig.")] = "rcig",
     norm: Annotated[str | None, typer.Option(help="Normalisation while distilling: none.")] = None,
     n_inner: Annotated[
-        int | None, typer.Option("--inner-steps", help="Iterations of the inner solve.", rich_help_panel=_PAPER)
+        int | None,
+        typer.Option("--inner-steps", help="Iterations of the inner solve.", rich_help_panel=_PAPER),
     ] = None,
     n_hessian: Annotated[
         int | None,
-        typer.Option("--hessian-steps", help="Iterations of the Hessian-inverse solve.", rich_help_panel=_PAPER),
+        typer.Option(
+            "--hessian-steps", help="Iterations of the Hessian-inverse solve.", rich_help_panel=_PAPER
+        ),
     ] = None,
     l2_rate: Annotated[
         float | None, typer.Option(help="Regularisation per distilled image.", rich_help_panel=_PAPER)
     ] = None,
     flip: Annotated[
-        bool | None, typer.Option("--flip/--no-flip", help="Distil mirror images along.", rich_help_panel=_PAPER)
+        bool | None,
+        typer.Option("--flip/--no-flip", help="Distil mirror images along.", rich_help_panel=_PAPER),
     ] = None,
     label_margin: Annotated[
         bool | None,
-        typer.Option("--label-margin/--no-label-margin", help="Keep labels' top class ahead.", rich_help_panel=_PAPER),
+        typer.Option(
+            "--label-margin/--no-label-margin", help="Keep labels' top class ahead.", rich_help_panel=_PAPER
+        ),
     ] = None,
     activation: Annotated[
         str | None, typer.Option(help="softplus or relu, while distilling.", rich_help_panel=_PAPER)
@@ -79,17 +89,20 @@ def distill(
         float | None, typer.Option("--label-lr", help="AdaBelief's for labels.", rich_help_panel=_PAPER)
     ] = None,
     temperature_rate: Annotated[
-        float | None, typer.Option("--temperature-lr", help="AdaBelief's for log tau.", rich_help_panel=_PAPER)
+        float | None,
+        typer.Option("--temperature-lr", help="AdaBelief's for log tau.", rich_help_panel=_PAPER),
     ] = None,
     average_decay: Annotated[
         float | None, typer.Option(help="Decay of the average that is the product.", rich_help_panel=_PAPER)
     ] = None,
     pool_size: Annotated[int | None, typer.Option(help="Models in the pool.", rich_help_panel=_PAPER)] = None,
     pool_max_steps: Annotated[
-        int | None, typer.Option(help="Training steps until a pool model is replaced.", rich_help_panel=_PAPER)
+        int | None,
+        typer.Option(help="Training steps until a pool model is replaced.", rich_help_panel=_PAPER),
     ] = None,
     pool_steps: Annotated[
-        int | None, typer.Option(help="Most training steps a pool model gets at a time.", rich_help_panel=_PAPER)
+        int | None,
+        typer.Option(help="Most training steps a pool model gets at a time.", rich_help_panel=_PAPER),
     ] = None,
     pool_rate: Annotated[
         float | None, typer.Option("--pool-lr", help="Adam's for the pool models.", rich_help_panel=_PAPER)
@@ -98,7 +111,8 @@ def distill(
         float | None, typer.Option(help="Where tuning the inner Adam starts.", rich_help_panel=_PAPER)
     ] = None,
     hessian_rate_start: Annotated[
-        float | None, typer.Option(help="Where tuning the Hessian-inverse Adam starts.", rich_help_panel=_PAPER)
+        float | None,
+        typer.Option(help="Where tuning the Hessian-inverse Adam starts.", rich_help_panel=_PAPER),
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
@@ -113,8 +127,8 @@ def distill(
     if algorithm != "rcig":
         raise ConfigError(f"--algorithm {algorithm} is not available; there is: rcig.")
     flags = given(
-        dataset=dataset, ipc=ipc, steps=steps, seed=seed, width=width, depth=depth, batch=batch, solver=solver,
-        normalization=norm, n_inner=n_inner, n_hessian=n_hessian, l2_rate=l2_rate, flip=flip,
+        dataset=dataset, ipc=ipc, steps=steps, seed=seed, width=width, depth=depth, batch=batch,
+        solver=solver, normalization=norm, n_inner=n_inner, n_hessian=n_hessian, l2_rate=l2_rate, flip=flip,
         label_margin=label_margin, activation=activation, image_rate=image_rate, label_rate=label_rate,
         temperature_rate=temperature_rate, average_decay=average_decay, pool_size=pool_size,
         pool_max_steps=pool_max_steps, pool_steps=pool_steps, pool_rate=pool_rate,
@@ -235,5 +249,3 @@ def _claimed(
         found = manifest
     with lock or RunLock(artifacts.run_path(found.name)):
         yield artifacts.run(found.name), is_new
-
-

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 def evaluate(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A finished run.")],
     arch: Annotated[
-        list[str] | None, typer.Option(help="Architectures to train; may be given several times. Default: convnet.")
+        list[str] | None,
+        typer.Option(help="Architectures to train; may be given several times. Default: convnet."),
     ] = None,
     norm: Annotated[str | None, typer.Option(help="Normalisation: none.")] = None,
     augment: Annotated[bool, typer.Option("--augment", help="Train with the paper's augmentations.")] = False,
@@ -32,7 +33,9 @@ def evaluate(
         int | None, typer.Option(help="Training steps. Default: 1000 for 10 images, 2000 for more.")
     ] = None,
     lr: Annotated[float | None, typer.Option(help="Adam's learning rate. Default: 1e-4.")] = None,
-    width: Annotated[int | None, typer.Option(help="Channels of the first block. Default: the run's.")] = None,
+    width: Annotated[
+        int | None, typer.Option(help="Channels of the first block. Default: the run's.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="All randomness follows from it. Default: 0.")] = None,
     baseline: Annotated[str, typer.Option(help="What to judge beside it: random or none.")] = "random",
     store: StoreOption = DEFAULT_STORE,
@@ -71,7 +74,8 @@ def evaluate(
     ]
     with here.console.working():
         evaluations = [
-            job.evaluate(distilled, protocol, here.console, baseline=baseline == "random") for protocol in protocols
+            job.evaluate(distilled, protocol, here.console, baseline=baseline == "random")
+            for protocol in protocols
         ]
     if json:
         here.console.data("", {"run": run, "evaluations": [each.to_json() for each in evaluations]})
@@ -91,7 +95,9 @@ def _show(run: str, evaluations: "Sequence[Evaluation]", console: Console) -> No
             f"{each.protocol.architecture}, width {each.protocol.width}, {each.protocol.steps} steps",
             percent(each.accuracy.mean, each.accuracy.std),
             percent(each.random_subset.mean, each.random_subset.std) if each.random_subset else "-",
-            f"{percent(each.paper.mean, each.paper.std)} ({each.paper.where}, width 128)" if each.paper else "-",
+            f"{percent(each.paper.mean, each.paper.std)} ({each.paper.where}, width 128)"
+            if each.paper
+            else "-",
         )
         for each in evaluations
     ]

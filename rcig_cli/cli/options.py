@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from rcig_cli.store.layout import Store
 
 StoreOption = Annotated[
-    Path, typer.Option("--store", envvar="RCIG_STORE", help="Folder of the artifact store.", show_default=True)
+    Path,
+    typer.Option("--store", envvar="RCIG_STORE", help="Folder of the artifact store.", show_default=True),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no messages on stderr.")]

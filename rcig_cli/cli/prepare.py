@@ -16,7 +16,9 @@ from rcig_cli.cli.options import (
 
 
 def prepare(
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="digits, mnist, cifar10, ..., or any name with --from.")] = "digits",
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="digits, mnist, cifar10, ..., or any name with --from.")
+    ] = "digits",
     path: Annotated[
         Path | None,
         typer.Option("--from", help="Your own data: a folder of class folders, or an .npz file."),
@@ -60,10 +62,10 @@ def prepare(
     with here.console.working():
         manifest = job.prepare(here.store(create=True), config, here.console, overwrite=overwrite)
     height, width, channels = manifest.shape
-    kind = "grey" if channels == 1 else "RGB"
+    kind = ("grey" if channels == 1 else "RGB") + (", whitened" if manifest.whitened else "")
     here.console.data(
         f"{manifest.name}: {manifest.sizes['train']} training and {manifest.sizes['test']} test images, "
-        f"{len(manifest.class_names)} classes, {height}x{width} {kind}{', whitened' if manifest.whitened else ''}",
+        f"{len(manifest.class_names)} classes, {height}x{width} {kind}",
         {
             "dataset": manifest.name,
             "train": manifest.sizes["train"],

@@ -86,7 +86,9 @@ class Console:
             if label not in self._tasks:
                 self._tasks[label] = self._bar.add_task(label, total=total, values="")
             self._bar.update(self._tasks[label], completed=done, total=total, values=shown)
-        elif not self.quiet and (done == total and values or time.monotonic() - self._last_line > _LINE_EVERY):
+        elif not self.quiet and (
+            (done == total and values) or time.monotonic() - self._last_line > _LINE_EVERY
+        ):
             self._last_line = time.monotonic()
             self.note(f"{label} {done}/{total}  {shown}".rstrip())
 

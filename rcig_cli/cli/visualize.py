@@ -18,7 +18,8 @@ from rcig_cli.cli.options import (
 def visualize(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A finished run.")],
     grid: Annotated[
-        bool, typer.Option("--grid", help="All images with their class names, in natural colours (the default).")
+        bool,
+        typer.Option("--grid", help="All images with their class names, in natural colours (the default)."),
     ] = False,
     out: Annotated[Path | None, typer.Option(help="The file. Default: in the run's folder.")] = None,
     store: StoreOption = DEFAULT_STORE,

@@ -1,6 +1,7 @@
 """The inner problem: ridge regression by the linearised network on the distilled set, a quadratic.
 
-With the last kernel in closed form (paper, equations 3 and 4), r = y_S - J_S theta_B and A = h_S h_S^T + lam I:
+With the last kernel in closed form (paper, equations 3 and 4), r = y_S - J_S theta_B and A = h_S h_S^T +
+lam I:
 
     L_in(theta_B) = s/2 ( tr(r^T A^-1 r) + |theta_B|^2 )
     grad L_in     = s ( theta_B - J_S^T A^-1 r )

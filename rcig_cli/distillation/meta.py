@@ -42,14 +42,15 @@ class Views(NamedTuple):
 def views(
     apply_body: Apply, theta_0: Tree, theta_B: Tree, v: Tree, images: Array, labels: Array, parts: int
 ) -> Views:
-    """Compute the views of a training set ``images [n, H, W, c]``, ``labels [n, C]``; differentiable in both."""
+    """The views of a training set ``images [n, H, W, c]``, ``labels [n, C]``, differentiable in both."""
 
     def of_part(part: Array) -> tuple[Array, Array, Array]:
         (_, features), derivative = jax.linearize(lambda theta: apply_body(theta, part), theta_0)
         return features, derivative(theta_B)[0], derivative(v)[0]
 
     columns = zip(*(of_part(part) for part in split(images, parts)), strict=True)
-    return Views(*(jnp.concatenate(column) for column in columns), labels)
+    features, by_theta, by_v = (jnp.concatenate(column) for column in columns)
+    return Views(features, by_theta, by_v, labels)
 
 
 def outer_gradient(problem: InnerProblem, platt: PlattLoss) -> Tree:
@@ -111,8 +112,8 @@ def meta_gradient(
     if margin:
         labels = labels - jax.grad(label_margin)(psi.labels)
     direct = Distilled(images, labels, platt.log_temperature)
-    implicit = Distilled(*pull(implicit_gradient(problem, seen)), jnp.zeros_like(psi.log_temperature))
-    return direct, implicit
+    images, labels = pull(implicit_gradient(problem, seen))
+    return direct, Distilled(images, labels, jnp.zeros_like(psi.log_temperature))
 
 
 def combine(direct: Distilled, implicit: Distilled) -> Distilled:

@@ -44,7 +44,12 @@ class PlattLoss(NamedTuple):
 
 
 def platt_loss(
-    apply: Apply, theta_0: Tree, solution: tuple[Tree, Array, Array], images: Array, classes: Array, parts: int
+    apply: Apply,
+    theta_0: Tree,
+    solution: tuple[Tree, Array, Array],
+    images: Array,
+    classes: Array,
+    parts: int,
 ) -> PlattLoss:
     """Evaluate the Platt loss and its gradients.
 

@@ -1,7 +1,7 @@
 """The pool of partially trained models at which we linearise (paper, 3.3).
 
-Each outer step picks one, and afterwards trains it on the distilled set as an ordinary network: all parameters,
-mean squared error, Adam.  A model that has had its share of steps is replaced by a fresh one.
+Each outer step picks one, and afterwards trains it on the distilled set as an ordinary network: all
+parameters, mean squared error, Adam.  A model that has had its share of steps is replaced by a fresh one.
 """
 
 from collections.abc import Callable

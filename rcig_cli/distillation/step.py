@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
@@ -98,7 +97,8 @@ class Step:
     product
         ``learner -> Distilled``: the bias-corrected average.
     solve_inner, solve_hessian
-        ``(psi, theta_0, rate) -> Solution`` and ``(psi, theta_0, theta_B, rate, images, classes) -> Solution``:
+        ``(psi, theta_0, rate) -> Solution`` and
+        ``(psi, theta_0, theta_B, rate, images, classes) -> Solution``:
         one Adam solve alone, for tuning.
     """
 
@@ -129,7 +129,7 @@ def make_step(
     belief = optax.scale_by_belief()
     mean = optax.ema(config.average_decay)
     adam = optax.adam(config.pool_rate)
-    rates = Distilled(config.image_rate, config.label_rate, config.temperature_rate)
+    rates = config.image_rate, config.label_rate, config.temperature_rate
 
     def pose(psi: Distilled, theta_0: Tree) -> InnerProblem:
         images, labels = training_set(psi.images, psi.labels, flip=config.flip)
@@ -171,7 +171,8 @@ def make_step(
     def update(learner: Learner, theta_0: Tree, images: Array, classes: Array) -> tuple[Learner, Info]:
         platt, inner, hessian, direct, implicit = gradients(learner, theta_0, images, classes)
         direction, optimizer = belief.update(combine(direct, implicit), learner.optimizer)
-        psi = jax.tree.map(lambda p, rate, d: p - rate * d, learner.psi, rates, direction)
+        moved = (p - rate * d for p, rate, d in zip(learner.psi, rates, direction, strict=True))
+        psi = Distilled._make(moved)
         new = Learner(
             psi,
             optimizer,
@@ -223,12 +224,16 @@ def _info(
         first, last = solution.progress[0], solution.progress[-1]
         return last / jnp.where(first == 0, 1, first)
 
+    direct, implicit = gradients
+    inner, hessian = solutions
     return Info(
-        platt.value,
-        platt.accuracy,
-        *(jnp.linalg.norm(gradient.images) for gradient in gradients),
-        jnp.exp(learner.psi.log_temperature),
-        *(fall(solution) for solution in solutions),
-        learner.inner_rate.value,
-        learner.hessian_rate.value,
+        loss=platt.value,
+        accuracy=platt.accuracy,
+        direct_norm=jnp.linalg.norm(direct.images),
+        implicit_norm=jnp.linalg.norm(implicit.images),
+        temperature=jnp.exp(learner.psi.log_temperature),
+        inner_progress=fall(inner),
+        hessian_progress=fall(hessian),
+        inner_rate=learner.inner_rate.value,
+        hessian_rate=learner.hessian_rate.value,
     )

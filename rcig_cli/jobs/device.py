@@ -2,10 +2,12 @@
 
 Three things have to be set right for a CPU, none of which changes a result:
 
-* ``--xla_cpu_experimental_ynn_fusion_type=`` (nothing): with that fusion on, XLA on the CPU fuses matrix products
-  whose operand is a broadcast scalar with their neighbours and reads memory that nobody wrote: silent garbage,
-  seen on JAX 0.10 to 0.12.  ``tests/jobs/test_device.py`` keeps the case.
-* malloc keeps freed memory: XLA frees its buffers after every step, and by default each one of them goes back to the
+* ``--xla_cpu_experimental_ynn_fusion_type=`` (nothing): with that fusion on, XLA on the CPU fuses matrix
+  products
+  whose operand is a broadcast scalar with their neighbours and reads memory that nobody wrote: silent
+  garbage, seen on JAX 0.10 to 0.12.  ``tests/jobs/test_device.py`` keeps the case.
+* malloc keeps freed memory: XLA frees its buffers after every step, and by default each one of them goes
+  back to the
   operating system, to be mapped and zeroed page by page at the next step.
 * Logs of the libraries stay off stderr: what a user reads there is ours.
 """
@@ -76,6 +78,10 @@ def prepare_jax() -> None:
 
     folder = os.environ.get("RCIG_COMPILATION_CACHE", platformdirs.user_cache_dir("rcig") + "/compiled")
     if folder:
-        jax.config.update("jax_compilation_cache_dir", folder)
-        jax.config.update("jax_compilation_cache_max_size", _LARGEST_CACHE)
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+        settings = {
+            "jax_compilation_cache_dir": folder,
+            "jax_compilation_cache_max_size": _LARGEST_CACHE,
+            "jax_persistent_cache_min_compile_time_secs": 0.5,
+        }
+        for name, value in settings.items():
+            jax.config.update(name, value)  # type: ignore[no-untyped-call]

@@ -223,8 +223,8 @@ class _Run:
             values = {name: float(value) for name, value in info._asdict().items()}
             if not (np.isfinite(values["loss"]) and np.isfinite(values["direct_norm"])):
                 raise NumericsError(
-                    f"The run diverged at step {step}: its loss or gradient is not a number. The checkpoint of "
-                    f"step {self.saved} stands. Try a lower --image-rate, or a higher --l2-rate, in a new run."
+                    f"The run diverged at step {step}: its loss or gradient is not a number. The checkpoint "
+                    f"of step {self.saved} stands. Try a lower --image-lr or a higher --l2-rate."
                 )
             self.metrics.append({"step": step, **values})
         if pending:
@@ -244,7 +244,11 @@ class _Run:
         """The arrays of the distilled set."""
         product = self.engine.product(self.state)
         classes = np.repeat(np.arange(product.labels.shape[1], dtype=np.int32), self.config.ipc)
-        return {"images": np.asarray(product.images), "labels": np.asarray(product.labels), "classes": classes}
+        return {
+            "images": np.asarray(product.images),
+            "labels": np.asarray(product.labels),
+            "classes": classes,
+        }
 
     def _check_stop(self) -> None:
         if self.stop.signal_number is None:

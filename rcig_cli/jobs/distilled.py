@@ -1,7 +1,7 @@
 """Reading and writing what a run has distilled.
 
-Three arrays in ``distilled.zarr``: ``images [n, H, W, c]`` as the network sees them, ``labels [n, C]`` centred,
-and ``classes [n]``, the class each image started from.
+Three arrays in ``distilled.zarr``: ``images [n, H, W, c]`` as the network sees them, ``labels [n, C]``
+centred, and ``classes [n]``, the class each image started from.
 """
 
 from collections.abc import Mapping
@@ -78,7 +78,8 @@ def open_distilled(store: Store, name: str) -> DistilledSet:
     run, path = store.run(name), store.run_path(name)
     if run.status != "finished":
         raise NotFound(
-            f"{name} is not finished: it stands at step {run.step}. Go on with it: rcig distill --resume {name}"
+            f"{name} is not finished: it stands at step {run.step}. "
+            f"Go on with it: rcig distill --resume {name}"
         )
     damaged = mismatches(path, run.files)
     if damaged:

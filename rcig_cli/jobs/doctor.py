@@ -19,7 +19,7 @@ def examine() -> dict[str, Any]:
         "devices": [str(device) for device in jax.devices()],
         "processors": processors(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "compilation_cache": str(jax.config.jax_compilation_cache_dir or "none"),
+        "compilation_cache": str(jax.config.values.get("jax_compilation_cache_dir") or "none"),
         "zero_derivative_is_zero": largest_zero_derivative() == 0,
     }
 
@@ -27,9 +27,9 @@ def examine() -> dict[str, Any]:
 def largest_zero_derivative(tries: int = 5) -> float:
     """Return the largest entry, over several tries, of a derivative that is exactly 0.
 
-    It is that of pool(conv(pool(conv(x, W0)), W1)) along zero tangents, convolutions written as patches times a
-    matrix.  XLA on the CPU gives garbage of up to 1e34 where it fuses products with zeros known at compile time
-    (see ``rcig_cli.jobs.device``).
+    It is that of pool(conv(pool(conv(x, W0)), W1)) along zero tangents, convolutions written as patches
+    times a matrix.  XLA on the CPU gives garbage of up to 1e34 where it fuses products with zeros known at
+    compile time (see ``rcig_cli.jobs.device``).
     """
 
     def convolve(x: Array, kernel: Array) -> Array:

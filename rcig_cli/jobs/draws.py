@@ -1,8 +1,8 @@
 """What each outer step draws.  It follows from the seed and the step alone, however often a run is stopped.
 
-    key(use)  = fold_in(key(seed), use)
-    key(step) = fold_in(key(use = steps), step), split once into named keys, each used once
-    the e-th epoch's order of the real images = permutation(fold_in(key(use = data), e))
+key(use)  = fold_in(key(seed), use)
+key(step) = fold_in(key(use = steps), step), split once into named keys, each used once
+the e-th epoch's order of the real images = permutation(fold_in(key(use = data), e))
 """
 
 from collections.abc import Callable
@@ -83,9 +83,7 @@ def batch_order(key: Array, count: int, batch: int) -> Callable[[int], npt.NDArr
     return indices
 
 
-def first_images(
-    key: Array, labels: npt.NDArray[np.int32], classes: int, ipc: int
-) -> npt.NDArray[np.int64]:
+def first_images(key: Array, labels: npt.NDArray[np.int32], classes: int, ipc: int) -> npt.NDArray[np.int64]:
     """Pick random real images to start from: ``ipc`` of each class, class by class, ``[classes * ipc]``."""
     picked = []
     for label, class_key in enumerate(jax.random.split(key, classes)):

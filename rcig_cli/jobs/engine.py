@@ -53,8 +53,8 @@ class Engine:
     product
         ``state -> Distilled``.
     inner_is_monotone, hessian_is_monotone
-        ``(state, rate) -> bool`` and ``(state, inner rate, rate) -> bool``: whether an Adam solve at the first
-        step has falling losses.
+        ``(state, rate) -> bool`` and ``(state, inner rate, rate) -> bool``: whether an Adam solve at the
+        first step has falling losses.
     """
 
     start: Callable[[Distilled], RunState]
@@ -171,9 +171,7 @@ def _whole(step: Step, config: AlgorithmConfig, real: RealData, seed: int) -> Ad
         model = pools.pick(state.pool, draws.model)
         batch = real.images[chosen], real.classes[chosen]
         learner, info = step.update(state.learner, model.parameters, *batch)
-        model = jax.lax.fori_loop(
-            0, draws.training_steps, lambda _, m: step.train(m, learner.psi), model
-        )
+        model = jax.lax.fori_loop(0, draws.training_steps, lambda _, m: step.train(m, learner.psi), model)
         pool = pools.put(state.pool, draws.model, step.renew(model, draws.fresh))
         return RunState(learner, pool), info
 

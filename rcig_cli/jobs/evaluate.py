@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -113,7 +114,7 @@ class Evaluation:
 
 
 def default_protocol(distilled: DistilledSet, **given: Any) -> Protocol:
-    """Return the paper's protocol for a distilled set, with what was ``given`` (None: not given) in its place.
+    """Return the paper's protocol for a distilled set, with what was ``given`` (and is not None) in place.
 
     Raises
     ------
@@ -144,7 +145,9 @@ def default_protocol(distilled: DistilledSet, **given: Any) -> Protocol:
     return protocol
 
 
-def evaluate(distilled: DistilledSet, protocol: Protocol, report: Report, *, baseline: bool = True) -> Evaluation:
+def evaluate(
+    distilled: DistilledSet, protocol: Protocol, report: Report, *, baseline: bool = True
+) -> Evaluation:
     """Judge a distilled set, and keep the judgement with its run.
 
     Parameters
@@ -160,7 +163,7 @@ def evaluate(distilled: DistilledSet, protocol: Protocol, report: Report, *, bas
     """
     trainings = _Trainings(distilled, protocol, report, total=protocol.networks * (2 if baseline else 1))
     flip = protocol.flip
-    own = training_set(distilled.images, distilled.labels, flip=flip)
+    own = training_set(jnp.asarray(distilled.images), jnp.asarray(distilled.labels), flip=flip)
     accuracy = trainings.run(0, lambda _: own)
     random_subset = trainings.run(1, _random_subsets(distilled, flip=flip)) if baseline else None
     paper = paper_result(distilled.config.dataset, distilled.config.ipc, augment=protocol.augment)
@@ -184,9 +187,7 @@ class _Trainings:
             width=protocol.width,
             depth=protocol.depth,
         )
-        schedule = Schedule(
-            protocol.steps, protocol.learning_rate, protocol.warmup, augment=protocol.augment
-        )
+        schedule = Schedule(protocol.steps, protocol.learning_rate, protocol.warmup, augment=protocol.augment)
         self.train = make_trainer(network, schedule)
         self.accuracy_of = make_accuracy(network, *prepared.split("test"))
         self.protocol, self.report, self.total, self.done = protocol, report, total, 0
@@ -209,6 +210,7 @@ def _random_subsets(distilled: DistilledSet, *, flip: bool) -> Callable[[Array],
 
     def subset(key: Array) -> TrainingSet:
         chosen = first_images(key, classes, count, distilled.config.ipc)
-        return training_set(images[chosen], centred_one_hot(classes[chosen], count), flip=flip)
+        labels = centred_one_hot(jnp.asarray(classes[chosen]), count)
+        return training_set(jnp.asarray(images[chosen]), labels, flip=flip)
 
     return subset

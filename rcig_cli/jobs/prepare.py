@@ -59,7 +59,9 @@ class PrepareConfig:
     chunk: int = 0
 
 
-def prepare(store: Store, config: PrepareConfig, report: Report, *, overwrite: bool = False) -> DatasetManifest:
+def prepare(
+    store: Store, config: PrepareConfig, report: Report, *, overwrite: bool = False
+) -> DatasetManifest:
     """Prepare a data set, or return the one that is there if it was prepared the same way.
 
     Raises

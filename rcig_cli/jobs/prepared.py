@@ -75,7 +75,7 @@ def parent_of(store: Store, run: RunManifest) -> Prepared:
     prepared = open_prepared(store, run.dataset)
     if prepared.manifest.digest != run.parents["dataset"]["digest"]:
         raise ConfigError(
-            f"{run.dataset} was prepared again after {run.name} was made from it: {run.name} can't be judged or "
-            f"continued with it. Distil again, or prepare {run.dataset} as it was."
+            f"{run.dataset} was prepared again after {run.name} was made from it: {run.name} can't be judged "
+            f"or continued with it. Distil again, or prepare {run.dataset} as it was."
         )
     return prepared

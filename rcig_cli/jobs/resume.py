@@ -26,6 +26,6 @@ def check_same(run: RunManifest, config: DistillConfig) -> None:
     differing = difference(config, DistillConfig.from_json(run.config))
     if differing:
         raise ConfigError(
-            f"{run.name} was started with another configuration ({'; '.join(differing)}): resume it without these "
-            "flags, or start a new run without --resume."
+            f"{run.name} was started with another configuration ({'; '.join(differing)}): resume it without "
+            "these flags, or start a new run without --resume."
         )

@@ -1,7 +1,7 @@
 """Ordinary training of fresh networks, as evaluation needs it (paper, S3).
 
-    mean squared error to the labels; Adam; linear warm-up, then cosine decay to 1 %
-    the whole set each step up to 256 images, random batches of 256 beyond
+mean squared error to the labels; Adam; linear warm-up, then cosine decay to 1 %
+the whole set each step up to 256 images, random batches of 256 beyond
 """
 
 from collections.abc import Callable

@@ -5,8 +5,8 @@
 It computes what the plain layers compute.  What differs is the shape of the program that XLA sees:
 
 * Bias, activation and pool are one operation with one derivative, ``mean(slope da) + mean(slope) dbias``.
-  Left to itself, XLA on a CPU evaluates the activation anew inside whatever transposes or reduces the pooled map,
-  and sums a bias's gradient over four times as many numbers, slowly.
+  Left to itself, XLA on a CPU evaluates the activation anew inside whatever transposes or reduces the
+  pooled map, and sums a bias's gradient over four times as many numbers, slowly.
 * A convolution of an image with one or three channels is a thin matrix product, and the patches it multiplies
   don't depend on the parameters: a linearised network keeps them, so that its products with the Jacobian are
   plain matrix products (two to three times faster on a CPU than the convolution).
@@ -134,7 +134,7 @@ class Block(nn.Module):
 
 
 def convolution(x: Array, kernel: Array, padding: int) -> Array:
-    """3x3 convolution of ``[b, H, W, c]`` with ``[3, 3, c, f]``: ``[b, H + 2 padding - 2, W + 2 padding - 2, f]``."""
+    """3x3 convolution of ``[b, H, W, c]`` with ``[3, 3, c, f]``: ``[b, H', W', f]``."""
     pads = ((padding, padding), (padding, padding))
     return jax.lax.conv_general_dilated(x, kernel, (1, 1), pads, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 

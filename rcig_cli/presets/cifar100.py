@@ -1,7 +1,7 @@
 """CIFAR-100: 32x32, RGB, 100 classes (paper, Tables 2, S2 and S3).
 
-Hardware in the paper: one Quadro RTX A6000, 1.88, 8.55 and 11.21 hours.  At 50 images per class the paper takes
-gradients through 2000 of the 5000 images at a time; here they go through all of them.
+Hardware in the paper: one Quadro RTX A6000, 1.88, 8.55 and 11.21 hours.  At 50 images per class the paper
+takes gradients through 2000 of the 5000 images at a time; here they go through all of them.
 """
 
 from rcig_cli.presets.preset import table_s3

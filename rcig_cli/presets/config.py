@@ -11,10 +11,14 @@ from typing import Any, Self
 from rcig_cli.distillation.config import AlgorithmConfig
 from rcig_cli.errors import ConfigError
 
-_POSITIVE_INTEGERS = ("ipc", "steps", "batch", "width", "depth", "n_inner", "n_hessian", "pool_size")
-_POSITIVE_INTEGERS += ("pool_max_steps", "pool_steps")
-_POSITIVE_NUMBERS = ("l2_rate", "image_rate", "label_rate", "temperature_rate", "pool_rate")
-_POSITIVE_NUMBERS += ("inner_rate_start", "hessian_rate_start")
+_POSITIVE_INTEGERS = (
+    *("ipc", "steps", "batch", "width", "depth", "n_inner", "n_hessian"),
+    *("pool_size", "pool_max_steps", "pool_steps"),
+)
+_POSITIVE_NUMBERS = (
+    *("l2_rate", "image_rate", "label_rate", "temperature_rate", "pool_rate"),
+    *("inner_rate_start", "hessian_rate_start"),
+)
 _CHOICES = {
     "architecture": ("convnet",),
     "normalization": ("none",),
@@ -120,9 +124,21 @@ def check(config: DistillConfig) -> None:
     """
     values = flat(config)
     problems = [
-        *(f"{n} must be a whole number of 1 or more, not {values[n]}" for n in _POSITIVE_INTEGERS if not _natural(values[n])),
-        *(f"{n} must be a number above 0, not {values[n]}" for n in _POSITIVE_NUMBERS if not _positive(values[n])),
-        *(f"{n} must be one of {', '.join(c)}, not {values[n]!r}" for n, c in _CHOICES.items() if values[n] not in c),
+        *(
+            f"{n} must be a whole number of 1 or more, not {values[n]}"
+            for n in _POSITIVE_INTEGERS
+            if not _natural(values[n])
+        ),
+        *(
+            f"{n} must be a number above 0, not {values[n]}"
+            for n in _POSITIVE_NUMBERS
+            if not _positive(values[n])
+        ),
+        *(
+            f"{n} must be one of {', '.join(c)}, not {values[n]!r}"
+            for n, c in _CHOICES.items()
+            if values[n] not in c
+        ),
     ]
     if not 0 <= values["average_decay"] < 1:
         problems.append(f"average_decay must be at least 0 and below 1, not {values['average_decay']}")

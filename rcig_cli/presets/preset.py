@@ -1,7 +1,7 @@
 """What a preset is, and how a data set, a number of images per class and some flags become a configuration.
 
-Settings come from, in this order: the flags; the data set's preset for this many images per class, or the nearest
-below; what follows from the images' shape; the algorithm's defaults, which are the paper's.
+Settings come from, in this order: the flags; the data set's preset for this many images per class, or the
+nearest below; what follows from the images' shape; the algorithm's defaults, which are the paper's.
 """
 
 import math
@@ -14,7 +14,8 @@ from rcig_cli.presets.config import DistillConfig
 
 NAMES = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100")
 
-# Conjugate gradients need far fewer iterations than Adam and no tuning (docs/results.md); Adam's are the paper's.
+# Conjugate gradients need far fewer iterations than Adam and no tuning (docs/results.md); Adam's are the
+# paper's.
 DEFAULT_SOLVER = "cg"
 ITERATIONS = {"adam": 20, "cg": 6}
 
@@ -108,12 +109,16 @@ def resolve(
     preset = known[_nearest(known, ipc)].settings if known else {}
     steps = STEPS[_nearest(STEPS, ipc)]
     derived = _from_shape(shape, classes * ipc if isinstance(ipc, int) else 0)
-    solver = flags.get("solver", DEFAULT_SOLVER)
-    iterations = ITERATIONS.get(solver, 1)
-    solves = {"solver": solver, "n_inner": iterations, "n_hessian": iterations}
-    settings = {"steps": steps, **solves, **derived, **preset, **flags}
+    settings = {"steps": steps, **_solves(DEFAULT_SOLVER), **derived, **preset}
+    if flags.get("solver", settings["solver"]) != settings["solver"]:
+        settings |= _solves(flags["solver"])  # a preset's iterations are its own solver's
     start = DistillConfig(dataset=dataset, ipc=1, steps=1)
-    return start.override(settings)
+    return start.override({**settings, **flags})
+
+
+def _solves(solver: str) -> dict[str, Any]:
+    iterations = ITERATIONS.get(solver, 1)
+    return {"solver": solver, "n_inner": iterations, "n_hessian": iterations}
 
 
 def _from_shape(shape: tuple[int, int, int], count: int) -> dict[str, Any]:
@@ -129,4 +134,3 @@ def _from_shape(shape: tuple[int, int, int], count: int) -> dict[str, Any]:
 def _nearest(table: Mapping[int, Any], ipc: int) -> int:
     """The largest key not above ``ipc``, or the smallest there is."""
     return max((key for key in table if isinstance(ipc, int) and key <= ipc), default=min(table))
-

@@ -24,7 +24,9 @@ def test_a_fresh_machine_distils_digits_and_says_so(tmp_path):
 
 
 def test_nothing_but_our_own_words_on_stderr(tmp_path):
-    process = start_rcig("distill", "--ipc", 1, *TINY, "--steps", 2, "--store", tmp_path / "a", "--quiet", "--json")
+    process = start_rcig(
+        "distill", "--ipc", 1, *TINY, "--steps", 2, "--store", tmp_path / "a", "--quiet", "--json"
+    )
     out, err = process.communicate()
     assert err == ""
     assert json.loads(out) == {"run": "run_1", "status": "finished", "step": 2, "dataset": "digits", "ipc": 1}
@@ -32,7 +34,14 @@ def test_nothing_but_our_own_words_on_stderr(tmp_path):
 
 def test_prepare_reports_what_the_contract_says(rcig, tmp_path):
     outcome = rcig("prepare", "digits", "--store", tmp_path / "a", "--json")
-    expected = {"dataset": "digits", "train": 1437, "test": 360, "classes": 10, "shape": [8, 8, 1], "whitened": False}
+    expected = {
+        "dataset": "digits",
+        "train": 1437,
+        "test": 360,
+        "classes": 10,
+        "shape": [8, 8, 1],
+        "whitened": False,
+    }
     assert outcome.code == 0
     assert outcome.json == expected
 
@@ -46,7 +55,9 @@ def test_preparing_again_is_a_note_and_another_way_a_refusal(rcig, tmp_path):
     otherwise = rcig("prepare", "digits", "--resolution", 12, "--store", store)
     assert otherwise.code == 2
     assert "resolution: 12, not None" in otherwise.err
-    assert rcig("prepare", "digits", "--resolution", 12, "--overwrite", "--store", store, "--json").json["shape"] == [12, 12, 1]
+    assert rcig("prepare", "digits", "--resolution", 12, "--overwrite", "--store", store, "--json").json[
+        "shape"
+    ] == [12, 12, 1]
 
 
 def test_a_color_set_is_whitened_and_drawn_in_its_own_colours(rcig, tmp_path):
@@ -54,9 +65,18 @@ def test_a_color_set_is_whitened_and_drawn_in_its_own_colours(rcig, tmp_path):
     random = np.random.default_rng(0)
     hues = np.array([[200, 30, 30], [30, 200, 30], [30, 30, 200]], np.float64)
     labels = np.arange(90) % 3
-    images = np.clip(hues[labels][:, None, None] + random.normal(0, 25, (90, 8, 8, 3)), 0, 255).astype(np.uint8)
+    images = np.clip(hues[labels][:, None, None] + random.normal(0, 25, (90, 8, 8, 3)), 0, 255).astype(
+        np.uint8
+    )
     path = tmp_path / "hues.npz"
-    np.savez(path, x_train=images, y_train=labels, x_test=images[:30], y_test=labels[:30], class_names=["red", "green", "blue"])
+    np.savez(
+        path,
+        x_train=images,
+        y_train=labels,
+        x_test=images[:30],
+        y_test=labels[:30],
+        class_names=["red", "green", "blue"],
+    )
     assert rcig("prepare", "hues", "--from", path, "--store", store, "--json").json["whitened"] is True
     assert rcig("distill", "hues", "--ipc", 2, *TINY, "--depth", 2, "--steps", 3, "--store", store).code == 0
     picture = tmp_path / "out.png"
@@ -72,7 +92,11 @@ def test_evaluate_reports_what_the_contract_says_and_keeps_the_protocol(rcig, di
     outcome = rcig("evaluate", "run_1", "--networks", 2, "--steps", 20, "--store", digits_run, "--json")
     (evaluation,) = outcome.json["evaluations"]
     assert outcome.json["run"] == "run_1"
-    assert {"architecture": "convnet", "normalization": "none", "augment": False}.items() <= evaluation.items()
+    assert {
+        "architecture": "convnet",
+        "normalization": "none",
+        "augment": False,
+    }.items() <= evaluation.items()
     for who in ("accuracy", "random_subset"):
         values = evaluation[who]["values"]
         assert len(values) == 2
@@ -87,8 +111,8 @@ def test_evaluate_reports_what_the_contract_says_and_keeps_the_protocol(rcig, di
 
 def test_the_same_evaluation_gives_the_same_numbers_and_augmentation_others(rcig, digits_run):
     def values(*flags):
-        outcome = rcig("evaluate", "run_1", "--networks", 1, "--steps", 30, "--lr", "1e-2", "--baseline", "none",
-                       "--store", digits_run, "--json", *flags)  # fmt: skip
+        fixed = ["--networks", 1, "--steps", 30, "--lr", "1e-2", "--baseline", "none", "--store", digits_run]
+        outcome = rcig("evaluate", "run_1", *fixed, "--json", *flags)
         return outcome.json["evaluations"][0]["accuracy"]["values"]
 
     assert values() == values()
@@ -111,7 +135,13 @@ def test_visualize_prints_the_path_of_a_picture(rcig, digits_run):
 def test_list_and_show(rcig, digits_run):
     listed = rcig("list", "--store", digits_run, "--json").json
     assert [dataset["dataset"] for dataset in listed["datasets"]] == ["digits"]
-    assert listed["runs"][0] == {"run": "run_1", "status": "finished", "step": 6, "dataset": "digits", "ipc": 1}
+    assert listed["runs"][0] == {
+        "run": "run_1",
+        "status": "finished",
+        "step": 6,
+        "dataset": "digits",
+        "ipc": 1,
+    }
     assert "finished" in rcig("list", "--store", digits_run).out
     shown = rcig("show", "run_1", "--store", digits_run, "--json").json
     assert shown["config"]["algorithm"]["n_inner"] == 2
@@ -141,7 +171,8 @@ def test_help_answers_in_half_a_second_without_jax_or_tensorflow():
         "import sys; from rcig_cli.cli.app import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
-        "print([m for m in ('jax', 'tensorflow', 'sklearn', 'orbax', 'zarr') if m in sys.modules], file=sys.stderr)"
+        "heavy = {'jax', 'tensorflow', 'sklearn', 'orbax', 'zarr'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
     times = []
     for _ in range(5):

@@ -101,7 +101,9 @@ def test_a_truncated_file(rcig, tmp_path):
 
 def test_a_folder_without_classes(rcig, tmp_path):
     (tmp_path / "empty").mkdir()
-    one_sentence(rcig("prepare", "birds", "--from", tmp_path / "empty", "--store", tmp_path / "a"), 2, "class")
+    one_sentence(
+        rcig("prepare", "birds", "--from", tmp_path / "empty", "--store", tmp_path / "a"), 2, "class"
+    )
 
 
 def test_a_folder_that_is_no_store(rcig, tmp_path):

@@ -3,7 +3,15 @@
 import jax.numpy as jnp
 import pytest
 
-from rcig_cli.distillation.learning_rates import ADAPT_EVERY, LONGEST_TUNING, Rate, adapt, count, start_rate, tune
+from rcig_cli.distillation.learning_rates import (
+    ADAPT_EVERY,
+    LONGEST_TUNING,
+    Rate,
+    adapt,
+    count,
+    start_rate,
+    tune,
+)
 from rcig_cli.distillation.solvers import Solution
 
 
@@ -13,11 +21,11 @@ def test_tuning_stops_below_the_highest_rate_at_which_losses_fall():
 
 
 def test_tuning_steps_back_at_once_where_even_the_start_is_too_high():
-    assert tune(1.0, lambda rate: False) == pytest.approx(0.7)
+    assert tune(1.0, lambda _: False) == pytest.approx(0.7)
 
 
 def test_tuning_ends_where_nothing_ever_diverges():
-    assert tune(1e-5, lambda rate: True) == pytest.approx(0.7e-5 * 1.2**LONGEST_TUNING)
+    assert tune(1e-5, lambda _: True) == pytest.approx(0.7e-5 * 1.2**LONGEST_TUNING)
 
 
 def rate(solves, diverged, monotone):

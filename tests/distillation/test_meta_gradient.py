@@ -60,9 +60,7 @@ class Setting:
 
     def gradients(self, theta_B, v):
         see = with_body(self.apply, self.theta_0), body_of(self.theta_0), theta_B, v, self.parts
-        return meta_gradient(
-            self.problem(), self.platt(theta_B), self.psi, see, flip=self.flip, margin=True
-        )
+        return meta_gradient(self.problem(), self.platt(theta_B), self.psi, see, flip=self.flip, margin=True)
 
 
 @pytest.fixture(params=CASES.values(), ids=CASES.keys())

@@ -1,4 +1,4 @@
-"""A run that is stopped, however it is stopped, and resumed gives what an uninterrupted one gives, byte for byte."""
+"""A run that is stopped, however, and resumed gives what an uninterrupted one gives, byte for byte."""
 
 import json
 import random
@@ -22,7 +22,9 @@ def finish(*arguments):
 
 def product(store, run="run_1"):
     folder = store / "runs" / run / "distilled.zarr"
-    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }
 
 
 def metrics(store):
@@ -98,7 +100,13 @@ def test_resume_without_a_run_goes_on_with_the_newest_of_this_configuration(stor
     out, _ = finish(*other, "--resume", "--steps", "3", "--store", store, "--json")
     assert json.loads(out)["run"] == "run_2"
     out, err = finish(*RUN, "--resume", "--store", store, "--json")
-    assert json.loads(out) == {"run": "run_1", "status": "finished", "step": STEPS, "dataset": "digits", "ipc": 1}
+    assert json.loads(out) == {
+        "run": "run_1",
+        "status": "finished",
+        "step": STEPS,
+        "dataset": "digits",
+        "ipc": 1,
+    }
     assert "run_1 goes on" in err
 
 

@@ -1,4 +1,4 @@
-"""One outer step written the plain way: nested ``jax.grad`` and ``jax.jvp``, Adam in ``lax`` loops, plain layers.
+"""One outer step written the plain way: nested ``grad`` and ``jvp``, Adam in ``lax`` loops, plain layers.
 
 It computes what ``rcig_cli.distillation.step`` computes with Adam, and is what its speed is measured against.
 """

@@ -34,11 +34,20 @@ def test_the_papers_solver_is_one_flag_away_with_its_iterations():
     paper = resolved("mnist", solver="adam").algorithm
     assert (paper.n_inner, paper.n_hessian) == (20, 20)
     assert resolved("mnist", solver="adam", n_inner=7).algorithm.n_inner == 7
+    assert (resolved("digits").algorithm.n_inner, resolved("digits", solver="adam").algorithm.n_inner) == (
+        4,
+        20,
+    )
 
 
 @pytest.mark.parametrize(
     ("dataset", "ipc", "classes", "flip"),
-    [("cifar10", 1, 10, True), ("cifar10", 50, 10, True), ("cifar100", 50, 100, False), ("mnist", 1, 10, False)],
+    [
+        ("cifar10", 1, 10, True),
+        ("cifar10", 50, 10, True),
+        ("cifar100", 50, 100, False),
+        ("mnist", 1, 10, False),
+    ],
 )
 def test_mirror_images_for_rgb_sets_of_up_to_a_thousand(dataset, ipc, classes, flip):
     assert resolved(dataset, ipc, classes).algorithm.flip is flip
@@ -62,9 +71,9 @@ def test_the_papers_figures():
 
 
 def test_an_unknown_setting_is_refused_with_the_nearest():
-    with pytest.raises(ConfigError, match="'widht'.*did you mean 'width'"):
+    with pytest.raises(ConfigError, match=r"'widht'.*did you mean 'width'"):
         resolved("mnist", widht=3)
-    with pytest.raises(ConfigError, match="'n_iner'.*did you mean 'n_inner'"):
+    with pytest.raises(ConfigError, match=r"'n_iner'.*did you mean 'n_inner'"):
         DistillConfig.from_json({"dataset": "mnist", "ipc": 1, "steps": 1, "algorithm": {"n_iner": 2}})
 
 

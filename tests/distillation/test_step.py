@@ -1,0 +1,97 @@
+"""A whole outer step against the same step written the plain way, in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from rcig_cli.distillation.config import AlgorithmConfig
+from rcig_cli.distillation.meta import combine
+from rcig_cli.distillation.platform import Platform
+from rcig_cli.distillation.records import Distilled, centred_one_hot
+from rcig_cli.distillation.step import make_step
+from rcig_cli.networks.network import build_network
+from tests.oracles.plain_step import PlainConvNet, make_plain_update, plain_apply
+
+CLASSES, SHAPE, RATES = 3, (8, 8, 3), (1e-3, 2e-3)
+PLATFORMS = {"loops inside": Platform(), "unrolled, in parts": Platform(unroll=True, parts=2)}
+
+
+def posed(platform, dtype=jnp.float32, **settings):
+    config = AlgorithmConfig(n_inner=4, n_hessian=3, pool_size=3, **settings)
+    network = build_network(
+        "convnet", image_shape=SHAPE, classes=CLASSES, width=2, depth=2, activation="softplus"
+    )
+    step = make_step(network.apply, network.init, config, platform)
+    keys = jax.random.split(jax.random.key(0), 4)
+    labels = centred_one_hot(jnp.arange(5) % CLASSES, CLASSES, dtype)
+    psi = Distilled(jax.random.normal(keys[0], (5, *SHAPE), dtype), labels, jnp.zeros(()))
+    theta_0 = jax.tree.map(lambda leaf: leaf.astype(dtype), network.init(keys[1]))
+    real = jax.random.normal(keys[2], (7, *SHAPE), dtype), jnp.arange(7) % CLASSES
+    return config, step, psi, theta_0, real
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("platform", PLATFORMS.values(), ids=PLATFORMS.keys())
+def test_a_step_with_adam_is_the_plain_step(platform):
+    config, step, psi, theta_0, real = posed(platform, jnp.float64)
+    learner = step.start(psi)
+    learner = learner._replace(
+        inner_rate=learner.inner_rate._replace(value=jnp.asarray(RATES[0])),
+        hessian_rate=learner.hessian_rate._replace(value=jnp.asarray(RATES[1])),
+    )
+    moved, info = jax.jit(step.update)(learner, theta_0, *real)
+    plain = make_plain_update(plain_apply(PlainConvNet(2, 2)), config)
+    loss, direct, implicit = jax.jit(plain)(psi, jnp.array(RATES), theta_0, *real)
+    direct, implicit = Distilled(*direct), Distilled(*implicit)
+    margin = 0.5 / CLASSES  # of every label at the start
+    np.testing.assert_allclose(info.loss - margin, loss, rtol=1e-9)
+    np.testing.assert_allclose(info.direct_norm, jnp.linalg.norm(direct.images), rtol=1e-8)
+    np.testing.assert_allclose(info.implicit_norm, jnp.linalg.norm(implicit.images), rtol=1e-7)
+    belief = optax.scale_by_belief()
+    direction, _ = belief.update(combine(direct, implicit), belief.init(psi))
+    rates = config.image_rate, config.label_rate, config.temperature_rate
+    for new, old, rate, d in zip(moved.psi, psi, rates, direction, strict=True):
+        np.testing.assert_allclose(new, old - rate * d, rtol=1e-6, atol=1e-9)
+
+
+def test_the_product_is_the_bias_corrected_average():
+    config, step, psi, theta_0, real = posed(Platform(), solver="cg", average_decay=0.9)
+    learner, update = step.start(psi), jax.jit(step.update)
+    seen = []
+    for _ in range(3):
+        learner, _ = update(learner, theta_0, *real)
+        seen.append(learner.psi)
+    weights = np.array([0.81, 0.9, 1.0]) * 0.1 / (1 - config.average_decay**3)
+    product = step.product(learner)
+    for leaf, leaves in zip(product, zip(*seen, strict=True), strict=True):
+        expected = sum(w * np.asarray(each) for w, each in zip(weights, leaves, strict=True))
+        np.testing.assert_allclose(leaf, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_pool_model_is_trained_and_in_the_end_replaced():
+    _, step, psi, _, _ = posed(Platform(), pool_max_steps=2)
+    key, other = jax.random.split(jax.random.key(5))
+    model = step.fresh(key)
+    once = step.renew(step.train(model, psi), other)
+    twice = step.renew(step.train(once, psi), other)
+    assert (int(once.age), int(twice.age)) == (1, 0)
+    fresh = step.fresh(other).parameters
+    assert all((a == b).all() for a, b in zip(*map(jax.tree.leaves, (twice.parameters, fresh)), strict=True))
+
+
+def test_training_lowers_the_squared_error():
+    _, step, psi, _, _ = posed(Platform(), pool_rate=1e-2)
+    network = build_network(
+        "convnet", image_shape=SHAPE, classes=CLASSES, width=2, depth=2, activation="softplus"
+    )
+    model, train = step.fresh(jax.random.key(1)), jax.jit(step.train)
+
+    def error(model):
+        return float(jnp.mean((network.apply(model.parameters, psi.images)[0] - psi.labels) ** 2))
+
+    before = error(model)
+    for _ in range(30):
+        model = train(model, psi)
+    assert error(model) < 0.8 * before
