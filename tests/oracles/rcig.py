@@ -80,16 +80,22 @@ def outer_loss(problem, theta_B, psi, real_images, real_classes, margin):
     return loss
 
 
+def hessian(problem, psi):
+    """H as a matrix; it is the same at every theta_B."""
+    zero = jnp.zeros_like(flat_body(problem)[0])
+    return jax.jit(jax.hessian(lambda theta: inner_loss(problem, theta, psi)))(zero)
+
+
 def minimiser(problem, psi):
     """theta_B*, by one Newton step from 0 (the loss is a quadratic)."""
     zero = jnp.zeros_like(flat_body(problem)[0])
-    gradient = jax.grad(inner_loss, 1)(problem, zero, psi)
-    return -jnp.linalg.solve(jax.hessian(inner_loss, 1)(problem, zero, psi), gradient)
+    gradient = jax.jit(jax.grad(lambda theta: inner_loss(problem, theta, psi)))(zero)
+    return -jnp.linalg.solve(hessian(problem, psi), gradient)
 
 
 def inverse_hessian_product(problem, psi, g):
-    """H^-1 g with the Hessian as a matrix."""
-    return jnp.linalg.solve(jax.hessian(inner_loss, 1)(problem, jnp.zeros_like(g), psi), g)
+    """H^-1 g, densely."""
+    return jnp.linalg.solve(hessian(problem, psi), g)
 
 
 def direct(problem, theta_B, psi, real, margin):
