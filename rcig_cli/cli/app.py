@@ -2,6 +2,7 @@
 
 import re
 import sys
+import warnings
 from collections.abc import Sequence
 
 import typer
@@ -44,6 +45,8 @@ def common(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; leave with the exit code that says how it went."""
+    if arguments is None:
+        warnings.simplefilter("ignore")  # of libraries; what a user reads on stderr is ours
     given = with_resume_value(list(sys.argv[1:] if arguments is None else arguments))
     as_json, debug = "--json" in given, "--debug" in given
     try:
