@@ -33,7 +33,7 @@ SHARPNESS = 60.0  # of the softplus that stands for a ReLU while distilling (pap
 
 RELU = Activation(value=jax.nn.relu, slope=lambda a: (a > 0).astype(a.dtype))
 SOFTPLUS = Activation(
-    value=lambda a: jnp.maximum(a, 0) + jnp.log1p(jnp.exp(-SHARPNESS * jnp.abs(a))) / SHARPNESS,
+    value=lambda a: jnp.maximum(a, 0) + jnp.log(1 + jnp.exp(-SHARPNESS * jnp.abs(a))) / SHARPNESS,
     slope=lambda a: 0.5 + 0.5 * jnp.tanh(0.5 * SHARPNESS * a),
 )
 ACTIVATIONS = {"relu": RELU, "softplus": SOFTPLUS}

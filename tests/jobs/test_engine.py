@@ -1,0 +1,45 @@
+"""The step as one program, for accelerators, against the step driven from Python, for CPUs."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rcig_cli.distillation.config import AlgorithmConfig
+from rcig_cli.distillation.platform import Platform
+from rcig_cli.distillation.records import Distilled, centred_one_hot
+from rcig_cli.jobs import engine
+from rcig_cli.networks.network import build_network
+
+
+def after(steps, platform, monkeypatch, solver):
+    monkeypatch.setattr(engine, "current_platform", lambda: platform)
+    network = build_network(
+        "convnet", image_shape=(8, 8, 3), classes=3, width=4, depth=2, activation="softplus"
+    )
+    config = AlgorithmConfig(
+        solver=solver, n_inner=3, n_hessian=3, pool_size=2, pool_steps=3, pool_max_steps=4
+    )
+    random = np.random.default_rng(0)
+    real = engine.RealData(
+        random.normal(size=(40, 8, 8, 3)).astype(np.float32), np.arange(40, dtype=np.int32) % 3
+    )
+    made = engine.make_engine(network, config, real, batch=16, seed=3)
+    labels = centred_one_hot(jnp.arange(6) % 3, 3)
+    state = made.start(Distilled(jnp.asarray(real.images[:6]), labels, jnp.zeros(())))
+    infos = []
+    for step in range(steps):
+        state, info = made.advance(state, step)
+        infos.append(info)
+    return state, infos
+
+
+@pytest.mark.parametrize("solver", ["cg", "adam"])
+def test_one_program_and_many_do_the_same(monkeypatch, solver):
+    whole, whole_infos = after(6, Platform(unroll=False), monkeypatch, solver)
+    driven, driven_infos = after(6, Platform(unroll=True, parts=2), monkeypatch, solver)
+    assert whole.pool.age.tolist() == driven.pool.age.tolist()
+    for one, other in zip(whole_infos, driven_infos, strict=True):
+        np.testing.assert_allclose(one.loss, other.loss, rtol=1e-4)
+    for one, other in zip(jax.tree.leaves(whole), jax.tree.leaves(driven), strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-2, atol=2e-3)
