@@ -47,11 +47,12 @@ class Interrupted(RcigError):
     Parameters
     ----------
     message
-        What was saved, and the line that resumes.
+        What was saved.
     signal_number
         The POSIX number of the signal; the exit code is 128 plus this.
     """
 
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
+        self.signal_number = signal_number
         self.exit_code = 128 + signal_number

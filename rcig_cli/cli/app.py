@@ -2,6 +2,7 @@
 
 import re
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 
@@ -48,28 +49,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if arguments is None:
         warnings.simplefilter("ignore")  # of libraries; what a user reads on stderr is ours
     given = with_resume_value(list(sys.argv[1:] if arguments is None else arguments))
-    as_json, debug = "--json" in given, "--debug" in given
     try:
-        code = app(given, standalone_mode=False, prog_name="rcig") or 0
-    except RcigError as error:
-        if debug:
-            raise
-        fail(str(error), error.exit_code, as_json=as_json)
-        code = error.exit_code
-    except KeyboardInterrupt:
-        fail("Stopped.", 130, as_json=as_json)
+        code = app(given or ["--help"], standalone_mode=False, prog_name="rcig") or 0
+    except (typer.Abort, KeyboardInterrupt):
         code = 130
-    except typer.Abort:
-        code = 1
-    except typer.TyperException as error:  # wrong usage: an unknown option, a missing value
-        fail(_usage(error), 2, as_json=as_json)
-        code = 2
-    except (OSError, MemoryError) as error:
-        if debug:
-            raise
-        fail(f"{error or 'out of memory'}.", 1, as_json=as_json)
-        code = 1
+    except Exception as error:  # the one place where errors end
+        if "--debug" in given:
+            traceback.print_exc()
+        code, message = _told(error)
+        fail(message, code, as_json="--json" in given)
     sys.exit(code)
+
+
+def _told(error: Exception) -> tuple[int, str]:
+    """Exit code and sentence of an error."""
+    if isinstance(error, RcigError):
+        return error.exit_code, str(error)
+    if isinstance(error, typer.TyperException):  # an unknown option, a missing value
+        return 2, _usage(error)
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+        return 1, "Out of memory. Use a smaller --batch, a smaller --width or fewer images per class."
+    if isinstance(error, OSError):
+        return 1, f"{error}."
+    kind = type(error).__name__
+    return 1, f"This should not have happened ({kind}: {error}). Run again with --debug, and report it."
 
 
 def _usage(error: typer.TyperException) -> str:

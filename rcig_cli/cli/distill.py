@@ -16,7 +16,7 @@ from rcig_cli.cli.options import (
     given,
     session,
 )
-from rcig_cli.errors import ConfigError
+from rcig_cli.errors import ConfigError, Interrupted
 
 if TYPE_CHECKING:
     from rcig_cli.jobs.prepared import Prepared
@@ -144,10 +144,10 @@ def _distill(here: Session, flags: dict[str, Any], resume: str | None, checkpoin
         manifest = artifacts.run(str(resume))
         _check_flags(manifest, flags)
     else:
-        artifacts = here.store(create=True)
-        manifest = None
         if "ipc" not in flags:
             raise ConfigError("say how many images per class to distil, for example --ipc 1.")
+        artifacts = here.store(create=True)
+        manifest = None
         flags["dataset"] = _choose_dataset(here, artifacts, flags.get("dataset"))
     here.prepare_jax()
     from rcig_cli.jobs import distill as job
@@ -159,8 +159,12 @@ def _distill(here: Session, flags: dict[str, Any], resume: str | None, checkpoin
             console.note(f"{run.name} is finished.")
         else:
             console.note(_greeting(run, is_new))
-            with console.working():
-                run = job.run(artifacts.run_path(run.name), run, prepared, policy, console)
+            try:
+                with console.working():
+                    run = job.run(artifacts.run_path(run.name), run, prepared, policy, console)
+            except Interrupted as stopped:
+                again = here.command(f"distill --resume {run.name}")
+                raise Interrupted(f"{stopped} To go on: {again}", stopped.signal_number) from None
     console.data(
         f"{run.name}: {run.config['ipc']} images per class of {run.dataset}, {run.step} steps",
         {
@@ -171,7 +175,7 @@ def _distill(here: Session, flags: dict[str, Any], resume: str | None, checkpoin
             "ipc": run.config["ipc"],
         },
     )
-    console.next(f"rcig evaluate {run.name}")
+    here.next(f"evaluate {run.name}")
 
 
 def _greeting(run: "RunManifest", is_new: bool) -> str:
@@ -221,7 +225,8 @@ def _resolve(prepared: "Prepared", flags: Mapping[str, Any]) -> "DistillConfig":
     from rcig_cli.presets.preset import resolve
 
     manifest = prepared.manifest
-    return resolve(manifest.name, manifest.shape, prepared.classes, flags)
+    config = resolve(manifest.name, manifest.shape, prepared.classes, flags)
+    return config.override({"batch": min(config.batch, manifest.sizes["train"])})
 
 
 @contextmanager

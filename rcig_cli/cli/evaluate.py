@@ -81,7 +81,7 @@ def evaluate(
         here.console.data("", {"run": run, "evaluations": [each.to_json() for each in evaluations]})
         return
     _show(run, evaluations, here.console)
-    here.console.next(f"rcig visualize {run} --grid")
+    here.next(f"visualize {run} --grid")
 
 
 def _show(run: str, evaluations: "Sequence[Evaluation]", console: Console) -> None:

@@ -1,5 +1,7 @@
 """Options that several commands share, and what is set up before any of them runs."""
 
+import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -41,6 +43,16 @@ class Session:
         from rcig_cli.store.layout import open_store
 
         return open_store(self.root, create=create)
+
+    def command(self, words: str) -> str:
+        """A command as the user would type it, with the store where it isn't where it would be looked for."""
+        expected = os.environ.get("RCIG_STORE", str(DEFAULT_STORE))
+        elsewhere = "" if self.root == Path(expected) else f" --store {shlex.quote(str(self.root))}"
+        return f"rcig {words}{elsewhere}"
+
+    def next(self, words: str) -> None:
+        """Name the next useful command."""
+        self.console.next(self.command(words))
 
     def prepare_jax(self) -> None:
         """Import JAX, set up for this machine."""

@@ -75,4 +75,4 @@ def prepare(
             "whitened": manifest.whitened,
         },
     )
-    here.console.next(f"rcig distill {manifest.name} --ipc 1")
+    here.next(f"distill {manifest.name} --ipc 1")

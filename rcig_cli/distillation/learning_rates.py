@@ -39,8 +39,8 @@ class Rate(NamedTuple):
 
 def start_rate(value: float | Array) -> Rate:
     """A rate with nothing counted yet."""
-    zero = jnp.zeros((), jnp.int32)
-    return Rate(jnp.asarray(value, jnp.float32), zero, zero, zero)
+    # Three arrays and not one: a step that uses up its old state can't be given the same array twice.
+    return Rate(jnp.asarray(value, jnp.float32), *(jnp.zeros((), jnp.int32) for _ in range(3)))
 
 
 def tune(rate: float, is_monotone: Callable[[float], bool]) -> float:

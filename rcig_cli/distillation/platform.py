@@ -1,8 +1,8 @@
 """How the same mathematics is laid out for the machine at hand.
 
 XLA on a CPU runs a convolution inside one of its own loops some thirty times slower than outside
-(jax-ml/jax issue 12868), and splits small convolutions badly over cores; two halves of a batch, each on a
-core of its own, run faster.  On an accelerator loops belong inside, and a batch stays whole.
+(jax-ml/jax issue 12868), and splits small convolutions badly over cores; as many parts of a batch, each on
+a core of its own, run faster.  On an accelerator loops belong inside, and a batch stays whole.
 """
 
 from collections.abc import Callable

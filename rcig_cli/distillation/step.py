@@ -62,9 +62,12 @@ class Info(NamedTuple):
     temperature
         tau.
     inner_progress, hessian_progress
-        Last over first value of what each solve drives down.
+        Last over first value of what each solve drives down; for the second by Adam, whose first value is 0,
+        the last.
     inner_rate, hessian_rate
         Learning rates of the two Adam solves.
+    finite
+        Whether the loss and the new psi are finite.
     """
 
     loss: Array
@@ -76,6 +79,7 @@ class Info(NamedTuple):
     hessian_progress: Array
     inner_rate: Array
     hessian_rate: Array
+    finite: Array
 
 
 @dataclass(frozen=True)
@@ -180,7 +184,7 @@ def make_step(
             learning_rates.adapt(learning_rates.count(learner.inner_rate, inner)),
             learning_rates.adapt(learning_rates.count(learner.hessian_rate, hessian)),
         )
-        return new, _info(learner, platt, (inner, hessian), (direct, implicit))
+        return new, _info(learner, psi, platt, (inner, hessian), (direct, implicit))
 
     def start(psi: Distilled) -> Learner:
         inner_rate = learning_rates.start_rate(config.inner_rate_start)
@@ -216,6 +220,7 @@ def make_step(
 
 def _info(
     learner: Learner,
+    psi: Distilled,
     platt: PlattLoss,
     solutions: tuple[Solution, Solution],
     gradients: tuple[Distilled, Distilled],
@@ -236,4 +241,5 @@ def _info(
         hessian_progress=fall(hessian),
         inner_rate=learner.inner_rate.value,
         hessian_rate=learner.hessian_rate.value,
+        finite=jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in (platt.value, *psi)])),
     )

@@ -90,8 +90,7 @@ def start_run(store: Store, prepared: Prepared, config: DistillConfig) -> tuple[
 
 def check_possible(prepared: Prepared, config: DistillConfig) -> None:
     """Refuse what the data set can't give."""
-    _, labels = prepared.split("train")
-    counts = np.bincount(labels, minlength=prepared.classes)
+    counts = np.bincount(prepared.labels("train"), minlength=prepared.classes)
     fewest = int(np.argmin(counts))
     if config.ipc > counts[fewest]:
         raise ConfigError(
@@ -145,19 +144,21 @@ def run(
     """
     config = DistillConfig.from_json(manifest.config)
     with stop_on_signals() as stop, MetricsLog(path / METRICS) as metrics:
-        manifest = _record(path, manifest, status="running")
-        one = _Run(path, config, prepared, policy, report, stop, metrics)
+        if manifest.versions != versions():
+            report.warn("Other library versions than this run began with: the last digits may differ.")
+        one = _Run(path, manifest, prepared, policy, report, stop, metrics)
+        one.record(status="running")
         try:
             one.restore_or_begin()
             one.go()
+            files = write_distilled(path, one.product())
         except Interrupted:
-            _record(path, manifest, status="interrupted", step=one.step)
+            one.record(status="interrupted", step=one.step)
             raise
         except NumericsError:
-            _record(path, manifest, status="failed", step=one.saved)
+            one.record(status="failed", step=one.saved)
             raise
-        files = write_distilled(path, one.product())
-        return _record(path, manifest, status="finished", step=config.steps, files=files)
+        return one.record(status="finished", step=config.steps, files=files)
 
 
 class _Run:
@@ -166,29 +167,40 @@ class _Run:
     def __init__(
         self,
         path: Path,
-        config: DistillConfig,
+        manifest: RunManifest,
         prepared: Prepared,
         policy: CheckpointPolicy,
         report: Report,
         stop: StopRequest,
         metrics: MetricsLog,
     ) -> None:
+        config = DistillConfig.from_json(manifest.config)
         self.path, self.config, self.policy, self.report = path, config, policy, report
-        self.stop, self.metrics = stop, metrics
+        self.stop, self.metrics, self.manifest = stop, metrics, manifest
         real = RealData(*prepared.split("train"))
         network = build(prepared, config)
         self.engine = make_engine(network, config.algorithm, real, batch=config.batch, seed=config.seed)
         self.first = _first(real, prepared.classes, config)
         self.step = self.saved = 0
         self.state: RunState
+        self.ready = False  # whether there is a state
+        self.began: tuple[int, float] | None = None  # the first step here, and when it was done
         self.pending: list[tuple[int, Info]] = []
+
+    def record(self, **changes: Any) -> RunManifest:
+        """Write what has changed into the run's manifest."""
+        self.manifest = replace(self.manifest, updated=now(), **changes)
+        write_manifest(self.path, self.manifest)
+        return self.manifest
 
     def restore_or_begin(self) -> None:
         """Take up the newest checkpoint, or begin at step 0 with tuned learning rates."""
+        self.report.note("Compiling the outer step, once for these settings.")
         template = jax.eval_shape(self.engine.start, self.first)
         restored = checkpoints.latest(self.path, template)
         if restored is None:
             self.state = _tuned(self.engine, self.engine.start(self.first), self.config, self._check_stop)
+            self.ready = True
             self.save()
         else:
             for sentence in restored.warnings:
@@ -196,17 +208,20 @@ class _Run:
             # A copy that JAX owns: what a step is given may be used up by it.
             self.state = jax.tree.map(jnp.array, restored.state)
             self.step = self.saved = restored.step
+            self.ready = True
         self.metrics.truncate_after(self.step)
 
     def go(self) -> None:
         """Take all steps that are left."""
         looked = saved = time.monotonic()
-        self.began, self.began_at = looked, self.step
         while self.step < self.config.steps:
             self._check_stop()
             self.state, info = self.engine.advance(self.state, self.step)
             self.step += 1
             self.pending.append((self.step, info))
+            if self.began is None:
+                jax.device_get(info)  # compiled; from here on the steps' own time counts
+                self.began = self.step, time.monotonic()
             moment = time.monotonic()
             if moment - looked >= _SHOW_EVERY:
                 self.flush()
@@ -221,15 +236,16 @@ class _Run:
         pending, self.pending = self.pending, []
         for step, info in jax.device_get(pending):
             values = {name: float(value) for name, value in info._asdict().items()}
-            if not (np.isfinite(values["loss"]) and np.isfinite(values["direct_norm"])):
+            if not values.pop("finite"):
                 raise NumericsError(
-                    f"The run diverged at step {step}: its loss or gradient is not a number. The checkpoint "
+                    f"The run diverged at step {step}: its loss or images are not finite. The checkpoint "
                     f"of step {self.saved} stands. Try a lower --image-lr or a higher --l2-rate."
                 )
             self.metrics.append({"step": step, **values})
         if pending:
-            rate = (self.step - self.began_at) / (time.monotonic() - self.began)
-            shown = {"loss": values["loss"], "accuracy": values["accuracy"], "steps/s": rate}
+            shown = {"loss": values["loss"], "accuracy": values["accuracy"]}
+            if self.began and self.step > self.began[0]:
+                shown["steps/s"] = (self.step - self.began[0]) / (time.monotonic() - self.began[1])
             self.report.progress("distilling", self.step, self.config.steps, shown)
 
     def save(self) -> None:
@@ -239,6 +255,7 @@ class _Run:
             return
         checkpoints.save(self.path, self.step, jax.device_get(self.state))
         self.saved = self.step
+        self.record(step=self.step)
 
     def product(self) -> dict[str, npt.NDArray[Any]]:
         """The arrays of the distilled set."""
@@ -253,12 +270,11 @@ class _Run:
     def _check_stop(self) -> None:
         if self.stop.signal_number is None:
             return
-        if hasattr(self, "state"):
+        if self.ready:
             self.save()
+        where = f"at step {self.step} of {self.config.steps}, after a checkpoint"
         raise Interrupted(
-            f"Stopped at step {self.step} of {self.config.steps}, after a checkpoint. "
-            f"To go on: rcig distill --resume {self.path.name}",
-            self.stop.signal_number,
+            f"Stopped {where if self.ready else 'before the first step'}.", self.stop.signal_number
         )
 
 
@@ -292,9 +308,3 @@ def _tuned(
     )
     learner = state.learner._replace(inner_rate=start_rate(inner), hessian_rate=start_rate(hessian))
     return state._replace(learner=learner)
-
-
-def _record(path: Path, manifest: RunManifest, **changes: Any) -> RunManifest:
-    changed = replace(manifest, updated=now(), **changes)
-    write_manifest(path, changed)
-    return changed

@@ -24,6 +24,8 @@ from rcig_cli.jobs.device import processors
 from rcig_cli.jobs.draws import Draws, Use, batch_order, draw, key_for
 from rcig_cli.networks.network import Network
 
+_MOST_PARTS = 4  # each part is a copy of the network in the program, to be compiled
+
 
 class RunState(NamedTuple):
     """The whole state of a run; with the seed and the step, everything that follows follows from it.
@@ -74,7 +76,7 @@ class RealData(NamedTuple):
 def current_platform() -> Platform:
     """Lay loops and batches out for JAX's default device."""
     if jax.default_backend() == "cpu":
-        return Platform(unroll=True, parts=processors())
+        return Platform(unroll=True, parts=min(processors(), _MOST_PARTS))
     return Platform(unroll=False, parts=1)
 
 

@@ -18,7 +18,7 @@ from rcig_cli.jobs.distilled import DistilledSet
 from rcig_cli.jobs.draws import first_images
 from rcig_cli.jobs.report import Report
 from rcig_cli.jobs.training import Schedule, make_accuracy, make_trainer
-from rcig_cli.networks.network import build_network
+from rcig_cli.networks.network import ARCHITECTURES, NORMALIZATIONS, build_network
 from rcig_cli.presets.preset import PaperResult, paper_result
 from rcig_cli.store.results import write_result
 
@@ -136,12 +136,17 @@ def default_protocol(distilled: DistilledSet, **given: Any) -> Protocol:
         "flip": config.algorithm.flip,
         "seed": 0,
     }
-    protocol = Protocol(**{**paper, **{name: value for name, value in given.items() if value is not None}})
+    settings = {**paper, **{name: value for name, value in given.items() if value is not None}}
+    settings["warmup"] = min(settings["warmup"], settings["steps"] // 2)
+    protocol = Protocol(**settings)
     for name in ("networks", "steps", "width", "depth", "learning_rate"):
         if not getattr(protocol, name) > 0:
             raise ConfigError(f"{name} must be above 0, not {getattr(protocol, name)}.")
-    if protocol.normalization != "none":
-        raise ConfigError(f"normalization {protocol.normalization!r} is not available; there is: none.")
+    if not 0 <= protocol.seed < 2**32:
+        raise ConfigError(f"seed must be a whole number from 0 to {2**32 - 1}, not {protocol.seed}.")
+    for name, known in (("architecture", ARCHITECTURES), ("normalization", NORMALIZATIONS)):
+        if getattr(protocol, name) not in known:
+            raise ConfigError(f"{name} must be one of {', '.join(known)}, not {getattr(protocol, name)!r}.")
     return protocol
 
 

@@ -38,8 +38,11 @@ class Prepared:
     def split(self, name: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
         """Read images ``[N, H, W, c]`` and labels ``[N]`` of ``"train"`` or ``"test"``."""
         images: npt.NDArray[Any] = read_array(self.path / ARRAYS, f"{name}/images")
-        labels: npt.NDArray[Any] = read_array(self.path / ARRAYS, f"{name}/labels")
-        return images, labels
+        return images, self.labels(name)
+
+    def labels(self, name: str) -> npt.NDArray[np.int32]:
+        """Read the labels ``[N]`` of ``"train"`` or ``"test"`` alone."""
+        return read_array(self.path / ARRAYS, f"{name}/labels")
 
     def whitening(self) -> Whitening:
         """Read the map between pixels and network inputs."""
@@ -70,12 +73,12 @@ def parent_of(store: Store, run: RunManifest) -> Prepared:
     Raises
     ------
     ConfigError
-        If the data set was prepared anew since, so that its images may be others.
+        If the data set was prepared anew since, and its arrays are others.
     """
     prepared = open_prepared(store, run.dataset)
     if prepared.manifest.digest != run.parents["dataset"]["digest"]:
         raise ConfigError(
-            f"{run.dataset} was prepared again after {run.name} was made from it: {run.name} can't be judged "
-            f"or continued with it. Distil again, or prepare {run.dataset} as it was."
+            f"{run.dataset} was prepared again, otherwise, after {run.name} was made from it: {run.name} "
+            f"can't be judged or continued with it. Distil again, or prepare {run.dataset} as it was."
         )
     return prepared

@@ -15,16 +15,3 @@ class Report(Protocol):
 
     def progress(self, label: str, done: int, total: int, values: Mapping[str, float] | None = None) -> None:
         """Say how far a stage is, with the numbers worth seeing; ``done == total`` ends it."""
-
-
-class Silent:
-    """A report to nobody."""
-
-    def note(self, sentence: str) -> None:
-        """Say nothing."""
-
-    def warn(self, sentence: str) -> None:
-        """Say nothing."""
-
-    def progress(self, label: str, done: int, total: int, values: Mapping[str, float] | None = None) -> None:
-        """Say nothing."""

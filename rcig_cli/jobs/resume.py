@@ -10,7 +10,8 @@ def newest_unfinished(store: Store, config: DistillConfig, dataset_digest: str) 
     """Return the newest unfinished run of the same configuration and the same data, if there is one."""
     for run in reversed(store.runs().found):
         same_data = run.parents["dataset"]["digest"] == dataset_digest
-        if run.status != "finished" and same_data and run.config == config.to_json():
+        unfinished = run.status in ("running", "interrupted")  # a diverged run would diverge again
+        if unfinished and same_data and DistillConfig.from_json(run.config) == config:
             return run
     return None
 

@@ -1,9 +1,13 @@
 """Stopping in good order: a signal is noted, and the job stops where its state is whole."""
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+_HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_ONE_PRESS = 1.0  # seconds
 
 
 class StopRequest:
@@ -18,22 +22,26 @@ class StopRequest:
     def __init__(self) -> None:
         self.signal_number: int | None = None
 
-    def __bool__(self) -> bool:
-        return self.signal_number is not None
-
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Note SIGINT and SIGTERM instead of dying of them; a second one kills at once."""
+    """Note SIGINT, SIGTERM and SIGHUP instead of dying of them.
+
+    Another one kills at once, if it doesn't come within a second of the first: a terminal and a wrapper may
+    both send what was meant once.
+    """
     request = StopRequest()
-    handled = (signal.SIGINT, signal.SIGTERM)
+    first = 0.0
 
     def note(number: int, _: FrameType | None) -> None:
-        request.signal_number = number
-        for each in handled:
-            signal.signal(each, signal.SIG_DFL)
+        nonlocal first
+        if request.signal_number is None:
+            request.signal_number, first = number, time.monotonic()
+        elif time.monotonic() - first > _ONE_PRESS:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
 
-    before = {each: signal.signal(each, note) for each in handled}
+    before = {each: signal.signal(each, note) for each in _HANDLED}
     try:
         yield request
     finally:

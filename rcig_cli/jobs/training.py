@@ -35,7 +35,7 @@ class Schedule:
     learning_rate
         Adam's at its height.
     warmup
-        Steps of linear rise; at most half of all.
+        Steps of linear rise, fewer than all.
     final
         Share of the learning rate that the cosine ends at.
     augment
@@ -53,7 +53,7 @@ class Schedule:
         rate = optax.warmup_cosine_decay_schedule(
             0.0,
             self.learning_rate,
-            min(self.warmup, self.steps // 2),
+            self.warmup,
             self.steps,
             self.final * self.learning_rate,
         )

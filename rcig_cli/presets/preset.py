@@ -108,7 +108,8 @@ def resolve(
     known = presets(dataset)
     preset = known[_nearest(known, ipc)].settings if known else {}
     steps = STEPS[_nearest(STEPS, ipc)]
-    derived = _from_shape(shape, classes * ipc if isinstance(ipc, int) else 0)
+    depth = flags.get("depth", preset.get("depth", _depth(shape[0])))
+    derived = _derived(depth, shape[2], classes * ipc if isinstance(ipc, int) else 0)
     settings = {"steps": steps, **_solves(DEFAULT_SOLVER), **derived, **preset}
     if flags.get("solver", settings["solver"]) != settings["solver"]:
         settings |= _solves(flags["solver"])  # a preset's iterations are its own solver's
@@ -121,13 +122,18 @@ def _solves(solver: str) -> dict[str, Any]:
     return {"solver": solver, "n_inner": iterations, "n_hessian": iterations}
 
 
-def _from_shape(shape: tuple[int, int, int], count: int) -> dict[str, Any]:
-    depth = max(2, math.ceil(math.log2(shape[0] / 4)))
+def _depth(side: int) -> int:
+    """The depth for images of this many pixels a side: 2 up to 16, 3 up to 32, 4 up to 64, 5 up to 128."""
+    return max(2, math.ceil(math.log2(side / 4)))
+
+
+def _derived(depth: int, channels: int, count: int) -> dict[str, Any]:
+    """What the paper chooses by depth, and by channels and number of images."""
     return {
         "depth": depth,
         "activation": "softplus" if depth <= 3 else "relu",
         "l2_rate": 0.05 if depth >= 5 else 5e-4,
-        "flip": shape[2] == 3 and count <= LARGEST_FLIPPED,
+        "flip": channels == 3 and count <= LARGEST_FLIPPED,
     }
 
 

@@ -84,6 +84,7 @@ class _Manifest:
     """What the two kinds of manifest have in common: JSON there and back, checked."""
 
     _checks: ClassVar[dict[str, Check]]
+    _content: ClassVar[tuple[str, ...]]
 
     def to_json(self) -> dict[str, Any]:
         """Return the manifest as a JSON document."""
@@ -117,8 +118,13 @@ class _Manifest:
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of the manifest's canonical bytes, by which children name their parents."""
-        return digest_of(self.to_json())
+        """The SHA-256, by which children name their parents, of what the manifest says about the content.
+
+        Content is what a child depends on: not when, where from or with which versions it was made, so that
+        the same data prepared again is the same parent.
+        """
+        document = self.to_json()
+        return digest_of({name: document[name] for name in self._content})
 
 
 def _frozen(value: Any) -> Any:
@@ -166,6 +172,7 @@ class DatasetManifest(_Manifest):
     format: int = FORMAT
     kind: str = "dataset"
 
+    _content: ClassVar[tuple[str, ...]] = ("class_names", "shape", "sizes", "whitened", "files")
     _checks: ClassVar[dict[str, Check]] = {
         "format": exactly(FORMAT),
         "kind": exactly("dataset"),
@@ -224,6 +231,7 @@ class RunManifest(_Manifest):
     format: int = FORMAT
     kind: str = "run"
 
+    _content: ClassVar[tuple[str, ...]] = ("config", "seed", "dataset", "parents", "files")
     _checks: ClassVar[dict[str, Check]] = {
         "format": exactly(FORMAT),
         "kind": exactly("run"),

@@ -20,7 +20,7 @@ def test_a_fresh_machine_distils_digits_and_says_so(tmp_path):
     assert out == "run_1: 1 images per class of digits, 2 steps\n"
     assert "preparing digits" in err
     assert err.index("run_1 distils digits") < err.index("distilling 2/2")
-    assert err.rstrip().endswith("Next: rcig evaluate run_1")
+    assert err.rstrip().endswith(f"Next: rcig evaluate run_1 --store {tmp_path / 'a'}")
 
 
 def test_nothing_but_our_own_words_on_stderr(tmp_path):

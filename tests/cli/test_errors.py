@@ -141,9 +141,11 @@ def test_an_unfinished_run_is_not_judged(rcig, digits_run, tmp_path):
     one_sentence(rcig("visualize", "run_1", "--store", store), 3, "rcig distill --resume run_1")
 
 
-def test_a_set_prepared_anew_no_longer_fits_its_runs(rcig, tmp_path):
+def test_a_set_prepared_otherwise_no_longer_fits_its_runs_but_the_same_one_does(rcig, tmp_path):
     assert rcig("distill", "--ipc", 1, *TINY, "--steps", 1, "--store", tmp_path / "a").code == 0
     rcig("prepare", "digits", "--overwrite", "--store", tmp_path / "a")
+    assert rcig("visualize", "run_1", "--store", tmp_path / "a").code == 0
+    rcig("prepare", "digits", "--overwrite", "--resolution", 12, "--store", tmp_path / "a")
     one_sentence(rcig("evaluate", "run_1", "--store", tmp_path / "a"), 2, "prepared again")
 
 

@@ -85,10 +85,14 @@ def test_the_bytes_are_canonical(tmp_path, run_manifest):
     assert content == json.dumps(json.loads(content), sort_keys=True, indent=2) + "\n"
 
 
-def test_the_digest_is_of_the_content(run_manifest):
-    assert run_manifest().digest == run_manifest().digest
-    assert run_manifest().digest != run_manifest(step=1).digest
-    assert len(run_manifest().digest) == 64
+def test_the_digest_is_of_the_content_and_not_of_how_it_came_about(dataset_manifest):
+    digest = dataset_manifest().digest
+    assert len(digest) == 64
+    assert (
+        dataset_manifest(created="2031-03-01T12:30:00.123456+00:00", versions={"jax": "9"}).digest == digest
+    )
+    assert dataset_manifest(whitened=not dataset_manifest().whitened).digest != digest
+    assert dataset_manifest(files={"arrays.zarr/zarr.json": "b" * 64}).digest != digest
 
 
 def test_all_problems_are_reported_at_once(tmp_path, run_manifest):
