@@ -12,6 +12,9 @@ from rcig_cli.cli import distill, evaluate, inspect, prepare, visualize
 from rcig_cli.cli.render import fail
 from rcig_cli.errors import RcigError
 
+_CTRL_C = 130
+_STOPPED = "Stopped; what was there before still stands."
+
 app = typer.Typer(
     name="rcig",
     help=(
@@ -49,15 +52,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if arguments is None:
         warnings.simplefilter("ignore")  # of libraries; what a user reads on stderr is ours
     given = with_resume_value(list(sys.argv[1:] if arguments is None else arguments))
+    as_json = "--json" in given
     try:
         code = app(given or ["--help"], standalone_mode=False, prog_name="rcig") or 0
-    except (typer.Abort, KeyboardInterrupt):
-        code = 130
+        if code == _CTRL_C:  # Typer's own reading of a KeyboardInterrupt
+            fail(_STOPPED, code, as_json=as_json)
+    except KeyboardInterrupt:
+        code = _CTRL_C
+        fail(_STOPPED, code, as_json=as_json)
+    except typer.Abort:
+        code = 1
     except Exception as error:  # the one place where errors end
         if "--debug" in given:
             traceback.print_exc()
         code, message = _told(error)
-        fail(message, code, as_json="--json" in given)
+        fail(message, code, as_json=as_json)
     sys.exit(code)
 
 
@@ -78,7 +87,8 @@ def _told(error: Exception) -> tuple[int, str]:
 def _usage(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     hint = f" See: {context.command_path} --help" if context is not None else " See: rcig --help"
-    return error.format_message().rstrip(".") + "." + hint
+    message = error.format_message().rstrip(".")
+    return message + ("" if message.endswith("?") else ".") + hint
 
 
 def with_resume_value(arguments: list[str]) -> list[str]:

@@ -166,7 +166,7 @@ def _distill(here: Session, flags: dict[str, Any], resume: str | None, checkpoin
                 again = here.command(f"distill --resume {run.name}")
                 raise Interrupted(f"{stopped} To go on: {again}", stopped.signal_number) from None
     console.data(
-        f"{run.name}: {run.config['ipc']} images per class of {run.dataset}, {run.step} steps",
+        f"{run.name}: {_images(run.config['ipc'])} per class of {run.dataset}, {run.step} steps",
         {
             "run": run.name,
             "status": run.status,
@@ -178,13 +178,17 @@ def _distill(here: Session, flags: dict[str, Any], resume: str | None, checkpoin
     here.next(f"evaluate {run.name}")
 
 
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"
+
+
 def _greeting(run: "RunManifest", is_new: bool) -> str:
     network = f"{run.config['architecture']} of depth {run.config['depth']} and width {run.config['width']}"
     solver = run.config["algorithm"]["solver"]
     verb = "distils" if is_new else "goes on to distil"
     return (
-        f"{run.name} {verb} {run.dataset} to {run.config['ipc']} per class in {run.config['steps']} steps "
-        f"({network}, solver {solver}, seed {run.seed})."
+        f"{run.name} {verb} {run.dataset} to {_images(run.config['ipc'])} per class "
+        f"in {run.config['steps']} steps ({network}, solver {solver}, seed {run.seed})."
     )
 
 

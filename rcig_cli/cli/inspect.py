@@ -45,12 +45,16 @@ def list_all(
         rows = [(d.name, *map(str, _counts(d)), "x".join(map(str, d.shape))) for d in datasets.found]
         here.console.table(("data set", "training", "test", "classes", "shape"), rows)
     if runs.found:
-        rows = [(r.name, r.dataset, str(r.config["ipc"]), _state(r), r.updated) for r in runs.found]
+        rows = [(r.name, r.dataset, str(r.config["ipc"]), _state(r), _minute(r.updated)) for r in runs.found]
         here.console.table(("run", "data set", "per class", "status", "updated (UTC)"), rows)
 
 
 def _counts(dataset: Any) -> tuple[int, int, int]:
     return dataset.sizes["train"], dataset.sizes["test"], len(dataset.class_names)
+
+
+def _minute(moment: str) -> str:
+    return moment[:16].replace("T", " ")
 
 
 def _state(run: Any) -> str:
@@ -89,9 +93,17 @@ def show(
     document.pop("files")
     here.console.data("\n".join(_lines(document)), {})
     for each in evaluations:
-        accuracy = percent(each["accuracy"]["mean"], each["accuracy"]["std"])
-        augmented = ", augmented" if each["augment"] else ""
-        here.console.data(f"evaluated: {accuracy}  ({each['architecture']}{augmented})", {})
+        here.console.data(_judged(each), {})
+
+
+def _judged(evaluation: Mapping[str, Any]) -> str:
+    """One line on an evaluation: who, how, and the two accuracies."""
+    protocol, random = evaluation["protocol"], evaluation["random_subset"]
+    how = [f"{protocol[name]} {name}" for name in ("networks", "steps")] + [f"width {protocol['width']}"]
+    how += [f"seed {protocol['seed']}"] + (["augmented"] if protocol["augment"] else [])
+    beside = f", random subset {percent(random['mean'], random['std'])}" if random else ""
+    accuracy = percent(evaluation["accuracy"]["mean"], evaluation["accuracy"]["std"])
+    return f"evaluated: {accuracy}{beside}  ({protocol['architecture']}, {', '.join(how)})"
 
 
 def _find(here: Session, name: str) -> dict[str, Any]:

@@ -13,12 +13,16 @@ from rcig_cli.cli.options import (
     StoreOption,
     session,
 )
+from rcig_cli.errors import ConfigError
 
 
 def prepare(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="digits, mnist, cifar10, ..., or any name with --from.")
-    ] = "digits",
+        str | None,
+        typer.Argument(
+            metavar="NAME", help="digits (the default), mnist, cifar10, ..., or any name with --from."
+        ),
+    ] = None,
     path: Annotated[
         Path | None,
         typer.Option("--from", help="Your own data: a folder of class folders, or an .npz file."),
@@ -47,11 +51,13 @@ def prepare(
     Example: rcig prepare cifar10, or rcig prepare birds --from birds/ --resolution 32
     """
     del debug
+    if name is None and path is not None:
+        raise ConfigError(f"give your data a name: rcig prepare NAME --from {path}")
     here = session(store, json, quiet)
     from rcig_cli.jobs import prepare as job
 
     config = job.PrepareConfig(
-        name=name,
+        name=name or "digits",
         path=str(path.expanduser().absolute()) if path else None,
         resolution=resolution,
         zca=zca,

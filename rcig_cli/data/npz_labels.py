@@ -83,7 +83,7 @@ def read_class_names(
     Corrupt
         If the data are damaged.
     """
-    largest = max(int(values.max()) for values in labels.values())
+    largest = max(int(np.max(values)) for values in labels.values())
     found = _names(names) if names else tuple(map(str, range(largest + 1)))
     if len(found) <= largest:
         raise ConfigError(f"{path} has {len(found)} class_names, but a label {largest}: name every class.")

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rcig_cli.distillation.records import Tree
+from rcig_cli.distillation.records import Tree, total
 
 Apply = Callable[[Tree, Array], tuple[Array, Array]]  # (parameters, images) -> (logits, features)
 
@@ -73,7 +73,7 @@ def linearize(apply: Apply, theta: Tree, images: Array, parts: int = 1) -> Linea
     def transposed(u: Array) -> Tree:
         rows = jnp.split(u, ends)
         terms = [piece.transposed(row) for piece, row in zip(pieces, rows, strict=True)]
-        return jax.tree.map(lambda *leaves: sum(leaves[1:], leaves[0]), *terms)
+        return total(terms)
 
     return Linearized(jnp.concatenate([p.features for p in pieces]), product, transposed)
 

@@ -15,8 +15,9 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from rcig_cli.distillation.linearized import Apply, linearize
-from rcig_cli.distillation.records import Tree
+from rcig_cli.distillation.linearized import Apply, linearize, split
+from rcig_cli.distillation.platform import Platform, after
+from rcig_cli.distillation.records import Tree, total
 
 
 class PlattLoss(NamedTuple):
@@ -49,7 +50,7 @@ def platt_loss(
     solution: tuple[Tree, Array, Array],
     images: Array,
     classes: Array,
-    parts: int,
+    platform: Platform,
 ) -> PlattLoss:
     """Evaluate the Platt loss and its gradients.
 
@@ -61,13 +62,27 @@ def platt_loss(
         ``(theta_B, theta_F, log tau)``.
     images, classes
         The real batch, ``[b, H, W, c]`` and ``[b]`` class indices.
-    parts
-        Into how many independent parts the batch is cut.
+    platform
+        Says in how many pieces the batch goes through; they add up.
     """
+    count = platform.pieces(images.shape[0])
+    done: list[PlattLoss] = []
+    for piece, piece_classes in zip(split(images, count), split(classes, count), strict=True):
+        if len(done) >= platform.parts:
+            piece = after(piece, done[-platform.parts].body)
+        share = piece.shape[0] / images.shape[0]
+        one = _platt_loss_of_piece(apply, theta_0, solution, piece, piece_classes)
+        done.append(jax.tree.map(lambda leaf, share=share: share * leaf, one))
+    summed: PlattLoss = total(done)
+    return summed
+
+
+def _platt_loss_of_piece(
+    apply: Apply, theta_0: Tree, solution: tuple[Tree, Array, Array], images: Array, classes: Array
+) -> PlattLoss:
     theta_B, theta_F, log_temperature = solution
-    J = linearize(apply, theta_0, images, parts)
-    tangent = {"body": theta_B["body"], "head": {"kernel": theta_F, "bias": theta_B["bias"]}}
-    p = J.product(tangent)
+    J = linearize(apply, theta_0, images)
+    p = J.product({"body": theta_B["body"], "head": {"kernel": theta_F, "bias": theta_B["bias"]}})
 
     def cross_entropy(p: Array, log_temperature: Array) -> Array:
         logits = jnp.exp(log_temperature) * p

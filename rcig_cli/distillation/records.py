@@ -1,7 +1,9 @@
 """psi = (X_S, y_S, log tau), what is learned, and the training set it stands for."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -24,6 +26,11 @@ class Distilled(NamedTuple):
     images: Array
     labels: Array
     log_temperature: Array
+
+
+def total(trees: Sequence[Any]) -> Any:
+    """Add pytrees of the same structure, in their order."""
+    return jax.tree.map(lambda first, *others: sum(others, first), *trees)
 
 
 def centred_one_hot(classes: Array, count: int, dtype: Any = jnp.float32) -> Array:

@@ -157,7 +157,7 @@ def make_step(
         residual = problem.labels - problem.J.product(theta_B)
         theta_F = problem.J.features.T @ solve(problem, residual)
         solution = theta_B, theta_F, psi.log_temperature
-        return platt_loss(apply, theta_0, solution, images, classes, platform.parts)
+        return platt_loss(apply, theta_0, solution, images, classes, platform)
 
     def gradients(
         learner: Learner, theta_0: Tree, images: Array, classes: Array

@@ -104,8 +104,9 @@ def _check_labels(labels: Labels, images: int, classes: int) -> None:
         raise ConfigError(
             f"{images} images need as many whole labels, not {list(labels.shape)} of type {labels.dtype}."
         )
-    if labels.min() < 0 or labels.max() >= classes:
+    least, most = np.min(labels, initial=0), np.max(labels, initial=0)
+    if least < 0 or most >= classes:
         raise ConfigError(
-            f"{classes} classes are named, but the labels go from {labels.min()} to {labels.max()};"
+            f"{classes} classes are named, but the labels go from {least} to {most};"
             " count them from 0, and name every class."
         )

@@ -195,7 +195,7 @@ class _Run:
 
     def restore_or_begin(self) -> None:
         """Take up the newest checkpoint, or begin at step 0 with tuned learning rates."""
-        self.report.note("Compiling the outer step, once for these settings.")
+        self.report.note("Compiling the outer step.")
         template = jax.eval_shape(self.engine.start, self.first)
         restored = checkpoints.latest(self.path, template)
         if restored is None:

@@ -25,6 +25,7 @@ from rcig_cli.jobs.draws import Draws, Use, batch_order, draw, key_for
 from rcig_cli.networks.network import Network
 
 _MOST_PARTS = 4  # each part is a copy of the network in the program, to be compiled
+_PIECE = 16  # images; at 32 px and width 32 what a layer holds of them fits in a core's cache
 
 
 class RunState(NamedTuple):
@@ -76,7 +77,7 @@ class RealData(NamedTuple):
 def current_platform() -> Platform:
     """Lay loops and batches out for JAX's default device."""
     if jax.default_backend() == "cpu":
-        return Platform(unroll=True, parts=min(processors(), _MOST_PARTS))
+        return Platform(unroll=True, parts=min(processors(), _MOST_PARTS), piece=_PIECE)
     return Platform(unroll=False, parts=1)
 
 

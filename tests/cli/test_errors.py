@@ -33,6 +33,7 @@ def npz(path, **changes):
         (("prepare", "minst"), 3, "Did you mean mnist?"),
         (("prepare", "../etc"), 2, "'../etc'"),
         (("prepare", "birds", "--from", "/no/such/folder"), 3, "/no/such/folder"),
+        (("prepare", "--from", "birds"), 2, "rcig prepare NAME --from birds"),
         (("distill",), 2, "--ipc 1"),
         (("distill", "--ipc", "0"), 2, "--ipc"),
         (("distill", "--ipc", "many"), 2, "--ipc"),

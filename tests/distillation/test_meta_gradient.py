@@ -56,7 +56,8 @@ class Setting:
         problem = problem or self.problem()
         theta_F = problem.J.features.T @ solve(problem, problem.labels - problem.J.product(theta_B))
         solution = theta_B, theta_F, self.psi.log_temperature
-        return platt_loss(self.apply, self.theta_0, solution, *self.real, self.parts)
+        platform = Platform(parts=self.parts, piece=2 if self.parts > 1 else None)
+        return platt_loss(self.apply, self.theta_0, solution, *self.real, platform)
 
     def gradients(self, theta_B, v):
         see = with_body(self.apply, self.theta_0), body_of(self.theta_0), theta_B, v, self.parts

@@ -15,7 +15,7 @@ from rcig_cli.networks.network import build_network
 from tests.oracles.plain_step import PlainConvNet, make_plain_update, plain_apply
 
 CLASSES, SHAPE, RATES = 3, (8, 8, 3), (1e-3, 2e-3)
-PLATFORMS = {"loops inside": Platform(), "unrolled, in parts": Platform(unroll=True, parts=2)}
+PLATFORMS = {"loops inside": Platform(), "unrolled, in parts": Platform(unroll=True, parts=2, piece=3)}
 
 
 def posed(platform, dtype=jnp.float32, **settings):
