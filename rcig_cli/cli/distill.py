@@ -8,13 +8,13 @@ import typer
 
 from rcig_cli.cli.options import (
     DEFAULT_STORE,
+    Context,
     DebugOption,
     JsonOption,
     QuietOption,
-    Session,
     StoreOption,
+    context,
     given,
-    session,
 )
 from rcig_cli.errors import ConfigError, Interrupted
 
@@ -134,10 +134,10 @@ def distill(
         pool_max_steps=pool_max_steps, pool_steps=pool_steps, pool_rate=pool_rate,
         inner_rate_start=inner_rate_start, hessian_rate_start=hessian_rate_start,
     )  # fmt: skip
-    _distill(session(store, json, quiet), flags, resume, checkpoint_every)
+    _distill(context(store, json, quiet), flags, resume, checkpoint_every)
 
 
-def _distill(here: Session, flags: dict[str, Any], resume: str | None, checkpoint_every: int | None) -> None:
+def _distill(here: Context, flags: dict[str, Any], resume: str | None, checkpoint_every: int | None) -> None:
     console = here.console
     if resume not in (None, NEWEST):
         artifacts = here.store()
@@ -200,7 +200,7 @@ def _check_flags(manifest: "RunManifest", flags: Mapping[str, Any]) -> None:
     check_same(manifest, DistillConfig.from_json(manifest.config).override(flags))
 
 
-def _choose_dataset(here: Session, artifacts: "Store", name: str | None) -> str:
+def _choose_dataset(here: Context, artifacts: "Store", name: str | None) -> str:
     """The data set named, or the only one there is, or digits on a fresh machine."""
     if name is not None:
         if not artifacts.dataset_path(name).exists():

@@ -11,7 +11,7 @@ from rcig_cli.cli.options import (
     JsonOption,
     QuietOption,
     StoreOption,
-    session,
+    context,
 )
 from rcig_cli.cli.render import Console, percent
 from rcig_cli.errors import ConfigError
@@ -48,7 +48,7 @@ def evaluate(
     Example: rcig evaluate run_1 --augment
     """
     del debug
-    here = session(store, json, quiet)
+    here = context(store, json, quiet)
     if baseline not in ("random", "none"):
         raise ConfigError(f"--baseline {baseline} is not available; there are: random, none.")
     artifacts = here.store()

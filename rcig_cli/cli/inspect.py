@@ -8,12 +8,12 @@ import typer
 
 from rcig_cli.cli.options import (
     DEFAULT_STORE,
+    Context,
     DebugOption,
     JsonOption,
     QuietOption,
-    Session,
     StoreOption,
-    session,
+    context,
 )
 from rcig_cli.cli.render import percent
 
@@ -29,7 +29,7 @@ def list_all(
     Example: rcig list
     """
     del debug
-    here = session(store, json, quiet)
+    here = context(store, json, quiet)
     artifacts = here.store()
     datasets, runs = artifacts.datasets(), artifacts.runs()
     for problem in (*datasets.problems, *runs.problems):
@@ -84,7 +84,7 @@ def show(
     Example: rcig show run_1
     """
     del debug
-    here = session(store, json, quiet)
+    here = context(store, json, quiet)
     document = _find(here, name)
     if json:
         here.console.data("", document)
@@ -106,7 +106,7 @@ def _judged(evaluation: Mapping[str, Any]) -> str:
     return f"evaluated: {accuracy}{beside}  ({protocol['architecture']}, {', '.join(how)})"
 
 
-def _find(here: Session, name: str) -> dict[str, Any]:
+def _find(here: Context, name: str) -> dict[str, Any]:
     artifacts = here.store()
     if not name.startswith("run_"):
         return artifacts.dataset(name).to_json()
@@ -139,7 +139,7 @@ def doctor(
     Example: rcig doctor
     """
     del debug
-    here = session(DEFAULT_STORE, json, quiet)
+    here = context(DEFAULT_STORE, json, quiet)
     here.prepare_jax()
     from rcig_cli.jobs.doctor import examine
 

@@ -24,7 +24,7 @@ DEFAULT_STORE = Path("artifacts")
 
 
 @dataclass(frozen=True)
-class Session:
+class Context:
     """What a command works with: where things are kept, and where its words go.
 
     Attributes
@@ -62,9 +62,9 @@ class Session:
         device.prepare_jax()
 
 
-def session(store: Path, json: bool, quiet: bool) -> Session:
-    """Put a command's session together."""
-    return Session(store, Console(json=json, quiet=quiet))
+def context(store: Path, json: bool, quiet: bool) -> Context:
+    """Put a command's context together."""
+    return Context(store, Console(json=json, quiet=quiet))
 
 
 def given(**settings: Any) -> dict[str, Any]:

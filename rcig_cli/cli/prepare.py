@@ -11,7 +11,7 @@ from rcig_cli.cli.options import (
     JsonOption,
     QuietOption,
     StoreOption,
-    session,
+    context,
 )
 from rcig_cli.errors import ConfigError
 
@@ -53,7 +53,7 @@ def prepare(
     del debug
     if name is None and path is not None:
         raise ConfigError(f"give your data a name: rcig prepare NAME --from {path}")
-    here = session(store, json, quiet)
+    here = context(store, json, quiet)
     from rcig_cli.jobs import prepare as job
 
     config = job.PrepareConfig(

@@ -11,7 +11,7 @@ from rcig_cli.cli.options import (
     JsonOption,
     QuietOption,
     StoreOption,
-    session,
+    context,
 )
 
 
@@ -32,7 +32,7 @@ def visualize(
     Example: rcig visualize run_1 --grid --out digits.png
     """
     del debug, grid
-    here = session(store, json, quiet)
+    here = context(store, json, quiet)
     artifacts = here.store()
     from rcig_cli.jobs import visualize as job
     from rcig_cli.jobs.distilled import open_distilled

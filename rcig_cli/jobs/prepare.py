@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.data.known import KNOWN
-from rcig_cli.data.source import ImageSource, open_source
+from rcig_cli.data.opening import open_source
+from rcig_cli.data.source import ImageSource
 from rcig_cli.data.subset import subset
 from rcig_cli.data.whitening import Whitening, fit
 from rcig_cli.errors import ConfigError

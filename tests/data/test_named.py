@@ -11,8 +11,8 @@ import pytest
 
 from rcig_cli.data import named
 from rcig_cli.data.known import KNOWN
+from rcig_cli.data.opening import open_source
 from rcig_cli.data.quiet import quiet
-from rcig_cli.data.source import open_source
 from rcig_cli.errors import ConfigError, Corrupt, RcigError
 from tests.data.examples import NoTensorFlow, pixels, whole
 
@@ -89,7 +89,7 @@ def test_reading_needs_no_tensorflow(data_dir):
     code = (
         "import sys; from tests.data.examples import NoTensorFlow\n"
         "sys.meta_path[:] = map(NoTensorFlow, sys.meta_path)\n"
-        "from rcig_cli.data.source import open_source\n"
+        "from rcig_cli.data.opening import open_source\n"
         "print(sum(len(batch) for batch in open_source('mnist').batches('train', 8)))"
     )
     root = Path(__file__).parents[2]

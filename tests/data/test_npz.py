@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rcig_cli.data.npz import open_npz
-from rcig_cli.data.source import open_source
+from rcig_cli.data.opening import open_source
 from rcig_cli.errors import ConfigError, Corrupt, NotFound
 from tests.data.examples import pixels, whole
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rcig_cli.data.source import Batch, open_source, regroup
+from rcig_cli.data.opening import open_source
+from rcig_cli.data.source import Batch, regroup
 from rcig_cli.errors import ConfigError, NotFound
 from tests.data.examples import pixels, save_picture
 
