@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import TINY, start_rcig
 
-STEPS = 60
+STEPS = 240
 RUN = ["distill", "digits", "--ipc", "1", *TINY, "--steps", str(STEPS), "--checkpoint-every", "3"]
 
 
