@@ -19,20 +19,20 @@ app = typer.Typer(
     name="rcig",
     help=(
         "Distil an image data set into a handful of synthetic images, and judge the result fairly.\n\n"
-        "Example: rcig distill --ipc 1 && rcig evaluate run_1 && rcig visualize run_1 --grid"
+        "Example: rcig distill --ipc 1 && rcig evaluate run_1 && rcig visualize run_1"
     ),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("prepare")(prepare.prepare)
-app.command("distill")(distill.distill)
-app.command("evaluate")(evaluate.evaluate)
-app.command("visualize")(visualize.visualize)
-app.command("list")(inspect.list_all)
-app.command("show")(inspect.show)
-app.command("doctor")(inspect.doctor)
+app.command("prepare", short_help="Make a data set ready for the rest.")(prepare.prepare)
+app.command("distill", short_help="Distil it into a few images per class.")(distill.distill)
+app.command("evaluate", short_help="Judge a distilled set fairly.")(evaluate.evaluate)
+app.command("visualize", short_help="Draw a distilled set.")(visualize.visualize)
+app.command("list", short_help="List data sets and runs.")(inspect.list_all)
+app.command("show", short_help="Show all about a data set or run.")(inspect.show)
+app.command("doctor", short_help="Check this machine.")(inspect.doctor)
 
 
 @app.callback(invoke_without_command=True)

@@ -142,7 +142,6 @@ def run(
     NumericsError
         If it diverged; the last good checkpoint stands.
     """
-    config = DistillConfig.from_json(manifest.config)
     with stop_on_signals() as stop, MetricsLog(path / METRICS) as metrics:
         if manifest.versions != versions():
             report.warn("Other library versions than this run began with: the last digits may differ.")
@@ -158,7 +157,7 @@ def run(
         except NumericsError:
             one.record(status="failed", step=one.saved)
             raise
-        return one.record(status="finished", step=config.steps, files=files)
+        return one.record(status="finished", step=one.step, files=files)
 
 
 class _Run:

@@ -6,7 +6,7 @@ the whole set each step up to 256 images, random batches of 256 beyond
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,8 @@ import optax
 from jax import Array
 
 from rcig_cli.data.augmentation import augment
+from rcig_cli.distillation import pool
+from rcig_cli.distillation.pool import Model
 from rcig_cli.jobs.engine import current_platform
 from rcig_cli.networks.network import Network, Parameters
 
@@ -60,14 +62,6 @@ class Schedule:
         return optax.adam(rate)
 
 
-class Training(NamedTuple):
-    """A network in training: parameters, its optimizer's state, and steps done."""
-
-    parameters: Any
-    optimizer: optax.OptState
-    step: Array
-
-
 Train = Callable[[Array, npt.NDArray[Any], npt.NDArray[Any]], Parameters]
 
 
@@ -75,26 +69,17 @@ def make_trainer(network: Network, schedule: Schedule) -> Train:
     """Return ``(key, images [n, H, W, c], labels [n, C]) -> parameters``: a fresh network, trained."""
     optimizer = schedule.optimizer()
 
-    def start(key: Array) -> Training:
-        parameters = network.init(key)
-        return Training(parameters, optimizer.init(parameters), jnp.zeros((), jnp.uint32))
-
-    def step(state: Training, key: Array, images: Array, labels: Array) -> Training:
-        key_batch, key_augment = jax.random.split(jax.random.fold_in(key, state.step))
+    def step(model: Model, key: Array, images: Array, labels: Array) -> Model:
+        key_batch, key_augment = jax.random.split(jax.random.fold_in(key, model.age))
         if len(labels) > LARGEST_BATCH:
             chosen = jax.random.choice(key_batch, len(labels), (LARGEST_BATCH,), replace=False)
             images, labels = images[chosen], labels[chosen]
         if schedule.augment:
             images = augment(key_augment, images)
 
-        def squared_error(parameters: Parameters) -> Array:
-            return jnp.mean((network.apply(parameters, images)[0] - labels) ** 2)
+        return pool.train(network.apply, optimizer, model, images, labels)
 
-        gradient = jax.grad(squared_error)(state.parameters)
-        update, moments = optimizer.update(gradient, state.optimizer)
-        return Training(optax.apply_updates(state.parameters, update), moments, state.step + 1)
-
-    first = jax.jit(start)
+    first = jax.jit(lambda key: pool.fresh_model(network.init, optimizer, key))
     many = _stepper(step, schedule.steps)
 
     def train(key: Array, images: npt.NDArray[Any], labels: npt.NDArray[Any]) -> Parameters:
@@ -107,20 +92,20 @@ def make_trainer(network: Network, schedule: Schedule) -> Train:
 
 
 def _stepper(
-    step: Callable[[Training, Array, Array, Array], Training], steps: int
-) -> Callable[[Training, Array, Array, Array], Training]:
+    step: Callable[[Model, Array, Array, Array], Model], steps: int
+) -> Callable[[Model, Array, Array, Array], Model]:
     """All steps of a training: driven from Python on a CPU, inside a program elsewhere."""
     if current_platform().unroll:
         compiled = jax.jit(step, donate_argnums=0)
 
-        def driven(state: Training, *rest: Array) -> Training:
+        def driven(state: Model, *rest: Array) -> Model:
             for _ in range(steps):
                 state = compiled(state, *rest)
             return state
 
         return driven
 
-    def inside(state: Training, *rest: Array) -> Training:
+    def inside(state: Model, *rest: Array) -> Model:
         return jax.lax.fori_loop(0, steps, lambda _, s: step(s, *rest), state)
 
     return jax.jit(inside)
