@@ -62,7 +62,7 @@ def problem(ipc: int, algorithm: AlgorithmConfig) -> tuple[Any, Any, tuple[Any, 
         depth=DEPTH,
         activation="softplus",
     )
-    step = make_step(network.apply, network.init, algorithm, current_platform())
+    step = make_step(network, algorithm, current_platform())
     keys = jax.random.split(jax.random.key(0), 3)
     n = ipc * CLASSES
     images = jax.random.normal(keys[0], (n, SIDE, SIDE, 3))

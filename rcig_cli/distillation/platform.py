@@ -32,11 +32,15 @@ class Platform:
     piece
         Real images that go through the network at a time, ``parts`` such pieces side by side; None: all.
         A piece that fits in a core's cache is done sooner.
+    settle
+        Returns a pytree unchanged, and has the compiler compute it there, once.  XLA on a CPU computes what
+        is cheap anew for each of its users: an iterate of an unrolled loop, anew from all before it.
     """
 
     unroll: bool = False
     parts: int = 1
     piece: int | None = None
+    settle: Callable[[Any], Any] = lambda tree: tree
 
     def pieces(self, count: int) -> int:
         """Into how many pieces to cut ``count`` real images; each is compiled, so they stay few."""
@@ -52,7 +56,7 @@ class Platform:
             return jax.lax.scan(lambda c, _: body(c), carry, length=steps)
         outputs = []
         for _ in range(steps):
-            carry, output = body(carry)
+            carry, output = body(self.settle(carry))
             outputs.append(output)
         return carry, jax.tree.map(lambda *rows: jnp.stack(rows), *outputs)
 

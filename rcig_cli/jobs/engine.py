@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 from jax import Array
+from jax.experimental.xla_metadata import set_xla_metadata
 
 from rcig_cli.distillation import pool as pools
 from rcig_cli.distillation.config import AlgorithmConfig
@@ -77,8 +78,14 @@ class RealData(NamedTuple):
 def current_platform() -> Platform:
     """Lay loops and batches out for JAX's default device."""
     if jax.default_backend() == "cpu":
-        return Platform(unroll=True, parts=min(processors(), _MOST_PARTS), piece=_PIECE)
+        return Platform(True, min(processors(), _MOST_PARTS), _PIECE, _settle)
     return Platform(unroll=False, parts=1)
+
+
+def _settle(tree: Tree) -> Tree:
+    """Pass a pytree through a call that XLA leaves a call, and so does not compute across."""
+    with set_xla_metadata(inlineable="false"):  # type: ignore[no-untyped-call]
+        return jax.jit(lambda leaves: leaves)(tree)
 
 
 def make_engine(
@@ -98,7 +105,7 @@ def make_engine(
         Real images per outer step, and the run's seed.
     """
     platform = current_platform()
-    step = make_step(network.apply, network.init, config, platform)
+    step = make_step(network, config, platform)
     order = batch_order(key_for(seed, Use.DATA), len(real.classes), batch)
     on_cpu = platform.unroll
     advance = _driven(step, config, real, seed) if on_cpu else _whole(step, config, real, seed)

@@ -36,11 +36,14 @@ class Network:
         Number of logits, C.
     image_shape
         ``(H, W, c)``.
+    stem
+        Key, in the body's parameters, of the layer next to the images.
     """
 
     body: nn.Module
     classes: int
     image_shape: tuple[int, int, int]
+    stem: str
 
     def init(self, key: Array) -> Parameters:
         """Draw fresh parameters: LeCun-normal kernels, zero biases."""
@@ -83,4 +86,4 @@ def build_network(
             f"images of {image_shape[0]} px are too small for a ConvNet of depth {depth}; use --depth "
             f"{padded.bit_length() - 1} or less"
         )
-    return Network(ConvNet(depth, width, activation), classes, image_shape)
+    return Network(ConvNet(depth, width, activation), classes, image_shape, stem="block_0")

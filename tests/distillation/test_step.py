@@ -23,7 +23,7 @@ def posed(platform, dtype=jnp.float32, **settings):
     network = build_network(
         "convnet", image_shape=SHAPE, classes=CLASSES, width=2, depth=2, activation="softplus"
     )
-    step = make_step(network.apply, network.init, config, platform)
+    step = make_step(network, config, platform)
     keys = jax.random.split(jax.random.key(0), 4)
     labels = centred_one_hot(jnp.arange(5) % CLASSES, CLASSES, dtype)
     psi = Distilled(jax.random.normal(keys[0], (5, *SHAPE), dtype), labels, jnp.zeros(()))

@@ -43,3 +43,19 @@ def test_one_program_and_many_do_the_same(monkeypatch, solver):
         np.testing.assert_allclose(one.loss, other.loss, rtol=1e-4)
     for one, other in zip(jax.tree.leaves(whole), jax.tree.leaves(driven), strict=True):
         np.testing.assert_allclose(one, other, rtol=2e-2, atol=2e-3)
+
+
+def test_an_unrolled_iterate_is_settled_once():
+    platform = engine.Platform(unroll=True, settle=engine._settle)
+
+    def chain(platform):
+        def body(x):
+            return 0.5 * x + jnp.sin(x), x.sum()
+
+        return lambda x: platform.repeat(3, body, x)
+
+    x = jnp.linspace(0, 1, 7)
+    settled, plain = jax.jit(chain(platform)), chain(Platform())
+    for ours, expected in zip(settled(x), plain(x), strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-6)
+    assert settled.lower(x).compile().as_text().count(" call(") >= 3
