@@ -3,18 +3,14 @@
     f(theta_0 + t) ~ f(theta_0) + J t        (paper, equation 2)
 
 J is used as two linear maps, ``t -> J t`` and ``u -> J^T u``; the primal pass runs once and is kept.
-
-Where many products are to come, the part of J that belongs to the network's stem is worth writing out as a
-matrix: the stem has few parameters, but in a product its tangents go through every later layer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.flatten_util import ravel_pytree
 
 from rcig_cli.distillation.records import Tree, total
 
@@ -25,14 +21,20 @@ class Network(Protocol):
     """What the algorithm needs of a network."""
 
     @property
-    def stem(self) -> str:
-        """Key, in the body's parameters, of the layer next to the images."""
+    def lower_layers(self) -> tuple[str, ...]:
+        """Keys, in the body's parameters, of the layers below the cut, from the images up."""
 
     def init(self, key: Array) -> Tree:
         """Draw fresh parameters."""
 
     def apply(self, parameters: Tree, images: Array) -> tuple[Array, Array]:
-        """Logits ``[b, C]`` and features ``[b, d]``."""
+        """Logits ``[b, C]`` and features ``[b, d]`` of images ``[b, H, W, c]``."""
+
+    def lower(self, body: Tree, images: Array) -> Array:
+        """What the layers below the cut, ``body``, make of images: z, ``[b, ...]``."""
+
+    def upper(self, parameters: Tree, z: Array) -> tuple[Array, Array]:
+        """Logits and features of z, by all that lies above the cut."""
 
 
 class Linearized(NamedTuple):
@@ -68,9 +70,7 @@ def with_body(apply: Apply, parameters: Tree) -> Apply:
     return apply_body
 
 
-def linearize(
-    apply: Apply, theta: Tree, images: Array, parts: int = 1, *, stem: str | None = None
-) -> Linearized:
+def linearize(apply: Apply, theta: Tree, images: Array, parts: int = 1) -> Linearized:
     """Linearise a network in its parameters.
 
     Parameters
@@ -83,15 +83,12 @@ def linearize(
         ``[n, H, W, c]``.
     parts
         Into how many independent parts the batch is cut.
-    stem
-        Key in ``theta["body"]`` whose Jacobian is written out, ``n C`` rows; None: all are maps.
     """
-    pieces = [
-        _linearize_whole(apply, theta, part)
-        if stem is None
-        else _linearize_with_stem(apply, theta, part, stem)
-        for part in split(images, parts)
-    ]
+    return stack([_linearize_whole(apply, theta, part) for part in split(images, parts)])
+
+
+def stack(pieces: Sequence[Linearized]) -> Linearized:
+    """Put the parts of a batch together, in their order."""
     ends = [sum(p.features.shape[0] for p in pieces[: i + 1]) for i in range(len(pieces) - 1)]
 
     def product(t: Tree) -> Array:
@@ -119,32 +116,3 @@ def _linearize_whole(apply: Apply, theta: Tree, images: Array) -> Linearized:
 
     transpose = jax.linear_transpose(product, theta)
     return Linearized(features, product, lambda u: transpose(u)[0])
-
-
-def _linearize_with_stem(apply: Apply, theta: Tree, images: Array, stem: str) -> Linearized:
-    """Linearise with the Jacobian of one layer as a matrix: ``J t = J_rest t_rest + J_stem t_stem``."""
-
-    def join(layer: Tree, rest: Tree) -> Tree:
-        return {**rest, "body": {stem: layer, **rest["body"]}}
-
-    def part(theta: Tree) -> tuple[Tree, Tree]:
-        others = {key: layer for key, layer in theta["body"].items() if key != stem}
-        return theta["body"][stem], {**theta, "body": others}
-
-    def logits(layer: Tree, image: Array) -> Array:
-        return apply(join(layer, rest_0), image[None])[0][0]
-
-    layer_0, rest_0 = part(theta)
-    rest = _linearize_whole(lambda t, x: apply(join(layer_0, t), x), rest_0, images)
-    _, unravel = ravel_pytree(layer_0)
-    jacobian = jax.vmap(jax.jacrev(logits), (None, 0))(layer_0, images)  # leaves [n, C, ...]
-    J_stem = jnp.concatenate([j.reshape(*j.shape[:2], -1) for j in jax.tree.leaves(jacobian)], -1)
-
-    def product(t: Tree) -> Array:
-        layer, others = part(t)
-        return rest.product(others) + J_stem @ ravel_pytree(layer)[0]
-
-    def transposed(u: Array) -> Tree:
-        return join(unravel(jnp.tensordot(u, J_stem, 2)), rest.transposed(u))
-
-    return Linearized(rest.features, product, transposed)

@@ -26,8 +26,9 @@ from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.pool import Model
 from rcig_cli.distillation.records import Distilled, Tree, training_set
 from rcig_cli.distillation.solvers import Solution
+from rcig_cli.distillation.staged import linearize_in_stages
 
-_MOST_ROWS = 2000  # of the stem's Jacobian
+_MOST_ROWS = 2000  # of a Jacobian that is written out
 
 
 class Learner(NamedTuple):
@@ -138,8 +139,10 @@ def make_step(network: Network, config: AlgorithmConfig, platform: Platform) -> 
 
     def pose(psi: Distilled, theta_0: Tree) -> InnerProblem:
         images, labels = training_set(psi.images, psi.labels, flip=config.flip)
-        stem = network.stem if _writes_stem_out(config, *labels.shape) else None
-        J = linearize(with_body(apply, theta_0), body_of(theta_0), images, platform.parts, stem=stem)
+        if network.lower_layers and _in_stages(config, *labels.shape):
+            J = linearize_in_stages(network, theta_0, images, platform.parts)
+        else:
+            J = linearize(with_body(apply, theta_0), body_of(theta_0), images, platform.parts)
         return inner_problem(J, labels, config.l2_rate * psi.images.shape[0])
 
     def solve_inner(problem: InnerProblem, rate: Array) -> Solution:
@@ -220,10 +223,10 @@ def make_step(network: Network, config: AlgorithmConfig, platform: Platform) -> 
     )
 
 
-def _writes_stem_out(config: AlgorithmConfig, n: int, classes: int) -> bool:
-    """Whether to write out the Jacobian of the network's stem.
+def _in_stages(config: AlgorithmConfig, n: int, classes: int) -> bool:
+    """Whether to linearise in stages.
 
-    It costs about as much as C products, saves a third of each, and what it is made from grows with ``n C``.
+    It costs about as much as C iterations gain by it, and what it is made from grows with ``n C``.
     """
     return config.n_inner + config.n_hessian >= 2 * classes and n * classes <= _MOST_ROWS
 

@@ -29,10 +29,12 @@ class ConvNet(nn.Module):
     activation: str = "relu"
 
     @nn.compact
-    def __call__(self, images: Array) -> Array:
-        """Map images ``[b, H, W, c]`` to features ``[b, d]``."""
-        x = images
-        for block in range(self.depth):
-            padding = 3 if images.shape[-1] == 1 and block == 0 else 1
+    def __call__(self, x: Array, blocks: slice = slice(None)) -> Array:
+        """Map images ``[b, H, W, c]`` to the last map ``[b, h, w, k]``.
+
+        With ``blocks``, only these are passed, and ``x`` is what the one before them gave.
+        """
+        for block in range(self.depth)[blocks]:
+            padding = 3 if x.shape[-1] == 1 and block == 0 else 1
             x = Block(self.width * 2**block, padding, self.activation, name=f"block_{block}")(x)
-        return x.reshape(x.shape[0], -1)
+        return x

@@ -36,30 +36,42 @@ class Network:
         Number of logits, C.
     image_shape
         ``(H, W, c)``.
-    stem
-        Key, in the body's parameters, of the layer next to the images.
     """
 
-    body: nn.Module
+    body: ConvNet
     classes: int
     image_shape: tuple[int, int, int]
-    stem: str
 
     def init(self, key: Array) -> Parameters:
         """Draw fresh parameters: LeCun-normal kernels, zero biases."""
         key_body, key_head = jax.random.split(key)
         image = jnp.zeros((1, *self.image_shape))
         features, variables = self.body.init_with_output(key_body, image)
-        kernel = nn.initializers.lecun_normal()(key_head, (features.shape[-1], self.classes))
+        kernel = nn.initializers.lecun_normal()(key_head, (features.size, self.classes))
         head = {"kernel": kernel, "bias": jnp.zeros(self.classes)}
         return {"body": variables["params"], "head": head}
 
     def apply(self, parameters: Parameters, images: Array) -> tuple[Array, Array]:
         """Logits ``[b, C]`` and features ``[b, d]`` of images ``[b, H, W, c]``."""
-        features = self.body.apply({"params": parameters["body"]}, images)
+        return self.upper(parameters, self.lower(parameters["body"], images))
+
+    @property
+    def lower_layers(self) -> tuple[str, ...]:
+        """Keys, in the body's parameters, of all layers but the last, from the images up."""
+        return tuple(f"block_{i}" for i in range(self.body.depth - 1))
+
+    def lower(self, body: Parameters, images: Array) -> Array:
+        """What the layers but the last make of images: ``[b, h, w, k]``."""
+        z = self.body.apply({"params": body}, images, slice(None, -1))
+        assert isinstance(z, Array)
+        return z
+
+    def upper(self, parameters: Parameters, z: Array) -> tuple[Array, Array]:
+        """Logits ``[b, C]`` and features ``[b, d]`` of what ``lower`` gave."""
+        features = self.body.apply({"params": parameters["body"]}, z, slice(-1, None))
         assert isinstance(features, Array)
-        head = parameters["head"]
-        return features @ head["kernel"] + head["bias"], features
+        head, flat = parameters["head"], features.reshape(z.shape[0], -1)
+        return flat @ head["kernel"] + head["bias"], flat
 
 
 def build_network(
@@ -86,4 +98,4 @@ def build_network(
             f"images of {image_shape[0]} px are too small for a ConvNet of depth {depth}; use --depth "
             f"{padded.bit_length() - 1} or less"
         )
-    return Network(ConvNet(depth, width, activation), classes, image_shape, stem="block_0")
+    return Network(ConvNet(depth, width, activation), classes, image_shape)

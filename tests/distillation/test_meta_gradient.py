@@ -12,6 +12,7 @@ from rcig_cli.distillation.meta import combine, meta_gradient, outer_gradient
 from rcig_cli.distillation.outer import platt_loss
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot, training_set
+from rcig_cli.distillation.staged import linearize_in_stages
 from rcig_cli.networks.network import build_network
 from tests.oracles import rcig as oracle
 
@@ -21,9 +22,13 @@ pytestmark = pytest.mark.usefixtures("float64")
 CASES = {
     "rgb flipped": {"shape": (9, 9, 3), "n": 3, "b": 7, "classes": 3, "flip": True, "parts": 1},
     "rgb flipped in parts": {"shape": (9, 9, 3), "n": 3, "b": 7, "classes": 3, "flip": True, "parts": 3},
-    "rgb with its stem written out": {
+    "rgb in stages": {
         **{"shape": (9, 9, 3), "n": 3, "b": 7, "classes": 3, "flip": True, "parts": 2},
-        "stem": "block_0",
+        "staged_at_depth": 3,
+    },
+    "grey in stages": {
+        **{"shape": (7, 7, 1), "n": 5, "b": 4, "classes": 3, "flip": False, "parts": 1},
+        "staged_at_depth": 2,
     },
     "grey": {"shape": (7, 7, 1), "n": 5, "b": 4, "classes": 3, "flip": False, "parts": 2},
 }
@@ -32,12 +37,18 @@ CASES = {
 class Setting:
     """One small distillation problem, posed both ways."""
 
-    def __init__(self, shape, n, b, classes, flip, parts, stem=None):
-        keys = iter(jax.random.split(jax.random.key(7), 20))
+    def __init__(self, shape, n, b, classes, flip, parts, staged_at_depth=None):
+        keys = iter(jax.random.split(jax.random.key(7), 40))
         normal = lambda *shape: jax.random.normal(next(keys), shape, jnp.float64)  # noqa: E731
         network = build_network(
-            "convnet", image_shape=shape, classes=classes, width=2, depth=2, activation="softplus"
+            "convnet",
+            image_shape=shape,
+            classes=classes,
+            width=2,
+            depth=staged_at_depth or 2,
+            activation="softplus",
         )
+        self.network, self.staged = network, staged_at_depth is not None
         self.apply = network.apply
         self.theta_0 = jax.tree.map(
             lambda leaf: leaf.astype(jnp.float64) + 0.1 * normal(*leaf.shape), network.init(next(keys))
@@ -45,7 +56,7 @@ class Setting:
         labels = centred_one_hot(jnp.arange(n) % classes, classes, jnp.float64) + 0.05 * normal(n, classes)
         self.psi = Distilled(normal(n, *shape), labels, jnp.asarray(0.3))
         self.real = normal(b, *shape), jnp.arange(b) % classes
-        self.flip, self.parts, self.stem, self.l2_rate = flip, parts, stem, 0.01
+        self.flip, self.parts, self.l2_rate = flip, parts, 0.01
         self.oracle = oracle.Problem(self.apply, self.theta_0, self.l2_rate, flip)
         self.theta_B = jax.tree.map(lambda leaf: 0.1 * normal(*leaf.shape), body_of(self.theta_0))
         self.v = jax.tree.map(lambda leaf: normal(*leaf.shape), body_of(self.theta_0))
@@ -53,8 +64,10 @@ class Setting:
     def problem(self, psi=None):
         psi = psi or self.psi
         images, labels = training_set(psi.images, psi.labels, flip=self.flip)
-        apply_body, body = with_body(self.apply, self.theta_0), body_of(self.theta_0)
-        J = linearize(apply_body, body, images, self.parts, stem=self.stem)
+        if self.staged:
+            J = linearize_in_stages(self.network, self.theta_0, images, self.parts)
+        else:
+            J = linearize(with_body(self.apply, self.theta_0), body_of(self.theta_0), images, self.parts)
         return inner_problem(J, labels, self.l2_rate * psi.images.shape[0])
 
     def platt(self, theta_B, problem=None):

@@ -18,10 +18,10 @@ CLASSES, SHAPE, RATES = 3, (8, 8, 3), (1e-3, 2e-3)
 PLATFORMS = {"loops inside": Platform(), "unrolled, in parts": Platform(unroll=True, parts=2, piece=3)}
 
 
-def posed(platform, dtype=jnp.float32, **settings):
+def posed(platform, dtype=jnp.float32, depth=2, **settings):
     config = AlgorithmConfig(n_inner=4, n_hessian=3, pool_size=3, **settings)
     network = build_network(
-        "convnet", image_shape=SHAPE, classes=CLASSES, width=2, depth=2, activation="softplus"
+        "convnet", image_shape=SHAPE, classes=CLASSES, width=2, depth=depth, activation="softplus"
     )
     step = make_step(network, config, platform)
     keys = jax.random.split(jax.random.key(0), 4)
@@ -33,16 +33,17 @@ def posed(platform, dtype=jnp.float32, **settings):
 
 
 @pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("depth", [1, 2, 3])
 @pytest.mark.parametrize("platform", PLATFORMS.values(), ids=PLATFORMS.keys())
-def test_a_step_with_adam_is_the_plain_step(platform):
-    config, step, psi, theta_0, real = posed(platform, jnp.float64)
+def test_a_step_with_adam_is_the_plain_step(platform, depth):
+    config, step, psi, theta_0, real = posed(platform, jnp.float64, depth)
     learner = step.start(psi)
     learner = learner._replace(
         inner_rate=learner.inner_rate._replace(value=jnp.asarray(RATES[0])),
         hessian_rate=learner.hessian_rate._replace(value=jnp.asarray(RATES[1])),
     )
     moved, info = jax.jit(step.update)(learner, theta_0, *real)
-    plain = make_plain_update(plain_apply(PlainConvNet(2, 2)), config)
+    plain = make_plain_update(plain_apply(PlainConvNet(depth, 2)), config)
     loss, direct, implicit = jax.jit(plain)(psi, jnp.array(RATES), theta_0, *real)
     direct, implicit = Distilled(*direct), Distilled(*implicit)
     margin = 0.5 / CLASSES  # of every label at the start
