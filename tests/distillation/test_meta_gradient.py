@@ -20,17 +20,16 @@ pytestmark = pytest.mark.usefixtures("float64")
 
 # n is not b, C is 3, sizes are odd; the grey one has a padded first convolution.
 CASES = {
-    "rgb flipped": {"shape": (9, 9, 3), "n": 3, "b": 7, "classes": 3, "flip": True, "parts": 1},
     "rgb flipped in parts": {"shape": (9, 9, 3), "n": 3, "b": 7, "classes": 3, "flip": True, "parts": 3},
     "rgb in stages": {
         **{"shape": (9, 9, 3), "n": 3, "b": 7, "classes": 3, "flip": True, "parts": 2},
         "staged_at_depth": 3,
     },
     "grey in stages": {
-        **{"shape": (7, 7, 1), "n": 5, "b": 4, "classes": 3, "flip": False, "parts": 1},
+        **{"shape": (7, 7, 1), "n": 5, "b": 4, "classes": 3, "flip": False, "parts": 2},
         "staged_at_depth": 2,
     },
-    "grey": {"shape": (7, 7, 1), "n": 5, "b": 4, "classes": 3, "flip": False, "parts": 2},
+    "grey": {"shape": (7, 7, 1), "n": 5, "b": 4, "classes": 3, "flip": False, "parts": 1},
 }
 
 
