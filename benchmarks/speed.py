@@ -93,14 +93,11 @@ def compare(ipc: int, algorithm: AlgorithmConfig, *, with_oracle: bool, rounds: 
         rates = jnp.array([1e-4, 1e-4])
         slow = learner.psi, rates, theta_0, images, classes
         seconds(plain, *slow)
-        result["oracle_seconds"] = float(np.median([seconds(plain, *slow) for _ in range(2)]))
-        result["speedup_over_oracle"] = result["oracle_seconds"] / seconds_again(ours, arguments)
+        turns = [(seconds(plain, *slow), *(seconds(ours, *arguments) for _ in range(4))) for _ in range(3)]
+        result["oracle_seconds"] = float(np.median([turn[0] for turn in turns]))
+        again = float(np.median([turn[1:] for turn in turns]))
+        result["speedup_over_oracle"] = result["oracle_seconds"] / again
     return {name: float(f"{value:.4g}") for name, value in result.items()}
-
-
-def seconds_again(function: Any, arguments: tuple[Any, ...]) -> float:
-    """Median of three more calls, next to the oracle's."""
-    return float(np.median([seconds(function, *arguments) for _ in range(3)]))
 
 
 def main() -> None:

@@ -54,7 +54,9 @@ def distill(
     solver: Annotated[
         str | None, typer.Option(help="cg: conjugate gradients; adam: the paper's, 20 + 20 tuned steps.")
     ] = None,
-    algorithm: Annotated[str, typer.Option(help="rcig.")] = "rcig",
+    algorithm: Annotated[
+        str | None, typer.Option(help="rcig, or what the paper compares it with: cig, vig, frepo.")
+    ] = None,
     norm: Annotated[str | None, typer.Option(help="Normalisation while distilling: none.")] = None,
     n_inner: Annotated[
         int | None,
@@ -124,13 +126,11 @@ def distill(
     Example: rcig distill cifar10 --ipc 10 --resume
     """
     del debug
-    if algorithm != "rcig":
-        raise ConfigError(f"--algorithm {algorithm} is not available; there is: rcig.")
     flags = given(
         dataset=dataset, ipc=ipc, steps=steps, seed=seed, width=width, depth=depth, batch=batch,
-        solver=solver, normalization=norm, n_inner=n_inner, n_hessian=n_hessian, l2_rate=l2_rate, flip=flip,
-        label_margin=label_margin, activation=activation, image_rate=image_rate, label_rate=label_rate,
-        temperature_rate=temperature_rate, average_decay=average_decay, pool_size=pool_size,
+        algorithm=algorithm, solver=solver, normalization=norm, n_inner=n_inner, n_hessian=n_hessian,
+        l2_rate=l2_rate, flip=flip, label_margin=label_margin, activation=activation,
+        image_rate=image_rate, label_rate=label_rate, temperature_rate=temperature_rate, average_decay=average_decay, pool_size=pool_size,
         pool_max_steps=pool_max_steps, pool_steps=pool_steps, pool_rate=pool_rate,
         inner_rate_start=inner_rate_start, hessian_rate_start=hessian_rate_start,
     )  # fmt: skip
@@ -184,11 +184,12 @@ def _images(count: int) -> str:
 
 def _greeting(run: "RunManifest", is_new: bool) -> str:
     network = f"{run.config['architecture']} of depth {run.config['depth']} and width {run.config['width']}"
-    solver = run.config["algorithm"]["solver"]
+    algorithm = run.config["algorithm"]
+    how = f"{algorithm.get('algorithm', 'rcig')}, solver {algorithm['solver']}"
     verb = "distils" if is_new else "goes on to distil"
     return (
         f"{run.name} {verb} {run.dataset} to {_images(run.config['ipc'])} per class "
-        f"in {run.config['steps']} steps ({network}, solver {solver}, seed {run.seed})."
+        f"in {run.config['steps']} steps ({network}, {how}, seed {run.seed})."
     )
 
 

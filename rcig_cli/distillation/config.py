@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from rcig_cli.distillation.family import FAMILY, Algorithm
+
 Solver = Literal["adam", "cg"]
 
 
@@ -12,6 +14,8 @@ class AlgorithmConfig:
 
     Attributes
     ----------
+    algorithm
+        The member of the family.
     solver
         ``"adam"``: the paper's; ``"cg"``: conjugate gradients on the dual system, no learning rate.
     n_inner, n_hessian
@@ -33,6 +37,7 @@ class AlgorithmConfig:
         Where the tuning of the two Adam solves starts.
     """
 
+    algorithm: Algorithm = "rcig"
     solver: Solver = "adam"
     n_inner: int = 20
     n_hessian: int = 20
@@ -49,3 +54,8 @@ class AlgorithmConfig:
     pool_steps: int = 15
     inner_rate_start: float = 1e-5
     hessian_rate_start: float = 5e-5
+
+    @property
+    def has_rates(self) -> bool:
+        """Whether there are solves with a learning rate."""
+        return self.solver == "adam" and FAMILY[self.algorithm].solves

@@ -1,16 +1,21 @@
-"""The inner problem: ridge regression by the linearised network on the distilled set, a quadratic.
+"""The inner problem: ridge regression on the distilled set, by the network, linearised or as it is.
 
-With the last kernel in closed form (paper, equations 3 and 4), r = y_S - J_S theta_B and A = h_S h_S^T +
-lam I:
+Linearised, it is a quadratic.  With the last kernel in closed form (paper, equations 3 and 4),
+r = y_S - J_S theta and A = h_S h_S^T + lam I:
 
-    L_in(theta_B) = s/2 ( tr(r^T A^-1 r) + |theta_B|^2 )
-    grad L_in     = s ( theta_B - J_S^T A^-1 r )
-    H v           = s ( v + J_S^T A^-1 J_S v )
+    L_in(theta) = s/2 ( tr(r^T A^-1 r) + |theta|^2 )
+    grad L_in   = s ( theta - J_S^T A^-1 r )
+    H v         = s ( v + J_S^T A^-1 J_S v )
 
     s = lam / (n C),    theta_F = h_S^T A^-1 r
+
+Without a closed form it is the same with no features, A = lam I, and theta all parameters:
+``( |r|^2 + lam |theta|^2 ) / (2 n C)``.  That loss on the network as it is, r = y_S - f(theta_0 + theta), is
+`VanillaProblem`.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +24,20 @@ from jax import Array
 from jax.scipy.linalg import cho_factor, cho_solve
 
 from rcig_cli.distillation.linearized import Linearized
-from rcig_cli.distillation.records import Tree
+from rcig_cli.distillation.records import Tree, total
+
+
+class Minimisable(Protocol):
+    """What Adam needs of an inner problem."""
+
+    def value_and_gradient(self, theta: Tree) -> tuple[Array, Tree]:
+        """L_in and its gradient at theta."""
+
+    def value_and_gradient_at_zero(self) -> tuple[Array, Tree]:
+        """The same at theta = 0."""
+
+    def hessian(self, theta: Tree) -> Callable[[Tree], Tree]:
+        """``v -> H v`` at theta."""
 
 
 class InnerProblem(NamedTuple):
@@ -28,7 +46,7 @@ class InnerProblem(NamedTuple):
     Attributes
     ----------
     J
-        The linearised body on the distilled images: ``features``, ``product``, ``transposed``.
+        The linearised network on the distilled images: ``features``, ``product``, ``transposed``.
     labels
         y_S, ``[n, C]``.
     lam
@@ -47,16 +65,45 @@ class InnerProblem(NamedTuple):
         """s = lam / (n C)."""
         return self.lam / self.labels.size
 
+    def solve(self, rhs: Array) -> Array:
+        """``A^-1 rhs`` for ``rhs [n, C]``."""
+        return cho_solve((self.factor, True), rhs)
+
+    def value_and_gradient(self, theta: Tree) -> tuple[Array, Tree]:
+        """L_in and its gradient at theta."""
+        r = self.labels - self.J.product(theta)
+        alpha = self.solve(r)
+        pulled = self.J.transposed(alpha)
+        value = 0.5 * self.scale * (jnp.vdot(r, alpha) + optax.tree.norm(theta, squared=True))
+        return value, jax.tree.map(lambda t, p: self.scale * (t - p), theta, pulled)
+
+    def value_and_gradient_at_zero(self) -> tuple[Array, Tree]:
+        """The same at theta = 0, where J_S theta needs no product."""
+        alpha = self.solve(self.labels)
+        value = 0.5 * self.scale * jnp.vdot(self.labels, alpha)
+        return value, optax.tree.scale(-self.scale, self.J.transposed(alpha))
+
+    def hessian(self, theta: Tree) -> Callable[[Tree], Tree]:
+        """``v -> H v``, the same at every theta."""
+        del theta
+
+        def product(v: Tree) -> Tree:
+            pulled = self.J.transposed(self.solve(self.J.product(v)))
+            return jax.tree.map(lambda a, p: self.scale * (a + p), v, pulled)
+
+        return product
+
+    def dual_product(self, beta: Array) -> Array:
+        """``(A (x) I_C + J_S J_S^T) beta`` for ``beta [n, C]``: ridge regression under the tangent kernel."""
+        h = self.J.features
+        ridge = h @ (h.T @ beta) + self.lam * beta
+        return ridge + self.J.product(self.J.transposed(beta))
+
 
 def inner_problem(J: Linearized, labels: Array, lam: float) -> InnerProblem:
     """Factor A once; every later solve with it is two triangular ones."""
     A = J.features @ J.features.T + lam * jnp.eye(labels.shape[0], dtype=labels.dtype)
     return InnerProblem(J, labels, lam, cho_factor(A, lower=True)[0])
-
-
-def solve(problem: InnerProblem, rhs: Array) -> Array:
-    """``A^-1 rhs`` for ``rhs [n, C]``."""
-    return cho_solve((problem.factor, True), rhs)
 
 
 def solve_through(problem: InnerProblem, features: Array, rhs: Array) -> Array:
@@ -66,35 +113,46 @@ def solve_through(problem: InnerProblem, features: Array, rhs: Array) -> Array:
         return features @ (features.T @ x) + problem.lam * x
 
     solution: Array = jax.lax.custom_linear_solve(
-        multiply, rhs, solve=lambda _, b: solve(problem, b), symmetric=True
+        multiply, rhs, solve=lambda _, b: problem.solve(b), symmetric=True
     )
     return solution
 
 
-def value_and_gradient(problem: InnerProblem, theta: Tree) -> tuple[Array, Tree]:
-    """L_in and its gradient at theta_B."""
-    r = problem.labels - problem.J.product(theta)
-    alpha = solve(problem, r)
-    pulled = problem.J.transposed(alpha)
-    value = 0.5 * problem.scale * (jnp.vdot(r, alpha) + optax.tree.norm(theta, squared=True))
-    return value, jax.tree.map(lambda t, p: problem.scale * (t - p), theta, pulled)
+class VanillaProblem(NamedTuple):
+    """The inner problem on the network as it is.
 
+    Attributes
+    ----------
+    parts
+        For each part of the distilled images, ``theta -> f(theta_0 + theta)``, ``[part, C]``.
+    labels
+        y_S of the same parts.
+    zero
+        theta = 0.
+    lam
+        Regularisation, ``l2_rate * |S|``.
+    """
 
-def value_and_gradient_at_zero(problem: InnerProblem) -> tuple[Array, Tree]:
-    """The same at theta_B = 0, where J_S theta_B needs no product."""
-    alpha = solve(problem, problem.labels)
-    value = 0.5 * problem.scale * jnp.vdot(problem.labels, alpha)
-    return value, optax.tree.scale(-problem.scale, problem.J.transposed(alpha))
+    parts: list[Callable[[Tree], Array]]
+    labels: list[Array]
+    zero: Tree
+    lam: float
 
+    def value(self, theta: Tree) -> Array:
+        """L_in at theta."""
+        errors = [jnp.sum((y - f(theta)) ** 2) for f, y in zip(self.parts, self.labels, strict=True)]
+        decay = self.lam * optax.tree.norm(theta, squared=True)
+        return 0.5 * (total(errors) + decay) / sum(labels.size for labels in self.labels)
 
-def hessian_product(problem: InnerProblem, v: Tree) -> Tree:
-    """``H v``."""
-    pulled = problem.J.transposed(solve(problem, problem.J.product(v)))
-    return jax.tree.map(lambda a, p: problem.scale * (a + p), v, pulled)
+    def value_and_gradient(self, theta: Tree) -> tuple[Array, Tree]:
+        """L_in and its gradient at theta."""
+        return jax.value_and_grad(self.value)(theta)
 
+    def value_and_gradient_at_zero(self) -> tuple[Array, Tree]:
+        """The same at theta = 0."""
+        return self.value_and_gradient(self.zero)
 
-def dual_product(problem: InnerProblem, beta: Array) -> Array:
-    """``(A (x) I_C + J_S J_S^T) beta`` for ``beta [n, C]``: ridge regression under the tangent kernel."""
-    h = problem.J.features
-    ridge = h @ (h.T @ beta) + problem.lam * beta
-    return ridge + problem.J.product(problem.J.transposed(beta))
+    def hessian(self, theta: Tree) -> Callable[[Tree], Tree]:
+        """``v -> H v`` at theta, the gradient linearised once."""
+        product: Callable[[Tree], Tree] = jax.linearize(jax.grad(self.value), theta)[1]
+        return product

@@ -1,13 +1,14 @@
 """The outer loss: how well the model solved for on the distilled set classifies real images.
 
-    p_T   = J_T theta_B + h_T theta_F
-    L_out = mean cross-entropy( softmax(exp(log tau) p_T), y_T )  -  mean_i min( margin(y_S[i]), 1/(2C) )
+    L_out = mean loss( p(X_T), y_T )  -  mean_i min( margin(y_S[i]), 1/(2C) )
 
-The first is the paper's Platt loss (equation 6).  It reaches psi only through theta_B, theta_F and tau, so
-all that is needed of the real batch is its gradient in these three.  ``J_T theta_B + h_T theta_F`` is one
-Jacobian product over all parameters, and one transposed product returns both gradients.
+    p(X) = J theta_B + h theta_F,  J theta  or  f(theta_0 + theta),  as the member of the family has it
+
+The first term reaches psi only through theta, theta_F and tau, so all that is needed of the real batch is
+its gradient in these: one pass forward and one back.
 """
 
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -15,84 +16,104 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from rcig_cli.distillation.linearized import Apply, linearize, split
+from rcig_cli.distillation.family import OuterLoss
+from rcig_cli.distillation.linearized import split
 from rcig_cli.distillation.platform import Platform, after
-from rcig_cli.distillation.records import Tree, total
+from rcig_cli.distillation.records import Tree, centred_one_hot, total
+from rcig_cli.distillation.student import Predictor
+
+Loss = Callable[[Array, Array, Array], Array]  # (p [b, C], classes [b], log tau) -> []
 
 
-class PlattLoss(NamedTuple):
-    """The Platt loss on a real batch, and its gradients.
+def platt(p: Array, classes: Array, log_temperature: Array) -> Array:
+    """Mean cross-entropy of ``softmax(tau p)``, in nats (paper, equation 6)."""
+    logits = jnp.exp(log_temperature) * p
+    return optax.softmax_cross_entropy_with_integer_labels(logits, classes).mean()
+
+
+def squared_error(p: Array, classes: Array, log_temperature: Array) -> Array:
+    """Half the mean squared difference from the centred one-hot labels; tau plays no part."""
+    del log_temperature
+    return 0.5 * jnp.mean((p - centred_one_hot(classes, p.shape[1], p.dtype)) ** 2)
+
+
+LOSSES: Mapping[OuterLoss, Loss] = {"platt": platt, "squared_error": squared_error}
+
+
+class Judged(NamedTuple):
+    """The outer loss on a real batch, and its gradients.
 
     Attributes
     ----------
     value
-        Mean cross-entropy in nats, ``[]``.
+        Mean loss, without the label margin, ``[]``.
     accuracy
         Share of the batch classified correctly, ``[]``.
-    body
-        Gradient in theta_B with theta_F fixed: ``J_T^T dL/dp_T``.
-    head
-        Gradient in theta_F: ``h_T^T dL/dp_T``, ``[d, C]``.
+    parameters
+        Gradient in all parameters, theta_F taken as one of them.
     log_temperature
         Gradient in log tau, ``[]``.
     """
 
     value: Array
     accuracy: Array
-    body: Tree
-    head: Array
+    parameters: Tree
     log_temperature: Array
 
+    @property
+    def head(self) -> Array:
+        """Gradient in the last kernel, ``[d, C]``."""
+        kernel: Array = self.parameters["head"]["kernel"]
+        return kernel
 
-def platt_loss(
-    apply: Apply,
-    theta_0: Tree,
-    solution: tuple[Tree, Array, Array],
+    @property
+    def body(self) -> Tree:
+        """Gradient in theta_B, theta_F fixed."""
+        return {"body": self.parameters["body"], "bias": self.parameters["head"]["bias"]}
+
+
+def judge(
+    predict: Predictor,
+    loss: Loss,
+    log_temperature: Array,
     images: Array,
     classes: Array,
     platform: Platform,
-) -> PlattLoss:
-    """Evaluate the Platt loss and its gradients.
+) -> Judged:
+    """Evaluate the outer loss and its gradients.
 
     Parameters
     ----------
-    apply, theta_0
-        The network, and where it is linearised.
-    solution
-        ``(theta_B, theta_F, log tau)``.
+    predict
+        What the solution makes of images.
+    loss
+        The member's loss.
+    log_temperature
+        log tau.
     images, classes
         The real batch, ``[b, H, W, c]`` and ``[b]`` class indices.
     platform
         Says in how many pieces the batch goes through; they add up.
     """
     count = platform.pieces(images.shape[0])
-    done: list[PlattLoss] = []
+    done: list[Judged] = []
     for piece, piece_classes in zip(split(images, count), split(classes, count), strict=True):
         if len(done) >= platform.parts:
-            piece = after(piece, done[-platform.parts].body)
+            piece = after(piece, done[-platform.parts].parameters)
         share = piece.shape[0] / images.shape[0]
-        one = _platt_loss_of_piece(apply, theta_0, solution, piece, piece_classes)
+        one = _judge_piece(predict, loss, log_temperature, piece, piece_classes)
         done.append(jax.tree.map(lambda leaf, share=share: share * leaf, one))
-    summed: PlattLoss = total(done)
+    summed: Judged = total(done)
     return summed
 
 
-def _platt_loss_of_piece(
-    apply: Apply, theta_0: Tree, solution: tuple[Tree, Array, Array], images: Array, classes: Array
-) -> PlattLoss:
-    theta_B, theta_F, log_temperature = solution
-    J = linearize(apply, theta_0, images)
-    p = J.product({"body": theta_B["body"], "head": {"kernel": theta_F, "bias": theta_B["bias"]}})
-
-    def cross_entropy(p: Array, log_temperature: Array) -> Array:
-        logits = jnp.exp(log_temperature) * p
-        return optax.softmax_cross_entropy_with_integer_labels(logits, classes).mean()
-
-    value, (dp, d_temperature) = jax.value_and_grad(cross_entropy, (0, 1))(p, log_temperature)
-    pulled = J.transposed(dp)
+def _judge_piece(
+    predict: Predictor, loss: Loss, log_temperature: Array, images: Array, classes: Array
+) -> Judged:
+    p, pull = predict(images)
+    value, (dp, d_temperature) = jax.value_and_grad(loss, (0, 2))(p, classes, log_temperature)
     accuracy = jnp.mean(jnp.argmax(p, -1) == classes)
-    body = {"body": pulled["body"], "bias": pulled["head"]["bias"]}
-    return PlattLoss(value, accuracy, body, pulled["head"]["kernel"], d_temperature)
+    return Judged(value, accuracy, pull(dp), d_temperature)
 
 
 def label_margin(labels: Array) -> Array:

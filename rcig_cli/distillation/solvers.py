@@ -1,6 +1,6 @@
 """The two solves of an outer step, each by Adam (the paper's) or by conjugate gradients.
 
-    theta_B = argmin L_in            v = H^-1 g = argmin <v, H v - 2 g>        (paper, equation 7)
+    theta = argmin L_in              v = H^-1 g = argmin <v, H v - 2 g>        (paper, equation 7)
 
 Conjugate gradients work in the dual, n C numbers instead of all parameters, preconditioned by A^-1:
 
@@ -18,14 +18,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from rcig_cli.distillation.inner import (
-    InnerProblem,
-    dual_product,
-    hessian_product,
-    solve,
-    value_and_gradient,
-    value_and_gradient_at_zero,
-)
+from rcig_cli.distillation.inner import InnerProblem, Minimisable
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Tree
 
@@ -36,7 +29,7 @@ class Solution(NamedTuple):
     Attributes
     ----------
     value
-        theta_B or v.
+        theta or v.
     progress
         What should fall, at each iteration: the loss for Adam, the squared norm of the preconditioned
         residual for conjugate gradients; ``[steps]``.
@@ -56,17 +49,23 @@ class Solution(NamedTuple):
         return ~(self.progress[-1] <= self.progress[0])
 
 
-def inner_by_adam(problem: InnerProblem, rate: Array, steps: int, platform: Platform) -> Solution:
-    """Minimise L_in from theta_B = 0 in ``steps`` of Adam."""
-    start = value_and_gradient_at_zero(problem)
-    return _adam(start, lambda theta: value_and_gradient(problem, theta), rate, steps, platform)
+def nothing_to_solve() -> Solution:
+    """The solution of a member of the family that solves for nothing but its last kernel."""
+    return Solution({}, jnp.ones(1))
 
 
-def hessian_by_adam(problem: InnerProblem, g: Tree, rate: Array, steps: int, platform: Platform) -> Solution:
+def inner_by_adam(problem: Minimisable, rate: Array, steps: int, platform: Platform) -> Solution:
+    """Minimise L_in from theta = 0 in ``steps`` of Adam."""
+    return _adam(problem.value_and_gradient_at_zero(), problem.value_and_gradient, rate, steps, platform)
+
+
+def hessian_by_adam(
+    hessian: Callable[[Tree], Tree], g: Tree, rate: Array, steps: int, platform: Platform
+) -> Solution:
     """Minimise <v, H v - 2 g> from v = 0 in ``steps`` of Adam."""
 
     def value_and_gradient_of_v(v: Tree) -> tuple[Array, Tree]:
-        Hv = hessian_product(problem, v)
+        Hv = hessian(v)
         return optax.tree.vdot(v, optax.tree.sub(Hv, optax.tree.scale(2, g))), optax.tree.sub(Hv, g)
 
     at_zero = jnp.zeros_like(rate), optax.tree.scale(-1, g)
@@ -122,15 +121,15 @@ def _conjugate_gradients(
 
     def body(state: State) -> tuple[State, Array]:
         beta, residual, direction, energy = state
-        image = dual_product(problem, direction)
+        image = problem.dual_product(direction)
         length = _ratio(energy, jnp.vdot(direction, image))
         beta, residual = beta + length * direction, residual - length * image
-        preconditioned = solve(problem, residual)
+        preconditioned = problem.solve(residual)
         new_energy = jnp.vdot(residual, preconditioned)
         direction = preconditioned + _ratio(new_energy, energy) * direction
         return (beta, residual, direction, new_energy), energy
 
-    direction = solve(problem, rhs)
+    direction = problem.solve(rhs)
     start = jnp.zeros_like(rhs), rhs, direction, jnp.vdot(rhs, direction)
     (beta, *_), progress = platform.repeat(steps, body, start)
     return beta, progress

@@ -1,6 +1,6 @@
-"""One outer step of RCIG (paper, Algorithm 1).
+"""One outer step (paper, Algorithm 1), of any member of the family.
 
-    theta_B = argmin L_in,  v = H^-1 g_T          two solves on the linearised network
+    theta = argmin L_in,  v = H^-1 g_T            two solves
     psi    <- psi - AdaBelief(direct + implicit)
     mean   <- 0.99 mean + 0.01 psi                its bias-corrected value is the product
 
@@ -9,6 +9,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -17,16 +18,17 @@ from jax import Array
 
 from rcig_cli.distillation import learning_rates, pool, solvers
 from rcig_cli.distillation.config import AlgorithmConfig
-from rcig_cli.distillation.inner import InnerProblem, inner_problem, solve
+from rcig_cli.distillation.family import FAMILY
+from rcig_cli.distillation.inner import InnerProblem, VanillaProblem
 from rcig_cli.distillation.learning_rates import Rate
-from rcig_cli.distillation.linearized import Network, body_of, linearize, with_body
+from rcig_cli.distillation.linearized import Network
 from rcig_cli.distillation.meta import combine, meta_gradient, outer_gradient
-from rcig_cli.distillation.outer import PlattLoss, platt_loss
+from rcig_cli.distillation.outer import LOSSES, Judged, judge
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.pool import Model
 from rcig_cli.distillation.records import Distilled, Tree, training_set
 from rcig_cli.distillation.solvers import Solution
-from rcig_cli.distillation.staged import linearize_in_stages
+from rcig_cli.distillation.student import Student
 
 _MOST_ROWS = 2000  # of a Jacobian that is written out
 
@@ -105,7 +107,7 @@ class Step:
         ``learner -> Distilled``: the bias-corrected average.
     solve_inner, solve_hessian
         ``(psi, theta_0, rate) -> Solution`` and
-        ``(psi, theta_0, theta_B, rate, images, classes) -> Solution``:
+        ``(psi, theta_0, theta, rate, images, classes) -> Solution``:
         one Adam solve alone, for tuning.
     """
 
@@ -131,55 +133,66 @@ def make_step(network: Network, config: AlgorithmConfig, platform: Platform) -> 
     platform
         How loops and batches are laid out.
     """
-    apply = network.apply
+    member = FAMILY[config.algorithm]
     belief = optax.scale_by_belief()
     mean = optax.ema(config.average_decay)
     adam = optax.adam(config.pool_rate)
     rates = config.image_rate, config.label_rate, config.temperature_rate
 
-    def pose(psi: Distilled, theta_0: Tree) -> InnerProblem:
-        images, labels = training_set(psi.images, psi.labels, flip=config.flip)
-        if network.lower_layers and _in_stages(config, *labels.shape):
-            J = linearize_in_stages(network, theta_0, images, platform.parts)
-        else:
-            J = linearize(with_body(apply, theta_0), body_of(theta_0), images, platform.parts)
-        return inner_problem(J, labels, config.l2_rate * psi.images.shape[0])
+    def student_at(theta_0: Tree) -> Student:
+        return Student(member, network, theta_0)
 
-    def solve_inner(problem: InnerProblem, rate: Array) -> Solution:
+    def pose(psi: Distilled, theta_0: Tree) -> InnerProblem | VanillaProblem:
+        images, labels = training_set(psi.images, psi.labels, flip=config.flip)
+        in_stages = bool(network.lower_layers) and _in_stages(config, *labels.shape)
+        lam = config.l2_rate * psi.images.shape[0]
+        return student_at(theta_0).pose(images, labels, lam, platform.parts, in_stages=in_stages)
+
+    def solve_inner(problem: InnerProblem | VanillaProblem, rate: Array) -> Solution:
+        if not member.solves:
+            return solvers.nothing_to_solve()
         if config.solver == "cg":
+            assert isinstance(problem, InnerProblem)
             return solvers.inner_by_cg(problem, config.n_inner, platform)
         return solvers.inner_by_adam(problem, rate, config.n_inner, platform)
 
-    def solve_hessian(problem: InnerProblem, g: Tree, rate: Array) -> Solution:
+    def solve_hessian(
+        problem: InnerProblem | VanillaProblem, theta: Tree, judged: Judged, rate: Array
+    ) -> Solution:
+        if not member.solves:
+            return solvers.nothing_to_solve()
+        g = outer_gradient(member, problem, judged)
         if config.solver == "cg":
+            assert isinstance(problem, InnerProblem)
             return solvers.hessian_by_cg(problem, g, config.n_hessian, platform)
-        return solvers.hessian_by_adam(problem, g, rate, config.n_hessian, platform)
+        return solvers.hessian_by_adam(problem.hessian(theta), g, rate, config.n_hessian, platform)
 
-    def judge(
-        psi: Distilled, problem: InnerProblem, theta: tuple[Tree, Tree], images: Array, classes: Array
-    ) -> PlattLoss:
-        theta_0, theta_B = theta
-        residual = problem.labels - problem.J.product(theta_B)
-        theta_F = problem.J.features.T @ solve(problem, residual)
-        solution = theta_B, theta_F, psi.log_temperature
-        return platt_loss(apply, theta_0, solution, images, classes, platform)
+    def judge_at(
+        psi: Distilled,
+        problem: InnerProblem | VanillaProblem,
+        theta: tuple[Tree, Tree],
+        images: Array,
+        classes: Array,
+    ) -> Judged:
+        student = student_at(theta[0])
+        predict = student.predictor(theta[1], student.last_kernel(problem, theta[1]))
+        return judge(predict, LOSSES[member.outer], psi.log_temperature, images, classes, platform)
 
     def gradients(
         learner: Learner, theta_0: Tree, images: Array, classes: Array
-    ) -> tuple[PlattLoss, Solution, Solution, Distilled, Distilled]:
+    ) -> tuple[Judged, Solution, Solution, Distilled, Distilled]:
         problem = pose(learner.psi, theta_0)
         inner = solve_inner(problem, learner.inner_rate.value)
-        platt = judge(learner.psi, problem, (theta_0, inner.value), images, classes)
-        hessian = solve_hessian(problem, outer_gradient(problem, platt), learner.hessian_rate.value)
-        see = with_body(apply, theta_0), body_of(theta_0), inner.value, hessian.value, platform.parts
-        direct, implicit = meta_gradient(
-            problem, platt, learner.psi, see, flip=config.flip, margin=config.label_margin
-        )
-        return platt, inner, hessian, direct, implicit
+        judged = judge_at(learner.psi, problem, (theta_0, inner.value), images, classes)
+        hessian = solve_hessian(problem, inner.value, judged, learner.hessian_rate.value)
+        look = partial(student_at(theta_0).look, inner.value, hessian.value), platform.parts
+        flags = {"flip": config.flip, "margin": config.label_margin}
+        return judged, inner, hessian, *meta_gradient(member, problem, judged, learner.psi, look, **flags)
 
     def update(learner: Learner, theta_0: Tree, images: Array, classes: Array) -> tuple[Learner, Info]:
-        platt, inner, hessian, direct, implicit = gradients(learner, theta_0, images, classes)
-        direction, optimizer = belief.update(combine(direct, implicit), learner.optimizer)
+        judged, inner, hessian, direct, implicit = gradients(learner, theta_0, images, classes)
+        combined = combine(direct, implicit, limit=member.closed_form)
+        direction, optimizer = belief.update(combined, learner.optimizer)
         moved = (p - rate * d for p, rate, d in zip(learner.psi, rates, direction, strict=True))
         psi = Distilled._make(moved)
         new = Learner(
@@ -189,7 +202,7 @@ def make_step(network: Network, config: AlgorithmConfig, platform: Platform) -> 
             learning_rates.adapt(learning_rates.count(learner.inner_rate, inner)),
             learning_rates.adapt(learning_rates.count(learner.hessian_rate, hessian)),
         )
-        return new, _info(learner, psi, platt, (inner, hessian), (direct, implicit))
+        return new, _info(learner, psi, judged, (inner, hessian), (direct, implicit))
 
     def start(psi: Distilled) -> Learner:
         inner_rate = learning_rates.start_rate(config.inner_rate_start)
@@ -197,17 +210,17 @@ def make_step(network: Network, config: AlgorithmConfig, platform: Platform) -> 
         return Learner(psi, belief.init(psi), mean.init(psi), inner_rate, hessian_rate)
 
     def train(model: Model, psi: Distilled) -> Model:
-        return pool.train(apply, adam, model, *training_set(psi.images, psi.labels, flip=config.flip))
+        return pool.train(network.apply, adam, model, *training_set(psi.images, psi.labels, flip=config.flip))
 
     def fresh(key: Array) -> Model:
         return pool.fresh_model(network.init, adam, key)
 
     def solve_hessian_alone(
-        psi: Distilled, theta_0: Tree, theta_B: Tree, rate: Array, images: Array, classes: Array
+        psi: Distilled, theta_0: Tree, theta: Tree, rate: Array, images: Array, classes: Array
     ) -> Solution:
         problem = pose(psi, theta_0)
-        platt = judge(psi, problem, (theta_0, theta_B), images, classes)
-        return solve_hessian(problem, outer_gradient(problem, platt), rate)
+        judged = judge_at(psi, problem, (theta_0, theta), images, classes)
+        return solve_hessian(problem, theta, judged, rate)
 
     return Step(
         start=start,
@@ -234,7 +247,7 @@ def _in_stages(config: AlgorithmConfig, n: int, classes: int) -> bool:
 def _info(
     learner: Learner,
     psi: Distilled,
-    platt: PlattLoss,
+    judged: Judged,
     solutions: tuple[Solution, Solution],
     gradients: tuple[Distilled, Distilled],
 ) -> Info:
@@ -245,8 +258,8 @@ def _info(
     direct, implicit = gradients
     inner, hessian = solutions
     return Info(
-        loss=platt.value,
-        accuracy=platt.accuracy,
+        loss=judged.value,
+        accuracy=judged.accuracy,
         direct_norm=jnp.linalg.norm(direct.images),
         implicit_norm=jnp.linalg.norm(implicit.images),
         temperature=jnp.exp(learner.psi.log_temperature),
@@ -254,5 +267,5 @@ def _info(
         hessian_progress=fall(hessian),
         inner_rate=learner.inner_rate.value,
         hessian_rate=learner.hessian_rate.value,
-        finite=jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in (platt.value, *psi)])),
+        finite=jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in (judged.value, *psi)])),
     )

@@ -288,7 +288,7 @@ def _tuned(
     engine: Engine, state: RunState, config: DistillConfig, check_stop: Callable[[], None]
 ) -> RunState:
     """The state with both learning rates tuned, where the solver has any."""
-    if config.algorithm.solver != "adam":
+    if not config.algorithm.has_rates:
         return state
 
     def watched(is_monotone: Callable[[float], bool]) -> Callable[[float], bool]:

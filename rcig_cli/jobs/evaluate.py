@@ -171,7 +171,10 @@ def evaluate(
     own = training_set(jnp.asarray(distilled.images), jnp.asarray(distilled.labels), flip=flip)
     accuracy = trainings.run(0, lambda _: own)
     random_subset = trainings.run(1, _random_subsets(distilled, flip=flip)) if baseline else None
-    paper = paper_result(distilled.config.dataset, distilled.config.ipc, augment=protocol.augment)
+    config = distilled.config
+    paper = paper_result(
+        config.dataset, config.ipc, augment=protocol.augment, algorithm=config.algorithm.algorithm
+    )
     evaluation = Evaluation(protocol, accuracy, random_subset, paper)
     write_result(distilled.path, "evaluations", protocol.architecture, evaluation.to_json())
     return evaluation

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
 from rcig_cli.distillation.config import AlgorithmConfig
+from rcig_cli.distillation.family import FAMILY
 from rcig_cli.errors import ConfigError
 
 _POSITIVE_INTEGERS = (
@@ -23,6 +24,7 @@ _CHOICES = {
     "architecture": ("convnet",),
     "normalization": ("none",),
     "activation": ("relu", "softplus"),
+    "algorithm": tuple(FAMILY),
     "solver": ("adam", "cg"),
 }
 
@@ -140,6 +142,9 @@ def check(config: DistillConfig) -> None:
             if values[n] not in c
         ),
     ]
+    member = FAMILY.get(values["algorithm"])
+    if values["solver"] == "cg" and member is not None and not member.linearized:
+        problems.append(f"algorithm {values['algorithm']} has no quadratic for solver cg; its solver is adam")
     if not 0 <= values["average_decay"] < 1:
         problems.append(f"average_decay must be at least 0 and below 1, not {values['average_decay']}")
     if not (isinstance(config.seed, int) and 0 <= config.seed < 2**32):

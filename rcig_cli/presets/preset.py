@@ -77,8 +77,10 @@ def presets(dataset: str) -> Mapping[int, Preset]:
     return found
 
 
-def paper_result(dataset: str, ipc: int, *, augment: bool) -> PaperResult | None:
-    """The paper's accuracy for a cell of its tables, where there is one."""
+def paper_result(dataset: str, ipc: int, *, augment: bool, algorithm: str = "rcig") -> PaperResult | None:
+    """The paper's accuracy for a cell of its tables, where there is one; they are of RCIG."""
+    if algorithm != "rcig":
+        return None
     preset = presets(dataset).get(ipc, Preset())
     return preset.paper_augmented if augment else preset.paper
 
@@ -111,8 +113,9 @@ def resolve(
     depth = flags.get("depth", preset.get("depth", _depth(shape[0])))
     derived = _derived(depth, shape[2], classes * ipc if isinstance(ipc, int) else 0)
     settings = {"steps": steps, **_solves(DEFAULT_SOLVER), **derived, **preset}
-    if flags.get("solver", settings["solver"]) != settings["solver"]:
-        settings |= _solves(flags["solver"])  # a preset's iterations are its own solver's
+    solver = flags.get("solver", "adam" if flags.get("algorithm") == "vig" else settings["solver"])
+    if solver != settings["solver"]:
+        settings |= _solves(solver)  # a preset's iterations are its own solver's
     start = DistillConfig(dataset=dataset, ipc=1, steps=1)
     return start.override({**settings, **flags})
 

@@ -1,22 +1,26 @@
 """Every derivative of an outer step against the slow oracle and against finite differences, in float64."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from rcig_cli.distillation import solvers
-from rcig_cli.distillation.inner import hessian_product, inner_problem, solve, value_and_gradient
-from rcig_cli.distillation.linearized import body_of, linearize, with_body
+from rcig_cli.distillation.family import FAMILY
+from rcig_cli.distillation.linearized import body_of
 from rcig_cli.distillation.meta import combine, meta_gradient, outer_gradient
-from rcig_cli.distillation.outer import platt_loss
+from rcig_cli.distillation.outer import LOSSES, judge
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot, training_set
-from rcig_cli.distillation.staged import linearize_in_stages
+from rcig_cli.distillation.student import Student
 from rcig_cli.networks.network import build_network
 from tests.oracles import rcig as oracle
 
 pytestmark = pytest.mark.usefixtures("float64")
+
+RCIG = FAMILY["rcig"]
 
 # n is not b, C is 3, sizes are odd; the grey one has a padded first convolution.
 CASES = {
@@ -47,11 +51,12 @@ class Setting:
             depth=staged_at_depth or 2,
             activation="softplus",
         )
-        self.network, self.staged = network, staged_at_depth is not None
+        self.staged = staged_at_depth is not None
         self.apply = network.apply
         self.theta_0 = jax.tree.map(
             lambda leaf: leaf.astype(jnp.float64) + 0.1 * normal(*leaf.shape), network.init(next(keys))
         )
+        self.student = Student(RCIG, network, self.theta_0)
         labels = centred_one_hot(jnp.arange(n) % classes, classes, jnp.float64) + 0.05 * normal(n, classes)
         self.psi = Distilled(normal(n, *shape), labels, jnp.asarray(0.3))
         self.real = normal(b, *shape), jnp.arange(b) % classes
@@ -60,25 +65,21 @@ class Setting:
         self.theta_B = jax.tree.map(lambda leaf: 0.1 * normal(*leaf.shape), body_of(self.theta_0))
         self.v = jax.tree.map(lambda leaf: normal(*leaf.shape), body_of(self.theta_0))
 
-    def problem(self, psi=None):
-        psi = psi or self.psi
-        images, labels = training_set(psi.images, psi.labels, flip=self.flip)
-        if self.staged:
-            J = linearize_in_stages(self.network, self.theta_0, images, self.parts)
-        else:
-            J = linearize(with_body(self.apply, self.theta_0), body_of(self.theta_0), images, self.parts)
-        return inner_problem(J, labels, self.l2_rate * psi.images.shape[0])
+    def problem(self):
+        images, labels = training_set(self.psi.images, self.psi.labels, flip=self.flip)
+        lam = self.l2_rate * self.psi.images.shape[0]
+        return self.student.pose(images, labels, lam, self.parts, in_stages=self.staged)
 
-    def platt(self, theta_B, problem=None):
-        problem = problem or self.problem()
-        theta_F = problem.J.features.T @ solve(problem, problem.labels - problem.J.product(theta_B))
-        solution = theta_B, theta_F, self.psi.log_temperature
+    def judged(self, theta_B, problem=None):
+        theta_F = self.student.last_kernel(problem or self.problem(), theta_B)
+        predict, tau = self.student.predictor(theta_B, theta_F), self.psi.log_temperature
         platform = Platform(parts=self.parts, piece=2 if self.parts > 1 else None)
-        return platt_loss(self.apply, self.theta_0, solution, *self.real, platform)
+        return judge(predict, LOSSES[RCIG.outer], tau, *self.real, platform)
 
     def gradients(self, theta_B, v):
-        see = with_body(self.apply, self.theta_0), body_of(self.theta_0), theta_B, v, self.parts
-        return meta_gradient(self.problem(), self.platt(theta_B), self.psi, see, flip=self.flip, margin=True)
+        look = partial(self.student.look, theta_B, v), self.parts
+        judged = self.judged(theta_B)
+        return meta_gradient(RCIG, self.problem(), judged, self.psi, look, flip=self.flip, margin=True)
 
 
 @pytest.fixture(params=CASES.values(), ids=CASES.keys())
@@ -97,7 +98,7 @@ def assert_close(ours, reference, relative=1e-8):
 
 
 def test_inner_loss_and_gradient(setting):
-    value, gradient = value_and_gradient(setting.problem(), setting.theta_B)
+    value, gradient = setting.problem().value_and_gradient(setting.theta_B)
     expected, expected_gradient = jax.value_and_grad(oracle.inner_loss, 1)(
         setting.oracle, flat(setting.theta_B), setting.psi
     )
@@ -107,17 +108,17 @@ def test_inner_loss_and_gradient(setting):
 
 def test_hessian_product(setting):
     expected = oracle.hessian(setting.oracle, setting.psi) @ flat(setting.v)
-    assert_close(hessian_product(setting.problem(), setting.v), expected)
+    assert_close(setting.problem().hessian(setting.theta_B)(setting.v), expected)
 
 
 def test_outer_loss_and_its_gradient_in_the_body(setting):
     problem = setting.problem()
-    platt = setting.platt(setting.theta_B, problem)
+    judged = setting.judged(setting.theta_B, problem)
     value, gradient = jax.value_and_grad(oracle.outer_loss, 1)(
         setting.oracle, flat(setting.theta_B), setting.psi, *setting.real, False
     )
-    assert_close(platt.value, value)
-    assert_close(outer_gradient(problem, platt), gradient)
+    assert_close(judged.value, value)
+    assert_close(outer_gradient(RCIG, problem, judged), gradient)
 
 
 def test_direct_gradient(setting):
@@ -140,7 +141,7 @@ def test_conjugate_gradients_run_to_the_end_equal_the_dense_solves(setting):
     platform = Platform(unroll=False)
     inner = solvers.inner_by_cg(problem, 2 * problem.labels.size, platform)
     assert_close(inner.value, oracle.minimiser(setting.oracle, setting.psi))
-    g = outer_gradient(problem, setting.platt(inner.value))
+    g = outer_gradient(RCIG, problem, setting.judged(inner.value))
     v = solvers.hessian_by_cg(problem, g, 2 * problem.labels.size, platform)
     assert_close(v.value, oracle.inverse_hessian_product(setting.oracle, setting.psi, flat(g)))
 
@@ -150,10 +151,10 @@ def test_adam_approaches_the_dense_solves(setting):
     rate, platform = jnp.asarray(3e-3), Platform(unroll=False)
     inner = jax.jit(lambda rate: solvers.inner_by_adam(problem, rate, 4000, platform))(rate)
     assert_close(inner.value, oracle.minimiser(setting.oracle, setting.psi), 0.02)
-    g = outer_gradient(problem, setting.platt(inner.value))
+    g = outer_gradient(RCIG, problem, setting.judged(inner.value))
     exact = oracle.inverse_hessian_product(setting.oracle, setting.psi, flat(g))
     rate = jnp.abs(exact).max() / 1000
-    v = jax.jit(lambda rate: solvers.hessian_by_adam(problem, g, rate, 4000, platform))(rate)
+    v = jax.jit(lambda rate: solvers.hessian_by_adam(problem.hessian(None), g, rate, 4000, platform))(rate)
     assert_close(v.value, exact, 0.02)
 
 
@@ -167,7 +168,7 @@ def test_the_whole_meta_gradient_against_finite_differences(setting, leaf):
 
     problem = setting.problem()
     theta_B = solvers.inner_by_cg(problem, 2 * problem.labels.size, Platform()).value
-    g = outer_gradient(problem, setting.platt(theta_B))
+    g = outer_gradient(RCIG, problem, setting.judged(theta_B))
     v = solvers.hessian_by_cg(problem, g, 2 * problem.labels.size, Platform()).value
     direct, implicit = setting.gradients(theta_B, v)
     step = jax.random.normal(jax.random.key(1), getattr(setting.psi, leaf).shape, jnp.float64)

@@ -85,6 +85,8 @@ def test_an_unknown_setting_is_refused_with_the_nearest():
         ({"steps": 0}, "steps must be"),
         ({"l2_rate": float("nan")}, "l2_rate must be a number above 0"),
         ({"average_decay": 1.0}, "average_decay must be"),
+        ({"algorithm": "kip"}, "algorithm must be one of rcig, cig, vig, frepo"),
+        ({"algorithm": "vig", "solver": "cg"}, "has no quadratic for solver cg"),
         ({"solver": "newton"}, "solver must be one of adam, cg"),
         ({"seed": -1}, "seed must be"),
         ({"seed": 2**32}, "seed must be"),
@@ -93,6 +95,14 @@ def test_an_unknown_setting_is_refused_with_the_nearest():
 def test_a_value_that_cannot_be_is_refused(flags, said):
     with pytest.raises(ConfigError, match=said):
         resolved("mnist", **flags)
+
+
+def test_vig_is_solved_for_by_adam_unless_told_otherwise():
+    vig = resolved("digits", algorithm="vig").algorithm
+    assert (vig.solver, vig.n_inner, vig.n_hessian) == ("adam", 20, 20)
+    assert vig.has_rates
+    assert not resolved("digits", algorithm="frepo", solver="adam").algorithm.has_rates
+    assert resolved("digits", algorithm="cig").algorithm.solver == "cg"
 
 
 def test_all_that_is_wrong_is_said_at_once():
