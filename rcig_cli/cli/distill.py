@@ -68,6 +68,12 @@ def distill(
             "--hessian-steps", help="Iterations of the Hessian-inverse solve.", rich_help_panel=_PAPER
         ),
     ] = None,
+    solve_precision: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the solves with the feature kernel: float32 or float64.", rich_help_panel=_PAPER
+        ),
+    ] = None,
     l2_rate: Annotated[
         float | None, typer.Option(help="Regularisation per distilled image.", rich_help_panel=_PAPER)
     ] = None,
@@ -129,10 +135,12 @@ def distill(
     flags = given(
         dataset=dataset, ipc=ipc, steps=steps, seed=seed, width=width, depth=depth, batch=batch,
         algorithm=algorithm, solver=solver, normalization=norm, n_inner=n_inner, n_hessian=n_hessian,
-        l2_rate=l2_rate, flip=flip, label_margin=label_margin, activation=activation,
-        image_rate=image_rate, label_rate=label_rate, temperature_rate=temperature_rate, average_decay=average_decay, pool_size=pool_size,
-        pool_max_steps=pool_max_steps, pool_steps=pool_steps, pool_rate=pool_rate,
-        inner_rate_start=inner_rate_start, hessian_rate_start=hessian_rate_start,
+        solve_precision=solve_precision, l2_rate=l2_rate, flip=flip, label_margin=label_margin,
+        activation=activation,
+        image_rate=image_rate, label_rate=label_rate, temperature_rate=temperature_rate,
+        average_decay=average_decay, pool_size=pool_size, pool_max_steps=pool_max_steps,
+        pool_steps=pool_steps, pool_rate=pool_rate, inner_rate_start=inner_rate_start,
+        hessian_rate_start=hessian_rate_start,
     )  # fmt: skip
     _distill(context(store, json, quiet), flags, resume, checkpoint_every)
 

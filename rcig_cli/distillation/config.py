@@ -6,6 +6,7 @@ from typing import Literal
 from rcig_cli.distillation.family import FAMILY, Algorithm
 
 Solver = Literal["adam", "cg"]
+Precision = Literal["float32", "float64"]
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class AlgorithmConfig:
         ``"adam"``: the paper's; ``"cg"``: conjugate gradients on the dual system, no learning rate.
     n_inner, n_hessian
         Iterations of the inner solve and of the solve for ``v = H^-1 g``.
+    solve_precision
+        Of A = h h^T + lam I and the solves with it; all else is float32.
     l2_rate
         Regularisation per distilled image; ``lam = l2_rate * |S|``.
     flip
@@ -41,6 +44,7 @@ class AlgorithmConfig:
     solver: Solver = "adam"
     n_inner: int = 20
     n_hessian: int = 20
+    solve_precision: Precision = "float32"
     l2_rate: float = 5e-4
     flip: bool = True
     label_margin: bool = True

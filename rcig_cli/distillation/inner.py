@@ -52,7 +52,7 @@ class InnerProblem(NamedTuple):
     lam
         Regularisation, ``l2_rate * |S|``, |S| counted before the flip.
     factor
-        Cholesky factor of A, ``[n, n]``.
+        Cholesky factor of A, ``[n, n]``; in float64 where solves are to be.
     """
 
     J: Linearized
@@ -66,8 +66,11 @@ class InnerProblem(NamedTuple):
         return self.lam / self.labels.size
 
     def solve(self, rhs: Array) -> Array:
-        """``A^-1 rhs`` for ``rhs [n, C]``."""
-        return cho_solve((self.factor, True), rhs)
+        """``A^-1 rhs`` for ``rhs [n, C]``, in the factor's precision; returned in that of ``rhs``."""
+        if self.factor.dtype == rhs.dtype:
+            return cho_solve((self.factor, True), rhs)
+        with jax.enable_x64(True):
+            return cho_solve((self.factor, True), rhs.astype(self.factor.dtype)).astype(rhs.dtype)
 
     def value_and_gradient(self, theta: Tree) -> tuple[Array, Tree]:
         """L_in and its gradient at theta."""
@@ -100,10 +103,20 @@ class InnerProblem(NamedTuple):
         return ridge + self.J.product(self.J.transposed(beta))
 
 
-def inner_problem(J: Linearized, labels: Array, lam: float) -> InnerProblem:
-    """Factor A once; every later solve with it is two triangular ones."""
-    A = J.features @ J.features.T + lam * jnp.eye(labels.shape[0], dtype=labels.dtype)
-    return InnerProblem(J, labels, lam, cho_factor(A, lower=True)[0])
+def inner_problem(J: Linearized, labels: Array, lam: float, *, wide: bool = False) -> InnerProblem:
+    """Factor A once; every later solve with it is two triangular ones.
+
+    With ``wide``, A and its solves are in float64 and all else stays as it is (paper, S3, "Miscellaneous").
+    """
+    if not wide:
+        return InnerProblem(J, labels, lam, _factor(J.features, lam))
+    with jax.enable_x64(True):
+        return InnerProblem(J, labels, lam, _factor(J.features.astype(jnp.float64), lam))
+
+
+def _factor(h: Array, lam: float) -> Array:
+    factor: Array = cho_factor(h @ h.T + lam * jnp.eye(h.shape[0], dtype=h.dtype), lower=True)[0]
+    return factor
 
 
 def solve_through(problem: InnerProblem, features: Array, rhs: Array) -> Array:

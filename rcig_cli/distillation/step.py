@@ -146,7 +146,9 @@ def make_step(network: Network, config: AlgorithmConfig, platform: Platform) -> 
         images, labels = training_set(psi.images, psi.labels, flip=config.flip)
         in_stages = bool(network.lower_layers) and _in_stages(config, *labels.shape)
         lam = config.l2_rate * psi.images.shape[0]
-        return student_at(theta_0).pose(images, labels, lam, platform.parts, in_stages=in_stages)
+        wide = config.solve_precision == "float64"
+        student = student_at(theta_0)
+        return student.pose(images, labels, lam, platform.parts, in_stages=in_stages, wide=wide)
 
     def solve_inner(problem: InnerProblem | VanillaProblem, rate: Array) -> Solution:
         if not member.solves:

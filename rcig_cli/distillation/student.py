@@ -49,11 +49,19 @@ class Student(NamedTuple):
     theta_0: Tree
 
     def pose(
-        self, images: Array, labels: Array, lam: float, parts: int, *, in_stages: bool
+        self,
+        images: Array,
+        labels: Array,
+        lam: float,
+        parts: int,
+        *,
+        in_stages: bool = False,
+        wide: bool = False,
     ) -> InnerProblem | VanillaProblem:
         """The inner problem on ``images [n, H, W, c]``, ``labels [n, C]``.
 
-        ``in_stages`` is for many products (`staged`), ``parts`` into how many parts images are cut.
+        ``parts`` is into how many parts images are cut, ``in_stages`` for many products (`staged`), ``wide``
+        for solves with A in float64.
         """
         apply = self.network.apply
         if not self.member.linearized:
@@ -68,7 +76,7 @@ class Student(NamedTuple):
             J = linearize_in_stages(self.network, self.theta_0, images, parts)
         else:
             J = linearize(with_body(apply, self.theta_0), body_of(self.theta_0), images, parts)
-        return inner_problem(J, labels, lam)
+        return inner_problem(J, labels, lam, wide=wide)
 
     def last_kernel(self, problem: Any, theta: Tree) -> Array | None:
         """theta_F, ``[d, C]``, where it has a closed form."""

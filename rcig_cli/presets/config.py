@@ -26,6 +26,7 @@ _CHOICES = {
     "activation": ("relu", "softplus"),
     "algorithm": tuple(FAMILY),
     "solver": ("adam", "cg"),
+    "solve_precision": ("float32", "float64"),
 }
 
 

@@ -60,10 +60,12 @@ class Preset:
     paper_augmented: PaperResult | None = None
 
 
-def table_s3(steps: int, plain: tuple[float, float], augmented: tuple[float, float]) -> Preset:
+def table_s3(
+    steps: int, plain: tuple[float, float], augmented: tuple[float, float], **settings: Any
+) -> Preset:
     """Make the preset of a row of Table S3 from its outer steps and its two accuracies in percent."""
     return Preset(
-        {"steps": steps},
+        {"steps": steps, **settings},
         PaperResult(plain[0] / 100, plain[1] / 100, "Table S3"),
         PaperResult(augmented[0] / 100, augmented[1] / 100, "Table S3"),
     )

@@ -105,6 +105,13 @@ def test_vig_is_solved_for_by_adam_unless_told_otherwise():
     assert resolved("digits", algorithm="cig").algorithm.solver == "cg"
 
 
+@pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist"])
+def test_the_papers_64_bit_solves(dataset):
+    assert resolved(dataset, 50).algorithm.solve_precision == "float64"
+    assert resolved(dataset, 10).algorithm.solve_precision == "float32"
+    assert resolved("cifar10", 50).algorithm.solve_precision == "float32"
+
+
 def test_all_that_is_wrong_is_said_at_once():
     with pytest.raises(ConfigError, match=r"steps must be.*width must be"):
         resolved("mnist", steps=0, width=0)
