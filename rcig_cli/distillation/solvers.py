@@ -4,7 +4,7 @@
 
 Conjugate gradients work in the dual, n C numbers instead of all parameters, preconditioned by A^-1:
 
-    theta_B = J_S^T beta,                         (A (x) I_C + J_S J_S^T) beta = y_S
+    theta   = J_S^T beta,                         (A (x) I_C + J_S J_S^T) beta = y_S
     v       = ( g - J_S^T beta ) / s,             (A (x) I_C + J_S J_S^T) beta = J_S g
 
 No solve starts from a product with zeros known at compile time: the first residual is the right-hand side.

@@ -12,7 +12,10 @@ from typing import Any
 
 from rcig_cli.presets.config import DistillConfig
 
-NAMES = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100")
+NAMES = (
+    *("digits", "mnist", "fashion_mnist", "cifar10", "cifar100"),
+    *("tiny_imagenet", "cub200", "imagenette", "imagewoof", "imagenet64"),
+)
 
 # Conjugate gradients need far fewer iterations than Adam and no tuning (docs/results.md); Adam's are the
 # paper's.

@@ -6,7 +6,11 @@ from rcig_cli.errors import ConfigError
 from rcig_cli.presets.config import DistillConfig, difference
 from rcig_cli.presets.preset import NAMES, paper_result, presets, resolve
 
-SHAPES = {"digits": (8, 8, 1), "mnist": (28, 28, 1), "fashion_mnist": (28, 28, 1)}
+SHAPES = {
+    **{"digits": (8, 8, 1), "mnist": (28, 28, 1), "fashion_mnist": (28, 28, 1)},
+    **dict.fromkeys(["tiny_imagenet", "imagenet64"], (64, 64, 3)),
+    **dict.fromkeys(["imagenette", "imagewoof"], (128, 128, 3)),
+}
 
 
 def resolved(dataset, ipc=1, classes=10, **flags):
@@ -27,6 +31,33 @@ def test_every_preset_resolves(dataset):
     for ipc in presets(dataset):
         config = resolved(dataset, ipc)
         assert DistillConfig.from_json(config.to_json()) == config
+
+
+def test_every_cell_of_the_papers_tables_2_and_4_has_a_preset_with_its_figure():
+    cells = [(name, ipc) for name in NAMES if name != "digits" for ipc in presets(name)]
+    assert len(cells) == 22
+    for name, ipc in cells:
+        for augment in (False, True):
+            result = paper_result(name, ipc, augment=augment)
+            assert 0.1 < result.mean < 1
+    assert paper_result("imagenette", 10, augment=False).mean == 0.65
+    assert paper_result("cifar10", 1, augment=False, algorithm="cig") is None
+
+
+@pytest.mark.parametrize(
+    ("dataset", "classes", "depth", "batch", "l2_rate", "flip"),
+    [
+        ("tiny_imagenet", 200, 4, 400, 5e-4, True),
+        ("cub200", 200, 3, 1024, 5e-4, True),
+        ("imagewoof", 10, 5, 256, 0.05, True),
+        ("imagenet64", 1000, 4, 400, 5e-4, True),
+    ],
+)
+def test_the_papers_settings_for_larger_images(dataset, classes, depth, batch, l2_rate, flip):
+    config = resolved(dataset, classes=classes)
+    assert (config.depth, config.batch, config.algorithm.l2_rate) == (depth, batch, l2_rate)
+    assert config.algorithm.flip is flip
+    assert config.activation == ("softplus" if depth == 3 else "relu")
 
 
 def test_the_papers_solver_is_one_flag_away_with_its_iterations():
