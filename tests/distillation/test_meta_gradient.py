@@ -1,6 +1,6 @@
 """Every derivative of an outer step against the slow oracle and against finite differences, in float64."""
 
-from functools import partial
+from functools import cache, cached_property, partial
 
 import jax
 import jax.numpy as jnp
@@ -70,21 +70,99 @@ class Setting:
         lam = self.l2_rate * self.psi.images.shape[0]
         return self.student.pose(images, labels, lam, self.parts, in_stages=self.staged)
 
-    def judged(self, theta_B, problem=None):
-        theta_F = self.student.last_kernel(problem or self.problem(), theta_B)
+    def judged(self, theta_B, problem):
+        theta_F = self.student.last_kernel(problem, theta_B)
         predict, tau = self.student.predictor(theta_B, theta_F), self.psi.log_temperature
         platform = Platform(parts=self.parts, piece=2 if self.parts > 1 else None)
         return judge(predict, LOSSES[RCIG.outer], tau, *self.real, platform)
 
-    def gradients(self, theta_B, v):
+    def gradients(self, theta_B, v, problem):
         look = partial(self.student.look, theta_B, v), self.parts
-        judged = self.judged(theta_B)
-        return meta_gradient(RCIG, self.problem(), judged, self.psi, look, flip=self.flip, margin=True)
+        judged = self.judged(theta_B, problem)
+        return meta_gradient(RCIG, problem, judged, self.psi, look, flip=self.flip, margin=True)
+
+    @cached_property
+    def ours(self):
+        """Every derivative at an arbitrary theta_B and v."""
+
+        @jax.jit
+        def derivatives(theta_B, v):
+            problem = self.problem()
+            judged = self.judged(theta_B, problem)
+            direct, implicit = self.gradients(theta_B, v, problem)
+            return {
+                "inner loss and gradient": problem.value_and_gradient(theta_B),
+                "Hessian product": problem.hessian(theta_B)(v),
+                "outer loss": judged.value,
+                "g_T": outer_gradient(RCIG, problem, judged),
+                "direct": direct,
+                "implicit": implicit,
+            }
+
+        return derivatives(self.theta_B, self.v)
+
+    @cached_property
+    def oracles(self):
+        """The same from the definitions."""
+
+        @jax.jit
+        def derivatives(theta_B, v):
+            outer = jax.value_and_grad(oracle.outer_loss, 1)
+            value, g = outer(self.oracle, theta_B, self.psi, *self.real, False)
+            return {
+                "inner loss and gradient": jax.value_and_grad(oracle.inner_loss, 1)(
+                    self.oracle, theta_B, self.psi
+                ),
+                "Hessian product": oracle.hessian(self.oracle, self.psi) @ v,
+                "outer loss": value,
+                "g_T": g,
+                "direct": oracle.direct(self.oracle, theta_B, self.psi, self.real, True),
+                "implicit": oracle.implicit(self.oracle, theta_B, v, self.psi),
+            }
+
+        return derivatives(flat(self.theta_B), flat(self.v))
+
+    @cached_property
+    def solved(self):
+        """theta_B, g_T and v by conjugate gradients run to the end, and the meta-gradient there."""
+
+        @jax.jit
+        def solve():
+            problem = self.problem()
+            steps = 2 * problem.labels.size
+            theta_B = solvers.inner_by_cg(problem, steps, Platform()).value
+            g = outer_gradient(RCIG, problem, self.judged(theta_B, problem))
+            v = solvers.hessian_by_cg(problem, g, steps, Platform()).value
+            return theta_B, g, v, self.gradients(theta_B, v, problem)
+
+        return solve()
+
+    @cached_property
+    def minimiser(self):
+        """theta_B* by the oracle."""
+        return oracle.minimiser(self.oracle, self.psi)
+
+    @cached_property
+    def outer_at_the_minimum(self):
+        """``psi -> L_out(theta_B*(psi), psi)``, by the oracle."""
+
+        @jax.jit
+        def outer(psi):
+            theta_B = oracle.minimiser(self.oracle, psi)
+            return oracle.outer_loss(self.oracle, theta_B, psi, *self.real, True)
+
+        return outer
 
 
-@pytest.fixture(params=CASES.values(), ids=CASES.keys())
+@cache
+def setting_for(name):
+    """One for all tests: it is what takes time."""
+    return Setting(**CASES[name])
+
+
+@pytest.fixture(params=CASES)
 def setting(request):
-    return Setting(**request.param)
+    return setting_for(request.param)
 
 
 def flat(tree):
@@ -97,87 +175,63 @@ def assert_close(ours, reference, relative=1e-8):
     assert float(jnp.linalg.norm(ours - reference) / jnp.linalg.norm(reference)) < relative
 
 
-def test_inner_loss_and_gradient(setting):
-    value, gradient = setting.problem().value_and_gradient(setting.theta_B)
-    expected, expected_gradient = jax.value_and_grad(oracle.inner_loss, 1)(
-        setting.oracle, flat(setting.theta_B), setting.psi
-    )
-    assert_close(value, expected)
-    assert_close(gradient, expected_gradient)
-
-
-def test_hessian_product(setting):
-    expected = oracle.hessian(setting.oracle, setting.psi) @ flat(setting.v)
-    assert_close(setting.problem().hessian(setting.theta_B)(setting.v), expected)
-
-
-def test_outer_loss_and_its_gradient_in_the_body(setting):
-    problem = setting.problem()
-    judged = setting.judged(setting.theta_B, problem)
-    value, gradient = jax.value_and_grad(oracle.outer_loss, 1)(
-        setting.oracle, flat(setting.theta_B), setting.psi, *setting.real, False
-    )
-    assert_close(judged.value, value)
-    assert_close(outer_gradient(RCIG, problem, judged), gradient)
+@pytest.mark.parametrize("what", ["inner loss and gradient", "Hessian product", "outer loss", "g_T"])
+def test_each_derivative_of_the_losses_is_the_oracles(setting, what):
+    ours, reference = setting.ours[what], setting.oracles[what]
+    if isinstance(reference, tuple):
+        assert_close(ours[0], reference[0])
+        assert_close(ours[1], reference[1])
+    else:
+        assert_close(ours, reference)
 
 
 def test_direct_gradient(setting):
-    direct, _ = setting.gradients(setting.theta_B, setting.v)
-    expected = oracle.direct(setting.oracle, flat(setting.theta_B), setting.psi, setting.real, True)
-    for ours, reference in zip(direct, expected, strict=True):
+    for ours, reference in zip(setting.ours["direct"], setting.oracles["direct"], strict=True):
         assert_close(ours, reference)
 
 
 def test_implicit_gradient(setting):
-    _, implicit = setting.gradients(setting.theta_B, setting.v)
-    expected = oracle.implicit(setting.oracle, flat(setting.theta_B), flat(setting.v), setting.psi)
+    implicit, expected = setting.ours["implicit"], setting.oracles["implicit"]
     assert_close(implicit.images, expected.images)
     assert_close(implicit.labels, expected.labels)
     assert float(implicit.log_temperature) == 0 == float(expected.log_temperature)
 
 
 def test_conjugate_gradients_run_to_the_end_equal_the_dense_solves(setting):
-    problem = setting.problem()
-    platform = Platform(unroll=False)
-    inner = solvers.inner_by_cg(problem, 2 * problem.labels.size, platform)
-    assert_close(inner.value, oracle.minimiser(setting.oracle, setting.psi))
-    g = outer_gradient(RCIG, problem, setting.judged(inner.value))
-    v = solvers.hessian_by_cg(problem, g, 2 * problem.labels.size, platform)
-    assert_close(v.value, oracle.inverse_hessian_product(setting.oracle, setting.psi, flat(g)))
+    theta_B, g, v, _ = setting.solved
+    assert_close(theta_B, setting.minimiser)
+    assert_close(v, oracle.inverse_hessian_product(setting.oracle, setting.psi, flat(g)))
 
 
 def test_adam_approaches_the_dense_solves(setting):
-    problem = setting.problem()
-    rate, platform = jnp.asarray(3e-3), Platform(unroll=False)
-    inner = jax.jit(lambda rate: solvers.inner_by_adam(problem, rate, 4000, platform))(rate)
-    assert_close(inner.value, oracle.minimiser(setting.oracle, setting.psi), 0.02)
-    g = outer_gradient(RCIG, problem, setting.judged(inner.value))
+    platform = Platform(unroll=False)
+    _, g, _, _ = setting.solved
     exact = oracle.inverse_hessian_product(setting.oracle, setting.psi, flat(g))
-    rate = jnp.abs(exact).max() / 1000
-    v = jax.jit(lambda rate: solvers.hessian_by_adam(problem.hessian(None), g, rate, 4000, platform))(rate)
+
+    @jax.jit
+    def solve(inner_rate, hessian_rate):
+        problem = setting.problem()
+        inner = solvers.inner_by_adam(problem, inner_rate, 4000, platform)
+        return inner, solvers.hessian_by_adam(problem.hessian(None), g, hessian_rate, 4000, platform)
+
+    inner, v = solve(jnp.asarray(3e-3), jnp.abs(exact).max() / 1000)
+    assert_close(inner.value, setting.minimiser, 0.02)
     assert_close(v.value, exact, 0.02)
 
 
 @pytest.mark.parametrize("leaf", ["images", "labels", "log_temperature"])
 def test_the_whole_meta_gradient_against_finite_differences(setting, leaf):
     """With both solves exact, direct + implicit is the derivative of the outer loss at the inner minimum."""
-
-    def outer(psi):
-        theta_B = oracle.minimiser(setting.oracle, psi)
-        return oracle.outer_loss(setting.oracle, theta_B, psi, *setting.real, True)
-
-    problem = setting.problem()
-    theta_B = solvers.inner_by_cg(problem, 2 * problem.labels.size, Platform()).value
-    g = outer_gradient(RCIG, problem, setting.judged(theta_B))
-    v = solvers.hessian_by_cg(problem, g, 2 * problem.labels.size, Platform()).value
-    direct, implicit = setting.gradients(theta_B, v)
+    direct, implicit = setting.solved[3]
     step = jax.random.normal(jax.random.key(1), getattr(setting.psi, leaf).shape, jnp.float64)
 
-    def moved(by):
-        return setting.psi._replace(**{leaf: getattr(setting.psi, leaf) + by * step})
+    def outer(by):
+        return setting.outer_at_the_minimum(
+            setting.psi._replace(**{leaf: getattr(setting.psi, leaf) + by * step})
+        )
 
     h = 1e-5
-    numerical = (outer(moved(h)) - outer(moved(-h))) / (2 * h)
+    numerical = (outer(h) - outer(-h)) / (2 * h)
     ours = jnp.vdot(getattr(direct, leaf) + getattr(implicit, leaf), step)
     np.testing.assert_allclose(ours, numerical, rtol=1e-6)
 

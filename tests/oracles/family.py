@@ -58,12 +58,11 @@ def minimiser(algorithm, problem, psi, start):
     """theta* next to ``start``: Newton's method in trust regions, then as it is."""
     loss = jax.jit(lambda theta: inner_loss(algorithm, problem, theta, psi))
     second = jax.jit(jax.hessian(loss))
-    found = scipy.optimize.minimize(
-        loss, start, jac=jax.jit(jax.grad(loss)), hess=second, method="trust-exact"
-    )
+    first = jax.jit(jax.grad(loss))
+    found = scipy.optimize.minimize(loss, start, jac=first, hess=second, method="trust-exact")
     theta = jnp.asarray(found.x)
     for _ in range(3):
-        theta = theta - jnp.linalg.solve(second(theta), jax.grad(loss)(theta))
+        theta = theta - jnp.linalg.solve(second(theta), first(theta))
     return theta
 
 
