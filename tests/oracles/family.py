@@ -61,7 +61,7 @@ def minimiser(algorithm, problem, psi, start):
     first = jax.jit(jax.grad(loss))
     found = scipy.optimize.minimize(loss, start, jac=first, hess=second, method="trust-exact")
     theta = jnp.asarray(found.x)
-    for _ in range(3):
+    for _ in range(8):
         theta = theta - jnp.linalg.solve(second(theta), first(theta))
     return theta
 
