@@ -139,10 +139,11 @@ def test_the_meta_gradient_is_the_derivative_of_the_outer_loss_at_the_inner_mini
         psi = posed.psi._replace(**{leaf: getattr(posed.psi, leaf) + by * step})
         return outer_loss(None if theta is None else oracle.minimiser(name, posed.oracle, psi, theta), psi)
 
-    h = 1e-5
+    # VIG's minimum moves along softplus' bends: a smaller step, and what rounding leaves of it.
+    h, accuracy = (1e-6, 1e-5) if name == "vig" else (1e-5, 1e-6)
     numerical = (outer(h) - outer(-h)) / (2 * h)
     ours = jnp.vdot(getattr(direct, leaf) + getattr(implicit, leaf), step)
-    np.testing.assert_allclose(ours, numerical, rtol=1e-6)
+    np.testing.assert_allclose(ours, numerical, rtol=accuracy)
 
 
 @pytest.mark.parametrize("posed", ["cig"], indirect=True)
