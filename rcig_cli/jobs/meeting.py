@@ -55,7 +55,8 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _greeting(seat: Seat) -> dict[str, Any]:
+def greeting(seat: Seat) -> dict[str, Any]:
+    """What a process says of itself when it calls."""
     return {
         "magic": _MAGIC,
         "index": seat.index,
@@ -112,8 +113,8 @@ def _listening(seat: Seat) -> socket.socket:
         )
     except (OSError, UnicodeError) as error:
         raise RcigError(
-            f"Port {seat.port} can't be opened for the other processes ({_reason(error)}). Only one process is "
-            "--process 0; if it is this one, choose another port in --coordinator, the same for all."
+            f"Port {seat.port} can't be opened for the other processes ({_reason(error)}). Only one "
+            "process is --process 0; if this is it, choose another port in --coordinator, the same for all."
         ) from error
 
 
@@ -133,6 +134,8 @@ def _answer(seat: Seat, lines: Lines, connection: socket.socket) -> None:
         _refuse(line, problem)
     else:
         line.peer = said["index"]
+        if line.peer in lines:  # by one that has ended since
+            lines[line.peer].connection.close()
         lines[line.peer] = line
 
 
@@ -146,7 +149,7 @@ def _refuse(line: Line, problem: str) -> None:
 
 
 def _problem(seat: Seat, lines: Lines, said: dict[str, Any]) -> str | None:
-    own = _greeting(seat)
+    own = greeting(seat)
     if said["count"] != seat.count:
         return f"--processes is {said['count']} here, and {seat.count} in process 0: give all the same."
     if said["index"] in lines and lines[said["index"]].is_open():
@@ -169,7 +172,7 @@ def _call(seat: Seat, limit: float) -> tuple[Lines, int]:
     line = Line(_connected(seat, until, limit), 0)
     try:
         line.connection.settimeout(_PATIENCE)
-        line.send_json(GREETING, _greeting(seat))
+        line.send_json(GREETING, greeting(seat))
         # Process 0 began to wait when it liked, and says itself what it has waited for in vain.
         line.connection.settimeout(limit + _PATIENCE)
         kind, said = line.greeting()

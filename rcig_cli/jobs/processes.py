@@ -125,7 +125,7 @@ class Processes:
         """`agree`, and for each further wish the largest of what the processes want, up to 255.
 
         So that what a clock decides, to save or to look at numbers, is decided alike in all.  Once they have
-        agreed to stop, each of them raises `Interrupted` in good order, and waits for the others as it leaves.
+        agreed to stop, each of them raises `Interrupted`, and waits for the others as it leaves.
         """
         agreed = tuple(self._meet(WISHES, bytes([stop, *wishes])))
         self._ending = self._ending or bool(agreed[0])
@@ -189,16 +189,14 @@ class Processes:
         if error is not None and not isinstance(error, RcigError | KeyboardInterrupt):
             # Most likely a collective without its partner, and the thread at the line knows in a moment.
             time.sleep(_GRACE / 2)
-        agreed = error is None or (isinstance(error, Interrupted) and self._ending)
-        try:
-            if agreed and self._failure is None:
-                return self._leave_together()
-        except PeerStopped:
-            pass  # what it says, `_give_up` says
-        self._left = True
-        self._give_up(error)
+        if error is None or (isinstance(error, Interrupted) and self._ending):
+            with suppress(PeerStopped):  # of which `_give_up` speaks
+                self._leave_together()
+        if not self._left:
+            self._give_up(error)
 
     def _leave_together(self) -> None:
+        """Wait for the others; the lines are watched to the end, since JAX waits for them as well."""
         self._meet(DONE, b"")
         _jax_distributed().shutdown()
         self._send(BYE)
@@ -208,6 +206,7 @@ class Processes:
 
     def _give_up(self, error: BaseException | None) -> None:
         """End without the others' consent."""
+        self._left = True
         failure = self._failure
         code = failure.exit_code if failure else _code(error)
         if failure is None:
@@ -234,7 +233,7 @@ class Processes:
                 line.send(kind, payload)
 
     def _take(self, line: Line, kind: bytes) -> bytearray:
-        message = line.take(kind)
+        message = None if self._failure else line.take(kind)
         if message is None:
             assert self._failure is not None
             raise self._failure
@@ -319,6 +318,8 @@ def _start_jax(seat: Seat, port: int) -> None:
             shutdown_timeout_seconds=int(_LAST),
             coordinator_bind_address=f"{host}:{port}" if is_loopback(seat.host) else None,
         )
+        # Opening the devices waits for all processes to do so; later, one may want to while others don't.
+        jax.devices()
     except Exception as error:
         first = (str(error) or type(error).__name__).splitlines()[0]
         raise RcigError(f"JAX can't connect the processes at {host}:{port}: {first}") from error
