@@ -30,7 +30,8 @@ def measure(ipc: int, solver: str, steps: int) -> dict[str, Any]:
     import numpy as np
 
     from rcig_cli.distillation.records import Distilled, centred_one_hot
-    from rcig_cli.jobs.engine import RealData, make_engine
+    from rcig_cli.jobs.batches import RealData
+    from rcig_cli.jobs.engine import make_engine
     from rcig_cli.networks.network import build_network
     from rcig_cli.presets.preset import resolve
 
@@ -50,8 +51,8 @@ def measure(ipc: int, solver: str, steps: int) -> dict[str, Any]:
     times = []
     for number in range(steps + 2):
         start = time.perf_counter()
-        state, info = engine.advance(state, number)
-        jax.block_until_ready((state, info))
+        state, fetch = engine.advance(state, number, 1)
+        jax.block_until_ready((state, fetch()))
         times.append(time.perf_counter() - start)
     stats = jax.devices()[0].memory_stats() or {}
     return {

@@ -33,7 +33,7 @@ from benchmarks.flops import count  # noqa: E402
 from rcig_cli.distillation.config import AlgorithmConfig  # noqa: E402
 from rcig_cli.distillation.records import Distilled, centred_one_hot  # noqa: E402
 from rcig_cli.distillation.step import make_step  # noqa: E402
-from rcig_cli.jobs.engine import current_platform  # noqa: E402
+from rcig_cli.jobs.mesh import current_platform  # noqa: E402
 from rcig_cli.networks.network import build_network  # noqa: E402
 from rcig_cli.presets.preset import resolve  # noqa: E402
 from tests.oracles.plain_step import PlainConvNet, make_plain_update, plain_apply  # noqa: E402

@@ -1,7 +1,8 @@
 """``rcig distill``."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,6 +21,7 @@ from rcig_cli.errors import ConfigError, Interrupted
 
 if TYPE_CHECKING:
     from rcig_cli.jobs.prepared import Prepared
+    from rcig_cli.jobs.processes import Processes
     from rcig_cli.presets.config import DistillConfig
     from rcig_cli.store.layout import Store
     from rcig_cli.store.manifest import RunManifest
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 NEWEST = "newest"
 
 _PAPER = "Paper's settings"
+_TOGETHER = "Several processes"
 
 
 def distill(
@@ -57,7 +60,14 @@ def distill(
     algorithm: Annotated[
         str | None, typer.Option(help="rcig, or what the paper compares it with: cig, vig, frepo.")
     ] = None,
-    norm: Annotated[str | None, typer.Option(help="Normalisation while distilling: none.")] = None,
+    norm: Annotated[str | None, typer.Option(help="Normalisation while distilling: none or batch.")] = None,
+    devices: Annotated[
+        int | None, typer.Option(help="Devices to use. Default: 1; with --distributed, all.", min=1)
+    ] = None,
+    models: Annotated[
+        int | None,
+        typer.Option(help="Pool models a step sees, over which it averages. Default: one per device.", min=1),
+    ] = None,
     n_inner: Annotated[
         int | None,
         typer.Option("--inner-steps", help="Iterations of the inner solve.", rich_help_panel=_PAPER),
@@ -72,6 +82,14 @@ def distill(
         str | None,
         typer.Option(
             help="Of the solves with the feature kernel: float32 or float64.", rich_help_panel=_PAPER
+        ),
+    ] = None,
+    backward_subset: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Gradients through so many distilled images at a time, for large sets.",
+            rich_help_panel=_PAPER,
         ),
     ] = None,
     l2_rate: Annotated[
@@ -122,6 +140,24 @@ def distill(
         float | None,
         typer.Option(help="Where tuning the Hessian-inverse Adam starts.", rich_help_panel=_PAPER),
     ] = None,
+    distributed: Annotated[
+        bool,
+        typer.Option(
+            "--distributed",
+            help="Be one of several processes: found by Slurm's variables, or by the three options below.",
+            rich_help_panel=_TOGETHER,
+        ),
+    ] = False,
+    coordinator: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Where process 0 is.", rich_help_panel=_TOGETHER),
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(help="How many there are.", rich_help_panel=_TOGETHER)
+    ] = None,
+    process: Annotated[
+        int | None, typer.Option(help="Which this is, from 0.", rich_help_panel=_TOGETHER)
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -135,45 +171,104 @@ def distill(
     flags = given(
         dataset=dataset, ipc=ipc, steps=steps, seed=seed, width=width, depth=depth, batch=batch,
         algorithm=algorithm, solver=solver, normalization=norm, n_inner=n_inner, n_hessian=n_hessian,
-        solve_precision=solve_precision, l2_rate=l2_rate, flip=flip, label_margin=label_margin,
+        solve_precision=solve_precision, backward_subset=backward_subset, models=models,
+        l2_rate=l2_rate, flip=flip, label_margin=label_margin,
         activation=activation,
         image_rate=image_rate, label_rate=label_rate, temperature_rate=temperature_rate,
         average_decay=average_decay, pool_size=pool_size, pool_max_steps=pool_max_steps,
         pool_steps=pool_steps, pool_rate=pool_rate, inner_rate_start=inner_rate_start,
         hessian_rate_start=hessian_rate_start,
     )  # fmt: skip
-    _distill(context(store, json, quiet), flags, resume, checkpoint_every)
+    together = _Together(devices, distributed, coordinator, processes, process)
+    _distill(context(store, json, quiet), flags, resume, checkpoint_every, together)
 
 
-def _distill(here: Context, flags: dict[str, Any], resume: str | None, checkpoint_every: int | None) -> None:
-    console = here.console
-    if resume not in (None, NEWEST):
-        artifacts = here.store()
-        manifest = artifacts.run(str(resume))
-        _check_flags(manifest, flags)
-    else:
-        if "ipc" not in flags:
-            raise ConfigError("say how many images per class to distil, for example --ipc 1.")
-        artifacts = here.store(create=True)
-        manifest = None
-        flags["dataset"] = _choose_dataset(here, artifacts, flags.get("dataset"))
-    here.prepare_jax()
-    from rcig_cli.jobs import distill as job
+@dataclass(frozen=True)
+class _Together:
+    """With how many devices and other processes."""
 
-    prepared = _open_prepared(artifacts, manifest, flags)
-    policy = job.CheckpointPolicy(steps=checkpoint_every)
-    with _claimed(artifacts, manifest, prepared, flags, resume) as (run, is_new):
+    devices: int | None
+    distributed: bool
+    coordinator: str | None
+    count: int | None
+    index: int | None
+
+    @contextmanager
+    def join(self, here: Context) -> "Iterator[Processes]":
+        """Be one of the processes, if there are several."""
+        from rcig_cli.jobs.processes import join
+        from rcig_cli.jobs.seat import find_seat
+
+        if not self.distributed:
+            if (self.coordinator, self.count, self.index) != (None, None, None):
+                raise ConfigError("--coordinator, --processes and --process belong to --distributed.")
+            with join(None) as processes:
+                yield processes
+            return
+        seat = find_seat(self.coordinator, self.count, self.index)
+        here.prepare_jax()
+        with join(seat, tell=here.console.fail) as processes:
+            yield processes
+
+    def settings(self, flags: Mapping[str, Any]) -> dict[str, Any]:
+        """What follows for a new run: a pool model for each device, unless the flags say how many."""
+        if "models" in flags or (self.devices is None and not self.distributed):
+            return {}
+        from rcig_cli.jobs.mesh import choose_devices
+
+        return {"models": len(choose_devices(self.devices))}
+
+
+def _distill(
+    here: Context,
+    flags: dict[str, Any],
+    resume: str | None,
+    checkpoint_every: int | None,
+    together: _Together,
+) -> None:
+    named = resume not in (None, NEWEST)
+    if not named and "ipc" not in flags:
+        raise ConfigError("say how many images per class to distil, for example --ipc 1.")
+    with together.join(here) as processes, ExitStack() as held:
+        if not processes.is_first:
+            here = here.silenced()
+        artifacts = here.store(create=not named and processes.is_first)
+        manifest = artifacts.run(str(resume)) if named else None
+        if manifest is not None:
+            _check_flags(manifest, flags)
+        elif processes.is_first:
+            flags["dataset"] = _choose_dataset(here, artifacts, flags.get("dataset"))
+        here.prepare_jax()
+        from rcig_cli.jobs import distill as job
+        from rcig_cli.jobs.running import CheckpointPolicy, Surroundings
+
+        is_new, name = False, ""
+        if processes.is_first:
+            prepared = _open_prepared(artifacts, manifest, flags)
+            settings = {**together.settings(flags), **flags}
+            claim = _claimed(artifacts, manifest, prepared, settings, resume)
+            run, is_new = held.enter_context(claim)
+            name = run.name
+        run = artifacts.run(processes.share_text(name))
+        prepared = _open_prepared(artifacts, run, flags)
+        policy = CheckpointPolicy(steps=checkpoint_every)
+        around = Surroundings(policy, here.console, together.devices, processes)
         if run.status == "finished":
-            console.note(f"{run.name} is finished.")
+            here.console.note(f"{run.name} is finished.")
         else:
-            console.note(_greeting(run, is_new))
+            here.console.note(_greeting(run, is_new))
             try:
-                with console.working():
-                    run = job.run(artifacts.run_path(run.name), run, prepared, policy, console)
+                with here.console.working():
+                    run = job.run(artifacts.run_path(run.name), run, prepared, around)
             except Interrupted as stopped:
                 again = here.command(f"distill --resume {run.name}")
                 raise Interrupted(f"{stopped} To go on: {again}", stopped.signal_number) from None
-    console.data(
+    if processes.is_first:
+        _report(here, run)
+
+
+def _report(here: Context, run: "RunManifest") -> None:
+    here.console.data(
         f"{run.name}: {_images(run.config['ipc'])} per class of {run.dataset}, {run.step} steps",
         {
             "run": run.name,

@@ -17,7 +17,7 @@ from rcig_cli.cli.render import Console, percent
 from rcig_cli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rcig_cli.jobs.evaluate import Evaluation
+    from rcig_cli.jobs.evaluate import Evaluation, Protocol
 
 
 def evaluate(
@@ -84,6 +84,11 @@ def evaluate(
     here.next(f"visualize {run} --grid")
 
 
+def _network(protocol: "Protocol") -> str:
+    norm = protocol.normalization
+    return protocol.architecture + ("" if norm == "none" else f" with {norm} norm")
+
+
 def _show(run: str, evaluations: "Sequence[Evaluation]", console: Console) -> None:
     protocol = evaluations[0].protocol
     console.note(
@@ -92,7 +97,7 @@ def _show(run: str, evaluations: "Sequence[Evaluation]", console: Console) -> No
     )
     rows = [
         (
-            f"{each.protocol.architecture}, width {each.protocol.width}, {each.protocol.steps} steps",
+            f"{_network(each.protocol)}, width {each.protocol.width}, {each.protocol.steps} steps",
             percent(each.accuracy.mean, each.accuracy.std),
             percent(each.random_subset.mean, each.random_subset.std) if each.random_subset else "-",
             f"{percent(each.paper.mean, each.paper.std)} ({each.paper.where}, width 128)"

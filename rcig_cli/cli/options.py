@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,6 +53,10 @@ class Context:
     def next(self, words: str) -> None:
         """Name the next useful command."""
         self.console.next(self.command(words))
+
+    def silenced(self) -> "Context":
+        """The same, with nothing said: for a process that isn't the first of several."""
+        return replace(self, console=Console(json=False, quiet=True))
 
     def prepare_jax(self) -> None:
         """Import JAX, set up for this machine."""

@@ -57,6 +57,10 @@ class Console:
             table.add_row(*row)
         self.out.print(table)
 
+    def fail(self, message: str, code: int) -> None:
+        """Print an error, as the end of a command."""
+        fail(message, code, as_json=self.json)
+
     def next(self, command: str) -> None:
         """Name the next useful command."""
         if not self.json:

@@ -23,6 +23,8 @@ class AlgorithmConfig:
         Iterations of the inner solve and of the solve for ``v = H^-1 g``.
     solve_precision
         Of A = h h^T + lam I and the solves with it; all else is float32.
+    backward_subset
+        Through how many images, mirror images included, gradients go at a time; None: through all.
     l2_rate
         Regularisation per distilled image; ``lam = l2_rate * |S|``.
     flip
@@ -33,6 +35,8 @@ class AlgorithmConfig:
         Learning rates of AdaBelief for the three leaves of psi.
     average_decay
         Decay of the exponential average of psi, the product.
+    models
+        Pool models that an outer step sees; the step is by the mean of their meta-gradients.
     pool_size, pool_max_steps, pool_rate, pool_steps
         Models at which we linearise: how many, after how many training steps one is replaced, Adam's
         learning rate for them, and the most steps one gets at a time.
@@ -45,6 +49,7 @@ class AlgorithmConfig:
     n_inner: int = 20
     n_hessian: int = 20
     solve_precision: Precision = "float32"
+    backward_subset: int | None = None
     l2_rate: float = 5e-4
     flip: bool = True
     label_margin: bool = True
@@ -52,6 +57,7 @@ class AlgorithmConfig:
     label_rate: float = 3e-3
     temperature_rate: float = 3e-2
     average_decay: float = 0.99
+    models: int = 1
     pool_size: int = 30
     pool_max_steps: int = 100
     pool_rate: float = 5e-5

@@ -15,7 +15,7 @@ Without a closed form it is the same with no features, A = lam I, and theta all 
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,8 @@ from jax import Array
 from jax.scipy.linalg import cho_factor, cho_solve
 
 from rcig_cli.distillation.linearized import Linearized
-from rcig_cli.distillation.records import Tree, total
+from rcig_cli.distillation.records import Tree, split, total
+from rcig_cli.distillation.subsample import choose
 
 
 class Minimisable(Protocol):
@@ -38,6 +39,9 @@ class Minimisable(Protocol):
 
     def hessian(self, theta: Tree) -> Callable[[Tree], Tree]:
         """``v -> H v`` at theta."""
+
+    def redrawn(self, key: Array | None) -> Self:
+        """The problem with gradients through a fresh subset of the images, where there is one."""
 
 
 class InnerProblem(NamedTuple):
@@ -64,6 +68,12 @@ class InnerProblem(NamedTuple):
     def scale(self) -> float:
         """s = lam / (n C)."""
         return self.lam / self.labels.size
+
+    def redrawn(self, key: Array | None) -> Self:
+        """The problem with J_S^T through a fresh subset of the images, where there is one."""
+        if key is None or self.J.draw is None:
+            return self
+        return self._replace(J=self.J._replace(transposed=self.J.draw(key)))
 
     def solve(self, rhs: Array) -> Array:
         """``A^-1 rhs`` for ``rhs [n, C]``, in the factor's precision; returned in that of ``rhs``."""
@@ -136,26 +146,46 @@ class VanillaProblem(NamedTuple):
 
     Attributes
     ----------
-    parts
-        For each part of the distilled images, ``theta -> f(theta_0 + theta)``, ``[part, C]``.
-    labels
-        y_S of the same parts.
+    f
+        ``(theta, images) -> f(theta_0 + theta)``, ``[n, C]``.
+    images, labels
+        X_S and y_S, ``[n, H, W, c]`` and ``[n, C]``.
     zero
         theta = 0.
     lam
         Regularisation, ``l2_rate * |S|``.
+    parts
+        Into how many parts the images are cut.
+    subset
+        Images in a subset, if loss and gradient are to be estimated from one.
+    weight
+        How many images each of these stands for.
     """
 
-    parts: list[Callable[[Tree], Array]]
-    labels: list[Array]
+    f: Callable[[Tree, Array], Array]
+    images: Array
+    labels: Array
     zero: Tree
     lam: float
+    parts: int
+    subset: int | None = None
+    weight: float = 1.0
+
+    def redrawn(self, key: Array | None) -> Self:
+        """The problem on a fresh subset of the images, where there is one."""
+        if key is None or self.subset is None:
+            return self
+        count = self.labels.shape[0]
+        chosen = choose(key, count, self.subset)
+        images, labels = self.images[chosen], self.labels[chosen]
+        return self._replace(images=images, labels=labels, subset=None, weight=count / self.subset)
 
     def value(self, theta: Tree) -> Array:
         """L_in at theta."""
-        errors = [jnp.sum((y - f(theta)) ** 2) for f, y in zip(self.parts, self.labels, strict=True)]
+        pieces = zip(split(self.images, self.parts), split(self.labels, self.parts), strict=True)
+        errors = [jnp.sum((y - self.f(theta, x)) ** 2) for x, y in pieces]
         decay = self.lam * optax.tree.norm(theta, squared=True)
-        return 0.5 * (total(errors) + decay) / sum(labels.size for labels in self.labels)
+        return 0.5 * (self.weight * total(errors) + decay) / (self.weight * self.labels.size)
 
     def value_and_gradient(self, theta: Tree) -> tuple[Array, Tree]:
         """L_in and its gradient at theta."""

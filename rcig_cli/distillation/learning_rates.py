@@ -37,6 +37,14 @@ class Rate(NamedTuple):
     monotone: Array
 
 
+class Tally(NamedTuple):
+    """How solves have gone: how many, how many diverged, how many were monotone; ``[]`` int32."""
+
+    solves: Array
+    diverged: Array
+    monotone: Array
+
+
 def start_rate(value: float | Array) -> Rate:
     """A rate with nothing counted yet."""
     # Three arrays and not one: a step that uses up its old state can't be given the same array twice.
@@ -60,14 +68,15 @@ def tune(rate: float, is_monotone: Callable[[float], bool]) -> float:
     return rate * RETREAT
 
 
-def count(rate: Rate, solution: Solution) -> Rate:
-    """Count one more solve."""
-    return Rate(
-        rate.value,
-        rate.solves + 1,
-        rate.diverged + solution.diverged.astype(jnp.int32),
-        rate.monotone + solution.monotone.astype(jnp.int32),
-    )
+def tally(solution: Solution) -> Tally:
+    """How one solve has gone."""
+    flags = jnp.ones((), bool), solution.diverged, solution.monotone
+    return Tally(*(flag.astype(jnp.int32) for flag in flags))
+
+
+def count(rate: Rate, solves: Tally) -> Rate:
+    """Count more solves."""
+    return Rate(rate.value, *(a + b for a, b in zip(rate[1:], solves, strict=True)))
 
 
 def adapt(rate: Rate) -> Rate:

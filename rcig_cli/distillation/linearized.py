@@ -6,13 +6,13 @@ J is used as two linear maps, ``t -> J t`` and ``u -> J^T u``; the primal pass r
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rcig_cli.distillation.records import Tree, total
+from rcig_cli.distillation.records import Tree, split, total
 
 Apply = Callable[[Tree, Array], tuple[Array, Array]]  # (parameters, images) -> (logits, features)
 
@@ -26,6 +26,15 @@ class Network(Protocol):
 
     def init(self, key: Array) -> Tree:
         """Draw fresh parameters."""
+
+    def first_statistics(self) -> Tree:
+        """Running statistics of its norms before any training."""
+
+    def with_statistics_of(self, parameters: Tree, images: Array) -> Self:
+        """The network with its norms' statistics fixed at what they are of these images."""
+
+    def train(self, parameters: Tree, statistics: Tree, images: Array) -> tuple[Array, Tree]:
+        """Logits with the statistics of these images, and the running statistics after them."""
 
     def apply(self, parameters: Tree, images: Array) -> tuple[Array, Array]:
         """Logits ``[b, C]`` and features ``[b, d]`` of images ``[b, H, W, c]``."""
@@ -48,11 +57,14 @@ class Linearized(NamedTuple):
         ``t -> J t``, from the parameters' structure to ``[n, C]``.
     transposed
         ``u -> J^T u``, from ``[n, C]`` to the parameters' structure.
+    draw
+        ``key -> transposed``, unbiased, through a random subset of the images; None where there is none.
     """
 
     features: Array
     product: Callable[[Tree], Array]
     transposed: Callable[[Array], Tree]
+    draw: Callable[[Array], Callable[[Array], Tree]] | None = None
 
 
 def body_of(parameters: Tree) -> Tree:
@@ -100,11 +112,6 @@ def stack(pieces: Sequence[Linearized]) -> Linearized:
         return total(terms)
 
     return Linearized(jnp.concatenate([p.features for p in pieces]), product, transposed)
-
-
-def split(images: Array, parts: int) -> list[Array]:
-    """Cut a batch into at most ``parts`` nearly equal parts, none of them empty."""
-    return jnp.array_split(images, min(parts, images.shape[0]))
 
 
 def _linearize_whole(apply: Apply, theta: Tree, images: Array) -> Linearized:

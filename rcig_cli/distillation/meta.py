@@ -20,7 +20,6 @@ from jax import Array
 
 from rcig_cli.distillation.family import Member
 from rcig_cli.distillation.inner import InnerProblem, solve_through
-from rcig_cli.distillation.linearized import split
 from rcig_cli.distillation.outer import Judged, label_margin
 from rcig_cli.distillation.records import Distilled, Tree, training_set
 from rcig_cli.distillation.student import Sight
@@ -81,7 +80,7 @@ def meta_gradient(
     problem: Any,
     judged: Judged,
     psi: Distilled,
-    look: tuple[Callable[[Array], Sight], int],
+    see: Callable[[Array], Sight],
     *,
     flip: bool,
     margin: bool,
@@ -96,17 +95,15 @@ def meta_gradient(
         The inner problem, and the outer loss at its solution.
     psi
         What is learned.
-    look
-        What the problem sees of images, and into how many parts to cut these.
+    see
+        What the problem sees of images.
     flip, margin
         Whether the mirror images are part of the set, and the label margin of the loss.
     """
-    see, parts = look
 
     def views(images: Array, labels: Array) -> Views:
         images, labels = training_set(images, labels, flip=flip)
-        sights = [see(part) for part in split(images, parts)]
-        return Views(Sight(*(jnp.concatenate(column) for column in zip(*sights, strict=True))), labels)
+        return Views(see(images), labels)
 
     seen, pull = jax.vjp(views, psi.images, psi.labels)
     nothing = jnp.zeros_like(psi.images), jnp.zeros_like(psi.labels)

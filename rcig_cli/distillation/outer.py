@@ -17,9 +17,8 @@ import optax
 from jax import Array
 
 from rcig_cli.distillation.family import OuterLoss
-from rcig_cli.distillation.linearized import split
-from rcig_cli.distillation.platform import Platform, after
-from rcig_cli.distillation.records import Tree, centred_one_hot, total
+from rcig_cli.distillation.platform import Platform
+from rcig_cli.distillation.records import Tree, centred_one_hot, split, total
 from rcig_cli.distillation.student import Predictor
 
 Loss = Callable[[Array, Array, Array], Array]  # (p [b, C], classes [b], log tau) -> []
@@ -95,25 +94,18 @@ def judge(
     platform
         Says in how many pieces the batch goes through; they add up.
     """
-    count = platform.pieces(images.shape[0])
-    done: list[Judged] = []
-    for piece, piece_classes in zip(split(images, count), split(classes, count), strict=True):
-        if len(done) >= platform.parts:
-            piece = after(piece, done[-platform.parts].parameters)
+
+    def judge_piece(piece: Array, piece_classes: Array) -> Judged:
+        p, pull = predict(piece)
+        value, (dp, d_temperature) = jax.value_and_grad(loss, (0, 2))(p, piece_classes, log_temperature)
+        accuracy = jnp.mean(jnp.argmax(p, -1) == piece_classes)
         share = piece.shape[0] / images.shape[0]
-        one = _judge_piece(predict, loss, log_temperature, piece, piece_classes)
-        done.append(jax.tree.map(lambda leaf, share=share: share * leaf, one))
-    summed: Judged = total(done)
-    return summed
+        return jax.tree.map(lambda leaf: share * leaf, Judged(value, accuracy, pull(dp), d_temperature))
 
-
-def _judge_piece(
-    predict: Predictor, loss: Loss, log_temperature: Array, images: Array, classes: Array
-) -> Judged:
-    p, pull = predict(images)
-    value, (dp, d_temperature) = jax.value_and_grad(loss, (0, 2))(p, classes, log_temperature)
-    accuracy = jnp.mean(jnp.argmax(p, -1) == classes)
-    return Judged(value, accuracy, pull(dp), d_temperature)
+    count = platform.pieces(images.shape[0])
+    pieces = list(zip(split(images, count), split(classes, count), strict=True))
+    summed: Judged = total(platform.in_turn(judge_piece, pieces))
+    return platform.average(summed)
 
 
 def label_margin(labels: Array) -> Array:

@@ -5,13 +5,16 @@ XLA on a CPU runs a convolution inside one of its own loops some thirty times sl
 a core of its own, run faster.  On an accelerator loops belong inside, and a batch stays whole.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+
+from rcig_cli.distillation.records import split, total
 
 _MOST_PIECES = 16
 
@@ -35,12 +38,15 @@ class Platform:
     settle
         Returns a pytree unchanged, and has the compiler compute it there, once.  XLA on a CPU computes what
         is cheap anew for each of its users: an iterate of an unrolled loop, anew from all before it.
+    average
+        Averages a pytree over the devices that share a batch of real images.
     """
 
     unroll: bool = False
     parts: int = 1
     piece: int | None = None
     settle: Callable[[Any], Any] = lambda tree: tree
+    average: Callable[[Any], Any] = lambda tree: tree
 
     def pieces(self, count: int) -> int:
         """Into how many pieces to cut ``count`` real images; each is compiled, so they stay few."""
@@ -59,6 +65,47 @@ class Platform:
             carry, output = body(self.settle(carry))
             outputs.append(output)
         return carry, jax.tree.map(lambda *rows: jnp.stack(rows), *outputs)
+
+    def in_turn(self, function: Callable[..., Output], pieces: Sequence[tuple[Array, ...]]) -> list[Output]:
+        """Apply a function to one piece after another, ``parts`` of them side by side."""
+        done: list[Output] = []
+        for first, *rest in pieces:
+            ready = after(first, done[-self.parts]) if len(done) >= self.parts else first
+            done.append(function(ready, *rest))
+        return done
+
+    def rows(self, function: Callable[[Array], Output], images: Array, size: int) -> Output:
+        """``function(images)``, row by row the images', with no more than ``size`` of them in memory."""
+        count = math.ceil(images.shape[0] / size)
+        if self.unroll:
+            pieces = [(piece,) for piece in split(images, count * self.parts)]
+            return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *self.in_turn(function, pieces))
+        stacked = jax.lax.map(function, _stacked(images, count))
+        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[: images.shape[0]], stacked)
+
+    def sum_over(
+        self, function: Callable[[Array, Array], Output], images: Array, weights: Array, size: int
+    ) -> Output:
+        """``function(images, weights)``, a sum over images linear in their weights, ``size`` at a time."""
+        count = math.ceil(images.shape[0] / size)
+        if self.unroll:
+            pieces = split(images, count * self.parts), split(weights, count * self.parts)
+            summed: Output = total(self.in_turn(function, list(zip(*pieces, strict=True))))
+            return summed
+
+        def add(so_far: Output, chunk: tuple[Array, Array]) -> tuple[Output, None]:
+            return jax.tree.map(jnp.add, so_far, function(*chunk)), None
+
+        chunks = _stacked(images, count), _stacked(weights, count)
+        first, others = (jax.tree.map(lambda leaf, cut=cut: leaf[cut], chunks) for cut in (0, slice(1, None)))
+        return jax.lax.scan(add, function(*first), others)[0]
+
+
+def _stacked(rows: Array, count: int) -> Array:
+    """Cut ``[n, ...]`` into ``count`` equal chunks, ``[count, m, ...]``, the last filled up with zeros."""
+    size = math.ceil(rows.shape[0] / count)
+    padding = [(0, count * size - rows.shape[0])] + [(0, 0)] * (rows.ndim - 1)
+    return jnp.pad(rows, padding).reshape(count, size, *rows.shape[1:])
 
 
 def after(x: Array, done: Any) -> Array:

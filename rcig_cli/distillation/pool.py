@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from rcig_cli.distillation.linearized import Apply
+from rcig_cli.distillation.linearized import Network
 from rcig_cli.distillation.records import Tree
 
 
@@ -27,17 +27,21 @@ class Model(NamedTuple):
         The state of its Adam.
     age
         Training steps it has had, ``[]`` int32.
+    statistics
+        Running statistics of its norms: what it would be tested with.
     """
 
     parameters: Tree
     optimizer: optax.OptState
     age: Array
+    statistics: Tree
 
 
-def fresh_model(init: Callable[[Array], Tree], optimizer: optax.GradientTransformation, key: Array) -> Model:
+def fresh_model(network: Network, optimizer: optax.GradientTransformation, key: Array) -> Model:
     """A model that has had no training."""
-    parameters = init(key)
-    return Model(parameters, optimizer.init(parameters), jnp.zeros((), jnp.int32))
+    parameters = network.init(key)
+    age = jnp.zeros((), jnp.int32)
+    return Model(parameters, optimizer.init(parameters), age, network.first_statistics())
 
 
 def pick(pool: Model, index: Array) -> Model:
@@ -53,16 +57,17 @@ def put(pool: Model, index: Array, model: Model) -> Model:
 
 
 def train(
-    apply: Apply, optimizer: optax.GradientTransformation, model: Model, images: Array, labels: Array
+    network: Network, optimizer: optax.GradientTransformation, model: Model, images: Array, labels: Array
 ) -> Model:
     """One step of ordinary training on ``images [n, H, W, c]``, ``labels [n, C]``."""
 
-    def squared_error(parameters: Tree) -> Array:
-        return jnp.mean((apply(parameters, images)[0] - labels) ** 2)
+    def squared_error(parameters: Tree) -> tuple[Array, Tree]:
+        logits, statistics = network.train(parameters, model.statistics, images)
+        return jnp.mean((logits - labels) ** 2), statistics
 
-    gradient = jax.grad(squared_error)(model.parameters)
+    gradient, statistics = jax.grad(squared_error, has_aux=True)(model.parameters)
     update, state = optimizer.update(gradient, model.optimizer)
-    return Model(optax.apply_updates(model.parameters, update), state, model.age + 1)
+    return Model(optax.apply_updates(model.parameters, update), state, model.age + 1, statistics)
 
 
 def renew(model: Model, max_age: int, fresh: Callable[[], Model]) -> Model:

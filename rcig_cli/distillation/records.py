@@ -28,6 +28,11 @@ class Distilled(NamedTuple):
     log_temperature: Array
 
 
+def split(rows: Array, parts: int) -> list[Array]:
+    """Cut an array into at most ``parts`` nearly equal parts, none of them empty."""
+    return jnp.array_split(rows, min(parts, rows.shape[0]))
+
+
 def total(trees: Sequence[Any]) -> Any:
     """Add pytrees of the same structure, in their order."""
     return jax.tree.map(lambda first, *others: sum(others, first), *trees)

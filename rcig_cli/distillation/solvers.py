@@ -54,22 +54,48 @@ def nothing_to_solve() -> Solution:
     return Solution({}, jnp.ones(1))
 
 
-def inner_by_adam(problem: Minimisable, rate: Array, steps: int, platform: Platform) -> Solution:
-    """Minimise L_in from theta = 0 in ``steps`` of Adam."""
-    return _adam(problem.value_and_gradient_at_zero(), problem.value_and_gradient, rate, steps, platform)
+def not_begun(like: Tree) -> Solution:
+    """Zero, in the structure of ``like``: a solve of no iterations.
+
+    A product with 0, since of zeros known at compile time XLA on a CPU makes wrong ones (jobs/device.py).
+    """
+    return Solution(optax.tree.scale(0.0, like), jnp.ones(1))
+
+
+def inner_by_adam(
+    problem: Minimisable, rate: Array, steps: int, platform: Platform, key: Array | None = None
+) -> Solution:
+    """Minimise L_in from theta = 0 in ``steps`` of Adam.
+
+    With a ``key``, each gradient goes through a subset of the images drawn for it, if the problem has one.
+    """
+    key_zero, key = _fresh(key)
+
+    def value_and_gradient(theta: Tree, key: Array | None) -> tuple[Array, Tree]:
+        return problem.redrawn(key).value_and_gradient(theta)
+
+    at_zero = problem.redrawn(key_zero).value_and_gradient_at_zero()
+    return _adam(at_zero, value_and_gradient, rate, steps, platform, key)
 
 
 def hessian_by_adam(
-    hessian: Callable[[Tree], Tree], g: Tree, rate: Array, steps: int, platform: Platform
+    problem: Minimisable,
+    at: tuple[Tree, Tree],
+    rate: Array,
+    steps: int,
+    platform: Platform,
+    key: Array | None = None,
 ) -> Solution:
-    """Minimise <v, H v - 2 g> from v = 0 in ``steps`` of Adam."""
+    """Minimise <v, H v - 2 g> from v = 0 in ``steps`` of Adam; ``at`` is theta, where H is taken, and g."""
+    theta, g = at
+    hessian = problem.hessian(theta)
 
-    def value_and_gradient_of_v(v: Tree) -> tuple[Array, Tree]:
-        Hv = hessian(v)
+    def value_and_gradient_of_v(v: Tree, key: Array | None) -> tuple[Array, Tree]:
+        Hv = hessian(v) if key is None else problem.redrawn(key).hessian(theta)(v)
         return optax.tree.vdot(v, optax.tree.sub(Hv, optax.tree.scale(2, g))), optax.tree.sub(Hv, g)
 
     at_zero = jnp.zeros_like(rate), optax.tree.scale(-1, g)
-    return _adam(at_zero, value_and_gradient_of_v, rate, steps, platform)
+    return _adam(at_zero, value_and_gradient_of_v, rate, steps, platform, key)
 
 
 def inner_by_cg(problem: InnerProblem, steps: int, platform: Platform) -> Solution:
@@ -87,12 +113,14 @@ def hessian_by_cg(problem: InnerProblem, g: Tree, steps: int, platform: Platform
 
 def _adam(
     at_zero: tuple[Array, Tree],
-    value_and_gradient_of: Callable[[Tree], tuple[Array, Tree]],
+    value_and_gradient_of: Callable[[Tree, Array | None], tuple[Array, Tree]],
     rate: Array,
     steps: int,
     platform: Platform,
+    key: Array | None,
 ) -> Solution:
     """Adam from zero, where value and gradient are known."""
+    Carry = tuple[Tree, optax.OptState, Array | None]
     adam = optax.scale_by_adam()
     value, gradient = at_zero
 
@@ -100,17 +128,26 @@ def _adam(
         update, state = adam.update(gradient, state)
         return jax.tree.map(lambda a, u: a - rate * u, x, update), state
 
-    def body(carry: tuple[Tree, optax.OptState]) -> tuple[tuple[Tree, optax.OptState], Array]:
-        x, state = carry
-        value, gradient = value_and_gradient_of(x)
-        return move(x, state, gradient), value
+    def body(carry: Carry) -> tuple[Carry, Array]:
+        x, state, key = carry
+        key_now, key = _fresh(key)
+        value, gradient = value_and_gradient_of(x, key_now)
+        return (*move(x, state, gradient), key), value
 
     zero = optax.tree.zeros_like(gradient)
     first = move(zero, adam.init(zero), gradient)
     if steps == 1:
         return Solution(first[0], value[None])
-    (x, _), values = platform.repeat(steps - 1, body, first)
+    (x, _, _), values = platform.repeat(steps - 1, body, (*first, key))
     return Solution(x, jnp.concatenate([value[None], values]))
+
+
+def _fresh(key: Array | None) -> tuple[Array | None, Array | None]:
+    """A key to use and one to go on with; none of none."""
+    if key is None:
+        return None, None
+    now, later = jax.random.split(key)
+    return now, later
 
 
 def _conjugate_gradients(

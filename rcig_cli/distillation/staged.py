@@ -15,8 +15,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from rcig_cli.distillation.linearized import Linearized, Network, body_of, split, stack
-from rcig_cli.distillation.records import Tree
+from rcig_cli.distillation.linearized import Linearized, Network, body_of, stack
+from rcig_cli.distillation.records import Tree, split
 
 
 def linearize_in_stages(network: Network, theta_0: Tree, images: Array, parts: int = 1) -> Linearized:

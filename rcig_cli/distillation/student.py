@@ -17,9 +17,11 @@ from jax import Array
 
 from rcig_cli.distillation.family import Member
 from rcig_cli.distillation.inner import InnerProblem, VanillaProblem, inner_problem
-from rcig_cli.distillation.linearized import Network, body_of, linearize, split, with_body
-from rcig_cli.distillation.records import Tree
+from rcig_cli.distillation.linearized import Apply, Network, body_of, linearize, with_body
+from rcig_cli.distillation.platform import Platform
+from rcig_cli.distillation.records import Tree, split
 from rcig_cli.distillation.staged import linearize_in_stages
+from rcig_cli.distillation.subsample import linearize_subsampled
 
 # images -> (p [b, C], and the gradient in all parameters as a function of dL/dp)
 Predictor = Callable[[Array], tuple[Array, Callable[[Array], Tree]]]
@@ -53,29 +55,30 @@ class Student(NamedTuple):
         images: Array,
         labels: Array,
         lam: float,
-        parts: int,
+        platform: Platform,
         *,
         in_stages: bool = False,
         wide: bool = False,
+        subset: int | None = None,
     ) -> InnerProblem | VanillaProblem:
         """The inner problem on ``images [n, H, W, c]``, ``labels [n, C]``.
 
-        ``parts`` is into how many parts images are cut, ``in_stages`` for many products (`staged`), ``wide``
-        for solves with A in float64.
+        ``in_stages`` is for many products (`staged`), ``wide`` for solves with A in float64, ``subset`` for
+        gradients through so many images at a time (`subsample`).
         """
-        apply = self.network.apply
+        parts = platform.parts
         if not self.member.linearized:
-            count = min(parts, images.shape[0])
-            parts_of_f = [self._as_it_is(part) for part in split(images, count)]
             zero = optax.tree.zeros_like(self.theta_0)
-            return VanillaProblem(parts_of_f, jnp.array_split(labels, count), zero, lam)
-        if not self.member.closed_form:
-            J = linearize(apply, self.theta_0, images, parts)
-            return inner_problem(J._replace(features=J.features[:, :0]), labels, lam)
-        if in_stages:
+            return VanillaProblem(self._as_it_is, images, labels, zero, lam, parts, subset)
+        apply, at = self._differentiated()
+        if subset is not None:
+            J = linearize_subsampled(apply, at, images, subset, platform)
+        elif in_stages and self.member.closed_form:
             J = linearize_in_stages(self.network, self.theta_0, images, parts)
         else:
-            J = linearize(with_body(apply, self.theta_0), body_of(self.theta_0), images, parts)
+            J = linearize(apply, at, images, parts)
+        if not self.member.closed_form:
+            J = J._replace(features=J.features[:, :0])
         return inner_problem(J, labels, lam, wide=wide)
 
     def last_kernel(self, problem: Any, theta: Tree) -> Array | None:
@@ -90,7 +93,7 @@ class Student(NamedTuple):
         """What the solution makes of real images."""
 
         def as_it_is(images: Array) -> tuple[Array, Callable[[Array], Tree]]:
-            p, pull = jax.vjp(self._as_it_is(images), theta)
+            p, pull = jax.vjp(lambda theta: self._as_it_is(theta, images), theta)
             return p, lambda dp: pull(dp)[0]
 
         def linearised(images: Array) -> tuple[Array, Callable[[Array], Tree]]:
@@ -106,12 +109,13 @@ class Student(NamedTuple):
             return head_alone
         return linearised if self.member.linearized else as_it_is
 
-    def look(self, theta: Tree, v: Tree, images: Array) -> Sight:
+    def look(self, theta: Tree, v: Tree, images: Array, parts: int = 1) -> Sight:
         """What the inner problem sees of distilled images, differentiable in them."""
-        if self.member.closed_form:
-            apply, at = with_body(self.network.apply, self.theta_0), body_of(self.theta_0)
-        else:
-            apply, at = self.network.apply, self.theta_0
+        sights = [self._look(theta, v, part) for part in split(images, parts)]
+        return Sight(*(jnp.concatenate(column) for column in zip(*sights, strict=True)))
+
+    def _look(self, theta: Tree, v: Tree, images: Array) -> Sight:
+        apply, at = self._differentiated()
         if not self.member.linearized:
             at = optax.tree.add(at, theta)
         (logits, features), derivative = jax.linearize(lambda t: apply(t, images), at)
@@ -121,8 +125,14 @@ class Student(NamedTuple):
         kept = features if self.member.closed_form else features[:, :0]
         return Sight(kept, by_theta, derivative(v)[0])
 
-    def _as_it_is(self, images: Array) -> Callable[[Tree], Array]:
-        return lambda theta: self.network.apply(optax.tree.add(self.theta_0, theta), images)[0]
+    def _differentiated(self) -> tuple[Apply, Tree]:
+        """The network as a function of the parameters that are solved for, and where these are."""
+        if self.member.closed_form:
+            return with_body(self.network.apply, self.theta_0), body_of(self.theta_0)
+        return self.network.apply, self.theta_0
+
+    def _as_it_is(self, theta: Tree, images: Array) -> Array:
+        return self.network.apply(optax.tree.add(self.theta_0, theta), images)[0]
 
 
 def _with_kernel(theta: Tree, theta_F: Array | None) -> Tree:

@@ -84,4 +84,4 @@ def prepare_jax() -> None:
             "jax_persistent_cache_min_compile_time_secs": 0.5,
         }
         for name, value in settings.items():
-            jax.config.update(name, value)  # type: ignore[no-untyped-call]
+            jax.config.update(name, value)

@@ -1,7 +1,8 @@
 """What each outer step draws.  It follows from the seed and the step alone, however often a run is stopped.
 
 key(use)  = fold_in(key(seed), use)
-key(step) = fold_in(key(use = steps), step), split once into named keys, each used once
+key(step) = fold_in(key(use = steps), step), split once into named keys, each used once; where a step sees
+            several pool models, each has such a key of its own
 the e-th epoch's order of the real images = permutation(fold_in(key(use = data), e))
 """
 
@@ -11,6 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 from jax import Array
@@ -23,10 +25,12 @@ class Use(IntEnum):
     POOL = 1
     DATA = 2
     STEPS = 3
+    MORE_MODELS = 4
+    TUNING = 5
 
 
 class Draws(NamedTuple):
-    """The draws of one outer step.
+    """The draws of one outer step for one pool model.
 
     Attributes
     ----------
@@ -36,11 +40,15 @@ class Draws(NamedTuple):
         How many steps of ordinary training it gets afterwards, ``[]``.
     fresh
         Key of the model that may replace it.
+    subsets, training_subsets
+        Keys for subsets of the distilled images, in the meta-gradient and in that training.
     """
 
     model: Array
     training_steps: Array
     fresh: Array
+    subsets: Array
+    training_subsets: Array
 
 
 def key_for(seed: int, use: Use) -> Array:
@@ -48,11 +56,19 @@ def key_for(seed: int, use: Use) -> Array:
     return jax.random.fold_in(jax.random.key(seed), use)
 
 
+def step_keys(seed: int, models: int) -> Array:
+    """The keys from which `draw` draws, one for each pool model that a step sees: ``[models]``."""
+    others = jax.random.split(key_for(seed, Use.MORE_MODELS), models - 1)
+    return jnp.concatenate([key_for(seed, Use.STEPS)[None], others])
+
+
 def draw(key: Array, step: Array, pool_size: int, pool_steps: int) -> Draws:
-    """Draw what outer step ``step`` (from 0) needs, from the key for ``Use.STEPS``."""
-    key_model, key_training, fresh = jax.random.split(jax.random.fold_in(key, step), 3)
+    """Draw what outer step ``step`` (from 0) needs at one of ``pool_size`` models, by a key of `step_keys`."""
+    keys = jax.random.split(jax.random.fold_in(key, step), 5)
+    key_model, key_training, fresh, subsets, training_subsets = keys
     model = jax.random.randint(key_model, (), 0, pool_size)
-    return Draws(model, jax.random.randint(key_training, (), 1, pool_steps + 1), fresh)
+    training_steps = jax.random.randint(key_training, (), 1, pool_steps + 1)
+    return Draws(model, training_steps, fresh, subsets, training_subsets)
 
 
 def batch_order(key: Array, count: int, batch: int) -> Callable[[int], npt.NDArray[np.int64]]:

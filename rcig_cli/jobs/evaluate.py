@@ -194,6 +194,7 @@ class _Trainings:
             classes=prepared.classes,
             width=protocol.width,
             depth=protocol.depth,
+            normalization=protocol.normalization,
         )
         schedule = Schedule(protocol.steps, protocol.learning_rate, protocol.warmup, augment=protocol.augment)
         self.train = make_trainer(network, schedule)

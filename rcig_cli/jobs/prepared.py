@@ -10,6 +10,8 @@ import numpy.typing as npt
 from rcig_cli.data.whitening import Whitening
 from rcig_cli.errors import ConfigError
 from rcig_cli.jobs.prepare import ARRAYS
+from rcig_cli.networks.network import Network, build_network
+from rcig_cli.presets.config import DistillConfig
 from rcig_cli.store.arrays import array_names, read_array
 from rcig_cli.store.layout import Store
 from rcig_cli.store.manifest import DatasetManifest, RunManifest
@@ -65,6 +67,19 @@ def open_prepared(store: Store, name: str) -> Prepared:
         If there is none of that name.
     """
     return Prepared(store.dataset(name), store.dataset_path(name))
+
+
+def build(prepared: Prepared, config: DistillConfig) -> Network:
+    """Build the network that a configuration distils a data set with."""
+    return build_network(
+        config.architecture,
+        image_shape=prepared.manifest.shape,
+        classes=prepared.classes,
+        width=config.width,
+        depth=config.depth,
+        activation=config.activation,
+        normalization=config.normalization,
+    )
 
 
 def parent_of(store: Store, run: RunManifest) -> Prepared:

@@ -79,7 +79,7 @@ def join(
         At the end of the block, or where this process waits for the others, if one of them failed.
     """
     if seat is None or seat.count == 1:
-        yield Processes(0, 1, {}, tell)
+        yield Processes.alone()
         return
     lines, port = meet(seat, limit)
     _keep_native_output_off(chatter)
@@ -112,6 +112,11 @@ class Processes:
         self._left = False
         for line in lines.values():
             line.watch(self._on_end)
+
+    @classmethod
+    def alone(cls) -> "Processes":
+        """The only one of its job."""
+        return cls(0, 1, {}, tell_stderr)
 
     def agree(self, stop: int) -> int:
         """Whether any process wants to stop: 0, or the largest of their signals' numbers.
@@ -302,9 +307,9 @@ def _start_jax(seat: Seat, port: int) -> None:
     _delay_aborts()
     # gRPC would call a web proxy to reach process 0; the others have reached it without.
     os.environ["no_grpc_proxy"] = seat.host  # noqa: SIM112
-    jax.config.update("jax_check_proxy_envs", False)  # type: ignore[no-untyped-call]
+    jax.config.update("jax_check_proxy_envs", False)
     # It takes SIGTERM for itself.
-    jax.config.update("jax_enable_preemption_service", False)  # type: ignore[no-untyped-call]
+    jax.config.update("jax_enable_preemption_service", False)
     host = f"[{seat.host}]" if ":" in seat.host else seat.host
     try:
         jax.distributed.initialize(

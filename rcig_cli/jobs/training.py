@@ -18,8 +18,8 @@ from jax import Array
 from rcig_cli.data.augmentation import augment
 from rcig_cli.distillation import pool
 from rcig_cli.distillation.pool import Model
-from rcig_cli.jobs.engine import current_platform
-from rcig_cli.networks.network import Network, Parameters
+from rcig_cli.jobs.mesh import current_platform
+from rcig_cli.networks.network import Network
 
 LARGEST_BATCH = 256  # images; larger sets are trained on in random batches of this size
 
@@ -62,11 +62,11 @@ class Schedule:
         return optax.adam(rate)
 
 
-Train = Callable[[Array, npt.NDArray[Any], npt.NDArray[Any]], Parameters]
+Train = Callable[[Array, npt.NDArray[Any], npt.NDArray[Any]], Model]
 
 
 def make_trainer(network: Network, schedule: Schedule) -> Train:
-    """Return ``(key, images [n, H, W, c], labels [n, C]) -> parameters``: a fresh network, trained."""
+    """Return ``(key, images [n, H, W, c], labels [n, C]) -> model``: a fresh network, trained."""
     optimizer = schedule.optimizer()
 
     def step(model: Model, key: Array, images: Array, labels: Array) -> Model:
@@ -77,16 +77,14 @@ def make_trainer(network: Network, schedule: Schedule) -> Train:
         if schedule.augment:
             images = augment(key_augment, images)
 
-        return pool.train(network.apply, optimizer, model, images, labels)
+        return pool.train(network, optimizer, model, images, labels)
 
-    first = jax.jit(lambda key: pool.fresh_model(network.init, optimizer, key))
+    first = jax.jit(lambda key: pool.fresh_model(network, optimizer, key))
     many = _stepper(step, schedule.steps)
 
-    def train(key: Array, images: npt.NDArray[Any], labels: npt.NDArray[Any]) -> Parameters:
+    def train(key: Array, images: npt.NDArray[Any], labels: npt.NDArray[Any]) -> Model:
         key_init, key_steps = jax.random.split(key)
-        state = many(first(key_init), key_steps, jnp.asarray(images), jnp.asarray(labels))
-        parameters: Parameters = state.parameters
-        return parameters
+        return many(first(key_init), key_steps, jnp.asarray(images), jnp.asarray(labels))
 
     return train
 
@@ -113,17 +111,21 @@ def _stepper(
 
 def make_accuracy(
     network: Network, images: npt.NDArray[Any], classes: npt.NDArray[Any]
-) -> Callable[[Parameters], float]:
-    """Return ``parameters -> share of the images classified correctly``."""
-    predict = jax.jit(lambda parameters, batch: jnp.argmax(network.apply(parameters, batch)[0], -1))
+) -> Callable[[Model], float]:
+    """Return ``model -> share of the images classified correctly``, by its running statistics."""
 
-    def accuracy(parameters: Parameters) -> float:
+    @jax.jit
+    def predict(model: Model, batch: Array) -> Array:
+        tested = network.with_statistics(model.statistics)
+        return jnp.argmax(tested.apply(model.parameters, batch)[0], -1)
+
+    def accuracy(model: Model) -> float:
         right = 0
         for start in range(0, len(classes), _TEST_BATCH):
             batch = images[start : start + _TEST_BATCH]
             missing = _TEST_BATCH - len(batch)
             padded = np.pad(batch, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else batch
-            predicted = np.asarray(predict(parameters, padded))[: len(batch)]
+            predicted = np.asarray(predict(model, padded))[: len(batch)]
             right += int((predicted == classes[start : start + _TEST_BATCH]).sum())
         return right / len(classes)
 

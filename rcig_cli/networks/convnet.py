@@ -1,14 +1,14 @@
 """The ConvNet of the data set distillation literature (paper, S3, "Models").
 
-Block i is a 3x3 convolution to ``width * 2^i`` channels with bias, an activation and a 2x2 average pool;
-the features are the flattened last map.  Grey images get three pixels of padding instead of one before the
-first convolution, so that 28 pixels become 32.
+Block i is a 3x3 convolution to ``width * 2^i`` channels with bias, a norm (or none), an activation and a 2x2
+average pool; the features are the flattened last map.  Grey images get three pixels of padding instead of
+one before the first convolution, so that 28 pixels become 32.
 """
 
 import flax.linen as nn
 from jax import Array
 
-from rcig_cli.networks.layers import Block
+from rcig_cli.networks.layers import RUNNING, Block, Statistics
 
 
 class ConvNet(nn.Module):
@@ -22,11 +22,15 @@ class ConvNet(nn.Module):
         Channels after the first block; each later block doubles them.
     activation
         ``"relu"``, or ``"softplus"`` while distilling at depth 3 or less.
+    normalization, statistics
+        See `layers.Block`.
     """
 
     depth: int = 3
     width: int = 128
     activation: str = "relu"
+    normalization: str = "none"
+    statistics: Statistics = RUNNING
 
     @nn.compact
     def __call__(self, x: Array, blocks: slice = slice(None)) -> Array:
@@ -36,5 +40,6 @@ class ConvNet(nn.Module):
         """
         for block in range(self.depth)[blocks]:
             padding = 3 if x.shape[-1] == 1 and block == 0 else 1
-            x = Block(self.width * 2**block, padding, self.activation, name=f"block_{block}")(x)
+            how = self.activation, self.normalization, self.statistics
+            x = Block(self.width * 2**block, padding, *how, name=f"block_{block}")(x)
         return x

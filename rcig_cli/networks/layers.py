@@ -106,8 +106,27 @@ def patches(images: Array, padding: int) -> Array:
     return jnp.concatenate(shifted, axis=-1)
 
 
+class Statistics(NamedTuple):
+    """Whose statistics a batch norm divides by.
+
+    Attributes
+    ----------
+    own
+        Those of the batch at hand, rather than the running ones.
+    momentum
+        What is left of the running ones after each batch that is seen with its own.
+    """
+
+    own: bool
+    momentum: float = 0.9
+
+
+RUNNING, TRAINING = Statistics(own=False), Statistics(own=True)
+THOSE_SEEN = Statistics(own=True, momentum=0.0)
+
+
 class Block(nn.Module):
-    """A 3x3 convolution with bias, an activation and a 2x2 average pool.
+    """A 3x3 convolution with bias, a norm, an activation and a 2x2 average pool.
 
     Attributes
     ----------
@@ -117,11 +136,17 @@ class Block(nn.Module):
         Zeros added on each side before the convolution, in pixels.
     activation
         One of `ACTIVATIONS`, by name.
+    normalization
+        ``"none"`` or ``"batch"`` (eps 1e-5; what is running is kept in ``batch_stats``).
+    statistics
+        What a batch norm divides by.
     """
 
     features: int
     padding: int
     activation: str
+    normalization: str = "none"
+    statistics: Statistics = RUNNING
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -130,7 +155,11 @@ class Block(nn.Module):
         kernel: Any = self.param("kernel", nn.initializers.lecun_normal(), shape)
         bias: Any = self.param("bias", nn.initializers.zeros_init(), (self.features,))
         convolve = thin_convolution if x.shape[-1] <= THIN else convolution
-        return activated_pool(ACTIVATIONS[self.activation], convolve(x, kernel, self.padding), bias)
+        a = convolve(x, kernel, self.padding)
+        if self.normalization == "batch":
+            norm = nn.BatchNorm(not self.statistics.own, epsilon=1e-5, momentum=self.statistics.momentum)
+            a, bias = norm(a + bias), jnp.zeros_like(bias)
+        return activated_pool(ACTIVATIONS[self.activation], a, bias)
 
 
 def convolution(x: Array, kernel: Array, padding: int) -> Array:

@@ -4,11 +4,14 @@
 
 The split is the one the algorithm makes: it solves for the head's kernel in closed form and linearises the
 rest.  So parameters are always ``{"body": ..., "head": {"kernel": [d, C], "bias": [C]}}``.
+
+The statistics of batch norms are no parameters.  A network carries those it divides by (``statistics``), and
+so maps each image by itself; in training it divides by the batch's own and keeps running ones.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import flax.linen as nn
 import jax
@@ -17,11 +20,12 @@ from jax import Array
 
 from rcig_cli.errors import ConfigError
 from rcig_cli.networks.convnet import ConvNet
+from rcig_cli.networks.layers import THOSE_SEEN, TRAINING, Statistics
 
 Parameters = Mapping[str, Any]
 
 ARCHITECTURES = ("convnet",)
-NORMALIZATIONS = ("none",)
+NORMALIZATIONS = ("none", "batch")
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,14 @@ class Network:
         Number of logits, C.
     image_shape
         ``(H, W, c)``.
+    statistics
+        What its batch norms divide by, as `first_statistics` and `train` give it.
     """
 
     body: ConvNet
     classes: int
     image_shape: tuple[int, int, int]
+    statistics: Parameters = field(default_factory=dict)
 
     def init(self, key: Array) -> Parameters:
         """Draw fresh parameters: LeCun-normal kernels, zero biases."""
@@ -55,6 +62,52 @@ class Network:
         """Logits ``[b, C]`` and features ``[b, d]`` of images ``[b, H, W, c]``."""
         return self.upper(parameters, self.lower(parameters["body"], images))
 
+    def first_statistics(self) -> Parameters:
+        """Running statistics before any training: mean 0, variance 1; nothing without batch norms."""
+        if not self._has_statistics:
+            return {}
+        shapes = jax.eval_shape(self.body.init, jax.random.key(0), jnp.zeros((1, *self.image_shape)))
+        fill = {"mean": jnp.zeros, "var": jnp.ones}
+        first: Parameters = jax.tree_util.tree_map_with_path(
+            lambda path, leaf: fill[path[-1].key](leaf.shape, leaf.dtype), shapes["batch_stats"]
+        )
+        return first
+
+    def with_statistics(self, statistics: Parameters) -> Self:
+        """The network with its norms' statistics fixed."""
+        return replace(self, statistics=statistics)
+
+    def with_statistics_of(self, parameters: Parameters, images: Array) -> Self:
+        """The network with its norms' statistics fixed at what they are of these images, ``[n, H, W, c]``.
+
+        They count as constants: no gradient goes through them.
+        """
+        if not self._has_statistics:
+            return self
+        seen = self._seeing(THOSE_SEEN, parameters, self.first_statistics(), jax.lax.stop_gradient(images))
+        return self.with_statistics(seen[1])
+
+    def train(
+        self, parameters: Parameters, statistics: Parameters, images: Array
+    ) -> tuple[Array, Parameters]:
+        """Logits ``[b, C]`` with the statistics of these images, and the running statistics after them."""
+        if not self._has_statistics:
+            return self.apply(parameters, images)[0], statistics
+        features, after = self._seeing(TRAINING, parameters, statistics, images)
+        return self._head(parameters, features)[0], after
+
+    @property
+    def _has_statistics(self) -> bool:
+        return self.body.normalization == "batch"
+
+    def _seeing(
+        self, how: Statistics, parameters: Parameters, statistics: Parameters, images: Array
+    ) -> tuple[Array, Parameters]:
+        variables = {"params": parameters["body"], "batch_stats": statistics}
+        features, changed = self.body.clone(statistics=how).apply(variables, images, mutable=["batch_stats"])
+        assert isinstance(features, Array)
+        return features, changed["batch_stats"]
+
     @property
     def lower_layers(self) -> tuple[str, ...]:
         """Keys, in the body's parameters, of all layers but the last, from the images up."""
@@ -62,15 +115,20 @@ class Network:
 
     def lower(self, body: Parameters, images: Array) -> Array:
         """What the layers but the last make of images: ``[b, h, w, k]``."""
-        z = self.body.apply({"params": body}, images, slice(None, -1))
-        assert isinstance(z, Array)
-        return z
+        return self._pass(body, images, slice(None, -1))
 
     def upper(self, parameters: Parameters, z: Array) -> tuple[Array, Array]:
         """Logits ``[b, C]`` and features ``[b, d]`` of what ``lower`` gave."""
-        features = self.body.apply({"params": parameters["body"]}, z, slice(-1, None))
-        assert isinstance(features, Array)
-        head, flat = parameters["head"], features.reshape(z.shape[0], -1)
+        return self._head(parameters, self._pass(parameters["body"], z, slice(-1, None)))
+
+    def _pass(self, body: Parameters, x: Array, blocks: slice) -> Array:
+        variables = {"params": body, "batch_stats": self.statistics}
+        result = self.body.apply(variables, x, blocks)
+        assert isinstance(result, Array)
+        return result
+
+    def _head(self, parameters: Parameters, features: Array) -> tuple[Array, Array]:
+        head, flat = parameters["head"], features.reshape(features.shape[0], -1)
         return flat @ head["kernel"] + head["bias"], flat
 
 
@@ -82,6 +140,7 @@ def build_network(
     width: int,
     depth: int,
     activation: str = "relu",
+    normalization: str = "none",
 ) -> Network:
     """Build a network by its name.
 
@@ -98,4 +157,6 @@ def build_network(
             f"images of {image_shape[0]} px are too small for a ConvNet of depth {depth}; use --depth "
             f"{padded.bit_length() - 1} or less"
         )
-    return Network(ConvNet(depth, width, activation), classes, image_shape)
+    if normalization not in NORMALIZATIONS:
+        raise ConfigError(f"unknown norm {normalization!r}; there is: {', '.join(NORMALIZATIONS)}")
+    return Network(ConvNet(depth, width, activation, normalization), classes, image_shape)

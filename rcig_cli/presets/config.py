@@ -13,16 +13,17 @@ from rcig_cli.distillation.family import FAMILY
 from rcig_cli.errors import ConfigError
 
 _POSITIVE_INTEGERS = (
-    *("ipc", "steps", "batch", "width", "depth", "n_inner", "n_hessian"),
-    *("pool_size", "pool_max_steps", "pool_steps"),
+    *("ipc", "steps", "batch", "width", "depth"),
+    *("models", "pool_size", "pool_max_steps", "pool_steps"),
 )
+_COUNTS = ("n_inner", "n_hessian")
 _POSITIVE_NUMBERS = (
     *("l2_rate", "image_rate", "label_rate", "temperature_rate", "pool_rate"),
     *("inner_rate_start", "hessian_rate_start"),
 )
 _CHOICES = {
     "architecture": ("convnet",),
-    "normalization": ("none",),
+    "normalization": ("none", "batch"),
     "activation": ("relu", "softplus"),
     "algorithm": tuple(FAMILY),
     "solver": ("adam", "cg"),
@@ -133,6 +134,11 @@ def check(config: DistillConfig) -> None:
             if not _natural(values[n])
         ),
         *(
+            f"{n} must be a whole number of 0 or more, not {values[n]}"
+            for n in _COUNTS
+            if not (values[n] == 0 or _natural(values[n]))
+        ),
+        *(
             f"{n} must be a number above 0, not {values[n]}"
             for n in _POSITIVE_NUMBERS
             if not _positive(values[n])
@@ -146,6 +152,14 @@ def check(config: DistillConfig) -> None:
     member = FAMILY.get(values["algorithm"])
     if values["solver"] == "cg" and member is not None and not member.linearized:
         problems.append(f"algorithm {values['algorithm']} has no quadratic for solver cg; its solver is adam")
+    subset = values["backward_subset"]
+    if subset is not None and not _natural(subset):
+        problems.append(f"backward_subset must be a whole number of 1 or more, not {subset}")
+    if not problems and values["pool_size"] % values["models"]:
+        problems.append(
+            f"pool_size {values['pool_size']} can't be shared out among {values['models']} models a step; "
+            f"use a multiple of {values['models']}"
+        )
     if not 0 <= values["average_decay"] < 1:
         problems.append(f"average_decay must be at least 0 and below 1, not {values['average_decay']}")
     if not (isinstance(config.seed, int) and 0 <= config.seed < 2**32):

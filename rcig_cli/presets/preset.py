@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
+from rcig_cli.distillation.config import AlgorithmConfig
 from rcig_cli.presets.config import DistillConfig
 
 NAMES = (
@@ -121,8 +122,15 @@ def resolve(
     solver = flags.get("solver", "adam" if flags.get("algorithm") == "vig" else settings["solver"])
     if solver != settings["solver"]:
         settings |= _solves(solver)  # a preset's iterations are its own solver's
+    if "pool_size" not in flags:
+        settings["pool_size"] = _multiple(AlgorithmConfig.pool_size, flags.get("models", 1))
     start = DistillConfig(dataset=dataset, ipc=1, steps=1)
     return start.override({**settings, **flags})
+
+
+def _multiple(count: int, models: int) -> int:
+    """``count``, or as little more as can be shared out evenly among ``models``."""
+    return math.ceil(count / models) * models if isinstance(models, int) and models > 0 else count
 
 
 def _solves(solver: str) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class Posed:
         self.student = Student(self.member, network, self.theta_0)
         self.oracle = Problem(network.apply, self.theta_0, L2_RATE, True)
         images, labels = training_set(self.psi.images, self.psi.labels, flip=True)
-        self.problem = self.student.pose(images, labels, L2_RATE * N, 3, in_stages=False)
+        self.problem = self.student.pose(images, labels, L2_RATE * N, Platform(parts=3))
         self.at, self.unravel = oracle.flat_all(self.oracle)
         self.theta = 0.1 * normal(*self.at.shape)
         self.v = normal(*self.at.shape)
@@ -52,7 +52,7 @@ class Posed:
         return judge(predict, LOSSES[self.member.outer], tau, *self.real, Platform(parts=2, piece=2))
 
     def meta_gradient(self, theta, v):
-        look = partial(self.student.look, theta, v), 3
+        look = partial(self.student.look, theta, v, parts=3)
         return meta_gradient(
             self.member, self.problem, self.judged(theta), self.psi, look, flip=True, margin=False
         )

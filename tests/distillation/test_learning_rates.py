@@ -58,5 +58,5 @@ def test_not_adapting_before():
     ],
 )
 def test_counting_how_a_solve_went(progress, diverged, monotone):
-    counted = count(start_rate(1e-3), Solution(None, jnp.array(progress)))
+    counted = count(start_rate(1e-3), tally(Solution(None, jnp.array(progress))))
     assert (int(counted.solves), int(counted.diverged), int(counted.monotone)) == (1, diverged, monotone)

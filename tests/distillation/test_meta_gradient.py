@@ -68,7 +68,8 @@ class Setting:
     def problem(self):
         images, labels = training_set(self.psi.images, self.psi.labels, flip=self.flip)
         lam = self.l2_rate * self.psi.images.shape[0]
-        return self.student.pose(images, labels, lam, self.parts, in_stages=self.staged)
+        platform = Platform(parts=self.parts)
+        return self.student.pose(images, labels, lam, platform, in_stages=self.staged)
 
     def judged(self, theta_B, problem):
         theta_F = self.student.last_kernel(problem, theta_B)
@@ -77,7 +78,7 @@ class Setting:
         return judge(predict, LOSSES[RCIG.outer], tau, *self.real, platform)
 
     def gradients(self, theta_B, v, problem):
-        look = partial(self.student.look, theta_B, v), self.parts
+        look = partial(self.student.look, theta_B, v, parts=self.parts)
         judged = self.judged(theta_B, problem)
         return meta_gradient(RCIG, problem, judged, self.psi, look, flip=self.flip, margin=True)
 
@@ -212,7 +213,7 @@ def test_adam_approaches_the_dense_solves(setting):
     def solve(inner_rate, hessian_rate):
         problem = setting.problem()
         inner = solvers.inner_by_adam(problem, inner_rate, 4000, platform)
-        return inner, solvers.hessian_by_adam(problem.hessian(None), g, hessian_rate, 4000, platform)
+        return inner, solvers.hessian_by_adam(problem, (None, g), hessian_rate, 4000, platform)
 
     inner, v = solve(jnp.asarray(3e-3), jnp.abs(exact).max() / 1000)
     assert_close(inner.value, setting.minimiser, 0.02)

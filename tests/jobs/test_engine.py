@@ -8,7 +8,8 @@ import pytest
 from rcig_cli.distillation.config import AlgorithmConfig
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
-from rcig_cli.jobs import engine
+from rcig_cli.jobs import engine, mesh
+from rcig_cli.jobs.batches import RealData
 from rcig_cli.networks.network import build_network
 
 
@@ -21,17 +22,18 @@ def after(steps, platform, monkeypatch, solver):
         solver=solver, n_inner=3, n_hessian=3, pool_size=2, pool_steps=3, pool_max_steps=4
     )
     random = np.random.default_rng(0)
-    real = engine.RealData(
-        random.normal(size=(40, 8, 8, 3)).astype(np.float32), np.arange(40, dtype=np.int32) % 3
-    )
+    real = RealData(random.normal(size=(40, 8, 8, 3)).astype(np.float32), np.arange(40, dtype=np.int32) % 3)
     made = engine.make_engine(network, config, real, batch=16, seed=3)
     labels = centred_one_hot(jnp.arange(6) % 3, 3)
     state = made.start(Distilled(jnp.asarray(real.images[:6]), labels, jnp.zeros(())))
     infos = []
-    for step in range(steps):
-        state, info = made.advance(state, step)
-        infos.append(info)
-    return state, infos
+    step = 0
+    while step < steps:
+        count = min(made.most, steps - step, 4)
+        state, fetch = made.advance(state, step, count)
+        infos += fetch()
+        step += count
+    return made.gather(state), infos
 
 
 @pytest.mark.parametrize("solver", ["cg", "adam"])
@@ -46,7 +48,7 @@ def test_one_program_and_many_do_the_same(monkeypatch, solver):
 
 
 def test_an_unrolled_iterate_is_settled_once():
-    platform = engine.Platform(unroll=True, settle=engine._settle)
+    platform = Platform(unroll=True, settle=mesh._settle)
 
     def chain(platform):
         def body(x):

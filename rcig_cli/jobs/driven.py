@@ -1,0 +1,84 @@
+"""Outer steps on one CPU: a few programs, driven from Python."""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from rcig_cli.distillation import pool as pools
+from rcig_cli.distillation.bilevel import average
+from rcig_cli.distillation.config import AlgorithmConfig
+from rcig_cli.distillation.pool import Model
+from rcig_cli.distillation.records import Tree
+from rcig_cli.distillation.step import Info, Learner, Step
+from rcig_cli.jobs.batches import Batches
+from rcig_cli.jobs.draws import Draws, draw, step_keys
+from rcig_cli.jobs.program import Program
+from rcig_cli.jobs.state import Fetch, RunState, shape_of_model, size_in_bytes
+
+
+class Driven:
+    """Advances a run on one CPU.
+
+    Parameters
+    ----------
+    step, config, seed
+        The functions of a step, the algorithm's settings, and the run's seed.
+    batches
+        The real images of each step.
+    """
+
+    most = 1
+
+    def __init__(self, step: Step, config: AlgorithmConfig, seed: int, batches: Batches) -> None:
+        self._batches, self._models = batches, config.models
+        share = config.pool_size // config.models
+        keys = step_keys(seed, config.models)
+
+        def draws_of(number: Array) -> Draws:
+            drawn = jax.vmap(lambda key: draw(key, number, share, config.pool_steps))(keys)
+            return drawn._replace(model=drawn.model + share * jnp.arange(config.models))
+
+        def train(model: Model, learner: Learner, key: Array) -> Model:
+            return step.train(model, learner.psi, jax.random.fold_in(key, model.age))
+
+        def put_back(pool: Model, index: Array, model: Model, fresh: Array) -> Model:
+            return pools.put(pool, index, step.renew(model, fresh))
+
+        def update(
+            learner: Learner, points: list[Tree], images: Array, classes: Array, keys: Array
+        ) -> tuple[Learner, Info]:
+            each = zip(points, images, classes, keys, strict=True)
+            return step.accept(learner, average([step.propose(learner, *one) for one in each]))
+
+        self._draws_of, self._pick, self._train = jax.jit(draws_of), jax.jit(pools.pick), jax.jit(train)
+        self._put_back = jax.jit(put_back, donate_argnums=0)
+        self._update = Program(update)
+
+    def compile(self, state: RunState) -> int:
+        """Compile the step for a state's shapes; return the bytes of memory that a run takes."""
+        images, classes = self._batches.shapes
+        keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), self._models))
+        points = [shape_of_model(state)] * self._models
+        taken = self._update.compile(state.learner, points, images, classes, keys)
+        return taken + size_in_bytes(state.pool) + self._batches.real.images.nbytes
+
+    def advance(self, state: RunState, first: int, count: int) -> tuple[RunState, Fetch]:
+        """``count`` outer steps, from number ``first`` on."""
+        infos: list[Info] = []
+        for number in range(first, first + count):
+            state, info = self._one(state, number)
+            infos.append(info)
+        return state, lambda: jax.device_get(infos)
+
+    def _one(self, state: RunState, number: int) -> tuple[RunState, Info]:
+        learner, pool = state
+        draws = self._draws_of(jnp.uint32(number))
+        each = [jax.tree.map(lambda leaf, m=m: leaf[m], draws) for m in range(self._models)]
+        models = [self._pick(pool, one.model) for one in each]
+        points = [model.parameters for model in models]
+        learner, info = self._update(learner, points, *self._batches.of(number), draws.subsets)
+        for one, model in zip(each, models, strict=True):
+            for _ in range(int(one.training_steps)):
+                model = self._train(model, learner, one.training_subsets)
+            pool = self._put_back(pool, one.model, model, one.fresh)
+        return RunState(learner, pool), info

@@ -1,0 +1,206 @@
+"""Gradients through a random subset: exact in the mean, and with all images in it exact at once."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rcig_cli.distillation.bilevel import pose
+from rcig_cli.distillation.config import AlgorithmConfig
+from rcig_cli.distillation.linearized import body_of, linearize, with_body
+from rcig_cli.distillation.meta import outer_gradient
+from rcig_cli.distillation.platform import Platform
+from rcig_cli.distillation.records import Distilled, centred_one_hot
+from rcig_cli.distillation.step import make_step
+from rcig_cli.distillation.subsample import choose, linearize_subsampled, through_subset
+from rcig_cli.networks.network import build_network
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+SHAPE, CLASSES, N, SIZE = (7, 7, 3), 3, 11, 4
+PLATFORMS = {"loops inside": Platform(), "unrolled, in parts": Platform(unroll=True, parts=2, piece=3)}
+DRAWS = 400
+
+
+@pytest.fixture(params=PLATFORMS)
+def platform(request):
+    return PLATFORMS[request.param]
+
+
+def posed(normalization="none"):
+    network = build_network(
+        "convnet",
+        image_shape=SHAPE,
+        classes=CLASSES,
+        width=2,
+        depth=2,
+        activation="softplus",
+        normalization=normalization,
+    )
+    keys = jax.random.split(jax.random.key(2), 5)
+    theta_0 = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), network.init(keys[0]))
+    images = jax.random.normal(keys[1], (N, *SHAPE), jnp.float64)
+    labels = centred_one_hot(jnp.arange(N) % CLASSES, CLASSES, jnp.float64)
+    labels += 0.05 * jax.random.normal(keys[2], labels.shape, jnp.float64)
+    real = jax.random.normal(keys[3], (9, *SHAPE), jnp.float64), jnp.arange(9) % CLASSES
+    return network, theta_0, Distilled(images, labels, jnp.asarray(0.2)), real
+
+
+def flat(tree):
+    return jax.flatten_util.ravel_pytree(tree)[0]
+
+
+def assert_close(ours, reference, relative):
+    ours, reference = flat(ours), flat(reference)
+    assert float(jnp.linalg.norm(reference)) > 1e-6
+    assert float(jnp.linalg.norm(ours - reference) / jnp.linalg.norm(reference)) < relative
+
+
+def assert_unbiased(estimate, exact):
+    """The mean over many draws is the exact value, within four of its own standard errors."""
+    estimates = jax.jit(jax.vmap(lambda key: flat(estimate(key))))(jax.random.split(jax.random.key(9), DRAWS))
+    error = estimates.mean(0) - flat(exact)
+    deviation = jnp.sqrt(((estimates - estimates.mean(0)) ** 2).sum(1).mean() / DRAWS)
+    assert float(deviation) > 1e-9  # an estimate that never varies is none
+    assert float(jnp.linalg.norm(error)) < 4 * float(deviation)
+
+
+def test_products_in_chunks_are_the_products(platform):
+    network, theta_0, psi, _ = posed()
+    apply, at = with_body(network.apply, theta_0), body_of(theta_0)
+    whole = linearize(apply, at, psi.images)
+    chunked = linearize_subsampled(apply, at, psi.images, SIZE, platform)
+    t = jax.tree.map(lambda leaf: jax.random.normal(jax.random.key(leaf.size), leaf.shape, leaf.dtype), at)
+    assert_close(chunked.features, whole.features, 1e-12)
+    assert_close(jax.jit(chunked.product)(t), whole.product(t), 1e-12)
+    assert_close(jax.jit(chunked.transposed)(psi.labels), whole.transposed(psi.labels), 1e-12)
+
+
+def test_a_drawn_product_is_the_transposed_one_on_average():
+    network, theta_0, psi, _ = posed()
+    chunked = linearize_subsampled(
+        with_body(network.apply, theta_0), body_of(theta_0), psi.images, SIZE, Platform()
+    )
+    assert_unbiased(lambda key: chunked.draw(key)(psi.labels), chunked.transposed(psi.labels))
+
+
+def test_a_gradient_through_a_subset_is_the_gradient_on_average():
+    images = jax.random.normal(jax.random.key(0), (N, 3))
+
+    def see(rows):
+        return jnp.sin(rows).sum(1)
+
+    def loss(images, key):
+        return (through_subset(see, images, key, SIZE, Platform()) ** 2).sum()
+
+    value, _ = jax.value_and_grad(loss)(images, jax.random.key(1))
+    np.testing.assert_allclose(value, (see(images) ** 2).sum(), rtol=1e-12)  # forward: all of them
+    exact = jax.grad(lambda images: (see(images) ** 2).sum())(images)
+    assert_unbiased(lambda key: jax.grad(loss)(images, key), exact)
+
+
+def test_each_image_is_chosen_equally_often_and_never_twice():
+    keys = jax.random.split(jax.random.key(3), 2000)
+    chosen = np.asarray(jax.vmap(lambda key: choose(key, N, SIZE))(keys))
+    assert all(len(set(row.tolist())) == SIZE for row in chosen)
+    counts = np.bincount(chosen.ravel(), minlength=N)
+    assert abs(counts / 2000 - SIZE / N).max() < 4 * np.sqrt(SIZE / N / 2000)
+
+
+def settings(algorithm, subset):
+    return AlgorithmConfig(
+        algorithm=algorithm, n_inner=3, n_hessian=3, flip=False, l2_rate=0.05, backward_subset=subset
+    )
+
+
+@pytest.mark.parametrize("algorithm", ["rcig", "cig", "vig", "frepo"])
+def test_the_meta_gradient_through_a_subset_is_the_meta_gradient_on_average(algorithm):
+    network, theta_0, psi, real = posed()
+    full = pose(network, settings(algorithm, None), Platform(), psi, theta_0)
+    rate = jnp.asarray(1e-2)
+
+    @jax.jit
+    def exact():
+        theta = full.solve_inner(rate).value
+        judged = full.judge(theta, *real)
+        v = full.solve_hessian(theta, judged, rate).value
+        return theta, v, full.gradients(theta, v, judged)
+
+    theta, v, expected = exact()
+
+    def estimate(key):
+        part = pose(network, settings(algorithm, SIZE), Platform(), psi, theta_0, key)
+        return part.gradients(theta, v, part.judge(theta, *real))
+
+    assert_unbiased(estimate, expected)
+
+
+@pytest.mark.parametrize("algorithm", ["rcig", "vig"])
+def test_the_solves_gradients_through_a_subset_are_the_gradients_on_average(algorithm):
+    network, theta_0, psi, real = posed()
+    full = pose(network, settings(algorithm, None), Platform(), psi, theta_0)
+    theta = jax.tree.map(lambda leaf: 0.1 * leaf, full.solve_inner(jnp.asarray(1e-2)).value)
+    judged = full.judge(theta, *real)
+    expected = (
+        full.problem.value_and_gradient(theta)[1],
+        full.problem.hessian(theta)(theta),
+        outer_gradient(full.member, full.problem, judged),
+    )
+
+    def estimate(key):
+        part = pose(network, settings(algorithm, SIZE), Platform(), psi, theta_0, key)
+        drawn = part.problem.redrawn(part.keys.inner)
+        gradient = drawn.value_and_gradient(theta)[1]
+        return gradient, drawn.hessian(theta)(theta), outer_gradient(part.member, drawn, judged)
+
+    for ours, exact in zip(zip(*[iter([0, 1, 2])] * 1, strict=True), expected, strict=True):
+        assert_unbiased(lambda key, which=ours[0]: estimate(key)[which], exact)
+
+
+@pytest.mark.parametrize("solver", ["adam", "cg"])
+@pytest.mark.parametrize("layout", PLATFORMS)
+def test_a_subset_of_all_images_changes_nothing(solver, layout):
+    network, theta_0, psi, real = posed()
+
+    def gradient(subset):
+        config = AlgorithmConfig(solver=solver, n_inner=3, n_hessian=3, flip=False, backward_subset=subset)
+        step = make_step(network, config, PLATFORMS[layout])
+        return jax.jit(step.propose)(step.start(psi), theta_0, *real, jax.random.key(0)).gradient
+
+    assert_close(gradient(N), gradient(None), 1e-12)
+
+
+def test_conjugate_gradients_take_all_images_in_chunks(platform):
+    network, theta_0, psi, real = posed()
+
+    def found(subset):
+        config = AlgorithmConfig(
+            solver="cg", n_inner=4, n_hessian=4, flip=False, l2_rate=0.05, backward_subset=subset
+        )
+        problem = pose(network, config, platform, psi, theta_0, jax.random.key(0))
+        inner = problem.solve_inner(jnp.asarray(0.0))
+        judged = problem.judge(inner.value, *real)
+        return inner.value, problem._replace(keys=problem.keys._replace(outer=None)).solve_hessian(
+            inner.value, judged, jnp.asarray(0.0)
+        ).value
+
+    assert_close(jax.jit(lambda: found(SIZE))(), jax.jit(lambda: found(None))(), 1e-9)
+
+
+def test_memory_grows_with_the_subset_and_not_with_the_set():
+    network, theta_0, _, real = posed()
+
+    def temporary(n, subset):
+        config = AlgorithmConfig(n_inner=2, n_hessian=2, flip=False, backward_subset=subset)
+        step = make_step(network, config, Platform())
+        labels = centred_one_hot(jnp.arange(n) % CLASSES, CLASSES, jnp.float64)
+        psi = Distilled(jnp.zeros((n, *SHAPE), jnp.float64), labels, jnp.asarray(0.0))
+        lowered = jax.jit(step.update).lower(step.start(psi), theta_0, *real, jax.random.key(0))
+        # What depends on n alone: the images, their features, and the kernel matrix.
+        return lowered.compile().memory_analysis().temp_size_in_bytes
+
+    whole = temporary(400, None)
+    small, double = temporary(400, 20), temporary(400, 160)
+    assert small < double < whole
+    per_image = (double - small) / 140
+    assert temporary(800, 20) - small < 0.35 * per_image * 400
