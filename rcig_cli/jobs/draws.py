@@ -63,7 +63,7 @@ def step_keys(seed: int, models: int) -> Array:
 
 
 def draw(key: Array, step: Array, pool_size: int, pool_steps: int) -> Draws:
-    """Draw what outer step ``step`` (from 0) needs at one of ``pool_size`` models, by a key of `step_keys`."""
+    """Draw what outer step ``step`` (from 0) needs at one of ``pool_size`` models; a key of `step_keys`."""
     keys = jax.random.split(jax.random.fold_in(key, step), 5)
     key_model, key_training, fresh, subsets, training_subsets = keys
     model = jax.random.randint(key_model, (), 0, pool_size)

@@ -2,8 +2,8 @@
 
     mesh    models x batch
 
-A step sees ``models`` pool models.  Devices stand in groups; a group has pool models of its own, and inside
-it each device takes its part of their real images.  What a step computes is the same on any number of devices,
+A step sees ``models`` pool models.  Devices stand in groups; a group has pool models of its own, and in it
+each device takes its part of their real images.  What a step computes is the same on any number of devices,
 but for rounding: it depends on how many models it sees, and not on where.
 """
 

@@ -10,6 +10,7 @@ from rcig_cli.distillation.learning_rates import (
     adapt,
     count,
     start_rate,
+    tally,
     tune,
 )
 from rcig_cli.distillation.solvers import Solution

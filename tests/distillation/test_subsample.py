@@ -136,25 +136,29 @@ def test_the_meta_gradient_through_a_subset_is_the_meta_gradient_on_average(algo
 
 
 @pytest.mark.parametrize("algorithm", ["rcig", "vig"])
-def test_the_solves_gradients_through_a_subset_are_the_gradients_on_average(algorithm):
+@pytest.mark.parametrize("what", ["inner gradient", "Hessian product", "g_T"])
+def test_each_gradient_of_a_solve_is_through_a_subset_what_it_is_on_average(algorithm, what):
     network, theta_0, psi, real = posed()
     full = pose(network, settings(algorithm, None), Platform(), psi, theta_0)
     theta = jax.tree.map(lambda leaf: 0.1 * leaf, full.solve_inner(jnp.asarray(1e-2)).value)
     judged = full.judge(theta, *real)
-    expected = (
-        full.problem.value_and_gradient(theta)[1],
-        full.problem.hessian(theta)(theta),
-        outer_gradient(full.member, full.problem, judged),
-    )
+
+    def gradient(problem):
+        if what == "inner gradient":
+            return problem.value_and_gradient(theta)[1]
+        return problem.hessian(theta)(theta) if what == "Hessian product" else outer(problem)
+
+    def outer(problem):
+        return outer_gradient(full.member, problem, judged)
 
     def estimate(key):
         part = pose(network, settings(algorithm, SIZE), Platform(), psi, theta_0, key)
-        drawn = part.problem.redrawn(part.keys.inner)
-        gradient = drawn.value_and_gradient(theta)[1]
-        return gradient, drawn.hessian(theta)(theta), outer_gradient(part.member, drawn, judged)
+        return gradient(part.problem.redrawn(part.keys.inner))
 
-    for ours, exact in zip(zip(*[iter([0, 1, 2])] * 1, strict=True), expected, strict=True):
-        assert_unbiased(lambda key, which=ours[0]: estimate(key)[which], exact)
+    if (algorithm, what) == ("vig", "g_T"):  # the distilled images have no part in it
+        assert_close(estimate(jax.random.key(0)), gradient(full.problem), 1e-12)
+    else:
+        assert_unbiased(estimate, gradient(full.problem))
 
 
 @pytest.mark.parametrize("solver", ["adam", "cg"])

@@ -1,0 +1,126 @@
+"""Batch norm: flax's own in training, fixed statistics while distilling, running ones in a test."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from rcig_cli.distillation import pool
+from rcig_cli.distillation.config import AlgorithmConfig
+from rcig_cli.distillation.platform import Platform
+from rcig_cli.distillation.records import Distilled, centred_one_hot
+from rcig_cli.distillation.step import make_step
+from rcig_cli.networks.network import build_network
+
+SHAPE, CLASSES = (9, 9, 3), 3
+
+
+class PlainConvNet(nn.Module):
+    """The same network from flax's own layers alone."""
+
+    training: bool
+
+    @nn.compact
+    def __call__(self, x):
+        for block in range(2):
+            x = nn.Conv(4 * 2**block, (3, 3), padding=1, name=f"conv_{block}")(x)
+            x = nn.BatchNorm(not self.training, momentum=0.9, epsilon=1e-5, name=f"norm_{block}")(x)
+            x = nn.avg_pool(nn.relu(x), (2, 2), (2, 2))
+        return x.reshape(len(x), -1)
+
+
+def posed(activation="relu"):
+    network = build_network(
+        "convnet",
+        image_shape=SHAPE,
+        classes=CLASSES,
+        width=4,
+        depth=2,
+        activation=activation,
+        normalization="batch",
+    )
+    keys = jax.random.split(jax.random.key(0), 3)
+    parameters = jax.tree.map(
+        lambda leaf: leaf + 0.1 * jax.random.normal(jax.random.key(leaf.size), leaf.shape),
+        network.init(keys[0]),
+    )
+    return network, parameters, 2 + jax.random.normal(keys[1], (6, *SHAPE))
+
+
+def as_plain(tree, conv):
+    named = {}
+    for block in range(2):
+        layer = tree[f"block_{block}"]
+        norm = layer["BatchNorm_0"]
+        named[f"norm_{block}"] = norm
+        if conv:
+            named[f"conv_{block}"] = {"kernel": layer["kernel"], "bias": layer["bias"]}
+    return named
+
+
+def test_training_is_flaxs_and_keeps_its_running_statistics():
+    network, parameters, images = posed()
+    statistics = network.first_statistics()
+    logits, after = network.train(parameters, statistics, images)
+    variables = {"params": as_plain(parameters["body"], True), "batch_stats": as_plain(statistics, False)}
+    features, changed = PlainConvNet(True).apply(variables, images, mutable=["batch_stats"])
+    head = parameters["head"]
+    np.testing.assert_allclose(logits, features @ head["kernel"] + head["bias"], rtol=1e-4, atol=1e-5)
+    expected = changed["batch_stats"]
+    for ours, theirs in zip(*map(jax.tree.leaves, (as_plain(after, False), expected)), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    tested = network.with_statistics(after).apply(parameters, images)[1]
+    variables["batch_stats"] = expected
+    np.testing.assert_allclose(tested, PlainConvNet(False).apply(variables, images), rtol=1e-4, atol=1e-5)
+
+
+def test_with_the_statistics_of_images_these_are_seen_as_in_training():
+    network, parameters, images = posed()
+    logits, _ = network.train(parameters, network.first_statistics(), images)
+    fixed = network.with_statistics_of(parameters, images)
+    np.testing.assert_allclose(fixed.apply(parameters, images)[0], logits, rtol=1e-4, atol=1e-5)
+    alone = fixed.apply(parameters, images[:1])[0]  # each image by itself
+    np.testing.assert_allclose(alone, logits[:1], rtol=1e-4, atol=1e-5)
+
+
+def test_no_gradient_goes_through_the_statistics():
+    network, parameters, images = posed("softplus")
+
+    def loss(images):
+        return jnp.sum(network.with_statistics_of(parameters, images).apply(parameters, images[:1])[0] ** 2)
+
+    gradient = jax.grad(loss)(images)
+    assert float(jnp.abs(gradient[0]).max()) > 0
+    assert float(jnp.abs(gradient[1:]).max()) == 0
+
+
+def test_a_pool_model_keeps_running_statistics():
+    network, _, images = posed()
+    adam = optax.adam(1e-3)
+    model = pool.fresh_model(network, adam, jax.random.key(1))
+    labels = jnp.zeros((6, CLASSES))
+    for _ in range(60):
+        model = pool.train(network, adam, model, images, labels)
+    seen = network.with_statistics_of(model.parameters, images).statistics
+    mean = model.statistics["block_0"]["BatchNorm_0"]["mean"]
+    np.testing.assert_allclose(mean, seen["block_0"]["BatchNorm_0"]["mean"], rtol=0.1, atol=0.02)
+
+
+@pytest.mark.parametrize("algorithm", ["rcig", "cig", "vig", "frepo"])
+def test_every_algorithm_distils_with_batch_norm(algorithm):
+    network, parameters, images = posed("softplus")
+    config = AlgorithmConfig(
+        algorithm=algorithm, n_inner=6, n_hessian=6, inner_rate_start=1e-2, hessian_rate_start=1e-2
+    )
+    step = make_step(network, config, Platform(unroll=True, parts=2, piece=3))
+    labels = centred_one_hot(jnp.arange(6) % CLASSES, CLASSES)
+    learner = step.start(Distilled(images, labels, jnp.zeros(())))
+    real = 2 + jax.random.normal(jax.random.key(5), (9, *SHAPE)), jnp.arange(9) % CLASSES
+    update, losses = jax.jit(step.update), []
+    for _ in range(40):
+        learner, info = update(learner, parameters, *real)
+        losses.append(float(info.loss))
+        assert bool(info.finite)
+    assert losses[-1] < losses[0]
