@@ -143,7 +143,7 @@ def fail_all(processes, folder):
 
 
 def stop(processes, folder):
-    """A signal to one stops all, at the same step; process 0 then saves for longer than an error would wait."""
+    """A signal to one stops all, at the same step; process 0 then saves for longer than errors wait."""
     with stop_on_signals() as request:
         for step in range(100_000):
             number = processes.agree(request.signal_number or 0)
