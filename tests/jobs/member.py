@@ -106,12 +106,6 @@ def idle(processes, folder):
     time.sleep(60)
 
 
-def busy(processes, folder):
-    ready(folder, processes)
-    while True:
-        processes.agree(0)
-
-
 def saving(processes, folder):
     """Process 0 saves, and the others wait for it in the next collective."""
     call, (w, x) = mean_of_gradients(processes), numbers()
