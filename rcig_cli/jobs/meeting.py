@@ -89,6 +89,7 @@ def _wait_for_all(seat: Seat, limit: float) -> tuple[Lines, int]:
                 )
                 raise _turned_away(lines, sentence) from None
             _answer(seat, lines, connection)
+            _forget_ended(lines)
         port = _free_port()
         for line in lines.values():
             with suppress(OSError):  # gone again: found out at once by who watches the line
@@ -129,14 +130,19 @@ def _answer(seat: Seat, lines: Lines, connection: socket.socket) -> None:
     except OSError:
         connection.close()
         return
+    _forget_ended(lines)
     problem = _problem(seat, lines, said)
     if problem:
         _refuse(line, problem)
     else:
         line.peer = said["index"]
-        if line.peer in lines:  # by one that has ended since
-            lines[line.peer].connection.close()
         lines[line.peer] = line
+
+
+def _forget_ended(lines: Lines) -> None:
+    """Free the seats of processes that came and ended: they may be started again."""
+    for peer in [peer for peer, line in lines.items() if not line.is_open()]:
+        lines.pop(peer).connection.close()
 
 
 def _refuse(line: Line, problem: str) -> None:
@@ -152,7 +158,7 @@ def _problem(seat: Seat, lines: Lines, said: dict[str, Any]) -> str | None:
     own = greeting(seat)
     if said["count"] != seat.count:
         return f"--processes is {said['count']} here, and {seat.count} in process 0: give all the same."
-    if said["index"] in lines and lines[said["index"]].is_open():
+    if said["index"] in lines:
         return f"There is a process {said['index']} already: give each process its own --process."
     if said["versions"] != own["versions"]:
         return (

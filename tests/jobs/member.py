@@ -106,12 +106,6 @@ def idle(processes, folder):
     time.sleep(60)
 
 
-def busy(processes, folder):
-    ready(folder, processes)
-    while True:
-        processes.agree(0)
-
-
 def saving(processes, folder):
     """Process 0 saves, and the others wait for it in the next collective."""
     call, (w, x) = mean_of_gradients(processes), numbers()
@@ -143,7 +137,7 @@ def fail_all(processes, folder):
 
 
 def stop(processes, folder):
-    """A signal to one stops all at the same step; process 0 then saves for longer than an error waits."""
+    """A signal to one stops all, at the same step; process 0 then saves for longer than errors wait."""
     with stop_on_signals() as request:
         for step in range(100_000):
             number = processes.agree(request.signal_number or 0)

@@ -92,7 +92,6 @@ def test_what_process_0_has_arrives_gradients_are_averaged_and_one_saves_alone(s
         ("collectives", 1, 2),
         ("idle", 0, 2),
         ("idle", 2, 3),
-        ("busy", 1, 2),
         ("saving", 0, 2),
         ("saving", 1, 2),
     ],
