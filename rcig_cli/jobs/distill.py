@@ -30,7 +30,7 @@ from rcig_cli.presets.config import DistillConfig
 from rcig_cli.store import checkpoints
 from rcig_cli.store.layout import Store
 from rcig_cli.store.locks import RunLock
-from rcig_cli.store.manifest import RunManifest, now, versions, write_manifest
+from rcig_cli.store.manifest import RunManifest, SweepManifest, now, versions, write_manifest
 from rcig_cli.store.metrics import MetricsLog
 
 METRICS = "metrics.jsonl"
@@ -58,8 +58,10 @@ class CheckpointPolicy:
         return step % self.steps == 0 if self.steps else seconds_since >= self.seconds
 
 
-def start_run(store: Store, prepared: Prepared, config: DistillConfig) -> tuple[RunManifest, RunLock]:
-    """Create a run, locked for this process.
+def start_run(
+    store: Store, prepared: Prepared, config: DistillConfig, sweep: SweepManifest | None = None
+) -> tuple[RunManifest, RunLock]:
+    """Create a run, locked for this process; where it is one of a ``sweep``, that is its parent too.
 
     Raises
     ------
@@ -68,6 +70,8 @@ def start_run(store: Store, prepared: Prepared, config: DistillConfig) -> tuple[
     """
     check_possible(prepared, config)
     parents = {"dataset": {"name": prepared.manifest.name, "digest": prepared.manifest.digest}}
+    if sweep is not None:
+        parents["sweep"] = {"name": sweep.name, "digest": sweep.digest}
 
     def manifest(name: str) -> RunManifest:
         return RunManifest(

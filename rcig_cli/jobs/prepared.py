@@ -1,5 +1,6 @@
 """Reading a prepared data set."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import numpy.typing as npt
 from rcig_cli.data.whitening import Whitening
 from rcig_cli.errors import ConfigError
 from rcig_cli.jobs.prepare import ARRAYS
+from rcig_cli.presets.config import DistillConfig
+from rcig_cli.presets.preset import resolve
 from rcig_cli.store.arrays import array_names, read_array
 from rcig_cli.store.layout import Store
 from rcig_cli.store.manifest import DatasetManifest, RunManifest
@@ -65,6 +68,19 @@ def open_prepared(store: Store, name: str) -> Prepared:
         If there is none of that name.
     """
     return Prepared(store.dataset(name), store.dataset_path(name))
+
+
+def resolved(prepared: Prepared, settings: Mapping[str, Any]) -> DistillConfig:
+    """Resolve every setting of a distillation of a data set; a batch is at most all its training images.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is unknown or can't have its value.
+    """
+    manifest = prepared.manifest
+    config = resolve(manifest.name, manifest.shape, prepared.classes, settings)
+    return config.override({"batch": min(config.batch, manifest.sizes["train"])})
 
 
 def parent_of(store: Store, run: RunManifest) -> Prepared:
