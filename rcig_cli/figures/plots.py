@@ -21,6 +21,7 @@ _MARKERS = "osD^vPX*"
 _DOTS_PER_INCH = 110
 _PANEL = 4.6, 3.6  # inches
 _LEGEND_LINE = 0.22  # inches
+_MOST_TICKS = 8  # that are places of points
 _MOST_MARKED = 40  # points; a longer line is drawn without a sign at each
 
 
@@ -61,6 +62,8 @@ class Panel:
         The height of a dashed line across, or None.
     level_label
         What the legend calls that line.
+    from_zero
+        Whether the heights begin at 0.
     """
 
     x_label: str
@@ -68,6 +71,7 @@ class Panel:
     series: Sequence[Series]
     level: float | None = None
     level_label: str = ""
+    from_zero: bool = False
 
 
 def draw_panels(panels: Sequence[Panel], title: str) -> bytes:
@@ -122,26 +126,35 @@ def _are_alike(panels: Sequence[Panel]) -> bool:
 def _draw(axes: "Axes", panel: Panel) -> None:
     for index, one in enumerate(panel.series):
         order = sorted(range(len(one.x)), key=lambda at: one.x[at])
-        colour = _COLOURS[index % len(_COLOURS)]
+        # From the ninth on the colours come again, with other markers.
+        again, colour = divmod(index, len(_COLOURS))
         axes.errorbar(
             [one.x[at] for at in order],
             [one.y[at] for at in order],
             yerr=[one.error[at] for at in order] if one.error else None,
             label=one.label,
-            color=colour,
-            marker=_MARKERS[index % len(_MARKERS)] if len(order) <= _MOST_MARKED else "",
+            color=_COLOURS[colour],
+            marker=_MARKERS[(colour + 3 * again) % len(_MARKERS)] if len(order) <= _MOST_MARKED else "",
             markersize=5,
             linewidth=1.5,
-            linestyle="-" if one.joined else "",
+            linestyle=("--" if again else "-") if one.joined else "",
             elinewidth=1,
             capsize=3,
         )
     if panel.level is not None:
         axes.axhline(panel.level, color="#666666", linestyle="--", linewidth=1.2, label=panel.level_label)
+    places = sorted({place for one in panel.series for place in one.x})
+    if len(places) <= _MOST_TICKS and all(float(place).is_integer() for place in places):
+        axes.set_xticks(places, [f"{place:.0f}" for place in places])
+    if panel.from_zero:
+        axes.set_ylim(bottom=0)
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
     axes.tick_params(labelleft=True)  # also where the heights are shared
     axes.grid(color="#dddddd", linewidth=0.7)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), frameon=False, fontsize=9)
+    drawn, labels = axes.get_legend_handles_labels()
+    if panel.level is not None:  # which Matplotlib puts first
+        drawn, labels = [*drawn[1:], drawn[0]], [*labels[1:], labels[0]]
+    axes.legend(drawn, labels, loc="upper center", bbox_to_anchor=(0.5, -0.17), frameon=False, fontsize=9)

@@ -20,11 +20,10 @@ from rcig_cli.jobs.sweep_table import Row, Table
 from rcig_cli.store.digests import digests
 from rcig_cli.store.documents import canonical
 from rcig_cli.store.files import make_folder, write_bytes_atomically, write_text_atomically
-from rcig_cli.store.layout import Store
+from rcig_cli.store.layout import TABLE, Store
 from rcig_cli.store.manifest import now, write_manifest
 from rcig_cli.store.metrics import MetricsLog
 
-TABLE = "table.json"
 FIGURES = "figures"
 
 _ACCURACY = "test accuracy (%)"
@@ -101,7 +100,11 @@ def _against_counts(table: Table, y: Value, error: Value | None, y_label: str) -
         found = [_series(describe(by) or axis, rows, place, y, error) for by, rows in _groups(table, axis)]
         series = [one for one in found if one is not None]
         if series and len(series) <= _MOST_SERIES:
-            panels.append(Panel(x_label, y_label, series, *(_level(table) if error else ())))
+            panels.append(
+                Panel(x_label, y_label, series, *_level(table))
+                if error
+                else Panel(x_label, y_label, series, from_zero=True)
+            )
     return panels
 
 

@@ -40,6 +40,7 @@ from rcig_cli.store.manifest import (
 )
 
 STORE = "store.json"
+TABLE = "table.json"  # of a sweep
 _IGNORED = {".DS_Store"}
 
 Manifest = TypeVar("Manifest", DatasetManifest, RunManifest, SweepManifest)
