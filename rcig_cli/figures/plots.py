@@ -22,7 +22,7 @@ _DOTS_PER_INCH = 110
 _PANEL = 4.6, 3.6  # inches
 _LEGEND_LINE = 0.22  # inches
 _MOST_TICKS = 8  # that are places of points
-_MOST_MARKED = 40  # points; a longer line is drawn without a sign at each
+_MOST_MARKED = 12  # points; a longer line is drawn without a sign at each
 
 
 @dataclass(frozen=True)

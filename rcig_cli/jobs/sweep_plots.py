@@ -33,7 +33,8 @@ _COUNTED = {
     "steps": "outer steps",
 }
 _MOST_SERIES = 12  # that a legend is still read of
-_STRETCHES = 25  # of a course, each drawn as a point
+_MOST_COURSES = 8
+_STRETCHES = 25  # of a course, each drawn as one point of its line
 
 Value = Callable[[Row], float | None]
 
@@ -140,7 +141,7 @@ def _range(rows: Sequence[Row], axis: str) -> str:
 
 
 def _courses(table: Table, store: Store) -> list[Panel]:
-    if len(table.rows) > _MOST_SERIES:
+    if len(table.rows) > _MOST_COURSES:
         return []
     by_steps, by_seconds = [], []
     for row in table.rows:
