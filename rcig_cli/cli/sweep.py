@@ -44,9 +44,9 @@ def sweep(
 ) -> None:
     """Distil and judge every combination of some settings; print a table, draw plots.
 
-    FILE is TOML. First the settings that all runs share, such as dataset = "digits" and ipc = 1. Then a table
-    [sweep] with lists, such as seed = [0, 1, 2] and algorithm = ["rcig", "frepo"]; of several [[sweep]] tables
-    each gives its own combinations. Then, if need be, [evaluate], such as networks = 3.
+    FILE is TOML. First the settings that all runs share, such as dataset = "digits" and ipc = 1. Then a
+    table [sweep] with lists, such as seed = [0, 1, 2] and algorithm = ["rcig", "frepo"]; of several
+    [[sweep]] tables each gives its own combinations. Then perhaps [evaluate], with networks = 3.
 
     Stop it any time; the same line goes on.
 

@@ -303,7 +303,7 @@ class _Sweep:
 
     def _check_stop(self) -> None:
         if self.stop.signal_number is not None:
-            raise Interrupted("Stopped between two runs.", self.stop.signal_number)
+            raise Interrupted("Stopped; what is done stays done.", self.stop.signal_number)
 
 
 class _Watched:
