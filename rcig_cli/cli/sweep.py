@@ -109,7 +109,7 @@ def _swept(
         done = "is finished" if manifest.status == "finished" else f"has {_runs(len(layout.cells))}"
         here.console.note(f"{manifest.name} of {prepared.manifest.name} {done}.")
         with here.console.working():
-            outcomes = job.run_sweep(artifacts, manifest, layout, policy, here.console, new=new)
+            outcomes = job.run_sweep(artifacts, manifest, layout, policy, here.console)
         table = tabulate(layout, outcomes)
         return manifest.name, table, publish(artifacts, manifest.name, table)
 

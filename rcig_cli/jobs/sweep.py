@@ -135,9 +135,9 @@ def claim(store: Store, layout: Layout, *, new: bool) -> tuple[SweepManifest, Ru
     layout
         What it consists of.
     new
-        Whether to begin a new one even so.
+        Whether to begin a new one even so, that takes no run but its own.
     """
-    document, digest = layout.to_json(), layout.prepared.manifest.digest
+    document, digest = {**layout.to_json(), "anew": new}, layout.prepared.manifest.digest
     for sweep in () if new else reversed(store.sweeps().found):
         same = all(sweep.config.get(key) == document[key] for key in ("configurations", "protocols"))
         if same and sweep.parents["dataset"]["digest"] == digest:
@@ -168,8 +168,6 @@ def run_sweep(
     layout: Layout,
     policy: distill.CheckpointPolicy,
     report: Report,
-    *,
-    new: bool = False,
 ) -> list[Outcome]:
     """Distil and judge what isn't yet; a run that diverges is an outcome like any other.
 
@@ -185,8 +183,6 @@ def run_sweep(
         When its runs save.
     report
         Where messages go.
-    new
-        Whether to take no run that is not its own.
 
     Returns
     -------
@@ -200,7 +196,7 @@ def run_sweep(
     """
     with stop_on_signals() as stop:
         one = _Sweep(store, manifest, layout, policy, report, stop)
-        one.find(new=new)
+        one.find()
         one.record(status="running", files={})
         try:
             return [one.settle(number, cell) for number, cell in enumerate(layout.cells, 1)]
@@ -232,9 +228,9 @@ class _Sweep:
         self.manifest = replace(self.manifest, updated=now(), runs=runs, **changes)
         write_manifest(self.store.sweep_path(self.manifest.name), self.manifest)
 
-    def find(self, *, new: bool) -> None:
+    def find(self) -> None:
         """Look in the store for runs of this sweep, and for finished ones that would come out the same."""
-        wanted = {cell.config for cell in self.layout.cells}
+        wanted, new = {cell.config for cell in self.layout.cells}, self.manifest.config.get("anew")
         found = self.store.runs().found
         others = [] if new else [run for run in found if self._is_as_good(run)]
         for run in (*others, *(run for run in found if self._is_own(run))):

@@ -167,6 +167,13 @@ def test_begun_anew_it_takes_nothing(rcig, store, tmp_path):
         outcome = rcig("sweep", tmp_path / "one.toml", *extra, "--store", store, "--json")
         assert outcome.json["sweep"] == sweep
         assert outcome.json["rows"][0]["runs"] == [run]
+    # Nor when it goes on after its run was lost.
+    shutil.rmtree(store / "runs" / "run_3")
+    assert rcig("sweep", tmp_path / "one.toml", "--store", store, "--json").json["rows"][0]["runs"] == [
+        "run_3"
+    ]
+    parents = json.loads((store / "runs" / "run_3" / "manifest.json").read_text())["parents"]
+    assert parents["sweep"]["name"] == "sweep_3"
 
 
 def test_a_run_that_diverges_is_a_row_like_any_other(rcig, tmp_path):

@@ -1,9 +1,14 @@
 """A sweep's file: what it stands for, and every way of writing it wrongly."""
 
+from pathlib import Path
+
 import pytest
 
 from rcig_cli.errors import ConfigError, NotFound
+from rcig_cli.presets.preset import resolve
 from rcig_cli.presets.sweep import make_plan, read_plan
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "sweeps"
 
 GOOD = """
 dataset = "digits"
@@ -93,6 +98,14 @@ def test_what_is_wrong_is_said_in_a_sentence_that_names_the_file(tmp_path, text,
     assert said in str(caught.value)
     assert str(caught.value).startswith(str(path))
     assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("path", sorted(DOCS.glob("*.toml")), ids=lambda path: path.stem)
+def test_the_ready_made_ones_can_be_run_on_digits(path):
+    plan = read_plan(path)
+    assert plan.dataset == "digits"
+    configs = {resolve("digits", (8, 8, 1), 10, settings) for settings in plan.combinations()}
+    assert 9 <= len(configs) <= 20
 
 
 def test_files_that_are_not_there_or_no_files(tmp_path):
