@@ -114,6 +114,10 @@ def draw_panels(panels: Sequence[Panel], title: str) -> bytes:
     every = figure.subplots(1, len(panels), squeeze=False, sharey=_are_alike(panels))[0]
     for axes, panel in zip(every, panels, strict=True):
         _draw(axes, panel)
+    # Once all is drawn: a limit that is set no longer follows what another panel adds.
+    for axes, panel in zip(every, panels, strict=True):
+        if panel.from_zero:
+            axes.set_ylim(bottom=0)
     encoded = io.BytesIO()
     figure.savefig(encoded, format="png", metadata={"Software": None})
     return encoded.getvalue()
@@ -137,7 +141,7 @@ def _draw(axes: "Axes", panel: Panel) -> None:
             marker=_MARKERS[(colour + 3 * again) % len(_MARKERS)] if len(order) <= _MOST_MARKED else "",
             markersize=5,
             linewidth=1.5,
-            linestyle=("--" if again else "-") if one.joined else "",
+            linestyle=("--" if again else "-") if one.joined and len(order) > 1 else "",
             elinewidth=1,
             capsize=3,
         )
@@ -146,8 +150,6 @@ def _draw(axes: "Axes", panel: Panel) -> None:
     places = sorted({place for one in panel.series for place in one.x})
     if len(places) <= _MOST_TICKS and all(float(place).is_integer() for place in places):
         axes.set_xticks(places, [f"{place:.0f}" for place in places])
-    if panel.from_zero:
-        axes.set_ylim(bottom=0)
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
     axes.tick_params(labelleft=True)  # also where the heights are shared

@@ -35,6 +35,18 @@ def test_panels_stand_side_by_side(count):
     assert drawn.shape[1] == pytest.approx(506 * count, abs=2)
 
 
+def test_a_later_panel_that_goes_higher_is_whole_too():
+    low, high = Series("a", [1, 2], [1, 2]), Series("a", [1, 2], [1, 30])
+    drawn = pixels(
+        draw_panels([Panel("x", "y", [low], from_zero=True), Panel("x", "y", [high], from_zero=True)], "")
+    )
+    blue = (drawn == (0, 114, 178)).all(axis=2)  # the first colour
+    height, width = blue.shape
+    last = blue[: height // 2, int(0.9 * width) :]  # where the highest point is
+    marker_rows = np.flatnonzero(last.sum(axis=1) > 4)
+    assert len(marker_rows) >= 5
+
+
 def test_each_series_has_a_colour_of_its_own():
     series = [Series(str(n), [1, 2], [n, n]) for n in range(8)]
     drawn = pixels(draw_panels([Panel("x", "y", series)], "")).reshape(-1, 3)
