@@ -30,6 +30,7 @@ HOMES = {
     "typer": {"cli"},
     "rich": {"cli"},
     "sklearn": {"data", "jobs"},
+    "matplotlib": {"figures"},
 }
 
 

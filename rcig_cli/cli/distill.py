@@ -22,7 +22,6 @@ from rcig_cli.errors import ConfigError, Interrupted
 if TYPE_CHECKING:
     from rcig_cli.jobs.prepared import Prepared
     from rcig_cli.jobs.processes import Processes
-    from rcig_cli.presets.config import DistillConfig
     from rcig_cli.store.layout import Store
     from rcig_cli.store.manifest import RunManifest
 
@@ -237,7 +236,7 @@ def _distill(
         if manifest is not None:
             _check_flags(manifest, flags)
         elif processes.is_first:
-            flags["dataset"] = _choose_dataset(here, artifacts, flags.get("dataset"))
+            flags["dataset"] = choose_dataset(here, artifacts, flags.get("dataset"))
         here.prepare_jax()
         from rcig_cli.jobs import distill as job
         from rcig_cli.jobs.running import CheckpointPolicy, Surroundings
@@ -304,8 +303,8 @@ def _check_flags(manifest: "RunManifest", flags: Mapping[str, Any]) -> None:
     check_same(manifest, DistillConfig.from_json(manifest.config).override(flags))
 
 
-def _choose_dataset(here: Context, artifacts: "Store", name: str | None) -> str:
-    """The data set named, or the only one there is, or digits on a fresh machine."""
+def choose_dataset(here: Context, artifacts: "Store", name: str | None) -> str:
+    """Choose the data set named, or the only one there is, or digits on a fresh machine."""
     if name is not None:
         if not artifacts.dataset_path(name).exists():
             artifacts.dataset(name)  # raises, naming what there is
@@ -329,14 +328,6 @@ def _open_prepared(
     return open_prepared(artifacts, flags["dataset"]) if manifest is None else parent_of(artifacts, manifest)
 
 
-def _resolve(prepared: "Prepared", flags: Mapping[str, Any]) -> "DistillConfig":
-    from rcig_cli.presets.preset import resolve
-
-    manifest = prepared.manifest
-    config = resolve(manifest.name, manifest.shape, prepared.classes, flags)
-    return config.override({"batch": min(config.batch, manifest.sizes["train"])})
-
-
 @contextmanager
 def _claimed(
     artifacts: "Store",
@@ -347,13 +338,14 @@ def _claimed(
 ) -> "Iterator[tuple[RunManifest, bool]]":
     """Hold the lock of the run to go on with, or of a new one; say which, and whether it is new."""
     from rcig_cli.jobs.distill import start_run
+    from rcig_cli.jobs.prepared import resolved
     from rcig_cli.jobs.resume import newest_unfinished
     from rcig_cli.store.locks import RunLock
 
     is_new = False
     lock: RunLock | None = None
     if manifest is None:
-        config = _resolve(prepared, flags)
+        config = resolved(prepared, flags)
         found = newest_unfinished(artifacts, config, prepared.manifest.digest) if resume else None
         is_new = found is None
         if found is None:

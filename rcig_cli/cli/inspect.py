@@ -2,7 +2,7 @@
 
 import json as json_module
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,10 @@ from rcig_cli.cli.options import (
     context,
 )
 from rcig_cli.cli.render import percent
+from rcig_cli.errors import Corrupt
+
+if TYPE_CHECKING:
+    from rcig_cli.store.layout import Store
 
 
 def list_all(
@@ -24,19 +28,20 @@ def list_all(
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """List the data sets and runs of the store.
+    """List the data sets, runs and sweeps of the store.
 
     Example: rcig list
     """
     del debug
     here = context(store, json, quiet)
     artifacts = here.store()
-    datasets, runs = artifacts.datasets(), artifacts.runs()
-    for problem in (*datasets.problems, *runs.problems):
+    datasets, runs, sweeps = artifacts.datasets(), artifacts.runs(), artifacts.sweeps()
+    for problem in (*datasets.problems, *runs.problems, *sweeps.problems):
         here.console.warn(problem.message)
     if json:
         here.console.data("", {"datasets": [_brief_dataset(d) for d in datasets.found],
-                               "runs": [_brief_run(r) for r in runs.found]})  # fmt: skip
+                               "runs": [_brief_run(r) for r in runs.found],
+                               "sweeps": [_brief_sweep(s) for s in sweeps.found]})  # fmt: skip
         return
     if not datasets.found and not runs.found:
         here.console.note(f"Nothing in {artifacts.root} yet.")
@@ -47,10 +52,18 @@ def list_all(
     if runs.found:
         rows = [(r.name, r.dataset, str(r.config["ipc"]), _state(r), _minute(r.updated)) for r in runs.found]
         here.console.table(("run", "data set", "per class", "status", "updated (UTC)"), rows)
+    if sweeps.found:
+        rows = [(s.name, s.dataset, _progress(s), s.status, _minute(s.updated)) for s in sweeps.found]
+        here.console.table(("sweep", "data set", "runs", "status", "updated (UTC)"), rows)
 
 
 def _counts(dataset: Any) -> tuple[int, int, int]:
     return dataset.sizes["train"], dataset.sizes["test"], len(dataset.class_names)
+
+
+def _progress(sweep: Any) -> str:
+    """How many of its runs a sweep has begun, of how many."""
+    return f"{len(sweep.runs)}/{len(sweep.config.get('configurations', sweep.runs))}"
 
 
 def _minute(moment: str) -> str:
@@ -72,14 +85,18 @@ def _brief_run(run: Any) -> dict[str, Any]:
             "ipc": run.config["ipc"]}  # fmt: skip
 
 
+def _brief_sweep(sweep: Any) -> dict[str, Any]:
+    return {"sweep": sweep.name, "status": sweep.status, "dataset": sweep.dataset, "runs": list(sweep.runs)}
+
+
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A run or a data set.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A run, a data set or a sweep.")],
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Show everything known about a run or a data set: settings, status, evaluations.
+    """Show everything known about a run, a data set or a sweep: settings, status, accuracies.
 
     Example: rcig show run_1
     """
@@ -89,11 +106,23 @@ def show(
     if json:
         here.console.data("", document)
         return
-    evaluations = document.pop("evaluations", [])
+    evaluations, table = document.pop("evaluations", []), document.pop("table", None)
     document.pop("files")
+    if document["kind"] == "sweep":
+        for name in ("configurations", "protocols"):  # one for each run; the runs themselves have them
+            document["config"].pop(name, None)
     here.console.data("\n".join(_lines(document)), {})
     for each in evaluations:
         here.console.data(_judged(each), {})
+    for row in table["rows"] if table else ():
+        here.console.data(_found(row), {})
+
+
+def _found(row: Mapping[str, Any]) -> str:
+    """One line on a row of a sweep's table."""
+    settings = ", ".join(f"{name} {value}" for name, value in row["settings"].items()) or "as given"
+    accuracy = row["accuracy"]
+    return f"{settings}: {percent(accuracy['mean'], accuracy['std']) if accuracy else 'diverged'}"
 
 
 def _judged(evaluation: Mapping[str, Any]) -> str:
@@ -108,6 +137,8 @@ def _judged(evaluation: Mapping[str, Any]) -> str:
 
 def _find(here: Context, name: str) -> dict[str, Any]:
     artifacts = here.store()
+    if name.startswith("sweep_") and (artifacts.sweeps_path / name).is_dir():
+        return _sweep(artifacts, name)
     if not name.startswith("run_"):
         return artifacts.dataset(name).to_json()
     from rcig_cli.store.results import read_results
@@ -116,6 +147,20 @@ def _find(here: Context, name: str) -> dict[str, Any]:
     for problem in results.problems if results else ():
         here.console.warn(problem.message)
     return {**artifacts.run(name).to_json(), "evaluations": list(results.found) if results else []}
+
+
+def _sweep(artifacts: "Store", name: str) -> dict[str, Any]:
+    """A sweep's manifest, and its table once it is finished."""
+    from rcig_cli.store.digests import mismatches
+    from rcig_cli.store.documents import read_document
+    from rcig_cli.store.layout import TABLE
+
+    sweep, path = artifacts.sweep(name), artifacts.sweep_path(name)
+    damaged = mismatches(path, sweep.files)
+    if damaged:
+        listed = ", ".join(f"{file} ({problem})" for file, problem in damaged.items())
+        raise Corrupt(f"{name} is damaged: {listed}. Sweep again with the same file to make it anew.")
+    return {**sweep.to_json(), "table": read_document(path / TABLE) if TABLE in sweep.files else None}
 
 
 def _lines(document: Mapping[str, Any], indent: str = "") -> list[str]:

@@ -16,14 +16,16 @@ from rcig_cli.jobs.signals import stop_on_signals
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.store.layout import Store
 from rcig_cli.store.locks import RunLock
-from rcig_cli.store.manifest import RunManifest, now, versions
+from rcig_cli.store.manifest import RunManifest, SweepManifest, now, versions
 from rcig_cli.store.metrics import MetricsLog
 
 METRICS = "metrics.jsonl"
 
 
-def start_run(store: Store, prepared: Prepared, config: DistillConfig) -> tuple[RunManifest, RunLock]:
-    """Create a run, locked for this process.
+def start_run(
+    store: Store, prepared: Prepared, config: DistillConfig, sweep: SweepManifest | None = None
+) -> tuple[RunManifest, RunLock]:
+    """Create a run, locked for this process; where it is one of a ``sweep``, that is its parent too.
 
     Raises
     ------
@@ -32,6 +34,8 @@ def start_run(store: Store, prepared: Prepared, config: DistillConfig) -> tuple[
     """
     check_possible(prepared, config)
     parents = {"dataset": {"name": prepared.manifest.name, "digest": prepared.manifest.digest}}
+    if sweep is not None:
+        parents["sweep"] = {"name": sweep.name, "digest": sweep.digest}
 
     def manifest(name: str) -> RunManifest:
         return RunManifest(

@@ -19,6 +19,7 @@ from rcig_cli.jobs.draws import first_images
 from rcig_cli.jobs.report import Report
 from rcig_cli.jobs.training import Schedule, make_accuracy, make_trainer
 from rcig_cli.networks.network import ARCHITECTURES, NORMALIZATIONS, build_network
+from rcig_cli.presets.config import DistillConfig
 from rcig_cli.presets.preset import PaperResult, paper_result
 from rcig_cli.store.results import write_result
 
@@ -121,8 +122,18 @@ def default_protocol(distilled: DistilledSet, **given: Any) -> Protocol:
     ConfigError
         If a value can't be.
     """
-    config = distilled.config
-    steps = _STEPS_FOR_TEN if len(distilled.images) == 10 else _STEPS
+    return protocol_for(distilled.config, len(distilled.images), **given)
+
+
+def protocol_for(config: DistillConfig, count: int, **given: Any) -> Protocol:
+    """Return the same before there is a set: for what ``config`` will give, of ``count`` images.
+
+    Raises
+    ------
+    ConfigError
+        If a value can't be.
+    """
+    steps = _STEPS_FOR_TEN if count == 10 else _STEPS
     paper: dict[str, Any] = {
         "architecture": "convnet",
         "normalization": "none",

@@ -53,11 +53,11 @@ def check_memory(
     """
     if needed <= there:
         return
-    wants = f"This run needs about {gigabytes(needed)} of memory, and there are {gigabytes(there)}"
+    wants = f"This run needs about {size(needed)} of memory, and there are {size(there)}"
     for flag, smaller in _smaller(config, images):
         taken = needed_by(smaller)
         if taken <= there:
-            raise ConfigError(f"{wants}. With {flag} it needs about {gigabytes(taken)}.")
+            raise ConfigError(f"{wants}. With {flag} it needs about {size(taken)}.")
     raise ConfigError(f"{wants}. Try a smaller --width, or a larger machine.")
 
 
@@ -80,14 +80,15 @@ def _smaller(config: DistillConfig, images: int) -> Iterator[tuple[str, DistillC
 def estimate(needed: int, there: int, seconds_per_step: float, steps: int) -> str:
     """One line: memory of memory, time a step, time for all that are left."""
     return (
-        f"Needs about {gigabytes(needed)} of {gigabytes(there)} memory, and {seconds_per_step:.2g} s a step: "
-        f"about {duration(seconds_per_step * steps)} for {steps} steps."
+        f"Needs about {size(needed)} of the {size(there)} of memory, and {seconds_per_step:.2g} s a step: "
+        f"about {duration(seconds_per_step * steps)} for the {steps} steps left."
     )
 
 
-def gigabytes(count: int) -> str:
-    """Bytes as GB, to two digits."""
-    return f"{float(f'{count / 1e9:.2g}'):g} GB"
+def size(count: int) -> str:
+    """Bytes as GB or MB, to two digits."""
+    unit, amount = ("GB", count / 1e9) if count >= 1e9 else ("MB", count / 1e6)
+    return f"{float(f'{amount:.2g}'):g} {unit}"
 
 
 def duration(seconds: float) -> str:

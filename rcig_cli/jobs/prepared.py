@@ -1,5 +1,6 @@
 """Reading a prepared data set."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from rcig_cli.errors import ConfigError
 from rcig_cli.jobs.prepare import ARRAYS
 from rcig_cli.networks.network import Network, build_network
 from rcig_cli.presets.config import DistillConfig
+from rcig_cli.presets.preset import resolve
 from rcig_cli.store.arrays import array_names, read_array
 from rcig_cli.store.layout import Store
 from rcig_cli.store.manifest import DatasetManifest, RunManifest
@@ -80,6 +82,19 @@ def build(prepared: Prepared, config: DistillConfig) -> Network:
         activation=config.activation,
         normalization=config.normalization,
     )
+
+
+def resolved(prepared: Prepared, settings: Mapping[str, Any]) -> DistillConfig:
+    """Resolve every setting of a distillation of a data set; a batch is at most all its training images.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is unknown or can't have its value.
+    """
+    manifest = prepared.manifest
+    config = resolve(manifest.name, manifest.shape, prepared.classes, settings)
+    return config.override({"batch": min(config.batch, manifest.sizes["train"])})
 
 
 def parent_of(store: Store, run: RunManifest) -> Prepared:

@@ -115,10 +115,11 @@ class Running:
         self.step = self.saved = 0
         self.state: RunState
         self.ready = False  # whether there is a state
-        self.needed = 0  # bytes of memory
+        self.needed = self.there = 0  # bytes of memory
         self.pending: list[tuple[int, Fetch]] = []  # first step of a call, and its numbers
         self.began: tuple[int, float] | None = None  # the first steps here, compiled, and when they were done
         self.estimated = False
+        self.shown = 0.0  # when
 
     @property
     def writes(self) -> bool:
@@ -243,8 +244,10 @@ class Running:
             self.estimated = True
             left = self.config.steps - step
             self.around.report.note(preflight.estimate(self.needed, self.there, seconds, left))
-        shown = {"loss": values["loss"], "accuracy": values["accuracy"], "steps/s": 1 / seconds}
-        self.around.report.progress("distilling", step, self.config.steps, shown)
+        if time.monotonic() - self.shown >= _LOOK_EVERY or step == self.config.steps:
+            self.shown = time.monotonic()
+            shown = {"loss": values["loss"], "accuracy": values["accuracy"], "steps/s": 1 / seconds}
+            self.around.report.progress("distilling", step, self.config.steps, shown)
 
     def _tuned(self, state: RunState) -> RunState:
         """The state with both learning rates tuned, where the solver has any."""

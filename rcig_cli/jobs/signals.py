@@ -21,6 +21,15 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signal_number: int | None = None
+        self.noted = 0.0  # when it came
+
+    def note(self, number: int) -> None:
+        """Note a signal, if it is the first."""
+        if self.signal_number is None:
+            self.signal_number, self.noted = number, time.monotonic()
+
+
+_under_way: list[StopRequest] = []
 
 
 @contextmanager
@@ -28,22 +37,23 @@ def stop_on_signals() -> Iterator[StopRequest]:
     """Note SIGINT, SIGTERM and SIGHUP instead of dying of them.
 
     Another one kills at once, if it doesn't come within a second of the first: a terminal and a wrapper may
-    both send what was meant once.
+    both send what was meant once.  Within a job that does this too, a signal is noted for both: if it comes
+    when the inner one has nothing left to stop, the outer one still stops.
     """
     request = StopRequest()
-    first = 0.0
 
     def note(number: int, _: FrameType | None) -> None:
-        nonlocal first
-        if request.signal_number is None:
-            request.signal_number, first = number, time.monotonic()
-        elif time.monotonic() - first > _ONE_PRESS:
+        if request.signal_number is not None and time.monotonic() - request.noted > _ONE_PRESS:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
+        for each in _under_way:
+            each.note(number)
 
+    _under_way.append(request)
     before = {each: signal.signal(each, note) for each in _HANDLED}
     try:
         yield request
     finally:
+        _under_way.remove(request)
         for each, handler in before.items():
             signal.signal(each, handler)

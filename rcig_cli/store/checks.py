@@ -1,7 +1,7 @@
 """Checks of JSON documents against a table of fields, which find everything that is wrong at once."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,15 +26,19 @@ class Check:
     holds: Callable[[Any], bool]
 
 
-def problems_of(document: Mapping[str, Any], checks: Mapping[str, Check]) -> list[str]:
-    """Compare a document with a table of its fields.
+def problems_of(
+    document: Mapping[str, Any], checks: Mapping[str, Check], optional: Collection[str] = ()
+) -> list[str]:
+    """Compare a document with a table of its fields, of which the `optional` ones may be missing.
 
     Returns
     -------
     list
         One phrase for each field that is missing, unknown or wrong; empty if all is well.
     """
-    missing = [f"{shorten(name)} is missing" for name in checks if name not in document]
+    missing = [
+        f"{shorten(name)} is missing" for name in checks if name not in document and name not in optional
+    ]
     unknown = [_unknown(name, checks) for name in document if name not in checks]
     wrong = [
         f"{shorten(name)} must be {check.expected}, and is {shorten(document[name])}"
@@ -57,11 +61,12 @@ def exactly(*allowed: str | int) -> Check:
     return Check(expected, lambda value: type(value) in (str, int) and value in allowed)
 
 
-def holding(noun: str, checks: Mapping[str, Check]) -> Check:
-    """Accept an object with exactly these fields."""
+def holding(noun: str, checks: Mapping[str, Check], optional: Collection[str] = ()) -> Check:
+    """Accept an object with exactly these fields; the `optional` ones may be missing."""
     listed = " and ".join(f"{name!r} ({check.expected})" for name, check in checks.items())
     return Check(
-        f"{noun}: {listed}", lambda value: isinstance(value, dict) and not problems_of(value, checks)
+        f"{noun}: {listed}",
+        lambda value: isinstance(value, dict) and not problems_of(value, checks, optional),
     )
 
 

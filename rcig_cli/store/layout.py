@@ -1,10 +1,11 @@
-"""The store's folders: opening it, finding what is in it, and making new runs.
+"""The store's folders: opening it, finding what is in it, and making new runs and sweeps.
 
 ::
 
     store.json              {"format": 1}
     datasets/<name>/        manifest.json  arrays.zarr/
     runs/<run>/             manifest.json  lock  metrics.jsonl  checkpoints/  distilled.zarr/  ...
+    sweeps/<sweep>/         manifest.json  lock  table.json  figures/
 """
 
 from collections.abc import Callable
@@ -28,17 +29,22 @@ from rcig_cli.store.listing import Listing, read_each
 from rcig_cli.store.locks import RunLock
 from rcig_cli.store.manifest import (
     MANIFEST,
+    AnyManifest,
     DatasetManifest,
     RunManifest,
+    SweepManifest,
     read_dataset_manifest,
     read_run_manifest,
+    read_sweep_manifest,
     write_manifest,
 )
 
 STORE = "store.json"
+TABLE = "table.json"  # of a sweep
 _IGNORED = {".DS_Store"}
 
-Manifest = TypeVar("Manifest", DatasetManifest, RunManifest)
+Manifest = TypeVar("Manifest", DatasetManifest, RunManifest, SweepManifest)
+NumberOf = Callable[[str], int | None]
 
 
 def open_store(root: Path, *, create: bool) -> "Store":
@@ -121,6 +127,11 @@ class Store:
         """The folder of the runs; it needn't exist yet."""
         return self.root / "runs"
 
+    @property
+    def sweeps_path(self) -> Path:
+        """The folder of the sweeps; it needn't exist yet."""
+        return self.root / "sweeps"
+
     def dataset_path(self, name: str) -> Path:
         """Return where the data set of this name is, or would be.
 
@@ -141,6 +152,16 @@ class Store:
         """
         return self.runs_path / names.check_run_name(name)
 
+    def sweep_path(self, name: str) -> Path:
+        """Return where the sweep of this name is, or would be.
+
+        Raises
+        ------
+        ConfigError
+            If no sweep may have that name.
+        """
+        return self.sweeps_path / names.check_sweep_name(name)
+
     def datasets(self) -> Listing[DatasetManifest]:
         """Return all data sets in natural order, and what is wrong with those that can't be read."""
         return read_each(_folders(self.datasets_path), _read_dataset)
@@ -148,6 +169,10 @@ class Store:
     def runs(self) -> Listing[RunManifest]:
         """Return all runs in natural order, and what is wrong with those that can't be read."""
         return read_each(_folders(self.runs_path), _read_run)
+
+    def sweeps(self) -> Listing[SweepManifest]:
+        """Return all sweeps in natural order, and what is wrong with those that can't be read."""
+        return read_each(_folders(self.sweeps_path), _read_sweep)
 
     def dataset(self, name: str) -> DatasetManifest:
         """Return the manifest of one data set.
@@ -183,6 +208,23 @@ class Store:
             raise NotFound(_absent("run", path, "Start one with `rcig distill`."))
         return _read_run(path)
 
+    def sweep(self, name: str) -> SweepManifest:
+        """Return the manifest of one sweep.
+
+        Raises
+        ------
+        ConfigError
+            If no sweep may have that name.
+        NotFound
+            If there is none; the sentence names the nearest and all there are.
+        Corrupt
+            If it is damaged.
+        """
+        path = self.sweep_path(name)
+        if not _is_folder(path):
+            raise NotFound(_absent("sweep", path, "Start one with `rcig sweep`."))
+        return _read_sweep(path)
+
     def create_run(self, make_manifest: Callable[[str], RunManifest]) -> tuple[str, RunLock]:
         """Make a new run, numbered after the highest there is.
 
@@ -199,32 +241,43 @@ class Store:
         tuple
             The run's name, and its lock, already held.
         """
-        with aside_folder(self.runs_path) as aside:
-            lock = RunLock(aside)
-            try:
-                name = self._publish_next(aside, make_manifest)
-            except BaseException:
-                lock.release()
-                raise
-        lock.run_path = self.run_path(name)
-        return name, lock
+        return _create_numbered(self.runs_path, make_manifest, "run_{}", names.run_number)
 
-    def _publish_next(self, aside: Path, make_manifest: Callable[[str], RunManifest]) -> str:
-        number = self._highest_run() + 1
-        while True:
-            name = f"run_{number}"
-            write_manifest(aside, make_manifest(name))
-            try:
-                publish_folder(aside, self.run_path(name))
-            except AlreadyExists:
-                number += 1
-            else:
-                return name
+    def create_sweep(self, make_manifest: Callable[[str], SweepManifest]) -> tuple[str, RunLock]:
+        """Make a new sweep, as `create_run` makes a run."""
+        return _create_numbered(self.sweeps_path, make_manifest, "sweep_{}", names.sweep_number)
 
-    def _highest_run(self) -> int:
-        with storage_errors(self.runs_path, "read"):
-            taken = [names.run_number(entry.name) for entry in self.runs_path.iterdir()]
-        return max((number for number in taken if number is not None), default=0)
+
+def _create_numbered(
+    parent: Path, make_manifest: Callable[[str], AnyManifest], form: str, number_of: NumberOf
+) -> tuple[str, RunLock]:
+    with aside_folder(parent) as aside:
+        lock = RunLock(aside)
+        try:
+            name = _publish_next(aside, make_manifest, form, _highest(parent, number_of) + 1)
+        except BaseException:
+            lock.release()
+            raise
+    lock.run_path = parent / name
+    return name, lock
+
+
+def _publish_next(aside: Path, make_manifest: Callable[[str], AnyManifest], form: str, number: int) -> str:
+    while True:
+        name = form.format(number)
+        write_manifest(aside, make_manifest(name))
+        try:
+            publish_folder(aside, aside.parent / name)
+        except AlreadyExists:
+            number += 1
+        else:
+            return name
+
+
+def _highest(parent: Path, number_of: NumberOf) -> int:
+    with storage_errors(parent, "read"):
+        taken = [number_of(entry.name) for entry in parent.iterdir()]
+    return max((number for number in taken if number is not None), default=0)
 
 
 def _is_folder(path: Path) -> bool:
@@ -245,6 +298,10 @@ def _read_dataset(folder: Path) -> DatasetManifest:
 
 def _read_run(folder: Path) -> RunManifest:
     return _read(folder, read_run_manifest)
+
+
+def _read_sweep(folder: Path) -> SweepManifest:
+    return _read(folder, read_sweep_manifest)
 
 
 def _read(folder: Path, read: Callable[[Path], Manifest]) -> Manifest:

@@ -1,4 +1,4 @@
-"""Manifests: what a data set or a run says about itself, as typed records.
+"""Manifests: what a data set, a run or a sweep says about itself, as typed records.
 
 A manifest is one canonical JSON document (see `documents`).  Reading one checks every field and
 reports everything that is wrong at once; a manifest that couldn't be read back is never written.
@@ -21,6 +21,7 @@ from rcig_cli.store.checks import (
     flag,
     holding,
     json_object,
+    listing,
     natural,
     positive,
     problems_of,
@@ -81,7 +82,7 @@ _PARENT = holding("a parent", {"name": text, "digest": digest})
 
 
 class _Manifest:
-    """What the two kinds of manifest have in common: JSON there and back, checked."""
+    """What all kinds of manifest have in common: JSON there and back, checked."""
 
     _checks: ClassVar[dict[str, Check]]
     _content: ClassVar[tuple[str, ...]]
@@ -210,7 +211,8 @@ class RunManifest(_Manifest):
     dataset
         The name of the data set.
     parents
-        From role ("dataset") to the name and manifest digest of what the run was made from.
+        From role ("dataset", and "sweep" where a sweep made it) to the name and manifest digest of what the
+        run was made from or for.
     versions
         As `versions` returns them.
     files
@@ -243,13 +245,70 @@ class RunManifest(_Manifest):
         "config": json_object,
         "seed": natural,
         "dataset": Check("the name of a data set", _is_named(names.is_dataset_name)),
-        "parents": holding("parents", {"dataset": _PARENT}),
+        "parents": holding("parents", {"dataset": _PARENT, "sweep": _PARENT}, {"sweep"}),
         "versions": texts_by_name,
         "files": digests_by_path,
     }
 
 
-AnyManifest = DatasetManifest | RunManifest
+@dataclass(frozen=True)
+class SweepManifest(_Manifest):
+    """What a sweep is, which runs it consists of, and what came of it.
+
+    Parameters
+    ----------
+    name
+        The name of its folder.
+    created, updated
+        When, in UTC, as `now` gives it.
+    status
+        "running", "interrupted" or "finished".
+    config
+        What is swept and how it is judged, with every run's fully resolved configuration, JSON values only.
+    dataset
+        The name of the data set.
+    parents
+        From role ("dataset") to the name and manifest digest of what all its runs are made from.
+    runs
+        The names of its runs so far, in the sweep's order.
+    versions
+        As `versions` returns them.
+    files
+        From the path of each file the sweep vouches for, relative to its folder, to its SHA-256.
+    """
+
+    name: str
+    created: str
+    updated: str
+    status: Status
+    config: dict[str, Any]
+    dataset: str
+    parents: dict[str, dict[str, str]]
+    runs: tuple[str, ...]
+    versions: dict[str, str]
+    files: dict[str, str]
+    format: int = FORMAT
+    kind: str = "sweep"
+
+    # Not the runs and files: the runs name the sweep as it is when it begins.
+    _content: ClassVar[tuple[str, ...]] = ("config", "dataset", "parents")
+    _checks: ClassVar[dict[str, Check]] = {
+        "format": exactly(FORMAT),
+        "kind": exactly("sweep"),
+        "name": Check("the name of a sweep", _is_named(names.is_sweep_name)),
+        "created": _TIME,
+        "updated": _TIME,
+        "status": exactly("running", "interrupted", "finished"),
+        "config": json_object,
+        "dataset": Check("the name of a data set", _is_named(names.is_dataset_name)),
+        "parents": holding("parents", {"dataset": _PARENT}),
+        "runs": listing("names of runs", Check("the name of a run", _is_named(names.is_run_name))),
+        "versions": texts_by_name,
+        "files": digests_by_path,
+    }
+
+
+AnyManifest = DatasetManifest | RunManifest | SweepManifest
 
 
 def read_dataset_manifest(folder: Path) -> DatasetManifest:
@@ -276,6 +335,19 @@ def read_run_manifest(folder: Path) -> RunManifest:
         If it is damaged or of a newer format; the sentence lists everything that is wrong.
     """
     return RunManifest.from_json(read_document(folder / MANIFEST), folder / MANIFEST)
+
+
+def read_sweep_manifest(folder: Path) -> SweepManifest:
+    """Read the manifest of a sweep's folder.
+
+    Raises
+    ------
+    NotFound
+        If the folder has none.
+    Corrupt
+        If it is damaged or of a newer format; the sentence lists everything that is wrong.
+    """
+    return SweepManifest.from_json(read_document(folder / MANIFEST), folder / MANIFEST)
 
 
 def write_manifest(folder: Path, manifest: AnyManifest) -> None:

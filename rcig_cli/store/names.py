@@ -1,4 +1,4 @@
-"""The names of data sets and runs: which are allowed, how they sort, which is nearest.
+"""The names of data sets, runs and sweeps: which are allowed, how they sort, which is nearest.
 
 A name becomes a folder, so the rules leave no room for a path: no separator, no dot, no NUL, and a
 length that every file system takes.
@@ -12,6 +12,7 @@ from rcig_cli.errors import ConfigError
 
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _NUMBERED = re.compile(r"run_[1-9][0-9]{0,8}")
+_SWEEP = re.compile(r"sweep_[1-9][0-9]{0,8}")
 _RULE = "use 1 to 64 of a-z, 0-9, _ and -, beginning with a letter or a digit"
 
 
@@ -27,9 +28,19 @@ def is_run_name(name: str) -> bool:
     return _PLAIN.fullmatch(name) is not None
 
 
+def is_sweep_name(name: str) -> bool:
+    """Whether a sweep may have this name: ``sweep_7``."""
+    return _SWEEP.fullmatch(name) is not None
+
+
 def run_number(name: str) -> int | None:
     """Return 7 for ``run_7``, and None for a name without a number of its own."""
     return int(name.removeprefix("run_")) if _NUMBERED.fullmatch(name) else None
+
+
+def sweep_number(name: str) -> int | None:
+    """Return 7 for ``sweep_7``, and None for any other name."""
+    return int(name.removeprefix("sweep_")) if _SWEEP.fullmatch(name) else None
 
 
 def check_dataset_name(name: str) -> str:
@@ -56,6 +67,22 @@ def check_run_name(name: str) -> str:
     if not is_run_name(name):
         raise ConfigError(
             f"{shorten(name)} can't be the name of a run: runs are called run_1, run_2 and so on. "
+            "`rcig list` shows them."
+        )
+    return name
+
+
+def check_sweep_name(name: str) -> str:
+    """Return `name`.
+
+    Raises
+    ------
+    ConfigError
+        If no sweep may have that name.
+    """
+    if not is_sweep_name(name):
+        raise ConfigError(
+            f"{shorten(name)} can't be the name of a sweep: sweeps are called sweep_1, sweep_2 and so on. "
             "`rcig list` shows them."
         )
     return name

@@ -14,7 +14,7 @@ from rcig_cli.store.documents import FORMAT, canonical, check_format, read_docum
 from rcig_cli.store.files import AlreadyExists, storage_errors, write_text_atomically
 from rcig_cli.store.listing import Listing, read_each
 
-Kind = Literal["evaluations", "attacks"]
+Kind = Literal["evaluations", "attacks", "timings"]
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
@@ -27,7 +27,7 @@ def write_result(run_path: Path, kind: Kind, label: str, record: Mapping[str, An
     run_path
         The run's folder.
     kind
-        "evaluations" or "attacks".
+        "evaluations", "attacks" or "timings".
     label
         What was measured, such as the name of an architecture: 1 to 64 letters, digits, ``_``, ``.``
         and ``-``, beginning with a letter or a digit.
@@ -69,7 +69,7 @@ def read_results(run_path: Path, kind: Kind) -> Listing[dict[str, Any]]:
     run_path
         The run's folder.
     kind
-        "evaluations" or "attacks".
+        "evaluations", "attacks" or "timings".
     """
     with storage_errors(run_path / kind, "read"):
         paths = sorted(path for path in (run_path / kind).glob("*.json") if not path.name.startswith("."))

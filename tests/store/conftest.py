@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rcig_cli.store.layout import Store, open_store
-from rcig_cli.store.manifest import DatasetManifest, RunManifest
+from rcig_cli.store.manifest import DatasetManifest, RunManifest, SweepManifest
 
 ROOT = Path(__file__).parents[2]
 TIME = "2025-03-01T12:30:00.123456+00:00"
@@ -45,6 +45,27 @@ def _dataset_manifest(name: str = "digits", **changes: object) -> DatasetManifes
         "files": {"arrays.zarr/zarr.json": "b" * 64},
     }
     return DatasetManifest(**{**fields, **changes})
+
+
+def _sweep_manifest(name: str = "sweep_1", **changes: object) -> SweepManifest:
+    fields = {
+        "name": name,
+        "created": TIME,
+        "updated": TIME,
+        "status": "running",
+        "config": {"dataset": "digits", "configurations": [{"seed": 0}, {"seed": 1}]},
+        "dataset": "digits",
+        "parents": {"dataset": {"name": "digits", "digest": "a" * 64}},
+        "runs": ("run_1",),
+        "versions": {"jax": "0.10.2"},
+        "files": {},
+    }
+    return SweepManifest(**{**fields, **changes})
+
+
+@pytest.fixture
+def sweep_manifest() -> Callable[..., SweepManifest]:
+    return _sweep_manifest
 
 
 @pytest.fixture

@@ -118,7 +118,14 @@ def test_what_is_absent_is_told_with_what_is_there(store, dataset_manifest, run_
 
 @pytest.mark.parametrize("name", ["..", "/etc", "a\0b", "x" * 10_000, "../datasets/digits"])
 def test_no_name_leads_outside(store, name):
-    for look_up in (store.dataset_path, store.run_path, store.dataset, store.run):
+    for look_up in (
+        store.dataset_path,
+        store.run_path,
+        store.sweep_path,
+        store.dataset,
+        store.run,
+        store.sweep,
+    ):
         with pytest.raises(ConfigError):
             look_up(name)
 
@@ -132,6 +139,20 @@ def test_runs_are_numbered_and_locked(store, run_manifest):
     second, lock = store.create_run(run_manifest)
     lock.release()
     assert [run.name for run in store.runs().found] == ["run_1", second] == ["run_1", "run_2"]
+
+
+def test_sweeps_are_numbered_locked_and_found(store, sweep_manifest):
+    assert store.sweeps().found == ()
+    with pytest.raises(NotFound, match="no sweep 'sweep_1', and no other"):
+        store.sweep("sweep_1")
+    for expected in ("sweep_1", "sweep_2"):
+        name, lock = store.create_sweep(sweep_manifest)
+        assert (name, lock.run_path) == (expected, store.sweep_path(expected))
+        with lock, pytest.raises(Locked, match=f"{expected} is being written"):
+            RunLock(store.sweep_path(expected))
+    assert [sweep.name for sweep in store.sweeps().found] == ["sweep_1", "sweep_2"]
+    assert store.sweep("sweep_2") == sweep_manifest("sweep_2")
+    assert not store.runs_path.exists()
 
 
 def test_a_number_below_the_highest_is_not_used_again(store, run_manifest):

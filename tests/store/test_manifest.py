@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rcig_cli.errors import Corrupt, NotFound
 from rcig_cli.store import manifest as manifests
 from rcig_cli.store.documents import canonical
-from rcig_cli.store.manifest import DatasetManifest, RunManifest
+from rcig_cli.store.manifest import DatasetManifest, RunManifest, SweepManifest
 
 # Lone surrogates too: JSON can hold them, so a manifest may.
 TEXT = st.text(st.characters(exclude_categories=()), max_size=20)
@@ -27,6 +27,8 @@ JSON = st.recursive(
 OBJECT = st.dictionaries(TEXT, JSON, max_size=4)
 NATURAL = st.integers(0, 2**63)
 TIME = st.datetimes().map(lambda time: time.isoformat() + "+00:00")
+
+PARENT = st.fixed_dictionaries({"name": TEXT, "digest": DIGEST})
 
 DATASETS = st.builds(
     DatasetManifest,
@@ -53,16 +55,31 @@ RUNS = st.builds(
     config=OBJECT,
     seed=NATURAL,
     dataset=NAME,
-    parents=st.fixed_dictionaries({"dataset": st.fixed_dictionaries({"name": TEXT, "digest": DIGEST})}),
+    parents=st.fixed_dictionaries({"dataset": PARENT}, optional={"sweep": PARENT}),
     versions=st.dictionaries(TEXT, TEXT, max_size=3),
     files=FILES,
     format=st.just(1),
     kind=st.just("run"),
 )
+SWEEPS = st.builds(
+    SweepManifest,
+    name=st.integers(1, 999_999_999).map("sweep_{}".format),
+    created=TIME,
+    updated=TIME,
+    status=st.sampled_from(["running", "interrupted", "finished"]),
+    config=OBJECT,
+    dataset=NAME,
+    parents=st.fixed_dictionaries({"dataset": PARENT}),
+    runs=st.lists(NAME).map(tuple),
+    versions=st.dictionaries(TEXT, TEXT, max_size=3),
+    files=FILES,
+    format=st.just(1),
+    kind=st.just("sweep"),
+)
 
 
 @settings(deadline=None)
-@given(DATASETS | RUNS)
+@given(DATASETS | RUNS | SWEEPS)
 def test_every_manifest_comes_back_equal(tmp_path_factory, manifest):
     document = json.loads(canonical(manifest.to_json()))
     back = type(manifest).from_json(document, tmp_path_factory.getbasetemp())
@@ -70,7 +87,9 @@ def test_every_manifest_comes_back_equal(tmp_path_factory, manifest):
     assert back.digest == manifest.digest
 
 
-def test_written_and_read(tmp_path, run_manifest, dataset_manifest):
+def test_written_and_read(tmp_path, run_manifest, dataset_manifest, sweep_manifest):
+    manifests.write_manifest(tmp_path, sweep_manifest())
+    assert manifests.read_sweep_manifest(tmp_path) == sweep_manifest()
     manifests.write_manifest(tmp_path, run_manifest())
     assert manifests.read_run_manifest(tmp_path) == run_manifest()
     manifests.write_manifest(tmp_path, dataset_manifest())
@@ -148,6 +167,40 @@ def test_a_wrong_field_is_refused(tmp_path, dataset_manifest, field, value):
     document = json.loads(canonical(dataset_manifest().to_json())) | {field: value}
     with pytest.raises(Corrupt, match=f"{field!r} must be"):
         DatasetManifest.from_json(document, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", "run_1"),
+        ("status", "failed"),
+        ("config", []),
+        ("parents", {}),
+        ("runs", "run_1"),
+        ("runs", ["../x"]),
+        ("runs", [1]),
+        ("files", {"../a": "a" * 64}),
+    ],
+)
+def test_a_wrong_field_of_a_sweep_is_refused(tmp_path, sweep_manifest, field, value):
+    document = json.loads(canonical(sweep_manifest().to_json())) | {field: value}
+    with pytest.raises(Corrupt, match=f"{field!r} must be"):
+        SweepManifest.from_json(document, tmp_path)
+
+
+@pytest.mark.parametrize("sweep", [{}, {"name": "sweep_1"}, {"name": "sweep_1", "digest": "a"}, "sweep_1"])
+def test_a_runs_sweep_is_a_parent_or_absent(tmp_path, run_manifest, sweep):
+    document = run_manifest().to_json()
+    document["parents"] = {**document["parents"], "sweep": sweep}
+    with pytest.raises(Corrupt, match="'parents' must be"):
+        RunManifest.from_json(document, tmp_path)
+
+
+def test_the_digest_of_a_sweep_stands_while_it_goes_on(sweep_manifest):
+    digest = sweep_manifest().digest
+    later = {"status": "finished", "runs": ("run_1", "run_2"), "files": {"table.json": "b" * 64}}
+    assert sweep_manifest(**later).digest == digest
+    assert sweep_manifest(config={}).digest != digest
 
 
 def test_a_newer_format_asks_for_an_upgrade(tmp_path, run_manifest):

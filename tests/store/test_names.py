@@ -28,7 +28,12 @@ HOSTILE = [
 
 @pytest.mark.parametrize("name", HOSTILE, ids=lambda name: ascii(name)[:12])
 def test_hostile_names_are_refused_in_one_short_sentence(name):
-    for check, noun in ((names.check_dataset_name, "data set"), (names.check_run_name, "run")):
+    checks = {
+        "data set": names.check_dataset_name,
+        "run": names.check_run_name,
+        "sweep": names.check_sweep_name,
+    }
+    for noun, check in checks.items():
         with pytest.raises(ConfigError, match=f"can't be the name of a {noun}") as caught:
             check(name)
         assert len(str(caught.value)) < 200
@@ -52,6 +57,14 @@ def test_a_run_number_has_one_way_to_be_written(name):
 
 def test_the_number_of_a_run():
     assert names.run_number("run_42") == 42
+
+
+def test_a_sweep_is_called_by_its_number_alone():
+    assert names.check_sweep_name("sweep_42") == "sweep_42"
+    assert names.sweep_number("sweep_42") == 42
+    for name in ("sweep_0", "sweep_01", "sweep_", "sweep_1a", "run_1", "mine"):
+        assert not names.is_sweep_name(name)
+        assert names.sweep_number(name) is None
 
 
 @settings(deadline=None)

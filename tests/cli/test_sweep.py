@@ -1,0 +1,138 @@
+"""``rcig sweep`` as a user meets it: what it prints and draws, and what it says of a file that can't be."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from tests.cli.test_errors import one_sentence
+from tests.conftest import start_rcig
+
+FILE = """
+ipc = 1
+steps = 3
+width = 4
+batch = 64
+pool_size = 3
+pool_steps = 3
+n_hessian = 1
+
+[sweep]
+n_inner = [1, 2]
+
+[evaluate]
+networks = 1
+steps = 5
+"""
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """A folder with a sweep's file, and a store that it made from nothing; with what it printed."""
+    folder = tmp_path_factory.mktemp("swept")
+    (folder / "sweep.toml").write_text('dataset = "digits"\n' + FILE)
+    process = start_rcig("sweep", "sweep.toml", "--store", "a", cwd=folder, env=_environment())
+    out, err = process.communicate()
+    assert process.returncode == 0, out + err
+    return folder / "a", out, err
+
+
+def _environment():
+    import os
+
+    from tests.conftest import ROOT
+
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def test_a_table_and_the_pictures_paths_on_stdout(swept):
+    store, out, err = swept
+    head, first, second, random, *paths = out.splitlines()
+    assert head.split() == ["n_inner", "accuracy", "ms/step", "seconds", "runs"]
+    assert (first.split()[0], second.split()[0]) == ("1", "2")
+    assert random.startswith("random images")
+    assert [path.rpartition("/")[2] for path in paths] == [
+        "accuracy.png",
+        "milliseconds.png",
+        "seconds.png",
+        "course.png",
+    ]
+    for path in paths:
+        with Image.open(store.parent / path) as picture:
+            assert min(picture.size) > 300
+    assert "Preparing digits" in err
+    assert "run_2, 2 of 2: n_inner 2." in err
+    assert err.rstrip().endswith("Next: rcig show sweep_1 --store a")
+
+
+def test_list_and_show_know_it(rcig, swept):
+    store = swept[0]
+    (listed,) = rcig("list", "--store", store, "--json").json["sweeps"]
+    assert listed == {
+        "sweep": "sweep_1",
+        "status": "finished",
+        "dataset": "digits",
+        "runs": ["run_1", "run_2"],
+    }
+    assert rcig("list", "--store", store).out.splitlines()[-1].split()[:4] == [
+        "sweep_1",
+        "digits",
+        "2/2",
+        "finished",
+    ]
+    shown = rcig("show", "sweep_1", "--store", store)
+    assert "n_inner 1: " in shown.out
+    assert len(rcig("show", "sweep_1", "--store", store, "--json").json["table"]["rows"]) == 2
+    assert rcig("show", "run_1", "--store", store, "--json").json["parents"]["sweep"]["name"] == "sweep_1"
+    one_sentence(rcig("show", "sweep_9", "--store", store), 3, "sweep_9")
+
+
+def test_a_damaged_table_is_named(rcig, swept, tmp_path):
+    import shutil
+
+    shutil.copytree(swept[0], tmp_path / "a")
+    table = tmp_path / "a" / "sweeps" / "sweep_1" / "table.json"
+    table.write_text(table.read_text().replace("1", "2", 1))
+    one_sentence(rcig("show", "sweep_1", "--store", tmp_path / "a"), 5, "table.json")
+
+
+def test_a_damaged_manifest_hides_nothing_else(rcig, swept, tmp_path):
+    import shutil
+
+    shutil.copytree(swept[0], tmp_path / "a")
+    manifest = tmp_path / "a" / "sweeps" / "sweep_1" / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"runs": ["../x"]}))
+    outcome = rcig("list", "--store", tmp_path / "a", "--json")
+    assert len(outcome.json["runs"]) == 2
+    assert "'runs' must be a list of names of runs" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "said"),
+    [
+        (FILE.replace("[1, 2]", "[-1, 2]"), 2, "with n_inner -1: n_inner must be a whole number"),
+        (FILE.replace("n_inner = [1, 2]", "depth = [2, 9]"), 2, "with depth 9"),
+        (FILE.replace("n_inner = [1, 2]", 'solver = ["newton"]'), 2, "adam, cg"),
+        (FILE.replace("n_inner = [1, 2]", 'algorithm = ["vig"]\nsolver = "cg"'), 2, "its solver is adam"),
+        (FILE.replace("n_inner = [1, 2]", "average_decay = [1.5]"), 2, "average_decay"),
+        (FILE.replace("n_inner = [1, 2]", "ipc = [1, 5000]"), 2, "5000 is more than there is"),
+        (FILE.replace("networks = 1", "networks = 0"), 2, "networks must be above 0"),
+        (FILE.replace("networks = 1", 'architecture = "vit"'), 2, "architecture must be one of"),
+        (FILE.replace("n_inner", "n_Hinv"), 2, "did you mean 'n_hessian'"),
+        ('dataset = "cifar10"\n' + FILE, 3, "cifar10"),
+        ('dataset = "../etc"\n' + FILE, 2, "../etc"),
+        ("nonsense", 2, "isn't readable TOML"),
+    ],
+)
+def test_a_file_that_cannot_be_swept(rcig, tmp_path, text, code, said):
+    rcig("prepare", "digits", "--store", tmp_path / "a")
+    (tmp_path / "sweep.toml").write_text(text)
+    one_sentence(rcig("sweep", tmp_path / "sweep.toml", "--store", tmp_path / "a"), code, said)
+    assert rcig("list", "--store", tmp_path / "a", "--json").json["runs"] == []
+    assert not (tmp_path / "a" / "sweeps").exists()
+
+
+def test_no_file(rcig, tmp_path):
+    one_sentence(rcig("sweep", tmp_path / "none.toml", "--store", tmp_path / "a"), 3, "none.toml")
+    one_sentence(rcig("sweep", "--store", tmp_path / "a"), 2, "FILE")
+    assert not (tmp_path / "a").exists()
