@@ -117,6 +117,7 @@ def test_a_damaged_manifest_hides_nothing_else(rcig, swept, tmp_path):
         (FILE.replace("n_inner = [1, 2]", "average_decay = [1.5]"), 2, "average_decay"),
         (FILE.replace("n_inner = [1, 2]", "ipc = [1, 5000]"), 2, "5000 is more than there is"),
         (FILE.replace("networks = 1", "networks = 0"), 2, "networks must be above 0"),
+        (FILE.replace("networks = 1", "depth = 9"), 2, "too small for a ConvNet of depth 9"),
         (FILE.replace("networks = 1", 'architecture = "vit"'), 2, "architecture must be one of"),
         (FILE.replace("n_inner", "n_Hinv"), 2, "did you mean 'n_hessian'"),
         ('dataset = "cifar10"\n' + FILE, 3, "cifar10"),
