@@ -1,14 +1,14 @@
 """Getting JAX, and the machine under it, ready: called before JAX is imported.
 
-Three things have to be set right for a CPU, none of which changes a result:
+Four things have to be set right for a CPU, none of which changes a result:
 
 * ``--xla_cpu_experimental_ynn_fusion_type=`` (nothing): with that fusion on, XLA on the CPU fuses matrix
-  products
-  whose operand is a broadcast scalar with their neighbours and reads memory that nobody wrote: silent
-  garbage, seen on JAX 0.10 to 0.12.  ``tests/jobs/test_device.py`` keeps the case.
+  products whose operand is a broadcast scalar with their neighbours and reads memory that nobody wrote:
+  silent garbage, seen on JAX 0.10 to 0.12.  ``tests/jobs/test_device.py`` keeps the case.
 * malloc keeps freed memory: XLA frees its buffers after every step, and by default each one of them goes
-  back to the
-  operating system, to be mapped and zeroed page by page at the next step.
+  back to the operating system, to be mapped and zeroed page by page at the next step.
+* OpenBLAS' threads, which factor and solve with A, sleep as soon as they are done.  By default they spin for
+  some 25 ms, waiting for more, and take a core from XLA meanwhile: each solve would cost ten times itself.
 * Logs of the libraries stay off stderr: what a user reads there is ours.
 """
 
@@ -28,6 +28,7 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 def prepare_environment() -> None:
     """Set what has to be set before JAX is imported; harmless when called again."""
     os.environ["XLA_FLAGS"] = xla_flags(os.environ.get("XLA_FLAGS", ""), jaxlib_version())
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # 2^4 cycles
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     keep_freed_memory()
