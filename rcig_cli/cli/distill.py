@@ -244,8 +244,8 @@ def _distill(
         is_new, name = False, ""
         if processes.is_first:
             prepared = _open_prepared(artifacts, manifest, flags)
-            settings = {**together.settings(flags), **flags}
-            claim = _claimed(artifacts, manifest, prepared, settings, resume)
+            of_devices = together.settings(flags)
+            claim = _claimed(artifacts, manifest, prepared, flags, of_devices, resume)
             run, is_new = held.enter_context(claim)
             name = run.name
         run = artifacts.run(processes.share_text(name))
@@ -334,9 +334,13 @@ def _claimed(
     manifest: "RunManifest | None",
     prepared: "Prepared",
     flags: Mapping[str, Any],
+    of_devices: Mapping[str, Any],
     resume: str | None,
 ) -> "Iterator[tuple[RunManifest, bool]]":
-    """Hold the lock of the run to go on with, or of a new one; say which, and whether it is new."""
+    """Hold the lock of the run to go on with, or of a new one; say which, and whether it is new.
+
+    ``of_devices`` are settings of a new run that follow from the devices at hand.
+    """
     from rcig_cli.jobs.distill import start_run
     from rcig_cli.jobs.prepared import resolved
     from rcig_cli.jobs.resume import newest_unfinished
@@ -345,8 +349,9 @@ def _claimed(
     is_new = False
     lock: RunLock | None = None
     if manifest is None:
-        config = resolved(prepared, flags)
-        found = newest_unfinished(artifacts, config, prepared.manifest.digest) if resume else None
+        config = resolved(prepared, {**of_devices, **flags})
+        digest, free = prepared.manifest.digest, "models" not in flags
+        found = newest_unfinished(artifacts, config, digest, any_models=free) if resume else None
         is_new = found is None
         if found is None:
             found, lock = start_run(artifacts, prepared, config)

@@ -8,7 +8,7 @@ but for rounding: it depends on how many models it sees, and not on where.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
@@ -59,6 +59,11 @@ def choose_devices(count: int | None) -> list[jax.Device]:
             "are used. Start fewer processes instead."
         )
     return there[:count]
+
+
+def own_device(devices: Iterable[jax.Device]) -> jax.Device:
+    """The first of some devices that is this process's."""
+    return next(device for device in devices if device.process_index == jax.process_index())
 
 
 def make_mesh(devices: Sequence[jax.Device], models: int, batch: int) -> Mesh:

@@ -21,7 +21,7 @@ from rcig_cli.jobs import preflight
 from rcig_cli.jobs.batches import RealData
 from rcig_cli.jobs.draws import Use, first_images, key_for
 from rcig_cli.jobs.engine import Engine, make_engine
-from rcig_cli.jobs.mesh import choose_devices
+from rcig_cli.jobs.mesh import choose_devices, own_device
 from rcig_cli.jobs.prepared import Prepared, build
 from rcig_cli.jobs.processes import Processes
 from rcig_cli.jobs.report import Report
@@ -219,7 +219,7 @@ class Running:
         self.around.report.note("Compiling the outer step.")
         self.needed = self.engine.compile(template)
         images = self.first.labels.shape[0] * (2 if self.config.algorithm.flip else 1)
-        self.there = preflight.memory_there(choose_devices(self.around.devices)[0])
+        self.there = preflight.memory_there(own_device(choose_devices(self.around.devices)))
         preflight.check_memory(
             self.needed, self.there, self.config, images, lambda c: self._engine_for(c).compile(template)
         )

@@ -24,7 +24,7 @@ from rcig_cli.distillation.records import Distilled
 from rcig_cli.distillation.step import Info, Step
 from rcig_cli.jobs.batches import Batches, ReadAhead
 from rcig_cli.jobs.draws import Draws, draw, step_keys
-from rcig_cli.jobs.mesh import BATCH, MODELS, put
+from rcig_cli.jobs.mesh import BATCH, MODELS, own_device, put
 from rcig_cli.jobs.program import Program
 from rcig_cli.jobs.state import Fetch, RunState
 
@@ -62,7 +62,7 @@ class Sharded:
         self._step, self._config, self._batches, self._mesh = step, config, batches, mesh
         self._seed, self.most = seed, MOST if in_loop else 1
         self._here = config.models // mesh.shape[MODELS]  # pool models of one group in a step
-        self._real = put(batches.real, mesh, P()) if batches.real.fits(mesh.devices.flat[0]) else ()
+        self._real = put(batches.real, mesh, P()) if batches.real.fits(own_device(mesh.devices.flat)) else ()
         self._ahead = ReadAhead(self._read)
         specs = (STATE, P(), _SHARES, P(), P())
         many = jax.shard_map(self._many, mesh=mesh, in_specs=specs, out_specs=(STATE, P()), check_vma=False)

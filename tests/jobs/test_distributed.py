@@ -1,0 +1,95 @@
+"""Two processes distil together; one is killed; the run goes on with another number of devices."""
+
+import json
+import os
+import re
+import signal
+import socket
+import time
+
+from rcig_cli.store.manifest import read_run_manifest, write_manifest
+from tests.conftest import start_rcig
+
+FLAGS = ["digits", "--ipc", 1, "--width", 4, "--batch", 64, "--pool-size", 4, "--pool-steps", 2]
+FLAGS += ["--inner-steps", 2, "--hessian-steps", 2, "--checkpoint-every", 2]
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def start_both(store, *flags):
+    together = ["--distributed", "--coordinator", f"127.0.0.1:{free_port()}", "--processes", 2]
+    return [
+        start_rcig("distill", *FLAGS, *flags, *together, "--process", index, "--store", store)
+        for index in (0, 1)
+    ]
+
+
+def outcome(process):
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def wait_for_checkpoint(run, step):
+    limit = time.monotonic() + 90
+    while time.monotonic() < limit:
+        if any(int(path.name) >= step for path in run.glob("checkpoints/[0-9]*")):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"no checkpoint of step {step} in time")
+
+
+def test_a_run_outlives_one_of_its_processes_and_goes_on_with_other_devices(rcig, tmp_path):
+    store = tmp_path / "a"
+    assert rcig("prepare", "digits", "--store", store).code == 0
+    both = start_both(store, "--steps", 3000)
+    wait_for_checkpoint(store / "runs" / "run_1", 4)
+    both[1].send_signal(signal.SIGKILL)
+    code, out, err = outcome(both[0])
+    outcome(both[1])
+    assert code == 1
+    assert out == ""
+    sentences = [line for line in err.splitlines() if line.startswith("rcig:")]
+    assert sentences == [
+        "rcig: Process 1 of 2 is gone; the run stands at its last checkpoint. "
+        "Start all processes again with --resume."
+    ]
+    assert "Traceback" not in err
+    assert len(err.splitlines()) < 12
+
+    both = start_both(store, "--steps", 3000, "--resume")
+    time.sleep(0.1)
+    stand = newest(store)
+    wait_for_checkpoint(store / "runs" / "run_1", stand + 2)
+    both[1].send_signal(signal.SIGTERM)  # one hears it, both stop at the same step
+    first, second = outcome(both[0]), outcome(both[1])
+    assert (first[0], second[0]) == (143, 143)
+    assert re.search(r"Stopped at step \d+ of 3000, after a checkpoint. To go on: ", first[2])
+
+    steps = newest(store) + 3
+    shorten(store, steps)
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
+    alone = start_rcig(
+        *("distill", *FLAGS, "--steps", steps, "--resume", "--devices", 4, "--store", store),
+        env={**os.environ, "XLA_FLAGS": flags},
+    )
+    code, _, err = outcome(alone)
+    assert code == 0, err
+    assert "run_1 goes on" in err
+    assert rcig("list", "--store", store, "--json").json["runs"][0]["status"] == "finished"
+
+
+def newest(store):
+    return max(int(path.name) for path in (store / "runs" / "run_1").glob("checkpoints/[0-9]*"))
+
+
+def shorten(store, steps):
+    """Let the run end soon: its configuration, as if it had been started with fewer steps."""
+    path = store / "runs" / "run_1"
+    manifest = read_run_manifest(path)
+    document = json.loads(json.dumps(manifest.to_json()))
+    document["config"]["steps"] = steps
+    write_manifest(path, type(manifest).from_json(document, path))
