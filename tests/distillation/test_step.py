@@ -1,5 +1,7 @@
 """A whole outer step against the same step written the plain way, in float64."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +14,9 @@ from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
 from rcig_cli.distillation.step import make_step
 from rcig_cli.networks.network import build_network
+from tests.oracles import rcig as oracle
 from tests.oracles.plain_step import PlainConvNet, make_plain_update, plain_apply
+from tests.oracles.rcig import Problem
 
 CLASSES, SHAPE, RATES = 3, (8, 8, 3), (1e-3, 2e-3)
 PLATFORMS = {"loops inside": Platform(), "unrolled, in parts": Platform(unroll=True, parts=2, piece=3)}
@@ -97,3 +101,25 @@ def test_training_lowers_the_squared_error():
     for _ in range(30):
         model = train(model, psi)
     assert error(model) < 0.8 * before
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("solver", ["adam", "cg"])
+def test_without_iterations_the_step_is_frepos_with_the_platt_loss(solver):
+    """Nothing solved for: theta is 0, as is the implicit gradient; the last kernel has its closed form."""
+    config, step, psi, theta_0, real = posed(Platform(), jnp.float64, solver=solver)
+    config = replace(config, n_inner=0, n_hessian=0)
+    network = build_network(
+        "convnet", image_shape=SHAPE, classes=CLASSES, width=2, depth=2, activation="softplus"
+    )
+    step = make_step(network, config, Platform())
+    proposal = jax.jit(step.propose)(step.start(psi), theta_0, *real)
+    problem = Problem(network.apply, theta_0, config.l2_rate, True)
+    zero = jnp.zeros_like(oracle.flat_body(problem)[0])
+    np.testing.assert_allclose(
+        proposal.observed.loss, oracle.outer_loss(problem, zero, psi, *real, False), rtol=1e-10
+    )
+    expected = oracle.direct(problem, zero, psi, real, True)
+    for ours, direct in zip(proposal.gradient, expected, strict=True):
+        np.testing.assert_allclose(ours, direct, rtol=1e-7, atol=1e-12)
+    assert float(proposal.observed.implicit_norm) == 0

@@ -71,6 +71,34 @@ def test_the_papers_solver_is_one_flag_away_with_its_iterations():
     )
 
 
+def test_cig_gets_more_iterations_having_no_closed_form():
+    assert resolved("digits", algorithm="cig").algorithm.n_inner == 30
+    assert resolved("digits", algorithm="cig", n_inner=7).algorithm.n_inner == 7
+    assert resolved("digits", algorithm="frepo").algorithm.n_inner == 4
+
+
+def test_the_papers_subsets():
+    sizes = {("cifar100", 50, 100): 2000, ("tiny_imagenet", 10, 200): 500, ("imagenet64", 1, 1000): 500}
+    for (name, ipc, classes), size in sizes.items():
+        assert resolved(name, ipc, classes=classes).algorithm.backward_subset == size
+    assert resolved("cifar10", 50).algorithm.backward_subset is None
+
+
+def test_the_pool_is_shared_out_evenly_among_the_models_of_a_step():
+    assert resolved("mnist").algorithm.pool_size == 30
+    assert resolved("mnist", models=8).algorithm.pool_size == 32
+    with pytest.raises(ConfigError, match="multiple of 8"):
+        resolved("mnist", models=8, pool_size=30)
+
+
+def test_no_iterations_are_allowed_and_no_subset_of_nothing():
+    assert resolved("mnist", n_inner=0, n_hessian=0).algorithm.n_inner == 0
+    with pytest.raises(ConfigError, match="backward_subset must be a whole number of 1 or more"):
+        resolved("mnist", backward_subset=0)
+    with pytest.raises(ConfigError, match="n_inner must be a whole number of 0 or more"):
+        resolved("mnist", n_inner=-1)
+
+
 @pytest.mark.parametrize(
     ("dataset", "ipc", "classes", "flip"),
     [

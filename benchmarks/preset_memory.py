@@ -1,0 +1,77 @@
+"""The memory that each preset's outer step needs, as XLA counts it for one program with its loops inside.
+
+    python benchmarks/preset_memory.py [NAME ...]
+
+Each step is compiled at full width, and not run.  XLA counts for this machine's device: on a GPU what its
+convolutions need for workspace comes on top, as do the real images where they live on the device.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+# Side, channels and classes of each data set.
+SHAPES = {
+    **{"mnist": (28, 1, 10), "fashion_mnist": (28, 1, 10)},
+    **{"cifar10": (32, 3, 10), "cifar100": (32, 3, 100), "cub200": (32, 3, 200)},
+    **{"tiny_imagenet": (64, 3, 200), "imagenet64": (64, 3, 1000)},
+    **{"imagenette": (128, 3, 10), "imagewoof": (128, 3, 10)},
+}
+
+
+def needed(name: str, ipc: int) -> float:
+    """GB of one step with its state."""
+    from rcig_cli.jobs import device
+
+    device.prepare_environment()
+    device.prepare_jax()
+    import jax
+    import numpy as np
+
+    from rcig_cli.distillation.platform import Platform
+    from rcig_cli.distillation.records import Distilled
+    from rcig_cli.jobs import engine
+    from rcig_cli.jobs.batches import RealData
+    from rcig_cli.networks.network import build_network
+    from rcig_cli.presets.preset import resolve
+
+    engine.current_platform = lambda: Platform()
+    side, channels, classes = SHAPES[name]
+    shape = side, side, channels
+    config = resolve(name, shape, classes, {"ipc": ipc})
+    network = build_network(
+        "convnet",
+        image_shape=shape,
+        classes=classes,
+        width=config.width,
+        depth=config.depth,
+        activation=config.activation,
+    )
+    real = RealData(np.zeros((config.batch, *shape), np.float32), np.zeros(config.batch, np.int32))
+    made = engine.make_engine(network, config.algorithm, real, batch=config.batch, seed=0)
+    n = classes * ipc
+    psi = Distilled(*(jax.ShapeDtypeStruct(size, np.float32) for size in ((n, *shape), (n, classes), ())))
+    return made.compile(jax.eval_shape(made.start, psi)) / 1e9
+
+
+def main() -> None:
+    """Compile each preset's step in a process of its own."""
+    from rcig_cli.presets.preset import presets
+
+    if sys.argv[1:2] == ["--one"]:
+        print(json.dumps(needed(sys.argv[2], int(sys.argv[3]))))
+        return
+    for name in sys.argv[1:] or SHAPES:
+        for ipc in presets(name):
+            command = [sys.executable, __file__, "--one", name, str(ipc)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            found = done.stdout.splitlines()[-1:] or [done.stderr.splitlines()[-1:]]
+            print(name, ipc, *found, flush=True)
+
+
+if __name__ == "__main__":
+    main()
