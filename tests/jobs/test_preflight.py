@@ -30,7 +30,7 @@ def config(**flags):
 
 
 def test_what_fits_is_not_refused():
-    preflight.check_memory(10, 10, config(), 200, lambda config: 0)
+    preflight.check_memory(10, 10, config(), 200, lambda _: 0)
 
 
 def test_the_flags_named_are_the_mildest_that_were_found_to_fit():
@@ -44,7 +44,7 @@ def test_the_flags_named_are_the_mildest_that_were_found_to_fit():
 
 def test_where_nothing_helps_it_says_so():
     with pytest.raises(ConfigError, match="smaller --width, or a larger machine"):
-        preflight.check_memory(2, 1, config(), 200, lambda config: 2)
+        preflight.check_memory(2, 1, config(), 200, lambda _: 2)
 
 
 def test_there_is_memory_here():
@@ -55,7 +55,7 @@ def test_there_is_memory_here():
 
 def test_a_run_that_does_not_fit_is_refused_with_a_flag_that_makes_it_fit(rcig, tmp_path, monkeypatch):
     flags = ["distill", "--ipc", 1, *TINY, "--steps", 2, "--store", tmp_path / "a"]
-    monkeypatch.setattr(preflight, "memory_there", lambda device: 1_150_000)
+    monkeypatch.setattr(preflight, "memory_there", lambda _: 1_150_000)
     refused = rcig(*flags)
     assert refused.code == 2
     assert "This run needs about" in refused.err
