@@ -32,13 +32,11 @@ def measure(ipc: int, solver: str, steps: int) -> dict[str, Any]:
     from rcig_cli.distillation.records import Distilled, centred_one_hot
     from rcig_cli.jobs.batches import RealData
     from rcig_cli.jobs.engine import make_engine
-    from rcig_cli.networks.network import build_network
+    from rcig_cli.jobs.prepared import network_for
     from rcig_cli.presets.preset import resolve
 
     config = resolve("cifar10", (32, 32, 3), 10, {"ipc": ipc, "solver": solver})
-    network = build_network(
-        "convnet", image_shape=(32, 32, 3), classes=10, width=config.width, depth=3, activation="softplus"
-    )
+    network = network_for(config, (32, 32, 3), 10, config.activation)
     random = np.random.default_rng(0)
     real = RealData(
         random.normal(size=(2048, 32, 32, 3)).astype(np.float32), np.arange(2048, dtype=np.int32) % 10

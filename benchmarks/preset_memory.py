@@ -36,21 +36,14 @@ def needed(name: str, ipc: int) -> float:
     from rcig_cli.distillation.records import Distilled
     from rcig_cli.jobs import engine
     from rcig_cli.jobs.batches import RealData
-    from rcig_cli.networks.network import build_network
+    from rcig_cli.jobs.prepared import network_for
     from rcig_cli.presets.preset import resolve
 
     engine.current_platform = lambda: Platform()
     side, channels, classes = SHAPES[name]
     shape = side, side, channels
     config = resolve(name, shape, classes, {"ipc": ipc})
-    network = build_network(
-        "convnet",
-        image_shape=shape,
-        classes=classes,
-        width=config.width,
-        depth=config.depth,
-        activation=config.activation,
-    )
+    network = network_for(config, shape, classes, config.activation)
     real = RealData(np.zeros((config.batch, *shape), np.float32), np.zeros(config.batch, np.int32))
     made = engine.make_engine(network, config.algorithm, real, batch=config.batch, seed=0)
     n = classes * ipc

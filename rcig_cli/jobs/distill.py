@@ -10,7 +10,7 @@ import numpy as np
 
 from rcig_cli.errors import ConfigError, Interrupted, NumericsError
 from rcig_cli.jobs.distilled import write_distilled
-from rcig_cli.jobs.prepared import Prepared, build
+from rcig_cli.jobs.prepared import Prepared, distilling_network
 from rcig_cli.jobs.running import Running, Surroundings
 from rcig_cli.jobs.signals import stop_on_signals
 from rcig_cli.presets.config import DistillConfig
@@ -65,7 +65,7 @@ def check_possible(prepared: Prepared, config: DistillConfig) -> None:
             f"--ipc {config.ipc} is more than there is: class {prepared.manifest.class_names[fewest]!r} of "
             f"{config.dataset} has {counts[fewest]} training images."
         )
-    build(prepared, config)
+    distilling_network(prepared, config)
 
 
 def run(path: Path, manifest: RunManifest, prepared: Prepared, around: Surroundings) -> RunManifest:

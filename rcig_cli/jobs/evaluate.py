@@ -16,10 +16,10 @@ from rcig_cli.distillation.records import centred_one_hot, training_set
 from rcig_cli.errors import ConfigError
 from rcig_cli.jobs.distilled import DistilledSet
 from rcig_cli.jobs.draws import first_images
-from rcig_cli.jobs.prepared import Prepared
+from rcig_cli.jobs.prepared import Prepared, network_for
 from rcig_cli.jobs.report import Report
 from rcig_cli.jobs.training import Schedule, make_accuracy, make_trainer
-from rcig_cli.networks.network import ARCHITECTURES, NORMALIZATIONS, Network, build_network
+from rcig_cli.networks.network import ARCHITECTURES, NORMALIZATIONS, Network
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.presets.preset import PaperResult, paper_result
 from rcig_cli.store.results import write_result
@@ -192,7 +192,7 @@ def evaluate(
     return evaluation
 
 
-def build(prepared: Prepared, protocol: Protocol) -> Network:
+def trained_network(prepared: Prepared, protocol: Protocol) -> Network:
     """Build the network that a protocol trains.
 
     Raises
@@ -200,14 +200,7 @@ def build(prepared: Prepared, protocol: Protocol) -> Network:
     ConfigError
         If the images are too small for it.
     """
-    return build_network(
-        protocol.architecture,
-        image_shape=prepared.manifest.shape,
-        classes=prepared.classes,
-        width=protocol.width,
-        depth=protocol.depth,
-        normalization=protocol.normalization,
-    )
+    return network_for(protocol, prepared.manifest.shape, prepared.classes, "relu")
 
 
 TrainingSet = tuple[Any, Any]
@@ -218,7 +211,7 @@ class _Trainings:
 
     def __init__(self, distilled: DistilledSet, protocol: Protocol, report: Report, total: int) -> None:
         prepared = distilled.prepared
-        network = build(prepared, protocol)
+        network = trained_network(prepared, protocol)
         schedule = Schedule(protocol.steps, protocol.learning_rate, protocol.warmup, augment=protocol.augment)
         self.train = make_trainer(network, schedule)
         self.accuracy_of = make_accuracy(network, *prepared.split("test"))

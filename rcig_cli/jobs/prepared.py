@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -71,17 +71,48 @@ def open_prepared(store: Store, name: str) -> Prepared:
     return Prepared(store.dataset(name), store.dataset_path(name))
 
 
-def build(prepared: Prepared, config: DistillConfig) -> Network:
-    """Build the network that a configuration distils a data set with."""
+class Named(Protocol):
+    """What names a network: a configuration, or a protocol of evaluation."""
+
+    @property
+    def architecture(self) -> str:
+        """Its architecture."""
+
+    @property
+    def normalization(self) -> str:
+        """Its norm."""
+
+    @property
+    def width(self) -> int:
+        """Channels of its first block."""
+
+    @property
+    def depth(self) -> int:
+        """Blocks."""
+
+
+def network_for(named: Named, shape: tuple[int, int, int], classes: int, activation: str) -> Network:
+    """Build a network for images of a shape ``(H, W, c)`` and so many classes.
+
+    Raises
+    ------
+    ConfigError
+        If the images are too small for it.
+    """
     return build_network(
-        config.architecture,
-        image_shape=prepared.manifest.shape,
-        classes=prepared.classes,
-        width=config.width,
-        depth=config.depth,
-        activation=config.activation,
-        normalization=config.normalization,
+        named.architecture,
+        image_shape=shape,
+        classes=classes,
+        width=named.width,
+        depth=named.depth,
+        activation=activation,
+        normalization=named.normalization,
     )
+
+
+def distilling_network(prepared: Prepared, config: DistillConfig) -> Network:
+    """Build the network that a configuration distils a data set with."""
+    return network_for(config, prepared.manifest.shape, prepared.classes, config.activation)
 
 
 def resolved(prepared: Prepared, settings: Mapping[str, Any]) -> DistillConfig:

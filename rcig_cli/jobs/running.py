@@ -22,7 +22,7 @@ from rcig_cli.jobs.batches import RealData
 from rcig_cli.jobs.draws import Use, first_images, key_for
 from rcig_cli.jobs.engine import Engine, make_engine
 from rcig_cli.jobs.mesh import choose_devices, own_device
-from rcig_cli.jobs.prepared import Prepared, build
+from rcig_cli.jobs.prepared import Prepared, distilling_network
 from rcig_cli.jobs.processes import Processes
 from rcig_cli.jobs.report import Report
 from rcig_cli.jobs.signals import StopRequest
@@ -209,7 +209,7 @@ class Running:
 
     def _engine_for(self, config: DistillConfig) -> Engine:
         devices = choose_devices(self.around.devices)
-        network = build(self.prepared, config)
+        network = distilling_network(self.prepared, config)
         return make_engine(
             network, config.algorithm, self.real, batch=config.batch, seed=config.seed, devices=devices
         )

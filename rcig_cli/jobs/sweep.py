@@ -11,7 +11,7 @@ from typing import Any
 from rcig_cli.errors import ConfigError, Interrupted, NumericsError
 from rcig_cli.jobs import distill
 from rcig_cli.jobs.distilled import open_distilled
-from rcig_cli.jobs.evaluate import Accuracy, Protocol, build, evaluate, protocol_for
+from rcig_cli.jobs.evaluate import Accuracy, Protocol, evaluate, protocol_for, trained_network
 from rcig_cli.jobs.prepared import Prepared, resolved
 from rcig_cli.jobs.report import Report
 from rcig_cli.jobs.running import CheckpointPolicy, Surroundings
@@ -112,7 +112,7 @@ def lay_out(prepared: Prepared, plan: SweepPlan) -> Layout:
                 continue
             distill.check_possible(prepared, config)
             protocol = protocol_for(config, prepared.classes * config.ipc, **judged)
-            build(prepared, protocol)
+            trained_network(prepared, protocol)
         except ConfigError as error:
             swept = {name: settings[name] for name in plan.axes if name in settings}
             raise ConfigError(f"with {describe(swept)}: {error}" if swept else str(error)) from None

@@ -8,7 +8,7 @@ from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
 from rcig_cli.jobs import engine
 from rcig_cli.jobs.batches import RealData
-from rcig_cli.networks.network import build_network
+from rcig_cli.jobs.prepared import network_for
 from rcig_cli.presets.preset import NAMES, presets, resolve
 from tests.presets.test_presets import SHAPES
 
@@ -25,14 +25,7 @@ def test_a_tiny_step_with_each_preset(dataset, ipc, monkeypatch):
     small = {"ipc": few, "width": 2, "batch": 4, "n_inner": 1, "n_hessian": 1, "pool_size": 2}
     config = known.override({**small, "pool_steps": 1, "backward_subset": subset})
     monkeypatch.setattr(engine, "current_platform", lambda: Platform())
-    network = build_network(
-        "convnet",
-        image_shape=shape,
-        classes=CLASSES,
-        width=config.width,
-        depth=config.depth,
-        activation=config.activation,
-    )
+    network = network_for(config, shape, CLASSES, config.activation)
     random = np.random.default_rng(0)
     real = RealData(
         random.normal(size=(8, *shape)).astype(np.float32), np.arange(8, dtype=np.int32) % CLASSES
