@@ -7,7 +7,7 @@ go through 2000 of the 5000 images at a time (paper, S3, "Subsampling").
 from rcig_cli.presets.preset import table_s3
 
 PRESETS = {
-    1: table_s3(10_000, (39.3, 0.4), (36.7, 0.3)),
-    10: table_s3(5_000, (44.1, 0.4), (43.5, 0.3)),
-    50: table_s3(4_000, (45.5, 0.4), (46.7, 0.3), backward_subset=2000),
+    1: table_s3(10_000, (39.3, 0.4), (36.7, 0.3), 4.4),
+    10: table_s3(5_000, (44.1, 0.4), (43.5, 0.3), 16),
+    50: table_s3(4_000, (45.5, 0.4), (46.7, 0.3), 22, backward_subset=2000),
 }

@@ -7,7 +7,7 @@ class the solves with the feature kernel are in float64 (paper, S3, "Miscellaneo
 from rcig_cli.presets.preset import table_s3
 
 PRESETS = {
-    1: table_s3(15_000, (79.8, 1.1), (70.5, 3.5)),
-    10: table_s3(10_000, (88.5, 0.2), (86.7, 0.2)),
-    50: table_s3(5_000, (90.2, 0.2), (88.7, 0.2), solve_precision="float64"),
+    1: table_s3(15_000, (79.8, 1.1), (70.5, 3.5), 3.2),
+    10: table_s3(10_000, (88.5, 0.2), (86.7, 0.2), 3.6),
+    50: table_s3(5_000, (90.2, 0.2), (88.7, 0.2), 5.5, solve_precision="float64"),
 }

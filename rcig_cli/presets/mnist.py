@@ -7,7 +7,7 @@ class the solves with the feature kernel are in float64 (paper, S3, "Miscellaneo
 from rcig_cli.presets.preset import table_s3
 
 PRESETS = {
-    1: table_s3(15_000, (94.7, 0.5), (92.7, 0.8)),
-    10: table_s3(10_000, (98.9, 0.0), (98.7, 0.1)),
-    50: table_s3(5_000, (99.1, 0.1), (99.2, 0.0), solve_precision="float64"),
+    1: table_s3(15_000, (94.7, 0.5), (92.7, 0.8), 3.2),
+    10: table_s3(10_000, (98.9, 0.0), (98.7, 0.1), 3.6),
+    50: table_s3(5_000, (99.1, 0.1), (99.2, 0.0), 5.5, solve_precision="float64"),
 }

@@ -59,21 +59,25 @@ class Preset:
         What differs from the defaults, by name.
     paper, paper_augmented
         The ConvNet's accuracy in the paper, without and with augmentation in evaluation.
+    memory
+        GB that an outer step needs, as XLA counts it (benchmarks/preset_memory.py).
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
     paper: PaperResult | None = None
     paper_augmented: PaperResult | None = None
+    memory: float | None = None
 
 
 def table_s3(
-    steps: int, plain: tuple[float, float], augmented: tuple[float, float], **settings: Any
+    steps: int, plain: tuple[float, float], augmented: tuple[float, float], memory: float, **settings: Any
 ) -> Preset:
-    """Make the preset of a row of Table S3 from its outer steps and its two accuracies in percent."""
+    """Make the preset of a row of Table S3: its outer steps, both accuracies in percent, and its GB."""
     return Preset(
         {"steps": steps, **settings},
         PaperResult(plain[0] / 100, plain[1] / 100, "Table S3"),
         PaperResult(augmented[0] / 100, augmented[1] / 100, "Table S3"),
+        memory,
     )
 
 

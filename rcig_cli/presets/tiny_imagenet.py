@@ -7,6 +7,6 @@ At 10 images per class gradients go through 500 of the 2000 images at a time (pa
 from rcig_cli.presets.preset import table_s3
 
 PRESETS = {
-    1: table_s3(5_000, (25.6, 0.3), (24.2, 0.2), batch=400),
-    10: table_s3(2_000, (27.4, 0.3), (29.4, 0.2), batch=400, backward_subset=500),
+    1: table_s3(5_000, (25.6, 0.3), (24.2, 0.2), 15, batch=400),
+    10: table_s3(2_000, (27.4, 0.3), (29.4, 0.2), 29, batch=400, backward_subset=500),
 }

@@ -1,0 +1,77 @@
+"""Seconds per outer step by solver and iterations: what the two solves cost beside all else in a step.
+
+    python benchmarks/solvers.py
+
+ConvNet of width 32, 256 real images; 10 and 100 distilled images, MNIST's shape (grey, not flipped) and
+CIFAR-10's (RGB, flipped).  Times are medians of seven, taken in turn.  The last line is JSON.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from rcig_cli.jobs.device import prepare_environment, prepare_jax
+
+prepare_environment()
+prepare_jax()
+
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
+
+from rcig_cli.distillation.records import Distilled, centred_one_hot  # noqa: E402
+from rcig_cli.distillation.step import make_step  # noqa: E402
+from rcig_cli.jobs.mesh import current_platform  # noqa: E402
+from rcig_cli.jobs.prepared import network_for  # noqa: E402
+from rcig_cli.presets.preset import resolve  # noqa: E402
+
+SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
+SOLVES = {"none": ("cg", 0), **{f"{n} + {n} CG": ("cg", n) for n in (1, 2, 4, 6, 10, 20)}}
+SOLVES["20 + 20 Adam"] = ("adam", 20)
+ROUNDS, CLASSES, BATCH = 7, 10, 256
+
+
+def step_of(dataset: str, ipc: int, solver: str, iterations: int) -> Any:
+    """A compiled step with its arguments, as a function of nothing."""
+    shape = SHAPES[dataset]
+    flags = {"solver": solver, "n_inner": iterations, "n_hessian": iterations, "width": 32, "batch": BATCH}
+    config = resolve(dataset, shape, CLASSES, {"ipc": ipc, **flags})
+    network = network_for(config, shape, CLASSES, config.activation)
+    step = make_step(network, config.algorithm, current_platform())
+    keys = jax.random.split(jax.random.key(0), 3)
+    n = ipc * CLASSES
+    labels = centred_one_hot(jnp.arange(n) % CLASSES, CLASSES)
+    learner = step.start(Distilled(jax.random.normal(keys[0], (n, *shape)), labels, jnp.zeros(())))
+    real = jax.random.normal(keys[1], (BATCH, *shape)), jnp.arange(BATCH) % CLASSES
+    arguments = learner, network.init(keys[2]), *real
+    compiled = jax.jit(step.update).lower(*arguments).compile()
+    return lambda: jax.block_until_ready(compiled(*arguments))
+
+
+def seconds(run: Any) -> float:
+    """Seconds one call takes."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Print a table for each data set and number of images."""
+    found: dict[str, dict[str, float]] = {}
+    for dataset in SHAPES:
+        for ipc in (1, 10):
+            runs = {name: step_of(dataset, ipc, *solve) for name, solve in SOLVES.items()}
+            times = np.array([[seconds(run) for run in runs.values()] for _ in range(ROUNDS + 1)])[1:]
+            case = f"{dataset}, {ipc} per class"
+            found[case] = {name: float(t) for name, t in zip(runs, np.median(times, 0), strict=True)}
+            for name, value in found[case].items():
+                print(f"{case}: {name:13s} {1000 * value:7.0f} ms", flush=True)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
