@@ -15,8 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
-
 from rcig_cli.jobs.device import prepare_environment, prepare_jax, processors
 
 prepare_environment()
@@ -32,6 +30,7 @@ from rcig_cli.distillation.step import Step, make_step  # noqa: E402
 from rcig_cli.jobs.mesh import current_platform  # noqa: E402
 from rcig_cli.networks.network import Network, build_network  # noqa: E402
 
+ROOT = Path(__file__).resolve().parent.parent
 SIDE, CLASSES, DEPTH = 32, 10, 3
 
 
@@ -50,21 +49,21 @@ class Problem(NamedTuple):
     arguments: tuple[Any, ...]
 
 
-def network_of(width: int) -> Network:
-    """The ConvNet of this width that a run would distil with."""
+def network_of(width: int, depth: int = DEPTH) -> Network:
+    """The ConvNet of this size that a run would distil with."""
     return build_network(
         "convnet",
         image_shape=(SIDE, SIDE, 3),
         classes=CLASSES,
         width=width,
-        depth=DEPTH,
+        depth=depth,
         activation="softplus",
     )
 
 
-def problem(images: int, batch: int, width: int, algorithm: AlgorithmConfig) -> Problem:
+def problem(images: int, batch: int, width: int, algorithm: AlgorithmConfig, depth: int = DEPTH) -> Problem:
     """An outer step on so many distilled images and real ones, on JAX's default device."""
-    network = network_of(width)
+    network = network_of(width, depth)
     step = make_step(network, algorithm, current_platform())
     of_images, of_real, of_model, of_subsets = jax.random.split(jax.random.key(0), 4)
     real = jax.random.normal(of_real, (batch, SIDE, SIDE, 3)), jnp.arange(batch) % CLASSES
@@ -110,7 +109,7 @@ def in_own_process(script: str, case: Mapping[str, Any], timeout: float | None =
 
 
 def environment() -> dict[str, str]:
-    """This process's environment, in which its child finds the package."""
+    """An environment for a child, in which it finds the package."""
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     return {**os.environ, "PYTHONPATH": path}
 

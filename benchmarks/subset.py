@@ -30,7 +30,6 @@ from benchmarks.measuring import (  # isort: skip
     machine,
     peak_host_megabytes,
     problem,
-    processors,
     seconds,
     short,
     table,
@@ -41,6 +40,7 @@ import numpy as np
 
 from rcig_cli.distillation.config import AlgorithmConfig
 from rcig_cli.figures.plots import Panel, Series, draw_panels
+from rcig_cli.jobs.device import processors
 
 PICTURE = ROOT / "docs" / "pictures" / "subset.png"
 IMAGES, SUBSETS = 500, (25, 50, 100, 200, 350, 500)
