@@ -136,7 +136,7 @@ def panel(growth: Growth, found: dict[Case, Measured]) -> Panel:
     intercept, slope = straight_line(at, [found[case].seconds for case in growth.cases])
     return Panel(
         {"images": "distilled images |S|", "batch": "real batch", "width": "width"}[growth.name],
-        f"seconds per outer step ({growth.held})",
+        f"seconds per step ({growth.held})",
         [
             Series("measured", sizes, [found[case].seconds for case in growth.cases], joined=False),
             Series(label, list(fine), list(intercept + slope * x)),
