@@ -10,7 +10,8 @@ at N = 50 against the number of distilled images, which memory must hardly depen
 
 Each case runs in a process of its own.  It is compiled in another one before, two at a time, since compiling
 takes more memory than the step; what is measured loads it from the compilation cache, one case at a time.
-Draws ``docs/pictures/subset.png``; the last line is JSON.
+Compiling is most of the work: minutes on an idle machine, and the second time it is in the cache.  Draws
+``docs/pictures/subset.png``; the last line is JSON.
 """
 
 import argparse
