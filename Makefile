@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 DEMO := .demo
 
-.PHONY: install demo test lint type pytest test-realdata bench lock docs clean
+.PHONY: install demo test lint type pytest test-realdata bench bench-growth bench-subset lock docs clean
 
 install: $(STAMP)
 
@@ -42,6 +42,13 @@ test-realdata: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/speed.py
+
+# A step's time against the number of images, the batch and the width; memory and time against --backward-subset.
+bench-growth: $(STAMP)
+	$(BIN)/python benchmarks/growth.py
+
+bench-subset: $(STAMP)
+	$(BIN)/python benchmarks/subset.py
 
 # Needs uv: resolves the newest versions for every Python this project runs on.
 lock:

@@ -8,6 +8,7 @@ import io
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from rcig_cli.errors import ConfigError
@@ -22,6 +23,7 @@ _DOTS_PER_INCH = 110
 _PANEL = 4.6, 3.6  # inches
 _LEGEND_LINE = 0.22  # inches
 _MOST_TICKS = 8  # that are places of points
+_CLOSEST_TICKS = 0.06  # of the axis, between two of these; closer ones would run together
 _MOST_MARKED = 12  # points; a longer line is drawn without a sign at each
 
 
@@ -127,6 +129,11 @@ def _are_alike(panels: Sequence[Panel]) -> bool:
     return len({panel.y_label for panel in panels}) == 1
 
 
+def _apart(places: Sequence[float]) -> bool:
+    least = _CLOSEST_TICKS * (places[-1] - places[0])
+    return all(right - left >= least for left, right in pairwise(places))
+
+
 def _draw(axes: "Axes", panel: Panel) -> None:
     for index, one in enumerate(panel.series):
         order = sorted(range(len(one.x)), key=lambda at: one.x[at])
@@ -148,7 +155,7 @@ def _draw(axes: "Axes", panel: Panel) -> None:
     if panel.level is not None:
         axes.axhline(panel.level, color="#666666", linestyle="--", linewidth=1.2, label=panel.level_label)
     places = sorted({place for one in panel.series for place in one.x})
-    if len(places) <= _MOST_TICKS and all(float(place).is_integer() for place in places):
+    if len(places) <= _MOST_TICKS and all(float(place).is_integer() for place in places) and _apart(places):
         axes.set_xticks(places, [f"{place:.0f}" for place in places])
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)

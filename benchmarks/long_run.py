@@ -1,0 +1,132 @@
+"""A run of ``rcig distill`` in sittings: stopped in good order when time is up, continued next time."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.measuring import environment
+from rcig_cli.jobs.prepared import open_prepared, resolved
+from rcig_cli.store.layout import open_store
+from rcig_cli.store.manifest import RunManifest
+
+DATASET = "cifar10"
+
+_TO_SAVE = 120.0  # seconds a stopped run may take for its last checkpoint, before it is killed
+_STOPPED = (128 + signal.SIGTERM, -signal.SIGTERM)  # the latter: before it listened for signals
+
+
+class Sitting(NamedTuple):
+    """What one sitting did.
+
+    Attributes
+    ----------
+    seconds
+        It took, start and compilation included.
+    before, after
+        The run's outer steps when it began and when it ended.
+    """
+
+    seconds: float
+    before: int
+    after: int
+
+
+def rcig(store: Path, *words: str) -> list[str]:
+    """The command line of a verb, on this store, in a process of its own."""
+    return [sys.executable, "-m", "rcig_cli", *words, "--store", str(store), "--json"]
+
+
+def answer(store: Path, *words: str, seconds: float | None = None) -> dict[str, Any]:
+    """Run a verb to its end; return the object it prints.
+
+    Raises
+    ------
+    RuntimeError
+        If it fails, with what it said.
+    subprocess.TimeoutExpired
+        If it takes longer than ``seconds``; it is ended.
+    """
+    done = subprocess.run(
+        rcig(store, *words),
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+        env=environment(),
+    )
+    if done.returncode:
+        raise RuntimeError(f"rcig {' '.join(words)} failed:\n{done.stderr[-4000:]}{done.stdout}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def is_prepared(store: Path) -> bool:
+    """Whether the store has the data set."""
+    return (store / "store.json").exists() and open_store(store, create=False).dataset_path(DATASET).exists()
+
+
+def find(store: Path, settings: Mapping[str, Any]) -> RunManifest | None:
+    """The newest run of these settings on this data, however far it has come."""
+    artifacts = open_store(store, create=False)
+    prepared = open_prepared(artifacts, DATASET)
+    wanted = resolved(prepared, {"dataset": DATASET, **settings}).to_json()
+    for run in reversed(artifacts.runs().found):
+        same_data = run.parents["dataset"]["digest"] == prepared.manifest.digest
+        if same_data and run.config == wanted:
+            return run
+    return None
+
+
+def sit(
+    store: Path, settings: Mapping[str, Any], flags: Sequence[str], seconds: float, log: Path
+) -> Sitting | None:
+    """Go on with the run of these settings for so many seconds, or begin it; None if it was finished.
+
+    Parameters
+    ----------
+    store
+        Where the prepared data set is.
+    settings, flags
+        The run's settings, and the flags of ``rcig distill`` that say the same.
+    seconds
+        After which it gets a SIGTERM, upon which it saves its state and ends.
+    log
+        A file to which its messages are added.
+
+    Raises
+    ------
+    RuntimeError
+        If it ends in any other way, or did so before.
+    """
+    run = find(store, settings)
+    if run is not None and run.status == "finished":
+        return None
+    if run is not None and run.status == "failed":
+        raise RuntimeError(f"{run.name} diverged after step {run.step}: what it said is in {log}.")
+    start = time.monotonic()
+    with log.open("a") as messages:
+        command = rcig(store, "distill", DATASET, *flags, "--resume")
+        child = subprocess.Popen(command, stdout=messages, stderr=messages, env=environment())
+        code = _ended(child, seconds)
+    if code not in (0, *_STOPPED):
+        raise RuntimeError(f"rcig distill ended with {code}; what it said is in {log}.")
+    now = find(store, settings)
+    return Sitting(time.monotonic() - start, run.step if run else 0, now.step if now else 0)
+
+
+def _ended(child: subprocess.Popen[bytes], seconds: float) -> int:
+    """Wait for a run, ask it to stop when its time is up, and return its exit code."""
+    try:
+        return child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        child.send_signal(signal.SIGTERM)
+        return child.wait(_TO_SAVE)
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.wait()

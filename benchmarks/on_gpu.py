@@ -1,0 +1,414 @@
+"""What a GPU makes of CIFAR-10 at full width, in one go: speed, memory, and the paper's longest run.
+
+    python benchmarks/on_gpu.py --data cifar10.npz --out FOLDER [--minutes 9]
+
+Type the same line again until it says that all is done: each time it works for about so many minutes, and
+what is done is not done again.  ``--data`` is an .npz with x_train, y_train, x_test and y_test, or a store in
+which cifar10 is prepared.  FOLDER gets ``on_gpu.json``, ``on_gpu.md`` (tables for docs/results.md), the
+messages of the runs and, if --data is a file, the store.
+
+1. The rates that a product of two 8192 x 8192 matrices reaches in TF32 and in float32.
+2. Width 128, batch 1024, 1 and 10 images per class, both solvers, random images, each in a process of its
+   own: milliseconds per outer step of a run (the engine's loop, pool training included) and of the bare step
+   (``step.update``); the counted floating-point operations of the bare step (benchmarks/flops.py) per second
+   as a share of both rates; peak memory of the run's loop.
+3. 15 000 steps at 1 image per class with conjugate gradients, then with the paper's Adam, each judged beside
+   the paper's figure.
+
+Needs no network.  ``--small`` does all of it at a tiny size, on a CPU too: its figures mean nothing.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks import long_run
+from benchmarks.flops import count
+
+from benchmarks.measuring import (  # isort: skip
+    CLASSES,
+    SIDE,
+    distilled,
+    in_own_process,
+    machine,
+    network_of,
+    peak_host_megabytes,
+    problem,
+    short,
+    table,
+)
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rcig_cli.jobs.batches import RealData
+from rcig_cli.jobs.engine import Engine, make_engine
+from rcig_cli.jobs.state import RunState
+from rcig_cli.presets.config import DistillConfig
+from rcig_cli.presets.preset import resolve
+from rcig_cli.store.files import write_text_atomically
+
+Found = dict[str, Any]
+
+_TO_STOP = 45.0  # seconds before the end at which a long run is asked to save and stop
+_SHORTEST = 60.0  # seconds, with less than which nothing is begun
+_PRECISIONS = {"tf32": "tensorfloat32", "float32": "highest"}
+
+
+class Scale(NamedTuple):
+    """How large everything is.
+
+    Attributes
+    ----------
+    settings, flags
+        Of the runs, beside images per class, solver and steps; and the flags that say the same.
+    cells
+        Images per class and solver of each step that is measured.
+    solvers
+        Of the long runs.
+    matrix
+        Rows of the matrices whose product is the measure.
+    calls
+        Of each thing that is timed, after one that compiles.
+    steps, save_every
+        Outer steps of a long run, and between two checkpoints of it.
+    judging
+        Flags for ``rcig evaluate``.
+    """
+
+    settings: Mapping[str, Any]
+    flags: Sequence[str]
+    cells: Sequence[tuple[int, str]]
+    solvers: Sequence[str]
+    matrix: int
+    calls: int
+    steps: int
+    save_every: int
+    judging: Sequence[str]
+
+
+FULL = Scale(
+    {}, (), ((1, "cg"), (10, "cg"), (1, "adam"), (10, "adam")), ("cg", "adam"), 8192, 10, 15_000, 2500, ()
+)
+SMALL = Scale(
+    {"width": 4, "depth": 1, "batch": 32, "pool_size": 3, "n_inner": 1, "n_hessian": 1},
+    ("--width=4", "--depth=1", "--batch=32", "--pool-size=3", "--inner-steps=1", "--hessian-steps=1"),
+    ((2, "cg"),),
+    ("adam",),
+    128,
+    2,
+    6,
+    4,
+    ("--networks=1", "--steps=5"),
+)
+
+
+class OutOfTime(Exception):
+    """The rest is for the next call."""
+
+
+class Work:
+    """What is known so far, kept in a file; how much time is left; and whether something ``failed``.
+
+    Parameters
+    ----------
+    folder
+        Where it is kept.
+    minutes
+        Until this call should end.
+    """
+
+    def __init__(self, folder: Path, minutes: float) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self._path = folder, folder / "on_gpu.json"
+        self.failed = False
+        self._end = time.monotonic() + 60 * minutes
+        self.found: Found = json.loads(self._path.read_text()) if self._path.exists() else {}
+
+    def left(self, spare: float = 0) -> float:
+        """Seconds until so many before the end.
+
+        Raises
+        ------
+        OutOfTime
+            If nothing should be begun any more.
+        """
+        left = self._end - spare - time.monotonic()
+        if left < _SHORTEST:
+            raise OutOfTime
+        return left
+
+    def keep(self, name: str, value: Any) -> None:
+        """Write down a part."""
+        self.found[name] = value
+        write_text_atomically(self._path, json.dumps(self.found, indent=1))
+
+    def once(self, name: str, part: Callable[[float], Found]) -> None:
+        """Do a part within the time that is left, unless it has been done.
+
+        Raises
+        ------
+        OutOfTime
+            If it wasn't done in time; it is begun again next time.
+        """
+        if name in self.found:
+            return
+        seconds = self.left()
+        print(f"{name} ...", file=sys.stderr)
+        try:
+            self.keep(name, part(seconds))
+        except subprocess.TimeoutExpired:
+            raise OutOfTime from None
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Say what failed and go on: one case that doesn't fit must not cost the others."""
+        try:
+            yield
+        except RuntimeError as error:
+            self.failed = True
+            print(error, file=sys.stderr)
+
+
+def per_call(function: Callable[[Any], Any], value: Any, calls: int) -> float:
+    """Seconds of a call whose result is the next one's argument, none waited for but the last."""
+    value = jax.block_until_ready(function(value))
+    start = time.perf_counter()
+    for _ in range(calls):
+        value = function(value)
+    jax.block_until_ready(value)
+    return (time.perf_counter() - start) / calls
+
+
+def measure_rates(size: int, calls: int) -> Found:
+    """Operations per second of the product of two square matrices, at both precisions."""
+    # Of such a size that a product of products neither grows nor vanishes.
+    matrix = jax.random.normal(jax.random.key(0), (size, size)) / size**0.5
+    found: Found = {"device": jax.devices()[0].device_kind, "size": size}
+    for name, precision in _PRECISIONS.items():
+        product = jax.jit(jnp.matmul)
+        with jax.default_matmul_precision(precision):
+            took = per_call(lambda left: product(left, matrix), matrix, calls)  # noqa: B023
+        found[name] = 2 * size**3 / took
+    return found
+
+
+def measure_step(config: DistillConfig, calls: int) -> Found:
+    """Time a run's loop and the bare step; the loop first, so that the peak is a run's."""
+    images = CLASSES * config.ipc
+    random = np.random.default_rng(0)
+    shown = random.standard_normal((4096, SIDE, SIDE, 3), dtype=np.float32)
+    real = RealData(shown, np.arange(len(shown), dtype=np.int32) % CLASSES)
+    network = network_of(config.width, config.depth)
+    engine = make_engine(network, config.algorithm, real, batch=config.batch, seed=0)
+    state = engine.start(distilled(jnp.asarray(shown[:images])))
+    start = time.perf_counter()
+    needed = engine.compile(state)
+    compiling = time.perf_counter() - start
+    in_loop = loop_seconds(engine, state, calls)
+    peak = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
+    step, (learner, *others) = problem(images, config.batch, config.width, config.algorithm, config.depth)
+    update = jax.jit(step.update)
+    return {
+        "steps_in_a_call": engine.most,
+        "seconds_to_compile": compiling,
+        "seconds_in_loop": in_loop,
+        "seconds_bare": per_call(lambda before: update(before, *others)[0], learner, calls),
+        "flop": count(step.update, learner, *others),
+        "bytes_needed": needed,
+        "bytes_peak": peak or peak_host_megabytes() * 1e6,
+        "peak_is_of": "device" if peak else "process",
+    }
+
+
+def loop_seconds(engine: Engine, state: RunState, calls: int) -> float:
+    """Seconds per step of a run: one call is under way while the numbers of the one before are fetched."""
+    state, fetch = engine.advance(state, 0, engine.most)
+    fetch()
+    start = time.perf_counter()
+    for call in range(1, calls + 1):
+        state, coming = engine.advance(state, call * engine.most, engine.most)
+        fetch()
+        fetch = coming
+    fetch()
+    return (time.perf_counter() - start) / (calls * engine.most)
+
+
+def measure(case: Found) -> Found:
+    """In a process of its own: one part of the measuring."""
+    scale = SMALL if case["small"] else FULL
+    if case["part"] == "rates":
+        return measure_rates(scale.matrix, scale.calls)
+    cell = {**scale.settings, "ipc": case["ipc"], "solver": case["solver"]}
+    return measure_step(resolve("cifar10", (SIDE, SIDE, 3), CLASSES, cell), scale.calls)
+
+
+def speeds(work: Work, scale: Scale, *, small: bool) -> None:
+    """Parts 1 and 2."""
+
+    def part(case: Found) -> Callable[[float], Found]:
+        return lambda seconds: in_own_process(__file__, case | {"small": small}, seconds)
+
+    work.once("rates", part({"part": "rates"}))
+    for ipc, solver in scale.cells:
+        with work.going_on():
+            work.once(f"step {ipc} {solver}", part({"part": "step", "ipc": ipc, "solver": solver}))
+
+
+def store_of(work: Work, data: Path) -> Path:
+    """The store with the prepared data set; prepare it, if it isn't."""
+    store = data if data.is_dir() else work.folder / "store"
+    if not long_run.is_prepared(store):
+        if data.is_dir():
+            raise SystemExit(f"{data} is no store in which {long_run.DATASET} is prepared.")
+        long_run.answer(
+            store, "prepare", long_run.DATASET, "--from", str(data.absolute()), seconds=work.left()
+        )
+    return store
+
+
+def run_and_judge(work: Work, scale: Scale, store: Path, solver: str) -> None:
+    """Part 3, for one solver: go on with its run, and judge it once it is finished."""
+    name = f"run {solver}"
+    known: Found = work.found.get(name, {"sittings": []})
+    settings = {**scale.settings, "ipc": 1, "solver": solver, "steps": scale.steps}
+    flags = [*scale.flags, "--ipc=1", f"--solver={solver}", f"--steps={scale.steps}"]
+    flags.append(f"--checkpoint-every={scale.save_every}")
+    run = long_run.find(store, settings)
+    if run is None or run.status != "finished":
+        seconds = work.left(_TO_STOP)
+        print(f"{name} ...", file=sys.stderr)
+        log = work.folder / f"distill_{solver}.log"
+        sitting = long_run.sit(store, settings, flags, seconds, log)
+        if sitting is not None:
+            known["sittings"].append(sitting._asdict())
+        run = long_run.find(store, settings)
+        known |= {"steps": scale.steps, "step": run.step if run else 0}
+        work.keep(name, known)
+    if run is None or run.status != "finished":
+        raise OutOfTime
+    found = run.name
+    work.once(f"judged {solver}", lambda seconds: judged(store, found, scale, seconds))
+
+
+def judged(store: Path, run: str, scale: Scale, seconds: float) -> Found:
+    """What ``rcig evaluate`` says of a run."""
+    found = long_run.answer(store, "evaluate", run, *scale.judging, seconds=seconds)
+    judgement: Found = found["evaluations"][0]
+    return judgement
+
+
+def speed_table(found: Found, scale: Scale) -> str:
+    """Part 2 as Markdown."""
+    rows, rates = [], found["rates"]
+    for ipc, solver in scale.cells:
+        one = found.get(f"step {ipc} {solver}")
+        if one is None:
+            continue
+        speed = one["flop"] / one["seconds_bare"]
+        times = [short(1000 * one[name]) for name in ("seconds_in_loop", "seconds_bare")]
+        shares = [f"{speed / rates[name]:.2f}" for name in _PRECISIONS]
+        memory = f"{short(one['bytes_peak'] / 1e9)} GB ({one['peak_is_of']})"
+        rows.append([ipc, solver, *times, short(one["flop"] / 1e9), short(speed / 1e12), *shares, memory])
+    head = ["images per class", "solver", "ms per step of a run", "ms, the bare step", "GFLOP of it"]
+    head += ["TFLOP per second", "share of TF32 product", "share of float32 product", "peak memory"]
+    return table(head, rows)
+
+
+def run_table(found: Found, scale: Scale) -> str:
+    """Part 3 as Markdown."""
+    rows = []
+    for solver in scale.solvers:
+        run = found.get(f"run {solver}")
+        if run is None:
+            continue
+        spent = sum(one["seconds"] for one in run["sittings"])
+        steps = sum(one["after"] - one["before"] for one in run["sittings"])
+        judgement = found.get(f"judged {solver}", {})
+        cells = [percent(judgement.get(name)) for name in ("accuracy", "random_subset", "paper")]
+        pace = short(1000 * spent / steps) if steps else "–"
+        rows.append([solver, f"{run['step']} of {run['steps']}", f"{spent / 60:.0f} min", pace, *cells])
+    head = ["solver", "steps", "time in all", "ms per step, all included", "distilled", "random", "paper"]
+    return table(head, rows)
+
+
+def percent(accuracy: Found | None) -> str:
+    """Mean and deviation, or a dash."""
+    return f"{100 * accuracy['mean']:.1f} ± {100 * accuracy['std']:.1f} %" if accuracy else "–"
+
+
+def page(found: Found, scale: Scale, *, small: bool) -> str:
+    """Everything found so far, ready for docs/results.md."""
+    rates = found.get("rates")
+    if rates is None:
+        return ""
+    products = " and ".join(
+        f"{short(rates[name] / 1e12)} TFLOP per second in {said}"
+        for name, said in (("tf32", "TF32"), ("float32", "float32"))
+    )
+    sections = [
+        f"### {rates['device']}",
+        f"JAX {found['machine']['jax']}, {found['machine']['day']}. A product of two matrices of "
+        f"{rates['size']} rows reaches {products}.",
+        *(["A trial at a tiny size: these figures mean nothing."] if small else []),
+        speed_table(found, scale),
+        run_table(found, scale),
+        "    python benchmarks/on_gpu.py --data cifar10.npz --out FOLDER",
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def work_through(work: Work, scale: Scale, data: Path, *, small: bool) -> bool:
+    """Do what there is time for; return whether that was all."""
+    work.keep("machine", machine() | {"day": date.today().isoformat(), "small": small})
+    try:
+        speeds(work, scale, small=small)
+        store = store_of(work, data)
+        for solver in scale.solvers:
+            with work.going_on():
+                run_and_judge(work, scale, store, solver)
+    except (OutOfTime, subprocess.TimeoutExpired):
+        return False
+    return not work.failed
+
+
+def main() -> None:
+    """Work for some minutes, and say how far that was."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--data", type=Path, help="cifar10.npz, or a store with cifar10")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--minutes", type=float, default=9)
+    parser.add_argument("--small", action="store_true")
+    parser.add_argument("--case", type=json.loads, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.case:
+        print(json.dumps(measure(given.case)))
+        return
+    if given.data is None or given.out is None or not given.data.exists():
+        parser.error("--data, a file or store that exists, and --out are needed.")
+    work, scale = Work(given.out, given.minutes), SMALL if given.small else FULL
+    if work.found.get("machine", {}).get("small", given.small) != given.small:
+        parser.error(f"{given.out} holds figures of the other size: choose another folder.")
+    complete = work_through(work, scale, given.data, small=given.small)
+    work.keep("complete", complete)
+    written = page(work.found, scale, small=given.small)
+    write_text_atomically(given.out / "on_gpu.md", written)
+    print(written)
+    print("All is done." if complete else "Not all is done: type the same line again.")
+    print(json.dumps(work.found))
+    if work.failed:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
