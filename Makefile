@@ -34,7 +34,7 @@ type: $(STAMP)
 	$(BIN)/mypy
 
 pytest: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 # On real MNIST and CIFAR-10: RCIG_REAL_DATA names a folder with mnist.npz and cifar10.npz.
 test-realdata: $(STAMP)
