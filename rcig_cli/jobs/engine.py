@@ -123,7 +123,7 @@ def make_engine(
         most=advancer.most,
         product=jax.jit(lambda state: alone.product(state.learner), out_shardings=everywhere),
         place=lambda state: RunState(
-            *(put(part, mesh, spec) for part, spec in zip(state, STATE, strict=True))
+            *(put(part, mesh, spec, own=True) for part, spec in zip(state, STATE, strict=True))
         ),
         gather=lambda state: jax.tree.map(np.asarray, whole(state)),
         trials=_trials(alone, batches, seed, everywhere),

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental.xla_metadata import set_xla_metadata
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -84,12 +85,16 @@ def make_mesh(devices: Sequence[jax.Device], models: int, batch: int) -> Mesh:
     return Mesh(np.array(devices).reshape(groups, -1), (MODELS, BATCH))
 
 
-def put(tree: Any, mesh: Mesh, spec: PartitionSpec) -> Any:
-    """Arrays that every process holds whole, onto the devices of a mesh."""
+def put(tree: Any, mesh: Mesh, spec: PartitionSpec, *, own: bool = False) -> Any:
+    """Arrays that every process holds whole, onto the devices of a mesh.
+
+    On a CPU they may share their memory with what is put; with ``own`` they don't, and can be used up.
+    """
     sharding = NamedSharding(mesh, spec)
 
     def leaf(array: Any) -> jax.Array:
         whole = np.asarray(array)
-        return jax.make_array_from_callback(whole.shape, sharding, lambda index: whole[index])
+        part = (lambda index: jnp.array(whole[index])) if own else (lambda index: whole[index])
+        return jax.make_array_from_callback(whole.shape, sharding, part)
 
     return jax.tree.map(leaf, tree)

@@ -251,9 +251,10 @@ class Running:
 
     def _tuned(self, state: RunState) -> RunState:
         """The state with both learning rates tuned, where the solver has any."""
-        algorithm, trials = self.config.algorithm, self.engine.trials(state)
+        algorithm = self.config.algorithm
         if not algorithm.has_rates:
             return state
+        trials = self.engine.trials(state)
 
         def watched(falls: Callable[[float], bool]) -> Callable[[float], bool]:
             def look(rate: float) -> bool:

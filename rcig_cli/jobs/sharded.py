@@ -78,7 +78,7 @@ class Sharded:
             )
 
         placed = RunState(*(laid(spec, part) for spec, part in zip(STATE, state, strict=True)))
-        needed = self._ahead.take(0, self.most)
+        needed = self._read(0, self.most)
         return self._program.compile(placed, self._real, needed, np.uint32(0), np.uint32(1))
 
     def advance(self, state: RunState, first: int, count: int) -> tuple[RunState, Fetch]:

@@ -61,3 +61,12 @@ def test_an_unrolled_iterate_is_settled_once():
     for ours, expected in zip(settled(x), plain(x), strict=True):
         np.testing.assert_allclose(ours, expected, rtol=1e-6)
     assert settled.lower(x).compile().as_text().count(" call(") >= 3
+
+
+def test_what_is_put_to_be_used_up_shares_no_memory_with_what_it_was():
+    room = np.zeros(80, np.float32)
+    aligned = room[-room.ctypes.data // 4 % 16 :][:64]  # so that JAX could take it as it is
+    grid = mesh.make_mesh(jax.devices()[:1], 1, 1)
+    placed = mesh.put(aligned, grid, jax.sharding.PartitionSpec(), own=True)
+    aligned[:] = 1
+    assert not np.asarray(placed).any()
