@@ -1,6 +1,6 @@
-"""Seconds per outer step and peak memory for CIFAR-10 at full width, on whatever device JAX finds.
+"""Milliseconds per outer step and peak memory for CIFAR-10 at full width, on whatever device JAX finds.
 
-    python benchmarks/full_width.py [--solver cg|adam] [--steps 3]
+    python benchmarks/full_width.py [--solver cg|adam] [--calls 3]
 
 Width 128, batch 1024, 1 and 10 images per class; images are random, since time does not depend on them.
 Each case runs in a process of its own, so that its peak is its own.  The last line is JSON.
@@ -8,87 +8,115 @@ Each case runs in a process of its own, so that its peak is its own.  The last l
 
 import argparse
 import json
-import resource
-import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.measuring import (  # isort: skip
+    CLASSES,
+    SIDE,
+    distilled,
+    in_own_process,
+    network_of,
+    peak_host_megabytes,
+    problem,
+    short,
+)
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.flops import count
+from rcig_cli.jobs.batches import RealData
+from rcig_cli.jobs.engine import Engine, make_engine
+from rcig_cli.jobs.state import RunState
+from rcig_cli.presets.config import DistillConfig
+from rcig_cli.presets.preset import resolve
 
 
-def measure(ipc: int, solver: str, steps: int) -> dict[str, Any]:
-    """Time ``steps`` whole outer steps, pool training included, after two that compile."""
-    from rcig_cli.jobs import device
+def per_call(function: Callable[[Any], Any], value: Any, calls: int) -> float:
+    """Seconds of a call whose result is the next one's argument, none waited for but the last."""
+    value = jax.block_until_ready(function(value))
+    start = time.perf_counter()
+    for _ in range(calls):
+        value = function(value)
+    jax.block_until_ready(value)
+    return (time.perf_counter() - start) / calls
 
-    device.prepare_environment()
-    device.prepare_jax()
-    import jax
-    import jax.numpy as jnp
-    import numpy as np
 
-    from rcig_cli.distillation.records import Distilled, centred_one_hot
-    from rcig_cli.jobs.batches import RealData
-    from rcig_cli.jobs.engine import make_engine
-    from rcig_cli.jobs.prepared import network_for
-    from rcig_cli.presets.preset import resolve
-
-    config = resolve("cifar10", (32, 32, 3), 10, {"ipc": ipc, "solver": solver})
-    network = network_for(config, (32, 32, 3), 10, config.activation)
+def measure_step(config: DistillConfig, calls: int) -> dict[str, Any]:
+    """Time a run's loop and the bare step; the loop first, so that the peak is a run's."""
+    images = CLASSES * config.ipc
     random = np.random.default_rng(0)
-    real = RealData(
-        random.normal(size=(2048, 32, 32, 3)).astype(np.float32), np.arange(2048, dtype=np.int32) % 10
-    )
+    shown = random.standard_normal((4096, SIDE, SIDE, 3), dtype=np.float32)
+    real = RealData(shown, np.arange(len(shown), dtype=np.int32) % CLASSES)
+    network = network_of(config.width, config.depth)
     engine = make_engine(network, config.algorithm, real, batch=config.batch, seed=0)
-    classes = jnp.arange(10 * ipc) % 10
-    state = engine.start(
-        Distilled(jnp.asarray(real.images[: 10 * ipc]), centred_one_hot(classes, 10), jnp.zeros(()))
-    )
-    times = []
-    for number in range(steps + 2):
-        start = time.perf_counter()
-        state, fetch = engine.advance(state, number, 1)
-        jax.block_until_ready((state, fetch()))
-        times.append(time.perf_counter() - start)
-    stats = jax.devices()[0].memory_stats() or {}
+    state = engine.start(distilled(jnp.asarray(shown[:images])))
+    start = time.perf_counter()
+    needed = engine.compile(state)
+    compiling = time.perf_counter() - start
+    in_loop = loop_seconds(engine, state, calls)
+    of_device = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
+    peak = of_device or peak_host_megabytes() * 1e6
+    step, (learner, *others) = problem(images, config.batch, config.width, config.algorithm, config.depth)
+    update = jax.jit(step.update)
     return {
-        "device": jax.devices()[0].device_kind,
-        "ipc": ipc,
-        "solver": solver,
-        "seconds_per_step": float(np.median(times[2:])),
-        "first_step_with_compilation": times[0],
-        "peak_host_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
-        "peak_device_gb": stats.get("peak_bytes_in_use", 0) / 1e9,
+        "steps_in_a_call": engine.most,
+        "seconds_to_compile": compiling,
+        "seconds_in_loop": in_loop,
+        "seconds_bare": per_call(lambda before: update(before, *others)[0], learner, calls),
+        "flop": count(step.update, learner, *others),
+        "bytes_needed": needed,
+        "bytes_peak": peak,
+        "peak_is_of": "device" if of_device else "process",
     }
+
+
+def loop_seconds(engine: Engine, state: RunState, calls: int) -> float:
+    """Seconds per step of a run: one call is under way while the numbers of the one before are fetched."""
+    state, fetch = engine.advance(state, 0, engine.most)
+    fetch()
+    start = time.perf_counter()
+    for call in range(1, calls + 1):
+        state, coming = engine.advance(state, call * engine.most, engine.most)
+        fetch()
+        fetch = coming
+    fetch()
+    return (time.perf_counter() - start) / (calls * engine.most)
+
+
+def measure(case: dict[str, Any]) -> dict[str, Any]:
+    """In a process of its own: one case."""
+    settings = {"ipc": case["ipc"], "solver": case["solver"]}
+    config = resolve("cifar10", (SIDE, SIDE, 3), CLASSES, settings)
+    return case | {"device": jax.devices()[0].device_kind} | measure_step(config, case["calls"])
 
 
 def main() -> None:
     """Measure each case in a process of its own."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--solver", default="cg")
-    parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--ipc", type=int)
+    parser.add_argument("--calls", type=int, default=3, help="of the step and of the loop, each timed")
+    parser.add_argument("--case", type=json.loads, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.ipc:
-        print(json.dumps(measure(given.ipc, given.solver, given.steps)))
+    if given.case:
+        print(json.dumps(measure(given.case)))
         return
     found = []
     for ipc in (1, 10):
-        command = [
-            sys.executable,
-            __file__,
-            "--ipc",
-            str(ipc),
-            "--solver",
-            given.solver,
-            "--steps",
-            str(given.steps),
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        found.append(json.loads(done.stdout.splitlines()[-1]))
-        print(found[-1])
+        case = {"ipc": ipc, "solver": given.solver, "calls": given.calls}
+        one = in_own_process(__file__, case)
+        found.append(one)
+        ms, memory = short(1000 * one["seconds_in_loop"]), short(one["bytes_peak"] / 1e9)
+        print(
+            f"{ipc} per class, {given.solver}: {ms} ms per step of a run, {memory} GB ({one['peak_is_of']})"
+        )
     print(json.dumps(found))
 
 

@@ -31,30 +31,13 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import long_run
-from benchmarks.flops import count
-
-from benchmarks.measuring import (  # isort: skip
-    CLASSES,
-    SIDE,
-    distilled,
-    in_own_process,
-    machine,
-    network_of,
-    peak_host_megabytes,
-    problem,
-    short,
-    table,
-)
+from benchmarks.measuring import CLASSES, SIDE, in_own_process, machine, short, table  # isort: skip
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from rcig_cli.jobs.batches import RealData
-from rcig_cli.jobs.engine import Engine, make_engine
-from rcig_cli.jobs.state import RunState
-from rcig_cli.presets.config import DistillConfig
+from benchmarks import long_run
+from benchmarks.full_width import measure_step, per_call
 from rcig_cli.presets.preset import resolve
 from rcig_cli.store.files import write_text_atomically
 
@@ -180,16 +163,6 @@ class Work:
             print(error, file=sys.stderr)
 
 
-def per_call(function: Callable[[Any], Any], value: Any, calls: int) -> float:
-    """Seconds of a call whose result is the next one's argument, none waited for but the last."""
-    value = jax.block_until_ready(function(value))
-    start = time.perf_counter()
-    for _ in range(calls):
-        value = function(value)
-    jax.block_until_ready(value)
-    return (time.perf_counter() - start) / calls
-
-
 def measure_rates(size: int, calls: int) -> Found:
     """Operations per second of the product of two square matrices, at both precisions."""
     # Of such a size that a product of products neither grows nor vanishes.
@@ -201,47 +174,6 @@ def measure_rates(size: int, calls: int) -> Found:
             took = per_call(lambda left: product(left, matrix), matrix, calls)  # noqa: B023
         found[name] = 2 * size**3 / took
     return found
-
-
-def measure_step(config: DistillConfig, calls: int) -> Found:
-    """Time a run's loop and the bare step; the loop first, so that the peak is a run's."""
-    images = CLASSES * config.ipc
-    random = np.random.default_rng(0)
-    shown = random.standard_normal((4096, SIDE, SIDE, 3), dtype=np.float32)
-    real = RealData(shown, np.arange(len(shown), dtype=np.int32) % CLASSES)
-    network = network_of(config.width, config.depth)
-    engine = make_engine(network, config.algorithm, real, batch=config.batch, seed=0)
-    state = engine.start(distilled(jnp.asarray(shown[:images])))
-    start = time.perf_counter()
-    needed = engine.compile(state)
-    compiling = time.perf_counter() - start
-    in_loop = loop_seconds(engine, state, calls)
-    peak = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
-    step, (learner, *others) = problem(images, config.batch, config.width, config.algorithm, config.depth)
-    update = jax.jit(step.update)
-    return {
-        "steps_in_a_call": engine.most,
-        "seconds_to_compile": compiling,
-        "seconds_in_loop": in_loop,
-        "seconds_bare": per_call(lambda before: update(before, *others)[0], learner, calls),
-        "flop": count(step.update, learner, *others),
-        "bytes_needed": needed,
-        "bytes_peak": peak or peak_host_megabytes() * 1e6,
-        "peak_is_of": "device" if peak else "process",
-    }
-
-
-def loop_seconds(engine: Engine, state: RunState, calls: int) -> float:
-    """Seconds per step of a run: one call is under way while the numbers of the one before are fetched."""
-    state, fetch = engine.advance(state, 0, engine.most)
-    fetch()
-    start = time.perf_counter()
-    for call in range(1, calls + 1):
-        state, coming = engine.advance(state, call * engine.most, engine.most)
-        fetch()
-        fetch = coming
-    fetch()
-    return (time.perf_counter() - start) / (calls * engine.most)
 
 
 def measure(case: Found) -> Found:

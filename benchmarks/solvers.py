@@ -8,31 +8,26 @@ CIFAR-10's (RGB, flipped).  Times are medians of seven, taken in turn.  The last
 
 import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from rcig_cli.jobs.device import prepare_environment, prepare_jax
+from benchmarks.measuring import CLASSES, distilled, seconds  # isort: skip
 
-prepare_environment()
-prepare_jax()
+import jax
+import jax.numpy as jnp
+import numpy as np
 
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
-
-from rcig_cli.distillation.records import Distilled, centred_one_hot  # noqa: E402
-from rcig_cli.distillation.step import make_step  # noqa: E402
-from rcig_cli.jobs.mesh import current_platform  # noqa: E402
-from rcig_cli.jobs.prepared import network_for  # noqa: E402
-from rcig_cli.presets.preset import resolve  # noqa: E402
+from rcig_cli.distillation.step import make_step
+from rcig_cli.jobs.mesh import current_platform
+from rcig_cli.jobs.prepared import network_for
+from rcig_cli.presets.preset import resolve
 
 SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
 SOLVES = {"none": ("cg", 0), **{f"{n} + {n} CG": ("cg", n) for n in (1, 2, 4, 6, 10, 20)}}
 SOLVES["20 + 20 Adam"] = ("adam", 20)
-ROUNDS, CLASSES, BATCH = 7, 10, 256
+ROUNDS, BATCH = 7, 256
 
 
 def step_of(dataset: str, ipc: int, solver: str, iterations: int) -> Any:
@@ -43,20 +38,11 @@ def step_of(dataset: str, ipc: int, solver: str, iterations: int) -> Any:
     network = network_for(config, shape, CLASSES, config.activation)
     step = make_step(network, config.algorithm, current_platform())
     keys = jax.random.split(jax.random.key(0), 3)
-    n = ipc * CLASSES
-    labels = centred_one_hot(jnp.arange(n) % CLASSES, CLASSES)
-    learner = step.start(Distilled(jax.random.normal(keys[0], (n, *shape)), labels, jnp.zeros(())))
+    learner = step.start(distilled(jax.random.normal(keys[0], (ipc * CLASSES, *shape))))
     real = jax.random.normal(keys[1], (BATCH, *shape)), jnp.arange(BATCH) % CLASSES
     arguments = learner, network.init(keys[2]), *real
     compiled = jax.jit(step.update).lower(*arguments).compile()
-    return lambda: jax.block_until_ready(compiled(*arguments))
-
-
-def seconds(run: Any) -> float:
-    """Seconds one call takes."""
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
+    return lambda: compiled(*arguments)
 
 
 def main() -> None:

@@ -27,69 +27,30 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from rcig_cli.jobs.device import prepare_environment, prepare_jax
+from benchmarks.measuring import CLASSES, DEPTH, SIDE, network_of, problem, seconds  # isort: skip
 
-prepare_environment()
-prepare_jax()
+import jax
+import jax.numpy as jnp
+import numpy as np
 
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
+from benchmarks.flops import count
+from rcig_cli.distillation.config import AlgorithmConfig
+from rcig_cli.jobs.batches import RealData
+from rcig_cli.jobs.draws import draw, step_keys
+from rcig_cli.jobs.engine import make_engine
+from rcig_cli.presets.preset import resolve
+from tests.oracles.plain_step import PlainConvNet, make_plain_update, plain_apply
 
-from benchmarks.flops import count  # noqa: E402
-from rcig_cli.distillation.config import AlgorithmConfig  # noqa: E402
-from rcig_cli.distillation.records import Distilled, centred_one_hot  # noqa: E402
-from rcig_cli.distillation.step import make_step  # noqa: E402
-from rcig_cli.jobs.batches import RealData  # noqa: E402
-from rcig_cli.jobs.draws import draw, step_keys  # noqa: E402
-from rcig_cli.jobs.engine import make_engine  # noqa: E402
-from rcig_cli.jobs.mesh import current_platform  # noqa: E402
-from rcig_cli.networks.network import build_network  # noqa: E402
-from rcig_cli.presets.preset import resolve  # noqa: E402
-from tests.oracles.plain_step import PlainConvNet, make_plain_update, plain_apply  # noqa: E402
-
-WIDTH, DEPTH, SIDE, CLASSES, BATCH = 32, 3, 32, 10, 256
-MATRIX = 4096
+WIDTH, BATCH, MATRIX = 32, 256, 4096
 
 PAPER = AlgorithmConfig(solver="adam", n_inner=20, n_hessian=20)
 DEFAULT = resolve("digits", (SIDE, SIDE, 3), CLASSES, {"ipc": 1}).algorithm
 SUBSET = replace(DEFAULT, flip=False, backward_subset=200)
 
 
-def seconds(function: Any, *arguments: Any) -> float:
-    """Seconds one call takes, once its result is there."""
-    start = time.perf_counter()
-    jax.block_until_ready(function(*arguments))
-    return time.perf_counter() - start
-
-
-def convnet() -> Any:
-    """The network that all cases share."""
-    return build_network(
-        "convnet",
-        image_shape=(SIDE, SIDE, 3),
-        classes=CLASSES,
-        width=WIDTH,
-        depth=DEPTH,
-        activation="softplus",
-    )
-
-
-def problem(ipc: int, algorithm: AlgorithmConfig) -> tuple[Any, Any, tuple[Any, ...]]:
-    """The network, the step's functions and a step's arguments."""
-    network = convnet()
-    step = make_step(network, algorithm, current_platform())
-    keys = jax.random.split(jax.random.key(0), 3)
-    n = ipc * CLASSES
-    images = jax.random.normal(keys[0], (n, SIDE, SIDE, 3))
-    psi = Distilled(images, centred_one_hot(jnp.arange(n) % CLASSES, CLASSES), jnp.zeros(()))
-    real = jax.random.normal(keys[1], (BATCH, SIDE, SIDE, 3)), jnp.arange(BATCH) % CLASSES
-    return network, step, (step.start(psi), network.init(keys[2]), *real, jax.random.key(2))
-
-
 def compare(ipc: int, algorithm: AlgorithmConfig, *, with_oracle: bool, rounds: int = 7) -> dict[str, float]:
     """Time a step, a matrix product and, once, the oracle; return the ratios."""
-    _, step, arguments = problem(ipc, algorithm)
+    step, arguments = problem(ipc * CLASSES, BATCH, WIDTH, algorithm)
     learner, theta_0, images, classes, _ = arguments
     ours = jax.jit(step.update)
     matrix = jax.random.normal(jax.random.key(1), (MATRIX, MATRIX))
@@ -118,11 +79,11 @@ def compare(ipc: int, algorithm: AlgorithmConfig, *, with_oracle: bool, rounds: 
 
 def loop_over_bare_step(algorithm: AlgorithmConfig, steps: int = 24, rounds: int = 3) -> dict[str, float]:
     """Time a run's loop and the bare step in turn; return steps per second, and their ratio."""
-    network, step, (learner, theta_0, images, classes, key) = problem(1, algorithm)
+    step, (learner, theta_0, images, classes, key) = problem(CLASSES, BATCH, WIDTH, algorithm)
     random = np.random.default_rng(0)
     many = random.normal(size=(10 * BATCH, SIDE, SIDE, 3)).astype(np.float32)
     real = RealData(many, np.arange(len(many), dtype=np.int32) % CLASSES)
-    engine = make_engine(network, algorithm, real, batch=BATCH, seed=0)
+    engine = make_engine(network_of(WIDTH), algorithm, real, batch=BATCH, seed=0)
     update, train = jax.jit(step.update), jax.jit(step.train)
     keys = step_keys(0, 1)
     drawn = [int(draw(keys[0], jnp.uint32(n), 30, 15).training_steps) for n in range(2 + rounds * steps)]

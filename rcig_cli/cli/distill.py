@@ -241,15 +241,15 @@ def _distill(
         from rcig_cli.jobs import distill as job
         from rcig_cli.jobs.running import CheckpointPolicy, Surroundings
 
-        is_new, name = False, ""
         if processes.is_first:
             prepared = _open_prepared(artifacts, manifest, flags)
             of_devices = together.settings(flags)
             claim = _claimed(artifacts, manifest, prepared, flags, of_devices, resume)
             run, is_new = held.enter_context(claim)
-            name = run.name
-        run = artifacts.run(processes.share_text(name))
-        prepared = _open_prepared(artifacts, run, flags)
+            processes.share_text(run.name)
+        else:
+            run, is_new = artifacts.run(processes.share_text("")), False
+            prepared = _open_prepared(artifacts, run, flags)
         policy = CheckpointPolicy(steps=checkpoint_every)
         around = Surroundings(policy, here.console, together.devices, processes)
         if run.status == "finished":

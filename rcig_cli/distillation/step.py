@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
@@ -92,7 +93,8 @@ class Step:
     accept
         ``(learner, proposal) -> (learner, Info)``: what that does to psi.
     train
-        ``(model, psi, key) -> model``: one step of ordinary training on the distilled set.
+        ``(model, psi, key) -> model``: one step of ordinary training on the distilled set; the same key at
+        each of several, the model's age tells them apart.
     fresh
         ``key -> model``.
     renew
@@ -166,7 +168,7 @@ def make_step(network: Network, config: AlgorithmConfig, platform: Platform) -> 
         subset = bilevel.backward_subset(config, labels.shape[0])
         if subset is not None:
             assert key is not None
-            chosen = choose(key, labels.shape[0], subset)
+            chosen = choose(jax.random.fold_in(key, model.age), labels.shape[0], subset)
             images, labels = images[chosen], labels[chosen]
         return pool.train(network, adam, model, images, labels)
 

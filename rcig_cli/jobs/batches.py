@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.jobs.draws import Use, batch_order, key_for
+from rcig_cli.jobs.mesh import memory_limit
 
 _LARGEST_SHARE = 0.25  # of a device's memory, for the real images
 
@@ -27,7 +28,7 @@ class RealData(NamedTuple):
 
     def fits(self, device: jax.Device) -> bool:
         """Whether they may live in a device's memory, beside all else."""
-        limit = (device.memory_stats() or {}).get("bytes_limit")
+        limit = memory_limit(device)
         return limit is None or self.images.nbytes <= _LARGEST_SHARE * limit
 
 

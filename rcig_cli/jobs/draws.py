@@ -71,6 +71,13 @@ def draw(key: Array, step: Array, pool_size: int, pool_steps: int) -> Draws:
     return Draws(model, training_steps, fresh, subsets, training_subsets)
 
 
+def draw_each(keys: Array, step: Array, share: int, pool_steps: int) -> list[Draws]:
+    """`draw` by each of some keys, each at ``share`` models of its own of a pool that they share out."""
+    drawn = jax.vmap(lambda key: draw(key, step, share, pool_steps))(keys)
+    places = drawn._replace(model=drawn.model + share * jnp.arange(len(keys)))
+    return [jax.tree.map(lambda leaf, at=at: leaf[at], places) for at in range(len(keys))]
+
+
 def batch_order(key: Array, count: int, batch: int) -> Callable[[int], npt.NDArray[np.int64]]:
     """Return which real images outer step ``step`` sees: ``[min(batch, count)]`` indices.
 

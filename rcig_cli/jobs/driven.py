@@ -11,7 +11,7 @@ from rcig_cli.distillation.pool import Model
 from rcig_cli.distillation.records import Tree
 from rcig_cli.distillation.step import Info, Learner, Step
 from rcig_cli.jobs.batches import Batches
-from rcig_cli.jobs.draws import Draws, draw, step_keys
+from rcig_cli.jobs.draws import Draws, draw_each, step_keys
 from rcig_cli.jobs.program import Program
 from rcig_cli.jobs.state import Fetch, RunState, shape_of_model, size_in_bytes
 
@@ -34,18 +34,17 @@ class Driven:
         share = config.pool_size // config.models
         keys = step_keys(seed, config.models)
 
-        def draws_of(number: Array) -> Draws:
-            drawn = jax.vmap(lambda key: draw(key, number, share, config.pool_steps))(keys)
-            return drawn._replace(model=drawn.model + share * jnp.arange(config.models))
+        def draws_of(number: Array) -> list[Draws]:
+            return draw_each(keys, number, share, config.pool_steps)
 
         def train(model: Model, learner: Learner, key: Array) -> Model:
-            return step.train(model, learner.psi, jax.random.fold_in(key, model.age))
+            return step.train(model, learner.psi, key)
 
         def put_back(pool: Model, index: Array, model: Model, fresh: Array) -> Model:
             return pools.put(pool, index, step.renew(model, fresh))
 
         def update(
-            learner: Learner, points: list[Tree], images: Array, classes: Array, keys: Array
+            learner: Learner, points: list[Tree], images: Array, classes: Array, keys: list[Array]
         ) -> tuple[Learner, Info]:
             each = zip(points, images, classes, keys, strict=True)
             return step.accept(learner, average([step.propose(learner, *one) for one in each]))
@@ -57,7 +56,7 @@ class Driven:
     def compile(self, state: RunState) -> int:
         """Compile the step for a state's shapes; return the bytes of memory that a run takes."""
         images, classes = self._batches.shapes
-        keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), self._models))
+        keys = [jax.eval_shape(lambda: jax.random.key(0))] * self._models
         points = [shape_of_model(state)] * self._models
         taken = self._update.compile(state.learner, points, images, classes, keys)
         return taken + size_in_bytes(state.pool) + self._batches.real.images.nbytes
@@ -72,11 +71,11 @@ class Driven:
 
     def _one(self, state: RunState, number: int) -> tuple[RunState, Info]:
         learner, pool = state
-        draws = self._draws_of(jnp.uint32(number))
-        each = [jax.tree.map(lambda leaf, m=m: leaf[m], draws) for m in range(self._models)]
+        each = self._draws_of(jnp.uint32(number))
         models = [self._pick(pool, one.model) for one in each]
         points = [model.parameters for model in models]
-        learner, info = self._update(learner, points, *self._batches.of(number), draws.subsets)
+        keys = [one.subsets for one in each]
+        learner, info = self._update(learner, points, *self._batches.of(number), keys)
         for one, model in zip(each, models, strict=True):
             for _ in range(int(one.training_steps)):
                 model = self._train(model, learner, one.training_subsets)

@@ -67,6 +67,11 @@ def own_device(devices: Iterable[jax.Device]) -> jax.Device:
     return next(device for device in devices if device.process_index == jax.process_index())
 
 
+def memory_limit(device: jax.Device) -> int | None:
+    """Bytes of memory that JAX may take on a device, where it has a limit."""
+    return (device.memory_stats() or {}).get("bytes_limit")
+
+
 def make_mesh(devices: Sequence[jax.Device], models: int, batch: int) -> Mesh:
     """Arrange devices in groups for so many pool models a step and real images.
 

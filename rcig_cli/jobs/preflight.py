@@ -12,6 +12,7 @@ from pathlib import Path
 import jax
 
 from rcig_cli.errors import ConfigError
+from rcig_cli.jobs.mesh import memory_limit
 from rcig_cli.presets.config import DistillConfig
 
 _MEMINFO = Path("/proc/meminfo")
@@ -21,9 +22,9 @@ _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 def memory_there(device: jax.Device) -> int:
     """Bytes of memory that a device may give us."""
-    limit = (device.memory_stats() or {}).get("bytes_limit")
+    limit = memory_limit(device)
     if limit is not None:
-        return int(limit)
+        return limit
     if _MEMINFO.exists():
         fields = dict(line.split(":") for line in _MEMINFO.read_text().splitlines())
         return int(fields["MemAvailable"].split()[0]) * 1024

@@ -110,6 +110,7 @@ class Running:
         self.stop, self.metrics = stop, metrics
         self.config = DistillConfig.from_json(manifest.config)
         self.prepared, self.real = prepared, RealData(*prepared.split("train"))
+        self.devices = choose_devices(around.devices)
         self.engine = self._engine_for(self.config)
         self.first = _first(self.real, prepared.classes, self.config)
         self.step = self.saved = 0
@@ -118,6 +119,7 @@ class Running:
         self.needed = self.there = 0  # bytes of memory
         self.pending: list[tuple[int, Fetch]] = []  # first step of a call, and its numbers
         self.began: tuple[int, float] | None = None  # the first steps here, compiled, and when they were done
+        self.seconds_per_step: float | None = None  # compilation aside
         self.estimated = False
         self.shown = 0.0  # when
 
@@ -208,38 +210,31 @@ class Running:
         }
 
     def _engine_for(self, config: DistillConfig) -> Engine:
-        devices = choose_devices(self.around.devices)
         network = distilling_network(self.prepared, config)
-        return make_engine(
-            network, config.algorithm, self.real, batch=config.batch, seed=config.seed, devices=devices
-        )
+        algorithm, batch, seed = config.algorithm, config.batch, config.seed
+        return make_engine(network, algorithm, self.real, batch=batch, seed=seed, devices=self.devices)
 
     def _check_memory(self, template: RunState) -> None:
         """Compile the step; refuse to begin if it doesn't fit."""
         self.around.report.note("Compiling the outer step.")
         self.needed = self.engine.compile(template)
         images = self.first.labels.shape[0] * (2 if self.config.algorithm.flip else 1)
-        self.there = preflight.memory_there(own_device(choose_devices(self.around.devices)))
+        self.there = preflight.memory_there(own_device(self.devices))
         preflight.check_memory(
             self.needed, self.there, self.config, images, lambda c: self._engine_for(c).compile(template)
         )
 
     def _pace(self) -> int:
         """Steps in the next call: as many as take about as long as we want between looks."""
-        if self.began is None or self.step == self.began[0]:
+        if self.seconds_per_step is None:
             return 1
-        return max(1, min(self.engine.most, int(_LOOK_EVERY / self._seconds_per_step())))
-
-    def _seconds_per_step(self) -> float:
-        assert self.began is not None
-        done = self.pending[0][0] if self.pending else self.step
-        return (time.monotonic() - self.began[1]) / max(done - self.began[0], 1)
+        return max(1, min(self.engine.most, int(_LOOK_EVERY / self.seconds_per_step)))
 
     def _show(self, step: int, values: dict[str, float]) -> None:
         if self.began is None:
             self.began = step, time.monotonic()  # compiled; from here on the steps' own time counts
             return
-        seconds = (time.monotonic() - self.began[1]) / (step - self.began[0])
+        seconds = self.seconds_per_step = (time.monotonic() - self.began[1]) / (step - self.began[0])
         if not self.estimated and step - self.began[0] >= _SOME_STEPS:
             self.estimated = True
             left = self.config.steps - step

@@ -23,12 +23,13 @@ from rcig_cli.distillation.pool import Model
 from rcig_cli.distillation.records import Distilled
 from rcig_cli.distillation.step import Info, Step
 from rcig_cli.jobs.batches import Batches, ReadAhead
-from rcig_cli.jobs.draws import Draws, draw, step_keys
+from rcig_cli.jobs.draws import Draws, draw_each, step_keys
 from rcig_cli.jobs.mesh import BATCH, MODELS, own_device, put
 from rcig_cli.jobs.program import Program
 from rcig_cli.jobs.state import Fetch, RunState
 
-MOST = 32  # steps in a call where these may be a loop
+MOST = 32  # steps in a call where these may be a loop and the real images are on the device
+MOST_READ = 4  # where they are not: so many steps' images wait in memory, twice
 
 STATE: Any = RunState(P(), P(MODELS))  # type: ignore[arg-type]  # how it lies on the mesh
 _SHARES = P(None, MODELS, BATCH)  # of [steps, models, images]
@@ -60,9 +61,11 @@ class Sharded:
         in_loop: bool,
     ) -> None:
         self._step, self._config, self._batches, self._mesh = step, config, batches, mesh
-        self._seed, self.most = seed, MOST if in_loop else 1
+        self._seed = seed
         self._here = config.models // mesh.shape[MODELS]  # pool models of one group in a step
-        self._real = put(batches.real, mesh, P()) if batches.real.fits(own_device(mesh.devices.flat)) else ()
+        resident = batches.real.fits(own_device(mesh.devices.flat))
+        self._real = put(batches.real, mesh, P()) if resident else ()
+        self.most = (MOST if resident else MOST_READ) if in_loop else 1
         self._ahead = ReadAhead(self._read)
         specs = (STATE, P(), _SHARES, P(), P())
         many = jax.shard_map(self._many, mesh=mesh, in_specs=specs, out_specs=(STATE, P()), check_vma=False)
@@ -124,8 +127,7 @@ class Sharded:
 
     def _one(self, state: RunState, images: Array, classes: Array, number: Array) -> tuple[RunState, Info]:
         """One outer step: ``images [models here, b, H, W, c]``, ``classes [models here, b]``."""
-        draws = self._draws(number)
-        each = [jax.tree.map(lambda leaf, m=m: leaf[m], draws) for m in range(self._here)]
+        each = self._draws(number)
         models = [pools.pick(state.pool, one.model) for one in each]
         proposals = [
             self._step.propose(state.learner, model.parameters, images[m], classes[m], one.subsets)
@@ -138,17 +140,15 @@ class Sharded:
             pool = pools.put(pool, one.model, trained)
         return RunState(learner, pool), info
 
-    def _draws(self, number: Array) -> Draws:
+    def _draws(self, number: Array) -> list[Draws]:
         """The draws of this group's models, their places in its part of the pool."""
-        config, here = self._config, jnp.arange(self._here)
-        share = config.pool_size // config.models
-        keys = step_keys(self._seed, config.models)[jax.lax.axis_index(MODELS) * self._here + here]
-        drawn = jax.vmap(lambda key: draw(key, number, share, config.pool_steps))(keys)
-        return drawn._replace(model=drawn.model + share * here)
+        config, first = self._config, jax.lax.axis_index(MODELS) * self._here
+        keys = step_keys(self._seed, config.models)[first + jnp.arange(self._here)]
+        return draw_each(keys, number, config.pool_size // config.models, config.pool_steps)
 
     def _trained(self, model: Model, psi: Distilled, draws: Draws) -> Model:
         def train(_: int, model: Model) -> Model:
-            return self._step.train(model, psi, jax.random.fold_in(draws.training_subsets, model.age))
+            return self._step.train(model, psi, draws.training_subsets)
 
         trained = jax.lax.fori_loop(0, draws.training_steps, train, model)
         return jax.tree.map(_same_in_a_group, trained)

@@ -186,10 +186,7 @@ class Store:
         Corrupt
             If it is damaged.
         """
-        path = self.dataset_path(name)
-        if not _is_folder(path):
-            raise NotFound(_absent("data set", path, "Make it with `rcig prepare`."))
-        return _read_dataset(path)
+        return _read_named(self.dataset_path(name), _read_dataset, "data set", "Make it with `rcig prepare`.")
 
     def run(self, name: str) -> RunManifest:
         """Return the manifest of one run.
@@ -203,10 +200,7 @@ class Store:
         Corrupt
             If it is damaged.
         """
-        path = self.run_path(name)
-        if not _is_folder(path):
-            raise NotFound(_absent("run", path, "Start one with `rcig distill`."))
-        return _read_run(path)
+        return _read_named(self.run_path(name), _read_run, "run", "Start one with `rcig distill`.")
 
     def sweep(self, name: str) -> SweepManifest:
         """Return the manifest of one sweep.
@@ -220,10 +214,7 @@ class Store:
         Corrupt
             If it is damaged.
         """
-        path = self.sweep_path(name)
-        if not _is_folder(path):
-            raise NotFound(_absent("sweep", path, "Start one with `rcig sweep`."))
-        return _read_sweep(path)
+        return _read_named(self.sweep_path(name), _read_sweep, "sweep", "Start one with `rcig sweep`.")
 
     def create_run(self, make_manifest: Callable[[str], RunManifest]) -> tuple[str, RunLock]:
         """Make a new run, numbered after the highest there is.
@@ -314,6 +305,12 @@ def _read(folder: Path, read: Callable[[Path], Manifest]) -> Manifest:
     if manifest.name != folder.name:
         raise Corrupt(f"{folder / MANIFEST} is damaged: it belongs to {manifest.name}, not to {folder.name}.")
     return manifest
+
+
+def _read_named(folder: Path, read: Callable[[Path], Manifest], noun: str, advice: str) -> Manifest:
+    if not _is_folder(folder):
+        raise NotFound(_absent(noun, folder, advice))
+    return read(folder)
 
 
 def _absent(noun: str, path: Path, advice: str) -> str:

@@ -65,10 +65,7 @@ def check_run_name(name: str) -> str:
         If no run may have that name.
     """
     if not is_run_name(name):
-        raise ConfigError(
-            f"{shorten(name)} can't be the name of a run: runs are called run_1, run_2 and so on. "
-            "`rcig list` shows them."
-        )
+        raise _misnamed("run", name)
     return name
 
 
@@ -81,11 +78,15 @@ def check_sweep_name(name: str) -> str:
         If no sweep may have that name.
     """
     if not is_sweep_name(name):
-        raise ConfigError(
-            f"{shorten(name)} can't be the name of a sweep: sweeps are called sweep_1, sweep_2 and so on. "
-            "`rcig list` shows them."
-        )
+        raise _misnamed("sweep", name)
     return name
+
+
+def _misnamed(kind: str, name: str) -> ConfigError:
+    return ConfigError(
+        f"{shorten(name)} can't be the name of a {kind}: {kind}s are called {kind}_1, {kind}_2 and so on. "
+        "`rcig list` shows them."
+    )
 
 
 def is_inner_path(path: str) -> bool:

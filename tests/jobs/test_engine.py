@@ -47,6 +47,15 @@ def test_one_program_and_many_do_the_same(monkeypatch, solver):
         np.testing.assert_allclose(one, other, rtol=2e-2, atol=2e-3)
 
 
+def test_images_read_ahead_give_what_those_on_the_device_give(monkeypatch):
+    resident, infos = after(6, Platform(unroll=False), monkeypatch, "cg")
+    monkeypatch.setattr(RealData, "fits", lambda self, device: False)
+    read, read_infos = after(6, Platform(unroll=False), monkeypatch, "cg")
+    assert [info.loss for info in infos] == pytest.approx([info.loss for info in read_infos], rel=1e-6)
+    for one, other in zip(jax.tree.leaves(resident), jax.tree.leaves(read), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
 def test_an_unrolled_iterate_is_settled_once():
     platform = Platform(unroll=True, settle=mesh._settle)
 
