@@ -1,6 +1,7 @@
 """``rcig evaluate``."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,11 +14,12 @@ from rcig_cli.cli.options import (
     StoreOption,
     context,
 )
+from rcig_cli.cli.protocols import network_of, networks, trained
 from rcig_cli.cli.render import Console, percent
 from rcig_cli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rcig_cli.jobs.evaluate import Evaluation, Protocol
+    from rcig_cli.jobs.evaluate import Evaluation
 
 
 def evaluate(
@@ -26,8 +28,14 @@ def evaluate(
         list[str] | None,
         typer.Option(help="Architectures to train; may be given several times. Default: convnet."),
     ] = None,
-    norm: Annotated[str | None, typer.Option(help="Normalisation: none.")] = None,
+    norm: Annotated[
+        list[str] | None,
+        typer.Option(help="Norms to train each with; may be given several times. Default: the usual one."),
+    ] = None,
     augment: Annotated[bool, typer.Option("--augment", help="Train with the paper's augmentations.")] = False,
+    hard_labels: Annotated[
+        bool, typer.Option("--hard-labels", help="Train on the class that each learned label favours.")
+    ] = False,
     networks: Annotated[int | None, typer.Option(help="Networks to train. Default: 5.")] = None,
     steps: Annotated[
         int | None, typer.Option(help="Training steps. Default: 1000 for 10 images, 2000 for more.")
@@ -45,7 +53,7 @@ def evaluate(
 ) -> None:
     """Judge a distilled set: train fresh networks on it, and on random subsets of the same size.
 
-    Example: rcig evaluate run_1 --augment
+    Example: rcig evaluate run_1 --arch convnet --arch resnet18 --norm batch --norm instance
     """
     del debug
     here = context(store, json, quiet)
@@ -58,19 +66,22 @@ def evaluate(
     from rcig_cli.jobs.distilled import open_distilled
 
     distilled = open_distilled(artifacts, run)
+    norms: list[str | None] = [*dict.fromkeys(norm)] if norm else [None]
     protocols = [
         job.default_protocol(
             distilled,
             architecture=architecture,
-            normalization=norm,
+            normalization=normalization,
             augment=augment,
+            hard_labels=hard_labels,
             networks=networks,
             steps=steps,
             learning_rate=lr,
             width=width,
             seed=seed,
         )
-        for architecture in arch or ["convnet"]
+        for architecture in dict.fromkeys(arch or ["convnet"])
+        for normalization in norms
     ]
     with here.console.working():
         evaluations = [
@@ -84,26 +95,19 @@ def evaluate(
     here.next(f"visualize {run} --grid")
 
 
-def _network(protocol: "Protocol") -> str:
-    norm = protocol.normalization
-    return protocol.architecture + ("" if norm == "none" else f" with {norm} norm")
-
-
 def _show(run: str, evaluations: "Sequence[Evaluation]", console: Console) -> None:
-    protocol = evaluations[0].protocol
+    protocols = [asdict(each.protocol) for each in evaluations]
     console.note(
-        f"Test accuracy of {protocol.networks} networks trained on {run}: mean ± standard deviation"
-        f"{', with augmentation' if protocol.augment else ''}."
+        f"Test accuracy of {networks(protocols[0])} trained on {run} for {trained(protocols[0])}: "
+        "mean ± standard deviation."
     )
     rows = [
         (
-            f"{_network(each.protocol)}, width {each.protocol.width}, {each.protocol.steps} steps",
+            network_of(protocol),
             percent(each.accuracy.mean, each.accuracy.std),
             percent(each.random_subset.mean, each.random_subset.std) if each.random_subset else "-",
-            f"{percent(each.paper.mean, each.paper.std)} ({each.paper.where}, width 128)"
-            if each.paper
-            else "-",
+            f"{percent(each.paper.mean, each.paper.std)} ({each.paper.where})" if each.paper else "-",
         )
-        for each in evaluations
+        for protocol, each in zip(protocols, evaluations, strict=True)
     ]
-    console.table(("network", run, "random subset", "paper"), rows)
+    console.table(("network", run, "random subset", "paper, width 128"), rows)

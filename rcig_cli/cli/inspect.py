@@ -15,6 +15,7 @@ from rcig_cli.cli.options import (
     StoreOption,
     context,
 )
+from rcig_cli.cli.protocols import described
 from rcig_cli.cli.render import percent
 from rcig_cli.errors import Corrupt
 
@@ -128,11 +129,9 @@ def _found(row: Mapping[str, Any]) -> str:
 def _judged(evaluation: Mapping[str, Any]) -> str:
     """One line on an evaluation: who, how, and the two accuracies."""
     protocol, random = evaluation["protocol"], evaluation["random_subset"]
-    how = [f"{protocol[name]} {name}" for name in ("networks", "steps")] + [f"width {protocol['width']}"]
-    how += [f"seed {protocol['seed']}"] + (["augmented"] if protocol["augment"] else [])
     beside = f", random subset {percent(random['mean'], random['std'])}" if random else ""
     accuracy = percent(evaluation["accuracy"]["mean"], evaluation["accuracy"]["std"])
-    return f"evaluated: {accuracy}{beside}  ({protocol['architecture']}, {', '.join(how)})"
+    return f"evaluated: {accuracy}{beside}  ({described(protocol)})"
 
 
 def _find(here: Context, name: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 Both are trained under the same protocol, which is stored with the numbers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,13 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from rcig_cli.distillation.pool import Model
 from rcig_cli.distillation.records import centred_one_hot, training_set
 from rcig_cli.errors import ConfigError
 from rcig_cli.jobs.distilled import DistilledSet
 from rcig_cli.jobs.draws import first_images
+from rcig_cli.jobs.mesh import current_platform
 from rcig_cli.jobs.prepared import Prepared, network_for
 from rcig_cli.jobs.report import Report
-from rcig_cli.jobs.training import Schedule, make_accuracy, make_trainer
+from rcig_cli.jobs.training import Schedule, make_accuracy, make_trainer, make_trainer_of_many
 from rcig_cli.networks.network import ARCHITECTURES, NORMALIZATIONS, Network
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.presets.preset import PaperResult, paper_result
@@ -38,6 +40,8 @@ class Protocol:
         The network that is trained.
     augment
         Whether with augmentation.
+    hard_labels
+        Whether each learned label counts as the class it favours.
     networks
         How many networks, each from an initialisation of its own.
     steps, learning_rate, warmup
@@ -53,6 +57,7 @@ class Protocol:
     width: int
     depth: int
     augment: bool
+    hard_labels: bool
     networks: int
     steps: int
     learning_rate: float
@@ -108,6 +113,7 @@ class Evaluation:
             "architecture": self.protocol.architecture,
             "normalization": self.protocol.normalization,
             "augment": self.protocol.augment,
+            "hard_labels": self.protocol.hard_labels,
             "accuracy": self.accuracy.to_json(),
             "random_subset": self.random_subset.to_json() if self.random_subset else None,
             "paper": {"mean": self.paper.mean, "std": self.paper.std} if self.paper else None,
@@ -141,6 +147,7 @@ def protocol_for(config: DistillConfig, count: int, **given: Any) -> Protocol:
         "width": config.width,
         "depth": config.depth,
         "augment": False,
+        "hard_labels": False,
         "networks": 5,
         "steps": steps,
         "learning_rate": 1e-4,
@@ -179,15 +186,10 @@ def evaluate(
         Whether random subsets are judged as well.
     """
     trainings = _Trainings(distilled, protocol, report, total=protocol.networks * (2 if baseline else 1))
-    flip = protocol.flip
-    own = training_set(jnp.asarray(distilled.images), jnp.asarray(distilled.labels), flip=flip)
-    accuracy = trainings.run(0, lambda _: own)
-    random_subset = trainings.run(1, _random_subsets(distilled, flip=flip)) if baseline else None
-    config = distilled.config
-    paper = paper_result(
-        config.dataset, config.ipc, augment=protocol.augment, algorithm=config.algorithm.algorithm
-    )
-    evaluation = Evaluation(protocol, accuracy, random_subset, paper)
+    accuracy = trainings.of_one(0, _own(distilled, protocol))
+    subsets = _random_subsets(distilled, flip=protocol.flip)
+    random_subset = trainings.of_each(1, subsets) if baseline else None
+    evaluation = Evaluation(protocol, accuracy, random_subset, _paper(distilled.config, protocol))
     write_result(distilled.path, "evaluations", protocol.architecture, evaluation.to_json())
     return evaluation
 
@@ -207,26 +209,72 @@ TrainingSet = tuple[Any, Any]
 
 
 class _Trainings:
-    """Networks trained and tested one after the other, under one protocol."""
+    """Networks trained under one protocol and tested: together where the device gains by it."""
 
     def __init__(self, distilled: DistilledSet, protocol: Protocol, report: Report, total: int) -> None:
         prepared = distilled.prepared
         network = trained_network(prepared, protocol)
         schedule = Schedule(protocol.steps, protocol.learning_rate, protocol.warmup, augment=protocol.augment)
+        self.together = not current_platform().unroll
         self.train = make_trainer(network, schedule)
+        self.train_many = make_trainer_of_many(network, schedule, self._watch)
         self.accuracy_of = make_accuracy(network, *prepared.split("test"))
         self.protocol, self.report, self.total, self.done = protocol, report, total, 0
 
-    def run(self, stream: int, set_for: Callable[[Array], TrainingSet]) -> Accuracy:
-        """Train every network on the set that ``set_for`` a key returns, and test it."""
+    def of_one(self, stream: int, own: TrainingSet) -> Accuracy:
+        """Train every network on one set."""
+        _, keys = self._keys(stream)
+        if self.together:
+            return self._tested(self.train_many(keys, *own))
+        return self._tested(self.train(key, *own) for key in keys)
+
+    def of_each(self, stream: int, set_for: Callable[[Array], TrainingSet]) -> Accuracy:
+        """Train each network on a set of its own, which ``set_for`` a key returns."""
+        keys_sets, keys = self._keys(stream)
+        sets = (set_for(key) for key in keys_sets)
+        if self.together:
+            images, labels = (jnp.stack(part) for part in zip(*sets, strict=True))
+            return self._tested(self.train_many(keys, images, labels))
+        return self._tested(self.train(key, *one) for key, one in zip(keys, sets, strict=True))
+
+    def _keys(self, stream: int) -> tuple[Array, Array]:
+        """A key for each network's set, and one for its training."""
         stream_key = jax.random.fold_in(jax.random.key(self.protocol.seed), stream)
+        pairs = jax.vmap(jax.random.split)(jax.random.split(stream_key, self.protocol.networks))
+        return pairs[:, 0], pairs[:, 1]
+
+    def _tested(self, models: Iterable[Model]) -> Accuracy:
         values = []
-        for key in jax.random.split(stream_key, self.protocol.networks):
-            key_set, key_training = jax.random.split(key)
-            values.append(self.accuracy_of(self.train(key_training, *set_for(key_set))))
+        for model in models:
+            values.append(self.accuracy_of(model))
             self.done += 1
             self.report.progress("training networks", self.done, self.total, {"accuracy": values[-1]})
         return Accuracy(tuple(values))
+
+    def _watch(self, step: int) -> None:
+        self.report.progress("training networks", self.done, self.total, {"step": step})
+
+
+def _own(distilled: DistilledSet, protocol: Protocol) -> TrainingSet:
+    """The distilled images and labels, as a network is trained on them."""
+    labels = jnp.asarray(distilled.labels)
+    if protocol.hard_labels:
+        labels = centred_one_hot(labels.argmax(1), labels.shape[1])
+    return training_set(jnp.asarray(distilled.images), labels, flip=protocol.flip)
+
+
+def _paper(config: DistillConfig, protocol: Protocol) -> PaperResult | None:
+    """What the paper reports for such a set and such networks; with hard labels, nothing."""
+    if config.algorithm.algorithm != "rcig" or protocol.hard_labels:
+        return None
+    tested = protocol.architecture, protocol.normalization
+    return paper_result(
+        config.dataset,
+        config.ipc,
+        distilled_with=config.normalization,
+        tested=tested,
+        augment=protocol.augment,
+    )
 
 
 def _random_subsets(distilled: DistilledSet, *, flip: bool) -> Callable[[Array], TrainingSet]:

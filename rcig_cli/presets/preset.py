@@ -59,6 +59,9 @@ class Preset:
         What differs from the defaults, by name.
     paper, paper_augmented
         The ConvNet's accuracy in the paper, without and with augmentation in evaluation.
+    across
+        Accuracies of other cells in the paper, by the norm that was distilled with, the architecture that was
+        tested, and its norm; without augmentation.
     memory
         GB that an outer step needs, as XLA counts it (benchmarks/preset_memory.py).
     """
@@ -66,6 +69,7 @@ class Preset:
     settings: Mapping[str, Any] = field(default_factory=dict)
     paper: PaperResult | None = None
     paper_augmented: PaperResult | None = None
+    across: Mapping[tuple[str, str, str], PaperResult] = field(default_factory=dict)
     memory: float | None = None
 
 
@@ -77,8 +81,18 @@ def table_s3(
         {"steps": steps, **settings},
         PaperResult(plain[0] / 100, plain[1] / 100, "Table S3"),
         PaperResult(augmented[0] / 100, augmented[1] / 100, "Table S3"),
-        memory,
+        memory=memory,
     )
+
+
+def table_3(
+    distilled_with: str, cells: Mapping[tuple[str, str], tuple[float, float]]
+) -> dict[tuple[str, str, str], PaperResult]:
+    """Make a row of Table 3: accuracies in percent by architecture and norm."""
+    return {
+        (distilled_with, *tested): PaperResult(mean / 100, std / 100, "Table 3")
+        for tested, (mean, std) in cells.items()
+    }
 
 
 def presets(dataset: str) -> Mapping[int, Preset]:
@@ -89,12 +103,31 @@ def presets(dataset: str) -> Mapping[int, Preset]:
     return found
 
 
-def paper_result(dataset: str, ipc: int, *, augment: bool, algorithm: str = "rcig") -> PaperResult | None:
-    """The paper's accuracy for a cell of its tables, where there is one; they are of RCIG."""
-    if algorithm != "rcig":
-        return None
+def paper_result(
+    dataset: str,
+    ipc: int,
+    *,
+    augment: bool,
+    distilled_with: str = "none",
+    tested: tuple[str, str] = ("convnet", "none"),
+) -> PaperResult | None:
+    """The paper's accuracy of RCIG for a cell of its tables, where there is one.
+
+    Parameters
+    ----------
+    dataset, ipc
+        What was distilled, and images per class.
+    augment
+        Whether the tested networks were trained with augmentation.
+    distilled_with
+        The norm of the ConvNet that was distilled with.
+    tested
+        Architecture and norm of the networks trained on the distilled set.
+    """
     preset = presets(dataset).get(ipc, Preset())
-    return preset.paper_augmented if augment else preset.paper
+    if (distilled_with, *tested) == ("none", "convnet", "none"):
+        return preset.paper_augmented if augment else preset.paper
+    return None if augment else preset.across.get((distilled_with, *tested))
 
 
 def resolve(

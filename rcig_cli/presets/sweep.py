@@ -40,7 +40,7 @@ _KINDS: Mapping[type, tuple[str, tuple[type, ...]]] = {
     str: ("a text", (str,)),
 }
 _EVALUATE: Mapping[str, type] = {
-    **{"architecture": str, "normalization": str, "augment": bool, "baseline": bool},
+    **{"architecture": str, "normalization": str, "augment": bool, "hard_labels": bool, "baseline": bool},
     **{"networks": int, "steps": int, "width": int, "depth": int, "seed": int, "learning_rate": float},
 }
 # What the paper, the command line or a hasty hand calls them.

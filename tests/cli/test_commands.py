@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -121,8 +122,53 @@ def test_the_same_evaluation_gives_the_same_numbers_and_augmentation_others(rcig
 
 def test_the_table_names_what_it_shows(rcig, digits_run):
     outcome = rcig("evaluate", "run_1", "--networks", 1, "--steps", 5, "--store", digits_run)
-    assert re.search(r"convnet, width 4, 5 steps +\d+\.\d ± 0\.0 % +\d+\.\d ± 0\.0 % +-", outcome.out)
-    assert "Test accuracy of 1 networks" in outcome.err
+    assert re.search(r"convnet, width 4 +\d+\.\d ± 0\.0 % +\d+\.\d ± 0\.0 % +-", outcome.out)
+    assert "Test accuracy of 1 network trained on run_1 for 5 steps: mean" in outcome.err
+
+
+def test_every_architecture_is_judged_with_every_norm(rcig, digits_run):
+    some = ["--networks", 1, "--steps", 3, "--baseline", "none", "--norm", "batch", "--norm", "none"]
+    outcome = rcig("evaluate", "run_1", *some, "--hard-labels", "--store", digits_run)
+    lines = [line.split("  ")[0] for line in outcome.out.splitlines()]
+    assert lines == ["network", "convnet, batch norm, width 4", "convnet, width 4"]
+    assert "Test accuracy of 1 network trained on run_1 for 3 steps, hard labels: mean" in outcome.err
+
+
+def test_hard_labels_are_the_classes_that_the_learned_ones_favour(rcig, digits_run, monkeypatch):
+    from rcig_cli.jobs import evaluate as job
+
+    shown = []
+    monkeypatch.setattr(job, "training_set", lambda *given, **_: shown.append(given[1]) or given)
+    monkeypatch.setattr(job._Trainings, "of_one", lambda *_: job.Accuracy((0.5,)))
+    for flags in ((), ("--hard-labels",)):
+        outcome = rcig("evaluate", "run_1", "--baseline", "none", "--store", digits_run, *flags, "--json")
+        assert outcome.json["evaluations"][0]["hard_labels"] is bool(flags)
+    learned, hard = map(np.asarray, shown)
+    assert (hard.argmax(1) == learned.argmax(1)).all()
+    assert np.allclose(np.unique(hard), [-0.1, 0.9])
+    assert len(np.unique(learned)) > 2
+
+
+def test_runs_are_compared_by_what_differs_and_what_they_were_judged_to_be_worth(rcig, digits_run, tmp_path):
+    store = tmp_path / "a"
+    shutil.copytree(digits_run, store)
+    rcig("distill", "--ipc", 1, *TINY, "--steps", 4, "--seed", 3, "--store", store)
+    judged = ["--networks", 1, "--steps", 5, "--store", store, "--json"]
+    first = rcig("evaluate", "run_1", *judged).json["evaluations"][0]
+    second = rcig("evaluate", "run_2", *judged, "--baseline", "none").json["evaluations"][0]
+    document = rcig("compare", "run_1", "run_2", "--store", store, "--json").json
+    assert [run["run"] for run in document["runs"]] == ["run_1", "run_2"]
+    assert document["differences"] == {"steps": [6, 4], "seed": [0, 3]}
+    row = next(row for row in document["evaluations"] if row["protocol"] == first["protocol"])
+    assert row["accuracy"] == [first["accuracy"], second["accuracy"]]
+    assert row["random_subset"] == [first["random_subset"], None]
+    table = rcig("compare", "run_1", "run_2", "--store", store).out
+    assert re.search(r"^steps +6 +4$", table, re.MULTILINE)
+    assert re.search(r"^convnet, width 4, 5 steps, 1 network +\d+\.\d ± .+ +\d+\.\d ± ", table, re.MULTILINE)
+    assert re.search(r"^  random subset +\d+\.\d ± .+ +-$", table, re.MULTILINE)
+    alone = rcig("compare", "run_1", "run_1", "--store", store)
+    assert alone.code == 2
+    assert "two runs or more" in alone.err
 
 
 def test_visualize_prints_the_path_of_a_picture(rcig, digits_run):

@@ -42,7 +42,11 @@ def test_every_cell_of_the_papers_tables_2_and_4_has_a_preset_with_its_figure():
             assert 0.1 < result.mean < 1
         assert 1 < presets(name)[ipc].memory < 48  # GB; the paper's largest card
     assert paper_result("imagenette", 10, augment=False).mean == 0.65
-    assert paper_result("cifar10", 1, augment=False, algorithm="cig") is None
+    bn = {"distilled_with": "batch", "augment": False}
+    assert paper_result("cifar10", 10, **bn).mean == pytest.approx(0.66)
+    assert paper_result("cifar10", 10, tested=("vgg11-published", "batch"), **bn).std == pytest.approx(0.011)
+    assert paper_result("cifar10", 10, tested=("vgg11", "batch"), **bn) is None  # another network than theirs
+    assert paper_result("cifar10", 10, tested=("alexnet", "none"), augment=True) is None
 
 
 @pytest.mark.parametrize(
