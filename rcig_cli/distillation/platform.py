@@ -81,7 +81,7 @@ class Platform:
             pieces = [(piece,) for piece in split(images, count * self.parts)]
             return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *self.in_turn(function, pieces))
         stacked = jax.lax.map(function, _stacked(images, count))
-        joined = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), stacked)
+        joined = jax.tree.map(lambda leaf: jax.lax.collapse(leaf, 0, 2), stacked)
         return jax.tree.map(lambda leaf: leaf[: images.shape[0]], joined)
 
     def sum_over(
