@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from rcig_cli.errors import ConfigError
-from rcig_cli.networks.network import build_network
+from rcig_cli.networks.architectures import build_network
 
 # Side, channels, depth, width -> features, parameters: counted by hand from the published form.
 FORMS = {
