@@ -10,6 +10,8 @@ It computes what the plain layers compute.  What differs is the shape of the pro
 * A convolution of an image with one or three channels is a thin matrix product, and the patches it multiplies
   don't depend on the parameters: a linearised network keeps them, so that its products with the Jacobian are
   plain matrix products (two to three times faster on a CPU than the convolution).
+* A convolution of a map smaller than its kernel is computed from patches too: XLA on a CPU has a fast program
+  for larger ones only (2x2 pixels, 512 channels, a 3x3 kernel: 950 ms, and 3 ms from patches).
 """
 
 from collections.abc import Callable
@@ -40,7 +42,7 @@ SOFTPLUS = Activation(
 )
 ACTIVATIONS = {"relu": RELU, "softplus": SOFTPLUS}
 
-THIN = 3  # channels up to which a convolution is better computed from patches
+THIN = 27  # numbers in a patch up to which a convolution is better computed from patches
 
 
 def margin(images: Array) -> int:
@@ -118,6 +120,39 @@ def patches(images: Array, padding: int, side: int = 3) -> Array:
     return jnp.concatenate(shifted, axis=-1)
 
 
+class Convolution(nn.Module):
+    """A convolution.
+
+    Attributes
+    ----------
+    features
+        Channels of the output.
+    padding
+        Zeros added on each side, in pixels.
+    bias
+        Whether it has one.
+    side, stride
+        Of its kernel, in pixels.
+    """
+
+    features: int
+    padding: int
+    bias: bool
+    side: int = 3
+    stride: int = 1
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Map ``[b, H, W, c]`` to ``[b, H', W', features]``, as `convolve` does."""
+        shape = (self.side, self.side, x.shape[-1], self.features)
+        kernel: Any = self.param("kernel", nn.initializers.lecun_normal(), shape)
+        a = convolve(x, kernel, self.padding, self.stride)
+        if not self.bias:
+            return a
+        bias: Array = self.param("bias", nn.initializers.zeros_init(), (self.features,))
+        return a + bias
+
+
 class Block(nn.Module):
     """A convolution with bias, a norm, an activation and a pool.
 
@@ -151,7 +186,6 @@ class Block(nn.Module):
         shape = (self.side, self.side, x.shape[-1], self.features)
         kernel: Any = self.param("kernel", nn.initializers.lecun_normal(), shape)
         bias: Any = self.param("bias", nn.initializers.zeros_init(), (self.features,))
-        convolve = thin_convolution if x.shape[-1] <= THIN else convolution
         a = convolve(x, kernel, self.padding)
         if self.normalization != "none":
             a, bias = norm(self.normalization, self.statistics)(a + bias), jnp.zeros_like(bias)
@@ -162,14 +196,42 @@ class Block(nn.Module):
         return activation.value((windows(a).max((2, 4)) if self.pool == "max" else a) + bias)
 
 
-def convolution(x: Array, kernel: Array, padding: int) -> Array:
-    """Convolution of ``[b, H, W, c]`` with ``[k, k, c, f]``: ``[b, H', W', f]``."""
+def convolve(x: Array, kernel: Array, padding: int, stride: int = 1) -> Array:
+    """Convolve, by whichever way is fast.
+
+    Parameters
+    ----------
+    x
+        ``[b, H, W, c]``.
+    kernel
+        ``[k, k, c, f]``.
+    padding
+        Zeros added on each side, in pixels.
+    stride
+        Of the kernel, in pixels.
+
+    Returns
+    -------
+    Array
+        ``[b, H', W', f]``, ``H' = (H + 2 padding - k) // stride + 1``.
+    """
+    side = kernel.shape[0]
+    thin = x.shape[-1] * side**2 <= THIN
+    small = (min(x.shape[1:3]) + 2 * padding - side) // stride + 1 < side
+    return (from_patches if thin or small else convolution)(x, kernel, padding, stride)
+
+
+def convolution(x: Array, kernel: Array, padding: int, stride: int = 1) -> Array:
+    """Compute `convolve` as XLA's own operation."""
     pads = ((padding, padding), (padding, padding))
-    return jax.lax.conv_general_dilated(x, kernel, (1, 1), pads, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    numbers = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(x, kernel, (stride, stride), pads, dimension_numbers=numbers)
 
 
-def thin_convolution(x: Array, kernel: Array, padding: int) -> Array:
-    """Compute `convolution` as one matrix product with the patches of ``x``."""
+def from_patches(x: Array, kernel: Array, padding: int, stride: int = 1) -> Array:
+    """Compute `convolve` as one matrix product with the patches of ``x``."""
     rows = patches(x, padding, kernel.shape[0])
+    if stride > 1:
+        rows = rows[:, ::stride, ::stride]
     flat = rows.reshape(-1, rows.shape[-1]) @ kernel.reshape(-1, kernel.shape[-1])
     return flat.reshape(*rows.shape[:3], -1)

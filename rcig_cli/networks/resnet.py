@@ -10,12 +10,10 @@ has a bias where no norm follows it.  A stage keeps its size where half of it wo
 which instance norm would turn into a constant.
 """
 
-from functools import partial
-
 import flax.linen as nn
 from jax import Array
 
-from rcig_cli.networks.layers import ACTIVATIONS, margin
+from rcig_cli.networks.layers import ACTIVATIONS, Convolution, margin
 from rcig_cli.networks.network import Body
 from rcig_cli.networks.norms import Statistics, norm
 
@@ -45,17 +43,15 @@ class BasicBlock(nn.Module):
     def __call__(self, x: Array) -> Array:
         """Map ``[b, H, W, c]`` to ``[b, H / stride, W / stride, features]``, rounded up."""
         activation = ACTIVATIONS[self.activation].value
-        convolve = partial(nn.Conv, self.features, padding="SAME", use_bias=self.normalization == "none")
 
-        def normalized(a: Array) -> Array:
+        def convolved(a: Array, side: int, stride: int) -> Array:
+            bias = self.normalization == "none"
+            a = Convolution(self.features, side // 2, bias, side=side, stride=stride)(a)
             return norm(self.normalization, self.statistics)(a)
 
-        strides = self.stride, self.stride
-        a = activation(normalized(convolve((3, 3), strides, padding=1)(x)))
-        a = normalized(convolve((3, 3), padding=1)(a))
+        a = convolved(activation(convolved(x, 3, self.stride)), 3, 1)
         changes = self.stride > 1 or x.shape[-1] != self.features
-        shortcut = normalized(convolve((1, 1), strides, name="shortcut")(x)) if changes else x
-        return activation(a + shortcut)
+        return activation(a + (convolved(x, 1, self.stride) if changes else x))
 
 
 class ResNet18(Body, kw_only=True):
@@ -78,8 +74,8 @@ class ResNet18(Body, kw_only=True):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """Map images ``[b, H, W, c]`` to features ``[b, k]``, or ``[b, h, w, k]`` in the published form."""
-        stem = nn.Conv(self.width, (3, 3), padding=1 + margin(x), use_bias=self.normalization == "none")
-        x = norm(self.normalization, self.statistics)(stem(x))
+        x = Convolution(self.width, 1 + margin(x), bias=self.normalization == "none")(x)
+        x = norm(self.normalization, self.statistics)(x)
         x = ACTIVATIONS[self.activation].value(x)
         normalization = "none" if self.published else self.normalization
         for stage, features in enumerate(self.channels):

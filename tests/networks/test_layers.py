@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rcig_cli.networks.layers import ACTIVATIONS, SHARPNESS, activated_pool, convolution, thin_convolution
+from rcig_cli.networks.layers import ACTIVATIONS, SHARPNESS, activated_pool, convolution, from_patches
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -78,5 +78,5 @@ def test_softplus_keeps_its_value_and_slope_far_from_zero():
 def test_a_thin_convolution_is_a_convolution(channels, padding):
     x, kernel = normal(0, 2, 5, 7, channels), normal(1, 3, 3, channels, 4)
     np.testing.assert_allclose(
-        thin_convolution(x, kernel, padding), convolution(x, kernel, padding), rtol=1e-10, atol=1e-12
+        from_patches(x, kernel, padding), convolution(x, kernel, padding), rtol=1e-10, atol=1e-12
     )
