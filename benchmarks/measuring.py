@@ -28,7 +28,8 @@ from rcig_cli.distillation.config import AlgorithmConfig  # noqa: E402
 from rcig_cli.distillation.records import Distilled, centred_one_hot  # noqa: E402
 from rcig_cli.distillation.step import Step, make_step  # noqa: E402
 from rcig_cli.jobs.mesh import current_platform  # noqa: E402
-from rcig_cli.networks.network import Network, build_network  # noqa: E402
+from rcig_cli.networks.architectures import build_network  # noqa: E402
+from rcig_cli.networks.network import Network  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 SIDE, CLASSES, DEPTH = 32, 10, 3

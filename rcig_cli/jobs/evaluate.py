@@ -21,7 +21,9 @@ from rcig_cli.jobs.mesh import current_platform
 from rcig_cli.jobs.prepared import Prepared, network_for
 from rcig_cli.jobs.report import Report
 from rcig_cli.jobs.training import Schedule, make_accuracy, make_trainer, make_trainer_of_many
-from rcig_cli.networks.network import ARCHITECTURES, NORMALIZATIONS, Network
+from rcig_cli.networks.architectures import architecture_of
+from rcig_cli.networks.network import Network
+from rcig_cli.networks.norms import NORMALIZATIONS
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.presets.preset import PaperResult, paper_result
 from rcig_cli.store.results import write_result
@@ -37,7 +39,7 @@ class Protocol:
     Attributes
     ----------
     architecture, normalization, width, depth
-        The network that is trained.
+        The network that is trained; the depth is None where the architecture's is fixed.
     augment
         Whether with augmentation.
     hard_labels
@@ -55,7 +57,7 @@ class Protocol:
     architecture: str
     normalization: str
     width: int
-    depth: int
+    depth: int | None
     augment: bool
     hard_labels: bool
     networks: int
@@ -141,11 +143,14 @@ def protocol_for(config: DistillConfig, count: int, **given: Any) -> Protocol:
         If a value can't be.
     """
     steps = _STEPS_FOR_TEN if count == 10 else _STEPS
+    architecture = given.get("architecture") or "convnet"
+    form = architecture_of(architecture)
+    as_distilled = architecture == config.architecture
     paper: dict[str, Any] = {
-        "architecture": "convnet",
-        "normalization": "none",
-        "width": config.width,
-        "depth": config.depth,
+        "architecture": architecture,
+        "normalization": form.normalization,
+        "width": config.width if as_distilled else form.width,
+        "depth": config.depth if as_distilled else form.depth,
         "augment": False,
         "hard_labels": False,
         "networks": 5,
@@ -159,13 +164,15 @@ def protocol_for(config: DistillConfig, count: int, **given: Any) -> Protocol:
     settings["warmup"] = min(settings["warmup"], settings["steps"] // 2)
     protocol = Protocol(**settings)
     for name in ("networks", "steps", "width", "depth", "learning_rate"):
-        if not getattr(protocol, name) > 0:
-            raise ConfigError(f"{name} must be above 0, not {getattr(protocol, name)}.")
+        value = getattr(protocol, name)
+        if value is not None and not value > 0:
+            raise ConfigError(f"{name} must be above 0, not {value}.")
     if not 0 <= protocol.seed < 2**32:
         raise ConfigError(f"seed must be a whole number from 0 to {2**32 - 1}, not {protocol.seed}.")
-    for name, known in (("architecture", ARCHITECTURES), ("normalization", NORMALIZATIONS)):
-        if getattr(protocol, name) not in known:
-            raise ConfigError(f"{name} must be one of {', '.join(known)}, not {getattr(protocol, name)!r}.")
+    if protocol.normalization not in NORMALIZATIONS:
+        raise ConfigError(
+            f"normalization must be one of {', '.join(NORMALIZATIONS)}, not {protocol.normalization!r}."
+        )
     return protocol
 
 

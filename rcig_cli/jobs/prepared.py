@@ -11,7 +11,8 @@ import numpy.typing as npt
 from rcig_cli.data.whitening import Whitening
 from rcig_cli.errors import ConfigError
 from rcig_cli.jobs.prepare import ARRAYS
-from rcig_cli.networks.network import Network, build_network
+from rcig_cli.networks.architectures import build_network
+from rcig_cli.networks.network import Network
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.presets.preset import resolve
 from rcig_cli.store.arrays import array_names, read_array
@@ -83,12 +84,12 @@ class Named(Protocol):
         """Its norm."""
 
     @property
-    def width(self) -> int:
-        """Channels of its first block."""
+    def width(self) -> int | None:
+        """Channels of its first layer; None for the architecture's own."""
 
     @property
-    def depth(self) -> int:
-        """Blocks."""
+    def depth(self) -> int | None:
+        """Blocks of a ConvNet; None for the architecture's own."""
 
 
 def network_for(named: Named, shape: tuple[int, int, int], classes: int, activation: str) -> Network:

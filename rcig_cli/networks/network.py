@@ -18,14 +18,33 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rcig_cli.errors import ConfigError
-from rcig_cli.networks.convnet import ConvNet
-from rcig_cli.networks.layers import THOSE_SEEN, TRAINING, Statistics
+from rcig_cli.networks.norms import RUNNING, THOSE_SEEN, TRAINING, Statistics
 
 Parameters = Mapping[str, Any]
 
-ARCHITECTURES = ("convnet",)
-NORMALIZATIONS = ("none", "batch")
+
+class Body(nn.Module):
+    """What all networks have but the head: a map from images ``[b, H, W, c]`` to features ``[b, ...]``.
+
+    Attributes
+    ----------
+    width
+        Channels of the first layer; the others are in proportion.
+    activation
+        ``"relu"``, or ``"softplus"`` while distilling at depth 3 or less.
+    normalization, statistics
+        See `norms.norm`.
+    """
+
+    width: int
+    activation: str = "relu"
+    normalization: str = "none"
+    statistics: Statistics = RUNNING
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels after each layer, or stage of layers."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -35,7 +54,7 @@ class Network:
     Attributes
     ----------
     body
-        Flax module from images ``[b, H, W, c]`` to features ``[b, d]``.
+        What makes features.
     classes
         Number of logits, C.
     image_shape
@@ -44,7 +63,7 @@ class Network:
         What its batch norms divide by, as `first_statistics` and `train` give it.
     """
 
-    body: ConvNet
+    body: Body
     classes: int
     image_shape: tuple[int, int, int]
     statistics: Parameters = field(default_factory=dict)
@@ -60,7 +79,7 @@ class Network:
 
     def apply(self, parameters: Parameters, images: Array) -> tuple[Array, Array]:
         """Logits ``[b, C]`` and features ``[b, d]`` of images ``[b, H, W, c]``."""
-        return self.upper(parameters, self.lower(parameters["body"], images))
+        return self._head(parameters, self._pass(parameters["body"], images))
 
     def first_statistics(self) -> Parameters:
         """Running statistics before any training: mean 0, variance 1; nothing without batch norms."""
@@ -97,6 +116,20 @@ class Network:
         return self._head(parameters, features)[0], after
 
     @property
+    def lower_layers(self) -> tuple[str, ...]:
+        """Keys, in the body's parameters, of the layers below the cut: none, where there is no cut."""
+        return ()
+
+    def lower(self, body: Parameters, images: Array) -> Array:
+        """What the layers below the cut make of images."""
+        del body
+        return images
+
+    def upper(self, parameters: Parameters, z: Array) -> tuple[Array, Array]:
+        """Logits ``[b, C]`` and features ``[b, d]`` of what ``lower`` gave."""
+        return self.apply(parameters, z)
+
+    @property
     def _has_statistics(self) -> bool:
         return self.body.normalization == "batch"
 
@@ -108,55 +141,12 @@ class Network:
         assert isinstance(features, Array)
         return features, changed["batch_stats"]
 
-    @property
-    def lower_layers(self) -> tuple[str, ...]:
-        """Keys, in the body's parameters, of all layers but the last, from the images up."""
-        return tuple(f"block_{i}" for i in range(self.body.depth - 1))
-
-    def lower(self, body: Parameters, images: Array) -> Array:
-        """What the layers but the last make of images: ``[b, h, w, k]``."""
-        return self._pass(body, images, slice(None, -1))
-
-    def upper(self, parameters: Parameters, z: Array) -> tuple[Array, Array]:
-        """Logits ``[b, C]`` and features ``[b, d]`` of what ``lower`` gave."""
-        return self._head(parameters, self._pass(parameters["body"], z, slice(-1, None)))
-
-    def _pass(self, body: Parameters, x: Array, blocks: slice) -> Array:
+    def _pass(self, body: Parameters, x: Array, *part: slice) -> Array:
         variables = {"params": body, "batch_stats": self.statistics}
-        result = self.body.apply(variables, x, blocks)
+        result = self.body.apply(variables, x, *part)
         assert isinstance(result, Array)
         return result
 
     def _head(self, parameters: Parameters, features: Array) -> tuple[Array, Array]:
         head, flat = parameters["head"], features.reshape(features.shape[0], -1)
         return flat @ head["kernel"] + head["bias"], flat
-
-
-def build_network(
-    architecture: str,
-    *,
-    image_shape: tuple[int, int, int],
-    classes: int,
-    width: int,
-    depth: int,
-    activation: str = "relu",
-    normalization: str = "none",
-) -> Network:
-    """Build a network by its name.
-
-    Raises
-    ------
-    ConfigError
-        If the name is unknown, or the images are too small for the depth.
-    """
-    if architecture not in ARCHITECTURES:
-        raise ConfigError(f"unknown architecture {architecture!r}; there is: {', '.join(ARCHITECTURES)}")
-    padded = image_shape[0] + (4 if image_shape[2] == 1 else 0)
-    if padded >> depth < 1:
-        raise ConfigError(
-            f"images of {image_shape[0]} px are too small for a ConvNet of depth {depth}; use --depth "
-            f"{padded.bit_length() - 1} or less"
-        )
-    if normalization not in NORMALIZATIONS:
-        raise ConfigError(f"unknown norm {normalization!r}; there is: {', '.join(NORMALIZATIONS)}")
-    return Network(ConvNet(depth, width, activation, normalization), classes, image_shape)

@@ -29,6 +29,8 @@ _CHOICES = {
     "solver": ("adam", "cg"),
     "solve_precision": ("float32", "float64"),
 }
+# What evaluation has more of.
+_NARROWER = dict.fromkeys(("architecture", "normalization"), " while distilling (rcig evaluate takes more)")
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ def check(config: DistillConfig) -> None:
             if not _positive(values[n])
         ),
         *(
-            f"{n} must be one of {', '.join(c)}, not {values[n]!r}"
+            f"{n} must be one of {', '.join(c)}{_NARROWER.get(n, '')}, not {values[n]!r}"
             for n, c in _CHOICES.items()
             if values[n] not in c
         ),

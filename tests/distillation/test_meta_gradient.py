@@ -15,7 +15,7 @@ from rcig_cli.distillation.outer import LOSSES, judge
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot, training_set
 from rcig_cli.distillation.student import Student
-from rcig_cli.networks.network import build_network
+from rcig_cli.networks.architectures import build_network
 from tests.oracles import rcig as oracle
 
 pytestmark = pytest.mark.usefixtures("float64")

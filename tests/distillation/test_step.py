@@ -13,7 +13,7 @@ from rcig_cli.distillation.meta import combine
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
 from rcig_cli.distillation.step import make_step
-from rcig_cli.networks.network import build_network
+from rcig_cli.networks.architectures import build_network
 from tests.oracles import rcig as oracle
 from tests.oracles.plain_step import PlainConvNet, make_plain_update, plain_apply
 from tests.oracles.rcig import Problem

@@ -13,7 +13,7 @@ from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
 from rcig_cli.distillation.step import make_step
 from rcig_cli.distillation.subsample import choose, linearize_subsampled, through_subset
-from rcig_cli.networks.network import build_network
+from rcig_cli.networks.architectures import build_network
 
 pytestmark = pytest.mark.usefixtures("float64")
 

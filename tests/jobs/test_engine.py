@@ -10,7 +10,7 @@ from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
 from rcig_cli.jobs import engine, mesh
 from rcig_cli.jobs.batches import RealData
-from rcig_cli.networks.network import build_network
+from rcig_cli.networks.architectures import build_network
 
 
 def after(steps, platform, monkeypatch, solver):

@@ -8,7 +8,7 @@ import pytest
 from rcig_cli.distillation.records import centred_one_hot
 from rcig_cli.jobs import training
 from rcig_cli.jobs.training import Schedule, make_trainer, make_trainer_of_many
-from rcig_cli.networks.network import build_network
+from rcig_cli.networks.architectures import build_network
 
 pytestmark = pytest.mark.usefixtures("float64")
 

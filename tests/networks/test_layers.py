@@ -6,7 +6,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rcig_cli.networks.layers import ACTIVATIONS, SHARPNESS, activated_pool, convolution, thin_convolution
+from rcig_cli.networks.layers import (
+    ACTIVATIONS,
+    SHARPNESS,
+    activated_pool,
+    convolution,
+    convolve,
+    from_patches,
+    max_pool,
+)
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -78,5 +86,25 @@ def test_softplus_keeps_its_value_and_slope_far_from_zero():
 def test_a_thin_convolution_is_a_convolution(channels, padding):
     x, kernel = normal(0, 2, 5, 7, channels), normal(1, 3, 3, channels, 4)
     np.testing.assert_allclose(
-        thin_convolution(x, kernel, padding), convolution(x, kernel, padding), rtol=1e-10, atol=1e-12
+        from_patches(x, kernel, padding), convolution(x, kernel, padding), rtol=1e-10, atol=1e-12
     )
+
+
+@pytest.mark.parametrize("form", [(4, 3, 1), (5, 3, 2), (4, 3, 2), (4, 5, 1), (5, 1, 2), (2, 3, 1)], ids=str)
+def test_a_convolution_is_the_same_by_either_way(form):
+    size, side, stride = form
+    x, kernel = normal(0, 2, size, size + 1, 5), normal(1, side, side, 5, 4)
+    expected = convolution(x, kernel, side // 2, stride)
+    for way in (from_patches, convolve):
+        ours = way(x, kernel, side // 2, stride)
+        np.testing.assert_allclose(ours, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_a_max_pool_and_its_derivative():
+    a = normal(0, 2, 7, 5, 3)
+    np.testing.assert_array_equal(max_pool(a), nn.max_pool(a, (2, 2), (2, 2)))
+    cotangent = normal(1, 2, 3, 2, 3)
+    (ours,), (theirs,) = (
+        jax.vjp(pool, a)[1](cotangent) for pool in (max_pool, lambda a: nn.max_pool(a, (2, 2), (2, 2)))
+    )
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12)

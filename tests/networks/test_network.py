@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from rcig_cli.errors import ConfigError
-from rcig_cli.networks.network import build_network
+from rcig_cli.networks.architectures import build_network
 
 # Side, channels, depth, width -> features, parameters: counted by hand from the published form.
 FORMS = {
@@ -47,7 +47,7 @@ def test_fresh_networks_differ_by_key_and_only_by_key():
 
 
 def test_an_unknown_architecture_is_refused_with_the_known_ones():
-    with pytest.raises(ConfigError, match="there is: convnet"):
+    with pytest.raises(ConfigError, match="one of convnet"):
         build_network("resnet99", image_shape=(8, 8, 1), classes=3, width=4, depth=2)
 
 

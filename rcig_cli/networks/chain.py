@@ -1,0 +1,118 @@
+"""Networks that are a chain of blocks: the ConvNet, VGG-11 and AlexNet.
+
+A block is a convolution with bias, a norm (or none), an activation and, at some places, a 2x2 pool; the
+features are the flattened last map.
+
+A pool is left out where the map has become too small for it: no convolution sees less than 2x2 pixels, which
+instance norm would turn into a constant.  So VGG-11, whose five pools need 32 px, takes 8 px too.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import flax.linen as nn
+from jax import Array
+
+from rcig_cli.networks.layers import Block, margin
+from rcig_cli.networks.network import Body, Network, Parameters
+
+
+class Layer(NamedTuple):
+    """A block of a chain.
+
+    Attributes
+    ----------
+    channels
+        Of its output, at the published width.
+    pool
+        Over 2x2 windows: ``"average"``, ``"max"`` or ``"none"``.
+    side
+        Of its kernel, in pixels.
+    """
+
+    channels: int
+    pool: str = "none"
+    side: int = 3
+
+
+Layers = tuple[Layer, ...]
+
+
+def convnet(depth: int) -> Layers:
+    """The ConvNet of the data set distillation literature (paper, S3, "Models")."""
+    return tuple(Layer(128 * 2**block, "average") for block in range(depth))
+
+
+# The form for small images, with one dense layer (Simonyan and Zisserman, 2015, configuration A).
+VGG11: Layers = (
+    *(Layer(64, "max"), Layer(128, "max")),
+    *(Layer(256), Layer(256, "max")),
+    *(Layer(512), Layer(512, "max")),
+    *(Layer(512), Layer(512, "max")),
+)
+# What the published figures of "VGG" were made with: as many channels in every layer, average pools.
+VGG11_PUBLISHED: Layers = tuple(Layer(128, "average" if layer.pool == "max" else "none") for layer in VGG11)
+
+# The form for small images (Krizhevsky et al., 2012, has it for large ones).
+ALEXNET: Layers = (
+    *(Layer(128, "average", side=5), Layer(192, "average", side=5)),
+    *(Layer(256), Layer(192), Layer(192, "average")),
+)
+
+
+class Chain(Body, kw_only=True):
+    """A chain of blocks.
+
+    Attributes
+    ----------
+    layers
+        What they are, from the images up.
+    """
+
+    layers: Layers
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels after each layer: the published ones in proportion to the width, rounded down."""
+        return tuple(layer.channels * self.width // self.layers[0].channels for layer in self.layers)
+
+    @nn.compact
+    def __call__(self, x: Array, blocks: slice = slice(None)) -> Array:
+        """Map images ``[b, H, W, c]`` to the last map ``[b, h, w, k]``.
+
+        With ``blocks``, only these are passed, and ``x`` is what the one before them gave.
+        """
+        for block in range(len(self.layers))[blocks]:
+            layer = self.layers[block]
+            padding = layer.side // 2 + (margin(x) if block == 0 else 0)
+            side = min(x.shape[1:3]) + 2 * padding + 1 - layer.side
+            least = 2 if block == len(self.layers) - 1 else 4  # the next convolution is to see 2x2
+            x = Block(
+                self.channels[block],
+                padding,
+                *(self.activation, self.normalization, self.statistics),
+                pool=layer.pool if side >= least else "none",
+                side=layer.side,
+                name=f"block_{block}",
+            )(x)
+        return x
+
+
+@dataclass(frozen=True)
+class ChainNetwork(Network):
+    """A network that can be cut before its last block, so that it can be linearised in stages."""
+
+    body: Chain
+
+    @property
+    def lower_layers(self) -> tuple[str, ...]:
+        """Keys, in the body's parameters, of all layers but the last, from the images up."""
+        return tuple(f"block_{i}" for i in range(len(self.body.layers) - 1))
+
+    def lower(self, body: Parameters, images: Array) -> Array:
+        """What the layers but the last make of images: ``[b, h, w, k]``."""
+        return self._pass(body, images, slice(None, -1))
+
+    def upper(self, parameters: Parameters, z: Array) -> tuple[Array, Array]:
+        """Logits ``[b, C]`` and features ``[b, d]`` of what ``lower`` gave."""
+        return self._head(parameters, self._pass(parameters["body"], z, slice(-1, None)))

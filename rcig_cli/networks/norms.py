@@ -1,0 +1,69 @@
+"""The norms, one for all networks: what each takes its means and variances over.
+
+    norm(a) = scale (a - mean) / sqrt(variance + 1e-5) + bias
+
+================  ====================================================  ==================
+norm              mean and variance over                                scale and bias per
+================  ====================================================  ==================
+``none``          (no norm)
+``batch``         images and pixels, for each channel                   channel
+``instance``      pixels, for each image and channel                    channel
+``layer``         pixels and channels, for each image                   pixel and channel
+``group``         pixels and a quarter of the channels, for each image  channel
+================  ====================================================  ==================
+
+Layer and group norm are what the data set distillation literature means by these names.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import flax.linen as nn
+from jax import Array
+
+NORMALIZATIONS = ("none", "batch", "instance", "layer", "group")
+GROUPS = 4  # that a group norm cuts the channels into
+
+_EPSILON = 1e-5
+
+
+class Statistics(NamedTuple):
+    """Whose statistics a batch norm divides by.
+
+    Attributes
+    ----------
+    own
+        Those of the batch at hand, rather than the running ones.
+    momentum
+        What is left of the running ones after each batch that is seen with its own.
+    """
+
+    own: bool
+    momentum: float = 0.9
+
+
+RUNNING, TRAINING = Statistics(own=False), Statistics(own=True)
+THOSE_SEEN = Statistics(own=True, momentum=0.0)
+
+
+def norm(normalization: str, statistics: Statistics) -> Callable[[Array], Array]:
+    """Return a norm of maps ``[b, H, W, c]``, as a layer of the module that is being defined.
+
+    Parameters
+    ----------
+    normalization
+        One of `NORMALIZATIONS`.
+    statistics
+        What a batch norm divides by; its running statistics are kept in ``batch_stats``.
+    """
+    if normalization == "none":
+        return lambda a: a
+    if normalization == "batch":
+        return nn.BatchNorm(not statistics.own, epsilon=_EPSILON, momentum=statistics.momentum)
+    # The others' variances are of few numbers, at times nearly equal ones: E[a^2] - E[a]^2 would lose them.
+    if normalization == "instance":
+        return nn.InstanceNorm(epsilon=_EPSILON, use_fast_variance=False)
+    if normalization == "group":
+        return nn.GroupNorm(GROUPS, epsilon=_EPSILON, use_fast_variance=False)
+    whole = (1, 2, 3)
+    return nn.LayerNorm(epsilon=_EPSILON, reduction_axes=whole, feature_axes=whole, use_fast_variance=False)
