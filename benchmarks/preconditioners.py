@@ -269,29 +269,18 @@ class Posed(NamedTuple):
         return J.reshape(-1, J.shape[-1])
 
     def by_cg(self, precondition: Linear, steps: int) -> Any:
-        """Both solves, the second not before the first is done."""
+        """Both solves, the second not before the first is done; J_S^T beta summed up, as the tool does."""
         problem, settle = self.problem, current_platform().settle
-
-        def solve(rhs: Array) -> Tree:
-            start = from_zero(rhs)
-            found = conjugate_gradients(problem.dual_product, precondition, start, steps, settle)
-            return problem.J.transposed(found.iterates[-1])
-
-        theta = solve(problem.labels)
-        return theta, solve(problem.J.product(_chained(self.g, theta)))
-
-    def by_cg_summed(self, steps: int) -> Any:
-        """As the tool does, but J_S^T beta is summed up from the products with the directions."""
-        problem, A, settle = self.problem, self.kernel, current_platform().settle
 
         def solve(rhs: Array) -> Tree:
             pulled: list[Tree] = []
 
             def multiply(direction: Array) -> Array:
-                pulled.append(problem.J.transposed(direction))
-                return A @ direction + problem.J.product(pulled[-1])
+                image, of_direction = problem.dual_product(direction)
+                pulled.append(of_direction)
+                return image
 
-            found = conjugate_gradients(multiply, problem.solve, from_zero(rhs), steps, settle)
+            found = conjugate_gradients(multiply, precondition, from_zero(rhs), steps, settle)
             return total([optax.tree.scale(a, t) for a, t in zip(found.lengths, pulled, strict=True)])
 
         theta = solve(problem.labels)
@@ -330,7 +319,6 @@ def ways(case: Case) -> Iterator[tuple[str, Callable[[Posed], Any]]]:
     yield "none", lambda at: at.problem.factor
     for steps in TIMED:
         yield f"{steps} + {steps}", partial(todays, steps=steps)
-    yield "6 + 6, J^T summed up", lambda at: at.by_cg_summed(6)
     yield "Nystrom, rank 4, 2 + 2", sketched
     yield "(A + K_w)^-1, 1 w, 2 + 2", structured
     if case.config.ipc * C**2 * (1 + case.config.algorithm.flip) <= MOST_ROWS:

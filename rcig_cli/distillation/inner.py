@@ -106,11 +106,14 @@ class InnerProblem(NamedTuple):
 
         return product
 
-    def dual_product(self, beta: Array) -> Array:
-        """``(A (x) I_C + J_S J_S^T) beta`` for ``beta [n, C]``: ridge regression under the tangent kernel."""
-        h = self.J.features
+    def dual_product(self, beta: Array) -> tuple[Array, Tree]:
+        """``(A (x) I_C + J_S J_S^T) beta`` for ``beta [n, C]``, and the ``J_S^T beta`` in it.
+
+        The operator of ridge regression under the tangent kernel.
+        """
+        h, pulled = self.J.features, self.J.transposed(beta)
         ridge = h @ (h.T @ beta) + self.lam * beta
-        return ridge + self.J.product(self.J.transposed(beta))
+        return ridge + self.J.product(pulled), pulled
 
 
 def inner_problem(J: Linearized, labels: Array, lam: float, *, wide: bool = False) -> InnerProblem:

@@ -100,14 +100,12 @@ def hessian_by_adam(
 
 def inner_by_cg(problem: InnerProblem, steps: int, platform: Platform) -> Solution:
     """Minimise L_in by ``steps`` of conjugate gradients in the dual."""
-    beta, progress = _conjugate_gradients(problem, problem.labels, steps, platform)
-    return Solution(problem.J.transposed(beta), progress)
+    return Solution(*_conjugate_gradients(problem, problem.labels, steps, platform))
 
 
 def hessian_by_cg(problem: InnerProblem, g: Tree, steps: int, platform: Platform) -> Solution:
     """``H^-1 g`` by ``steps`` of conjugate gradients in the dual."""
-    beta, progress = _conjugate_gradients(problem, problem.J.product(g), steps, platform)
-    pulled = problem.J.transposed(beta)
+    pulled, progress = _conjugate_gradients(problem, problem.J.product(g), steps, platform)
     return Solution(jax.tree.map(lambda a, b: (a - b) / problem.scale, g, pulled), progress)
 
 
@@ -152,24 +150,30 @@ def _fresh(key: Array | None) -> tuple[Array | None, Array | None]:
 
 def _conjugate_gradients(
     problem: InnerProblem, rhs: Array, steps: int, platform: Platform
-) -> tuple[Array, Array]:
-    """Solve the dual system from zero; return beta and <r, A^-1 r> before each iteration."""
-    State = tuple[Array, Array, Array, Array]
+) -> tuple[Tree, Array]:
+    """Solve the dual system from zero; return J_S^T beta, and <r, A^-1 r> before each iteration.
+
+    Each iteration has the J_S^T of its direction at hand, so their sum saves the product at the end.
+    """
+    State = tuple[Tree, Array, Array, Array]
 
     def body(state: State) -> tuple[State, Array]:
-        beta, residual, direction, energy = state
-        image = problem.dual_product(direction)
+        pulled, residual, direction, energy = state
+        image, pulled_direction = problem.dual_product(direction)
         length = _ratio(energy, jnp.vdot(direction, image))
-        beta, residual = beta + length * direction, residual - length * image
+        pulled = jax.tree.map(lambda a, b: a + length * b, pulled, pulled_direction)
+        residual = residual - length * image
         preconditioned = problem.solve(residual)
         new_energy = jnp.vdot(residual, preconditioned)
         direction = preconditioned + _ratio(new_energy, energy) * direction
-        return (beta, residual, direction, new_energy), energy
+        return (pulled, residual, direction, new_energy), energy
 
     direction = problem.solve(rhs)
-    start = jnp.zeros_like(rhs), rhs, direction, jnp.vdot(rhs, direction)
-    (beta, *_), progress = platform.repeat(steps, body, start)
-    return beta, progress
+    shapes = jax.eval_shape(problem.J.transposed, rhs)
+    zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    start = zero, rhs, direction, jnp.vdot(rhs, direction)
+    (pulled, *_), progress = platform.repeat(steps, body, start)
+    return pulled, progress
 
 
 def _ratio(a: Array, b: Array) -> Array:
