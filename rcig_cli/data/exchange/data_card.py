@@ -22,8 +22,8 @@ configs:
 # {dataset}, distilled to {count} images
 
 {count} synthetic images of {height} x {width} pixels with soft labels, {ipc} for each of {classes} classes.
-They stand for the data set `{dataset}`: a network trained on them classifies its real images. Exported from the
-run `{run}` by rcig, an implementation of dataset distillation with convexified implicit gradients (ICML 2023).
+They stand for the data set `{dataset}`: a network trained on them classifies its real images. Exported from
+the run `{run}` by rcig, which distils data sets with convexified implicit gradients (RCIG, ICML 2023).
 
 | column | |
 |---|---|
