@@ -7,7 +7,9 @@ are refused unread.
 
 from __future__ import annotations
 
+import errno
 import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -112,6 +114,8 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise Corrupt(f"{path} is damaged, cut short or no .npz file: make or copy it again.") from error
     except OSError as error:
+        if error.errno == errno.EINVAL:  # its directory points before its beginning
+            raise Corrupt(f"{path} is damaged: make or copy it again.") from error
         raise RcigError(f"{path} can't be read: {error.strerror or error}.") from error
 
 
@@ -157,7 +161,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> Memb
     with archive.open(info) as stream:
         try:
             shape, fortran, dtype = _read_header(stream)
-        except ValueError as error:
+        except (ValueError, TypeError, SyntaxError, tokenize.TokenError) as error:
             raise Corrupt(f"{path}: the header of {key} is damaged: make or copy the file again.") from error
         left = info.file_size - stream.tell()
     _check_layout(f"{path}: {key}", fortran and len(shape) > 1, dtype)

@@ -34,8 +34,8 @@ def read(path, goal=None, space=None):
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("form", EXACT)
 def test_what_goes_out_comes_back_bit_for_bit(tmp_path, form, channels):
-    given = outgoing(ipc=70, channels=channels)
-    goal = target(channels, most=900)
+    given = outgoing(ipc=70, channels=channels, side=16)
+    goal = target(channels, side=16, most=900)
     found = read(write(tmp_path / form, form, given), goal)
     assert found.space == "whitened"
     assert same_bits(found.inputs(given.whitening), given.images)
@@ -47,7 +47,12 @@ def test_what_goes_out_comes_back_bit_for_bit(tmp_path, form, channels):
 def test_pictures_come_back_to_the_8_bit_pixels(tmp_path, channels):
     given = outgoing(channels=channels)
     path = write(tmp_path / "pictures", "pictures", given)
-    assert sorted(entry.name for entry in path.iterdir()) == ["0", "1", "2", "labels.npz"]  # a name has a slash
+    assert sorted(entry.name for entry in path.iterdir()) == [
+        "0",
+        "1",
+        "2",
+        "labels.npz",
+    ]  # a name has a slash
     found = read(path, target(channels))
     assert found.space == "pixels"
     assert same_bits(found.images, given.pixels())
@@ -145,7 +150,11 @@ def test_spaces(tmp_path):
     expected = given.whitening.apply(pixels)
     unit = pixels.astype(np.float32) / 255
     standard = (unit - given.whitening.mean) / given.whitening.std
-    for images, space, said in ((pixels, None, "pixels"), (unit, "pixels", "pixels"), (standard, *["normalized"] * 2)):
+    for images, space, said in (
+        (pixels, None, "pixels"),
+        (unit, "pixels", "pixels"),
+        (standard, *["normalized"] * 2),
+    ):
         np.savez(tmp_path / "a.npz", images=images, labels=given.classes)
         found = read(tmp_path / "a.npz", space=space)
         assert found.space == said
@@ -179,7 +188,11 @@ IMAGES, LABELS = outgoing().images, outgoing().labels
         ({"labels": np.array([0, 0, 1, 1, 2, 3])}, "whitened", "a label 3, and pets has 3 classes"),
         ({"labels": np.array([0, 0, 1, 1, 2, -1])}, "whitened", "negative label"),
         ({"labels": np.array([0, 0, 1, 1, 2, 0.5])}, "whitened", "whole numbers"),
-        ({"labels": np.array([0, 0, 1, 1, 2, 1])}, "whitened", "1 images of class 'T-shirt/top' and 3 of 'dog'"),
+        (
+            {"labels": np.array([0, 0, 1, 1, 2, 1])},
+            "whitened",
+            "1 images of class 'T-shirt/top' and 3 of 'dog'",
+        ),
         ({"images": IMAGES[:5], "labels": LABELS[:5]}, "whitened", "as many of each"),
         ({"labels": np.array(list("abcdef"))}, "whitened", "type <U1"),
         ({"labels": LABELS * np.nan}, "whitened", "NaN"),

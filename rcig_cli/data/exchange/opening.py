@@ -83,7 +83,7 @@ def _open_archive(path: Path) -> Opened:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, NotImplementedError) as error:
         raise Corrupt(f"{path} is damaged or cut short: make or copy it again.") from error
     if any(name.endswith("data.pkl") for name in names):
         from rcig_cli.data.exchange import torch_file

@@ -13,6 +13,9 @@ it, to the bit.  Parquet made elsewhere may lack ``soft_label`` and ``whitened``
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,8 +35,8 @@ DATA = "data"
 _PART = "train-00000-of-00001.parquet"
 _WHITENING = "whitening.safetensors"
 _ROWS = 100  # a row group
-_LARGEST_PICTURE = 8  # bytes a value, beside the headers
-_HEADERS = 2**16
+# Bytes that a file can unpack to: floats and a picture, which may be a photograph with all that comes with one.
+_PER_VALUE, _PER_ROW, _PER_FILE = 16, 2**16, 2**20
 
 
 def is_set(folder: Path) -> bool:
@@ -52,19 +55,10 @@ def open_set(path: Path, target: Target) -> Opened:
         If it is damaged or cut short.
     """
     file = _only_part(path) if path.is_dir() else path
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        with pyarrow.parquet.ParquetFile(file) as opened:
-            rows, schema = opened.metadata.num_rows, opened.schema_arrow
-    except pyarrow.ArrowException as error:
-        raise Corrupt(f"{file} is damaged, cut short or no Parquet file: make or copy it again.") from error
-    except OSError as error:
-        raise RcigError(f"{file} can't be read: {error.strerror or error}.") from error
-    metadata = {_text(key): _text(value) for key, value in (schema.metadata or {}).items()}
-    columns = _Columns(file, schema, rows, target)
-    arrays = columns.arrays(metadata)
+    with _opened(file) as parquet:
+        rows, schema = parquet.metadata.num_rows, parquet.schema_arrow
+        metadata = {_text(key): _text(value) for key, value in (schema.metadata or {}).items()}
+        arrays = _Columns(file, schema, rows, target).arrays(metadata)
     space = space_of(file, metadata) if "whitened" in schema.names else "pixels"
     used, beside = [file], path / _WHITENING
     if path.is_dir() and beside.is_file() and not beside.is_symlink():
@@ -72,6 +66,23 @@ def open_set(path: Path, target: Target) -> Opened:
         arrays |= {name: array for name, array in whitening.items() if name.startswith(WHITENING)}
         used.append(beside)
     return Opened(path, arrays, space, class_names_of(file, metadata), tuple(used))
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Any]:
+    """Open a Parquet file, and say in a sentence what is wrong with it while it is open."""
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(file) as parquet:
+            yield parquet
+    except RcigError:
+        raise
+    # On damaged files Arrow lets out errors of almost any kind.
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno:
+            raise RcigError(f"{file} can't be read: {error.strerror}.") from error
+        raise Corrupt(f"{file} is damaged, cut short or no Parquet file: make or copy it again.") from error
 
 
 def _text(value: bytes) -> str:
@@ -122,7 +133,7 @@ class _Columns:
         self._expect(name, kind.list_size == size)
 
         def read() -> npt.NDArray[Any]:
-            column = self._read(name, 4 * size)
+            column = self._read(name)
             values = column.flatten()
             self._expect(name, values.null_count == 0 and len(values) == self._rows * size)
             return np.asarray(values.to_numpy(zero_copy_only=False)).reshape(self._rows, *shape)
@@ -130,11 +141,10 @@ class _Columns:
         return Stored((self._rows, *shape), np.dtype(np.float32), read)
 
     def _read_numbers(self, name: str) -> npt.NDArray[Any]:
-        return np.asarray(self._read(name, 8).to_numpy(zero_copy_only=False))
+        return np.asarray(self._read(name).to_numpy(zero_copy_only=False))
 
     def _read_pictures(self) -> npt.NDArray[np.uint8]:
-        values = int(np.prod(self._target.shape))
-        column = self._read("image", _LARGEST_PICTURE * values + _HEADERS)
+        column = self._read("image")
         contents = column.field("bytes").to_pylist()
         self._expect("image", all(isinstance(content, bytes) for content in contents))
         named = ((Path(f"{self._file}: picture {row}"), content) for row, content in enumerate(contents))
@@ -145,19 +155,18 @@ class _Columns:
         fields = {field.name: str(field.type) for field in kind} if str(kind).startswith("struct") else {}
         self._expect("image", fields.get("bytes") == "binary")
 
-    def _read(self, name: str, row_bytes: int) -> Any:
-        """Read a column, if it isn't said to unpack to more than its rows can have."""
-        import pyarrow
-        import pyarrow.parquet
-
-        try:
-            with pyarrow.parquet.ParquetFile(self._file) as opened:
-                self._expect(name, _unpacked(opened.metadata, name) <= 2 * self._rows * row_bytes + 2**20)
-                column = opened.read(columns=[name], use_threads=False).column(0).combine_chunks()
-        except (pyarrow.ArrowException, OSError, IndexError) as error:
-            raise Corrupt(f"{self._file} is damaged or cut short: make or copy it again.") from error
+    def _read(self, name: str) -> Any:
+        """Read a column, if the file isn't said to unpack to more than its rows can have."""
+        with _opened(self._file) as parquet:
+            self._expect(name, _unpacked(parquet.metadata) <= self._most())
+            column = parquet.read(columns=[name], use_threads=False).column(0).combine_chunks()
         self._expect(name, column.null_count == 0 and len(column) == self._rows)
         return column
+
+    def _most(self) -> int:
+        """Bytes that all columns together can have."""
+        values = math.prod(self._target.shape) + len(self._target.class_names)
+        return self._rows * (_PER_VALUE * values + _PER_ROW) + _PER_FILE
 
     def _expect(self, name: str, holds: bool) -> None:
         if not holds:
@@ -166,11 +175,9 @@ class _Columns:
             )
 
 
-def _unpacked(metadata: Any, name: str) -> int:
-    """Bytes of a column once unpacked, as the file's footer has it."""
-    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
-    chunks = [group.column(index) for group in groups for index in range(group.num_columns)]
-    return sum(c.total_uncompressed_size for c in chunks if c.path_in_schema.split(".")[0] == name)
+def _unpacked(metadata: Any) -> int:
+    """Bytes of all columns once unpacked, as the file's footer has it."""
+    return sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
 
 
 def _shape(file: Path, text: str) -> tuple[int, ...]:

@@ -64,7 +64,9 @@ def _class_numbers(path: Path, folders: tuple[str, ...], target: Target) -> list
     numbers = [int(folder) if folder.isascii() and folder.isdecimal() else -1 for folder in folders]
     if sorted(numbers) == list(range(len(target.class_names))):
         return numbers
-    unknown = [folder for folder in folders if folder not in target.class_names]
+    counted = range(len(target.class_names))
+    pairs = zip(folders, numbers, strict=True)
+    unknown = [name for name, number in pairs if name not in target.class_names and number not in counted]
     first = f", among them {unknown[0]!r}" if unknown else ""
     raise ConfigError(
         f"{path} has {len(folders)} class folders{first}, and {target.name} has {len(target.class_names)} "
