@@ -26,6 +26,10 @@ from rcig_cli.errors import ConfigError, Corrupt, NotFound, RcigError
 
 _LARGEST_SMALL_ARRAY = 64 * 2**20
 _LARGEST_HEADER = 2**16
+_DAMAGES = (
+    *(zipfile.BadZipFile, zlib.error, EOFError),
+    *(UnicodeDecodeError, NotImplementedError, RuntimeError),
+)
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ class Member:
 
 @contextmanager
 def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Open an ``.npz`` file, and say in one sentence what is wrong with it while it is open.
+    """Open an ``.npz`` file or another zip archive; say in a sentence what is wrong with it while it is open.
 
     Raises
     ------
@@ -111,8 +115,9 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
             yield archive
     except FileNotFoundError as error:
         raise NotFound(f"There is no file {path}: check what you passed to --from.") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise Corrupt(f"{path} is damaged, cut short or no .npz file: make or copy it again.") from error
+    except _DAMAGES as error:
+        kind = path.suffix or ".zip"
+        raise Corrupt(f"{path} is damaged, cut short or no {kind} file: make or copy it again.") from error
     except OSError as error:
         if error.errno == errno.EINVAL:  # its directory points before its beginning
             raise Corrupt(f"{path} is damaged: make or copy it again.") from error

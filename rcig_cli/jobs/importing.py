@@ -91,7 +91,7 @@ def import_set(
     _compare(opened, foreign, prepared, whitening, report)
     arrays = {"images": foreign.inputs(whitening), "labels": foreign.labels, "classes": foreign.classes}
     ipc = len(foreign.classes) // prepared.classes
-    made = _Maker(prepared, ipc, {"name": _printable(path.name), "digest": _digest(opened)}, arrays)
+    made = _Maker(prepared, ipc, {"name": _printable(path.absolute().name), "digest": _digest(opened)}, arrays)
     return _create(store, names, made), foreign.space
 
 

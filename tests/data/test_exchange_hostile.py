@@ -113,7 +113,6 @@ HEADER = {"dtype": "F32", "shape": list(HUGE), "data_offsets": [0, 4 * 48 * 10**
         (lambda p: p.write_bytes(pickle.dumps({"images": 1}, protocol=4)), ConfigError, "never loaded"),
         (lambda p: p.write_bytes(b"hello"), ConfigError, "nothing that can be imported"),
         (lambda p: p.write_bytes(b""), ConfigError, "nothing that can be imported"),
-        (lambda p: None, NotFound, "no file or folder"),
     ],
 )
 def test_each_is_refused(tmp_path, content, error, said):
@@ -131,6 +130,10 @@ def test_an_empty_file_is_damaged(tmp_path, suffix):
     path = tmp_path / f"empty{suffix}"
     path.touch()
     refused(path, Corrupt, "damaged")
+
+
+def test_what_is_not_there(tmp_path):
+    refused(tmp_path / "nothing", NotFound, "no file or folder")
 
 
 def test_pickled_objects_in_an_npz_are_never_read(tmp_path):
@@ -217,6 +220,7 @@ def test_a_changed_byte_is_refused_or_harmless(tmp_path, name):
     files()[name](path)
     whole = path.read_bytes()
     rng = np.random.default_rng(0)
+    sentences = []
     for place, value in zip(rng.integers(0, len(whole), 150), rng.integers(1, 256, 150), strict=True):
         changed = bytearray(whole)
         changed[place] ^= value
@@ -224,14 +228,17 @@ def test_a_changed_byte_is_refused_or_harmless(tmp_path, name):
         try:
             read(path).inputs(GIVEN.whitening)
         except RcigError as error:
-            assert "\n" not in str(error)
+            sentences.append(str(error))
+    assert sentences
+    assert all("\n" not in sentence for sentence in sentences)
 
 
 PROGRAM = """
 import resource, sys
 from pathlib import Path
 import pyarrow, pyarrow.parquet, safetensors, msgpack
-from rcig_cli.data.exchange import npz_set, msgpack_state, parquet_set, picture_folder, safetensors_set, torch_file
+from rcig_cli.data.exchange import npz_set, msgpack_state, parquet_set, picture_folder
+from rcig_cli.data.exchange import safetensors_set, torch_file
 from rcig_cli.data.exchange.foreign import read_set
 from rcig_cli.data.exchange.opening import open_foreign
 from rcig_cli.errors import RcigError

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 from rcig_cli.data.exchange.foreign import Opened, Target
+from rcig_cli.data.npz_member import open_archive
 from rcig_cli.errors import ConfigError, Corrupt, NotFound, RcigError
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
@@ -80,11 +80,8 @@ def _open(path: Path, target: Target) -> Opened:
 
 
 def _open_archive(path: Path) -> Opened:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, NotImplementedError) as error:
-        raise Corrupt(f"{path} is damaged or cut short: make or copy it again.") from error
+    with open_archive(path) as archive:
+        names = archive.namelist()
     if any(name.endswith("data.pkl") for name in names):
         from rcig_cli.data.exchange import torch_file
 

@@ -35,7 +35,7 @@ DATA = "data"
 _PART = "train-00000-of-00001.parquet"
 _WHITENING = "whitening.safetensors"
 _ROWS = 100  # a row group
-# Bytes that a file can unpack to: floats and a picture, which may be a photograph with all that comes with one.
+# Bytes that a file can unpack to: floats and a picture, perhaps a photograph with all that comes with one.
 _PER_VALUE, _PER_ROW, _PER_FILE = 16, 2**16, 2**20
 
 
