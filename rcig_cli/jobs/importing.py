@@ -91,7 +91,9 @@ def import_set(
     _compare(opened, foreign, prepared, whitening, report)
     arrays = {"images": foreign.inputs(whitening), "labels": foreign.labels, "classes": foreign.classes}
     ipc = len(foreign.classes) // prepared.classes
-    made = _Maker(prepared, ipc, {"name": _printable(path.absolute().name), "digest": _digest(opened)}, arrays)
+    made = _Maker(
+        prepared, ipc, {"name": _printable(path.absolute().name), "digest": _digest(opened)}, arrays
+    )
     return _create(store, names, made), foreign.space
 
 
@@ -204,6 +206,11 @@ def _compare(
         return
     theirs = {name: stored for name, stored in opened.arrays.items() if name.startswith(WHITENING)}
     ours = {WHITENING + name: array for name, array in whitening.arrays().items()}
+    if not theirs and manifest.shape[2] == 3 and not manifest.whitened:
+        report.warn(
+            f"{manifest.name} was prepared without ZCA: if {opened.path} was made with it, as the published "
+            "sets in colour were, prepare the data set with it first."
+        )
     if theirs and not (theirs.keys() == ours.keys() and all(_alike(theirs[n], ours[n]) for n in ours)):
         report.warn(
             f"{opened.path} was whitened otherwise than {manifest.name} is here, and is judged as it is. To "

@@ -188,12 +188,12 @@ def publish_file(prepared: Path, final: Path) -> None:
     AlreadyExists
         If something has that name; it is untouched.
     RcigError
-        If it can't be made durable.
+        If it can't be made durable; then nothing has that name.
     """
     with storage_errors(final):
         _sync(prepared)
         _rename_new(renames.rename_exclusively, prepared, final)
-        _sync(final.parent)
+        _sync_or_undo(final.parent, lambda: os.rename(final, prepared))
 
 
 def exchange_folder(aside: Path, final: Path) -> None:

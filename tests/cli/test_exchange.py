@@ -135,10 +135,12 @@ def test_another_whitening_is_a_warning(rcig, pets, tmp_path):
     rcig("import", tmp_path / "frepo", "--dataset", "pets", "--store", store)
     rcig("export", "frepo", "--out", tmp_path / "x.npz", "--store", store)
     source = pets.parent / "pets.npz"
-    rcig("prepare", "grey", "--from", source, "--no-zca", "--store", store)
-    done = rcig("import", tmp_path / "x.npz", "--dataset", "grey", "--store", store)
+    rcig("prepare", "plain", "--from", source, "--no-zca", "--store", store)
+    done = rcig("import", tmp_path / "x.npz", "--dataset", "plain", "--store", store)
     assert done.code == 0
-    assert "whitened otherwise than grey is here" in done.err
+    assert "whitened otherwise than plain is here" in done.err
+    published_one = rcig("import", tmp_path / "frepo", "--dataset", "plain", "--store", store)
+    assert "plain was prepared without ZCA" in published_one.err
     assert "whitened otherwise" not in rcig(
         "import", tmp_path / "x.npz", "--dataset", "pets", "--store", store
     ).err  # fmt: skip

@@ -43,6 +43,15 @@ def test_what_goes_out_comes_back_bit_for_bit(tmp_path, form, channels):
     assert same_bits(found.classes, given.classes)
 
 
+@pytest.mark.parametrize("form", [*EXACT, "pictures"])
+def test_others_may_read_what_goes_out(tmp_path, form):
+    (tmp_path / "any").touch()
+    usual = (tmp_path / "any").stat().st_mode
+    path = write(tmp_path / form, form, outgoing())
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    assert {file.stat().st_mode for file in files} == {usual}
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pictures_come_back_to_the_8_bit_pixels(tmp_path, channels):
     given = outgoing(channels=channels)

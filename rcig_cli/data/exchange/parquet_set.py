@@ -194,7 +194,6 @@ def write_set(folder: Path, outgoing: OutgoingSet) -> None:
     """Write a distilled set, its data card and its whitening into an empty folder."""
     import pyarrow
     import pyarrow.parquet
-    from safetensors.numpy import save_file
 
     pictures = [
         {"bytes": png(pixels), "path": f"{row:05d}.png"} for row, pixels in enumerate(outgoing.pixels())
@@ -220,7 +219,7 @@ def write_set(folder: Path, outgoing: OutgoingSet) -> None:
         compression="zstd",
         use_dictionary=False,  # floats are compared in a dictionary, and -0 equals 0
     )
-    save_file(outgoing.whitening_arrays(), folder / _WHITENING)
+    safetensors_set.save(folder / _WHITENING, outgoing.whitening_arrays())
     (folder / "README.md").write_text(data_card(outgoing), encoding="utf-8")
 
 

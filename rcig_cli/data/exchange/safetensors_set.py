@@ -121,7 +121,14 @@ def metadata_for(outgoing: OutgoingSet) -> dict[str, str]:
 
 def write_set(path: Path, outgoing: OutgoingSet) -> None:
     """Write a distilled set into a new file."""
+    save(path, outgoing.arrays(), metadata_for(outgoing))
+
+
+def save(path: Path, arrays: Mapping[str, npt.NDArray[Any]], metadata: dict[str, str] | None = None) -> None:
+    """Write arrays into a new file."""
     from safetensors.numpy import save_file
 
-    arrays = {name: np.ascontiguousarray(array) for name, array in outgoing.arrays().items()}
-    save_file(arrays, path, metadata=metadata_for(outgoing))
+    path.touch(exist_ok=False)
+    mode = path.stat().st_mode
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path, metadata=metadata)
+    path.chmod(mode)  # the library's files can be read by their owner only
