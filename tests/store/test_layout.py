@@ -232,7 +232,7 @@ def test_a_named_run_is_there_whole_or_not_at_all(store, run_manifest):
     assert store.run("frepo") == made
     assert (store.run_path("frepo") / "arrays").read_text() == "numbers"
     with pytest.raises(AlreadyExists):
-        store.create_named_run("frepo", lambda folder: run_manifest("frepo", step=9))
+        store.create_named_run("frepo", lambda _: run_manifest("frepo", step=9))
     assert store.run("frepo").step == 0
     assert [path.name for path in store.runs_path.iterdir()] == ["frepo"]
 
