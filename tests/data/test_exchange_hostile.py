@@ -1,6 +1,7 @@
 """Files made to harm: each is refused in a sentence, and none takes the memory it asks for."""
 
 import pickle
+import re
 import struct
 import subprocess
 import sys
@@ -290,6 +291,42 @@ def test_with_little_memory_left_none_asks_for_more(tmp_path):
         *("ConfigError", "Corrupt", "Corrupt", "Corrupt", "ConfigError", "ConfigError", "ConfigError"),
         "ConfigError",
     ]
+
+
+def zigzag(value, length=0):
+    """A number as Thrift writes it, drawn out to a length."""
+    value, written = 2 * value, []
+    while value or len(written) < max(1, length):
+        written.append(value & 127 | 128)
+        value >>= 7
+    written[-1] &= 127
+    return bytes(written)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process isn't told its size")
+def test_a_footer_that_lies_about_its_pages_takes_little_memory(tmp_path):
+    import pyarrow.parquet
+
+    path, rows = tmp_path / "a.parquet", 60
+    columns = {"image": [{"bytes": bytes(4 * 10**6)}] * rows, "label": [0, 1, 2] * (rows // 3)}
+    pyarrow.parquet.write_table(pyarrow.table(columns), path, compression="zstd", use_dictionary=False)
+    said = pyarrow.parquet.read_metadata(path).row_group(0).total_byte_size
+    whole = path.read_bytes()
+    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    true, false = zigzag(said), zigzag(1000, len(zigzag(said)))
+    path.write_bytes(whole[:footer] + whole[footer:].replace(true, false))
+    assert said > 2 * 10**8
+    assert pyarrow.parquet.read_metadata(path).row_group(0).total_byte_size == 1000
+    program = (
+        PROGRAM.replace("64 * 2**20", "2**40").replace("\ntaken", "\nparquet_set._FOOTER = 2**27\ntaken")
+        + "print(Path('/proc/self/status').read_text())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("Corrupt")
+    (most,) = re.findall(r"VmHWM:\s+(\d+) kB", done.stdout)
+    assert int(most) < 250_000
 
 
 def png_header(width, height):

@@ -26,6 +26,7 @@ import numpy.typing as npt
 from rcig_cli.data.exchange import safetensors_set
 from rcig_cli.data.exchange.data_card import data_card
 from rcig_cli.data.exchange.foreign import WHITENING, Opened, Stored, Target
+from rcig_cli.data.exchange.memory import memory_bounded
 from rcig_cli.data.exchange.outgoing import OutgoingSet
 from rcig_cli.data.exchange.pictures import png, read_pictures
 from rcig_cli.data.exchange.safetensors_set import class_names_of, metadata_for, space_of
@@ -37,6 +38,7 @@ _WHITENING = "whitening.safetensors"
 _ROWS = 100  # a row group
 # Bytes that a file can unpack to: floats and a picture, perhaps a photograph with all that comes with one.
 _PER_VALUE, _PER_ROW, _PER_FILE = 16, 2**16, 2**20
+_FOOTER = 2**29  # memory to read one in, and for what Arrow sets aside for itself
 
 
 def is_set(folder: Path) -> bool:
@@ -55,7 +57,7 @@ def open_set(path: Path, target: Target) -> Opened:
         If it is damaged or cut short.
     """
     file = _only_part(path) if path.is_dir() else path
-    with _opened(file) as parquet:
+    with _opened(file, _FOOTER) as parquet:
         rows, schema = parquet.metadata.num_rows, parquet.schema_arrow
         metadata = {_text(key): _text(value) for key, value in (schema.metadata or {}).items()}
         arrays = _Columns(file, schema, rows, target).arrays(metadata)
@@ -69,12 +71,15 @@ def open_set(path: Path, target: Target) -> Opened:
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[Any]:
-    """Open a Parquet file, and say in a sentence what is wrong with it while it is open."""
+def _opened(file: Path, most: int) -> Iterator[Any]:
+    """Open a Parquet file, and say in a sentence what is wrong with it while it is open.
+
+    Arrow believes what each page says of its size, whatever the footer said of all: ``most`` bounds it.
+    """
     import pyarrow.parquet
 
     try:
-        with pyarrow.parquet.ParquetFile(file) as parquet:
+        with memory_bounded(most), pyarrow.parquet.ParquetFile(file) as parquet:
             yield parquet
     except RcigError:
         raise
@@ -157,7 +162,7 @@ class _Columns:
 
     def _read(self, name: str) -> Any:
         """Read a column, if the file isn't said to unpack to more than its rows can have."""
-        with _opened(self._file) as parquet:
+        with _opened(self._file, _FOOTER + 4 * self._most()) as parquet:
             self._expect(name, _unpacked(parquet.metadata) <= self._most())
             column = parquet.read(columns=[name], use_threads=False).column(0).combine_chunks()
         self._expect(name, column.null_count == 0 and len(column) == self._rows)
