@@ -31,6 +31,10 @@ HOMES = {
     "rich": {"cli"},
     "sklearn": {"data", "jobs"},
     "matplotlib": {"figures"},
+    "msgpack": {"data"},
+    "pyarrow": {"data"},
+    "safetensors": {"data"},
+    "torch": {"data"},
 }
 
 

@@ -227,6 +227,8 @@ def _distill(
 ) -> None:
     named = resume not in (None, NEWEST)
     if not named and "ipc" not in flags:
+        if resume and "dataset" in flags:
+            _refuse_imported(here.store(), flags["dataset"])
         raise ConfigError("say how many images per class to distil, for example --ipc 1.")
     with together.join(here) as processes, ExitStack() as held:
         if not processes.is_first:
@@ -300,13 +302,30 @@ def _check_flags(manifest: "RunManifest", flags: Mapping[str, Any]) -> None:
     from rcig_cli.jobs.resume import check_same
     from rcig_cli.presets.config import DistillConfig
 
+    if manifest.imported:
+        raise _nothing_to_resume(manifest)
     check_same(manifest, DistillConfig.from_json(manifest.config).override(flags))
+
+
+def _refuse_imported(artifacts: "Store", name: str) -> None:
+    """Say what an imported run is, where it stands after ``--resume`` and so for a data set."""
+    taken = artifacts.dataset_path(name).exists() or not artifacts.run_path(name).is_dir()
+    if not taken and artifacts.run(name).imported:
+        raise _nothing_to_resume(artifacts.run(name))
+
+
+def _nothing_to_resume(run: "RunManifest") -> ConfigError:
+    return ConfigError(
+        f"{run.name} was imported from {run.parents['file']['name']}: there is nothing to go on with. "
+        f"Distil a set of your own: rcig distill {run.dataset} --ipc {run.config['ipc']}"
+    )
 
 
 def choose_dataset(here: Context, artifacts: "Store", name: str | None) -> str:
     """Choose the data set named, or the only one there is, or digits on a fresh machine."""
     if name is not None:
         if not artifacts.dataset_path(name).exists():
+            _refuse_imported(artifacts, name)
             artifacts.dataset(name)  # raises, naming what there is
         return name
     names = [manifest.name for manifest in artifacts.datasets().found]

@@ -138,7 +138,7 @@ def _find(here: Context, name: str) -> dict[str, Any]:
     artifacts = here.store()
     if name.startswith("sweep_") and (artifacts.sweeps_path / name).is_dir():
         return _sweep(artifacts, name)
-    if not name.startswith("run_"):
+    if not name.startswith("run_") and not _is_imported(artifacts, name):
         return artifacts.dataset(name).to_json()
     from rcig_cli.store.results import read_results
 
@@ -146,6 +146,11 @@ def _find(here: Context, name: str) -> dict[str, Any]:
     for problem in results.problems if results else ():
         here.console.warn(problem.message)
     return {**artifacts.run(name).to_json(), "evaluations": list(results.found) if results else []}
+
+
+def _is_imported(artifacts: "Store", name: str) -> bool:
+    """Whether a name that isn't numbered is that of a run; a data set comes first."""
+    return not artifacts.dataset_path(name).exists() and artifacts.run_path(name).is_dir()
 
 
 def _sweep(artifacts: "Store", name: str) -> dict[str, Any]:

@@ -42,11 +42,18 @@ def read_labels(labels: Member, images: Member) -> npt.NDArray[np.int32]:
     if labels.dtype.kind not in "iuf":
         raise ConfigError(f"{where} is of type {labels.dtype}: labels are whole numbers from 0.")
     values = labels.read().reshape(-1)
-    _check_values(where, values)
+    check_class_numbers(where, values)
     return values.astype(np.int32)
 
 
-def _check_values(where: str, values: npt.NDArray[Any]) -> None:
+def check_class_numbers(where: str, values: npt.NDArray[Any]) -> None:
+    """Refuse labels ``[n]`` that don't count classes from 0.
+
+    Raises
+    ------
+    ConfigError
+        With the first thing wrong; ``where`` begins the sentence.
+    """
     if not np.array_equal(values, np.rint(values)):
         raise ConfigError(f"{where} holds labels that aren't whole numbers: labels count classes from 0.")
     if values.min() < 0:
@@ -84,7 +91,7 @@ def read_class_names(
         If the data are damaged.
     """
     largest = max(int(np.max(values)) for values in labels.values())
-    found = _names(names) if names else tuple(map(str, range(largest + 1)))
+    found = class_name_texts(names) if names else tuple(map(str, range(largest + 1)))
     if len(found) <= largest:
         raise ConfigError(f"{path} has {len(found)} class_names, but a label {largest}: name every class.")
     if len(found) < 2:
@@ -95,7 +102,14 @@ def read_class_names(
     return found
 
 
-def _names(member: Member) -> tuple[str, ...]:
+def class_name_texts(member: Member) -> tuple[str, ...]:
+    """Read the array ``class_names``: distinct, printable texts.
+
+    Raises
+    ------
+    ConfigError, Corrupt
+        As ``read_class_names``.
+    """
     where = f"{member.path}: class_names"
     if member.dtype.kind not in "US" or len(member.shape) != 1:
         raise ConfigError(f"{where} is no list of texts: save numpy.array of the names.")

@@ -7,7 +7,9 @@ are refused unread.
 
 from __future__ import annotations
 
+import errno
 import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -23,6 +25,11 @@ from numpy.lib import format as npy
 from rcig_cli.errors import ConfigError, Corrupt, NotFound, RcigError
 
 _LARGEST_SMALL_ARRAY = 64 * 2**20
+_LARGEST_HEADER = 2**16
+_DAMAGES = (
+    *(zipfile.BadZipFile, zlib.error, EOFError),
+    *(UnicodeDecodeError, NotImplementedError, RuntimeError),
+)
 
 
 @dataclass(frozen=True)
@@ -65,26 +72,34 @@ class Member:
                 data = _read_exactly(stream, count * row_bytes, self)
                 yield np.frombuffer(data, self.dtype).reshape(count, *self.shape[1:])
 
-    def read(self) -> npt.NDArray[Any]:
-        """Read a small array whole.
+    def read(self, most: int = _LARGEST_SMALL_ARRAY) -> npt.NDArray[Any]:
+        """Read an array whole.
+
+        Parameters
+        ----------
+        most
+            Bytes it may have; by default as many as labels and class names can.
 
         Raises
         ------
         ConfigError
-            If it is larger than labels and class names can be.
+            If it is larger.
         Corrupt
             If the data are damaged.
         """
-        if math.prod(self.shape) * self.dtype.itemsize > _LARGEST_SMALL_ARRAY:
+        size = math.prod(self.shape) * self.dtype.itemsize
+        if size > most:
             raise ConfigError(f"{self.path}: {self.key} is too large to be what its name says.")
-        if not self.shape or not self.shape[0]:
+        if not size:
             return np.empty(self.shape, self.dtype)
-        return next(self.blocks(self.shape[0]))
+        with open_archive(self.path) as archive, archive.open(f"{self.key}.npy") as stream:
+            _read_header(stream)
+            return np.frombuffer(_read_exactly(stream, size, self), self.dtype).reshape(self.shape)
 
 
 @contextmanager
 def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Open an ``.npz`` file, and say in one sentence what is wrong with it while it is open.
+    """Open an ``.npz`` file or another zip archive; say in a sentence what is wrong with it while it is open.
 
     Raises
     ------
@@ -100,9 +115,12 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
             yield archive
     except FileNotFoundError as error:
         raise NotFound(f"There is no file {path}: check what you passed to --from.") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise Corrupt(f"{path} is damaged, cut short or no .npz file: make or copy it again.") from error
+    except _DAMAGES as error:
+        kind = path.suffix or ".zip"
+        raise Corrupt(f"{path} is damaged, cut short or no {kind} file: make or copy it again.") from error
     except OSError as error:
+        if error.errno == errno.EINVAL:  # its directory points before its beginning
+            raise Corrupt(f"{path} is damaged: make or copy it again.") from error
         raise RcigError(f"{path} can't be read: {error.strerror or error}.") from error
 
 
@@ -125,8 +143,22 @@ def members(path: Path) -> dict[str, Member]:
         If the file is missing, damaged, holds pickled objects, or can't be read.
     """
     with open_archive(path) as archive:
+        check_inner_names(archive, path)
         files = [info for info in archive.infolist() if info.filename.endswith(".npy")]
         return {info.filename[:-4]: _member(archive, info, path) for info in files}
+
+
+def check_inner_names(archive: zipfile.ZipFile, path: Path) -> None:
+    """Refuse an archive with names that lead out of it: nothing is unpacked, but nobody writes such by slip.
+
+    Raises
+    ------
+    ConfigError
+        With the name.
+    """
+    for name in archive.namelist():
+        if name.startswith("/") or "\\" in name or ".." in name.split("/"):
+            raise ConfigError(f"{path} holds the path {name!r}, which leads out of it: use a file you trust.")
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> Member:
@@ -134,7 +166,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> Memb
     with archive.open(info) as stream:
         try:
             shape, fortran, dtype = _read_header(stream)
-        except ValueError as error:
+        except (ValueError, TypeError, SyntaxError, tokenize.TokenError) as error:
             raise Corrupt(f"{path}: the header of {key} is damaged: make or copy the file again.") from error
         left = info.file_size - stream.tell()
     _check_layout(f"{path}: {key}", fortran and len(shape) > 1, dtype)
@@ -155,8 +187,20 @@ def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any
     if version == (1, 0):
         return npy.read_array_header_1_0(stream)
     if version == (2, 0):
-        return npy.read_array_header_2_0(stream)
+        return npy.read_array_header_2_0(_Bounded(stream))
     raise ValueError(f"unknown version {version}")
+
+
+class _Bounded:
+    """A stream that gives a header but not the gigabytes that version 2 can declare for one."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def read(self, count: int = -1, /) -> bytes:
+        if not 0 <= count <= _LARGEST_HEADER:
+            raise ValueError(f"a header of {count} bytes")
+        return self._stream.read(count)
 
 
 def _read_exactly(stream: IO[bytes], count: int, member: Member) -> bytes:

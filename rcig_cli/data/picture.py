@@ -7,6 +7,7 @@ Orientation marks are applied, animations give their first frame, transparency i
 from __future__ import annotations
 
 import functools
+import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,13 +51,15 @@ def picture_suffixes() -> frozenset[str]:
     return frozenset(suffix for suffix, kind in known.items() if kind in readable)
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path, content: bytes | None = None) -> Header:
     """Read the header of an image file, and none of its pixels.
 
     Parameters
     ----------
     path
         The file.
+    content
+        Its bytes, where they aren't in a file of their own; ``path`` then only names them in errors.
 
     Returns
     -------
@@ -72,12 +75,12 @@ def read_header(path: Path) -> Header:
     RcigError
         If the system doesn't let it be read.
     """
-    with _opened(path) as image:
+    with _opened(path, content) as image:
         grey = image.mode in _GREY_MODES or image.mode.startswith("I;16")
         return Header(grey, (min(image.size), max(image.size)))
 
 
-def read_picture(path: Path, grey: bool) -> npt.NDArray[np.uint8]:
+def read_picture(path: Path, grey: bool, content: bytes | None = None) -> npt.NDArray[np.uint8]:
     """Read the pixels of an image file.
 
     Parameters
@@ -86,6 +89,8 @@ def read_picture(path: Path, grey: bool) -> npt.NDArray[np.uint8]:
         The file.
     grey
         Whether to give one channel rather than RGB.
+    content
+        As ``read_header``.
 
     Returns
     -------
@@ -97,7 +102,7 @@ def read_picture(path: Path, grey: bool) -> npt.NDArray[np.uint8]:
     Corrupt, ConfigError, RcigError
         As ``read_header``; ConfigError too if its pixels are floats or of more than 16 bits.
     """
-    with _opened(path) as image:
+    with _opened(path, content) as image:
         upright = ImageOps.exif_transpose(image)
         flat = _flatten(upright, path).convert("L" if grey else "RGB")
         pixels = np.asarray(flat)
@@ -105,12 +110,12 @@ def read_picture(path: Path, grey: bool) -> npt.NDArray[np.uint8]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Path, content: bytes | None) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(path if content is None else io.BytesIO(content)) as image:
                 yield image
     except RcigError:
         raise

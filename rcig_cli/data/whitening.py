@@ -65,7 +65,14 @@ class Whitening:
         ndarray
             float32 ``[b, H, W, c]``.
         """
-        values = (images.astype(np.float32) / np.float32(255) - self.mean) / self.std
+        return self.apply_unit(images.astype(np.float32) / np.float32(255))
+
+    def apply_unit(self, images: npt.NDArray[np.floating[Any]]) -> Floats:
+        """Turn pixels between 0 and 1, floats ``[b, H, W, c]``, into network inputs, as `apply` does."""
+        return self.whiten((images.astype(np.float32) - self.mean) / self.std)
+
+    def whiten(self, values: Floats) -> Floats:
+        """Whiten standardised images, float32 ``[b, H, W, c]``: the last part of `apply`."""
         if self.matrix is None or self.zca_mean is None:
             return values
         return _multiply(values - self.zca_mean.reshape(values.shape[1:]), self.matrix)

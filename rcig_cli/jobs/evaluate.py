@@ -196,7 +196,7 @@ def evaluate(
     accuracy = trainings.of_one(0, _own(distilled, protocol))
     subsets = _random_subsets(distilled, flip=protocol.flip)
     random_subset = trainings.of_each(1, subsets) if baseline else None
-    evaluation = Evaluation(protocol, accuracy, random_subset, _paper(distilled.config, protocol))
+    evaluation = Evaluation(protocol, accuracy, random_subset, _paper(distilled, protocol))
     write_result(distilled.path, "evaluations", protocol.architecture, evaluation.to_json())
     return evaluation
 
@@ -270,9 +270,10 @@ def _own(distilled: DistilledSet, protocol: Protocol) -> TrainingSet:
     return training_set(jnp.asarray(distilled.images), labels, flip=protocol.flip)
 
 
-def _paper(config: DistillConfig, protocol: Protocol) -> PaperResult | None:
-    """What the paper reports for such a set and such networks; with hard labels, nothing."""
-    if config.algorithm.algorithm != "rcig" or protocol.hard_labels:
+def _paper(distilled: DistilledSet, protocol: Protocol) -> PaperResult | None:
+    """What the paper reports of RCIG for such a set and such networks; nothing with hard labels."""
+    config = distilled.config
+    if distilled.run.imported or config.algorithm.algorithm != "rcig" or protocol.hard_labels:
         return None
     tested = protocol.architecture, protocol.normalization
     return paper_result(

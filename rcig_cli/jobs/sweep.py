@@ -247,7 +247,7 @@ class _Sweep:
 
     def _is_as_good(self, run: RunManifest) -> bool:
         same_data = run.parents["dataset"] == self.manifest.parents["dataset"]
-        return run.status == "finished" and same_data and run.versions == versions()
+        return run.status == "finished" and not run.imported and same_data and run.versions == versions()
 
     def settle(self, number: int, cell: Cell) -> Outcome:
         """Distil and judge one run, as far as that isn't done."""

@@ -128,12 +128,12 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def aside_folder(parent: Path) -> Iterator[Path]:
+def aside_folder(parent: Path, *, tidy: bool = True) -> Iterator[Path]:
     """Make an empty folder to prepare something in, out of every reader's sight.
 
-    Publish it with `publish_folder`, `exchange_folder` or `place_folder`; whatever stands under its name
-    when the context ends is removed.  `parent` is created if need be, and the asides that dead processes
-    left in it are removed.
+    Publish it with `publish_folder`, `exchange_folder` or `place_folder`, or a file in it with
+    `publish_file`; whatever stands under its name when the context ends is removed.  `parent` is created if
+    need be, and if `tidy` the asides that dead processes left in it are removed: in a store's folders.
 
     Yields
     ------
@@ -143,7 +143,8 @@ def aside_folder(parent: Path) -> Iterator[Path]:
     with contextlib.ExitStack() as stack:
         with storage_errors(parent):
             make_folder(parent)
-            remove_dead_asides(parent)
+            if tidy:
+                remove_dead_asides(parent)
             aside, _ = stack.enter_context(_claimed(parent, _new_folder))
         yield aside
 
@@ -177,6 +178,22 @@ def publish_folder(aside: Path, final: Path) -> None:
         _sync_tree(aside)
         _rename_new(renames.rename_exclusively, aside, final)
         _sync_or_undo(final.parent, lambda: os.rename(final, aside))
+
+
+def publish_file(prepared: Path, final: Path) -> None:
+    """Give a file prepared in an `aside_folder` its name beside that folder, which must be free.
+
+    Raises
+    ------
+    AlreadyExists
+        If something has that name; it is untouched.
+    RcigError
+        If it can't be made durable; then nothing has that name.
+    """
+    with storage_errors(final):
+        _sync(prepared)
+        _rename_new(renames.rename_exclusively, prepared, final)
+        _sync_or_undo(final.parent, lambda: os.rename(final, prepared))
 
 
 def exchange_folder(aside: Path, final: Path) -> None:

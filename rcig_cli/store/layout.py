@@ -234,6 +234,30 @@ class Store:
         """
         return _create_numbered(self.runs_path, make_manifest, "run_{}", names.run_number)
 
+    def create_named_run(self, name: str, fill: Callable[[Path], RunManifest]) -> RunManifest:
+        """Make a run that is finished from the start, of a name of its own; a reader never sees it half made.
+
+        Parameters
+        ----------
+        name
+            Its name.
+        fill
+            Writes what the run vouches for into the folder it is given, and returns the manifest.
+
+        Raises
+        ------
+        AlreadyExists
+            If there is such a run; it is untouched.
+        ConfigError
+            If no run may have that name.
+        """
+        path = self.run_path(name)
+        with aside_folder(self.runs_path) as aside:
+            manifest = fill(aside)
+            write_manifest(aside, manifest)
+            publish_folder(aside, path)
+        return manifest
+
     def create_sweep(self, make_manifest: Callable[[str], SweepManifest]) -> tuple[str, RunLock]:
         """Make a new sweep, as `create_run` makes a run."""
         return _create_numbered(self.sweeps_path, make_manifest, "sweep_{}", names.sweep_number)

@@ -212,7 +212,7 @@ class RunManifest(_Manifest):
         The name of the data set.
     parents
         From role ("dataset", and "sweep" where a sweep made it) to the name and manifest digest of what the
-        run was made from or for.
+        run was made from or for; where it was imported, "file" to the name and digest of what from.
     versions
         As `versions` returns them.
     files
@@ -233,6 +233,11 @@ class RunManifest(_Manifest):
     format: int = FORMAT
     kind: str = "run"
 
+    @property
+    def imported(self) -> bool:
+        """Whether it was made elsewhere; its configuration then says how it is judged, not how made."""
+        return "file" in self.parents
+
     _content: ClassVar[tuple[str, ...]] = ("config", "seed", "dataset", "parents", "files")
     _checks: ClassVar[dict[str, Check]] = {
         "format": exactly(FORMAT),
@@ -245,7 +250,9 @@ class RunManifest(_Manifest):
         "config": json_object,
         "seed": natural,
         "dataset": Check("the name of a data set", _is_named(names.is_dataset_name)),
-        "parents": holding("parents", {"dataset": _PARENT, "sweep": _PARENT}, {"sweep"}),
+        "parents": holding(
+            "parents", {"dataset": _PARENT, "sweep": _PARENT, "file": _PARENT}, {"sweep", "file"}
+        ),
         "versions": texts_by_name,
         "files": digests_by_path,
     }

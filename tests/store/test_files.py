@@ -1,5 +1,6 @@
 """Durable writing: what stood before survives every failure, and every failure is a sentence."""
 
+import contextlib
 import errno
 import os
 import signal
@@ -209,3 +210,23 @@ def test_swapping_is_one_step_where_the_kernel_can(tmp_path):
     if not renames.swap(tmp_path / "a", tmp_path / "b"):
         pytest.skip("this file system can't swap two names")
     assert (tmp_path / "a").read_text() == "b"
+
+
+def test_a_file_made_aside_gets_a_free_name_only(tmp_path, renaming):
+    (tmp_path / "taken").write_text("old")
+    with files.aside_folder(tmp_path, tidy=False) as aside:
+        for name in ("taken", "free"):
+            (aside / "made").write_text("new")
+            with pytest.raises(files.AlreadyExists) if name == "taken" else contextlib.nullcontext():
+                files.publish_file(aside / "made", tmp_path / name)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"taken": "old", "free": "new"}
+
+
+def test_asides_of_others_stay_in_a_folder_that_is_no_stores(tmp_path):
+    (tmp_path / ".aside-of-somebody").mkdir()
+    with files.aside_folder(tmp_path, tidy=False):
+        pass
+    assert (tmp_path / ".aside-of-somebody").is_dir()
+    with files.aside_folder(tmp_path):
+        pass
+    assert not (tmp_path / ".aside-of-somebody").exists()

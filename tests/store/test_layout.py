@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from rcig_cli.errors import ConfigError, Corrupt, Locked, NotFound
+from rcig_cli.store.files import AlreadyExists
 from rcig_cli.store.layout import open_store
 from rcig_cli.store.locks import RunLock
 from rcig_cli.store.manifest import write_manifest
@@ -177,6 +178,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from conftest import _run_manifest
+from rcig_cli.store.files import AlreadyExists
 from rcig_cli.store.layout import open_store
 store = open_store(Path(sys.argv[1]), create=True)
 print("ready", flush=True)
@@ -215,3 +217,30 @@ def test_listing_needs_no_heavy_import(store, run_python):
     )
     done = run_python(code, store.root)
     assert done.stdout == "set()\n", done.stderr
+
+
+def test_a_named_run_is_there_whole_or_not_at_all(store, run_manifest):
+    seen = []
+
+    def fill(folder):
+        (folder / "arrays").write_text("numbers")
+        seen.extend(path.name for path in store.runs_path.iterdir() if not path.name.startswith(".aside-"))
+        return run_manifest("frepo", status="finished")
+
+    made = store.create_named_run("frepo", fill)
+    assert seen == []
+    assert store.run("frepo") == made
+    assert (store.run_path("frepo") / "arrays").read_text() == "numbers"
+    with pytest.raises(AlreadyExists):
+        store.create_named_run("frepo", lambda _: run_manifest("frepo", step=9))
+    assert store.run("frepo").step == 0
+    assert [path.name for path in store.runs_path.iterdir()] == ["frepo"]
+
+
+def test_a_named_run_that_fails_leaves_nothing(store):
+    def fill(folder):
+        raise ConfigError("no")
+
+    with pytest.raises(ConfigError):
+        store.create_named_run("frepo", fill)
+    assert list(store.runs_path.iterdir()) == []

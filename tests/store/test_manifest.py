@@ -55,7 +55,7 @@ RUNS = st.builds(
     config=OBJECT,
     seed=NATURAL,
     dataset=NAME,
-    parents=st.fixed_dictionaries({"dataset": PARENT}, optional={"sweep": PARENT}),
+    parents=st.fixed_dictionaries({"dataset": PARENT}, optional={"sweep": PARENT, "file": PARENT}),
     versions=st.dictionaries(TEXT, TEXT, max_size=3),
     files=FILES,
     format=st.just(1),
@@ -188,10 +188,11 @@ def test_a_wrong_field_of_a_sweep_is_refused(tmp_path, sweep_manifest, field, va
         SweepManifest.from_json(document, tmp_path)
 
 
-@pytest.mark.parametrize("sweep", [{}, {"name": "sweep_1"}, {"name": "sweep_1", "digest": "a"}, "sweep_1"])
-def test_a_runs_sweep_is_a_parent_or_absent(tmp_path, run_manifest, sweep):
+@pytest.mark.parametrize("role", ["sweep", "file"])
+@pytest.mark.parametrize("parent", [{}, {"name": "sweep_1"}, {"name": "sweep_1", "digest": "a"}, "sweep_1"])
+def test_a_runs_sweep_or_file_is_a_parent_or_absent(tmp_path, run_manifest, role, parent):
     document = run_manifest().to_json()
-    document["parents"] = {**document["parents"], "sweep": sweep}
+    document["parents"] = {**document["parents"], role: parent}
     with pytest.raises(Corrupt, match="'parents' must be"):
         RunManifest.from_json(document, tmp_path)
 

@@ -1,0 +1,242 @@
+"""Import and export as a user types them."""
+
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from rcig_cli.store.arrays import read_array
+from rcig_cli.store.digests import mismatches, sha256_of_file
+from rcig_cli.store.layout import open_store
+from tests.cli.test_errors import one_sentence
+from tests.data.examples import natural_images
+from tests.data.sets import published, same_bits, state_of
+
+FORMATS = {"npz": ".npz", "png": "-png", "safetensors": ".safetensors", "parquet": "-parquet"}
+
+
+@pytest.fixture
+def store(digits_run, tmp_path):
+    """A copy of a store with digits and `run_1`."""
+    return shutil.copytree(digits_run, tmp_path / "a")
+
+
+@pytest.fixture(scope="module")
+def pets(tmp_path_factory):
+    """A store with a data set in colour, whitened, of three classes; not to be changed."""
+    from rcig_cli.cli.app import main
+
+    root = tmp_path_factory.mktemp("pets")
+    images, labels = natural_images(120, 8, 3), np.arange(120) % 3
+    names = np.array(["cat", "dog", "T-shirt/top"])
+    np.savez(root / "pets.npz", x_train=images[:90], y_train=labels[:90], x_test=images[90:],
+             y_test=labels[90:], class_names=names)  # fmt: skip
+    with pytest.raises(SystemExit) as left:
+        main(["prepare", "pets", "--from", str(root / "pets.npz"), "--store", str(root / "a"), "--quiet"])
+    assert left.value.code == 0
+    return root / "a"
+
+
+def product(store, run):
+    path = open_store(store, create=False).run_path(run) / "distilled.zarr"
+    return {name: read_array(path, name) for name in ("images", "labels", "classes")}
+
+
+def equal(ours, theirs):
+    return all(same_bits(ours[name], theirs[name]) for name in ours)
+
+
+def checkpoint(path, classes, shape, ipc=2, seed=0):
+    """A file in the published layout, of random arrays."""
+    rng = np.random.default_rng(seed)
+    images = rng.normal(size=(classes * ipc, *shape)).astype(np.float32)
+    labels = np.repeat(np.eye(classes, dtype=np.float32), ipc, axis=0) - np.float32(1 / classes)
+    labels += rng.normal(size=labels.shape).astype(np.float32) / 100
+    path.write_bytes(published(state_of(images, labels)))
+    return images, labels
+
+
+def test_a_published_checkpoint_is_imported_judged_and_shown(rcig, store, tmp_path):
+    images, labels = checkpoint(tmp_path / "Checkpoint_9.best", 10, (8, 8, 1))
+    done = rcig("import", tmp_path / "Checkpoint_9.best", "--dataset", "digits", "--store", store, "--json")
+    assert done.json == {
+        "run": "checkpoint_9",
+        "status": "finished",
+        "step": 0,
+        "dataset": "digits",
+        "ipc": 2,
+        "space": "whitened",
+    }
+    found = product(store, "checkpoint_9")
+    assert same_bits(found["images"], images)
+    assert same_bits(found["labels"], labels)
+    tiny = ("--networks", 1, "--steps", 3, "--width", 4)
+    judged = rcig("evaluate", "checkpoint_9", *tiny, "--store", store, "--json")
+    assert judged.code == 0
+    assert 0 <= judged.json["evaluations"][0]["accuracy"]["mean"] <= 1
+    assert judged.json["evaluations"][0]["random_subset"]["values"]
+    shown = rcig("show", "checkpoint_9", "--store", store, "--json").json
+    digest = sha256_of_file(tmp_path / "Checkpoint_9.best")
+    assert shown["parents"]["file"] == {"name": "Checkpoint_9.best", "digest": digest}
+    assert shown["config"]["ipc"] == 2
+    assert len(shown["evaluations"]) == 1
+    assert "name: Checkpoint_9.best" in rcig("show", "checkpoint_9", "--store", store).out
+    assert rcig("visualize", "checkpoint_9", "--store", store).code == 0
+    assert "checkpoint_9" in [run["run"] for run in rcig("list", "--store", store, "--json").json["runs"]]
+    manifest = open_store(store, create=False).run("checkpoint_9")
+    assert mismatches(store / "runs" / "checkpoint_9", manifest.files) == {}
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_what_is_exported_imports_back(rcig, store, tmp_path, monkeypatch, form):
+    monkeypatch.chdir(tmp_path)
+    done = rcig("export", "run_1", "--format", form, "--store", store, "--json")
+    assert done.json == {"run": "run_1", "format": form, "files": [f"run_1{FORMATS[form]}"]}
+    assert ("8 bits" in done.err) == (form == "png")
+    back = rcig("import", f"run_1{FORMATS[form]}", "--dataset", "digits", "--store", store, "--json")
+    assert back.code == 0
+    assert "Warning" not in back.err
+    ours, theirs = product(store, "run_1"), product(store, back.json["run"])
+    if form != "png":
+        assert equal(ours, theirs)
+        return
+    rcig("export", back.json["run"], "--format", "npz", "--out", "again.npz", "--store", store)
+    rcig("export", "run_1", "--format", "npz", "--store", store)
+    with np.load("run_1.npz") as first, np.load("again.npz") as again:
+        assert same_bits(first["pixels"], again["pixels"])
+    assert same_bits(ours["labels"], theirs["labels"])
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_colours_and_their_whitening(rcig, pets, tmp_path, form):
+    store = shutil.copytree(pets, tmp_path / "a")
+    checkpoint(tmp_path / "frepo", 3, (8, 8, 3))
+    rcig("import", tmp_path / "frepo", "--dataset", "pets", "--store", store)
+    assert rcig("export", "frepo", "--format", form, "--out", tmp_path / "x", "--store", store).code == 0
+    back = rcig("import", tmp_path / "x", "--dataset", "pets", "--store", store)
+    assert back.code == 0
+    assert back.err == f"Next: rcig evaluate x --store {store}\n"
+    if form != "png":
+        assert equal(product(store, "frepo"), product(store, "x"))
+    pictures = [tmp_path / f"{run}.npz" for run in ("frepo", "x")]
+    for path in pictures:
+        rcig("export", path.stem, "--out", path, "--store", store)
+    with np.load(pictures[0]) as first, np.load(pictures[1]) as again:
+        assert same_bits(first["pixels"], again["pixels"])
+        assert first["class_names"].tolist() == ["cat", "dog", "T-shirt/top"]
+        unit = first["whitening_matrix"] @ first["whitening_inverse"]
+        assert unit == pytest.approx(np.eye(192), abs=1e-3)
+
+
+def test_another_whitening_is_a_warning(rcig, pets, tmp_path):
+    store = shutil.copytree(pets, tmp_path / "a")
+    checkpoint(tmp_path / "frepo", 3, (8, 8, 3))
+    rcig("import", tmp_path / "frepo", "--dataset", "pets", "--store", store)
+    rcig("export", "frepo", "--out", tmp_path / "x.npz", "--store", store)
+    source = pets.parent / "pets.npz"
+    rcig("prepare", "plain", "--from", source, "--no-zca", "--store", store)
+    done = rcig("import", tmp_path / "x.npz", "--dataset", "plain", "--store", store)
+    assert done.code == 0
+    assert "whitened otherwise than plain is here" in done.err
+    published_one = rcig("import", tmp_path / "frepo", "--dataset", "plain", "--store", store)
+    assert "plain was prepared without ZCA" in published_one.err
+    assert "whitened otherwise" not in rcig(
+        "import", tmp_path / "x.npz", "--dataset", "pets", "--store", store
+    ).err  # fmt: skip
+
+
+def test_names(rcig, store, tmp_path):
+    def name(file, *flags):
+        path = tmp_path / file
+        checkpoint(path, 10, (8, 8, 1), ipc=1)
+        return rcig("import", path, "--dataset", "digits", "--store", store, *flags, "--json").json
+
+    assert name("run_1.ckpt")["run"] == "run-1"
+    assert name("run_1.ckpt")["run"] == "run-1-2"
+    assert name("digits")["run"] == "digits-2"  # digits is the data set
+    assert name("Ångström (best).msgpack")["run"] == "ngstr-m-best"
+    assert name("...")["run"] == "imported"
+    assert name("set", "--name", "frepo")["run"] == "frepo"
+    for wanted, said in (
+        ("frepo", "There is a run frepo already"),
+        ("digits", "is a data set here"),
+        ("run_7", "begin with run_ or sweep_"),
+        ("sweep_7", "begin with run_ or sweep_"),
+        ("../x", "can't be the name"),
+    ):
+        error = name("set", "--name", wanted)["error"]
+        assert error["code"] == 2
+        assert said in error["message"]
+
+
+def test_there_is_nothing_to_resume_in_an_imported_run(rcig, store, tmp_path):
+    checkpoint(tmp_path / "frepo", 10, (8, 8, 1), ipc=1)
+    rcig("import", tmp_path / "frepo", "--dataset", "digits", "--store", store)
+    for line in (["--resume=frepo"], ["--resume", "frepo"], ["--resume", "frepo", "--ipc", 1]):
+        outcome = rcig("distill", *line, "--store", store)
+        one_sentence(outcome, 2, "frepo was imported from frepo", "rcig distill digits --ipc 1")
+
+
+def test_nor_is_one_taken_for_a_run_of_the_same_configuration(rcig, store, tmp_path):
+    from rcig_cli.jobs.prepared import open_prepared, resolved
+    from rcig_cli.jobs.resume import newest_unfinished
+    from rcig_cli.jobs.sweep import _Sweep
+
+    checkpoint(tmp_path / "frepo", 10, (8, 8, 1), ipc=1)
+    rcig("import", tmp_path / "frepo", "--dataset", "digits", "--store", store)
+    opened = open_store(store, create=False)
+    run, dataset = opened.run("frepo"), opened.dataset("digits")
+    config = resolved(open_prepared(opened, "digits"), {"ipc": 1})
+    assert run.config == config.to_json()
+    assert newest_unfinished(opened, config, dataset.digest) is None
+    sweep = SimpleNamespace(manifest=SimpleNamespace(parents={"dataset": run.parents["dataset"]}))
+    assert _Sweep._is_as_good(sweep, opened.run("run_1"))
+    assert not _Sweep._is_as_good(sweep, run)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("import", "{}/nothing", "--dataset", "digits"), 3, "no file or folder"),
+        (("import", "{}/frepo"), 2, "--dataset"),
+        (("import", "{}/frepo", "--dataset", "cifar10"), 3, "cifar10"),
+        (("import", "{}/frepo", "--dataset", "digits"), 2, "8 x 8 x 3, and those of digits are 8 x 8 x 1"),
+        (("import", "{}/frepo", "--dataset", "pets", "--space", "rgb"), 2, "whitened, normalized, pixels"),
+        (("import", "{}/cut.npz", "--dataset", "pets"), 5, "cut.npz is damaged"),
+        (("import", "{}/bare.npz", "--dataset", "pets"), 2, "--space whitened"),
+        (("export", "run_9"), 3, "run_9"),
+        (("export", "frepo", "--format", "zip"), 2, "npz, png, safetensors, parquet"),
+        (("export", "frepo", "--out", "{}/frepo"), 2, "is there already"),
+        (("export", "frepo", "--out", "{}", "--format", "png"), 2, "is there already"),
+        (("export", "frepo", "--out", "{}/frepo/x.npz"), 1, "can't be written"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_what_cannot_be(rcig, pets, digits_run, tmp_path, arguments, code, said):
+    store = shutil.copytree(pets, tmp_path / "a")
+    shutil.copytree(digits_run / "datasets" / "digits", store / "datasets" / "digits")
+    checkpoint(tmp_path / "frepo", 3, (8, 8, 3))
+    (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04 and no more")
+    np.savez(tmp_path / "bare.npz", images=np.zeros((3, 8, 8, 3)), labels=np.arange(3))
+    rcig("import", tmp_path / "frepo", "--dataset", "pets", "--store", store)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    outcome = rcig(*(argument.format(tmp_path) for argument in arguments), "--store", store)
+    one_sentence(outcome, code, said)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    assert [path.name for path in (store / "runs").iterdir()] == ["frepo"]
+
+
+def test_an_export_that_fails_leaves_nothing(rcig, store, tmp_path, monkeypatch):
+    import errno
+
+    from rcig_cli.store import files
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files, "_sync", full)
+    for form in FORMATS:
+        outcome = rcig("export", "run_1", "--format", form, "--out", tmp_path / "x", "--store", store)
+        one_sentence(outcome, 1, "disk is full")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
