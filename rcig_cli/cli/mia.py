@@ -21,15 +21,14 @@ from rcig_cli.errors import ConfigError
 if TYPE_CHECKING:
     from rcig_cli.jobs.attack import Attacked
     from rcig_cli.jobs.attack_record import Target
-    from rcig_cli.privacy.roc import Success
 
 _SHADOWS = 16
-_ROWS = {
+_ROWS = {  # short, so that a table with the paper's figures fits 80 columns
     "threshold": "threshold",
-    "logistic_regression": "logistic regression",
+    "logistic_regression": "logistic",
     "mlp": "MLP",
-    "random_forest": "random forest",
-    "knn": "nearest neighbours",
+    "random_forest": "forest",
+    "knn": "k-NN",
     "lira": "LiRA",
 }
 
@@ -149,19 +148,13 @@ def _beside(targets: "Mapping[str, Target]") -> str:
     return "".join(f" (and the paper's mean, {table}, width 128, 16000 steps)" for table in where)
 
 
-def _successes(target: "Target", attack: str) -> "list[Success]":
-    if attack == "lira":
-        return [one for lira in target.lira for one in lira.successes]
-    return [one.attacks[attack] for one in target.last]
-
-
 def _accuracy(target: "Target") -> str:
     shown = percent(*_spread([one.accuracy for one in target.last]))
     return f"{shown} ({100 * target.paper.accuracy[0]:.1f})" if target.paper else shown
 
 
 def _auc(target: "Target", attack: str) -> str:
-    successes = _successes(target, attack)
+    successes = target.successes(attack)
     if not successes:
         return "-"
     mean, std = _spread([one.auc for one in successes])
@@ -171,7 +164,7 @@ def _auc(target: "Target", attack: str) -> str:
 
 def _tpr(target: "Target", attack: str) -> str:
     """The mean at each false positive rate."""
-    rates = [one.tpr for one in _successes(target, attack)]
+    rates = [one.tpr for one in target.successes(attack)]
     return "   ".join(f"{100 * _spread(each)[0]:5.1f}" for each in zip(*rates, strict=True)) or "-"
 
 

@@ -81,9 +81,11 @@ class Target:
         """What was found at the end of the trainings."""
         return self.found[max(self.found)]
 
-    def auc(self, attack: str) -> list[float]:
-        """The AUC of an attack at the end, of each network."""
-        return [one.attacks[attack].auc for one in self.last]
+    def successes(self, attack: str) -> list[Success]:
+        """How well an attack, or "lira", did at the end, on each network."""
+        if attack == "lira":
+            return [one for each in self.lira for one in each.successes]
+        return [one.attacks[attack] for one in self.last]
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values: the end of the trainings, and every stop."""

@@ -1,6 +1,7 @@
 """`rcig mia` as a user types it."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -71,13 +72,31 @@ def test_the_table_says_what_stands_in_it(rcig, digits_run, tmp_path):
     picture = tmp_path / "curves.png"
     outcome = rcig("mia", "run_1", *QUICK, "--out", picture, "--store", digits_run)
     assert outcome.out.splitlines()[0].split("  ")[0] == "AUC"
-    for row in ("test accuracy", "threshold", "logistic regression", "MLP", "random forest", "nearest"):
+    for row in ("test accuracy", "threshold", "logistic", "MLP", "forest", "k-NN", "LiRA"):
         assert f"\n{row}" in outcome.out
     assert max(map(len, outcome.out.splitlines()[:-1])) <= 80
     assert outcome.out.rstrip().endswith(str(picture))
     assert "1 network on each target, after 3 steps" in outcome.err
     assert "0.500 ± 0.030" in outcome.err
     assert "(0 and 1 of 180)" in outcome.err
+
+
+def test_the_papers_figures_stand_beside(rcig, digits_run, tmp_path, monkeypatch):
+    from rcig_cli.jobs import attack
+
+    rows = attack.paper_attacks("mnist", 10_000, 50)
+    monkeypatch.setattr(attack, "paper_attacks", lambda *_: rows)
+    flags = [*QUICK, "--out", tmp_path / "c.png", "--store", digits_run]
+    shown = rcig("mia", "run_1", *flags)
+    lines = {line.split("  ")[0]: line for line in shown.out.splitlines()[:7]}
+    assert lines["test accuracy"].count("(99.2)") == lines["test accuracy"].count("(98.9)") == 1
+    assert re.findall(r"\(.*?\)", lines["MLP"]) == ["(1.00)", "(0.53)", "(0.53)"]
+    assert max(map(len, shown.out.splitlines()[:-1])) <= 80
+    assert "the paper's mean, Table 5, width 128, 16000 steps" in shown.err
+    paper = rcig("mia", "run_1", *flags, "--json").json["targets"]["distilled"]["paper"]
+    assert paper["where"] == "Table 5"
+    assert paper["accuracy"] == pytest.approx({"mean": 0.989, "std": 0.0})
+    assert paper["auc"]["threshold"] == {"mean": 0.49, "std": 0.0}
 
 
 def test_the_same_line_gives_the_same_numbers(rcig, digits_run, tmp_path):
