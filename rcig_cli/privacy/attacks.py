@@ -23,7 +23,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from rcig_cli.privacy.features import Seen
 from rcig_cli.privacy.roc import Bools, Floats, Success, success
@@ -56,7 +56,14 @@ def _random_forest(count: int, seed: int) -> Any:
 def _knn(count: int, seed: int) -> Any:
     del seed  # it draws nothing
     # Few neighbours can't tell a weak leak from noise.
-    return KNeighborsClassifier(min(count, max(25, math.isqrt(count))))
+    neighbours = KNeighborsClassifier(min(count, max(25, math.isqrt(count))))
+    return make_pipeline(FunctionTransformer(_loss_as_much_as_logits), neighbours)
+
+
+def _loss_as_much_as_logits(features: Floats) -> Floats:
+    """Features of one scale, weighed for distances: otherwise many logits drown the one loss."""
+    logits = features.shape[1] - 1
+    return features * np.append(np.full(logits, logits**-0.5), 1.0)
 
 
 _LEARNERS: Mapping[str, Learner] = {

@@ -131,6 +131,18 @@ def test_a_network_that_has_learned_by_heart_is_found_out_by_every_attack(rcig, 
     assert targets["random_subset"]["lira"][0]["auc"]["mean"] > 0.9
 
 
+def test_members_of_a_small_real_set_are_found_by_every_attack(rcig, tmp_path):
+    """A hundred digits as they are: the network classifies others well, and remembers these all the same."""
+    store, path = tmp_path / "a", write_digits(tmp_path / "few.npz", 100, 100)
+    distilled(rcig, "few", path, store)
+    flags = ["--networks", 1, "--steps", 400, "--lr", "3e-3", "--width", 8, "--store", store, "--json"]
+    real = rcig("mia", "run_1", *flags).json["targets"]["real"]
+    found = {name: auc["mean"] for name, auc in real["auc"].items()}
+    print(real["accuracy"]["mean"], found)
+    assert real["accuracy"]["mean"] > 0.8
+    assert min(found.values()) > 0.8
+
+
 def test_runs_of_disjoint_chunks_are_attacked_together_and_by_each_other(rcig, tmp_path):
     store, path = tmp_path / "a", write_digits(tmp_path / "digits.npz", 120, 60)
     for chunk in (0, 1):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rcig_cli.data.whitening import fit
-from rcig_cli.jobs.attack_lira import Candidates, Distillation, Examples, from_other_runs
+from rcig_cli.jobs.attack_lira import Candidates, Distillation, Examples, from_other_runs, from_shadows
 
 COUNT = 40
 random = np.random.default_rng(0)
@@ -38,6 +38,32 @@ def run(group, leak=0.0, shift=0):
         return pixels.mean(axis=(1, 2, 3)) + leak * had + 0.01 * noise
 
     return Distillation([10 * group, 10 * group + 1], candidates, white, phi)
+
+
+def test_shadows_have_half_of_the_candidates_and_all_that_is_known():
+    """A network here is the set of images it was trained on, and is sure of these."""
+    candidates = run(0).candidates
+    trained = []
+
+    def train(number, shown):
+        assert number == len(trained)
+        trained.append({image.tobytes() for image in shown.images})
+        return trained[-1]
+
+    def phi(network, shown):
+        had = [image.tobytes() in network for image in shown.images]
+        return np.array(had) + 0.1 * np.random.default_rng(len(trained)).normal(size=len(had))
+
+    attacked = {image.tobytes() for image in candidates.members.and_(candidates.context).images}
+    lira = from_shadows([attacked], candidates, train, phi, np.random.default_rng(0), shadows=6)
+    assert (lira.kind, lira.members, lira.non_members, lira.shadows) == ("online", 20, 20, 6)
+    assert lira.successes[0].auc == 1.0
+    known = {image.tobytes() for image in candidates.context.images}
+    for network in trained:
+        assert known <= network
+        assert len(network) == len(attacked)
+    for image in candidates.examples.images:
+        assert sum(image.tobytes() in network for network in trained) == 3
 
 
 def test_what_a_run_leaks_is_found_and_in_its_own_pixels():
