@@ -63,7 +63,8 @@ def _knn(count: int, seed: int) -> Any:
 def _loss_as_much_as_logits(features: Floats) -> Floats:
     """Features of one scale, weighed for distances: otherwise many logits drown the one loss."""
     logits = features.shape[1] - 1
-    return features * np.append(np.full(logits, logits**-0.5), 1.0)
+    weighed: Floats = features * np.append(np.full(logits, logits**-0.5), 1.0)
+    return weighed
 
 
 _LEARNERS: Mapping[str, Learner] = {
