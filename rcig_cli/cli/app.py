@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from rcig_cli.cli import compare, distill, evaluate, exchange, inspect, prepare, sweep, visualize
+from rcig_cli.cli import compare, distill, evaluate, exchange, inspect, mia, prepare, sweep, visualize
 from rcig_cli.cli.render import fail
 from rcig_cli.errors import RcigError
 
@@ -30,6 +30,7 @@ app.command("prepare", short_help="Make a data set ready for the rest.")(prepare
 app.command("distill", short_help="Distil it into a few images per class.")(distill.distill)
 app.command("evaluate", short_help="Judge a distilled set fairly.")(evaluate.evaluate)
 app.command("compare", short_help="Put runs side by side.")(compare.compare)
+app.command("mia", short_help="Attack it: does it leak who was in the data?")(mia.mia)
 app.command("sweep", short_help="Distil and judge over a range of settings.")(sweep.sweep)
 app.command("visualize", short_help="Draw a distilled set.")(visualize.visualize)
 app.command("import", short_help="Take in a distilled set made elsewhere.")(exchange.import_)

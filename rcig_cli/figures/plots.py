@@ -6,6 +6,7 @@ imported when something is drawn: it takes half a second, and most commands draw
 
 import io
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -66,6 +67,8 @@ class Panel:
         What the legend calls that line.
     from_zero
         Whether the heights begin at 0.
+    logarithmic
+        Whether places are drawn by their logarithms.
     """
 
     x_label: str
@@ -74,6 +77,7 @@ class Panel:
     level: float | None = None
     level_label: str = ""
     from_zero: bool = False
+    logarithmic: bool = False
 
 
 def draw_panels(panels: Sequence[Panel], title: str) -> bytes:
@@ -155,8 +159,12 @@ def _draw(axes: "Axes", panel: Panel) -> None:
     if panel.level is not None:
         axes.axhline(panel.level, color="#666666", linestyle="--", linewidth=1.2, label=panel.level_label)
     places = sorted({place for one in panel.series for place in one.x})
-    if len(places) <= _MOST_TICKS and all(float(place).is_integer() for place in places) and _apart(places):
+    drawn_at = [math.log(place) for place in places] if panel.logarithmic else places
+    if panel.logarithmic:
+        axes.set_xscale("log")
+    if len(places) <= _MOST_TICKS and all(float(place).is_integer() for place in places) and _apart(drawn_at):
         axes.set_xticks(places, [f"{place:.0f}" for place in places])
+        axes.minorticks_off()
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
     axes.tick_params(labelleft=True)  # also where the heights are shared

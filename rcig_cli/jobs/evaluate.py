@@ -14,16 +14,14 @@ from jax import Array
 
 from rcig_cli.distillation.pool import Model
 from rcig_cli.distillation.records import centred_one_hot, training_set
-from rcig_cli.errors import ConfigError
 from rcig_cli.jobs.distilled import DistilledSet
 from rcig_cli.jobs.draws import first_images
 from rcig_cli.jobs.mesh import current_platform
 from rcig_cli.jobs.prepared import Prepared, network_for
+from rcig_cli.jobs.protocols import check_protocol, network_settings
 from rcig_cli.jobs.report import Report
 from rcig_cli.jobs.training import Schedule, make_accuracy, make_trainer, make_trainer_of_many
-from rcig_cli.networks.architectures import architecture_of
 from rcig_cli.networks.network import Network
-from rcig_cli.networks.norms import NORMALIZATIONS
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.presets.preset import PaperResult, paper_result
 from rcig_cli.store.results import write_result
@@ -143,14 +141,8 @@ def protocol_for(config: DistillConfig, count: int, **given: Any) -> Protocol:
         If a value can't be.
     """
     steps = _STEPS_FOR_TEN if count == 10 else _STEPS
-    architecture = given.get("architecture") or "convnet"
-    form = architecture_of(architecture)
-    as_distilled = architecture == config.architecture
     paper: dict[str, Any] = {
-        "architecture": architecture,
-        "normalization": form.normalization,
-        "width": config.width if as_distilled else form.width,
-        "depth": config.depth if as_distilled else form.depth,
+        **network_settings(config, given.get("architecture")),
         "augment": False,
         "hard_labels": False,
         "networks": 5,
@@ -163,16 +155,7 @@ def protocol_for(config: DistillConfig, count: int, **given: Any) -> Protocol:
     settings = {**paper, **{name: value for name, value in given.items() if value is not None}}
     settings["warmup"] = min(settings["warmup"], settings["steps"] // 2)
     protocol = Protocol(**settings)
-    for name in ("networks", "steps", "width", "depth", "learning_rate"):
-        value = getattr(protocol, name)
-        if value is not None and not value > 0:
-            raise ConfigError(f"{name} must be above 0, not {value}.")
-    if not 0 <= protocol.seed < 2**32:
-        raise ConfigError(f"seed must be a whole number from 0 to {2**32 - 1}, not {protocol.seed}.")
-    if protocol.normalization not in NORMALIZATIONS:
-        raise ConfigError(
-            f"normalization must be one of {', '.join(NORMALIZATIONS)}, not {protocol.normalization!r}."
-        )
+    check_protocol(protocol, positive=("steps",))
     return protocol
 
 

@@ -4,9 +4,10 @@ mean squared error to the labels; Adam; linear warm-up, then cosine decay to 1 %
 the whole set each step up to 256 images, random batches of 256 beyond
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -64,23 +65,50 @@ class Schedule:
 
 
 Train = Callable[[Array, npt.NDArray[Any], npt.NDArray[Any]], Model]
+Course = Callable[[Array, Any, Any], Iterator[Model]]
 TrainTogether = Callable[[Array, Array, Array], list[Model]]
 Watch = Callable[[int], None]
 
-_STEPS_IN_A_CALL = 100  # where steps are a loop of the program: between two looks at how far it is
+_STEPS_IN_A_CALL = 100  # where many networks are trained at once: between two looks at how far it is
 
 
 def make_trainer(network: Network, schedule: Schedule) -> Train:
     """Return ``(key, images [n, H, W, c], labels [n, C]) -> model``: a fresh network, trained."""
-    optimizer = schedule.optimizer()
-    first = jax.jit(lambda key: pool.fresh_model(network, optimizer, key))
-    many = _stepper(_training_step(network, optimizer, schedule), schedule.steps)
+    course = make_course(network, schedule, (schedule.steps,))
 
     def train(key: Array, images: npt.NDArray[Any], labels: npt.NDArray[Any]) -> Model:
-        key_init, key_steps = jax.random.split(key)
-        return many(first(key_init), key_steps, jnp.asarray(images), jnp.asarray(labels))
+        (model,) = course(key, images, labels)
+        return model
 
     return train
+
+
+def make_course(network: Network, schedule: Schedule, stops: Sequence[int]) -> Course:
+    """Return ``(key, images [n, H, W, c], labels [n, C]) -> models``: a fresh network, at stops.
+
+    Parameters
+    ----------
+    network
+        What is trained.
+    schedule
+        How.
+    stops
+        Steps after which the model is given, rising.  A model's memory is used again for the next: be done
+        with it before.
+    """
+    optimizer = schedule.optimizer()
+
+    first = jax.jit(lambda key: pool.fresh_model(network, optimizer, key))
+    many = _stepper(_training_step(network, optimizer, schedule))
+
+    def course(key: Array, images: Any, labels: Any) -> Iterator[Model]:
+        key_init, key_steps = jax.random.split(key)
+        model, rest = first(key_init), (key_steps, jnp.asarray(images), jnp.asarray(labels))
+        for before, after in pairwise((0, *stops)):
+            model = many(after - before, model, *rest)
+            yield model
+
+    return course
 
 
 def make_trainer_of_many(network: Network, schedule: Schedule, watch: Watch) -> TrainTogether:
@@ -145,43 +173,47 @@ def _training_step(
 
 
 def _stepper(
-    step: Callable[[Model, Array, Array, Array], Model], steps: int
-) -> Callable[[Model, Array, Array, Array], Model]:
-    """All steps of a training: driven from Python on a CPU, inside a program elsewhere."""
+    step: Callable[[Model, Array, Array, Array], Model],
+) -> Callable[[int, Model, Array, Array, Array], Model]:
+    """Many steps of a training: driven from Python on a CPU, inside a program elsewhere."""
     if current_platform().unroll:
         compiled = jax.jit(step, donate_argnums=0)
 
-        def driven(state: Model, *rest: Array) -> Model:
+        def driven(steps: int, state: Model, *rest: Array) -> Model:
             for _ in range(steps):
                 state = compiled(state, *rest)
             return state
 
         return driven
 
-    def inside(state: Model, *rest: Array) -> Model:
+    def inside(steps: Array, state: Model, *rest: Array) -> Model:
         return jax.lax.fori_loop(0, steps, lambda _, s: step(s, *rest), state)
 
     return jax.jit(inside)
+
+
+def make_logits(network: Network) -> Callable[[Model, npt.NDArray[Any]], npt.NDArray[np.float32]]:
+    """Return ``(model, images [n, H, W, c]) -> logits [n, C]``, by the model's running statistics."""
+
+    @jax.jit
+    def predict(model: Model, batch: Array) -> Array:
+        return network.with_statistics(model.statistics).apply(model.parameters, batch)[0]
+
+    def logits(model: Model, images: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        found = []
+        for start in range(0, len(images), _TEST_BATCH):
+            batch = images[start : start + _TEST_BATCH]
+            missing = _TEST_BATCH - len(batch)
+            padded = np.pad(batch, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else batch
+            found.append(np.asarray(predict(model, padded))[: len(batch)])
+        return np.concatenate(found)
+
+    return logits
 
 
 def make_accuracy(
     network: Network, images: npt.NDArray[Any], classes: npt.NDArray[Any]
 ) -> Callable[[Model], float]:
     """Return ``model -> share of the images classified correctly``, by its running statistics."""
-
-    @jax.jit
-    def predict(model: Model, batch: Array) -> Array:
-        tested = network.with_statistics(model.statistics)
-        return jnp.argmax(tested.apply(model.parameters, batch)[0], -1)
-
-    def accuracy(model: Model) -> float:
-        right = 0
-        for start in range(0, len(classes), _TEST_BATCH):
-            batch = images[start : start + _TEST_BATCH]
-            missing = _TEST_BATCH - len(batch)
-            padded = np.pad(batch, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else batch
-            predicted = np.asarray(predict(model, padded))[: len(batch)]
-            right += int((predicted == classes[start : start + _TEST_BATCH]).sum())
-        return right / len(classes)
-
-    return accuracy
+    logits = make_logits(network)
+    return lambda model: float((logits(model, images).argmax(axis=1) == classes).mean())

@@ -94,3 +94,13 @@ def test_drawing_is_silent_even_without_a_home(tmp_path):
     }
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=home)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_logarithms_stand_as_far_apart_as_their_places_are_multiples():
+    dots = Series("a", [100, 1000, 10_000], [1.0, 1.0, 1.0], joined=False)
+    drawn = pixels(draw_panels([Panel("steps", "y", [dots], logarithmic=True)], "title"))
+    blue = (np.abs(drawn - [0, 114, 178]).max(axis=2) < 30)[: drawn.shape[0] * 2 // 3].any(axis=0)
+    columns = np.flatnonzero(blue)
+    dots_at = [group.mean() for group in np.split(columns, np.flatnonzero(np.diff(columns) > 1) + 1)]
+    assert len(dots_at) == 3
+    assert dots_at[1] - dots_at[0] == pytest.approx(dots_at[2] - dots_at[1], abs=2)

@@ -1,83 +1,49 @@
-"""Networks trained at once are the networks trained one after the other."""
+"""A training that is stopped to be looked at is the training that isn't."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rcig_cli.distillation.records import centred_one_hot
+from rcig_cli.distillation.platform import Platform
 from rcig_cli.jobs import training
-from rcig_cli.jobs.training import Schedule, make_trainer, make_trainer_of_many
+from rcig_cli.jobs.training import Schedule, make_accuracy, make_course, make_logits, make_trainer
 from rcig_cli.networks.architectures import build_network
 
-pytestmark = pytest.mark.usefixtures("float64")
-
-SCHEDULE = Schedule(steps=7, learning_rate=1e-2, warmup=2, augment=True)
-
-
-class Doubled:
-    """A network that begins in float64: in float32 Adam makes steps of what rounding leaves of a zero."""
-
-    def __init__(self, network):
-        self._network = network
-        self.train = network.train
-
-    def init(self, key):
-        return jax.tree.map(jnp.float64, self._network.init(key))
-
-    def first_statistics(self):
-        return jax.tree.map(jnp.float64, self._network.first_statistics())
+NETWORK = build_network("convnet", image_shape=(8, 8, 1), classes=3, width=2, depth=2)
+random = np.random.default_rng(0)
+IMAGES = random.normal(size=(7, 8, 8, 1)).astype(np.float32)
+CLASSES = np.arange(7) % 3
+LABELS = np.eye(3, dtype=np.float32)[CLASSES] - 1 / 3
+KEY = jax.random.key(0)
 
 
-def network_with(normalization):
-    return Doubled(
-        build_network(
-            "convnet", image_shape=(8, 8, 3), classes=3, width=2, depth=2, normalization=normalization
-        )
-    )
+def constant(steps):
+    return Schedule(steps, 1e-2, warmup=0, final=1.0)
 
 
-def some_set(count, seed):
-    images = jax.random.normal(jax.random.key(seed), (count, 8, 8, 3), jnp.float64)
-    return images, centred_one_hot(jnp.arange(count) % 3, 3, jnp.float64)
+def leaves(model):
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(model.parameters)]
 
 
-@pytest.mark.parametrize("normalization", ["none", "batch"])
-def test_several_networks_at_once_come_out_as_one_by_one(normalization, monkeypatch):
-    monkeypatch.setattr(training, "_STEPS_IN_A_CALL", 3)
-    network, keys, watched = network_with(normalization), jax.random.split(jax.random.key(4), 3), []
-    one = make_trainer(network, SCHEDULE)
-    many = make_trainer_of_many(network, SCHEDULE, watched.append)
-    shared, own = some_set(9, 0), [some_set(9, seed) for seed in (1, 2, 3)]
-    by_turns = [one(key, *each) for key, each in zip(keys, own, strict=True)]
-    expected = [one(key, *shared) for key in keys], by_turns
-    found = many(keys, *shared), many(keys, *(jnp.stack(part) for part in zip(*own, strict=True)))
-    assert watched == [3, 6, 7] * 2
-    for alone, together in zip(expected, found, strict=True):
-        for a, b in zip(jax.tree.leaves(alone), jax.tree.leaves(together), strict=True):
-            # A bias below a batch norm has no gradient: Adam moves it by what rounding leaves, to 1e-11.
-            np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9)
-    kernels = [model.parameters["head"]["kernel"] for models in found for model in models]
-    assert len({float(kernel.sum()) for kernel in kernels}) == 6  # each its own
+@pytest.mark.parametrize("unroll", [True, False])
+def test_each_stop_is_a_training_of_so_many_steps(unroll, monkeypatch):
+    monkeypatch.setattr(training, "current_platform", lambda: Platform(unroll=unroll, parts=1))
+    stops = (1, 4)
+    # Looked at one after the other: a model's memory is used again for the next.
+    seen = [leaves(model) for model in make_course(NETWORK, constant(4), stops)(KEY, IMAGES, LABELS)]
+    assert len(seen) == len(stops)
+    for steps, found in zip(stops, seen, strict=True):
+        alone = leaves(make_trainer(NETWORK, constant(steps))(KEY, IMAGES, LABELS))
+        assert all(np.array_equal(a, b) for a, b in zip(found, alone, strict=True))
+    assert not np.array_equal(seen[0][0], seen[1][0])
 
 
-def test_a_large_set_is_trained_on_in_random_batches():
-    seen = []
-
-    class Watching:
-        """A network of one number that notes how many images it is shown."""
-
-        def init(self, _):
-            return {"scale": jnp.ones(())}
-
-        def first_statistics(self):
-            return {}
-
-        def train(self, parameters, statistics, images):
-            seen.append(images.shape[0])
-            return parameters["scale"] * images.mean((1, 2)), statistics
-
-    train = make_trainer(Watching(), SCHEDULE)
-    train(jax.random.key(0), *some_set(20, 0))
-    train(jax.random.key(0), *some_set(300, 0))
-    assert set(seen) == {20, 256}
+def test_logits_of_many_images_are_those_of_each(monkeypatch):
+    monkeypatch.setattr(training, "_TEST_BATCH", 3)  # so that a batch is not full
+    model = make_trainer(NETWORK, constant(2))(KEY, IMAGES, LABELS)
+    expected = np.asarray(NETWORK.apply(model.parameters, jnp.asarray(IMAGES))[0])
+    found = make_logits(NETWORK)(model, IMAGES)
+    assert found == pytest.approx(expected, abs=1e-5)
+    right = (expected.argmax(axis=1) == CLASSES).mean()
+    assert make_accuracy(NETWORK, IMAGES, CLASSES)(model) == right

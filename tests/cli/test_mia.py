@@ -1,0 +1,196 @@
+"""`rcig mia` as a user types it."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from rcig_cli.privacy.attacks import ATTACKS
+from rcig_cli.privacy.roc import chance_error
+from tests.conftest import TINY
+
+TARGETS = ["real", "random_subset", "distilled"]
+QUICK = ["--networks", 1, "--steps", 3]
+
+
+def write_digits(path, count, test, *, labels=None):
+    """Digits, or their pictures under other labels, as an .npz file of the first of them."""
+    digits = load_digits()
+    images = (digits.images * 15).astype(np.uint8)[: count + test]
+    classes = digits.target[: count + test] if labels is None else labels
+    np.savez(
+        path,
+        x_train=images[:count],
+        y_train=classes[:count],
+        x_test=images[count:],
+        y_test=classes[count:],
+    )
+    return path
+
+
+def distilled(rcig, name, path, store, *flags):
+    assert rcig("prepare", name, "--from", path, "--store", store, *flags).code == 0
+    made = rcig("distill", name, "--ipc", 1, *TINY, "--steps", 1, "--store", store, "--json")
+    return made.json["run"]
+
+
+def test_it_reports_what_the_contract_says_and_keeps_it(rcig, digits_run, tmp_path):
+    picture = tmp_path / "curves.png"
+    outcome = rcig("mia", "run_1", "--networks", 2, "--steps", 20, "--steps", 5, "--seed", 3,
+                   "--out", picture, "--store", digits_run, "--json")  # fmt: skip
+    assert outcome.code == 0
+    document = outcome.json
+    assert document["run"] == "run_1"
+    assert list(document["targets"]) == TARGETS
+    for target in document["targets"].values():
+        assert list(target["auc"]) == list(ATTACKS)
+        for found in (target["accuracy"], *target["auc"].values()):
+            assert len(found["values"]) == 2
+            assert found["mean"] == pytest.approx(np.mean(found["values"]))
+            assert found["std"] == pytest.approx(np.std(found["values"]))
+            assert all(0 <= value <= 1 for value in found["values"])
+        assert set(target["tpr"]["mlp"]) == {"0.001", "0.01"}
+        assert list(target["steps"]) == ["5", "20"]
+        assert target["steps"]["20"]["auc"] == target["auc"]
+        assert target["lira"] == []
+        assert target["paper"] is None
+    protocol = document["protocol"]
+    assert (protocol["members"], protocol["non_members"], protocol["judged_by"]) == (360, 360, 180)
+    assert protocol["chance_error"] == chance_error(180, 180)
+    assert protocol["false_positives"] == {"0.001": 0, "0.01": 1}
+    assert document["files"] == [str(picture)]
+    with Image.open(picture) as opened:
+        assert opened.format == "PNG"
+    kept = [json.loads(path.read_text()) for path in (digits_run / "runs/run_1/attacks").glob("*-mia.json")]
+    assert any(record["targets"] == document["targets"] for record in kept)
+
+
+def test_the_table_says_what_stands_in_it(rcig, digits_run, tmp_path):
+    picture = tmp_path / "curves.png"
+    outcome = rcig("mia", "run_1", *QUICK, "--out", picture, "--store", digits_run)
+    assert outcome.out.splitlines()[0].split("  ")[0] == "AUC"
+    for row in ("test accuracy", "threshold", "logistic", "MLP", "forest", "k-NN", "LiRA"):
+        assert f"\n{row}" in outcome.out
+    assert max(map(len, outcome.out.splitlines()[:-1])) <= 80
+    assert outcome.out.rstrip().endswith(str(picture))
+    assert "1 network on each target, after 3 steps" in outcome.err
+    assert "0.500 ± 0.030" in outcome.err
+    assert "(0 and 1 of 180)" in outcome.err
+
+
+def test_the_papers_figures_stand_beside(rcig, digits_run, tmp_path, monkeypatch):
+    from rcig_cli.jobs import attack
+
+    rows = attack.paper_attacks("mnist", 10_000, 50)
+    monkeypatch.setattr(attack, "paper_attacks", lambda *_: rows)
+    flags = [*QUICK, "--out", tmp_path / "c.png", "--store", digits_run]
+    shown = rcig("mia", "run_1", *flags)
+    lines = {line.split("  ")[0]: line for line in shown.out.splitlines()[:7]}
+    assert lines["test accuracy"].count("(99.2)") == lines["test accuracy"].count("(98.9)") == 1
+    assert re.findall(r"\(.*?\)", lines["MLP"]) == ["(1.00)", "(0.53)", "(0.53)"]
+    assert max(map(len, shown.out.splitlines()[:-1])) <= 80
+    assert "the paper's mean, Table 5, width 128, 16000 steps" in shown.err
+    paper = rcig("mia", "run_1", *flags, "--json").json["targets"]["distilled"]["paper"]
+    assert paper["where"] == "Table 5"
+    assert paper["accuracy"] == pytest.approx({"mean": 0.989, "std": 0.0})
+    assert paper["auc"]["threshold"] == {"mean": 0.49, "std": 0.0}
+
+
+def test_the_same_line_gives_the_same_numbers(rcig, digits_run, tmp_path):
+    def targets(*flags):
+        fixed = [*QUICK, "--out", tmp_path / "c.png", "--store", digits_run, "--json"]
+        return rcig("mia", "run_1", *fixed, *flags).json["targets"]
+
+    assert targets() == targets()
+    assert targets() != targets("--seed", 1)
+
+
+def test_a_network_that_has_learned_by_heart_is_found_out_by_every_attack(rcig, tmp_path):
+    """Pictures of digits under labels drawn by lot: what a network knows of members it can only remember."""
+    count, store = 100, tmp_path / "a"
+    labels = np.random.default_rng(0).permutation(np.arange(2 * count) % 10)
+    path = write_digits(tmp_path / "lots.npz", count, count, labels=labels)
+    distilled(rcig, "lots", path, store)
+    strong = ["--networks", 1, "--steps", 150, "--lr", "1e-2", "--width", 8, "--lira", "--shadows", 4]
+    targets = rcig("mia", "run_1", *strong, "--store", store, "--json").json["targets"]
+    found = {name: auc["mean"] for name, auc in targets["real"]["auc"].items()}
+    (lira,) = targets["real"]["lira"]
+    found["lira"] = lira["auc"]["mean"]
+    print(found)
+    assert min(found.values()) > 0.9
+    assert lira["tpr"]["0.01"]["mean"] > 0.5
+    # Ten of the hundred, were they all found, would add 0.05 to an AUC of 0.5.
+    for name in ("random_subset", "distilled"):
+        for auc in targets[name]["auc"].values():
+            assert auc["mean"] == pytest.approx(0.5, abs=4 * chance_error(50, 50) + 0.05)
+    # But those ten are known to LiRA.
+    assert targets["random_subset"]["lira"][0]["members"] == 10
+    assert targets["random_subset"]["lira"][0]["auc"]["mean"] > 0.9
+
+
+def test_members_of_a_small_real_set_are_found_by_every_attack(rcig, tmp_path):
+    """A hundred digits as they are: the network classifies others well, and remembers these all the same."""
+    store, path = tmp_path / "a", write_digits(tmp_path / "few.npz", 100, 100)
+    distilled(rcig, "few", path, store)
+    flags = ["--networks", 1, "--steps", 400, "--lr", "3e-3", "--width", 8, "--store", store, "--json"]
+    real = rcig("mia", "run_1", *flags).json["targets"]["real"]
+    found = {name: auc["mean"] for name, auc in real["auc"].items()}
+    print(real["accuracy"]["mean"], found)
+    assert real["accuracy"]["mean"] > 0.8
+    assert min(found.values()) > 0.8
+
+
+def test_runs_of_disjoint_chunks_are_attacked_together_and_by_each_other(rcig, tmp_path):
+    store, path = tmp_path / "a", write_digits(tmp_path / "digits.npz", 120, 60)
+    for chunk in (0, 1):
+        name = f"part_{chunk}"
+        distilled(rcig, name, path, store, "--subset", 60, "--chunk", chunk)
+    document = rcig(
+        "mia", "run_1", "run_2", *QUICK, "--lira", "--shadows", 4, "--store", store, "--json"
+    ).json
+    assert document["run"] is None
+    assert [each["run"] for each in document["runs"]] == ["run_1", "run_2"]
+    together = document["targets"]
+    for name in TARGETS:
+        first, second = (each["targets"][name]["auc"]["mlp"]["values"] for each in document["runs"])
+        assert together[name]["auc"]["mlp"]["values"] == [*first, *second]
+        assert len(together[name]["lira"]) == 2
+    assert {one["kind"] for one in together["real"]["lira"]} == {"online"}
+    for one in together["distilled"]["lira"]:
+        assert (one["kind"], one["shadows"], one["members"], one["non_members"]) == ("offline", 1, 60, 60)
+    assert (store / "runs/run_1/figures/mia.png").is_file()
+    (kept,) = (store / "runs/run_2/attacks").glob("*-lira.json")
+    record = json.loads(kept.read_text())
+    assert record["compared_with"] == ["run_1"]
+    assert record["targets"]["distilled"]["lira"] == [together["distilled"]["lira"][1]]
+
+
+def test_one_run_is_told_what_lira_needs(rcig, digits_run, tmp_path):
+    flags = [*QUICK, "--lira", "--shadows", 4, "--out", tmp_path / "c.png", "--store", digits_run]
+    outcome = rcig("mia", "run_1", *flags)
+    assert "LiRA needs a second run, distilled from other images" in outcome.err
+    assert outcome.out.splitlines()[7].split()[-1] == "-"
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "said"),
+    [
+        (["run_7"], 3, "no run 'run_7'"),
+        (["run_1", "run_1"], 2, "Each run counts once"),
+        (["run_1", "--out", "curves.pdf"], 2, "must end in .png"),
+        (["run_1", "--steps", 0], 2, "steps must be"),
+        (["run_1", "--networks", 0], 2, "networks must be above 0"),
+        (["run_1", "--lira", "--shadows", 5], 2, "even number from 4"),
+        (["run_1", "--lira", "--shadows", 0], 2, "even number from 4"),
+        (["run_1", "--arch", "resnet"], 2, "architecture must be one of"),
+        (["run_1", "--lr", "1e30", "--networks", 1, "--steps", 5], 6, "use a lower --lr"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(rcig, digits_run, flags, code, said):
+    outcome = rcig("mia", *flags, "--store", digits_run)
+    assert outcome.code == code
+    assert said in outcome.err
+    assert "Traceback" not in outcome.err

@@ -1,0 +1,136 @@
+"""Planted leaks are found as far as they can be, and where there is none nothing is found."""
+
+import math
+
+import numpy as np
+import pytest
+
+from rcig_cli.privacy.attacks import ATTACKS, attack, halves
+from rcig_cli.privacy.features import Seen, see, squared_errors
+from rcig_cli.privacy.roc import chance_error
+from tests.privacy import leaks
+
+N = 2000
+FOUR_ERRORS = 4 * chance_error(N // 2, N // 2)
+
+
+def auc_error(auc):
+    """What the error of an AUC is at most: its variance is below AUC (1 - AUC) / the smaller group."""
+    return math.sqrt(auc * (1 - auc) / (N / 2))
+
+
+def aucs(seen, seed=0):
+    return {name: found.auc for name, found in attack(seen, seed).items()}
+
+
+@pytest.mark.parametrize("d", [0.0, 0.5, 1.0, 2.0])
+def test_what_one_number_says_is_found_to_the_bound(d):
+    best = leaks.normal_cdf(d / math.sqrt(2))
+    found = aucs(leaks.lower_losses(N, d))
+    error = auc_error(best)
+    assert found["threshold"] == pytest.approx(best, abs=4 * error)
+    assert found["logistic_regression"] == pytest.approx(best, abs=4 * error)
+    for name in ("mlp", "random_forest", "knn"):
+        assert found[name] <= best + 4 * error
+
+
+def test_what_logits_say_together_is_found_to_the_bound():
+    logits, log_losses, members, _ = leaks.noise(N)
+    shift = np.linspace(0, 0.6, leaks.CLASSES)
+    best = leaks.normal_cdf(np.linalg.norm(shift) / math.sqrt(2))
+    found = aucs(leaks.seen(logits + shift * members[:, None], log_losses, members))
+    error = auc_error(best)
+    assert found["logistic_regression"] == pytest.approx(best, abs=4 * error)
+    assert found["threshold"] == pytest.approx(0.5, abs=FOUR_ERRORS)  # the loss says nothing
+    for name in ("mlp", "random_forest", "knn"):
+        assert 0.5 + FOUR_ERRORS < found[name] <= best + 4 * error
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_who_can_be_told_is_told_by_every_attack(name):
+    separate = leaks.misreported(N // 4, 0.0)
+    found = attack(separate, 0)[name]
+    assert found.auc == 1.0
+    assert found.tpr == (1.0, 1.0)
+
+
+def test_wrong_records_bound_the_auc():
+    """One in five recorded wrongly: at most 0.8, and every attack comes near."""
+    found = aucs(leaks.misreported(N, 0.2))
+    for name in ATTACKS:
+        assert found[name] == pytest.approx(0.8, abs=4 * auc_error(0.8)), name
+
+
+def test_a_few_betrayed_members_show_in_the_tpr_and_hardly_in_the_auc():
+    """Five in a hundred are certain: the AUC is 0.525, and those five are found with nobody accused."""
+    share = 0.05
+    found = attack(leaks.marked(N, share), 0)
+    error = math.sqrt(share * (1 - share) / (N / 2))
+    assert found["threshold"].auc == pytest.approx(0.5 + share / 2, abs=FOUR_ERRORS)
+    assert found["threshold"].tpr[0] == pytest.approx(share, abs=4 * error)
+    for name in ("logistic_regression", "mlp", "random_forest", "knn"):
+        assert found[name].tpr[1] > share / 2, name
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_is_found_where_membership_is_drawn_by_lot(seed):
+    found = aucs(leaks.lower_losses(N, 0.0, seed), seed)
+    for name in ATTACKS:
+        assert found[name] == pytest.approx(0.5, abs=FOUR_ERRORS), name
+
+
+def test_a_leak_whose_records_are_shuffled_is_no_leak():
+    leaky = leaks.lower_losses(N, 2.0)
+    shuffled = np.random.default_rng(1).permutation(leaky.members)
+    for name, auc in aucs(Seen(leaky.logits, leaky.losses, shuffled)).items():
+        assert auc == pytest.approx(0.5, abs=FOUR_ERRORS), name
+
+
+def test_no_attack_is_judged_by_what_it_learned_from(monkeypatch):
+    """One nearest neighbour knows every example it has seen: judged by those it would have AUC 1."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    from rcig_cli.privacy import attacks
+
+    memory = {"knn": lambda *_: KNeighborsClassifier(1)}
+    monkeypatch.setattr(attacks, "_LEARNERS", {**attacks._LEARNERS, **memory})
+    found = aucs(leaks.lower_losses(N, 0.0))
+    assert found["knn"] == pytest.approx(0.5, abs=FOUR_ERRORS)
+
+
+@pytest.mark.parametrize("n", [4, 6, 180, 1000])
+def test_the_halves_share_nothing_and_are_balanced(n):
+    members = np.arange(2 * n) < n
+    learned, judged = halves(members, 3)
+    assert sorted([*learned, *judged]) == list(range(2 * n))
+    assert members[learned].sum() == members[judged].sum() == n // 2
+    assert not np.array_equal(learned, halves(members, 4)[0])
+
+
+def test_the_fewest_examples_can_be_attacked():
+    for found in attack(leaks.lower_losses(4, 1.0), 0).values():
+        assert 0 <= found.auc <= 1
+
+
+def test_the_same_seed_gives_the_same_numbers():
+    seen = leaks.lower_losses(100, 0.5)
+    assert attack(seen, 5) == attack(seen, 5)
+
+
+def test_the_loss_is_the_one_networks_are_trained_with():
+    import jax.numpy as jnp
+
+    from rcig_cli.distillation.records import centred_one_hot
+
+    random = np.random.default_rng(0)
+    logits, classes = random.normal(size=(20, 3)), random.integers(3, size=20).astype(np.int32)
+    labels = np.asarray(centred_one_hot(jnp.asarray(classes), 3))
+    expected = ((logits - labels) ** 2).mean(axis=1)
+    assert squared_errors(logits, classes) == pytest.approx(expected, rel=1e-6)
+    assert see(logits, classes, classes > 0).features.shape == (20, 4)
+
+
+def test_a_loss_of_zero_is_a_small_one():
+    seen = Seen(np.zeros((2, 3)), np.array([0.0, 1e-3]), np.array([True, False]))
+    assert np.isfinite(seen.features).all()
+    assert seen.features[0, -1] < seen.features[1, -1]
