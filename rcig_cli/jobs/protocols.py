@@ -1,4 +1,4 @@
-"""What the protocols of evaluation and of attack have in common: the network that is trained, and its bounds."""
+"""What the protocols of evaluation and of attack have in common: the network that is trained, its bounds."""
 
 from collections.abc import Iterable
 from typing import Any
