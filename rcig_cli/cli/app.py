@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from rcig_cli.cli import distill, evaluate, inspect, prepare, sweep, visualize
+from rcig_cli.cli import distill, evaluate, inspect, prepare, report, sweep, visualize
 from rcig_cli.cli.render import fail
 from rcig_cli.errors import RcigError
 
@@ -31,6 +31,7 @@ app.command("distill", short_help="Distil it into a few images per class.")(dist
 app.command("evaluate", short_help="Judge a distilled set fairly.")(evaluate.evaluate)
 app.command("sweep", short_help="Distil and judge over a range of settings.")(sweep.sweep)
 app.command("visualize", short_help="Draw a distilled set.")(visualize.visualize)
+app.command("report", short_help="Write all about a run on one HTML page.")(report.report)
 app.command("list", short_help="List data sets, runs and sweeps.")(inspect.list_all)
 app.command("show", short_help="Show all about a data set, run or sweep.")(inspect.show)
 app.command("doctor", short_help="Check this machine.")(inspect.doctor)

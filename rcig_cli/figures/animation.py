@@ -65,9 +65,7 @@ def draw_animation(
     return encoded
 
 
-def _frame(
-    images: Images, step: int, last: int, labels: Labels, class_names: Sequence[str]
-) -> Image.Image:
+def _frame(images: Images, step: int, last: int, labels: Labels, class_names: Sequence[str]) -> Image.Image:
     """The grid, and below it the step with a bar that grows with it, as quickly as most changes: early."""
     grid = draw_grid(images, labels, class_names)
     longest = text_width(_said(last, last), SIZE) + 2 * MARGIN

@@ -11,7 +11,16 @@ from rcig_cli.figures.blocks import TILE_GAP, Box, Caption, balanced, enlargemen
 from rcig_cli.figures.captions import drawable, fit_lines, line_height, text_width
 from rcig_cli.figures.grid import check_set
 from rcig_cli.figures.layout import MARGIN, TITLE_GAP
-from rcig_cli.figures.paint import INK, OUTLINE, Canvas, Images, Labels, new_canvas, paint_image, write_caption
+from rcig_cli.figures.paint import (
+    INK,
+    OUTLINE,
+    Canvas,
+    Images,
+    Labels,
+    new_canvas,
+    paint_image,
+    write_caption,
+)
 
 NAME, HEAD, DETAIL = 14, 17, 13
 PER_LINE = 5
@@ -105,9 +114,7 @@ class _Page:
         """Draw it all."""
         inner = self.columns * (self.block + AROUND) - AROUND
         width = max(inner, NARROWEST)
-        headings = [
-            caption for index in range(2) for caption in self._heading(index, width)
-        ]
+        headings = [caption for index in range(2) for caption in self._heading(index, width)]
         top = MARGIN
         for at, caption in enumerate(headings):
             headings[at] = caption.moved(MARGIN, top)

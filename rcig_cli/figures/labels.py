@@ -153,7 +153,9 @@ class _Heat:
         self.name_width = max(text_width(name, NAME) for part in parts for name in part.names)
         self.left = MARGIN + self.name_width + GAP + self.tile.width + GAP
         self.head = line_height(NAME) if cells.upright else max(text_width(name, NAME) for name in names)
-        self.width = max(self.left + cells.width * len(names), MARGIN + text_width(self._said(), NAME)) + MARGIN
+        self.width = (
+            max(self.left + cells.width * len(names), MARGIN + text_width(self._said(), NAME)) + MARGIN
+        )
 
     def drawn(self) -> Image.Image:
         """Draw it all."""
@@ -188,7 +190,9 @@ class _Heat:
                 left = MARGIN + self.name_width + GAP
                 paint_image(canvas, image, self.tile.moved(left, top + (height - self.tile.height) // 2))
             for index, value in enumerate(values.tolist()):
-                self._cell(canvas, Box(self.left + index * self.cells.width, top, self.cells.width, height), value)
+                self._cell(
+                    canvas, Box(self.left + index * self.cells.width, top, self.cells.width, height), value
+                )
             top += height
 
     def _columns(self, canvas: Canvas, bottom: int) -> None:

@@ -1,8 +1,8 @@
 """What the distilled images looked like on the way, for an animation.
 
-A run keeps its product after some forty steps, each a little later than the one before by the same factor,
-since most changes early.  They lie in memory until a checkpoint is saved and are written just before it, so a
-run that goes on from a checkpoint has those up to its step, and ends with the same ones as an uninterrupted run.
+A run keeps its product after some forty steps, each later than the one before by about the same factor, since
+most changes early.  They lie in memory until a checkpoint is saved and are written just before it, so a run that
+goes on from a checkpoint has those up to its step, and ends with the same ones as an uninterrupted run.
 
 ``snapshots.zarr`` has ``steps [k]``, ``indices [m]`` (which of the distilled images) and ``images
 [k, m, H, W, c]`` as the network sees them, in half precision.
@@ -21,9 +21,9 @@ from rcig_cli.store.files import aside_folder, place_folder
 
 SNAPSHOTS = "snapshots.zarr"
 
-_COUNT = 48
+_COUNT = 40
 _PER_CLASS = 10
-_NUMBERS = 2**19  # in one snapshot, at most: 1 MiB, 50 in all
+_NUMBERS = 2**19  # in one snapshot, at most: 1 MiB, 40 in all
 _HALF = np.float16
 _LARGEST = float(np.finfo(_HALF).max)
 
@@ -60,7 +60,9 @@ class Snapshots:
         Number of classes, and ``(H, W, c)`` of an image.
     """
 
-    def __init__(self, path: Path, *, steps: int, ipc: int, classes: int, shape: tuple[int, int, int]) -> None:
+    def __init__(
+        self, path: Path, *, steps: int, ipc: int, classes: int, shape: tuple[int, int, int]
+    ) -> None:
         self._path = path
         self._due = due_steps(steps)
         self._indices = kept_indices(classes, ipc, shape)

@@ -27,7 +27,11 @@ _FIGURES = "figures"
 
 
 def visualize(
-    distilled: DistilledSet, kinds: Sequence[str], *, other: DistilledSet | None = None, out: Path | None = None
+    distilled: DistilledSet,
+    kinds: Sequence[str],
+    *,
+    other: DistilledSet | None = None,
+    out: Path | None = None,
 ) -> list[Path]:
     """Draw pictures of a run.
 
@@ -147,7 +151,9 @@ def accuracy_of(evaluation: Mapping[str, Any]) -> str:
 
 def _side(distilled: DistilledSet) -> Side:
     config, found = distilled.config, read_results(distilled.path, "evaluations").found
-    made = f"{config.algorithm.algorithm}, {config.algorithm.solver}, width {config.width}, seed {config.seed}"
+    made = (
+        f"{config.algorithm.algorithm}, {config.algorithm.solver}, width {config.width}, seed {config.seed}"
+    )
     last = f"{accuracy_of(found[-1])} ({found[-1]['architecture']})" if found else ""
     details = [described(distilled), made, f"test accuracy {last}" if found else "not evaluated"]
     return Side(distilled.run.name, details, _pixels(distilled), distilled.classes)
