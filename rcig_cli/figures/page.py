@@ -128,7 +128,7 @@ def _part(part: Part) -> str:
 
 
 def _figure(picture: Picture) -> str:
-    """A picture, which scrolls in a narrow window; one that moves is left out for those who want less motion."""
+    """A picture, which scrolls in a narrow window; one that moves is left out where less motion is wanted."""
     kind = next(kind for start, kind in _FORMATS.items() if picture.content.startswith(start))
     source = f"data:{kind};base64,{base64.b64encode(picture.content).decode('ascii')}"
     width, height = picture.size

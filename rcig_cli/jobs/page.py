@@ -85,7 +85,8 @@ def _images(count: int) -> str:
 
 
 def _spaced(count: int) -> str:
-    return f"{count:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    """A count, in groups of three from five digits on."""
+    return f"{count:,}".replace(",", "\N{NARROW NO-BREAK SPACE}") if count >= 10_000 else str(count)
 
 
 def _day(moment: str) -> str:

@@ -1,8 +1,8 @@
 """What the distilled images looked like on the way, for an animation.
 
 A run keeps its product after some forty steps, each later than the one before by about the same factor, since
-most changes early.  They lie in memory until a checkpoint is saved and are written just before it, so a run that
-goes on from a checkpoint has those up to its step, and ends with the same ones as an uninterrupted run.
+most changes early.  They lie in memory until a checkpoint is saved and are written just before it, so a run
+that goes on from a checkpoint has those up to its step, and ends with the same ones as an uninterrupted run.
 
 ``snapshots.zarr`` has ``steps [k]``, ``indices [m]`` (which of the distilled images) and ``images
 [k, m, H, W, c]`` as the network sees them, in half precision.
