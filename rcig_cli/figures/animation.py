@@ -17,7 +17,8 @@ from rcig_cli.figures.paint import BACKGROUND, INK, OUTLINE, Images, Labels, new
 SIZE = 15
 BAR = 4
 FIRST, BETWEEN, LAST = 900, 140, 3000  # milliseconds
-LARGEST = 5_000_000  # bytes; a longer animation loses every other frame
+LARGEST = 5_000_000  # bytes; a larger animation loses frames
+FEW, SIDE_OF_MANY = 40, 64  # more images than these are about so many pixels high and wide
 _COLOURS = 256
 _INK_STEPS = 8  # between text and page
 _SAMPLE = 300_000  # pixels that the palette is chosen by
@@ -52,22 +53,23 @@ def draw_animation(
     if not frames or len(frames) != len(steps):
         raise ConfigError(f"An animation needs a step for each frame, not {len(steps)} for {len(frames)}.")
     palette = _palette(frames)
+    scale = max(1, SIDE_OF_MANY // max(frames[0].shape[1:3])) if len(labels) > FEW else None
     drawn = [
-        _frame(images, step, steps[-1], labels, class_names).quantize(
+        _frame(draw_grid(images, labels, class_names, scale=scale), step, steps[-1]).quantize(
             palette=palette, dither=Image.Dither.NONE
         )
         for images, step in zip(frames, steps, strict=True)
     ]
     encoded = _encoded(drawn)
     while len(encoded) > LARGEST and len(drawn) > 2:
-        drawn = [*drawn[:-1:2], drawn[-1]]
+        fitting = max(2, int(0.95 * len(drawn) * LARGEST / len(encoded)))
+        drawn = [drawn[index] for index in np.linspace(0, len(drawn) - 1, fitting).round().astype(int)]
         encoded = _encoded(drawn)
     return encoded
 
 
-def _frame(images: Images, step: int, last: int, labels: Labels, class_names: Sequence[str]) -> Image.Image:
+def _frame(grid: Image.Image, step: int, last: int) -> Image.Image:
     """The grid, and below it the step with a bar that grows with it, as quickly as most changes: early."""
-    grid = draw_grid(images, labels, class_names)
     longest = text_width(_said(last, last), SIZE) + 2 * MARGIN
     width, left = max(grid.width, longest), max(0, longest - grid.width) // 2
     canvas = new_canvas(width, grid.height + line_height(SIZE) + BAR + MARGIN)
@@ -95,7 +97,7 @@ def _palette(frames: Sequence[Images]) -> Image.Image:
         chosen = _greys(_COLOURS - len(page))
     else:
         strip = Image.fromarray(np.ascontiguousarray(pixels[None]))
-        found = strip.quantize(_COLOURS - len(page), method=Image.Quantize.MEDIANCUT, kmeans=1)
+        found = strip.quantize(_COLOURS - len(page), method=Image.Quantize.MEDIANCUT, kmeans=2)
         chosen = np.array(found.getpalette(), np.uint8).reshape(-1, 3)[: _COLOURS - len(page)]
     colours = np.concatenate([np.array(sorted(page), np.uint8), chosen])
     palette = Image.new("P", (1, 1))

@@ -17,6 +17,7 @@ def draw_grid(
     *,
     title: str | None = None,
     columns: int | None = None,
+    scale: int | None = None,
 ) -> Image.Image:
     """Draw images by class, with the names of the classes.
 
@@ -33,6 +34,8 @@ def draw_grid(
     columns
         Images side by side: on the page where each class has one image, else within a class.  By
         default the page comes out near square, with at most 10 images of a class in a line.
+    scale
+        The whole factor by which images are enlarged; by default one that suits their number.
 
     Returns
     -------
@@ -48,7 +51,9 @@ def draw_grid(
     check_set(images, labels, len(class_names))
     if columns is not None and columns < 1:
         raise ConfigError(f"A grid needs at least 1 column, not {columns}.")
-    page = plan_page(labels.tolist(), images.shape[1:3], class_names, title=title, columns=columns)
+    page = plan_page(
+        labels.tolist(), images.shape[1:3], class_names, title=title, columns=columns, scale=scale
+    )
     canvas = new_canvas(page.width, page.height)
     for image, tile in zip(images, page.tiles, strict=True):
         paint_image(canvas, image, tile)

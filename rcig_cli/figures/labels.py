@@ -159,14 +159,14 @@ class _Heat:
 
     def drawn(self) -> Image.Image:
         """Draw it all."""
-        below = GAP + line_height(NAME) + GAP + BAR.height + 4 + line_height(NUMBER)
+        below = line_height(NAME) + GAP + BAR.height + 4 + line_height(NUMBER)
         height = MARGIN + sum(self._height(part) for part in self.parts) + below + MARGIN
         canvas = new_canvas(self.width, height)
         top = MARGIN
         for part in self.parts:
             self._draw(canvas, part, top)
             top += self._height(part)
-        self._scale(canvas, top + GAP)
+        self._scale(canvas, top)
         return canvas[0]
 
     def _row(self, part: Part) -> int:
@@ -175,7 +175,7 @@ class _Heat:
 
     def _height(self, part: Part) -> int:
         heading = line_height(HEADING) + GAP if part.heading else 0
-        return heading + self.head + 6 + self._row(part) * len(part.names) + GAP
+        return heading + self.head + 6 + self._row(part) * len(part.names) + 2 * GAP
 
     def _draw(self, canvas: Canvas, part: Part, top: int) -> None:
         if part.heading:

@@ -129,7 +129,7 @@ def comparison(distilled: DistilledSet, other: DistilledSet) -> bytes:
     """
     if distilled.prepared.manifest.digest != other.prepared.manifest.digest:
         raise ConfigError(
-            f"{distilled.run.name} is of {distilled.run.dataset} and {other.run.name} of {other.run.dataset}: "
+            f"{distilled.run.name} is of {distilled.run.dataset}, {other.run.name} of {other.run.dataset}: "
             "only runs of the same data set can be compared."
         )
     names = distilled.prepared.manifest.class_names
