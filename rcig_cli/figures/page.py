@@ -48,13 +48,13 @@ class Sheet:
     rows
         Each as long as the head; the first of each names the row.
     kind
-        ``numbers`` are kept on one line, ``facts`` may be wrapped.
+        ``numbers`` keep to one line, ``remarks`` but for their last column; ``facts`` may be wrapped.
     """
 
     caption: str
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
-    kind: Literal["numbers", "facts"] = "facts"
+    kind: Literal["numbers", "remarks", "facts"] = "facts"
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,7 @@ def _evaluations(evaluations: Sequence[Record]) -> Sheet:
         for each in evaluations
     ]
     caption = "Test accuracy, mean ± standard deviation over networks. The paper's are of width 128."
-    return Sheet(caption, head, rows, "numbers")
+    return Sheet(caption, head, rows, "remarks")
 
 
 def _network(protocol: Record) -> str:
@@ -229,7 +229,7 @@ def _attacks(attacks: Sequence[Record]) -> list[Part]:
 def _attack(attack: Record) -> Sheet:
     targets = _targets(attack)
     kinds = list(dict.fromkeys(kind for each in targets.values() for kind in each["auc"]))
-    head = ("trained on", "test accuracy", *(f"AUC, {kind.replace('_', ' ')}" for kind in kinds))
+    head = ("trained on", "test accuracy", *(kind.replace("_", " ") for kind in kinds))
     rows = [
         (
             _NAMES.get(name, name),
@@ -238,7 +238,8 @@ def _attack(attack: Record) -> Sheet:
         )
         for name, each in targets.items()
     ]
-    return Sheet("Mean ± standard deviation over networks.", head, rows, "numbers")
+    caption = "Test accuracy, and the AUC of each attack: mean ± standard deviation over networks."
+    return Sheet(caption, head, rows, "numbers")
 
 
 def _commands(distilled: DistilledSet, evaluations: Sequence[Record], attacks: int) -> list[Part]:

@@ -134,7 +134,7 @@ def test_the_report_has_everything_and_fetches_nothing(rcig, store):
     assert all(image["alt"] for image in reader.named("img"))
     text = "".join(reader.text)
     for said in (
-        "AUC, mlp",
+        "AUC of each attack",
         "0.750 ± 0.010",
         "0.500",
         "75.0 ± 1.0 %",
