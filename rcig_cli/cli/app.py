@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from rcig_cli.cli import compare, distill, evaluate, exchange, inspect, mia, prepare, sweep, visualize
+from rcig_cli.cli import compare, distill, evaluate, exchange, inspect, mia, prepare, report, sweep, visualize
 from rcig_cli.cli.render import fail
 from rcig_cli.errors import RcigError
 
@@ -35,6 +35,7 @@ app.command("sweep", short_help="Distil and judge over a range of settings.")(sw
 app.command("visualize", short_help="Draw a distilled set.")(visualize.visualize)
 app.command("import", short_help="Take in a distilled set made elsewhere.")(exchange.import_)
 app.command("export", short_help="Hand a distilled set on.")(exchange.export)
+app.command("report", short_help="Write all about a run on one HTML page.")(report.report)
 app.command("list", short_help="List data sets, runs and sweeps.")(inspect.list_all)
 app.command("show", short_help="Show all about a data set, run or sweep.")(inspect.show)
 app.command("doctor", short_help="Check this machine.")(inspect.doctor)

@@ -3,20 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from rcig_cli.errors import ConfigError
-from rcig_cli.figures.blocks import Box, Caption
-from rcig_cli.figures.captions import OVERHANG, line_height, load_font
 from rcig_cli.figures.layout import plan_page
-
-BACKGROUND = (244, 244, 241)
-OUTLINE = (214, 214, 209)
-INK = (42, 44, 48)
-
-Images = npt.NDArray[np.uint8]
-Labels = npt.NDArray[np.integer]
+from rcig_cli.figures.paint import Images, Labels, new_canvas, paint_image, write_caption
 
 
 def draw_grid(
@@ -26,6 +17,7 @@ def draw_grid(
     *,
     title: str | None = None,
     columns: int | None = None,
+    scale: int | None = None,
 ) -> Image.Image:
     """Draw images by class, with the names of the classes.
 
@@ -42,6 +34,8 @@ def draw_grid(
     columns
         Images side by side: on the page where each class has one image, else within a class.  By
         default the page comes out near square, with at most 10 images of a class in a line.
+    scale
+        The whole factor by which images are enlarged; by default one that suits their number.
 
     Returns
     -------
@@ -54,39 +48,30 @@ def draw_grid(
         There are no images, or an argument's shape, type or range is not the one above.
     """
     images, labels = np.asarray(images), np.asarray(labels)
-    _check_images(images)
-    _check_labels(labels, len(images), len(class_names))
+    check_set(images, labels, len(class_names))
     if columns is not None and columns < 1:
         raise ConfigError(f"A grid needs at least 1 column, not {columns}.")
-    page = plan_page(labels.tolist(), images.shape[1:3], class_names, title=title, columns=columns)
-    picture = Image.new("RGB", (page.width, page.height), BACKGROUND)
-    draw = ImageDraw.Draw(picture)
+    page = plan_page(
+        labels.tolist(), images.shape[1:3], class_names, title=title, columns=columns, scale=scale
+    )
+    canvas = new_canvas(page.width, page.height)
     for image, tile in zip(images, page.tiles, strict=True):
-        draw.rectangle(_around(tile), outline=OUTLINE)
-        picture.paste(_enlarged(image, page.scale), (tile.left, tile.top))
+        paint_image(canvas, image, tile)
     for caption in page.captions:
-        _write(draw, caption)
-    return picture
+        write_caption(canvas, caption)
+    return canvas[0]
 
 
-def _enlarged(image: Images, scale: int) -> Image.Image:
-    height, width, channels = image.shape
-    small = Image.fromarray(image if channels == 3 else image[..., 0])
-    return small.resize((width * scale, height * scale), Image.Resampling.NEAREST)
+def check_set(images: Images, labels: Labels, classes: int) -> None:
+    """Refuse images and labels that can't be drawn.
 
-
-def _around(tile: Box) -> tuple[int, int, int, int]:
-    """Return the corners of the outline that just encloses a tile, both of them drawn."""
-    return tile.left - 1, tile.top - 1, tile.left + tile.width, tile.top + tile.height
-
-
-def _write(draw: ImageDraw.ImageDraw, caption: Caption) -> None:
-    font = load_font(caption.size)
-    anchor, share = {"left": ("la", 0.0), "center": ("ma", 0.5), "right": ("ra", 1.0)}[caption.align]
-    x = caption.box.left + OVERHANG + share * (caption.box.width - 2 * OVERHANG)
-    for index, line in enumerate(caption.lines):
-        y = caption.box.top + index * line_height(caption.size)
-        draw.text((x, y), line, fill=INK, font=font, anchor=anchor)
+    Raises
+    ------
+    ConfigError
+        There are no images, or a shape, type or range is not the one ``draw_grid`` takes.
+    """
+    _check_images(images)
+    _check_labels(labels, len(images), classes)
 
 
 def _check_images(images: Images) -> None:

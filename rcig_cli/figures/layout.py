@@ -101,6 +101,7 @@ def plan_page(
     *,
     title: str | None = None,
     columns: int | None = None,
+    scale: int | None = None,
 ) -> Page:
     """Lay out images by class.
 
@@ -116,6 +117,8 @@ def plan_page(
         A heading.
     columns
         Images side by side: on the page where each class has one image, else within a class.
+    scale
+        The whole factor by which images are enlarged; by default one that suits their number.
 
     Returns
     -------
@@ -125,7 +128,7 @@ def plan_page(
     members = {int(index): np.flatnonzero(np.equal(labels, index)) for index in np.unique(labels)}
     names = [drawable(class_names[index]) or f"class {index}" for index in members]
     counts = [len(images) for images in members.values()]
-    scale = enlargement(image_size, len(labels))
+    scale = scale or enlargement(image_size, len(labels))
     tile = Box(0, 0, image_size[1] * scale, image_size[0] * scale)
     grid = _grid(names, counts, tile, columns)
     heading = _heading(drawable(title or ""), grid.width)

@@ -13,7 +13,9 @@ from rcig_cli.jobs.distilled import write_distilled
 from rcig_cli.jobs.prepared import Prepared, distilling_network
 from rcig_cli.jobs.running import Running, Surroundings
 from rcig_cli.jobs.signals import stop_on_signals
+from rcig_cli.jobs.snapshots import SNAPSHOTS
 from rcig_cli.presets.config import DistillConfig
+from rcig_cli.store.digests import digests
 from rcig_cli.store.layout import Store
 from rcig_cli.store.locks import RunLock
 from rcig_cli.store.manifest import RunManifest, SweepManifest, now, versions
@@ -105,7 +107,7 @@ def run(path: Path, manifest: RunManifest, prepared: Prepared, around: Surroundi
             one.restore_or_begin()
             one.go()
             arrays = one.product()
-            files = write_distilled(path, arrays) if one.writes else {}
+            files = write_distilled(path, arrays) | digests(path, SNAPSHOTS) if one.writes else {}
         except (Interrupted, ConfigError):
             one.record(status="interrupted", step=one.step)
             raise

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from rcig_cli.distillation.learning_rates import start_rate, tune
 from rcig_cli.distillation.records import Distilled, centred_one_hot
-from rcig_cli.errors import Interrupted, NumericsError
+from rcig_cli.errors import Corrupt, Interrupted, NumericsError
 from rcig_cli.jobs import preflight
 from rcig_cli.jobs.batches import RealData
 from rcig_cli.jobs.draws import Use, first_images, key_for
@@ -26,6 +26,7 @@ from rcig_cli.jobs.prepared import Prepared, distilling_network
 from rcig_cli.jobs.processes import Processes
 from rcig_cli.jobs.report import Report
 from rcig_cli.jobs.signals import StopRequest
+from rcig_cli.jobs.snapshots import Snapshots
 from rcig_cli.jobs.state import Fetch, RunState
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.store import checkpoints
@@ -117,7 +118,15 @@ class Running:
         self.state: RunState
         self.ready = False  # whether there is a state
         self.needed = self.there = 0  # bytes of memory
-        self.pending: list[tuple[int, Fetch]] = []  # first step of a call, and its numbers
+        self.snapshots = Snapshots(
+            path,
+            steps=self.config.steps,
+            ipc=self.config.ipc,
+            classes=prepared.classes,
+            shape=self.real.images.shape[1:],
+        )
+        # First step of a call, its numbers, and the product after it where that is kept.
+        self.pending: list[tuple[int, Fetch, Distilled | None]] = []
         self.began: tuple[int, float] | None = None  # the first steps here, compiled, and when they were done
         self.seconds_per_step: float | None = None  # compilation aside
         self.estimated = False
@@ -144,6 +153,7 @@ class Running:
         if step < 0:
             self.state = self._tuned(self.engine.start(self.first))
             self.ready = True
+            self.snapshots.add(0, np.asarray(self.first.images))
             self.save()
         else:
             for sentence in restored.warnings if restored else ():
@@ -152,6 +162,7 @@ class Running:
             self.state, self.step, self.saved, self.ready = self.engine.place(whole), step, step, True
         if self.writes:
             self.metrics.truncate_after(self.step)
+            self._restore_snapshots()
 
     def go(self) -> None:
         """Take all steps that are left."""
@@ -165,9 +176,10 @@ class Running:
             if save:
                 self.save()
                 saved_at = time.monotonic()
-            count = min(count, self.config.steps - self.step, self.around.policy.until(self.step) or count)
+            count = min(count, self.snapshots.until(self.step), self.around.policy.until(self.step) or count)
             self.state, fetch = self.engine.advance(self.state, self.step, count)
-            self.pending.append((self.step, fetch))
+            kept = self.engine.product(self.state) if self.snapshots.due(self.step + count) else None
+            self.pending.append((self.step, fetch, kept))
             self.step += count
             self.flush(keep=1)
         self.save()
@@ -176,7 +188,7 @@ class Running:
         """Fetch the numbers of all calls but the last ``keep``; write, check and show them."""
         ready = self.pending[: len(self.pending) - keep]
         self.pending = self.pending[len(ready) :]
-        for first, fetch in ready:
+        for first, fetch, kept in ready:
             for step, info in enumerate(fetch(), first + 1):
                 values = {name: float(value) for name, value in info._asdict().items()}
                 if not values.pop("finite"):
@@ -186,6 +198,8 @@ class Running:
                     )
                 if self.writes:
                     self.metrics.append({"step": step, **values})
+            if kept is not None and self.writes:
+                self.snapshots.add(step, np.asarray(kept.images))
             self._show(step, values)
 
     def save(self) -> None:
@@ -195,6 +209,7 @@ class Running:
             return
         whole = self.engine.gather(self.state)
         if self.writes:
+            self.snapshots.save()
             checkpoints.save(self.path, self.step, whole)
         self.saved = self.step
         self.record(step=self.step)
@@ -266,6 +281,12 @@ class Running:
         whole = self.engine.gather(state)
         learner = whole.learner._replace(inner_rate=inner_rate, hessian_rate=hessian_rate)
         return self.engine.place(whole._replace(learner=learner))
+
+    def _restore_snapshots(self) -> None:
+        try:
+            self.snapshots.restore(self.step)
+        except Corrupt as error:
+            self.around.report.warn(f"{error} An animation of {self.path.name} will begin at {self.step}.")
 
     def _signal(self) -> int:
         return self.stop.signal_number or 0

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from rcig_cli.errors import ConfigError
-from rcig_cli.figures.grid import BACKGROUND, draw_grid
+from rcig_cli.figures.grid import draw_grid
 from rcig_cli.figures.layout import plan_page
+from rcig_cli.figures.paint import BACKGROUND
 
 LONG = "supercalifragilisticexpialidocious golden_retriever of the Chesapeake-Bay"
 SHAPES = [(8, 8, 1), (28, 28, 1), (32, 32, 3), (64, 64, 3), (128, 128, 3), (20, 33, 3)]

@@ -21,10 +21,16 @@ def finish(*arguments):
 
 
 def product(store, run="run_1"):
-    folder = store / "runs" / run / "distilled.zarr"
-    return {
-        path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
-    }
+    """Every byte the run vouches for: the distilled set, and the snapshots on its way."""
+    folder = store / "runs" / run
+    paths = [
+        path for kind in ("distilled.zarr", "snapshots.zarr") for path in sorted((folder / kind).rglob("*"))
+    ]
+    assert any(path.name == "zarr.json" for path in paths if "snapshots.zarr" in path.parts)
+    vouched = json.loads((folder / "manifest.json").read_text())["files"]
+    found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths if path.is_file()}
+    assert vouched.keys() == found.keys()
+    return found
 
 
 def metrics(store):

@@ -1,0 +1,97 @@
+"""The commands that make a run, as a user would type them: from what its manifest records.
+
+Of a distillation only the settings are given that don't follow from the others.
+"""
+
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from rcig_cli.errors import ConfigError
+from rcig_cli.jobs.distilled import DistilledSet
+from rcig_cli.jobs.evaluate import default_protocol
+from rcig_cli.jobs.prepare import PrepareConfig
+from rcig_cli.jobs.prepared import Prepared, resolved
+from rcig_cli.presets.config import DistillConfig, flat
+
+# Settings whose flag is not simply their name.
+_FLAGS = {
+    "architecture": "arch",
+    "image_rate": "image-lr",
+    "label_rate": "label-lr",
+    "learning_rate": "lr",
+    "n_hessian": "hessian-steps",
+    "n_inner": "inner-steps",
+    "normalization": "norm",
+    "path": "from",
+    "pool_rate": "pool-lr",
+    "temperature_rate": "temperature-lr",
+}
+# From these others follow, so they are looked at first.
+_FIRST = ("algorithm", "solver", "depth", "models")
+_OF_EVALUATION = ("normalization", "augment", "networks", "steps", "learning_rate", "width", "seed")
+
+
+def prepare_command(prepared: Prepared) -> str:
+    """How the data set was prepared; of the user's own data only the file's name is told."""
+    made = prepared.manifest.config
+    plain = asdict(PrepareConfig(prepared.manifest.name))
+    names = [field.name for field in fields(PrepareConfig) if field.name != "name"]
+    given = {name: made[name] for name in names if name in made and made[name] != plain[name]}
+    if given.get("path"):
+        given["path"] = Path(given["path"]).name
+    return _command("prepare", prepared.manifest.name, given)
+
+
+def distill_command(prepared: Prepared, config: DistillConfig) -> str:
+    """How a run was distilled."""
+    return _command("distill", config.dataset, {"ipc": config.ipc, **needed_settings(prepared, config)})
+
+
+def needed_settings(prepared: Prepared, config: DistillConfig) -> dict[str, Any]:
+    """Which settings have to be given, beside data set and images per class, to come to a configuration."""
+    wanted, chosen = flat(config), {"ipc": config.ipc}
+    order = sorted(wanted, key=lambda name: name not in _FIRST)
+    try:
+        while True:
+            found = flat(resolved(prepared, chosen))
+            differing = [name for name in order if found[name] != wanted[name] and name not in chosen]
+            if not differing:
+                break
+            chosen[differing[0]] = wanted[differing[0]]
+    except ConfigError:  # half of the settings don't go with the other half's defaults
+        found = flat(resolved(prepared, {"ipc": config.ipc}))
+        chosen = {name: wanted[name] for name in order if found[name] != wanted[name]}
+    return {name: value for name, value in chosen.items() if name != "ipc"}
+
+
+def evaluate_command(distilled: DistilledSet, evaluation: Mapping[str, Any]) -> str:
+    """How an evaluation was made."""
+    protocol = evaluation["protocol"]
+    try:
+        plain = asdict(default_protocol(distilled, architecture=protocol["architecture"]))
+    except ConfigError:  # an architecture of another version
+        plain = {}
+    names = [name for name in _OF_EVALUATION if name in protocol and protocol[name] != plain.get(name)]
+    given = {name: protocol[name] for name in names}
+    if protocol["architecture"] != "convnet":
+        given = {"architecture": protocol["architecture"], **given}
+    if evaluation.get("random_subset") is None:
+        given["baseline"] = "none"
+    return _command("evaluate", distilled.run.name, given)
+
+
+def _command(verb: str, what: str, given: Mapping[str, Any]) -> str:
+    words: Iterable[str] = (word for name, value in given.items() for word in _words(name, value))
+    return shlex.join(["rcig", verb, what, *words])
+
+
+def _words(name: str, value: Any) -> list[str]:
+    flag = _FLAGS.get(name, name.replace("_", "-"))
+    if value is None:
+        return []
+    if isinstance(value, bool):
+        return [f"--{flag}" if value else f"--no-{flag}"]
+    return [f"--{flag}", str(value)]

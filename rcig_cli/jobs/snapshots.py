@@ -1,0 +1,160 @@
+"""What the distilled images looked like on the way, for an animation.
+
+A run keeps its product after some forty steps, each later than the one before by about the same factor, since
+most changes early.  They lie in memory until a checkpoint is saved and are written just before it, so a run
+that goes on from a checkpoint has those up to its step, and ends with the same ones as an uninterrupted run.
+
+``snapshots.zarr`` has ``steps [k]``, ``indices [m]`` (which of the distilled images) and ``images
+[k, m, H, W, c]`` as the network sees them, in half precision.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rcig_cli.errors import Corrupt, NotFound
+from rcig_cli.store.arrays import read_arrays, write_arrays
+from rcig_cli.store.files import aside_folder, place_folder
+
+SNAPSHOTS = "snapshots.zarr"
+
+_COUNT = 40
+_PER_CLASS = 10
+_NUMBERS = 2**19  # in one snapshot, at most: 1 MiB, 40 in all
+_HALF = np.float16
+_LARGEST = float(np.finfo(_HALF).max)
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """Some of the distilled images at some steps.
+
+    Attributes
+    ----------
+    steps
+        ``[k]``, ascending.
+    indices
+        ``[m]``, of the images among the distilled ones.
+    images
+        ``[k, m, H, W, c]``.
+    """
+
+    steps: npt.NDArray[np.int64]
+    indices: npt.NDArray[np.int64]
+    images: npt.NDArray[np.float16]
+
+
+class Snapshots:
+    """The snapshots of a run under way.
+
+    Parameters
+    ----------
+    path
+        The run's folder.
+    steps, ipc
+        Its outer steps and its images per class.
+    classes, shape
+        Number of classes, and ``(H, W, c)`` of an image.
+    """
+
+    def __init__(
+        self, path: Path, *, steps: int, ipc: int, classes: int, shape: tuple[int, int, int]
+    ) -> None:
+        self._path = path
+        self._due = due_steps(steps)
+        self._indices = kept_indices(classes, ipc, shape)
+        self._shape = (len(self._indices), *shape)
+        self._taken: dict[int, npt.NDArray[np.float16]] = {}
+        self._written = True
+
+    def until(self, step: int) -> int:
+        """Outer steps from ``step`` to the next snapshot; there is one at the last step."""
+        return next(due for due in self._due if due > step) - step
+
+    def due(self, step: int) -> bool:
+        """Whether there is a snapshot after ``step`` outer steps."""
+        return step in self._due
+
+    def add(self, step: int, images: npt.NDArray[Any]) -> None:
+        """Take a snapshot of the distilled images ``[n, H, W, c]``."""
+        kept = images[self._indices]
+        self._taken[step] = np.clip(kept, -_LARGEST, _LARGEST).astype(_HALF)
+        self._written = False
+
+    def save(self) -> None:
+        """Write what was taken since; a reader finds the old file or the new."""
+        if not self._written:
+            with aside_folder(self._path) as aside:
+                write_arrays(aside, self._arrays())
+                place_folder(aside, self._path / SNAPSHOTS)
+            self._written = True
+
+    def restore(self, step: int) -> None:
+        """Read those up to ``step``; what was taken later belongs to a past that was given up.
+
+        Raises
+        ------
+        Corrupt
+            If they are damaged; there are none then.
+        """
+        self._taken, self._written = {}, True
+        if not (self._path / SNAPSHOTS).is_dir():
+            return
+        course = read_course(self._path)
+        if course.images.shape[1:] != self._shape:
+            raise Corrupt(f"The snapshots of {self._path.name} are not of its images.")
+        for at, images in zip(course.steps.tolist(), course.images, strict=True):
+            if at <= step:
+                self._taken[at] = images
+        self._written = len(self._taken) == len(course.steps)
+
+    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
+        steps = sorted(self._taken)
+        images = np.stack([self._taken[step] for step in steps])
+        return {"steps": np.array(steps, np.int64), "indices": self._indices, "images": images}
+
+
+def due_steps(steps: int) -> tuple[int, ...]:
+    """After which outer steps a run of ``steps`` is looked at: each a factor later, the last among them."""
+    return tuple(sorted({round(float(step)) for step in np.geomspace(1, steps, _COUNT)}))
+
+
+def kept_indices(classes: int, ipc: int, shape: tuple[int, int, int]) -> npt.NDArray[np.int64]:
+    """Choose which of the distilled images a snapshot keeps.
+
+    All, up to ten of a class; where these are too many numbers, fewer of each class; and where one of each
+    is too many, one each of fewer classes, spread evenly.
+    """
+    room = max(1, _NUMBERS // int(np.prod(shape)))
+    shown = min(classes, room)
+    each = max(1, min(ipc, _PER_CLASS, room // classes))
+    chosen = np.arange(shown, dtype=np.int64) * classes // shown
+    return (chosen[:, None] * ipc + np.arange(each, dtype=np.int64)).ravel()
+
+
+def read_course(path: Path) -> Course:
+    """Read the snapshots of a run.
+
+    Raises
+    ------
+    NotFound
+        If it has none.
+    Corrupt
+        If they are damaged.
+    """
+    if not (path / SNAPSHOTS).is_dir():
+        raise NotFound(
+            f"{path.name} kept no snapshots to animate: it was imported, or distilled before there were any. "
+            "A run that is distilled anew keeps them."
+        )
+    arrays = read_arrays(path / SNAPSHOTS, max_bytes=2**30)
+    if set(arrays) != {"steps", "indices", "images"}:
+        raise Corrupt(f"The snapshots of {path.name} are damaged: an array is missing.")
+    steps, indices, images = arrays["steps"], arrays["indices"], arrays["images"]
+    fits = steps.ndim == indices.ndim == 1 and images.ndim == 5
+    if not fits or images.shape[:2] != (len(steps), len(indices)) or not len(steps):
+        raise Corrupt(f"The snapshots of {path.name} are damaged: their arrays don't fit each other.")
+    return Course(steps, indices, images)
