@@ -14,8 +14,6 @@ PRESETS = {
             "depth": 2,
             "batch": 256,
             "steps": 1000,
-            "n_inner": 4,
-            "n_hessian": 4,
             "image_rate": 0.02,
             "label_rate": 0.02,
             "average_decay": 0.995,

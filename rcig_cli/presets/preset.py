@@ -18,10 +18,11 @@ NAMES = (
     *("tiny_imagenet", "cub200", "imagenette", "imagewoof", "imagenet64"),
 )
 
-# Conjugate gradients need far fewer iterations than Adam and no tuning (docs/results.md); Adam's are the
-# paper's.
+# Conjugate gradients need far fewer iterations than Adam and no tuning, the more the more images there are
+# (docs/results.md); Adam's are the paper's.
 DEFAULT_SOLVER = "cg"
-ITERATIONS = {"adam": 20, "cg": 6}
+ITERATIONS = {"adam": 20, "cg": 10}
+FEW_IMAGES, ITERATIONS_OF_FEW = 10, {"adam": 20, "cg": 4}
 # Without the last kernel in closed form few iterations leave much unsolved (docs/results.md).
 ITERATIONS_OF_CIG = {"adam": 20, "cg": 30}
 
@@ -156,12 +157,11 @@ def resolve(
     preset = known[_nearest(known, ipc)].settings if known else {}
     steps = STEPS[_nearest(STEPS, ipc)]
     depth = flags.get("depth", preset.get("depth", _depth(shape[0])))
-    derived = _derived(depth, shape[2], classes * ipc if isinstance(ipc, int) else 0)
-    settings = {"steps": steps, **_solves(DEFAULT_SOLVER), **derived, **preset}
+    count = classes * ipc if isinstance(ipc, int) else 0
     algorithm = flags.get("algorithm", "rcig")
-    solver = flags.get("solver", "adam" if algorithm == "vig" else settings["solver"])
-    if solver != settings["solver"] or algorithm == "cig":
-        settings |= _solves(solver, algorithm)  # a preset's iterations are its own solver's, for RCIG
+    solver = flags.get("solver", "adam" if algorithm == "vig" else DEFAULT_SOLVER)
+    derived = _derived(depth, shape[2], count) | _solves(solver, algorithm, count)
+    settings = {"steps": steps, **derived, **preset}
     if "pool_size" not in flags:
         settings["pool_size"] = _multiple(AlgorithmConfig.pool_size, flags.get("models", 1))
     start = DistillConfig(dataset=dataset, ipc=1, steps=1)
@@ -173,8 +173,10 @@ def _multiple(count: int, models: int) -> int:
     return math.ceil(count / models) * models if isinstance(models, int) and models > 0 else count
 
 
-def _solves(solver: str, algorithm: str = "rcig") -> dict[str, Any]:
-    iterations = (ITERATIONS_OF_CIG if algorithm == "cig" else ITERATIONS).get(solver, 1)
+def _solves(solver: str, algorithm: str, count: int) -> dict[str, Any]:
+    """The solver, and the iterations that it takes with so many distilled images."""
+    usual = ITERATIONS_OF_FEW if count <= FEW_IMAGES else ITERATIONS
+    iterations = (ITERATIONS_OF_CIG if algorithm == "cig" else usual).get(solver, 1)
     return {"solver": solver, "n_inner": iterations, "n_hessian": iterations}
 
 
