@@ -33,6 +33,16 @@ def float64():
         yield
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _forget_what_was_compiled():
+    """Compiled programs would stay in memory, gigabytes by the end, and slow the garbage collector down."""
+    yield
+    if "jax" in sys.modules:
+        import jax
+
+        jax.clear_caches()
+
+
 class Outcome:
     """What a command left behind."""
 
