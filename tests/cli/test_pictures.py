@@ -121,7 +121,7 @@ def test_the_report_has_everything_and_fetches_nothing(rcig, store):
         "targets": {"real": {"accuracy": spread, "auc": {"mlp": spread, "knn": {"mean": 0.5}}}},
     }
     attacks = store / "runs" / "run_1" / "attacks"
-    attacks.mkdir()
+    attacks.mkdir(exist_ok=True)  # another test may have attacked the run
     (attacks / "20260101T000000.000000Z-mia.json").write_text(json.dumps(attack))
     (attacks / "20260102T000000.000000Z-other.json").write_text('{"format": 1, "auc": "of another kind"}')
     outcome = rcig("report", "run_1", "--store", store, "--json")
