@@ -3,8 +3,6 @@
 Each number is drawn as it is, lightly, and over it the running median of a twenty-fifth of the run.
 """
 
-import io
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.errors import ConfigError
+from rcig_cli.figures.plots import start_figure, to_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +20,6 @@ Floats = npt.NDArray[np.float64]
 
 # Told apart by the colour-blind (after Okabe and Ito).
 _COLOURS = ("#0072b2", "#d55e00")
-_DOTS_PER_INCH = 100
 _WIDTH, _ROW, _PAD = 9.0, 3.2, 0.12  # inches
 _STRETCHES = 25
 _POINTS = 400  # of a median's line
@@ -91,24 +89,15 @@ def draw_curves(metrics: Mapping[str, Sequence[float | None]], panels: Sequence[
     known = [panel for panel in panels if any(name in metrics for name in panel.names)]
     if not known or not len(steps):
         raise ConfigError("There is nothing to draw: the run's metrics are empty.")
-    # What it has to say on stderr is of caches and fonts, and nobody's concern here.
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
     lines = -(-len(known) // 2)
-    size = _WIDTH, _ROW * lines + 0.4
-    layout = ConstrainedLayoutEngine(w_pad=_PAD, h_pad=_PAD)
-    figure = Figure(size, dpi=_DOTS_PER_INCH, layout=layout, facecolor="white")
+    figure = start_figure(_WIDTH, _ROW * lines + 0.4, padding=_PAD)
     figure.suptitle(title, fontsize=12, parse_math=False)
     grid = figure.add_gridspec(lines, 2)
     for index, panel in enumerate(known):
         alone = index == len(known) - 1 and index % 2 == 0
         place = grid[index // 2, :] if alone else grid[index // 2, index % 2]
         _draw(figure.add_subplot(place), panel, steps, metrics)
-    encoded = io.BytesIO()
-    figure.savefig(encoded, format="png", metadata={"Software": None})
-    return encoded.getvalue()
+    return to_png(figure)
 
 
 def running_median(values: Floats, width: int, places: npt.NDArray[np.int64]) -> Floats:

@@ -16,6 +16,7 @@ from rcig_cli.errors import ConfigError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Told apart by the colour-blind, and dark enough on white (after Okabe and Ito).
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#a34f83", "#8a6d00", "#2f2f2f", "#3d9bd6", "#c08000")
@@ -106,16 +107,10 @@ def draw_panels(panels: Sequence[Panel], title: str) -> bytes:
         if not one.x or len(one.x) != len(one.y) or len(one.error) not in (0, len(one.x)):
             raise ConfigError(f"{one.label} has {len(one.x)} places, {len(one.y)} heights "
                               f"and {len(one.error)} error bars.")  # fmt: skip
-    # What it has to say on stderr is of caches and fonts, and nobody's concern here.
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    from matplotlib.figure import Figure
-
     lines = max(len(panel.series) + (panel.level is not None) for panel in panels)
     width, height = _PANEL
     height += _LEGEND_LINE * lines + 0.4
-    figure = Figure(
-        (width * len(panels), height), dpi=_DOTS_PER_INCH, layout="constrained", facecolor="white"
-    )
+    figure = start_figure(width * len(panels), height)
     figure.suptitle(title, fontsize=11)
     every = figure.subplots(1, len(panels), squeeze=False, sharey=_are_alike(panels))[0]
     for axes, panel in zip(every, panels, strict=True):
@@ -124,6 +119,22 @@ def draw_panels(panels: Sequence[Panel], title: str) -> bytes:
     for axes, panel in zip(every, panels, strict=True):
         if panel.from_zero:
             axes.set_ylim(bottom=0)
+    return to_png(figure)
+
+
+def start_figure(width: float, height: float, *, padding: float | None = None) -> "Figure":
+    """Begin a figure on white, of a size in inches, with so many inches around each axes (None: as usual)."""
+    # What it has to say on stderr is of caches and fonts, and nobody's concern here.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    layout = ConstrainedLayoutEngine(w_pad=padding, h_pad=padding)
+    return Figure((width, height), dpi=_DOTS_PER_INCH, layout=layout, facecolor="white")
+
+
+def to_png(figure: "Figure") -> bytes:
+    """Encode a figure; the same figure gives the same bytes."""
     encoded = io.BytesIO()
     figure.savefig(encoded, format="png", metadata={"Software": None})
     return encoded.getvalue()

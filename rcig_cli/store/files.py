@@ -174,10 +174,7 @@ def publish_folder(aside: Path, final: Path) -> None:
     RcigError
         If it can't be made durable; then nothing has that name.
     """
-    with storage_errors(final):
-        _sync_tree(aside)
-        _rename_new(renames.rename_exclusively, aside, final)
-        _sync_or_undo(final.parent, lambda: os.rename(final, aside))
+    _publish(aside, final, _sync_tree)
 
 
 def publish_file(prepared: Path, final: Path) -> None:
@@ -190,8 +187,12 @@ def publish_file(prepared: Path, final: Path) -> None:
     RcigError
         If it can't be made durable; then nothing has that name.
     """
+    _publish(prepared, final, _sync)
+
+
+def _publish(prepared: Path, final: Path, sync: Callable[[Path], None]) -> None:
     with storage_errors(final):
-        _sync(prepared)
+        sync(prepared)
         _rename_new(renames.rename_exclusively, prepared, final)
         _sync_or_undo(final.parent, lambda: os.rename(final, prepared))
 
