@@ -1,7 +1,7 @@
 """Whether anything solves an outer step's two systems sooner than conjugate gradients with A^-1 do.
 
     rcig prepare mnist --from mnist.npz && rcig prepare cifar10 --from cifar10.npz
-    python benchmarks/preconditioners.py [--store rcig-store] [--cases mnist:1 cifar10:10] [--part error|time]
+    python benchmarks/preconditioners.py [--store artifacts] [--cases mnist:1 cifar10:10] [--part error|time]
 
 A run of width 32, batch 256, is taken through some outer steps; at its last visits the same two systems are
 solved by each method, and the meta-gradient is compared with that of exact solutions (Cholesky, float64).
@@ -356,7 +356,7 @@ def measure_times(case: Case) -> dict[str, float]:
 def main() -> None:
     """Print tables for each case."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--store", type=Path, default=Path("rcig-store"))
+    parser.add_argument("--store", type=Path, default=Path("artifacts"))
     parser.add_argument("--cases", nargs="+", default=CASES)
     parser.add_argument("--part", choices=("error", "time"), help="only this")
     given = parser.parse_args()
