@@ -22,8 +22,7 @@ import jax
 import numpy as np
 
 from rcig_cli.distillation.records import training_set
-from rcig_cli.jobs.mesh import current_platform
-from rcig_cli.jobs.training import Schedule, make_trainer, make_trainer_of_many
+from rcig_cli.jobs.training import Schedule, Trainer, make_trainer
 
 NETWORKS, ROUNDS = 5, 3
 
@@ -34,15 +33,8 @@ def trainings(width: int, images: int, steps: int) -> tuple[Callable[[Any], Any]
     schedule = Schedule(steps, warmup=steps // 4)
     psi = distilled(jax.random.normal(jax.random.key(0), (images, SIDE, SIDE, 3)))
     own = training_set(psi.images, psi.labels, flip=True)
-    one = make_trainer(network, schedule)
-    together = make_trainer_of_many(network, schedule, lambda _: None)
-
-    def five(keys: Any) -> Any:
-        if current_platform().unroll:
-            return [one(key, *own) for key in keys]
-        return together(keys, *own)
-
-    return five, lambda keys: [one(key, *own) for key in keys]
+    one, trainer = make_trainer(network, schedule), Trainer(network, schedule, lambda _: None)
+    return lambda keys: list(trainer.on_one(keys, own)), lambda keys: [one(key, *own) for key in keys]
 
 
 def main() -> None:

@@ -13,9 +13,8 @@ from rcig_cli.cli.options import (
     StoreOption,
     context,
 )
-from rcig_cli.cli.protocols import described
-from rcig_cli.cli.render import percent
 from rcig_cli.errors import ConfigError
+from rcig_cli.jobs.words import accuracy, described
 
 if TYPE_CHECKING:
     from rcig_cli.jobs.compare import Comparison, Row
@@ -66,4 +65,4 @@ def _judged(row: "Row") -> Iterator[list[str]]:
 
 
 def _cells(accuracies: list[Any]) -> list[str]:
-    return [percent(each["mean"], each["std"]) if each else "-" for each in accuracies]
+    return [accuracy(each) for each in accuracies]

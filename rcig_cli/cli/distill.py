@@ -18,6 +18,7 @@ from rcig_cli.cli.options import (
     given,
 )
 from rcig_cli.errors import ConfigError, Interrupted
+from rcig_cli.jobs.words import count_of
 
 if TYPE_CHECKING:
     from rcig_cli.jobs.prepared import Prepared
@@ -270,7 +271,7 @@ def _distill(
 
 def _report(here: Context, run: "RunManifest") -> None:
     here.console.data(
-        f"{run.name}: {_images(run.config['ipc'])} per class of {run.dataset}, {run.step} steps",
+        f"{run.name}: {count_of(run.config['ipc'], 'image')} per class of {run.dataset}, {run.step} steps",
         {
             "run": run.name,
             "status": run.status,
@@ -282,17 +283,13 @@ def _report(here: Context, run: "RunManifest") -> None:
     here.next(f"evaluate {run.name}")
 
 
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count} images"
-
-
 def _greeting(run: "RunManifest", is_new: bool) -> str:
     network = f"{run.config['architecture']} of depth {run.config['depth']} and width {run.config['width']}"
     algorithm = run.config["algorithm"]
     how = f"{algorithm.get('algorithm', 'rcig')}, solver {algorithm['solver']}"
     verb = "distils" if is_new else "goes on to distil"
     return (
-        f"{run.name} {verb} {run.dataset} to {_images(run.config['ipc'])} per class "
+        f"{run.name} {verb} {run.dataset} to {count_of(run.config['ipc'], 'image')} per class "
         f"in {run.config['steps']} steps ({network}, {how}, seed {run.seed})."
     )
 

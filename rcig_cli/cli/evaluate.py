@@ -14,9 +14,10 @@ from rcig_cli.cli.options import (
     StoreOption,
     context,
 )
-from rcig_cli.cli.protocols import network_of, networks, trained
-from rcig_cli.cli.render import Console, percent
+from rcig_cli.cli.render import Console
 from rcig_cli.errors import ConfigError
+from rcig_cli.jobs.words import network_of, percent, trained
+from rcig_cli.jobs.words import networks as networks_of
 
 if TYPE_CHECKING:
     from rcig_cli.jobs.evaluate import Evaluation
@@ -98,7 +99,7 @@ def evaluate(
 def _show(run: str, evaluations: "Sequence[Evaluation]", console: Console) -> None:
     protocols = [asdict(each.protocol) for each in evaluations]
     console.note(
-        f"Test accuracy of {networks(protocols[0])} trained on {run} for {trained(protocols[0])}: "
+        f"Test accuracy of {networks_of(protocols[0])} trained on {run} for {trained(protocols[0])}: "
         "mean ± standard deviation."
     )
     rows = [

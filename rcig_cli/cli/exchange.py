@@ -13,6 +13,7 @@ from rcig_cli.cli.options import (
     StoreOption,
     context,
 )
+from rcig_cli.jobs.words import count_of
 
 
 def import_(
@@ -53,7 +54,7 @@ def import_(
     run, was = import_set(artifacts, path, dataset, here.console, space=space, name=name)
     ipc = run.config["ipc"]
     here.console.data(
-        f"{run.name}: {ipc} image{'' if ipc == 1 else 's'} per class of {run.dataset}, imported as {was}",
+        f"{run.name}: {count_of(ipc, 'image')} per class of {run.dataset}, imported as {was}",
         {
             "run": run.name,
             "status": run.status,

@@ -15,9 +15,8 @@ from rcig_cli.cli.options import (
     StoreOption,
     context,
 )
-from rcig_cli.cli.protocols import described
-from rcig_cli.cli.render import percent
 from rcig_cli.errors import Corrupt
+from rcig_cli.jobs.words import accuracy, described
 
 if TYPE_CHECKING:
     from rcig_cli.store.layout import Store
@@ -122,16 +121,14 @@ def show(
 def _found(row: Mapping[str, Any]) -> str:
     """One line on a row of a sweep's table."""
     settings = ", ".join(f"{name} {value}" for name, value in row["settings"].items()) or "as given"
-    accuracy = row["accuracy"]
-    return f"{settings}: {percent(accuracy['mean'], accuracy['std']) if accuracy else 'diverged'}"
+    return f"{settings}: {accuracy(row['accuracy'], 'diverged')}"
 
 
 def _judged(evaluation: Mapping[str, Any]) -> str:
     """One line on an evaluation: who, how, and the two accuracies."""
     protocol, random = evaluation["protocol"], evaluation["random_subset"]
-    beside = f", random subset {percent(random['mean'], random['std'])}" if random else ""
-    accuracy = percent(evaluation["accuracy"]["mean"], evaluation["accuracy"]["std"])
-    return f"evaluated: {accuracy}{beside}  ({described(protocol)})"
+    beside = f", random subset {accuracy(random)}" if random else ""
+    return f"evaluated: {accuracy(evaluation['accuracy'])}{beside}  ({described(protocol)})"
 
 
 def _find(here: Context, name: str) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """``rcig mia``."""
 
-import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,8 +14,9 @@ from rcig_cli.cli.options import (
     StoreOption,
     context,
 )
-from rcig_cli.cli.render import Console, percent
+from rcig_cli.cli.render import Console
 from rcig_cli.errors import ConfigError
+from rcig_cli.jobs.words import TARGETS, count_of, percent, share
 
 if TYPE_CHECKING:
     from rcig_cli.jobs.attack import Attacked
@@ -121,15 +121,13 @@ def _document(attacked: "Sequence[Attacked]", targets: "Mapping[str, Target]") -
 
 def _show(attacked: "Sequence[Attacked]", targets: "Mapping[str, Target]", console: Console) -> None:
     """A column for each target: AUC, then who is found while hardly anybody is accused wrongly."""
-    from rcig_cli.jobs.attack_curves import NAMES
-
     first, networks = attacked[0], sum(each.protocol.networks for each in attacked)
     console.note(
-        f"{networks} network{'s' if networks > 1 else ''} on each target, after {first.protocol.steps[-1]} "
+        f"{count_of(networks, 'network')} on each target, after {first.protocol.steps[-1]} "
         f"steps: mean ± standard deviation{_beside(targets)}. The AUC of guessing, on {first.judged} members "
         f"and as many others, is 0.500 ± {first.chance_error:.3f}."
     )
-    heads = [NAMES[name] for name in targets]
+    heads = [TARGETS[name] for name in targets]
     rows = [("test accuracy", *map(_accuracy, targets.values()))]
     rows += [(title, *(_auc(each, attack) for each in targets.values())) for attack, title in _ROWS.items()]
     console.table(("AUC", *heads), rows)
@@ -149,7 +147,7 @@ def _beside(targets: "Mapping[str, Target]") -> str:
 
 
 def _accuracy(target: "Target") -> str:
-    shown = percent(*_spread([one.accuracy for one in target.last]))
+    shown = percent(*_spread(one.accuracy for one in target.last))
     return f"{shown} ({100 * target.paper.accuracy[0]:.1f})" if target.paper else shown
 
 
@@ -157,9 +155,8 @@ def _auc(target: "Target", attack: str) -> str:
     successes = target.successes(attack)
     if not successes:
         return "-"
-    mean, std = _spread([one.auc for one in successes])
     paper = target.paper.auc.get(attack) if target.paper else None
-    return f"{mean:.3f} ± {std:.3f}" + (f" ({paper[0]:.2f})" if paper else "")
+    return share(*_spread(one.auc for one in successes)) + (f" ({paper[0]:.2f})" if paper else "")
 
 
 def _tpr(target: "Target", attack: str) -> str:
@@ -168,6 +165,8 @@ def _tpr(target: "Target", attack: str) -> str:
     return "   ".join(f"{100 * _spread(each)[0]:5.1f}" for each in zip(*rates, strict=True)) or "-"
 
 
-def _spread(values: "Sequence[float]") -> tuple[float, float]:
-    """Mean and standard deviation."""
-    return statistics.fmean(values), statistics.pstdev(values)
+def _spread(values: Iterable[float]) -> tuple[float, float]:
+    from rcig_cli.jobs.spread import Spread
+
+    spread = Spread(tuple(values))
+    return spread.mean, spread.std

@@ -11,6 +11,8 @@ from rich.console import Console as RichConsole
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from rcig_cli.jobs.words import percent
+
 _LINE_EVERY = 30.0  # seconds between progress lines where nothing can be animated
 
 
@@ -99,13 +101,8 @@ class Console:
 
 def _number(name: str, value: float) -> str:
     if name == "accuracy":
-        return f"{name} {100 * value:.1f} %"
+        return f"{name} {percent(value)}"
     return f"{name} {value:.3g}"
-
-
-def percent(mean: float, std: float) -> str:
-    """Write an accuracy and its deviation, given as shares of 1, in percent."""
-    return f"{100 * mean:.1f} ± {100 * std:.1f} %"
 
 
 def fail(message: str, code: int, *, as_json: bool) -> None:

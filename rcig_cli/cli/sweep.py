@@ -16,8 +16,8 @@ from rcig_cli.cli.options import (
     StoreOption,
     context,
 )
-from rcig_cli.cli.render import percent
 from rcig_cli.errors import Interrupted
+from rcig_cli.jobs.words import percent
 
 if TYPE_CHECKING:
     from rcig_cli.jobs.prepared import Prepared

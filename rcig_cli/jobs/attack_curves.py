@@ -1,17 +1,14 @@
 """Test accuracy and the MLP attack's AUC over a training, and one against the other (Figures 3 and S3)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-
-import numpy as np
 
 from rcig_cli.errors import ConfigError
 from rcig_cli.figures.plots import Panel, Series, draw_panels
 from rcig_cli.jobs.attack_record import Found, Target
+from rcig_cli.jobs.spread import Spread
+from rcig_cli.jobs.words import TARGETS
 from rcig_cli.store.files import make_folder, write_bytes_atomically
-
-# As a legend and a table call them.
-NAMES = {"real": "real images", "random_subset": "random subset", "distilled": "distilled set"}
 
 _DRAWN = "mlp"  # the attack
 _ACCURACY, _AUC = "test accuracy (%)", "AUC of the MLP attack"
@@ -49,11 +46,11 @@ def check_curves(path: Path) -> None:
 def panels_of(targets: Mapping[str, Target]) -> list[Panel]:
     """AUC and accuracy against steps, and AUC against accuracy; error bars are over networks."""
     against_steps = [
-        [_against_steps(NAMES[name], target, value) for name, target in targets.items()]
+        [_against_steps(TARGETS[name], target, value) for name, target in targets.items()]
         for value in (_auc, _accuracy)
     ]
     against_accuracy = [
-        Series(NAMES[name], _means(target, _accuracy), _means(target, _auc), _errors(target, _auc))
+        Series(TARGETS[name], _means(target, _accuracy), _means(target, _auc), _errors(target, _auc))
         for name, target in targets.items()
     ]
     return [
@@ -77,8 +74,12 @@ def _against_steps(label: str, target: Target, value: Value) -> Series:
 
 
 def _means(target: Target, value: Value) -> list[float]:
-    return [float(np.mean([value(one) for one in found])) for found in target.found.values()]
+    return [each.mean for each in _spreads(target, value)]
 
 
 def _errors(target: Target, value: Value) -> list[float]:
-    return [float(np.std([value(one) for one in found])) for found in target.found.values()]
+    return [each.std for each in _spreads(target, value)]
+
+
+def _spreads(target: Target, value: Value) -> Iterator[Spread]:
+    return (Spread(tuple(value(one) for one in found)) for found in target.found.values())

@@ -1,11 +1,10 @@
 """What attacks on membership found, by target: over networks, over runs, and as JSON."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from rcig_cli.jobs.spread import Spread
 from rcig_cli.presets.paper_privacy import PaperAttack
 from rcig_cli.privacy.attacks import ATTACKS
 from rcig_cli.privacy.roc import FALSE_POSITIVE_RATES, Success
@@ -106,16 +105,15 @@ def merged(targets: Sequence[Target]) -> Target:
     )
 
 
-def spread(values: Sequence[float]) -> dict[str, Any]:
-    """Mean, standard deviation (of the population, as the papers report it) and the values."""
-    return {"mean": float(np.mean(values)), "std": float(np.std(values)), "values": list(values)}
+def _spread(values: Iterable[float]) -> dict[str, Any]:
+    return Spread(tuple(values)).to_json()
 
 
 def _found(found: Sequence[Found]) -> dict[str, Any]:
     by_attack = {name: [one.attacks[name] for one in found] for name in ATTACKS}
     judged = {name: _judged(successes) for name, successes in by_attack.items()}
     return {
-        "accuracy": spread([one.accuracy for one in found]),
+        "accuracy": _spread(one.accuracy for one in found),
         "auc": {name: each["auc"] for name, each in judged.items()},
         "tpr": {name: each["tpr"] for name, each in judged.items()},
     }
@@ -124,8 +122,8 @@ def _found(found: Sequence[Found]) -> dict[str, Any]:
 def _judged(successes: Sequence[Success]) -> dict[str, Any]:
     tpr = {str(rate): [one.tpr[at] for one in successes] for at, rate in enumerate(FALSE_POSITIVE_RATES)}
     return {
-        "auc": spread([one.auc for one in successes]),
-        "tpr": {rate: spread(values) for rate, values in tpr.items()},
+        "auc": _spread(one.auc for one in successes),
+        "tpr": {rate: _spread(values) for rate, values in tpr.items()},
     }
 
 

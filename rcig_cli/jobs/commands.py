@@ -4,17 +4,20 @@ Of a distillation only the settings are given that don't follow from the others.
 """
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rcig_cli.errors import ConfigError
+from rcig_cli.jobs.attack_protocol import default_protocol as attack_protocol
 from rcig_cli.jobs.distilled import DistilledSet
-from rcig_cli.jobs.evaluate import default_protocol
+from rcig_cli.jobs.evaluate import default_protocol as evaluation_protocol
 from rcig_cli.jobs.prepare import PrepareConfig
 from rcig_cli.jobs.prepared import Prepared, resolved
 from rcig_cli.presets.config import DistillConfig, flat
+from rcig_cli.store.manifest import RunManifest
 
 # Settings whose flag is not simply their name.
 _FLAGS = {
@@ -31,7 +34,13 @@ _FLAGS = {
 }
 # From these others follow, so they are looked at first.
 _FIRST = ("algorithm", "solver", "depth", "models")
-_OF_EVALUATION = ("normalization", "augment", "networks", "steps", "learning_rate", "width", "seed")
+# What each command takes of its protocol; the rest is the run's.
+_NETWORK, _TRAINING = (
+    ("architecture", "normalization"),
+    ("networks", "steps", "learning_rate", "width", "seed"),
+)
+_OF_ATTACK = (*_NETWORK, *_TRAINING, "shadows")
+_OF_EVALUATION = (*_NETWORK, "augment", "hard_labels", *_TRAINING)
 
 
 def prepare_command(prepared: Prepared) -> str:
@@ -67,20 +76,43 @@ def needed_settings(prepared: Prepared, config: DistillConfig) -> dict[str, Any]
     return {name: value for name, value in chosen.items() if name != "ipc"}
 
 
+def import_command(run: RunManifest) -> str:
+    """How a run was imported; of the file only its name is told."""
+    return _command("import", run.parents["file"]["name"], {"dataset": run.dataset, "name": run.name})
+
+
 def evaluate_command(distilled: DistilledSet, evaluation: Mapping[str, Any]) -> str:
     """How an evaluation was made."""
-    protocol = evaluation["protocol"]
-    try:
-        plain = asdict(default_protocol(distilled, architecture=protocol["architecture"]))
-    except ConfigError:  # an architecture of another version
-        plain = {}
-    names = [name for name in _OF_EVALUATION if name in protocol and protocol[name] != plain.get(name)]
-    given = {name: protocol[name] for name in names}
-    if protocol["architecture"] != "convnet":
-        given = {"architecture": protocol["architecture"], **given}
+    given = _unusual(evaluation["protocol"], partial(evaluation_protocol, distilled), _OF_EVALUATION)
     if evaluation.get("random_subset") is None:
         given["baseline"] = "none"
     return _command("evaluate", distilled.run.name, given)
+
+
+def attack_command(distilled: DistilledSet, attack: Mapping[str, Any]) -> str:
+    """How an attack on membership was made."""
+    given = _unusual(attack.get("protocol", {}), partial(attack_protocol, distilled), _OF_ATTACK)
+    lira = {"lira": True} if given.get("shadows") else {}
+    return _command("mia", distilled.run.name, {**given, **lira})
+
+
+def _unusual(
+    protocol: Mapping[str, Any], default: Callable[..., Any], names: Iterable[str]
+) -> dict[str, Any]:
+    """What has to be given, of ``names``, to come to a protocol."""
+    architecture = protocol.get("architecture", "convnet")
+    try:
+        plain = asdict(default(architecture=architecture))
+    except ConfigError:  # an architecture of another version
+        plain = {}
+    plain["architecture"] = "convnet"
+    found = {name: _listed(protocol[name]) for name in names if name in protocol}
+    return {name: value for name, value in found.items() if value != _listed(plain.get(name))}
+
+
+def _listed(value: Any) -> Any:
+    """A tuple as JSON gives it back."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _command(verb: str, what: str, given: Mapping[str, Any]) -> str:
@@ -94,4 +126,6 @@ def _words(name: str, value: Any) -> list[str]:
         return []
     if isinstance(value, bool):
         return [f"--{flag}" if value else f"--no-{flag}"]
+    if isinstance(value, list):
+        return [word for each in value for word in _words(name, each)]
     return [f"--{flag}", str(value)]

@@ -35,9 +35,9 @@ def start_run(
         If there can't be such a run: more images per class than a class has.
     """
     check_possible(prepared, config)
-    parents = {"dataset": {"name": prepared.manifest.name, "digest": prepared.manifest.digest}}
+    parents = {"dataset": prepared.manifest.as_parent}
     if sweep is not None:
-        parents["sweep"] = {"name": sweep.name, "digest": sweep.digest}
+        parents["sweep"] = sweep.as_parent
 
     def manifest(name: str) -> RunManifest:
         return RunManifest(

@@ -9,18 +9,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from rcig_cli.distillation.pool import Model
 from rcig_cli.distillation.records import centred_one_hot, training_set
 from rcig_cli.jobs.distilled import DistilledSet
 from rcig_cli.jobs.draws import first_images
-from rcig_cli.jobs.mesh import current_platform
 from rcig_cli.jobs.prepared import Prepared, network_for
 from rcig_cli.jobs.protocols import check_protocol, network_settings
 from rcig_cli.jobs.report import Report
-from rcig_cli.jobs.training import Schedule, make_accuracy, make_trainer, make_trainer_of_many
+from rcig_cli.jobs.spread import Spread
+from rcig_cli.jobs.training import Schedule, Trainer, TrainingSet, make_accuracy
 from rcig_cli.networks.network import Network
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.presets.preset import PaperResult, paper_result
@@ -67,27 +66,6 @@ class Protocol:
 
 
 @dataclass(frozen=True)
-class Accuracy:
-    """Test accuracies of several networks, as shares of 1."""
-
-    values: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        """Their mean."""
-        return float(np.mean(self.values))
-
-    @property
-    def std(self) -> float:
-        """Their standard deviation (of the population, as the papers report it)."""
-        return float(np.std(self.values))
-
-    def to_json(self) -> dict[str, Any]:
-        """Mean, standard deviation and the values."""
-        return {"mean": self.mean, "std": self.std, "values": list(self.values)}
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """A judgement.
 
@@ -103,8 +81,8 @@ class Evaluation:
     """
 
     protocol: Protocol
-    accuracy: Accuracy
-    random_subset: Accuracy | None
+    accuracy: Spread
+    random_subset: Spread | None
     paper: PaperResult | None
 
     def to_json(self) -> dict[str, Any]:
@@ -195,37 +173,26 @@ def trained_network(prepared: Prepared, protocol: Protocol) -> Network:
     return network_for(protocol, prepared.manifest.shape, prepared.classes, "relu")
 
 
-TrainingSet = tuple[Any, Any]
-
-
 class _Trainings:
-    """Networks trained under one protocol and tested: together where the device gains by it."""
+    """Networks trained under one protocol and tested."""
 
     def __init__(self, distilled: DistilledSet, protocol: Protocol, report: Report, total: int) -> None:
         prepared = distilled.prepared
         network = trained_network(prepared, protocol)
         schedule = Schedule(protocol.steps, protocol.learning_rate, protocol.warmup, augment=protocol.augment)
-        self.together = not current_platform().unroll
-        self.train = make_trainer(network, schedule)
-        self.train_many = make_trainer_of_many(network, schedule, self._watch)
+        self.trainer = Trainer(network, schedule, self._watch)
         self.accuracy_of = make_accuracy(network, *prepared.split("test"))
         self.protocol, self.report, self.total, self.done = protocol, report, total, 0
 
-    def of_one(self, stream: int, own: TrainingSet) -> Accuracy:
+    def of_one(self, stream: int, own: TrainingSet) -> Spread:
         """Train every network on one set."""
         _, keys = self._keys(stream)
-        if self.together:
-            return self._tested(self.train_many(keys, *own))
-        return self._tested(self.train(key, *own) for key in keys)
+        return self._tested(self.trainer.on_one(keys, own))
 
-    def of_each(self, stream: int, set_for: Callable[[Array], TrainingSet]) -> Accuracy:
+    def of_each(self, stream: int, set_for: Callable[[Array], TrainingSet]) -> Spread:
         """Train each network on a set of its own, which ``set_for`` a key returns."""
         keys_sets, keys = self._keys(stream)
-        sets = (set_for(key) for key in keys_sets)
-        if self.together:
-            images, labels = (jnp.stack(part) for part in zip(*sets, strict=True))
-            return self._tested(self.train_many(keys, images, labels))
-        return self._tested(self.train(key, *one) for key, one in zip(keys, sets, strict=True))
+        return self._tested(self.trainer.on_each(keys, (set_for(key) for key in keys_sets)))
 
     def _keys(self, stream: int) -> tuple[Array, Array]:
         """A key for each network's set, and one for its training."""
@@ -233,13 +200,13 @@ class _Trainings:
         pairs = jax.vmap(jax.random.split)(jax.random.split(stream_key, self.protocol.networks))
         return pairs[:, 0], pairs[:, 1]
 
-    def _tested(self, models: Iterable[Model]) -> Accuracy:
+    def _tested(self, models: Iterable[Model]) -> Spread:
         values = []
         for model in models:
             values.append(self.accuracy_of(model))
             self.done += 1
             self.report.progress("training networks", self.done, self.total, {"accuracy": values[-1]})
-        return Accuracy(tuple(values))
+        return Spread(tuple(values))
 
     def _watch(self, step: int) -> None:
         self.report.progress("training networks", self.done, self.total, {"step": step})

@@ -104,10 +104,7 @@ class _Maker:
         self, prepared: Prepared, ipc: int, file: dict[str, str], arrays: Mapping[str, npt.NDArray[Any]]
     ) -> None:
         self._config = resolved(prepared, {"ipc": ipc})
-        self._parents = {
-            "dataset": {"name": prepared.manifest.name, "digest": prepared.manifest.digest},
-            "file": file,
-        }
+        self._parents = {"dataset": prepared.manifest.as_parent, "file": file}
         self._arrays = arrays
 
     def fill(self, name: str, folder: Path) -> RunManifest:

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +11,24 @@ from PIL import Image
 from rcig_cli.errors import ConfigError, NotFound
 from rcig_cli.figures.page import Commands, Part, Picture, Section, Sheet, render_page
 from rcig_cli.jobs import visualize
-from rcig_cli.jobs.commands import distill_command, evaluate_command, needed_settings, prepare_command
+from rcig_cli.jobs.commands import (
+    attack_command,
+    distill_command,
+    evaluate_command,
+    import_command,
+    needed_settings,
+    prepare_command,
+)
 from rcig_cli.jobs.distilled import DistilledSet
 from rcig_cli.jobs.report import Report
+from rcig_cli.jobs.words import TARGETS, accuracy, count_of, network_of, networks, share, trained
 from rcig_cli.presets.config import flat
 from rcig_cli.store.files import make_folder, write_text_atomically
 from rcig_cli.store.results import Kind, read_results
 
 Record = Mapping[str, Any]
 
-_NAMES = {
-    "real": "all real images",
-    "random_subset": "random subset",
-    "distilled": "distilled set",
-}
+_NOTHING = "–"  # where there is no number
 
 
 def write_page(distilled: DistilledSet, report: Report, out: Path | None = None) -> Path:
@@ -62,13 +67,13 @@ def page(distilled: DistilledSet, report: Report) -> str:
         *_course(distilled),
         Section("labels", "Soft labels", [_labels(distilled)]),
         Section("privacy", "Attacks on membership", _attacks(attacks)) if attacks else None,
-        Section("commands", "Commands", _commands(distilled, evaluations, len(attacks))),
+        Section("commands", "Commands", _commands(distilled, evaluations, attacks)),
         Section("settings", "Settings", [_settings(distilled)]),
         Section("data", "Data", [_data(distilled)]),
         Section("versions", "Versions", [_versions(distilled)]),
     ]
     run = distilled.run
-    title = f"{run.name}: {_images(distilled.config.ipc)} per class of {run.dataset}"
+    title = f"{run.name}: {count_of(distilled.config.ipc, 'image')} per class of {run.dataset}"
     foot = f"Written by rcig {_version()} from {run.name}, created {_day(run.created)}."
     return render_page(title, _lead(distilled, evaluations), [each for each in sections if each], foot)
 
@@ -78,10 +83,6 @@ def _results(distilled: DistilledSet, kind: Kind, report: Report) -> list[Record
     for problem in listing.problems:
         report.warn(problem.message)
     return list(listing.found)
-
-
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count} images"
 
 
 def _spaced(count: int) -> str:
@@ -118,52 +119,24 @@ def _lead(distilled: DistilledSet, evaluations: Sequence[Record]) -> list[str]:
         return [what]
     best = max(evaluations, key=lambda each: float(each["accuracy"]["mean"]))
     beside = best.get("random_subset")
-    against = f", on as many random images {_percent(beside)}" if beside else ""
-    return [what, f"Test accuracy: {_percent(best['accuracy'])}{against}."]
-
-
-def _percent(spread: Any) -> str:
-    if not isinstance(spread, Mapping) or not isinstance(spread.get("mean"), int | float):
-        return "–"
-    std = spread.get("std")
-    deviation = f" ± {100 * std:.1f}" if isinstance(std, int | float) else ""
-    return f"{100 * spread['mean']:.1f}{deviation} %"
-
-
-def _share(spread: Any) -> str:
-    if not isinstance(spread, Mapping) or not isinstance(spread.get("mean"), int | float):
-        return "–"
-    std = spread.get("std")
-    return f"{spread['mean']:.3f}" + (f" ± {std:.3f}" if isinstance(std, int | float) else "")
+    against = f", on as many random images {accuracy(beside)}" if beside else ""
+    return [what, f"Test accuracy: {accuracy(best['accuracy'])}{against}."]
 
 
 def _evaluations(evaluations: Sequence[Record]) -> Sheet:
     head = ("network", "trained on it", "random subset", "paper", "protocol")
     rows = [
         (
-            _network(each["protocol"]),
-            _percent(each["accuracy"]),
-            _percent(each.get("random_subset")),
-            _percent(each.get("paper")),
-            _protocol(each["protocol"]),
+            network_of(each["protocol"]),
+            accuracy(each["accuracy"]),
+            accuracy(each.get("random_subset"), _NOTHING),
+            accuracy(each.get("paper"), _NOTHING),
+            f"{networks(each['protocol'])}, {trained(each['protocol'], in_full=True)}",
         )
         for each in evaluations
     ]
     caption = "Test accuracy, mean ± standard deviation over networks. The paper's are of width 128."
     return Sheet(caption, head, rows, "remarks")
-
-
-def _network(protocol: Record) -> str:
-    norm = protocol.get("normalization", "none")
-    return protocol["architecture"] + ("" if norm == "none" else f", {norm} norm")
-
-
-def _protocol(protocol: Record) -> str:
-    words = [f"{protocol['networks']} networks", f"width {protocol['width']}", f"{protocol['steps']} steps"]
-    words += [f"learning rate {protocol['learning_rate']:g}"]
-    words += ["augmented"] if protocol["augment"] else []
-    words += ["mirror images too"] if protocol.get("flip") else []
-    return ", ".join([*words, f"seed {protocol['seed']}"])
 
 
 def _picture(content: bytes, alt: str, caption: str) -> Picture:
@@ -180,24 +153,24 @@ def _grid(distilled: DistilledSet) -> Picture:
 
 def _course(distilled: DistilledSet) -> Iterator[Section]:
     """How it came about, as far as the run has kept that: an imported one has not."""
-    try:
-        moving = _picture(
-            visualize.animation(distilled),
+    for name, heading, draw, alt, caption in (
+        (
+            "animation",
+            "How they came about",
+            visualize.animation,
             "An animation of the images, from the real ones they began as to the end.",
             "From the real images it began with to the end; the bar grows with the logarithm of the step.",
-        )
-        yield Section("animation", "How they came about", [moving])
-    except NotFound:
-        pass
-    try:
-        drawn = _picture(
-            visualize.curves(distilled),
+        ),
+        (
+            "curves",
+            "Curves",
+            visualize.curves,
             "Curves over the outer steps: loss, accuracy on the real batch, norms of the two gradients.",
             "Light: each step. Dark: the running median.",
-        )
-        yield Section("curves", "Curves", [drawn])
-    except NotFound:
-        pass
+        ),
+    ):
+        with suppress(NotFound):
+            yield Section(name, heading, [_picture(draw(distilled), alt, caption)])
 
 
 def _labels(distilled: DistilledSet) -> Picture:
@@ -221,9 +194,14 @@ def _targets(attack: Record) -> Mapping[str, Record]:
 def _attacks(attacks: Sequence[Record]) -> list[Part]:
     said = (
         "Can one tell from a trained network which real images its training set was made from? "
-        "An area under the ROC curve (AUC) of 0.5 is guessing, 1 is certainty."
+        "An area under the ROC curve (AUC) of 0.5 is guessing, 1 is certainty. Beside those trained on the "
+        "distilled set stand networks trained on all real images, and on as many at random as were distilled."
     )
     return [said, *(_attack(each) for each in attacks)]
+
+
+def _auc(found: Record | None) -> str:
+    return share(found["mean"], found.get("std")) if found else _NOTHING
 
 
 def _attack(attack: Record) -> Sheet:
@@ -232,9 +210,9 @@ def _attack(attack: Record) -> Sheet:
     head = ("trained on", "test accuracy", *(kind.replace("_", " ") for kind in kinds))
     rows = [
         (
-            _NAMES.get(name, name),
-            _percent(each.get("accuracy")),
-            *(_share(each["auc"].get(kind)) for kind in kinds),
+            TARGETS.get(name, name),
+            accuracy(each.get("accuracy"), _NOTHING),
+            *(_auc(each["auc"].get(kind)) for kind in kinds),
         )
         for name, each in targets.items()
     ]
@@ -242,14 +220,18 @@ def _attack(attack: Record) -> Sheet:
     return Sheet(caption, head, rows, "numbers")
 
 
-def _commands(distilled: DistilledSet, evaluations: Sequence[Record], attacks: int) -> list[Part]:
-    run = distilled.run.name
-    lines = [prepare_command(distilled.prepared)]
-    if distilled.run.step:
-        lines.append(distill_command(distilled.prepared, distilled.config))
-    lines += dict.fromkeys(evaluate_command(distilled, each) for each in evaluations)
-    lines += [f"rcig mia {run}"] if attacks else []
-    lines += [f"rcig report {run}"]
+def _commands(
+    distilled: DistilledSet, evaluations: Sequence[Record], attacks: Sequence[Record]
+) -> list[Part]:
+    lines = [
+        prepare_command(distilled.prepared),
+        import_command(distilled.run)
+        if distilled.run.imported
+        else distill_command(distilled.prepared, distilled.config),
+        *dict.fromkeys(evaluate_command(distilled, each) for each in evaluations),
+        *dict.fromkeys(attack_command(distilled, each) for each in attacks),
+        f"rcig report {distilled.run.name}",
+    ]
     said = "What made this, and makes it again. A new store calls its first run run_1."
     return [said, Commands(lines)]
 

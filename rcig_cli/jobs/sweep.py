@@ -11,11 +11,12 @@ from typing import Any
 from rcig_cli.errors import ConfigError, Interrupted, NumericsError
 from rcig_cli.jobs import distill
 from rcig_cli.jobs.distilled import open_distilled
-from rcig_cli.jobs.evaluate import Accuracy, Protocol, evaluate, protocol_for, trained_network
+from rcig_cli.jobs.evaluate import Protocol, evaluate, protocol_for, trained_network
 from rcig_cli.jobs.prepared import Prepared, resolved
 from rcig_cli.jobs.report import Report
 from rcig_cli.jobs.running import CheckpointPolicy, Surroundings
 from rcig_cli.jobs.signals import StopRequest, stop_on_signals
+from rcig_cli.jobs.spread import Spread
 from rcig_cli.jobs.timing import Stopwatch, Timing, timing_of
 from rcig_cli.presets.config import DistillConfig, flat
 from rcig_cli.presets.sweep import SweepPlan
@@ -90,8 +91,8 @@ class Outcome:
 
     cell: Cell
     run: RunManifest
-    accuracy: Accuracy | None
-    random_subset: Accuracy | None
+    accuracy: Spread | None
+    random_subset: Spread | None
     timing: Timing | None
 
 
@@ -154,7 +155,7 @@ def claim(store: Store, layout: Layout, *, new: bool) -> tuple[SweepManifest, Ru
             status="running",
             config=document,
             dataset=layout.prepared.manifest.name,
-            parents={"dataset": {"name": layout.prepared.manifest.name, "digest": digest}},
+            parents={"dataset": layout.prepared.manifest.as_parent},
             runs=(),
             versions=versions(),
             files={},
@@ -285,7 +286,7 @@ class _Sweep:
         finally:
             stopwatch.keep(path)
 
-    def _judged(self, run: RunManifest, cell: Cell) -> tuple[Accuracy, Accuracy | None]:
+    def _judged(self, run: RunManifest, cell: Cell) -> tuple[Spread, Spread | None]:
         """The accuracies on record for this protocol, or else now measured."""
         key = cell.config.ipc, cell.protocol
         baseline = bool(self.layout.plan.evaluate.get("baseline", True)) and key not in self.baselines
@@ -325,7 +326,7 @@ def _config_of(run: RunManifest) -> DistillConfig | None:
 
 def _recorded(
     records: Sequence[Mapping[str, Any]], protocol: Protocol
-) -> tuple[Accuracy, Accuracy | None] | None:
+) -> tuple[Spread, Spread | None] | None:
     """The accuracies of the newest evaluation under a protocol, rather one with random subsets."""
     found = None
     for record in records:
@@ -336,5 +337,5 @@ def _recorded(
     return found
 
 
-def _accuracy(record: Any) -> Accuracy:
-    return Accuracy(tuple(float(value) for value in record["values"]))
+def _accuracy(record: Any) -> Spread:
+    return Spread(tuple(float(value) for value in record["values"]))

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from rcig_cli.jobs.evaluate import Accuracy, Protocol
+from rcig_cli.jobs.evaluate import Protocol
+from rcig_cli.jobs.spread import Spread
 from rcig_cli.jobs.sweep import Layout, Outcome
 from rcig_cli.presets.config import DistillConfig, flat
 
@@ -30,10 +31,10 @@ class Row:
     outcomes: tuple[Outcome, ...]
 
     @property
-    def accuracy(self) -> Accuracy | None:
+    def accuracy(self) -> Spread | None:
         """Of all networks of all seeds, as the paper counts them; None if every run diverged."""
         values = [v for outcome in self.outcomes if outcome.accuracy for v in outcome.accuracy.values]
-        return Accuracy(tuple(values)) if values else None
+        return Spread(tuple(values)) if values else None
 
     @property
     def diverged(self) -> list[str]:
@@ -89,7 +90,7 @@ class Baseline:
 
     ipc: int
     protocol: Protocol
-    accuracy: Accuracy
+    accuracy: Spread
 
 
 @dataclass(frozen=True)

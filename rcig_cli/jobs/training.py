@@ -4,10 +4,10 @@ mean squared error to the labels; Adam; linear warm-up, then cosine decay to 1 %
 the whole set each step up to 256 images, random batches of 256 beyond
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import jax
@@ -64,12 +64,47 @@ class Schedule:
         return optax.adam(rate)
 
 
+TrainingSet = tuple[Any, Any]  # images [n, H, W, c], labels [n, C]
 Train = Callable[[Array, npt.NDArray[Any], npt.NDArray[Any]], Model]
 Course = Callable[[Array, Any, Any], Iterator[Model]]
 TrainTogether = Callable[[Array, Array, Array], list[Model]]
 Watch = Callable[[int], None]
 
 _STEPS_IN_A_CALL = 100  # where many networks are trained at once: between two looks at how far it is
+
+
+class Trainer:
+    """Trains several fresh networks: all at once where the device gains by it, else one after the other.
+
+    Parameters
+    ----------
+    network, schedule
+        What is trained, and how.
+    watch
+        Called with the training steps done, now and then; not where networks come one by one.
+    """
+
+    def __init__(self, network: Network, schedule: Schedule, watch: Watch) -> None:
+        self._train = make_trainer(network, schedule)
+        self._together = None
+        if not current_platform().unroll:
+            self._together = make_trainer_of_many(network, schedule, watch)
+
+    def on_one(self, keys: Array, own: TrainingSet) -> Iterable[Model]:
+        """Train a network from each key, all on one set."""
+        if self._together is not None:
+            return self._together(keys, *own)
+        return self._in_turn(keys, itertools.repeat(own, len(keys)))
+
+    def on_each(self, keys: Array, sets: Iterable[TrainingSet]) -> Iterable[Model]:
+        """Train a network from each key on a set of its own."""
+        if self._together is not None:
+            images, labels = (jnp.stack(part) for part in zip(*sets, strict=True))
+            return self._together(keys, images, labels)
+        return self._in_turn(keys, sets)
+
+    def _in_turn(self, keys: Array, sets: Iterable[TrainingSet]) -> Iterable[Model]:
+        return (self._train(key, *one) for key, one in zip(keys, sets, strict=True))
 
 
 def make_trainer(network: Network, schedule: Schedule) -> Train:
@@ -104,7 +139,7 @@ def make_course(network: Network, schedule: Schedule, stops: Sequence[int]) -> C
     def course(key: Array, images: Any, labels: Any) -> Iterator[Model]:
         key_init, key_steps = jax.random.split(key)
         model, rest = first(key_init), (key_steps, jnp.asarray(images), jnp.asarray(labels))
-        for before, after in pairwise((0, *stops)):
+        for before, after in itertools.pairwise((0, *stops)):
             model = many(after - before, model, *rest)
             yield model
 

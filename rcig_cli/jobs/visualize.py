@@ -1,7 +1,7 @@
 """Pictures of a run: arrays and logs out of the store, files into its folder or where the user wants them."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from rcig_cli.figures.labels import draw_labels
 from rcig_cli.jobs.distill import METRICS
 from rcig_cli.jobs.distilled import DistilledSet
 from rcig_cli.jobs.snapshots import read_course
+from rcig_cli.jobs.words import accuracy, count_of
 from rcig_cli.store.files import make_folder, storage_errors, write_bytes_atomically
 from rcig_cli.store.metrics import MetricsLog
 from rcig_cli.store.results import read_results
@@ -139,14 +140,8 @@ def comparison(distilled: DistilledSet, other: DistilledSet) -> bytes:
 def described(distilled: DistilledSet) -> str:
     """Say in a few words what a run is."""
     config = distilled.config
-    images = "1 image" if config.ipc == 1 else f"{config.ipc} images"
-    return f"{images} per class of {config.dataset}, {distilled.run.step} steps"
-
-
-def accuracy_of(evaluation: Mapping[str, Any]) -> str:
-    """Write the accuracy of an evaluation, in percent."""
-    accuracy = evaluation["accuracy"]
-    return f"{100 * accuracy['mean']:.1f} ± {100 * accuracy['std']:.1f} %"
+    how = "imported" if distilled.run.imported else f"{distilled.run.step} steps"
+    return f"{count_of(config.ipc, 'image')} per class of {config.dataset}, {how}"
 
 
 def _side(distilled: DistilledSet) -> Side:
@@ -154,7 +149,7 @@ def _side(distilled: DistilledSet) -> Side:
     made = (
         f"{config.algorithm.algorithm}, {config.algorithm.solver}, width {config.width}, seed {config.seed}"
     )
-    last = f"{accuracy_of(found[-1])} ({found[-1]['architecture']})" if found else ""
+    last = f"{accuracy(found[-1]['accuracy'])} ({found[-1]['architecture']})" if found else ""
     details = [described(distilled), made, f"test accuracy {last}" if found else "not evaluated"]
     return Side(distilled.run.name, details, _pixels(distilled), distilled.classes)
 

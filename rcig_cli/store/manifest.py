@@ -86,6 +86,7 @@ class _Manifest:
 
     _checks: ClassVar[dict[str, Check]]
     _content: ClassVar[tuple[str, ...]]
+    name: str
 
     def to_json(self) -> dict[str, Any]:
         """Return the manifest as a JSON document."""
@@ -126,6 +127,11 @@ class _Manifest:
         """
         document = self.to_json()
         return digest_of({name: document[name] for name in self._content})
+
+    @property
+    def as_parent(self) -> dict[str, str]:
+        """How children name it."""
+        return {"name": self.name, "digest": self.digest}
 
 
 def _frozen(value: Any) -> Any:

@@ -195,3 +195,24 @@ def test_a_report_is_an_html_file(rcig, store, tmp_path):
         outcome = rcig("report", "run_1", "--out", out, "--store", store)
         assert outcome.code == 2
         assert "must end in .html" in outcome.err
+
+
+def test_the_commands_of_judgements_say_what_was_unusual(store):
+    from dataclasses import asdict
+
+    from rcig_cli.jobs import attack_protocol, commands, evaluate
+    from rcig_cli.jobs.distilled import open_distilled
+    from rcig_cli.store.layout import open_store
+
+    distilled = open_distilled(open_store(store, create=False), "run_1")
+    judged = evaluate.default_protocol(
+        distilled, architecture="alexnet", hard_labels=True, learning_rate=0.01
+    )
+    said = commands.evaluate_command(distilled, {"protocol": asdict(judged)})
+    assert said == "rcig evaluate run_1 --arch alexnet --hard-labels --lr 0.01 --baseline none"
+    attacked = attack_protocol.default_protocol(distilled, steps=[300, 100], networks=2, shadows=4)
+    for protocol in (asdict(attacked), {**asdict(attacked), "steps": [100, 300]}):  # as it is, and from JSON
+        said = commands.attack_command(distilled, {"protocol": protocol})
+        assert said == "rcig mia run_1 --networks 2 --steps 100 --steps 300 --shadows 4 --lira"
+    plain = asdict(attack_protocol.default_protocol(distilled))
+    assert commands.attack_command(distilled, {"protocol": plain}) == "rcig mia run_1"

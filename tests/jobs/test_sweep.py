@@ -194,7 +194,8 @@ def test_seeds_are_gathered_and_all_their_networks_counted(monkeypatch):
     from dataclasses import replace
 
     from rcig_cli.jobs import sweep
-    from rcig_cli.jobs.evaluate import Accuracy, protocol_for
+    from rcig_cli.jobs.evaluate import protocol_for
+    from rcig_cli.jobs.spread import Spread
     from rcig_cli.jobs.sweep_table import tabulate
     from rcig_cli.jobs.timing import Timing
     from rcig_cli.presets.config import DistillConfig
@@ -211,8 +212,8 @@ def test_seeds_are_gathered_and_all_their_networks_counted(monkeypatch):
         sweep.Outcome(
             cell,
             _run_manifest(f"run_{n}", status="failed" if n == 5 else "finished"),
-            None if n == 5 else Accuracy((n / 10, n / 10 + 0.1)),
-            Accuracy((0.1,)) if n in (0, 1, 3) else None,
+            None if n == 5 else Spread((n / 10, n / 10 + 0.1)),
+            Spread((0.1,)) if n in (0, 1, 3) else None,
             Timing(10.0 + n, 2.0),
         )
         for n, cell in enumerate(cells)
