@@ -25,7 +25,12 @@ _SAMPLE = 300_000  # pixels that the palette is chosen by
 
 
 def draw_animation(
-    frames: Sequence[Images], steps: Sequence[int], labels: Labels, class_names: Sequence[str]
+    frames: Sequence[Images],
+    steps: Sequence[int],
+    labels: Labels,
+    class_names: Sequence[str],
+    *,
+    count: int | None = None,
 ) -> bytes:
     """Draw images over the steps.
 
@@ -39,6 +44,8 @@ def draw_animation(
         The class of each image, ``[n]``.
     class_names
         The name of each class.
+    count
+        How many images there are, where only some of them are shown: this is then said.
 
     Returns
     -------
@@ -54,11 +61,18 @@ def draw_animation(
         raise ConfigError(f"An animation needs a step for each frame, not {len(steps)} for {len(frames)}.")
     palette = _palette(frames)
     scale = max(1, SIDE_OF_MANY // max(frames[0].shape[1:3])) if len(labels) > FEW else None
+    # The bar grows as quickly as most changes: early.
+    shares = np.log1p(steps) / np.log1p(steps[-1]) if steps[-1] else np.ones(len(steps))
+    shown = f", {len(labels)} of {count} images" if count not in (None, len(labels)) else ""
+    said = [(f"step {step} of {steps[-1]}" if step else "step 0: real images") + shown for step in steps]
+    width = max(text_width(each, SIZE) for each in said)
     drawn = [
-        _frame(draw_grid(images, labels, class_names, scale=scale), step, steps[-1]).quantize(
-            palette=palette, dither=Image.Dither.NONE
-        )
-        for images, step in zip(frames, steps, strict=True)
+        _frame(
+            draw_grid(images, labels, class_names, scale=scale),
+            Caption(fit_lines(words, SIZE, width, 1), Box(0, 0, width, line_height(SIZE)), SIZE, "left"),
+            float(share),
+        ).quantize(palette=palette, dither=Image.Dither.NONE)
+        for images, words, share in zip(frames, said, shares, strict=True)
     ]
     encoded = _encoded(drawn)
     while len(encoded) > LARGEST and len(drawn) > 2:
@@ -68,24 +82,16 @@ def draw_animation(
     return encoded
 
 
-def _frame(grid: Image.Image, step: int, last: int) -> Image.Image:
-    """The grid, and below it the step with a bar that grows with it, as quickly as most changes: early."""
-    longest = text_width(_said(last, last), SIZE) + 2 * MARGIN
-    width, left = max(grid.width, longest), max(0, longest - grid.width) // 2
+def _frame(grid: Image.Image, caption: Caption, share: float) -> Image.Image:
+    """The grid, and below it the caption with a bar over a ``share`` of the width."""
+    width = max(grid.width, caption.box.width + 2 * MARGIN)
     canvas = new_canvas(width, grid.height + line_height(SIZE) + BAR + MARGIN)
-    canvas[0].paste(grid, (left, 0))
-    box = Box(MARGIN, grid.height - 8, width - 2 * MARGIN, line_height(SIZE))
-    write_caption(canvas, Caption(fit_lines(_said(step, last), SIZE, box.width, 1), box, SIZE, "left"))
-    top = box.top + box.height + 4
-    share = np.log1p(step) / np.log1p(last) if last else 1.0
-    right = MARGIN + round(float(share) * (box.width - 1))
-    canvas[1].rectangle((MARGIN, top, MARGIN + box.width - 1, top + BAR - 1), fill=OUTLINE)
-    canvas[1].rectangle((MARGIN, top, right, top + BAR - 1), fill=INK)
+    canvas[0].paste(grid, ((width - grid.width) // 2, 0))
+    write_caption(canvas, caption.moved(MARGIN, grid.height - 8))
+    top, last = grid.height - 8 + caption.box.height + 4, width - MARGIN - 1
+    canvas[1].rectangle((MARGIN, top, last, top + BAR - 1), fill=OUTLINE)
+    canvas[1].rectangle((MARGIN, top, MARGIN + round(share * (last - MARGIN)), top + BAR - 1), fill=INK)
     return canvas[0]
-
-
-def _said(step: int, last: int) -> str:
-    return f"step {step} of {last}" if step else "step 0: real images"
 
 
 def _palette(frames: Sequence[Images]) -> Image.Image:

@@ -117,7 +117,8 @@ def animation(distilled: DistilledSet) -> bytes:
     whitening = distilled.prepared.whitening()
     frames = [whitening.pixels(images) for images in course.images]
     names = distilled.prepared.manifest.class_names
-    return draw_animation(frames, course.steps.tolist(), distilled.classes[course.indices], names)
+    classes = distilled.classes[course.indices]
+    return draw_animation(frames, course.steps.tolist(), classes, names, count=len(distilled.classes))
 
 
 def comparison(distilled: DistilledSet, other: DistilledSet) -> bytes:

@@ -97,6 +97,15 @@ def test_a_narrow_page_has_room_for_its_step():
     assert clear_border(frames[1], 8)
 
 
+def test_it_says_when_only_some_of_the_images_are_shown(monkeypatch):
+    said = []
+    monkeypatch.setattr(animation, "fit_lines", lambda text, *_: said.append(text) or (text,))
+    for count in (None, 3, 500):
+        draw_animation([noise(3)] * 2, [0, 7], np.arange(3), NAMES, count=count)
+    assert said[:4] == ["step 0: real images", "step 7 of 7"] * 2
+    assert said[4:] == ["step 0: real images, 3 of 500 images", "step 7 of 7, 3 of 500 images"]
+
+
 def test_what_cannot_be_drawn_is_refused_in_a_sentence():
     with pytest.raises(ConfigError, match="not 0 for 0"):
         draw_animation([], [], np.arange(3), NAMES)
