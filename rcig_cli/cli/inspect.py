@@ -16,7 +16,7 @@ from rcig_cli.cli.options import (
     context,
 )
 from rcig_cli.errors import Corrupt
-from rcig_cli.jobs.words import accuracy, described
+from rcig_cli.jobs.words import TARGETS, accuracy, described, network_of, networks, share
 
 if TYPE_CHECKING:
     from rcig_cli.store.layout import Store
@@ -106,7 +106,8 @@ def show(
     if json:
         here.console.data("", document)
         return
-    evaluations, table = document.pop("evaluations", []), document.pop("table", None)
+    evaluations, attacks = document.pop("evaluations", []), document.pop("attacks", [])
+    table = document.pop("table", None)
     document.pop("files")
     if document["kind"] == "sweep":
         for name in ("configurations", "protocols"):  # one for each run; the runs themselves have them
@@ -114,6 +115,8 @@ def show(
     here.console.data("\n".join(_lines(document)), {})
     for each in evaluations:
         here.console.data(_judged(each), {})
+    for each in attacks:
+        here.console.data(_attacked(each), {})
     for row in table["rows"] if table else ():
         here.console.data(_found(row), {})
 
@@ -131,6 +134,19 @@ def _judged(evaluation: Mapping[str, Any]) -> str:
     return f"evaluated: {accuracy(evaluation['accuracy'])}{beside}  ({described(protocol)})"
 
 
+def _attacked(attack: Mapping[str, Any]) -> str:
+    """One line on an attack on membership: what the MLP attack made of networks trained on each target."""
+    found = ", ".join(
+        f"{share(auc['mean'], auc['std'])} on the {said}"
+        for auc, said in ((attack["targets"][name]["auc"]["mlp"], said) for name, said in TARGETS.items())
+    )
+    protocol = attack["protocol"]
+    return (
+        f"attacked: AUC of the MLP attack {found}  "
+        f"({network_of(protocol)}, {protocol['steps'][-1]} steps, {networks(protocol)})"
+    )
+
+
 def _find(here: Context, name: str) -> dict[str, Any]:
     artifacts = here.store()
     if name.startswith("sweep_") and (artifacts.sweeps_path / name).is_dir():
@@ -139,10 +155,12 @@ def _find(here: Context, name: str) -> dict[str, Any]:
         return artifacts.dataset(name).to_json()
     from rcig_cli.store.results import read_results
 
-    results = read_results(artifacts.run_path(name), "evaluations") if artifacts.run(name) else None
-    for problem in results.problems if results else ():
+    run = artifacts.run(name)
+    results = {kind: read_results(artifacts.run_path(name), kind) for kind in ("evaluations", "attacks")}
+    for problem in (each for listing in results.values() for each in listing.problems):
         here.console.warn(problem.message)
-    return {**artifacts.run(name).to_json(), "evaluations": list(results.found) if results else []}
+    attacks = [each for each in results["attacks"].found if "protocol" in each]  # the others add to these
+    return {**run.to_json(), "evaluations": list(results["evaluations"].found), "attacks": attacks}
 
 
 def _is_imported(artifacts: "Store", name: str) -> bool:

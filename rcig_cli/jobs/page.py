@@ -185,9 +185,9 @@ def _targets(attack: Record) -> Mapping[str, Record]:
     if not isinstance(targets, Mapping):
         return {}
     return {
-        name: each
-        for name, each in targets.items()
-        if isinstance(each, Mapping) and isinstance(each.get("auc"), Mapping)
+        name: targets[name]
+        for name in TARGETS
+        if isinstance(targets.get(name), Mapping) and isinstance(targets[name].get("auc"), Mapping)
     }
 
 
@@ -210,7 +210,7 @@ def _attack(attack: Record) -> Sheet:
     head = ("trained on", "test accuracy", *(kind.replace("_", " ") for kind in kinds))
     rows = [
         (
-            TARGETS.get(name, name),
+            TARGETS[name],
             accuracy(each.get("accuracy"), _NOTHING),
             *(_auc(each["auc"].get(kind)) for kind in kinds),
         )

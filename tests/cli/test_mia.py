@@ -66,6 +66,13 @@ def test_it_reports_what_the_contract_says_and_keeps_it(rcig, digits_run, tmp_pa
         assert opened.format == "PNG"
     kept = [json.loads(path.read_text()) for path in (digits_run / "runs/run_1/attacks").glob("*-mia.json")]
     assert any(record["targets"] == document["targets"] for record in kept)
+    real = document["targets"]["real"]["auc"]["mlp"]
+    lines = rcig("show", "run_1", "--store", digits_run).out.splitlines()
+    assert any(
+        line.startswith(f"attacked: AUC of the MLP attack {real['mean']:.3f} ± {real['std']:.3f} on the real")
+        and line.endswith("(convnet, width 4, 20 steps, 2 networks)")
+        for line in lines
+    )
 
 
 def test_the_table_says_what_stands_in_it(rcig, digits_run, tmp_path):
