@@ -157,7 +157,7 @@ class Search:
 
     def files(self, folder: Path, class_names: tuple[str, ...]) -> Files:
         """Find the image files of classes, each in the folder of its name in ``folder`` or deeper."""
-        by_class = [list(self._walk(folder / name)) for name in class_names]
+        by_class = [list(self._class(folder / name)) for name in class_names]
         labels = np.repeat(np.arange(len(by_class), dtype=np.int32), [len(paths) for paths in by_class])
         return Files(tuple(path for paths in by_class for path in paths), labels)
 
@@ -167,9 +167,15 @@ class Search:
             return ()
         return (f"Links passed over because they lead to folders or out of {self._root}: {self._links}.",)
 
-    def _walk(self, folder: Path) -> Iterator[Path]:
+    def _class(self, folder: Path) -> Iterator[Path]:
         if not folder.is_dir():
             return
+        if folder.resolve().is_relative_to(self._root):
+            yield from self._walk(folder)
+        else:
+            self._links += 1
+
+    def _walk(self, folder: Path) -> Iterator[Path]:
         for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
             if entry.name.startswith(".") or not self._inside(entry):
                 continue

@@ -131,8 +131,7 @@ def _reading(where: str) -> Iterator[None]:
     # The readers below TFDS raise errors of many kinds on damaged files.
     except Exception as error:
         raise Corrupt(
-            f"{where} can't be read ({_brief(error)}): remove it and prepare it again, "
-            f"or {_OWN_COPY}."
+            f"{where} can't be read ({_brief(error)}): remove it and prepare it again, or {_OWN_COPY}."
         ) from error
 
 
@@ -181,7 +180,9 @@ def _import_tensorflow(name: str) -> Any:
 def _missing(name: str, package: str) -> str:
     download = KNOWN[name].download if name in KNOWN else None
     own = f"unpack {download[0]} and pass --from {download[1]}" if download else _OWN_COPY
-    remedy = "\"pip install 'rcig-cli[tfds]'\"" if package != "cv2" else '"pip install opencv-python-headless"'
+    remedy = (
+        "\"pip install 'rcig-cli[tfds]'\"" if package != "cv2" else '"pip install opencv-python-headless"'
+    )
     return (
         f"{name} comes through TensorFlow Datasets, which needs {package} to download it: "
         f"type {remedy}, or {own}."

@@ -21,7 +21,7 @@ from rcig_cli.data.layouts import (
     tiny_imagenet,
 )
 from rcig_cli.data.source import SPLITS, ImageSource
-from rcig_cli.errors import ConfigError, RcigError
+from rcig_cli.errors import ConfigError, NotFound, RcigError
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,8 @@ def open_recognised(name: str, folder: Path, resolution: int | None = None) -> I
             return None
         _check_name(name, folder, layout)
         source = layout.open(name, folder, resolution)
+    except FileNotFoundError as error:
+        raise NotFound(f"{error.filename or folder} is missing: unpack the download again.") from error
     except OSError as error:
         raise RcigError(f"{error.filename or folder} can't be read: {error.strerror or error}.") from error
     known = KNOWN.get(layout.dataset or name)
