@@ -6,6 +6,7 @@ are taken only if they lead to a file inside the folder.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from rcig_cli.data.path_list import PathList
 from rcig_cli.data.picture import picture_suffixes
 from rcig_cli.errors import ConfigError, RcigError
 
@@ -32,7 +34,7 @@ class Files:
         int32 ``[n]``.
     """
 
-    paths: tuple[Path, ...]
+    paths: PathList
     labels: npt.NDArray[np.int32]
 
     def __len__(self) -> int:
@@ -40,7 +42,7 @@ class Files:
 
     def select(self, index: npt.NDArray[np.int64]) -> Files:
         """Give the files at the positions ``index``."""
-        return Files(tuple(self.paths[i] for i in index), self.labels[index])
+        return Files(self.paths.select(index.tolist()), self.labels[index])
 
 
 @dataclass(frozen=True)
@@ -157,9 +159,15 @@ class Search:
 
     def files(self, folder: Path, class_names: tuple[str, ...]) -> Files:
         """Find the image files of classes, each in the folder of its name in ``folder`` or deeper."""
-        by_class = [list(self._class(folder / name)) for name in class_names]
-        labels = np.repeat(np.arange(len(by_class), dtype=np.int32), [len(paths) for paths in by_class])
-        return Files(tuple(path for paths in by_class for path in paths), labels)
+        labels = array("i")
+
+        def found() -> Iterator[Path]:
+            for label, name in enumerate(class_names):
+                for path in self._class(folder / name):
+                    labels.append(label)
+                    yield path
+
+        return Files(PathList(folder, found()), np.array(labels, dtype=np.int32))
 
     def notes(self) -> tuple[str, ...]:
         """Say how many links were passed over, if any were."""

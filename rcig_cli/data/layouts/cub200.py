@@ -17,6 +17,7 @@ from rcig_cli.data.folder_layout import Files, Search
 from rcig_cli.data.known import KNOWN
 from rcig_cli.data.layouts.files import present, read_lines
 from rcig_cli.data.layouts.records import check_every_class
+from rcig_cli.data.path_list import PathList
 from rcig_cli.data.source import ImageSource
 from rcig_cli.errors import Corrupt
 
@@ -48,7 +49,7 @@ def open_layout(name: str, folder: Path, resolution: int | None) -> ImageSource:
     search = Search(folder)
     split = np.array([training[key] == "1" for key in images])
     every = Files(
-        tuple(_path(folder, search, text) for text in images.values()),
+        PathList(folder, (_path(folder, search, text) for text in images.values())),
         np.array([numbers[labels[key]] for key in images], dtype=np.int32),
     )
     train, test = every.select(np.flatnonzero(split)), every.select(np.flatnonzero(~split))

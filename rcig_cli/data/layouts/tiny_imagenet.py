@@ -17,6 +17,7 @@ from rcig_cli.data.folder import FolderSource
 from rcig_cli.data.folder_layout import Files, Search, check_filled, folders
 from rcig_cli.data.known import KNOWN
 from rcig_cli.data.layouts.files import present, read_lines
+from rcig_cli.data.path_list import PathList
 from rcig_cli.data.source import ImageSource
 from rcig_cli.errors import Corrupt
 
@@ -83,7 +84,7 @@ def _validation(folder: Path, search: Search, classes: tuple[str, ...]) -> Files
         labels.append(numbers[code])
     if not paths:
         raise Corrupt(f"{where} names no images: unpack the download again.")
-    return Files(tuple(paths), np.array(labels, dtype=np.int32))
+    return Files(PathList(folder, paths), np.array(labels, dtype=np.int32))
 
 
 def _is_file_name(text: str) -> bool:
