@@ -34,6 +34,8 @@ class KnownDataset:
         Which published split serves as the test split.
     also
         Another name it goes by.
+    builders_need
+        Packages that TensorFlow Datasets imports to build it, but only after it has downloaded everything.
     """
 
     name: str
@@ -46,6 +48,7 @@ class KnownDataset:
     download: tuple[str, str] | None = None
     test_split: str = "test"
     also: str | None = None
+    builders_need: tuple[str, ...] = ()
 
 
 _ROWS = (
@@ -90,6 +93,7 @@ _ROWS = (
         (5_994, 5_794),
         download=("https://data.caltech.edu/records/65de6-vp158", "CUB_200_2011"),
         also="caltech_birds2011",
+        builders_need=("cv2",),
     ),
     KnownDataset(
         "imagenette",

@@ -11,8 +11,10 @@ set has the same pixels on every machine, and in every layout that holds the sam
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import itertools
 import os
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator
@@ -144,11 +146,16 @@ def _builder(known: KnownDataset, **options: str) -> Any:
 
 def _download(builder: Any, name: str) -> None:
     _import_tensorflow(name)
+    for package in KNOWN[name].builders_need if name in KNOWN else ():
+        if importlib.util.find_spec(package) is None:
+            raise ConfigError(_missing(name, package))
     try:
         _check_reachable(builder.url_infos or {})
         _prepare(builder)
     except ModuleNotFoundError as error:
-        raise ConfigError(_missing(name, str(error.name))) from error
+        # What TFDS itself raises for packages that it imports late has no name.
+        named = re.search(r"No module named '([\w.]+)'", str(error))
+        raise ConfigError(_missing(name, error.name or (named.group(1) if named else "more"))) from error
     # Between the network, the archive and the disk, errors of every kind are possible.
     except Exception as error:
         raise RcigError(

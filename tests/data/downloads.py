@@ -80,7 +80,7 @@ class Python2Pickle:
     """Writes what Python 2's cPickle writes at protocol 2: texts are byte strings, and are remembered."""
 
     def __init__(self):
-        self._out, self._count = bytearray(b"\x80\x02"), 0
+        self._out, self._count = bytearray(b"\x80\x02"), 1
 
     def dump(self, value):
         self._value(value)

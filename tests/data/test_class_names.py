@@ -27,5 +27,5 @@ def test_names_are_as_long_as_it_takes_to_tell_them_apart():
 
 @pytest.mark.parametrize("names", [["a"], ["a", "a"], ["a", ""], ["a", "b\n"]])
 def test_names_that_cannot_be(names):
-    with pytest.raises(ConfigError, match="^here "):
+    with pytest.raises(ConfigError, match=r"^here "):
         check_names("here", names, 2)

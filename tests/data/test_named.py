@@ -191,12 +191,23 @@ def test_a_server_that_refuses_the_question_is_there(monkeypatch):
         fail_to_download(monkeypatch, AssertionError("tried"), answer=refusal)
 
 
-def test_what_the_birds_need_besides_tensorflow_is_named():
-    assert named._missing("cub200", "cv2") == (
+def test_what_the_birds_need_besides_tensorflow_is_asked_for_before_the_download(monkeypatch):
+    monkeypatch.setattr(named, "_import_tensorflow", str)
+    monkeypatch.setattr(named, "_prepare", lambda _: pytest.fail("downloaded"))
+    monkeypatch.setattr(named.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(ConfigError) as caught:
+        named._download(SimpleNamespace(url_infos=[]), "cub200")
+    assert str(caught.value) == (
         "cub200 comes through TensorFlow Datasets, which needs cv2 to download it: type "
         '"pip install opencv-python-headless", or unpack https://data.caltech.edu/records/65de6-vp158 '
         "and pass --from CUB_200_2011."
     )
+
+
+def test_a_package_that_tensorflow_datasets_imports_late_is_named(monkeypatch):
+    late = ModuleNotFoundError("No module named 'scipy.io'\nFailed importing scipy.io. This likely means ...")
+    with pytest.raises(ConfigError, match=r"needs scipy\.io to download"):
+        fail_to_download(monkeypatch, late)
 
 
 def test_another_package_that_is_missing_is_named(monkeypatch):

@@ -1,3 +1,4 @@
+import hashlib
 import pickle
 from functools import partial
 
@@ -41,6 +42,12 @@ def test_cifar_10(ten, splits):
     assert source.class_names == CIFAR10_NAMES
     assert "python version" in source.notes[0]
     same(source, splits)
+
+
+def test_the_copy_is_the_official_file_byte_for_byte_where_it_has_no_images(ten):
+    """The MD5 of ``batches.meta`` in cifar-10-python.tar.gz, as loaders of that archive check it."""
+    content = (ten / "batches.meta").read_bytes()
+    assert hashlib.md5(content, usedforsecurity=False).hexdigest() == "5ff9c542aee3614f3951f8cda6e48888"
 
 
 def test_cifar_100(tmp_path):
