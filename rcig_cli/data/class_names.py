@@ -54,6 +54,12 @@ _SYNSET = re.compile(r"n\d{8}")
 _BIRD = re.compile(r"\d{3}\.(.+)")
 
 
+def published_names(dataset: str, numbers: tuple[str, ...]) -> tuple[str, ...]:
+    """Give the names of a data set's classes instead of their numbers, if there are as many of both."""
+    names = NUMBERED.get(dataset, ())
+    return names if len(names) == len(numbers) else numbers
+
+
 def is_synset(name: str) -> bool:
     """Say whether a name is one of WordNet's codes."""
     return _SYNSET.fullmatch(name) is not None

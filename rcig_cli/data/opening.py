@@ -76,14 +76,22 @@ def _open_path(name: str, path: Path, resolution: int | None) -> ImageSource:
 
 
 def _open_folder(name: str, path: Path, resolution: int | None) -> ImageSource:
-    from rcig_cli.data.layouts.recognise import open_recognised
+    from rcig_cli.data.layouts.recognise import open_recognised, recognised_inside
 
     recognised = open_recognised(name, path, resolution)
     if recognised is not None:
         return recognised
     from rcig_cli.data.folder import open_folder
 
-    return open_folder(name, path, resolution)
+    try:
+        return open_folder(name, path, resolution)
+    except ConfigError as error:
+        inner = recognised_inside(path)
+        if inner is None:
+            raise
+        raise ConfigError(
+            f"{path} holds {inner[0]} in a folder of its own: pass --from {inner[1]}."
+        ) from error
 
 
 def _open_known(name: str, resolution: int | None) -> ImageSource:

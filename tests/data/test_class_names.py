@@ -1,6 +1,14 @@
 import pytest
 
-from rcig_cli.data.class_names import IMAGENETTE, IMAGEWOOF, NUMBERED, check_names, is_synset, readable
+from rcig_cli.data.class_names import (
+    IMAGENETTE,
+    IMAGEWOOF,
+    NUMBERED,
+    check_names,
+    is_synset,
+    published_names,
+    readable,
+)
 from rcig_cli.data.known import KNOWN
 from rcig_cli.errors import ConfigError
 
@@ -10,6 +18,12 @@ def test_tables_are_whole():
     for table in (IMAGENETTE, IMAGEWOOF):
         assert len(set(table.values())) == len(table) == 10
         assert all(map(is_synset, table))
+
+
+def test_numbers_become_names_where_there_are_as_many():
+    assert published_names("fashion_mnist", tuple("0123456789"))[9] == "Ankle boot"
+    assert published_names("fashion_mnist", tuple("012")) == ("0", "1", "2")
+    assert published_names("mine", tuple("0123456789")) == tuple("0123456789")
 
 
 def test_codes_become_words_and_other_names_stay():

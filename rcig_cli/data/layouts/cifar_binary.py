@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.data.class_names import NUMBERED, check_names
+from rcig_cli.data.class_names import check_names, published_names
 from rcig_cli.data.layouts.cifar import BATCHES, CLASSES, IMAGE_BYTES, cifar_source, to_images
 from rcig_cli.data.layouts.files import opened, present, read_exactly, read_lines, size_of
 from rcig_cli.data.layouts.records import Records, checked_labels
@@ -83,7 +83,7 @@ def _names(form: _Form, folder: Path) -> tuple[str, ...]:
     count = CLASSES[form.dataset]
     if present(folder, form.names):
         return check_names(folder / form.names, read_lines(folder, form.names), count)
-    return NUMBERED.get(form.dataset) or tuple(map(str, range(count)))
+    return published_names(form.dataset, tuple(map(str, range(count))))
 
 
 def _records(form: _Form, folder: Path, split: Split) -> Records:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.data.class_names import NUMBERED, check_names
+from rcig_cli.data.class_names import check_names, published_names
 from rcig_cli.data.layouts.cifar import BATCHES, CLASSES, IMAGE_BYTES, cifar_source, to_images
 from rcig_cli.data.layouts.files import opened, present, read_exactly
 from rcig_cli.data.layouts.plain_pickle import PlainArray, read_plain_pickle
@@ -75,7 +75,7 @@ def _open(form: _Form, name: str, folder: Path, resolution: int | None) -> Image
 def _names(form: _Form, folder: Path) -> tuple[str, ...]:
     count, (file, key) = CLASSES[form.dataset], form.names
     if not present(folder, file):
-        return NUMBERED.get(form.dataset) or tuple(map(str, range(count)))
+        return published_names(form.dataset, tuple(map(str, range(count))))
     names = read_plain_pickle(folder, file).get(key)
     if not isinstance(names, list) or not all(isinstance(text, str) for text in names):
         raise Corrupt(f"{folder / file} has no list {key!r}: download it again.")

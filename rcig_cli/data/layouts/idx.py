@@ -23,7 +23,7 @@ from typing import BinaryIO, cast
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.data.class_names import NUMBERED
+from rcig_cli.data.class_names import published_names
 from rcig_cli.data.layouts.files import opened, present, read_exactly, size_of
 from rcig_cli.data.layouts.records import Records, RecordSource, check_every_class
 from rcig_cli.data.source import SPLITS, ImageSource, Split
@@ -104,10 +104,9 @@ def _labels(folder: Path, split: Split, images: _File) -> npt.NDArray[np.int32]:
 
 def _class_names(name: str, labels: dict[Split, npt.NDArray[np.int32]]) -> tuple[str, ...]:
     count = 1 + max(int(values.max()) for values in labels.values())
-    names = NUMBERED.get(name, ())
     if count < 2:
         raise ConfigError(f"{name} has a single class: at least two are needed.")
-    return names if len(names) == count else tuple(map(str, range(count)))
+    return published_names(name, tuple(map(str, range(count))))
 
 
 def _find(folder: Path, part: str, content: str, axes: int) -> tuple[Path, str] | None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from rcig_cli.data.folder_layout import folders
 from rcig_cli.data.known import KNOWN, KnownDataset
 from rcig_cli.data.layouts import (
     cifar_binary,
@@ -97,6 +98,12 @@ def open_recognised(name: str, folder: Path, resolution: int | None = None) -> I
     known = KNOWN.get(layout.dataset or name)
     source.notes = (f"{folder} is read as {layout.title}.", *source.notes, *_missing(source, known))
     return source
+
+
+def recognised_inside(folder: Path) -> tuple[str, Path] | None:
+    """Look for a layout in the folders of a folder: give what it is and where, if there is one."""
+    found = ((layout.title, inner) for inner in folders(folder) for layout in LAYOUTS if layout.holds(inner))
+    return next(found, None)
 
 
 def _check_name(name: str, folder: Path, layout: Layout) -> None:

@@ -56,6 +56,15 @@ def test_the_name_of_another_known_set_is_refused(tmp_path, layout):
             open_recognised(name, tmp_path)
 
 
+@pytest.mark.parametrize("title", WRITERS)
+def test_the_folder_above_it_is_answered_with_the_way_in(tmp_path, title):
+    inner = tmp_path / "inner"
+    WRITERS[title](inner)
+    (tmp_path / "archive.tar.gz").write_bytes(b"")
+    with pytest.raises(ConfigError, match=f"{title} in a folder of its own: pass --from {inner}"):
+        open_source("mine", tmp_path)
+
+
 def test_class_folders_are_none_of_them(tmp_path):
     for name in "ab":
         save_picture(tmp_path / name / "0.png", pixels(4, 4, 3))
