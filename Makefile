@@ -36,7 +36,7 @@ type: $(STAMP)
 pytest: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
-# On real MNIST and CIFAR-10: RCIG_REAL_DATA names a folder with mnist.npz and cifar10.npz.
+# On real data: RCIG_REAL_DATA names a folder with mnist.npz, fashion_mnist.npz and cifar10.npz.
 test-realdata: $(STAMP)
 	$(BIN)/python -m pytest -m realdata -s
 

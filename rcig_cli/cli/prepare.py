@@ -25,7 +25,10 @@ def prepare(
     ] = None,
     path: Annotated[
         Path | None,
-        typer.Option("--from", help="Your own data: a folder of class folders, or an .npz file."),
+        typer.Option(
+            "--from",
+            help="A folder of class folders, a download unpacked (docs/datasets.md), or an .npz file.",
+        ),
     ] = None,
     resolution: Annotated[
         int | None, typer.Option(help="Side in pixels to which images are cropped and resized.", min=1)

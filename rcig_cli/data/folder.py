@@ -2,7 +2,8 @@
 
 Either ``train/<class>/...`` beside one of ``test``, ``val`` and ``validation`` (the first that is
 there), or ``<class>/...`` alone, of which a fixed, class-stratified fifth is held out for testing.
-Classes are sorted by name, files by their path.  Images are grey if every file is, by its header, and
+Classes are sorted by name, files by their path; WordNet codes become words where they are ImageNette's or
+ImageWoof's.  Images are grey if every file is, by its header, and
 RGB otherwise.
 """
 
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from rcig_cli.data.class_names import readable
 from rcig_cli.data.folder_layout import Files, find_files
 from rcig_cli.data.known import KNOWN
 from rcig_cli.data.picture import read_header, read_picture
@@ -39,6 +41,8 @@ class FolderSource(ImageSource):
         The files of ``"train"`` and ``"test"``.
     resolution
         Side in pixels that the user asked for.
+    usual_side
+        Side for images of mixed sizes, where the data set has a usual one.
     notes
         Sentences about how the files were found and split.
     """
@@ -48,11 +52,16 @@ class FolderSource(ImageSource):
         name: str,
         class_names: tuple[str, ...],
         files: dict[Split, Files],
-        resolution: int | None,
-        notes: tuple[str, ...],
+        *,
+        resolution: int | None = None,
+        usual_side: int | None = None,
+        notes: tuple[str, ...] = (),
     ) -> None:
         grey, sizes = _survey(files)
-        side = _choose_side(name, sizes, resolution)
+        if usual_side is not None and resolution is None and len(sizes) > 1:
+            side = usual_side
+        else:
+            side = choose_side(sizes, resolution)
         super().__init__(
             name,
             class_names=class_names,
@@ -111,7 +120,14 @@ def open_folder(name: str, path: Path, resolution: int | None = None) -> ImageSo
         notes = (*notes, _held_out_note(path, len(files["test"])))
     else:
         files = {"train": found.train, "test": found.test}
-    return FolderSource(name, found.class_names, files, resolution, notes)
+    return FolderSource(
+        name,
+        readable(found.class_names),
+        files,
+        resolution=resolution,
+        usual_side=KNOWN[name].shape[0] if name in KNOWN else None,
+        notes=notes,
+    )
 
 
 def _hold_out(path: Path, files: Files, classes: int) -> dict[Split, Files]:
@@ -132,9 +148,3 @@ def _held_out_note(path: Path, count: int) -> str:
 def _survey(files: dict[Split, Files]) -> tuple[bool, set[tuple[int, int]]]:
     headers = {read_header(path) for split in SPLITS for path in files[split].paths}
     return all(header.grey for header in headers), {header.size for header in headers}
-
-
-def _choose_side(name: str, sizes: set[tuple[int, int]], resolution: int | None) -> int:
-    if resolution is None and name in KNOWN and len(sizes) > 1:
-        return KNOWN[name].shape[0]
-    return choose_side(sizes, resolution)

@@ -6,6 +6,7 @@ are taken only if they lead to a file inside the folder.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from rcig_cli.data.path_list import PathList
 from rcig_cli.data.picture import picture_suffixes
 from rcig_cli.errors import ConfigError, RcigError
 
-_TEST_NAMES = ("test", "val", "validation")
+TEST_NAMES = ("test", "val", "validation")
+"""What the folder beside ``train`` may be called; the first that is there is taken."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +34,7 @@ class Files:
         int32 ``[n]``.
     """
 
-    paths: tuple[Path, ...]
+    paths: PathList
     labels: npt.NDArray[np.int32]
 
     def __len__(self) -> int:
@@ -39,7 +42,7 @@ class Files:
 
     def select(self, index: npt.NDArray[np.int64]) -> Files:
         """Give the files at the positions ``index``."""
-        return Files(tuple(self.paths[i] for i in index), self.labels[index])
+        return Files(self.paths.select(index.tolist()), self.labels[index])
 
 
 @dataclass(frozen=True)
@@ -89,16 +92,16 @@ def find_files(root: Path) -> Layout:
 
 
 def _find_files(root: Path) -> Layout:
-    search = _Search(root.resolve())
+    search = Search(root)
     train_root, test_root = _split_roots(root)
-    class_names = tuple(folder.name for folder in _folders(train_root))
+    class_names = tuple(folder.name for folder in folders(train_root))
     if len(class_names) < 2:
         raise ConfigError(
             f"{train_root} has {len(class_names)} class folders and needs at least two: "
             "put the images of each class into a folder of its own."
         )
     train = search.files(train_root, class_names)
-    _check_filled(train_root, class_names, train)
+    check_filled(train_root, class_names, train)
     test = None if test_root is None else _test_files(search, test_root, class_names)
     return Layout(class_names, train, test, search.notes())
 
@@ -106,25 +109,33 @@ def _find_files(root: Path) -> Layout:
 def _split_roots(root: Path) -> tuple[Path, Path | None]:
     train = root / "train"
     # A folder "train" that holds images is a class of trains, not a split.
-    if not train.is_dir() or not _folders(train):
+    if not train.is_dir() or not folders(train):
         return root, None
-    tests = [root / name for name in _TEST_NAMES if (root / name).is_dir()]
+    tests = [root / name for name in TEST_NAMES if (root / name).is_dir()]
     return train, tests[0] if tests else None
 
 
-def _folders(root: Path) -> list[Path]:
+def folders(root: Path) -> list[Path]:
+    """Give the folders in a folder, sorted by name, without hidden and linked ones."""
     found = [entry for entry in root.iterdir() if entry.is_dir() and not entry.is_symlink()]
     return sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)
 
 
-def _check_filled(root: Path, class_names: tuple[str, ...], files: Files) -> None:
+def check_filled(root: Path, class_names: tuple[str, ...], files: Files) -> None:
+    """Refuse class folders in ``root`` of which one holds no images.
+
+    Raises
+    ------
+    ConfigError
+        With the folder.
+    """
     empty = set(range(len(class_names))) - set(files.labels.tolist())
     if empty:
         raise ConfigError(f"{root / class_names[min(empty)]} holds no images: fill the folder or remove it.")
 
 
-def _test_files(search: _Search, root: Path, class_names: tuple[str, ...]) -> Files:
-    unknown = [folder for folder in _folders(root) if folder.name not in class_names]
+def _test_files(search: Search, root: Path, class_names: tuple[str, ...]) -> Files:
+    unknown = [folder for folder in folders(root) if folder.name not in class_names]
     if unknown:
         raise ConfigError(f"{unknown[0]} is a class without training images: add some, or remove the folder.")
     files = search.files(root, class_names)
@@ -133,26 +144,46 @@ def _test_files(search: _Search, root: Path, class_names: tuple[str, ...]) -> Fi
     return files
 
 
-class _Search:
-    """A walk through class folders that never leaves ``root`` and counts the links it passed over."""
+class Search:
+    """A walk through class folders that never leaves ``root`` and counts the links it passed over.
+
+    Parameters
+    ----------
+    root
+        The folder.
+    """
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self._root = root.resolve()
         self._links = 0
 
     def files(self, folder: Path, class_names: tuple[str, ...]) -> Files:
-        by_class = [list(self._walk(folder / name)) for name in class_names]
-        labels = np.repeat(np.arange(len(by_class), dtype=np.int32), [len(paths) for paths in by_class])
-        return Files(tuple(path for paths in by_class for path in paths), labels)
+        """Find the image files of classes, each in the folder of its name in ``folder`` or deeper."""
+        labels = array("i")
+
+        def found() -> Iterator[Path]:
+            for label, name in enumerate(class_names):
+                for path in self._class(folder / name):
+                    labels.append(label)
+                    yield path
+
+        return Files(PathList(folder, found()), np.array(labels, dtype=np.int32))
 
     def notes(self) -> tuple[str, ...]:
+        """Say how many links were passed over, if any were."""
         if not self._links:
             return ()
         return (f"Links passed over because they lead to folders or out of {self._root}: {self._links}.",)
 
-    def _walk(self, folder: Path) -> Iterator[Path]:
+    def _class(self, folder: Path) -> Iterator[Path]:
         if not folder.is_dir():
             return
+        if folder.resolve().is_relative_to(self._root):
+            yield from self._walk(folder)
+        else:
+            self._links += 1
+
+    def _walk(self, folder: Path) -> Iterator[Path]:
         for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
             if entry.name.startswith(".") or not self._inside(entry):
                 continue
@@ -161,9 +192,13 @@ class _Search:
             elif entry.suffix.lower() in picture_suffixes() and entry.is_file():
                 yield entry
 
+    def takes(self, path: Path) -> bool:
+        """Say whether a path, whatever links it goes through, leads to a file inside ``root``."""
+        return path.is_file() and path.resolve().is_relative_to(self._root)
+
     def _inside(self, entry: Path) -> bool:
         if not entry.is_symlink():
             return True
-        inside = entry.is_file() and entry.resolve().is_relative_to(self._root)
+        inside = self.takes(entry)
         self._links += not inside
         return inside

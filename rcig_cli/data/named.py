@@ -3,27 +3,37 @@
 TFDS needs TensorFlow to download a data set and to build its files.  They are built in a format that is
 then read without TensorFlow; files that TFDS built earlier in its older format are read with it.  The
 files lie where TFDS keeps them, or in the folder that ``TFDS_DATA_DIR`` names, and their order is fixed.
+
+TFDS would decode pictures by whichever library it finds; here ``rcig_cli.data.picture`` does, so that a data
+set has the same pixels on every machine, and in every layout that holds the same files.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import itertools
 import os
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rcig_cli.data.known import KnownDataset
+from rcig_cli.data.class_names import readable
+from rcig_cli.data.known import KNOWN, KnownDataset
+from rcig_cli.data.picture import read_picture
 from rcig_cli.data.pixels import to_square
 from rcig_cli.data.quiet import quiet
 from rcig_cli.data.source import SPLITS, Batch, ImageSource, Split
 from rcig_cli.errors import ConfigError, Corrupt, RcigError
 
 _FILE_FORMAT = "array_record"
+
+_OWN_COPY = "pass your own copy with --from FILE.npz"
 
 # How long a server may take to answer at all, in seconds: TFDS itself would try on for many minutes.
 _PATIENCE = 15.0
@@ -48,7 +58,7 @@ class NamedSource(ImageSource):
         self._split_names: dict[Split, str] = {"train": "train", "test": known.test_split}
         super().__init__(
             known.name,
-            class_names=tuple(builder.info.features["label"].names),
+            class_names=readable(builder.info.features["label"].names),
             shape=(side, side, known.shape[2]),
             sizes={split: builder.info.splits[self._split_names[split]].num_examples for split in SPLITS},
             notes=_notes(known),
@@ -64,12 +74,13 @@ class NamedSource(ImageSource):
                 some = list(itertools.islice(records, size))
             if not some:
                 return
-            yield self._batch(some)
+            yield self._batch(some, Path(where))
 
-    def _batch(self, records: list[dict[str, Any]]) -> Batch:
-        images = [to_square(record["image"][None], self.shape[0]) for record in records]
+    def _batch(self, records: list[dict[str, Any]], where: Path) -> Batch:
+        side, _, channels = self.shape
+        pictures = [read_picture(where, channels == 1, bytes(record["image"])) for record in records]
         labels = np.array([record["label"] for record in records], dtype=np.int32)
-        return Batch(np.concatenate(images), labels)
+        return Batch(np.concatenate([to_square(pixels[None], side) for pixels in pictures]), labels)
 
 
 def open_named(known: KnownDataset, resolution: int | None = None) -> ImageSource:
@@ -122,8 +133,7 @@ def _reading(where: str) -> Iterator[None]:
     # The readers below TFDS raise errors of many kinds on damaged files.
     except Exception as error:
         raise Corrupt(
-            f"{where} can't be read ({_brief(error)}): remove it and prepare it again, "
-            "or pass your own copy with --from FILE.npz."
+            f"{where} can't be read ({_brief(error)}): remove it and prepare it again, or {_OWN_COPY}."
         ) from error
 
 
@@ -136,16 +146,21 @@ def _builder(known: KnownDataset, **options: str) -> Any:
 
 def _download(builder: Any, name: str) -> None:
     _import_tensorflow(name)
+    for package in KNOWN[name].builders_need if name in KNOWN else ():
+        if importlib.util.find_spec(package) is None:
+            raise ConfigError(_missing(name, package))
     try:
         _check_reachable(builder.url_infos or {})
         _prepare(builder)
     except ModuleNotFoundError as error:
-        raise ConfigError(_missing(name, str(error.name))) from error
+        # What TFDS itself raises for packages that it imports late has no name.
+        named = re.search(r"No module named '([\w.]+)'", str(error))
+        raise ConfigError(_missing(name, error.name or (named.group(1) if named else "more"))) from error
     # Between the network, the archive and the disk, errors of every kind are possible.
     except Exception as error:
         raise RcigError(
             f"{name} could not be downloaded ({_brief(error)}): check the connection and the disk and "
-            "try again, or pass your own copy with --from FILE.npz."
+            f"try again, or {_OWN_COPY}."
         ) from error
 
 
@@ -170,9 +185,14 @@ def _import_tensorflow(name: str) -> Any:
 
 
 def _missing(name: str, package: str) -> str:
+    download = KNOWN[name].download if name in KNOWN else None
+    own = f"unpack {download[0]} and pass --from {download[1]}" if download else _OWN_COPY
+    remedy = (
+        "\"pip install 'rcig-cli[tfds]'\"" if package != "cv2" else '"pip install opencv-python-headless"'
+    )
     return (
         f"{name} comes through TensorFlow Datasets, which needs {package} to download it: "
-        "type \"pip install 'rcig-cli[tfds]'\", or pass your own copy with --from FILE.npz."
+        f"type {remedy}, or {own}."
     )
 
 
@@ -185,11 +205,16 @@ def _check_reachable(urls: Iterable[str]) -> None:
 
 
 def _records(builder: Any, split: str, name: str) -> Iterable[dict[str, Any]]:
+    import tensorflow_datasets as tfds
+
+    pictures = [key for key, kind in builder.info.features.items() if isinstance(kind, tfds.features.Image)]
+    decoders = {key: tfds.decode.SkipDecoding() for key in pictures}
     try:
-        records: Iterable[dict[str, Any]] = builder.as_data_source(split)
+        records: Iterable[dict[str, Any]] = builder.as_data_source(split, decoders=decoders)
     except NotImplementedError:
         _import_tensorflow(name)
-        records = builder.as_dataset(split=split, shuffle_files=False).as_numpy_iterator()
+        found = builder.as_dataset(split=split, shuffle_files=False, decoders=decoders)
+        records = found.as_numpy_iterator()
     return records
 
 

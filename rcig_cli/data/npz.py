@@ -4,7 +4,7 @@ Images are ``[n, H, W]`` or ``[n, H, W, 1]`` (grey), ``[n, H, W, 3]`` (RGB) or `
 laid over white).  Pixels are uint8; or uint16, divided by 257 and rounded; or floats, which count as
 lying between 0 and 1 if none in the file is above 1, and otherwise as lying between 0 and 255.  Labels
 are whole numbers, ``[n]`` or ``[n, 1]``.  There are as many classes as ``class_names`` has entries, or
-else one more than the largest label.
+else one more than the largest label; names of known data sets are known.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rcig_cli.data.class_names import published_names
 from rcig_cli.data.npz_labels import read_class_names, read_labels
 from rcig_cli.data.npz_member import Member, members
 from rcig_cli.data.pixels import choose_side, over_white, size_notes, to_eight_bit, to_square
@@ -112,6 +113,8 @@ def open_npz(name: str, path: Path, resolution: int | None = None) -> ImageSourc
     _check_alike(images)
     labels = {split: read_labels(arrays[f"y_{split}"], images[split]) for split in SPLITS}
     class_names = read_class_names(path, arrays.get("class_names"), labels)
+    if "class_names" not in arrays:
+        class_names = published_names(name, class_names)
     return NpzSource(name, images, labels, class_names, resolution)
 
 

@@ -6,12 +6,13 @@ import difflib
 import re
 from pathlib import Path
 
-from rcig_cli.data.known import KNOWN, downloadable
+from rcig_cli.data.known import KNOWN, KnownDataset, known_names
 from rcig_cli.data.source import ImageSource
 from rcig_cli.errors import ConfigError, NotFound
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _SIDES = range(4, 1025)
+_ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 
 
 def open_source(name: str, path: Path | None = None, resolution: int | None = None) -> ImageSource:
@@ -22,7 +23,8 @@ def open_source(name: str, path: Path | None = None, resolution: int | None = No
     name
         A known data set, or with ``path`` any name of lower-case letters, digits, ``_`` and ``-``.
     path
-        A folder of class folders, or an ``.npz`` file.
+        A folder of class folders or with an official download unpacked (``rcig_cli.data.layouts``), or an
+        ``.npz`` file.
     resolution
         Side in pixels to which every image is brought: its central square is cut out and resized.
         Without it images keep their size if they are square and alike; otherwise see
@@ -61,16 +63,35 @@ def _check_name(name: str, path: Path | None) -> None:
 
 def _open_path(name: str, path: Path, resolution: int | None) -> ImageSource:
     if path.is_dir():
-        from rcig_cli.data.folder import open_folder
-
-        return open_folder(name, path, resolution)
+        return _open_folder(name, path, resolution)
     if not path.exists():
         raise NotFound(f"There is no file or folder {path}: check what you passed to --from.")
+    if path.name.lower().endswith(_ARCHIVES):
+        raise ConfigError(f"{path} is an archive: unpack it, and pass the folder that it unpacks to --from.")
     if path.suffix.lower() != ".npz" or not path.is_file():
         raise ConfigError(f"{path} is neither a folder of class folders nor an .npz file: --from takes one.")
     from rcig_cli.data.npz import open_npz
 
     return open_npz(name, path, resolution)
+
+
+def _open_folder(name: str, path: Path, resolution: int | None) -> ImageSource:
+    from rcig_cli.data.layouts.recognise import open_recognised, recognised_inside
+
+    recognised = open_recognised(name, path, resolution)
+    if recognised is not None:
+        return recognised
+    from rcig_cli.data.folder import open_folder
+
+    try:
+        return open_folder(name, path, resolution)
+    except ConfigError as error:
+        inner = recognised_inside(path)
+        if inner is None:
+            raise
+        raise ConfigError(
+            f"{path} holds {inner[0]} in a folder of its own: pass --from {inner[1]}."
+        ) from error
 
 
 def _open_known(name: str, resolution: int | None) -> ImageSource:
@@ -81,14 +102,22 @@ def _open_known(name: str, resolution: int | None) -> ImageSource:
     if name not in KNOWN:
         raise NotFound(_unknown(name))
     if KNOWN[name].tfds is None:
-        raise ConfigError(f"{name} can't be downloaded from here: pass your own copy with --from FOLDER.")
+        raise ConfigError(_how_to_get(KNOWN[name]))
     from rcig_cli.data.named import open_named
 
     return open_named(KNOWN[name], resolution)
 
 
+def _how_to_get(known: KnownDataset) -> str:
+    address, folder = known.download or ("its makers", "FOLDER")
+    return (
+        f"{known.name} isn't in TensorFlow Datasets: download it from {address}, unpack it, "
+        f"and type rcig prepare {known.name} --from {folder}."
+    )
+
+
 def _unknown(name: str) -> str:
-    known = ["digits", *downloadable()]
+    known = ["digits", *known_names()]
     nearest = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {nearest[0]}?" if nearest else ""
     listed = ", ".join(known)

@@ -18,6 +18,9 @@ NAMES = (
     *("tiny_imagenet", "cub200", "imagenette", "imagewoof", "imagenet64"),
 )
 
+# Another name that a data set may be prepared under.
+_ALSO = {"caltech_birds2011": "cub200"}
+
 # Conjugate gradients need far fewer iterations than Adam and no tuning, the more the more images there are
 # (docs/results.md); Adam's are the paper's.
 DEFAULT_SOLVER = "cg"
@@ -98,6 +101,7 @@ def table_3(
 
 def presets(dataset: str) -> Mapping[int, Preset]:
     """The presets of a data set by images per class; empty where there are none."""
+    dataset = _ALSO.get(dataset, dataset)
     if dataset not in NAMES:
         return {}
     found: Mapping[int, Preset] = import_module(f"rcig_cli.presets.{dataset}").PRESETS

@@ -197,3 +197,16 @@ def test_a_folder_that_may_not_be_read(split):
     (split / "train" / "dog").chmod(0)
     with pytest.raises(RcigError, match="can't be read"):
         open_folder("pets", split)
+
+
+def test_folders_of_classes_or_splits_that_lead_out(split, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside")
+    (split / "test" / "cat").rename(outside / "cat")
+    (split / "test" / "cat").symlink_to(outside / "cat")
+    source = open_folder("pets", split)
+    assert source.sizes == {"train": 8, "test": 2}
+    assert source.notes[0].endswith(": 1.")
+    (split / "train").rename(outside / "train")
+    (split / "train").symlink_to(outside / "train")
+    with pytest.raises(ConfigError, match="holds no images"):
+        open_folder("pets", split)

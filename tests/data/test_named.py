@@ -8,10 +8,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
 from rcig_cli.data import named
 from rcig_cli.data.known import KNOWN
 from rcig_cli.data.opening import open_source
+from rcig_cli.data.picture import read_picture
 from rcig_cli.data.quiet import quiet
 from rcig_cli.errors import ConfigError, Corrupt, RcigError
 from tests.data.examples import NoTensorFlow, pixels, whole
@@ -33,7 +35,7 @@ def stand_in(name, version, images, split="test"):
             VERSION = tfds.core.Version(version)
 
             def _info(self):
-                shape = (None, None, images[0].shape[2])
+                shape = (None, None, 3 if isinstance(images[0], str) else images[0].shape[2])
                 label = tfds.features.ClassLabel(names=["a", "b", "c"])
                 features = {"image": tfds.features.Image(shape=shape), "label": label}
                 return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
@@ -107,6 +109,21 @@ def test_mixed_sizes_are_brought_to_one(data_dir):
 
 
 @needs_tensorflow
+def test_picture_files_of_every_colour_are_read_as_in_a_folder(data_dir, tmp_path_factory):
+    """Real JPEGs among ImageNet's and the birds are grey, and some are CMYK."""
+    folder = tmp_path_factory.mktemp("pictures")
+    arrays = {"rgb": pixels(9, 9, 3), "grey": pixels(9, 9), "cmyk": pixels(9, 9, 4)}
+    for name, array in arrays.items():
+        image = Image.fromarray(array, "CMYK") if name == "cmyk" else Image.fromarray(array)
+        image.save(folder / f"{name}.jpg")
+    files = sorted(folder.iterdir()) * 2
+    prepare(data_dir, "array_record", "birds", "1.0.0", [str(path) for path in files])
+    source = named.open_named(replace(KNOWN["cub200"], tfds="birds"), 9)
+    found = {image.tobytes() for image in whole(source, "train").images}
+    assert found == {read_picture(path, grey=False).tobytes() for path in files}
+
+
+@needs_tensorflow
 def test_a_validation_split_can_serve_as_the_test_split(data_dir):
     prepare(data_dir, "array_record", split="validation")
     source = named.open_named(replace(KNOWN["mnist"], test_split="validation"))
@@ -172,6 +189,25 @@ def test_a_server_that_refuses_the_question_is_there(monkeypatch):
     refusal = urllib.error.HTTPError("https://example.invalid", 405, "no", {}, None)
     with pytest.raises(RcigError, match="tried"):
         fail_to_download(monkeypatch, AssertionError("tried"), answer=refusal)
+
+
+def test_what_the_birds_need_besides_tensorflow_is_asked_for_before_the_download(monkeypatch):
+    monkeypatch.setattr(named, "_import_tensorflow", str)
+    monkeypatch.setattr(named, "_prepare", lambda _: pytest.fail("downloaded"))
+    monkeypatch.setattr(named.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(ConfigError) as caught:
+        named._download(SimpleNamespace(url_infos=[]), "cub200")
+    assert str(caught.value) == (
+        "cub200 comes through TensorFlow Datasets, which needs cv2 to download it: type "
+        '"pip install opencv-python-headless", or unpack https://data.caltech.edu/records/65de6-vp158 '
+        "and pass --from CUB_200_2011."
+    )
+
+
+def test_a_package_that_tensorflow_datasets_imports_late_is_named(monkeypatch):
+    late = ModuleNotFoundError("No module named 'scipy.io'\nFailed importing scipy.io. This likely means ...")
+    with pytest.raises(ConfigError, match=r"needs scipy\.io to download"):
+        fail_to_download(monkeypatch, late)
 
 
 def test_another_package_that_is_missing_is_named(monkeypatch):

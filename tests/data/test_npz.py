@@ -188,3 +188,18 @@ def test_memory_is_bounded_by_the_batch(path, save):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < images.nbytes / 8
+
+
+def test_a_known_set_has_names_even_where_its_file_has_none(tmp_path):
+    labels = np.arange(10)
+    arrays = {
+        "x_train": pixels(10, 8, 8, 3),
+        "y_train": labels,
+        "x_test": pixels(10, 8, 8, 3),
+        "y_test": labels,
+    }
+    np.savez(tmp_path / "plain.npz", **arrays)
+    np.savez(tmp_path / "named.npz", **arrays, class_names=list("abcdefghij"))
+    assert open_source("cifar10", tmp_path / "plain.npz").class_names[9] == "truck"
+    assert open_source("mine", tmp_path / "plain.npz").class_names[9] == "9"
+    assert open_source("cifar10", tmp_path / "named.npz").class_names[9] == "j"

@@ -54,6 +54,7 @@ def test_every_cell_of_the_papers_tables_2_and_4_has_a_preset_with_its_figure():
     [
         ("tiny_imagenet", 200, 4, 400, 5e-4, True),
         ("cub200", 200, 3, 1024, 5e-4, True),
+        ("caltech_birds2011", 200, 3, 1024, 5e-4, True),
         ("imagewoof", 10, 5, 256, 0.05, True),
         ("imagenet64", 1000, 4, 400, 5e-4, True),
     ],

@@ -47,7 +47,7 @@ def open_set(path: Path, target: Target) -> Opened:
     classes = Stored(numbers.shape, numbers.dtype, lambda: numbers)
     read = partial(read_pictures, [(file, None) for file in files.paths], target)
     arrays = {"images": Stored((count, *target.shape), np.dtype(np.uint8), read), "labels": classes}
-    names, used = None, files.paths
+    names, used = None, tuple(files.paths)
     if (path / LABELS).is_file() and not (path / LABELS).is_symlink():
         found = members(path / LABELS)
         names = class_name_texts(found["class_names"]) if "class_names" in found else None

@@ -1,0 +1,4 @@
+"""Layouts of downloaded data sets, as their makers' archives unpack: one module each.
+
+``recognise.py`` says in which order they are looked for.
+"""

@@ -1,0 +1,165 @@
+"""MNIST's own format: IDX files, plain or gzipped, as Fashion-MNIST and others have it too.
+
+``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte`` and
+``t10k-labels-idx1-ubyte``, in the folder itself or in ``raw`` inside it; also with a dot before ``idx``, and
+each also with ``.gz``.  A plain file goes before a gzipped one.
+
+A file is big-endian: two zero bytes, 8 for unsigned bytes, the number of axes, each axis' length in 4
+bytes, and then the bytes themselves.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from rcig_cli.data.class_names import published_names
+from rcig_cli.data.layouts.files import opened, present, read_exactly, size_of
+from rcig_cli.data.layouts.records import Records, RecordSource, check_every_class
+from rcig_cli.data.source import SPLITS, ImageSource, Split
+from rcig_cli.errors import ConfigError, Corrupt, NotFound
+
+_PARTS: dict[Split, str] = {"train": "train", "test": "t10k"}
+_SPELLINGS = ("{}-{}-idx{}-ubyte", "{}-{}.idx{}-ubyte")
+_ENDINGS = ("", ".gz")
+_FOLDERS = (".", "raw")
+
+_LARGEST_SIDE = 8192
+_MOST_LABELS = 2**26
+# Deflate can't pack more tightly than this, so a header that declares more lies.
+_PACKED_AT_MOST = 1032
+
+
+@dataclass(frozen=True)
+class _File:
+    """An IDX file whose header agrees with its size."""
+
+    folder: Path
+    name: str
+    shape: tuple[int, ...]
+
+    @property
+    def path(self) -> Path:
+        return self.folder / self.name
+
+    def blocks(self, rows: int) -> Iterator[npt.NDArray[np.uint8]]:
+        row_bytes = math.prod(self.shape[1:])
+        with _stream(self.folder, self.name) as stream:
+            read_exactly(stream, _header_bytes(len(self.shape)), self.path)
+            for start in range(0, self.shape[0], rows):
+                count = min(rows, self.shape[0] - start)
+                data = read_exactly(stream, count * row_bytes, self.path)
+                yield np.frombuffer(data, np.uint8).reshape(count, *self.shape[1:], *self._channel())
+            if stream.read(1):
+                raise Corrupt(f"{self.path} is larger than its header says: download it again.")
+
+    def _channel(self) -> tuple[int, ...]:
+        return (1,) if len(self.shape) == 3 else ()
+
+
+def holds(folder: Path) -> bool:
+    """Say whether a folder has the training images of such a data set."""
+    return _find(folder, "train", "images", 3) is not None
+
+
+def open_layout(name: str, folder: Path, resolution: int | None) -> ImageSource:
+    """Open such a folder; labels are in memory, images are not.
+
+    Raises
+    ------
+    NotFound, ConfigError, Corrupt, RcigError
+        If a file is missing, can't be used, is damaged, or can't be read.
+    """
+    images = {split: _open(folder, _PARTS[split], "images", 3) for split in SPLITS}
+    labels = {split: _labels(folder, split, images[split]) for split in SPLITS}
+    shapes = {file.shape[1:] for file in images.values()}
+    if len(shapes) > 1:
+        raise ConfigError(f"{folder} has training and test images of different sizes: download it again.")
+    ((height, width),) = shapes
+    class_names = _class_names(name, labels)
+    check_every_class(folder, labels["train"], len(class_names))
+    records = {split: Records(images[split].blocks, labels[split]) for split in SPLITS}
+    return RecordSource(name, class_names, (height, width, 1), records, resolution)
+
+
+def _labels(folder: Path, split: Split, images: _File) -> npt.NDArray[np.int32]:
+    file = _open(folder, _PARTS[split], "labels", 1)
+    if file.shape[0] != images.shape[0]:
+        raise Corrupt(
+            f"{images.path} declares {images.shape[0]} images and {file.path} {file.shape[0]} labels: "
+            "download them again."
+        )
+    return np.concatenate(list(file.blocks(file.shape[0]))).astype(np.int32)
+
+
+def _class_names(name: str, labels: dict[Split, npt.NDArray[np.int32]]) -> tuple[str, ...]:
+    count = 1 + max(int(values.max()) for values in labels.values())
+    if count < 2:
+        raise ConfigError(f"{name} has a single class: at least two are needed.")
+    return published_names(name, tuple(map(str, range(count))))
+
+
+def _find(folder: Path, part: str, content: str, axes: int) -> tuple[Path, str] | None:
+    names = [form.format(part, content, axes) + end for end in _ENDINGS for form in _SPELLINGS]
+    places = ((folder / inner, name) for inner in _FOLDERS for name in names)
+    return next((place for place in places if present(*place)), None)
+
+
+def _open(folder: Path, part: str, content: str, axes: int) -> _File:
+    found = _find(folder, part, content, axes)
+    if found is None:
+        raise NotFound(
+            f"{folder} has no {_SPELLINGS[0].format(part, content, axes)}: download that file too."
+        )
+    where, name = found
+    path = where / name
+    with opened(where, name) as file:
+        size = size_of(file)
+    with _stream(where, name) as stream:
+        header = read_exactly(stream, _header_bytes(axes), path)
+    zero, kind, count, *shape = struct.unpack(f">HBB{axes}I", header)
+    if (zero, kind, count) != (0, 8, axes):
+        raise Corrupt(f"{path} is no IDX file of {axes} axes of bytes: download it again.")
+    _check_sizes(path, tuple(shape), size - len(header))
+    return _File(where, name, tuple(shape))
+
+
+def _check_sizes(path: Path, shape: tuple[int, ...], left: int) -> None:
+    declared = math.prod(shape)
+    if not declared:
+        raise Corrupt(f"{path} holds nothing: download it again.")
+    if max(shape[1:], default=1) > _LARGEST_SIDE or (len(shape) == 1 and declared > _MOST_LABELS):
+        raise Corrupt(
+            f"{path} declares {' x '.join(map(str, shape))} bytes, which can't be: download it again."
+        )
+    packed = path.suffix == ".gz"
+    if declared != left if not packed else declared > (left + 64) * _PACKED_AT_MOST:
+        raise Corrupt(f"{path} isn't as large as its header says: download it again.")
+
+
+def _header_bytes(axes: int) -> int:
+    return 4 + 4 * axes
+
+
+@contextmanager
+def _stream(folder: Path, name: str) -> Iterator[BinaryIO]:
+    path = folder / name
+    with opened(folder, name) as file:
+        if not name.endswith(".gz"):
+            yield file
+            return
+        try:
+            with gzip.GzipFile(fileobj=file) as unpacked:
+                yield cast(BinaryIO, unpacked)
+        except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+            raise Corrupt(f"{path} is damaged, cut short or no .gz file: download it again.") from error

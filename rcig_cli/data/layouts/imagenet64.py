@@ -1,0 +1,94 @@
+"""Downsampled ImageNet in its NumPy form: ``train_data_batch_1.npz`` to ``_10.npz`` and ``val_data.npz``.
+
+Each has ``data``, uint8 ``[n, 3 * side * side]``, plane by plane, with a side of 8, 16, 32 or 64 pixels, and
+``labels`` from 1.  The validation images are the test split.  Classes are named if ``map_clsloc.txt``, which
+comes with ImageNet's development kit, lies beside them, and numbered if not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from rcig_cli.data.class_names import check_names
+from rcig_cli.data.layouts.files import opened, present, read_lines
+from rcig_cli.data.layouts.records import Records, RecordSource, check_every_class, checked_labels
+from rcig_cli.data.npz_member import Member, members
+from rcig_cli.data.source import SPLITS, ImageSource, Split
+from rcig_cli.errors import Corrupt
+
+_FILES: dict[Split, tuple[str, ...]] = {
+    "train": tuple(f"train_data_batch_{number}.npz" for number in range(1, 11)),
+    "test": ("val_data.npz",),
+}
+_SIDES = {3 * side * side: side for side in (8, 16, 32, 64)}
+_CLASSES = 1000
+_NAMES = "map_clsloc.txt"
+
+
+def holds(folder: Path) -> bool:
+    """Say whether a folder has the first batch of the training images."""
+    return present(folder, _FILES["train"][0])
+
+
+def open_layout(name: str, folder: Path, resolution: int | None) -> ImageSource:
+    """Open such a folder; labels are in memory, images are not.
+
+    Raises
+    ------
+    NotFound, ConfigError, Corrupt, RcigError
+        If a file is missing, can't be used, is damaged, or can't be read.
+    """
+    found = {split: [_members(folder, file) for file in _FILES[split]] for split in SPLITS}
+    widths = {images.shape[1] for parts in found.values() for images, _ in parts}
+    if len(widths) > 1:
+        raise Corrupt(f"{folder} has images of different sizes: download it again.")
+    side = _SIDES[widths.pop()]
+    records = {split: _records(parts, side) for split, parts in found.items()}
+    check_every_class(folder, records["train"].labels, _CLASSES)
+    return RecordSource(name, _class_names(folder), (side, side, 3), records, resolution)
+
+
+def _members(folder: Path, name: str) -> tuple[Member, Member]:
+    with opened(folder, name):  # that it is a file of this folder
+        found = members(folder / name)
+    images, labels = found.get("data"), found.get("labels")
+    if images is None or images.dtype != np.uint8 or len(images.shape) != 2 or images.shape[1] not in _SIDES:
+        raise Corrupt(
+            f"{folder / name} has no array 'data' of bytes, [n, 3 x side x side]: download it again."
+        )
+    if labels is None or labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
+        raise Corrupt(
+            f"{folder / name} has no array 'labels' with a number for each image: download it again."
+        )
+    return images, labels
+
+
+def _records(parts: list[tuple[Member, Member]], side: int) -> Records:
+    def blocks(rows: int) -> Iterator[npt.NDArray[np.uint8]]:
+        for images, _ in parts:
+            for block in images.blocks(rows):
+                yield np.ascontiguousarray(block.reshape(-1, 3, side, side).transpose(0, 2, 3, 1))
+
+    labels = [
+        checked_labels(member.path, member.read().astype(np.int64) - 1, _CLASSES) for _, member in parts
+    ]
+    return Records(blocks, np.concatenate(labels))
+
+
+def _class_names(folder: Path) -> tuple[str, ...]:
+    """Read lines such as ``n02119789 1 kit_fox``; two classes have the same words, and keep their codes."""
+    if not present(folder, _NAMES):
+        return tuple(map(str, range(_CLASSES)))
+    rows = [line.split() for line in read_lines(folder, _NAMES)]
+    if [row[1:2] for row in rows] != [[str(number + 1)] for number in range(_CLASSES)]:
+        raise Corrupt(f"{folder / _NAMES} doesn't number {_CLASSES} classes from 1: download it again.")
+    words = [" ".join(row[2:]).replace("_", " ") for row in rows]
+    names = [
+        text if words.count(text) == 1 else f"{text} ({row[0]})"
+        for text, row in zip(words, rows, strict=True)
+    ]
+    return check_names(folder / _NAMES, names, _CLASSES)
