@@ -19,6 +19,7 @@ from rcig_cli.errors import NotFound, RcigError
 from rcig_cli.store import renames
 
 ASIDE = ".aside-"
+REPLACED = ".replaced-"
 _CLAIM_ATTEMPTS = 20
 _THREADS = 8
 
@@ -248,12 +249,36 @@ def remove_folder(path: Path) -> None:
 def remove_dead_asides(parent: Path) -> None:
     """Remove from a folder what processes that are no more were writing when they died."""
     for aside in parent.glob(f"{ASIDE}*"):
-        # What can't be examined or removed now is in nobody's way, and can be tried again.
-        with contextlib.suppress(OSError):
-            descriptor = os.open(aside, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-            with _closing(descriptor):
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _remove(aside)
+        remove_if_dead(aside)
+
+
+def remove_if_dead(aside: Path) -> None:
+    """Remove an aside unless its writer is alive."""
+    with _owned(aside) as dead:
+        if dead:
+            _remove(aside)
+
+
+def is_dead(aside: Path) -> bool:
+    """Whether the writer of an aside is no more."""
+    with _owned(aside) as dead:
+        return dead
+
+
+@contextlib.contextmanager
+def _owned(aside: Path) -> Iterator[bool]:
+    """Hold an aside's lock; False where it has an owner, or can't be examined now."""
+    with contextlib.ExitStack() as stack:
+        try:
+            # It might be anything by now: a link isn't followed, and a pipe not waited for.
+            flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+            descriptor = os.open(aside, flags)
+            stack.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+            return
+        yield True
 
 
 def _rename_new(rename: Callable[[Path, Path], None], aside: Path, final: Path) -> None:
@@ -266,7 +291,7 @@ def _rename_new(rename: Callable[[Path, Path], None], aside: Path, final: Path) 
 def _swap(aside: Path, final: Path) -> None:
     if renames.swap(aside, final):
         return
-    replaced = final.parent / f".replaced-{final.name}-{secrets.token_hex(8)}"
+    replaced = final.parent / f"{REPLACED}{final.name}-{secrets.token_hex(8)}"
     os.rename(final, replaced)
     try:
         os.rename(aside, final)
