@@ -108,6 +108,16 @@ def percent(mean: float, std: float) -> str:
     return f"{100 * mean:.1f} ± {100 * std:.1f} %"
 
 
+def size(count: int) -> str:
+    """Write a number of bytes, to three digits."""
+    amount = float(count)
+    for unit in ("bytes", "kB", "MB"):
+        if amount < 1000:
+            return f"{amount:.3g} {unit}"
+        amount /= 1000
+    return f"{amount:.3g} GB" if amount < 1000 else f"{amount:.0f} GB"
+
+
 def fail(message: str, code: int, *, as_json: bool) -> None:
     """Print an error: a sentence on stderr, and with ``--json`` an object on stdout."""
     if as_json:

@@ -168,10 +168,15 @@ class Look:
 
     def entries(self, folder: Path) -> list[Path]:
         """List a folder, in order, but for what writers leave behind: that is recorded."""
+        if not folder.is_dir():
+            return []
         try:
             with storage_errors(folder, "read"):
                 paths = sorted(folder.iterdir())
         except NotFound:
+            return []
+        except RcigError as error:
+            self.problem(folder, f"can't be checked: {error}")
             return []
         for path in paths:
             if is_leftover_name(path.name):

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,14 @@ _RESULT = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[A-Za-z0-9][A-Za-z0-9_.-]*\.
 _UNFINISHED = "isn't vouched for until its run or sweep has ended"
 
 
-def look_at_root(look: Look, store: Store) -> None:
-    """Look at what lies in the store's own folder, and under wrong names in those below."""
+def look_at_store(look: Look, store: Store) -> bool:
+    """Look at what the store says of itself; return whether this version can read the rest."""
     look.document(store.root / STORE, "store", lambda document: document)
+    return not any("newer rcig" in one.problem for one in look.problems)
+
+
+def look_at_places(look: Look, store: Store) -> None:
+    """Look at what lies in the store's own folder, and under wrong names in those below."""
     places = {"datasets": names.is_dataset_name, "runs": names.is_run_name, "sweeps": names.is_sweep_name}
     for path in look.entries(store.root):
         if path.name in places:
@@ -83,25 +88,31 @@ def look_at_run(look: Look, store: Store, name: str) -> None:
     def examine(one: Look) -> None:
         manifest = _manifest(one, folder, "run", RunManifest)
         unfinished = manifest is not None and manifest.status != "finished"
-        own = {LOG, CHECKPOINTS, FIGURES, *KINDS}
+        own = (LOG, CHECKPOINTS, FIGURES, *KINDS)
         _look_at_parts(one, folder, manifest, _PRODUCTS if unfinished else set(), own)
         if manifest is not None:
             _look_at_log(one, folder / LOG, manifest)
             _look_at_parent(one, store, folder, manifest)
 
     settled(look, folder, examine)
-    for path in look.entries(folder / CHECKPOINTS):
+    for path in _inside(look, folder / CHECKPOINTS):
         if is_step(path.name) and path.is_dir() and not path.is_symlink():
             _look_at_checkpoint(look, path)
         else:
             look.orphan(path)
     for kind in KINDS:
-        for path in look.entries(folder / kind):
+        for path in _inside(look, folder / kind):
             if _RESULT.fullmatch(path.name):
                 look.document(path, "result", lambda document: document)
             else:
                 look.orphan(path)
-    look.strangers(folder / FIGURES, folder, None)
+    if not (folder / FIGURES).is_symlink():
+        look.strangers(folder / FIGURES, folder, None)
+
+
+def _inside(look: Look, folder: Path) -> list[Path]:
+    """What is in a folder; where that is a link, it has been said and isn't followed."""
+    return [] if folder.is_symlink() else look.entries(folder)
 
 
 def _manifest(look: Look, folder: Path, kind: Any, record: Any) -> Any:
@@ -117,25 +128,28 @@ def _manifest(look: Look, folder: Path, kind: Any, record: Any) -> Any:
 
 
 def _look_at_parts(
-    look: Look, folder: Path, manifest: Any, unvouched: set[str], own: set[str] | None = None
+    look: Look, folder: Path, manifest: Any, unvouched: set[str], own: Collection[str] = ()
 ) -> None:
     """Look at what a manifest vouches for, and at what else lies in its folder.
 
-    Of the names in ``unvouched`` nobody vouches for what is there yet; those in ``own`` others look at.
+    Of the names in ``unvouched`` nobody vouches for what is there yet; those in ``own`` are looked at
+    elsewhere.
     """
     vouched = manifest.files if manifest is not None else {}
     look.files(folder, vouched)
     tops = {name.split("/", 1)[0] for name in vouched}
     for path in look.entries(folder):
-        if path.name in {MANIFEST, LOCK, *(own or ())}:
-            if path.is_symlink():
-                look.problem(path, "is a link")
+        if path.name == LOCK:
+            look.is_plain(path)
+        elif path.name in own:
+            if path.name != LOG:
+                look.is_plain(path, folder=True)
         elif path.name in tops:
             if path.is_dir() and not path.is_symlink():
                 look.strangers(path, folder, vouched)
         elif path.name in unvouched:
             look.note(path, _UNFINISHED)
-        elif manifest is not None:  # without it, who can tell
+        elif manifest is not None and path.name != MANIFEST:  # without it, who can tell
             look.orphan(path)
 
 

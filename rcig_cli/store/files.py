@@ -229,8 +229,13 @@ def place_folder(aside: Path, final: Path) -> None:
     (exchange_folder if final.is_dir() else publish_folder)(aside, final)
 
 
-def remove_folder(path: Path) -> None:
-    """Remove a folder so that no reader, and no crash, finds half of it under its name.
+def remove_folder(path: Path) -> Path:
+    """Remove a folder, or a link to one, so that no reader, and no crash, finds half of it under its name.
+
+    Returns
+    -------
+    Path
+        Where what couldn't be removed is, if there is anything.
 
     Raises
     ------
@@ -244,6 +249,7 @@ def remove_folder(path: Path) -> None:
         os.rename(path, aside)
         _sync(path.parent)
     _remove(aside)
+    return aside
 
 
 def remove_dead_asides(parent: Path) -> None:
