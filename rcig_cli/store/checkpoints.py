@@ -21,6 +21,7 @@ import orbax.checkpoint as ocp
 from numpy.typing import NDArray
 
 from rcig_cli.errors import Corrupt, NotFound, RcigError
+from rcig_cli.store.asides import remove_dead_asides
 from rcig_cli.store.checkpoint_manifest import (
     CHECKPOINTS,
     damaged,
@@ -32,7 +33,6 @@ from rcig_cli.store.digests import digests, mismatches
 from rcig_cli.store.files import (
     aside_folder,
     place_folder,
-    remove_dead_asides,
     remove_folder,
     storage_errors,
 )

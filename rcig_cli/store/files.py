@@ -7,20 +7,24 @@ it, so that the asides of dead processes can be told from those of living ones a
 
 import contextlib
 import errno
-import fcntl
 import os
 import secrets
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 from rcig_cli.errors import NotFound, RcigError
 from rcig_cli.store import renames
+from rcig_cli.store.asides import (
+    aside_name,
+    claimed,
+    new_file,
+    new_folder,
+    remove_dead_asides,
+    remove_quietly,
+)
 
-ASIDE = ".aside-"
 REPLACED = ".replaced-"
-_CLAIM_ATTEMPTS = 20
 _THREADS = 8
 
 Item = TypeVar("Item")
@@ -114,7 +118,7 @@ def write_text_atomically(path: Path, text: str, *, replace: bool = True) -> Non
 def write_bytes_atomically(path: Path, content: bytes, *, replace: bool = True) -> None:
     """Write a file as `write_text_atomically` does, from bytes."""
     rename = os.replace if replace else renames.rename_exclusively
-    with storage_errors(path), _claimed(path.parent, _new_file) as (aside, descriptor):
+    with storage_errors(path), claimed(path.parent, new_file) as (aside, descriptor):
         write_all(descriptor, content)
         os.fsync(descriptor)
         _rename_new(rename, aside, path)
@@ -146,7 +150,7 @@ def aside_folder(parent: Path, *, tidy: bool = True) -> Iterator[Path]:
             make_folder(parent)
             if tidy:
                 remove_dead_asides(parent)
-            aside, _ = stack.enter_context(_claimed(parent, _new_folder))
+            aside, _ = stack.enter_context(claimed(parent, new_folder))
         yield aside
 
 
@@ -244,47 +248,12 @@ def remove_folder(path: Path) -> Path:
     RcigError
         If it can't be renamed away.
     """
-    aside = _aside_name(path.parent)
+    aside = aside_name(path.parent)
     with storage_errors(path):
         os.rename(path, aside)
         _sync(path.parent)
-    _remove(aside)
+    remove_quietly(aside)
     return aside
-
-
-def remove_dead_asides(parent: Path) -> None:
-    """Remove from a folder what processes that are no more were writing when they died."""
-    for aside in parent.glob(f"{ASIDE}*"):
-        remove_if_dead(aside)
-
-
-def remove_if_dead(aside: Path) -> None:
-    """Remove an aside unless its writer is alive."""
-    with _owned(aside) as dead:
-        if dead:
-            _remove(aside)
-
-
-def is_dead(aside: Path) -> bool:
-    """Whether the writer of an aside is no more."""
-    with _owned(aside) as dead:
-        return dead
-
-
-@contextlib.contextmanager
-def _owned(aside: Path) -> Iterator[bool]:
-    """Hold an aside's lock; False where it has an owner, or can't be examined now."""
-    with contextlib.ExitStack() as stack:
-        try:
-            # It might be anything by now: a link isn't followed, and a pipe not waited for.
-            flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-            descriptor = os.open(aside, flags)
-            stack.callback(os.close, descriptor)
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-            return
-        yield True
 
 
 def _rename_new(rename: Callable[[Path, Path], None], aside: Path, final: Path) -> None:
@@ -325,66 +294,6 @@ def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     with _closing(descriptor):
         os.fsync(descriptor)
-
-
-@contextlib.contextmanager
-def _claimed(parent: Path, make: Callable[[Path], int]) -> Iterator[tuple[Path, int]]:
-    """Make an aside, and hold it until the context ends; then remove what has its name."""
-    aside, descriptor = _claim(parent, make)
-    try:
-        yield aside, descriptor
-    finally:
-        _remove(aside)
-        os.close(descriptor)
-
-
-def _claim(parent: Path, make: Callable[[Path], int]) -> tuple[Path, int]:
-    # A process that is tidying up may take an aside for a dead one just before it is locked.
-    for _ in range(_CLAIM_ATTEMPTS):
-        aside = _aside_name(parent)
-        try:
-            descriptor = make(aside)
-        except FileNotFoundError:
-            if not parent.is_dir():
-                raise
-            continue
-        if _lock_aside(aside, descriptor):
-            return aside, descriptor
-        os.close(descriptor)
-    raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(parent))
-
-
-def _lock_aside(aside: Path, descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        # A file system without locks: nobody can lock this aside, so nobody will take it for dead.
-        return True
-    return aside.exists() and os.path.samestat(os.fstat(descriptor), aside.stat())
-
-
-def _new_file(aside: Path) -> int:
-    return os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-
-
-def _new_folder(aside: Path) -> int:
-    aside.mkdir()
-    return os.open(aside, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-
-
-def _aside_name(parent: Path) -> Path:
-    return parent / f"{ASIDE}{secrets.token_hex(8)}"
-
-
-def _remove(path: Path) -> None:
-    """Remove what is there, if it can be removed; nobody reads an aside."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-        return
-    with contextlib.suppress(OSError):
-        path.unlink()
 
 
 @contextlib.contextmanager

@@ -15,9 +15,9 @@ from typing import TypeVar
 
 from rcig_cli.errors import ConfigError, Corrupt, NotFound
 from rcig_cli.store import names
+from rcig_cli.store.asides import ASIDE
 from rcig_cli.store.documents import FORMAT, canonical
 from rcig_cli.store.files import (
-    ASIDE,
     AlreadyExists,
     aside_folder,
     make_folder,

@@ -7,7 +7,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from rcig_cli.store.files import ASIDE, REPLACED, is_dead, remove_folder, remove_if_dead
+from rcig_cli.store.asides import ASIDE, is_dead, remove_if_dead
+from rcig_cli.store.files import REPLACED, remove_folder
 
 _REPLACED = re.compile(re.escape(REPLACED) + r"(.+)-[0-9a-f]{16}")
 _YOUNG = 0.2  # seconds in which a writer has certainly locked what it has made
