@@ -16,6 +16,9 @@ from pathlib import Path
 ASIDE = ".aside-"
 _CLAIM_ATTEMPTS = 20
 
+# Beside its own, what the writer of an aside holds until it is done.
+_adopted: dict[Path, list[int]] = {}
+
 
 @contextlib.contextmanager
 def claimed(parent: Path, make: Callable[[Path], int]) -> Iterator[tuple[Path, int]]:
@@ -25,7 +28,26 @@ def claimed(parent: Path, make: Callable[[Path], int]) -> Iterator[tuple[Path, i
         yield aside, descriptor
     finally:
         remove_quietly(aside)
-        os.close(descriptor)
+        for each in (descriptor, *_adopted.pop(aside, ())):
+            os.close(each)
+
+
+def adopt(aside: Path, folder: Path) -> None:
+    """Hold a folder that is to be exchanged with an aside, until the aside's context ends.
+
+    What is at the aside's name after that has a living owner too, who may yet have to put it back.
+    """
+    with contextlib.suppress(OSError):
+        _adopted.setdefault(aside, []).append(_lock(folder))
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold a folder that is to become an aside, as far as it can be held."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            stack.callback(os.close, _lock(path))
+        yield
 
 
 def _claim(parent: Path, make: Callable[[Path], int]) -> tuple[Path, int]:
@@ -102,14 +124,24 @@ def is_dead(aside: Path) -> bool:
 @contextlib.contextmanager
 def _owned(aside: Path) -> Iterator[bool]:
     """Hold an aside's lock; False where it has an owner, or can't be examined now."""
-    with contextlib.ExitStack() as stack:
-        try:
-            # It might be anything by now: a link isn't followed, and a pipe not waited for.
-            flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-            descriptor = os.open(aside, flags)
-            stack.callback(os.close, descriptor)
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-            return
+    try:
+        descriptor = _lock(aside)
+    except OSError:
+        yield False
+        return
+    try:
         yield True
+    finally:
+        os.close(descriptor)
+
+
+def _lock(path: Path) -> int:
+    """Lock what is there; return its descriptor."""
+    # It might be anything by now: a link isn't followed, and a pipe not waited for.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor

@@ -83,8 +83,9 @@ class Look:
         self.problems.append(Finding(self._inner(path), phrase))
 
     def orphan(self, path: Path, phrase: str = "is vouched for by nothing") -> None:
-        """Record what doesn't belong."""
-        self.orphans.append(Finding(self._inner(path), phrase))
+        """Record what doesn't belong, unless it is gone since it was seen."""
+        if os.path.lexists(path):
+            self.orphans.append(Finding(self._inner(path), phrase))
 
     def note(self, path: Path, phrase: str) -> None:
         """Record what is worth knowing."""

@@ -16,8 +16,10 @@ from typing import TypeVar
 from rcig_cli.errors import NotFound, RcigError
 from rcig_cli.store import renames
 from rcig_cli.store.asides import (
+    adopt,
     aside_name,
     claimed,
+    held,
     new_file,
     new_folder,
     remove_dead_asides,
@@ -218,6 +220,7 @@ def exchange_folder(aside: Path, final: Path) -> None:
     """
     with storage_errors(final):
         _sync_tree(aside)
+        adopt(aside, final)
         _swap(aside, final)
         _sync_or_undo(final.parent, lambda: _swap(aside, final))
 
@@ -249,10 +252,11 @@ def remove_folder(path: Path) -> Path:
         If it can't be renamed away.
     """
     aside = aside_name(path.parent)
-    with storage_errors(path):
-        os.rename(path, aside)
-        _sync(path.parent)
-    remove_quietly(aside)
+    with held(path):
+        with storage_errors(path):
+            os.rename(path, aside)
+            _sync(path.parent)
+        remove_quietly(aside)
     return aside
 
 

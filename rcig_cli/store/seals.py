@@ -5,14 +5,12 @@ document is written in one canonical way only, a byte that is changed, lost or a
 another digest or written in another way.  Documents from before there were seals have none.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from rcig_cli.store.documents import canonical, digest_of
 
 SEAL = "sha256"
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def sealed(document: Mapping[str, Any]) -> str:
@@ -58,7 +56,13 @@ def flaw(text: bytes, document: Mapping[str, Any]) -> str | None:
         return "isn't written as rcig writes it"
     if is_sealed(document):
         return None if text == expected and document[SEAL] == digest else "has changed since it was written"
-    # No document has a digest beside its seal: this was one, and its name is what has changed.
-    if any(isinstance(value, str) and _DIGEST.fullmatch(value) for value in document.values()):
+    if any(_is_nearly_seal(name) for name in document):
         return "has changed since it was written"
     return None if text == expected else "isn't written as rcig writes it"
+
+
+def _is_nearly_seal(name: str) -> bool:
+    """Whether a name is the seal's with one letter changed, lost or added."""
+    same = next((at for at in range(len(SEAL)) if name[at : at + 1] != SEAL[at]), len(SEAL))
+    changed = name[same + 1 :] == SEAL[same + 1 :]
+    return changed or name[same:] == SEAL[same + 1 :] or name[same + 1 :] == SEAL[same:]
