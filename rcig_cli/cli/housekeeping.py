@@ -103,6 +103,6 @@ def _ask(here: Context, question: str, yes: bool) -> None:
         raise ConfigError(
             "There is no terminal to ask on, so nothing was removed: add --yes to remove it unasked."
         )
-    if not typer.confirm(question, err=True):
+    if not here.console.agrees(question):
         here.console.note("Nothing was removed.")
         raise typer.Exit(1)

@@ -4,6 +4,7 @@ Everything is planned, shown and only then done.  What is removed is first renam
 found half removed; no link is followed, and nothing outside the store's own folders is touched.
 """
 
+import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from rcig_cli.store.files import remove_folder
 from rcig_cli.store.layout import Store
 from rcig_cli.store.leftovers import bytes_of, leftovers, remove_leftover
 from rcig_cli.store.locate import Located, locate_one
-from rcig_cli.store.locks import RunLock
+from rcig_cli.store.locks import LOCK, RunLock
 
 _OLD = "a checkpoint of a finished run"
 _DEAD = "left behind by a process that died"
@@ -113,7 +114,7 @@ def remove(doomed: Doomed) -> None:
         If it can't be removed, or not all of it.
     """
     one = doomed.artifact
-    with RunLock(one.path) if _has_lock(one) else nullcontext():
+    with RunLock(one.path) if _may_be_written(one) else nullcontext():
         rest = remove_folder(one.path)
     if rest.exists():
         raise RcigError(
@@ -197,11 +198,11 @@ def _check_inside(place: Path) -> None:
 
 def _check_free(one: Located) -> None:
     """Raise `Locked` if a run or a sweep is being written."""
-    if _has_lock(one):
+    if _may_be_written(one) and os.path.lexists(one.path / LOCK):
         RunLock(one.path).release()
 
 
-def _has_lock(one: Located) -> bool:
+def _may_be_written(one: Located) -> bool:
     return one.kind != "data set" and _is_own(one.path)
 
 

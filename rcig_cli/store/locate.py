@@ -53,8 +53,8 @@ def locate(store: Store, name: str) -> list[Located]:
     NotFound
         If nothing has it; the sentence names the nearest.
     """
-    place, _, rest = name.rpartition("/")
-    if place and place not in _PLACES:
+    place, slash, rest = name.rpartition("/")
+    if slash and place not in _PLACES:
         raise ConfigError(f"{names.shorten(name)} names no artifact: give a name that `rcig list` shows.")
     kinds = [_PLACES[place]] if place else list(_PLACES.values())
     found = [one for one in _candidates(store, rest, kinds) if os.path.lexists(one.path)]

@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 
 from rcig_cli.jobs.verify import store_at, verify
 from rcig_cli.store.layout import open_store
-from tests.conftest import ROOT, TINY, start_rcig
+from tests.conftest import ROOT, start_rcig
 
 GOLDEN = ROOT / "tests" / "store" / "golden" / "format_1_sealed"
+SMALLEST = ["--depth", 1, "--width", 2, "--batch", 16, "--pool-size", 1, "--pool-steps", 3]
+SMALLEST += ["--inner-steps", 2, "--hessian-steps", 2]
 KILLED = "run_4"  # at step 4 of many, after a checkpoint at step 2
 
 
@@ -306,7 +308,7 @@ def test_a_data_set_that_is_replaced_all_the_time_is_never_called_damaged(tmp_pa
 
 def test_a_run_under_way_is_never_called_damaged_nor_one_that_is_stopped(tmp_path):
     root = tmp_path / "a"
-    run = ["distill", "--ipc", 1, *TINY, "--steps", 300, "--checkpoint-every", 1, "--store", root]
+    run = ["distill", "--ipc", 1, *SMALLEST, "--steps", 100_000, "--checkpoint-every", 1, "--store", root]
     process = start_rcig(*run)
     log, looks = root / "runs" / "run_1" / "metrics.jsonl", 0
     while process.poll() is None:
