@@ -20,6 +20,7 @@ from rcig_cli.store.files import storage_errors
 from rcig_cli.store.leftovers import is_left, is_leftover_name, lost
 from rcig_cli.store.manifest import MANIFEST
 from rcig_cli.store.migrations import Document, Kind, current
+from rcig_cli.store.names import shorten
 from rcig_cli.store.seals import flaw, is_sealed
 
 _IGNORED = {".DS_Store"}
@@ -27,6 +28,7 @@ _THREADS = 8
 _ATTEMPTS = 10
 _PAUSE = 0.05  # seconds
 _SMALL = 2**20  # bytes up to which a quick look hashes a file
+_LONGEST = 4096
 _LINK = "is a link or a device: it has no place in a store"
 
 
@@ -92,7 +94,8 @@ class Look:
         self.notes.append(Finding(self._inner(path), phrase))
 
     def _inner(self, path: Path) -> str:
-        return path.relative_to(self.root).as_posix()
+        name = path.relative_to(self.root).as_posix()
+        return name if name.isprintable() else shorten(name, _LONGEST)
 
     def count(self) -> None:
         """Record that a file was looked at."""
@@ -185,6 +188,8 @@ class Look:
         return [path for path in paths if not is_leftover_name(path.name) and path.name not in _IGNORED]
 
     def _leftover(self, path: Path) -> None:
+        if lost(path) is not None:
+            time.sleep(_PAUSE)  # a writer needs an instant for it
         place = lost(path)
         if place is not None:
             self.problem(
@@ -208,10 +213,9 @@ class Look:
         """
         allowed = None if known is None else set(known)
         for path in self.entries(folder):
-            mode = path.lstat().st_mode if os.path.lexists(path) else stat.S_IFREG
-            if stat.S_ISDIR(mode):
+            if path.is_dir() and not path.is_symlink():
                 self.strangers(path, base, known)
-            elif not stat.S_ISREG(mode):
+            elif path.is_symlink() or not path.is_file():
                 self.orphan(path, _LINK)
             elif allowed is not None and path.relative_to(base).as_posix() not in allowed:
                 self.orphan(path)
@@ -235,7 +239,7 @@ def settled(look: Look, folder: Path, examine: Callable[[Look], None]) -> None:
         after = _identity(folder)
         if not os.path.lexists(folder):
             return  # removed meanwhile
-        if not one.problems or before == after:
+        if not (one.problems or one.orphans) or before == after:
             break
         time.sleep(_PAUSE)
     look.take(one)

@@ -197,6 +197,11 @@ def test_pictures_are_the_users_own(store):
     assert look.orphans == look.problems == []
 
 
+def test_a_name_that_no_terminal_should_see_is_written_out(store):
+    (store / "runs" / "run_1" / "\x1b[2J\udcff").write_text("mine")
+    assert paths(look_at(store).orphans) == ["'runs/run_1/\\x1b[2J\\udcff'"]
+
+
 def test_links_are_named_and_not_followed(store, tmp_path):
     (tmp_path / "secret").mkdir()
     (tmp_path / "secret" / "file").write_text("secret")
