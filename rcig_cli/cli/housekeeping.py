@@ -57,6 +57,10 @@ def rm(
 
 def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    preparations: Annotated[
+        bool,
+        typer.Option("--preparations", help="Also data sets half prepared, which prepare could go on with."),
+    ] = False,
     yes: YesOption = False,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
@@ -74,7 +78,7 @@ def gc(
     from rcig_cli.jobs.housekeeping import collect, find_garbage
 
     artifacts = here.store()
-    found = find_garbage(artifacts)
+    found = find_garbage(artifacts, preparations=preparations)
     for one in found:
         here.console.note(f"{one.path.relative_to(artifacts.root)}: {one.reason}, {size(one.bytes)}")
     if dry_run or not found:
@@ -92,7 +96,7 @@ def gc(
     text = f"{would} {len(gone)} folders and files: {size(total)}" if gone else "nothing to remove"
     here.console.data(text, {"dry_run": dry_run, "removed": listed, "bytes": total})
     if dry_run and gone:
-        here.next("gc")
+        here.next("gc --preparations" if preparations else "gc")
 
 
 def _ask(here: Context, question: str, yes: bool) -> None:

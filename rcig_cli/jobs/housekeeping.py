@@ -5,7 +5,7 @@ found half removed; no link is followed, and nothing outside the store's own fol
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +15,13 @@ from rcig_cli.jobs.report import Report
 from rcig_cli.store.checkpoint_manifest import CHECKPOINTS, steps
 from rcig_cli.store.files import remove_folder
 from rcig_cli.store.layout import Store
-from rcig_cli.store.leftovers import bytes_of, leftovers, remove_leftover
+from rcig_cli.store.leftovers import PARTIAL, bytes_of, leftovers, remove_leftover
 from rcig_cli.store.locate import Located, locate_one
 from rcig_cli.store.locks import LOCK, RunLock
 
 _OLD = "a checkpoint of a finished run"
 _DEAD = "left behind by a process that died"
+_STOPPED = "a preparation that was stopped"
 
 
 @dataclass(frozen=True)
@@ -123,9 +124,20 @@ def remove(doomed: Doomed) -> None:
         )
 
 
-def find_garbage(store: Store) -> list[Garbage]:
-    """Find what nobody needs: what writers that died left behind, and checkpoints of finished runs."""
+def find_garbage(store: Store, *, preparations: bool = False) -> list[Garbage]:
+    """Find what nobody needs: what writers that died left behind, and checkpoints of finished runs.
+
+    Parameters
+    ----------
+    store
+        Where to look.
+    preparations
+        Whether nobody needs data sets that are half prepared either.
+    """
     found = [Garbage(path, bytes_of(path), _DEAD) for path in leftovers(store.root)]
+    if preparations and _is_own(store.datasets_path):
+        halves = [path for path in sorted(store.datasets_path.glob(f"{PARTIAL}*")) if _is_own(path)]
+        found += [Garbage(path, bytes_of(path), _STOPPED) for path in halves]
     for run in store.runs().found:
         path = store.run_path(run.name)
         if run.status == "finished" and _is_own(path) and _is_own(path / CHECKPOINTS):
@@ -142,7 +154,7 @@ def collect(store: Store, garbage: Sequence[Garbage], report: Report) -> list[Ga
     gone = []
     for number, one in enumerate(garbage, 1):
         try:
-            if remove_leftover(one.path) if one.reason == _DEAD else _remove_checkpoint(store, one.path):
+            if _REMOVERS[one.reason](store, one.path):
                 gone.append(one)
             else:
                 report.warn(f"{one.path} stays: it can't be removed, or is being written.")
@@ -160,6 +172,18 @@ def _remove_checkpoint(store: Store, path: Path) -> bool:
         if store.run(run.name).status != "finished":
             return False
         return not remove_folder(path).exists()
+
+
+def _remove_preparation(_: Store, path: Path) -> bool:
+    with RunLock(path):
+        return not remove_folder(path).exists()
+
+
+_REMOVERS: dict[str, Callable[[Store, Path], bool]] = {
+    _DEAD: lambda _, path: remove_leftover(path),
+    _OLD: _remove_checkpoint,
+    _STOPPED: _remove_preparation,
+}
 
 
 def _users(store: Store, dataset: Located, chosen: Sequence[Located]) -> list[Located]:

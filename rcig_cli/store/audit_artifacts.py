@@ -12,6 +12,7 @@ from rcig_cli.store.audit import Look, settled
 from rcig_cli.store.checkpoint_manifest import CHECKPOINTS, check_checkpoint, is_step
 from rcig_cli.store.documents import parse
 from rcig_cli.store.layout import STORE, TABLE, Store
+from rcig_cli.store.leftovers import PARTIAL
 from rcig_cli.store.locks import LOCK
 from rcig_cli.store.manifest import (
     MANIFEST,
@@ -49,7 +50,9 @@ def look_at_places(look: Look, store: Store) -> None:
 
 def _look_at_place(look: Look, place: Path, is_name: Callable[[str], bool]) -> None:
     for path in look.entries(place):
-        if not is_name(path.name) or not path.is_dir():
+        if path.name.startswith(PARTIAL) and path.is_dir() and not path.is_symlink():
+            look.note(path, "is being prepared, or was: `rcig prepare` goes on with it")
+        elif not is_name(path.name) or not path.is_dir():
             look.orphan(path)
         elif path.is_symlink():
             look.note(path, "is a link: what it leads to is looked at as if it lay here")

@@ -10,6 +10,8 @@ from pathlib import Path
 from rcig_cli.store.asides import ASIDE, is_dead, remove_if_dead
 from rcig_cli.store.files import REPLACED, remove_folder
 
+PARTIAL = ".partial-"  # before a data set's name, while it is being prepared
+
 _REPLACED = re.compile(re.escape(REPLACED) + r"(.+)-[0-9a-f]{16}")
 _YOUNG = 0.2  # seconds in which a writer has certainly locked what it has made
 _SETTLED = 60.0  # seconds in which it has certainly done with what it has replaced

@@ -259,6 +259,22 @@ def test_gc_removes_what_nobody_needs_and_nothing_else(rcig, store):
     assert (again.code, again.json["removed"]) == (0, [])
 
 
+def test_gc_removes_a_stopped_preparation_only_when_told(rcig, store):
+    for name in ("stopped", "going"):
+        (store / "datasets" / f".partial-{name}" / "content").mkdir(parents=True)
+    verified = rcig("verify", "--json", "--store", store).json
+    assert (verified["ok"], verified["orphans"]) == (True, [])
+    assert [one["path"] for one in verified["notes"]][:2] == [
+        "datasets/.partial-going",
+        "datasets/.partial-stopped",
+    ]
+    assert rcig("gc", "--yes", "--json", "--store", store).json["removed"] == []
+    with RunLock(store / "datasets" / ".partial-going"):
+        outcome = rcig("gc", "--preparations", "--yes", "--json", "--store", store)
+    assert [one["path"] for one in outcome.json["removed"]] == ["datasets/.partial-stopped"]
+    assert (store / "datasets" / ".partial-going").is_dir()
+
+
 def test_gc_leaves_what_is_being_written(rcig, store):
     with_garbage(store)
     descriptor = os.open(store / "runs" / "run_1" / ".aside-00", os.O_RDONLY)
