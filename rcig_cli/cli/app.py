@@ -8,7 +8,20 @@ from collections.abc import Sequence
 
 import typer
 
-from rcig_cli.cli import compare, distill, evaluate, exchange, inspect, mia, prepare, report, sweep, visualize
+from rcig_cli.cli import (
+    compare,
+    distill,
+    evaluate,
+    exchange,
+    housekeeping,
+    inspect,
+    mia,
+    prepare,
+    report,
+    sweep,
+    verify,
+    visualize,
+)
 from rcig_cli.cli.render import fail
 from rcig_cli.errors import RcigError
 
@@ -38,6 +51,9 @@ app.command("export", short_help="Hand a distilled set on.")(exchange.export)
 app.command("report", short_help="Write all about a run on one HTML page.")(report.report)
 app.command("list", short_help="List data sets, runs and sweeps.")(inspect.list_all)
 app.command("show", short_help="Show all about a data set, run or sweep.")(inspect.show)
+app.command("verify", short_help="Check that nothing is damaged.")(verify.verify)
+app.command("rm", short_help="Remove data sets, runs or sweeps.")(housekeeping.rm)
+app.command("gc", short_help="Remove what nobody needs any more.")(housekeeping.gc)
 app.command("doctor", short_help="Check this machine.")(inspect.doctor)
 
 

@@ -108,7 +108,8 @@ def show(
         return
     evaluations, attacks = document.pop("evaluations", []), document.pop("attacks", [])
     table = document.pop("table", None)
-    document.pop("files")
+    for name in ("files", "log"):  # digests
+        document.pop(name, None)
     if document["kind"] == "sweep":
         for name in ("configurations", "protocols"):  # one for each run; the runs themselves have them
             document["config"].pop(name, None)

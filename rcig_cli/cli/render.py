@@ -43,6 +43,11 @@ class Console:
         """Say something the user should worry about."""
         self.err.print(f"Warning: {sentence}", style="yellow", markup=False)
 
+    def agrees(self, question: str) -> bool:
+        """Ask at the terminal, on stderr, even where all else is quiet; only a yes is a yes."""
+        print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+        return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
     def data(self, text: str, document: Mapping[str, Any]) -> None:
         """Print a result: the text, or with ``--json`` the document."""
         if self.json:

@@ -5,6 +5,7 @@ checkpoint stands, and a resumed run gives byte for byte what an uninterrupted o
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -102,16 +103,23 @@ def run(path: Path, manifest: RunManifest, prepared: Prepared, around: Surroundi
         if manifest.versions != versions():
             around.report.warn("Other library versions than this run began with: the last digits may differ.")
         one = Running(path, manifest, prepared, around, stop, metrics)
-        one.record(status="running")
+        # What changes from here on is vouched for again at the next checkpoint, or at the end.
+        one.record(status="running", files={}, log=None)
         try:
             one.restore_or_begin()
             one.go()
             arrays = one.product()
             files = write_distilled(path, arrays) | digests(path, SNAPSHOTS) if one.writes else {}
         except (Interrupted, ConfigError):
-            one.record(status="interrupted", step=one.step)
+            one.record(status="interrupted", step=one.step, **_kept(one))
             raise
         except NumericsError:
-            one.record(status="failed", step=one.saved)
+            one.record(status="failed", step=one.saved, **_kept(one))
             raise
-        return one.record(status="finished", step=one.step, files=files)
+        return one.record(status="finished", step=one.step, files=files, log=one.log())
+
+
+def _kept(one: Running) -> dict[str, Any]:
+    """What the manifest of a run that ends before its time vouches for."""
+    there = one.writes and (one.path / SNAPSHOTS).is_dir()
+    return {"files": digests(one.path, SNAPSHOTS) if there else {}, "log": one.log()}

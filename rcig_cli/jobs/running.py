@@ -212,7 +212,11 @@ class Running:
             self.snapshots.save()
             checkpoints.save(self.path, self.step, whole)
         self.saved = self.step
-        self.record(step=self.step)
+        self.record(step=self.step, log=self.log())
+
+    def log(self) -> dict[str, Any] | None:
+        """What the manifest says of the log: its length and digest."""
+        return self.metrics.vouched() if self.writes else None
 
     def product(self) -> dict[str, npt.NDArray[Any]]:
         """The arrays of the distilled set."""

@@ -26,6 +26,16 @@ def share(mean: float, std: float | None = None) -> str:
     return f"{mean:.3f}" + ("" if std is None else f" ± {std:.3f}")
 
 
+def size(count: int) -> str:
+    """Write a number of bytes, to three digits."""
+    amount = float(count)
+    for unit in ("bytes", "kB", "MB"):
+        if amount < 1000:
+            return f"{amount:.3g} {unit}"
+        amount /= 1000
+    return f"{amount:.3g} GB" if amount < 1000 else f"{amount:.0f} GB"
+
+
 def accuracy(found: Mapping[str, Any] | None, missing: str = "-") -> str:
     """A mean and a deviation as a record holds them, in percent; ``missing`` where there are none."""
     return percent(found["mean"], found.get("std")) if found else missing

@@ -21,42 +21,26 @@ import orbax.checkpoint as ocp
 from numpy.typing import NDArray
 
 from rcig_cli.errors import Corrupt, NotFound, RcigError
-from rcig_cli.store.checks import (
-    digests_by_path,
-    exactly,
-    holding,
-    listing,
-    natural,
-    problems_of,
-    text,
+from rcig_cli.store.asides import remove_dead_asides
+from rcig_cli.store.checkpoint_manifest import (
+    CHECKPOINTS,
+    damaged,
+    read_checkpoint_manifest,
+    steps,
+    write_checkpoint_manifest,
 )
 from rcig_cli.store.digests import digests, mismatches
-from rcig_cli.store.documents import FORMAT, canonical, check_format, read_document
 from rcig_cli.store.files import (
     aside_folder,
     place_folder,
-    remove_dead_asides,
     remove_folder,
     storage_errors,
-    write_text_atomically,
 )
 
-CHECKPOINTS = "checkpoints"
+__all__ = ["CHECKPOINTS", "Restored", "latest", "load", "save", "steps"]
 
-_MANIFEST = "manifest.json"
 _STATE = "state"
-_STEP = re.compile(r"0|[1-9][0-9]{0,17}")
 _SYSTEM_ERROR = re.compile(r"os_error_code='?([0-9]+)")
-_CHECKS = {
-    "format": exactly(FORMAT),
-    "kind": exactly("checkpoint"),
-    "step": natural,
-    "leaves": listing(
-        "leaves",
-        holding("a leaf", {"path": text, "shape": listing("lengths", natural), "dtype": text}),
-    ),
-    "files": digests_by_path,
-}
 
 
 @dataclass(frozen=True)
@@ -91,14 +75,6 @@ class _Leaf:
 
     def __str__(self) -> str:
         return f"{self.path} {self.dtype} {list(self.shape)}"
-
-
-def steps(run_path: Path) -> list[int]:
-    """Return the steps at which a run has checkpoints, sound or not, in ascending order."""
-    folder = run_path / CHECKPOINTS
-    with storage_errors(folder, "read"):
-        entries = list(folder.iterdir()) if folder.is_dir() else []
-    return sorted(int(entry.name) for entry in entries if _STEP.fullmatch(entry.name) and entry.is_dir())
 
 
 def save(run_path: Path, step: int, state: Any, *, keep: int = 2) -> Path:
@@ -162,7 +138,7 @@ def load(run_path: Path, step: int, template: Any) -> Restored:
         raise NotFound(f"{run_path.name} has no checkpoint at step {step}.")
     leaves, structure = _flatten(template)
     expected = [_describe(path, leaf) for path, leaf in leaves]
-    _verify(folder, step, expected)
+    _verify(folder, expected)
     return Restored(step, jax.tree_util.tree_unflatten(structure, _read_leaves(folder, expected)))
 
 
@@ -186,35 +162,28 @@ def latest(run_path: Path, template: Any) -> Restored | None:
     Corrupt
         If it has some, and all are damaged.
     """
-    damaged: dict[int, str] = {}
+    unsound: dict[int, str] = {}
     for step in reversed(steps(run_path)):
         try:
             restored = load(run_path, step, template)
         except Corrupt as error:
-            damaged[step] = str(error)
+            unsound[step] = str(error)
             continue
-        return Restored(step, restored.state, _warnings(damaged, step))
-    if damaged:
-        raise Corrupt(f"No checkpoint of {run_path.name} can be used. {' '.join(damaged.values())}")
+        return Restored(step, restored.state, _warnings(unsound, step))
+    if unsound:
+        raise Corrupt(f"No checkpoint of {run_path.name} can be used. {' '.join(unsound.values())}")
     return None
 
 
-def _warnings(damaged: Mapping[int, str], step: int) -> tuple[str, ...]:
-    return tuple(f"{reason} Going on from step {step} in place of {bad}." for bad, reason in damaged.items())
+def _warnings(unsound: Mapping[int, str], step: int) -> tuple[str, ...]:
+    return tuple(f"{reason} Going on from step {step} in place of {bad}." for bad, reason in unsound.items())
 
 
 def _write(aside: Path, step: int, state: Any) -> None:
     leaves, _ = _flatten(state)
     described = [_describe(path, leaf) for path, leaf in leaves]
     _write_leaves(aside / _STATE, [np.asarray(leaf) for leaf in jax.device_get([leaf for _, leaf in leaves])])
-    document = {
-        "format": FORMAT,
-        "kind": "checkpoint",
-        "step": step,
-        "leaves": [leaf.to_json() for leaf in described],
-        "files": digests(aside),
-    }
-    write_text_atomically(aside / _MANIFEST, canonical(document))
+    write_checkpoint_manifest(aside, step, [leaf.to_json() for leaf in described], digests(aside))
 
 
 def _write_leaves(path: Path, arrays: list[NDArray[Any]]) -> None:
@@ -244,43 +213,28 @@ def _read_stored(folder: Path, stored: Mapping[str, _Leaf]) -> dict[str, NDArray
         raise
     # Orbax and TensorStore report damage as whatever they happen to raise.
     except Exception as error:
-        raise _damaged(folder, (str(error) or type(error).__name__).splitlines()[0][:300]) from error
+        raise damaged(folder, (str(error) or type(error).__name__).splitlines()[0][:300]) from error
 
 
 def _check_metadata(folder: Path, metadata: Any, stored: Mapping[str, _Leaf]) -> None:
     """Compare what the stored arrays declare with what is expected, before memory is taken for them."""
     tree = metadata.item_metadata.tree
     if set(tree) != set(stored):
-        raise _damaged(folder, "its arrays aren't those of its manifest")
+        raise damaged(folder, "its arrays aren't those of its manifest")
     for name, leaf in stored.items():
         same = tuple(tree[name].shape) == leaf.shape and np.dtype(tree[name].dtype).name == leaf.dtype
         if not same or tuple(tree[name].storage.chunk_shape) != leaf.shape:
-            raise _damaged(folder, f"the array of {leaf.path} isn't that of its manifest")
+            raise damaged(folder, f"the array of {leaf.path} isn't that of its manifest")
 
 
-def _verify(folder: Path, step: int, expected: list[_Leaf]) -> None:
+def _verify(folder: Path, expected: list[_Leaf]) -> None:
     """Check everything about a checkpoint short of its values."""
-    document = _read_manifest(folder)
-    if document["step"] != step:
-        raise _damaged(folder, f"its manifest is of step {document['step']}")
+    document = read_checkpoint_manifest(folder)
     for name, problem in mismatches(folder, document["files"]).items():
-        raise _damaged(folder, f"{name} {problem}")
+        raise damaged(folder, f"{name} {problem}")
     found = [_Leaf(leaf["path"], tuple(leaf["shape"]), leaf["dtype"]) for leaf in document["leaves"]]
     if found != expected:
-        raise _damaged(folder, f"it doesn't fit this run ({_difference(found, expected)})")
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / _MANIFEST
-    try:
-        document = read_document(path)
-    except NotFound as error:
-        raise _damaged(folder, "it has no manifest") from error
-    check_format(document, path)
-    problems = problems_of(document, _CHECKS)
-    if problems:
-        raise _damaged(folder, "; ".join(problems))
-    return document
+        raise damaged(folder, f"it doesn't fit this run ({_difference(found, expected)})")
 
 
 def _difference(found: list[_Leaf], expected: list[_Leaf]) -> str:
@@ -288,10 +242,6 @@ def _difference(found: list[_Leaf], expected: list[_Leaf]) -> str:
         if ours != theirs:
             return f"it holds {ours}, and {theirs} is wanted"
     return f"it holds {len(found)} arrays, and {len(expected)} are wanted"
-
-
-def _damaged(folder: Path, reason: str) -> Corrupt:
-    return Corrupt(f"Checkpoint {folder.name} of {folder.parent.parent.name} is damaged: {reason}.")
 
 
 def _flatten(tree: Any) -> tuple[list[tuple[str, Any]], Any]:

@@ -57,11 +57,12 @@ def mismatches(folder: Path, files: Mapping[str, str]) -> dict[str, str]:
         From relative path to what is wrong with it ("is missing", "has changed since it was written",
         ...); empty if all is well.
     """
-    verdicts = zip(files, in_threads(lambda name: _problem(folder, name, files[name]), files), strict=True)
+    verdicts = zip(files, in_threads(lambda name: problem_of(folder, name, files[name]), files), strict=True)
     return {name: problem for name, problem in verdicts if problem}
 
 
-def _problem(folder: Path, name: str, expected: str) -> str | None:
+def problem_of(folder: Path, name: str, expected: str) -> str | None:
+    """Compare one file with its digest, as `mismatches` does all; None if all is well."""
     path = folder / name
     try:
         with storage_errors(path, "read"):

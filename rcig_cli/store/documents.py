@@ -44,11 +44,24 @@ def read_document(path: Path) -> dict[str, Any]:
     Corrupt
         If it isn't a JSON object in UTF-8, or is larger than any document of ours (64 MiB).
     """
+    return parse(read_bytes(path), str(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read the bytes of a document.
+
+    Raises
+    ------
+    NotFound
+        If there is no such file.
+    Corrupt
+        If it is larger than any document of ours (64 MiB).
+    """
     with storage_errors(path, "read"), path.open("rb") as stream:
         text = stream.read(MAX_BYTES + 1)
     if len(text) > MAX_BYTES:
         raise Corrupt(f"{path} is damaged: it is larger than any document in a store can be.")
-    return parse(text, str(path))
+    return text
 
 
 def parse(text: bytes, where: str) -> dict[str, Any]:

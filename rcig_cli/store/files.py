@@ -7,19 +7,26 @@ it, so that the asides of dead processes can be told from those of living ones a
 
 import contextlib
 import errno
-import fcntl
 import os
 import secrets
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 from rcig_cli.errors import NotFound, RcigError
 from rcig_cli.store import renames
+from rcig_cli.store.asides import (
+    adopt,
+    aside_name,
+    claimed,
+    held,
+    new_file,
+    new_folder,
+    remove_dead_asides,
+    remove_quietly,
+)
 
-ASIDE = ".aside-"
-_CLAIM_ATTEMPTS = 20
+REPLACED = ".replaced-"
 _THREADS = 8
 
 Item = TypeVar("Item")
@@ -113,7 +120,7 @@ def write_text_atomically(path: Path, text: str, *, replace: bool = True) -> Non
 def write_bytes_atomically(path: Path, content: bytes, *, replace: bool = True) -> None:
     """Write a file as `write_text_atomically` does, from bytes."""
     rename = os.replace if replace else renames.rename_exclusively
-    with storage_errors(path), _claimed(path.parent, _new_file) as (aside, descriptor):
+    with storage_errors(path), claimed(path.parent, new_file) as (aside, descriptor):
         write_all(descriptor, content)
         os.fsync(descriptor)
         _rename_new(rename, aside, path)
@@ -145,7 +152,7 @@ def aside_folder(parent: Path, *, tidy: bool = True) -> Iterator[Path]:
             make_folder(parent)
             if tidy:
                 remove_dead_asides(parent)
-            aside, _ = stack.enter_context(_claimed(parent, _new_folder))
+            aside, _ = stack.enter_context(claimed(parent, new_folder))
         yield aside
 
 
@@ -213,6 +220,7 @@ def exchange_folder(aside: Path, final: Path) -> None:
     """
     with storage_errors(final):
         _sync_tree(aside)
+        adopt(aside, final)
         _swap(aside, final)
         _sync_or_undo(final.parent, lambda: _swap(aside, final))
 
@@ -228,8 +236,13 @@ def place_folder(aside: Path, final: Path) -> None:
     (exchange_folder if final.is_dir() else publish_folder)(aside, final)
 
 
-def remove_folder(path: Path) -> None:
-    """Remove a folder so that no reader, and no crash, finds half of it under its name.
+def remove_folder(path: Path) -> Path:
+    """Remove a folder, or a link to one, so that no reader, and no crash, finds half of it under its name.
+
+    Returns
+    -------
+    Path
+        Where what couldn't be removed is, if there is anything.
 
     Raises
     ------
@@ -238,22 +251,13 @@ def remove_folder(path: Path) -> None:
     RcigError
         If it can't be renamed away.
     """
-    aside = _aside_name(path.parent)
-    with storage_errors(path):
-        os.rename(path, aside)
-        _sync(path.parent)
-    _remove(aside)
-
-
-def remove_dead_asides(parent: Path) -> None:
-    """Remove from a folder what processes that are no more were writing when they died."""
-    for aside in parent.glob(f"{ASIDE}*"):
-        # What can't be examined or removed now is in nobody's way, and can be tried again.
-        with contextlib.suppress(OSError):
-            descriptor = os.open(aside, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-            with _closing(descriptor):
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _remove(aside)
+    aside = aside_name(path.parent)
+    with held(path):
+        with storage_errors(path):
+            os.rename(path, aside)
+            _sync(path.parent)
+        remove_quietly(aside)
+    return aside
 
 
 def _rename_new(rename: Callable[[Path, Path], None], aside: Path, final: Path) -> None:
@@ -266,7 +270,7 @@ def _rename_new(rename: Callable[[Path, Path], None], aside: Path, final: Path) 
 def _swap(aside: Path, final: Path) -> None:
     if renames.swap(aside, final):
         return
-    replaced = final.parent / f".replaced-{final.name}-{secrets.token_hex(8)}"
+    replaced = final.parent / f"{REPLACED}{final.name}-{secrets.token_hex(8)}"
     os.rename(final, replaced)
     try:
         os.rename(aside, final)
@@ -294,66 +298,6 @@ def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     with _closing(descriptor):
         os.fsync(descriptor)
-
-
-@contextlib.contextmanager
-def _claimed(parent: Path, make: Callable[[Path], int]) -> Iterator[tuple[Path, int]]:
-    """Make an aside, and hold it until the context ends; then remove what has its name."""
-    aside, descriptor = _claim(parent, make)
-    try:
-        yield aside, descriptor
-    finally:
-        _remove(aside)
-        os.close(descriptor)
-
-
-def _claim(parent: Path, make: Callable[[Path], int]) -> tuple[Path, int]:
-    # A process that is tidying up may take an aside for a dead one just before it is locked.
-    for _ in range(_CLAIM_ATTEMPTS):
-        aside = _aside_name(parent)
-        try:
-            descriptor = make(aside)
-        except FileNotFoundError:
-            if not parent.is_dir():
-                raise
-            continue
-        if _lock_aside(aside, descriptor):
-            return aside, descriptor
-        os.close(descriptor)
-    raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(parent))
-
-
-def _lock_aside(aside: Path, descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        # A file system without locks: nobody can lock this aside, so nobody will take it for dead.
-        return True
-    return aside.exists() and os.path.samestat(os.fstat(descriptor), aside.stat())
-
-
-def _new_file(aside: Path) -> int:
-    return os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-
-
-def _new_folder(aside: Path) -> int:
-    aside.mkdir()
-    return os.open(aside, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-
-
-def _aside_name(parent: Path) -> Path:
-    return parent / f"{ASIDE}{secrets.token_hex(8)}"
-
-
-def _remove(path: Path) -> None:
-    """Remove what is there, if it can be removed; nobody reads an aside."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-        return
-    with contextlib.suppress(OSError):
-        path.unlink()
 
 
 @contextlib.contextmanager

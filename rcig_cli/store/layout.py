@@ -15,9 +15,9 @@ from typing import TypeVar
 
 from rcig_cli.errors import ConfigError, Corrupt, NotFound
 from rcig_cli.store import names
-from rcig_cli.store.documents import FORMAT, canonical, check_format, read_document
+from rcig_cli.store.asides import ASIDE
+from rcig_cli.store.documents import FORMAT, canonical
 from rcig_cli.store.files import (
-    ASIDE,
     AlreadyExists,
     aside_folder,
     make_folder,
@@ -38,6 +38,7 @@ from rcig_cli.store.manifest import (
     read_sweep_manifest,
     write_manifest,
 )
+from rcig_cli.store.migrations import read_current
 
 STORE = "store.json"
 TABLE = "table.json"  # of a sweep
@@ -74,7 +75,7 @@ def open_store(root: Path, *, create: bool) -> "Store":
         )
     if fresh:
         _create(root)
-    check_format(read_document(root / STORE), root / STORE)
+    read_current(root / STORE, "store")
     return Store(root)
 
 

@@ -87,7 +87,7 @@ def _acquire(run_path: Path) -> int:
         raise NotFound(f"There is no run {run_path.name}.")
     path = run_path / LOCK
     with storage_errors(path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         try:
             _lock(descriptor, path)
             _write_process_number(descriptor)

@@ -1,7 +1,7 @@
 """Manifests: what a data set, a run or a sweep says about itself, as typed records.
 
-A manifest is one canonical JSON document (see `documents`).  Reading one checks every field and
-reports everything that is wrong at once; a manifest that couldn't be read back is never written.
+A manifest is one canonical JSON document (see `documents`), sealed (see `seals`).  Reading one checks every
+field and reports everything that is wrong at once; a manifest that couldn't be read back is never written.
 """
 
 import platform
@@ -29,8 +29,10 @@ from rcig_cli.store.checks import (
     texts,
     texts_by_name,
 )
-from rcig_cli.store.documents import FORMAT, canonical, check_format, digest_of, parse, read_document
+from rcig_cli.store.documents import FORMAT, check_format, digest_of, parse
 from rcig_cli.store.files import write_text_atomically
+from rcig_cli.store.migrations import read_current
+from rcig_cli.store.seals import sealed, without_seal
 
 MANIFEST = "manifest.json"
 Status = Literal["running", "interrupted", "finished", "failed"]
@@ -79,12 +81,14 @@ _SHAPE = Check(
     lambda value: isinstance(value, list) and len(value) == 3 and all(map(positive.holds, value)),
 )
 _PARENT = holding("a parent", {"name": text, "digest": digest})
+_LOG = holding("the beginning of a log", {"bytes": natural, "sha256": digest})
 
 
 class _Manifest:
     """What all kinds of manifest have in common: JSON there and back, checked."""
 
     _checks: ClassVar[dict[str, Check]]
+    _optional: ClassVar[tuple[str, ...]] = ()
     _content: ClassVar[tuple[str, ...]]
     name: str
 
@@ -109,14 +113,15 @@ class _Manifest:
             If the format is newer than this version knows, or with everything that is wrong.
         """
         check_format(document, where)
-        problems = problems_of(document, cls._checks)
+        problems = problems_of(without_seal(document), cls._checks, cls._optional)
         if problems:
             raise Corrupt(f"{where} is damaged: {'; '.join(problems)}.")
         return cls(**{name: _frozen(value) for name, value in cls._known(document).items()})
 
     @classmethod
     def _known(cls, document: Mapping[str, Any]) -> dict[str, Any]:
-        return {field.name: document[field.name] for field in fields(cls)}  # type: ignore[arg-type]
+        names = [field.name for field in fields(cls)]  # type: ignore[arg-type]
+        return {name: document[name] for name in names if name in document}
 
     @property
     def digest(self) -> str:
@@ -223,6 +228,9 @@ class RunManifest(_Manifest):
         As `versions` returns them.
     files
         From the path of each file the run vouches for, relative to its folder, to its SHA-256.
+    log
+        How many bytes of ``metrics.jsonl`` it vouches for, from the beginning, and their SHA-256: those up
+        to the newest checkpoint while it is under way, all once it has ended.
     """
 
     name: str
@@ -236,6 +244,7 @@ class RunManifest(_Manifest):
     parents: dict[str, dict[str, str]]
     versions: dict[str, str]
     files: dict[str, str]
+    log: dict[str, Any] | None = None
     format: int = FORMAT
     kind: str = "run"
 
@@ -244,6 +253,7 @@ class RunManifest(_Manifest):
         """Whether it was made elsewhere; its configuration then says how it is judged, not how made."""
         return "file" in self.parents
 
+    _optional: ClassVar[tuple[str, ...]] = ("log",)
     _content: ClassVar[tuple[str, ...]] = ("config", "seed", "dataset", "parents", "files")
     _checks: ClassVar[dict[str, Check]] = {
         "format": exactly(FORMAT),
@@ -261,6 +271,7 @@ class RunManifest(_Manifest):
         ),
         "versions": texts_by_name,
         "files": digests_by_path,
+        "log": Check(f"null or {_LOG.expected}", lambda value: value is None or _LOG.holds(value)),
     }
 
 
@@ -334,7 +345,7 @@ def read_dataset_manifest(folder: Path) -> DatasetManifest:
     Corrupt
         If it is damaged or of a newer format; the sentence lists everything that is wrong.
     """
-    return DatasetManifest.from_json(read_document(folder / MANIFEST), folder / MANIFEST)
+    return DatasetManifest.from_json(read_current(folder / MANIFEST, "dataset"), folder / MANIFEST)
 
 
 def read_run_manifest(folder: Path) -> RunManifest:
@@ -347,7 +358,7 @@ def read_run_manifest(folder: Path) -> RunManifest:
     Corrupt
         If it is damaged or of a newer format; the sentence lists everything that is wrong.
     """
-    return RunManifest.from_json(read_document(folder / MANIFEST), folder / MANIFEST)
+    return RunManifest.from_json(read_current(folder / MANIFEST, "run"), folder / MANIFEST)
 
 
 def read_sweep_manifest(folder: Path) -> SweepManifest:
@@ -360,7 +371,7 @@ def read_sweep_manifest(folder: Path) -> SweepManifest:
     Corrupt
         If it is damaged or of a newer format; the sentence lists everything that is wrong.
     """
-    return SweepManifest.from_json(read_document(folder / MANIFEST), folder / MANIFEST)
+    return SweepManifest.from_json(read_current(folder / MANIFEST, "sweep"), folder / MANIFEST)
 
 
 def write_manifest(folder: Path, manifest: AnyManifest) -> None:
@@ -373,7 +384,7 @@ def write_manifest(folder: Path, manifest: AnyManifest) -> None:
     RcigError
         If the disk refuses it; the old manifest stands.
     """
-    content = canonical(manifest.to_json())
+    content = sealed(manifest.to_json())
     path = folder / MANIFEST
     try:
         type(manifest).from_json(parse(content.encode(), str(path)), path)

@@ -4,6 +4,7 @@ A process that is killed leaves at most one torn line at the end; it is passed o
 dropped before writing.  NaN and infinities, which JSON doesn't have, are written as null.
 """
 
+import hashlib
 import json
 import math
 import os
@@ -29,6 +30,7 @@ class MetricsLog:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor: int | None = None
+        self._digest = hashlib.sha256()  # of what the open file holds
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Add a record; it is with the kernel, and so visible to readers, when this returns.
@@ -52,6 +54,7 @@ class MetricsLog:
             except OSError:
                 os.ftruncate(descriptor, size)
                 raise
+        self._digest.update(line)
 
     def truncate_after(self, step: int) -> None:
         """Drop the records of later steps, and a torn line at the end; a reader sees all or nothing.
@@ -85,6 +88,26 @@ class MetricsLog:
                     raise
         return records
 
+    def vouched(self) -> dict[str, Any] | None:
+        """Force the log to the disk, and return what a manifest then says of it.
+
+        Returns
+        -------
+        dict or None
+            "bytes", its length, and "sha256", their digest; None if there is no file.
+
+        Raises
+        ------
+        RcigError
+            If it can't be made durable.
+        """
+        if not self.path.exists():
+            return None
+        with storage_errors(self.path):
+            descriptor = self._opened()
+            os.fsync(descriptor)
+            return {"bytes": os.fstat(descriptor).st_size, "sha256": self._digest.hexdigest()}
+
     def close(self) -> None:
         """Close the file; a later `append` opens it again."""
         if self._descriptor is not None:
@@ -95,7 +118,7 @@ class MetricsLog:
         if self._descriptor is None:
             flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
             self._descriptor = os.open(self.path, flags, 0o666)
-            _drop_torn_line(self._descriptor)
+            self._digest = hashlib.sha256(_drop_torn_line(self._descriptor))
         return self._descriptor
 
     def __enter__(self) -> Self:
@@ -107,9 +130,12 @@ class MetricsLog:
         self.close()
 
 
-def _drop_torn_line(descriptor: int) -> None:
+def _drop_torn_line(descriptor: int) -> bytes:
+    """Cut the file after its last complete line; return what it then holds."""
     content = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
-    os.ftruncate(descriptor, content.rfind(b"\n") + 1)
+    whole = content[: content.rfind(b"\n") + 1]
+    os.ftruncate(descriptor, len(whole))
+    return whole
 
 
 def _step_of(record: Mapping[str, Any]) -> int:

@@ -8,13 +8,16 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from rcig_cli.store.documents import FORMAT, canonical, check_format, read_document
+from rcig_cli.store.documents import FORMAT
 from rcig_cli.store.files import AlreadyExists, storage_errors, write_text_atomically
 from rcig_cli.store.listing import Listing, read_each
+from rcig_cli.store.migrations import read_current
+from rcig_cli.store.seals import sealed
 
 Kind = Literal["evaluations", "attacks", "timings"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
@@ -32,7 +35,7 @@ def write_result(run_path: Path, kind: Kind, label: str, record: Mapping[str, An
         What was measured, such as the name of an architecture: 1 to 64 letters, digits, ``_``, ``.``
         and ``-``, beginning with a letter or a digit.
     record
-        JSON values; the key "format" is added in the file.
+        JSON values; the keys "format" and "sha256", its seal, are added in the file.
 
     Returns
     -------
@@ -51,7 +54,7 @@ def write_result(run_path: Path, kind: Kind, label: str, record: Mapping[str, An
     folder = run_path / kind
     with storage_errors(folder):
         folder.mkdir(exist_ok=True)
-    text = canonical({**record, "format": FORMAT})
+    text = sealed({**record, "format": FORMAT})
     while True:
         path = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{label}.json"
         try:
@@ -77,6 +80,5 @@ def read_results(run_path: Path, kind: Kind) -> Listing[dict[str, Any]]:
 
 
 def _read_result(path: Path) -> dict[str, Any]:
-    document = read_document(path)
-    check_format(document, path)
+    document = read_current(path, "result")
     return {key: value for key, value in document.items() if key != "format"}

@@ -10,6 +10,7 @@ import pytest
 
 from rcig_cli.errors import NotFound, RcigError
 from rcig_cli.store import files, renames
+from rcig_cli.store.asides import is_dead, remove_dead_asides
 
 
 def names_in(folder: Path) -> list[str]:
@@ -130,6 +131,19 @@ def test_exchanging_replaces(tmp_path, renaming):
         files.exchange_folder(aside, final)
         assert names_in(aside) == ["old"]
     assert names_in(final) == ["new"]
+    assert names_in(tmp_path) == ["final"]
+
+
+def test_what_was_replaced_has_a_living_owner_until_it_is_removed(tmp_path, renaming):
+    final = tmp_path / "final"
+    final.mkdir()
+    (final / "old").write_text("old")
+    with files.aside_folder(tmp_path) as aside:
+        files.exchange_folder(aside, final)
+        assert names_in(aside) == ["old"]
+        assert not is_dead(aside)
+        remove_dead_asides(tmp_path)
+        assert names_in(aside) == ["old"]
     assert names_in(tmp_path) == ["final"]
 
 

@@ -58,6 +58,7 @@ RUNS = st.builds(
     parents=st.fixed_dictionaries({"dataset": PARENT}, optional={"sweep": PARENT, "file": PARENT}),
     versions=st.dictionaries(TEXT, TEXT, max_size=3),
     files=FILES,
+    log=st.none() | st.fixed_dictionaries({"bytes": NATURAL, "sha256": DIGEST}),
     format=st.just(1),
     kind=st.just("run"),
 )
@@ -186,6 +187,15 @@ def test_a_wrong_field_of_a_sweep_is_refused(tmp_path, sweep_manifest, field, va
     document = json.loads(canonical(sweep_manifest().to_json())) | {field: value}
     with pytest.raises(Corrupt, match=f"{field!r} must be"):
         SweepManifest.from_json(document, tmp_path)
+
+
+@pytest.mark.parametrize("log", [{}, [], {"bytes": -1, "sha256": "a" * 64}, {"bytes": 1, "sha256": "a"}])
+def test_a_runs_log_is_vouched_for_or_absent(tmp_path, run_manifest, log):
+    document = run_manifest().to_json()
+    with pytest.raises(Corrupt, match="'log' must be"):
+        RunManifest.from_json({**document, "log": log}, tmp_path)
+    del document["log"]
+    assert RunManifest.from_json(document, tmp_path) == run_manifest()
 
 
 @pytest.mark.parametrize("role", ["sweep", "file"])

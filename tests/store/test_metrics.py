@@ -1,6 +1,7 @@
 """The log of numbers: torn ends are forgiven, damage within isn't."""
 
 import errno
+import hashlib
 import json
 import os
 
@@ -75,3 +76,40 @@ def test_a_full_disk_leaves_whole_lines(log, monkeypatch):
         with pytest.raises(RcigError, match=r"The disk is full: .*metrics\.jsonl"):
             log.append({"step": 4})
     assert log.path.read_bytes() == before
+
+
+def test_a_log_is_vouched_for_as_far_as_it_goes(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    with MetricsLog(path) as log:
+        assert log.vouched() is None
+        assert not path.exists()
+        for step in (1, 2, 3):
+            log.append({"step": step, "loss": 0.1})
+            content = path.read_bytes()
+            assert log.vouched() == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        log.truncate_after(2)
+        content = path.read_bytes()
+        assert log.vouched() == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    with path.open("ab") as torn:
+        torn.write(b'{"step": 3')
+    with MetricsLog(path) as again:
+        assert again.vouched() == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def test_what_could_not_be_written_is_not_vouched_for(tmp_path, monkeypatch):
+    path = tmp_path / "metrics.jsonl"
+    with MetricsLog(path) as log:
+        log.append({"step": 1})
+        before = log.vouched()
+
+        def torn(descriptor, data):
+            os.write(descriptor, data[:3])
+            raise OSError(errno.ENOSPC, "full")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("rcig_cli.store.metrics.write_all", torn)
+            with pytest.raises(RcigError):
+                log.append({"step": 2})
+        assert (
+            log.vouched() == before == {"bytes": 12, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        )

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rcig_cli.data.exchange.exported_format import FORMAT, NAME, check_format
 from rcig_cli.data.exchange.foreign import SPACES, Opened, Space, Stored
 from rcig_cli.data.exchange.outgoing import OutgoingSet
 from rcig_cli.data.npz_labels import class_name_texts
@@ -26,6 +27,8 @@ def open_set(path: Path) -> Opened:
         As `members`; ConfigError too if it says what its images are and it isn't one of `SPACES`.
     """
     found = members(path)
+    if NAME in found:
+        check_format(path, _number(found[NAME]))
     names = found.get("class_names")
     return Opened(
         path,
@@ -39,6 +42,12 @@ def stored(member: Member) -> Stored:
     """An array of an ``.npz`` file; whoever reads it has looked at its shape."""
     size = int(np.prod(member.shape, dtype=object)) * member.dtype.itemsize
     return Stored(member.shape, member.dtype, partial(member.read, most=size))
+
+
+def _number(member: Member) -> str:
+    """A whole number as digits; nothing where it is something else."""
+    is_number = member.dtype.kind in "iu" and not member.shape
+    return str(int(member.read())) if is_number else ""
 
 
 def _space(member: Member) -> Space:
@@ -58,6 +67,7 @@ def write_set(path: Path, outgoing: OutgoingSet) -> None:
         "space": np.array("whitened"),
         "dataset": np.array(outgoing.dataset),
         "run": np.array(outgoing.run),
+        NAME: np.array(FORMAT),
     }
     with path.open("xb") as stream:
         np.savez(stream, **arrays)

@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from rcig_cli.data.exchange import safetensors_set
 from rcig_cli.data.exchange.data_card import data_card
+from rcig_cli.data.exchange.exported_format import NAME, check_format
 from rcig_cli.data.exchange.foreign import WHITENING, Opened, Stored, Target
 from rcig_cli.data.exchange.memory import memory_bounded
 from rcig_cli.data.exchange.outgoing import OutgoingSet
@@ -60,6 +61,7 @@ def open_set(path: Path, target: Target) -> Opened:
     with _opened(file, _FOOTER) as parquet:
         rows, schema = parquet.metadata.num_rows, parquet.schema_arrow
         metadata = {_text(key): _text(value) for key, value in (schema.metadata or {}).items()}
+        check_format(file, metadata.get(NAME))
         arrays = _Columns(file, schema, rows, target).arrays(metadata)
     space = space_of(file, metadata) if "whitened" in schema.names else "pixels"
     used, beside = [file], path / _WHITENING

@@ -1,6 +1,7 @@
 """Distilled sets as ``.safetensors``: ``images``, ``labels`` and whatever else describes them.
 
-What is no array is in the file's metadata: ``space``, ``dataset``, ``run`` and, as JSON, ``class_names``.
+What is no array is in the file's metadata: ``space``, ``dataset``, ``run``, ``rcig_format`` and, as JSON,
+``class_names``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rcig_cli.data.exchange.exported_format import FORMAT, NAME, check_format
 from rcig_cli.data.exchange.foreign import SPACES, Opened, Space, Stored
 from rcig_cli.data.exchange.outgoing import OutgoingSet
 from rcig_cli.errors import ConfigError, Corrupt, RcigError
@@ -36,7 +38,8 @@ def open_set(path: Path) -> Opened:
     Raises
     ------
     Corrupt
-        If it is damaged or cut short; the library holds the header against the file's size.
+        If it is damaged, cut short (the library holds the header against the file's size) or of a newer
+        format.
     ConfigError
         If it says what its images are and it isn't one of `SPACES`.
     """
@@ -62,6 +65,7 @@ def open_set(path: Path) -> Opened:
         ) from error
     except OSError as error:
         raise RcigError(f"{path} can't be read: {error.strerror or error}.") from error
+    check_format(path, metadata.get(NAME))
     return Opened(path, arrays, space_of(path, metadata), class_names_of(path, metadata))
 
 
@@ -116,6 +120,7 @@ def metadata_for(outgoing: OutgoingSet) -> dict[str, str]:
         "dataset": outgoing.dataset,
         "run": outgoing.run,
         "class_names": json.dumps(outgoing.class_names),
+        NAME: str(FORMAT),
     }
 
 
