@@ -13,6 +13,7 @@ import jax
 
 from rcig_cli.errors import ConfigError
 from rcig_cli.jobs.mesh import memory_limit
+from rcig_cli.jobs.words import size
 from rcig_cli.presets.config import DistillConfig
 
 _MEMINFO = Path("/proc/meminfo")
@@ -84,12 +85,6 @@ def estimate(needed: int, there: int, seconds_per_step: float, steps: int) -> st
         f"Needs about {size(needed)} of the {size(there)} of memory, and {seconds_per_step:.2g} s a step: "
         f"about {duration(seconds_per_step * steps)} for the {steps} steps left."
     )
-
-
-def size(count: int) -> str:
-    """Bytes as GB or MB, to two digits."""
-    unit, amount = ("GB", count / 1e9) if count >= 1e9 else ("MB", count / 1e6)
-    return f"{float(f'{amount:.2g}'):g} {unit}"
 
 
 def duration(seconds: float) -> str:

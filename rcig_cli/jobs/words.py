@@ -6,6 +6,8 @@ from typing import Any
 # What goes without saying of a training, as in the paper's protocol.
 _USUAL = {"seed": 0, "learning_rate": 1e-4}
 
+_UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
+
 # What networks under attack are trained on.
 TARGETS = {"real": "real images", "random_subset": "random subset", "distilled": "distilled set"}
 
@@ -26,14 +28,12 @@ def share(mean: float, std: float | None = None) -> str:
     return f"{mean:.3f}" + ("" if std is None else f" ± {std:.3f}")
 
 
-def size(count: int) -> str:
-    """Write a number of bytes, to three digits."""
-    amount = float(count)
-    for unit in ("bytes", "kB", "MB"):
-        if amount < 1000:
-            return f"{amount:.3g} {unit}"
-        amount /= 1000
-    return f"{amount:.3g} GB" if amount < 1000 else f"{amount:.0f} GB"
+def size(count: float) -> str:
+    """A number of bytes, to two digits: ``"512 bytes"``, ``"61 GB"``."""
+    for name, unit in _UNITS:
+        if count >= unit:
+            return f"{float(f'{count / unit:.2g}'):g} {name}"
+    return f"{count:.0f} bytes"
 
 
 def accuracy(found: Mapping[str, Any] | None, missing: str = "-") -> str:

@@ -3,7 +3,7 @@
 import pytest
 
 from rcig_cli.errors import ConfigError
-from rcig_cli.jobs import preflight
+from rcig_cli.jobs import preflight, words
 from rcig_cli.presets.preset import resolve
 from tests.conftest import TINY
 
@@ -17,7 +17,7 @@ def test_durations_in_words(seconds, words):
 
 
 def test_sizes_in_words():
-    assert [preflight.size(n) for n in (1_234_567, 83e6, 2.5e9, 61e9)] == [
+    assert [words.size(n) for n in (1_234_567, 83e6, 2.5e9, 61e9)] == [
         "1.2 MB",
         "83 MB",
         "2.5 GB",
