@@ -91,8 +91,8 @@ def duration(seconds: float) -> str:
     """Seconds as the two largest units that matter: "1 d 12 h", "6 min", "4 s"."""
     left = max(round(seconds), 1)
     words = []
-    for size, unit in _UNITS:
-        count, left = divmod(left, size)
+    for length, unit in _UNITS:
+        count, left = divmod(left, length)
         if count:
             words.append(f"{count} {unit}")
         elif words:
