@@ -91,11 +91,11 @@ def read_array(
     """
     found = declared(path, name)
     if found is None:
-        raise _damaged(path, name, "it is missing")
+        raise missing(path, name)
     rows = range(*slice(start, stop).indices(math.prod(found.shape[:1])))
     _check_size(path, name, found, len(rows), max_bytes)
-    _check_shards(path, name, found, rows)
-    with _reading(path, name):
+    check_shards(path, name, found, rows)
+    with reading(path, name):
         array = zarr.open_array(path / name, mode="r", zarr_format=3)
         selected = array[rows.start : max(rows.start, rows.stop)] if found.shape else array[...]
         return np.asarray(selected, dtype=found.dtype)
@@ -138,7 +138,8 @@ def _check_size(path: Path, name: str, found: Declared, rows: int, max_bytes: in
         )
 
 
-def _check_shards(path: Path, name: str, found: Declared, rows: range) -> None:
+def check_shards(path: Path, name: str, found: Declared, rows: range) -> None:
+    """Refuse rows some of whose files are missing or empty."""
     # Zarr takes a missing file, and some of its versions an empty one, for a shard of zeros.
     for key in found.shard_files(rows):
         file = path / name / key
@@ -149,7 +150,8 @@ def _check_shards(path: Path, name: str, found: Declared, rows: range) -> None:
 
 
 @contextmanager
-def _reading(path: Path, name: str) -> Iterator[None]:
+def reading(path: Path, name: str) -> Iterator[None]:
+    """Turn what Zarr raises on damage into a sentence."""
     try:
         with storage_errors(path / name, "read"):
             yield
@@ -158,6 +160,11 @@ def _reading(path: Path, name: str) -> Iterator[None]:
     # Damage comes out of the codecs as whatever they happen to raise.
     except Exception as error:
         raise _damaged(path, name, str(error) or type(error).__name__) from error
+
+
+def missing(path: Path, name: str) -> Corrupt:
+    """The error of an array that isn't there."""
+    return _damaged(path, name, "it is missing")
 
 
 def _damaged(path: Path, name: str, reason: str) -> Corrupt:
