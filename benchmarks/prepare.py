@@ -1,12 +1,14 @@
 """How fast `rcig prepare` goes through 1.28 million RGB images of 64 x 64 pixels, in what memory and room.
 
-    python benchmarks/prepare.py [--images 8192] [--side 64] [--workers W] [--batch 256]
+    python benchmarks/prepare.py [--images 8192] [--side 64] [--workers W] [--batch 256] [--no-decomposition]
 
 The images are generated as they are asked for, and cost neither a disk nor memory.  Only ``--images`` of them
 are really prepared, by the product's own code; the two passes are extrapolated to all by their rates, what
 happens once (the decomposition of the covariance) as it is.  Its time grows with the sixth power of the side:
-at 64 pixels it is most of the time of a short run.  Then batches of random images are read, as `rcig distill`
-does with a set larger than memory, from chunks as a small array has them and a large one.
+at 64 pixels it is most of the time of a short run, so that it may be left out; random numbers are then taken
+for eigenvectors, which makes no difference to the passes, but four matrices less are in memory.  At the end
+batches of random images are read, as `rcig distill` does with a set larger than memory, from chunks as a
+small array has them and a large one.
 """
 
 import argparse
@@ -17,8 +19,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -67,11 +70,29 @@ class Generated(ImageSource):
             yield Batch(images, (numbers % CLASSES).astype(np.int32))
 
 
+class Moment(NamedTuple):
+    """A time: by the wall clock, of processors, of threads that waited for one; and how many images are done."""
+
+    wall: float
+    processors: float
+    waited: float
+    done: int
+
+
+def waited() -> float:
+    """Seconds that the threads there are were ready to run, and others ran: on a busy machine many."""
+    found = 0
+    for task in Path("/proc/self/task").glob("*/schedstat"):
+        with suppress(OSError):
+            found += int(task.read_text().split()[1])
+    return found / 1e9
+
+
 class Stages:
-    """A report that notes when each stage began and ended, in wall clock and in processor time."""
+    """A report that notes when each stage began and ended."""
 
     def __init__(self) -> None:
-        self.moments: dict[str, list[tuple[float, float, int]]] = {}
+        self.moments: dict[str, list[Moment]] = {}
 
     def note(self, sentence: str) -> None:
         """Say it."""
@@ -82,17 +103,32 @@ class Stages:
     def progress(self, label: str, done: int, total: int, _values: Any = None) -> None:
         """Note the time."""
         print(f"{label} {done}/{total}", end="\r", file=sys.stderr, flush=True)
-        self.moments.setdefault(label, []).append((time.perf_counter(), time.process_time(), done))
+        self.moments.setdefault(label, []).append(
+            Moment(time.perf_counter(), time.process_time(), waited(), done)
+        )
 
-    def seconds(self, label: str) -> tuple[float, float, int]:
-        """Wall and processor seconds of a stage, and how many images it went through."""
-        first, *_, last = self.moments[label]
-        return last[0] - first[0], last[1] - first[1], last[2] - first[2]
+    def taken(self, label: str) -> Moment:
+        """What a stage took."""
+        return difference(self.moments[label][0], self.moments[label][-1])
 
-    def between(self) -> tuple[float, float]:
-        """Wall and processor seconds between the two passes: the whitening is computed and written."""
-        first, second = self.moments["measuring"][-1], self.moments["writing"][0]
-        return second[0] - first[0], second[1] - first[1]
+    def between(self) -> Moment:
+        """What came between the two passes: the whitening is computed and written."""
+        return difference(self.moments["measuring"][-1], self.moments["writing"][0])
+
+
+def difference(first: Moment, last: Moment) -> Moment:
+    return Moment(*(b - a for a, b in zip(first, last, strict=True)))
+
+
+def leave_decomposition_out() -> None:
+    """Take random numbers for eigenvectors: as dense, and at once."""
+
+    def numbers(covariance: Any) -> tuple[Any, Any]:
+        dimension = len(covariance)
+        random = np.random.default_rng(0).standard_normal((dimension, dimension), np.float32)
+        return np.diag(covariance).copy(), random.astype(np.float64) / dimension**0.5
+
+    np.linalg.eigh = numbers  # type: ignore[assignment]
 
 
 def prepared(source: ImageSource, store_path: Path, workers: int | None) -> tuple[Stages, dict[str, Any]]:
@@ -147,17 +183,23 @@ def random_reads(store_path: Path, batch: int) -> dict[str, Any]:
 
 def report(stages: Stages, left: dict[str, Any], images: int, test: int) -> dict[str, Any]:
     """The figures of what was run, and of all images: passes by their rates, the rest as it was."""
-    measuring, writing = stages.seconds("measuring"), stages.seconds("writing")
+    passes = {name: stages.taken(name) for name in ("measuring", "writing")}
     between = stages.between()
     per_image = left["bytes_images"] / (images + test)
-    rates = {"measuring": measuring[2] / measuring[0], "writing": writing[2] / writing[0]}
-    whole = ALL / rates["measuring"] + between[0] + (ALL + ALL_TEST) / rates["writing"]
+    rates = {name: taken.done / taken.wall for name, taken in passes.items()}
+    whole = ALL / rates["measuring"] + between.wall + (ALL + ALL_TEST) / rates["writing"]
     return {
         "run": {"train": images, "test": test, **left},
         "images_per_second": rates,
-        "cores_busy": {"measuring": measuring[1] / measuring[0], "writing": writing[1] / writing[0]},
-        "whitening_seconds": between[0],
-        "whitening_processor_seconds": between[1],
+        "processor_milliseconds_per_image": {
+            name: 1000 * taken.processors / taken.done for name, taken in passes.items()
+        },
+        "cores_busy": {name: taken.processors / taken.wall for name, taken in passes.items()},
+        "cores_wanted": {
+            name: (taken.processors + taken.waited) / taken.wall for name, taken in passes.items()
+        },
+        "whitening_seconds": between.wall,
+        "whitening_processor_seconds": between.processors,
         "extrapolated": {
             "train": ALL,
             "test": ALL_TEST,
@@ -172,9 +214,9 @@ def shown(found: dict[str, Any]) -> str:
     from benchmarks.measuring import short, table
 
     run, whole = found["run"], found["extrapolated"]
+    columns = ["images_per_second", "processor_milliseconds_per_image", "cores_busy", "cores_wanted"]
     passes = [
-        [name, short(found["images_per_second"][name]), short(found["cores_busy"][name], 2)]
-        for name in ("measuring", "writing")
+        [name, *(short(found[column][name]) for column in columns)] for name in ("measuring", "writing")
     ]
     reads = [
         [name, short(1000 * taken["seconds"]), short(1000 * taken["processor_seconds"])]
@@ -183,10 +225,12 @@ def shown(found: dict[str, Any]) -> str:
     batch = found["random_reads"]["batch"]
     return "\n".join(
         [
-            table(["pass", "images/s", "cores busy"], passes),
+            table(["pass", *(column.replace("_", " ") for column in columns)], passes),
+            "Wanted: busy, or ready to run and waiting for other programs.",
             "",
             f"Really run: {run['train']} + {run['test']} images of side {found['side']} in "
-            f"{short(run['seconds'])} s, of which the whitening {short(found['whitening_seconds'])} s; "
+            f"{short(run['seconds'])} s, of which the whitening {short(found['whitening_seconds'])} s"
+            f"{'' if found['decomposition'] else ' (without the decomposition)'}; "
             f"peak {short(found['peak_megabytes'] / 1000)} GB.",
             f"Extrapolated to {whole['train']} + {whole['test']}: {short(whole['hours'])} h, "
             f"{short(whole['gigabytes'])} GB on the disk.",
@@ -196,13 +240,16 @@ def shown(found: dict[str, Any]) -> str:
     )
 
 
-def measured(side: int, images: int, batch: int, workers: int | None, folder: str | None) -> dict[str, Any]:
+def measured(case: dict[str, Any]) -> dict[str, Any]:
     """Prepare some images, and read some: all figures."""
-    store_path = Path(tempfile.mkdtemp(prefix="prepare-", dir=folder))
+    side, images, batch = case["side"], case["images"], case["batch"]
+    store_path = Path(tempfile.mkdtemp(prefix="prepare-", dir=case["folder"]))
+    if not case["decomposition"]:
+        leave_decomposition_out()
     try:
         test = max(1, images // 25)
-        stages, left = prepared(Generated(side, images, test), store_path, workers)
-        found = {"side": side, **report(stages, left, images, test)}
+        stages, left = prepared(Generated(side, images, test), store_path, case["workers"])
+        found = {"side": side, "decomposition": case["decomposition"], **report(stages, left, images, test)}
         found["peak_megabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
         found["random_reads"] = random_reads(store_path, min(batch, images // 2))
         return found
@@ -213,7 +260,7 @@ def measured(side: int, images: int, batch: int, workers: int | None, folder: st
 def main() -> None:
     """Measure in a process that has nothing but what `rcig prepare` has; print tables, and JSON last."""
     if sys.argv[1:2] == ["--case"]:
-        print(json.dumps(measured(**json.loads(sys.argv[2]))))
+        print(json.dumps(measured(json.loads(sys.argv[2]))))
         return
     from benchmarks.measuring import in_own_process, machine
 
@@ -222,6 +269,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=64, help="of an image, in pixels")
     parser.add_argument("--workers", type=int, default=None, help="threads that compute")
     parser.add_argument("--batch", type=int, default=256, help="random images that are read")
+    parser.add_argument("--no-decomposition", dest="decomposition", action="store_false", help="see above")
     parser.add_argument("--folder", default=None, help="where; a temporary one by default")
     found = in_own_process(__file__, vars(parser.parse_args()))
     print(shown(found))

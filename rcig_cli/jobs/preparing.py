@@ -157,7 +157,7 @@ class Preparing:
             int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in self._declared().values()
         )
         sums = self._dimension() ** 2 * 8 if self.whiten else 0
-        needed = int(taken * 1.01) + sums - size_in_bytes(self.partial.path)
+        needed = int(taken * 1.01) + sums - size_in_bytes(self.partial.content)
         free = free_bytes(self.partial.path)
         if needed > free:
             raise RcigError(

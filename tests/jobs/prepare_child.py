@@ -114,7 +114,10 @@ def main():
     from rcig_cli.store.layout import open_store
 
     store, case = Path(sys.argv[1]), json.loads(sys.argv[2])
-    small_pieces()
+    if "pieces" in case:
+        grids.CHUNK_BYTES, grids.SHARD_BYTES = case["pieces"]
+    else:
+        small_pieces()
     preparing.SAVE_EVERY, preparing._SAVING_SHARE = case.get("save_every", 0), 1e9
     source = Generated(**case.get("source", {}))
     prepare.open_source = lambda *_: source
