@@ -71,7 +71,7 @@ class Generated(ImageSource):
 
 
 class Moment(NamedTuple):
-    """A time, of the wall clock, of processors and of threads that waited for one; and images done by then."""
+    """A time: of the wall clock, of processors, of threads that waited for one; and images done by then."""
 
     wall: float
     processors: float

@@ -4,6 +4,7 @@ Two streaming passes (`preparing`): the first measures the whitening on the trai
 writes every image through it.  Memory depends on the size of an image, not on their number.
 """
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from rcig_cli.data.identity import identity
 from rcig_cli.data.opening import open_source
 from rcig_cli.data.source import ImageSource
 from rcig_cli.data.subset import subset
-from rcig_cli.errors import ConfigError, Corrupt, Interrupted, NotFound
+from rcig_cli.errors import ConfigError, Corrupt, Interrupted, NotFound, RcigError
 from rcig_cli.jobs.device import processors
 from rcig_cli.jobs.preparing import ARRAYS, Around, Preparing
 from rcig_cli.jobs.report import Report
@@ -106,7 +107,8 @@ def prepare(
             try:
                 _finish(partial, source, config, around)
             except (ConfigError, Corrupt, NotFound):
-                partial.remove()  # of these data, or with these settings, nothing will come
+                with suppress(RcigError):  # of these data, or with these settings, nothing will come
+                    partial.remove()
                 raise
             partial.publish(final, overwrite=overwrite)
     return store.dataset(config.name)

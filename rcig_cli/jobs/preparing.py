@@ -128,7 +128,7 @@ class Preparing:
             return None
         try:
             return self._reopened(self.partial.progress())
-        except (Corrupt, NotFound, KeyError, TypeError, ValueError):
+        except (Corrupt, NotFound, LookupError, TypeError, ValueError):
             self.around.report.note(
                 "What a stopped preparation left is of other data or settings, or damaged."
             )
@@ -138,17 +138,17 @@ class Preparing:
     def _reopened(self, progress: Mapping[str, Any]) -> "Moments | _Writing":
         if progress["key"] != self.key:
             raise Corrupt("It is of other data or settings.")
-        arrays = self.partial.arrays()
+        done, arrays = range(sum(self.source.sizes.values()) + 1)[progress["done"]], self.partial.arrays()
         taken_up: Moments | _Writing
         if progress["stage"] == _MEASURING:
-            taken_up = Moments.from_arrays(self.source.shape, progress["done"], arrays)
+            taken_up = Moments.from_arrays(self.source.shape, done, arrays)
         else:
             path = self.partial.content / ARRAYS
             writer = ArrayWriter.resume(path, self._declared(), progress["rows"])
             taken_up = _Writing(writer, self._stored_whitening(), arrays["labels"])
-        self.around.report.note(
-            f"Going on at image {progress['done']}, where {progress['stage']} was stopped."
-        )
+            if len(arrays["labels"]) != _unlabelled(progress["rows"]):
+                raise Corrupt("Its labels aren't those of its images.")
+        self.around.report.note(f"Going on at image {done}, where {progress['stage']} was stopped.")
         return taken_up
 
     def _check_space(self) -> None:
@@ -275,11 +275,9 @@ class Preparing:
     def _save_writing(self, under_way: "_Writing") -> None:
         with self._saving():
             rows = under_way.writer.secure()
-            images, written = ([rows[f"{split}/{kind}"] for split in SPLITS] for kind in ("images", "labels"))
-            # Those of the first split whose labels aren't written.
-            needed = next((n for n, there in zip(images, written, strict=True) if n != there), 0)
-            labels = under_way.labels[:needed]
-            self.partial.save({**self._document(), "done": sum(images), "rows": rows}, {"labels": labels})
+            done = sum(rows[f"{split}/images"] for split in SPLITS)
+            labels = {"labels": under_way.labels[: _unlabelled(rows)]}
+            self.partial.save({**self._document(), "done": done, "rows": rows}, labels)
 
     def _through(
         self, batches: Iterator[Batch], function: Callable[[Batch], Result]
@@ -325,6 +323,12 @@ class Preparing:
             "The same command goes on from there.",
             self.around.stop.signal_number or 0,
         )
+
+
+def _unlabelled(rows: Mapping[str, int]) -> int:
+    """How many images are written of the split whose labels aren't; 0 if there is none."""
+    counts = ((rows[f"{split}/images"], rows[f"{split}/labels"]) for split in SPLITS)
+    return next((images for images, labels in counts if images != labels), 0)
 
 
 class _Writing:
