@@ -99,3 +99,19 @@ def test_a_table_lines_up():
 )
 def test_numbers_are_short(value, said):
     assert short(value) == said
+
+
+def test_a_preparation_is_measured_and_extrapolated(tmp_path):
+    command = [sys.executable, ROOT / "benchmarks" / "prepare.py", "--images=600", "--side=8"]
+    command += ["--batch=16", "--no-decomposition", "--folder", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert (found["run"]["train"], found["run"]["test"]) == (600, 24)
+    assert found["run"]["bytes_images"] > 624 * 8 * 8 * 3
+    assert found["extrapolated"]["train"] == 1_281_167
+    pixels = 8 * 8 * 3 * 4 * (1_281_167 + 50_000) / 1e9
+    assert 0.5 * pixels < found["extrapolated"]["gigabytes"] < 1.1 * pixels
+    assert all(rate > 0 for rate in found["images_per_second"].values())
+    assert "Extrapolated to 1281167 + 50000" in done.stdout
+    assert list(tmp_path.iterdir()) == []

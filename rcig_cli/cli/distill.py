@@ -333,7 +333,7 @@ def choose_dataset(here: Context, artifacts: "Store", name: str | None) -> str:
     from rcig_cli.jobs.prepare import PrepareConfig, prepare
 
     here.console.note("No data set is prepared yet: preparing digits, which comes with scikit-learn.")
-    return prepare(artifacts, PrepareConfig("digits"), here.console).name
+    return prepare(artifacts, PrepareConfig("digits"), here.console, wait=True).name
 
 
 def _open_prepared(

@@ -44,6 +44,9 @@ def prepare(
     ] = None,
     chunk: Annotated[int, typer.Option(help="Which of the disjoint subsets, from 0.", min=0)] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Prepare again what is prepared.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait while another process prepares a data set of that name.")
+    ] = False,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -52,6 +55,8 @@ def prepare(
     """Make a data set ready: real images in, whitened arrays in the store.
 
     Example: rcig prepare cifar10, or rcig prepare birds --from birds/ --resolution 32
+
+    Stop it any time: the same command goes on where it was.
     """
     del debug
     if name is None and path is not None:
@@ -69,7 +74,7 @@ def prepare(
         chunk=chunk,
     )
     with here.console.working():
-        manifest = job.prepare(here.store(create=True), config, here.console, overwrite=overwrite)
+        manifest = job.prepare(here.store(create=True), config, here.console, overwrite=overwrite, wait=wait)
     height, width, channels = manifest.shape
     kind = ("grey" if channels == 1 else "RGB") + (", whitened" if manifest.whitened else "")
     here.console.data(

@@ -95,7 +95,8 @@ class Console:
         shown = "  ".join(_number(name, value) for name, value in (values or {}).items())
         if self._bar is not None:
             if label not in self._tasks:
-                self._tasks[label] = self._bar.add_task(label, total=total, values="")
+                # What was done before we looked says nothing about the speed, and so about the time left.
+                self._tasks[label] = self._bar.add_task(label, total=total, completed=done, values=shown)
             self._bar.update(self._tasks[label], completed=done, total=total, values=shown)
         elif not self.quiet and (
             (done == total and values) or time.monotonic() - self._last_line > _LINE_EVERY

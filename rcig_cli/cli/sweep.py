@@ -84,7 +84,7 @@ def _dataset(here: Context, artifacts: "Store", name: str | None) -> str:
         from rcig_cli.jobs.prepare import PrepareConfig, prepare
 
         here.console.note(f"Preparing {name}, which comes with scikit-learn.")
-        return prepare(artifacts, PrepareConfig(name), here.console).name
+        return prepare(artifacts, PrepareConfig(name), here.console, wait=True).name
     return choose_dataset(here, artifacts, name)
 
 

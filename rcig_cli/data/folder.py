@@ -9,7 +9,9 @@ RGB otherwise.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,7 @@ from rcig_cli.errors import ConfigError
 
 _HELD_OUT = 0.2
 _SPLIT_SEED = 2
+_DECODERS = min(8, os.cpu_count() or 1)
 
 
 class FolderSource(ImageSource):
@@ -73,10 +76,16 @@ class FolderSource(ImageSource):
 
     def batches(self, split: Split, size: int) -> Iterator[Batch]:
         """Yield the split, classes in turn, files sorted; see ``ImageSource.batches``."""
+        return self.batches_from(split, size, 0)
+
+    def batches_from(self, split: Split, size: int, start: int) -> Iterator[Batch]:
+        """Yield the split from an image on; see ``ImageSource.batches_from``."""
         files = self._files[split]
-        for start in range(0, len(files), size):
-            some = files.select(np.arange(start, min(start + size, len(files))))
-            yield Batch(np.concatenate([self._read(path) for path in some.paths]), some.labels)
+        # Pillow lets other threads run while it decodes; pictures come back in order.
+        with ThreadPoolExecutor(_DECODERS) as decoders:
+            for first in range(start, len(files), size):
+                some = files.select(np.arange(first, min(first + size, len(files))))
+                yield Batch(np.concatenate(list(decoders.map(self._read, some.paths))), some.labels)
 
     def labels(self, split: Split) -> npt.NDArray[np.int32]:
         """Give the labels of a whole split, int32 ``[n]``, in the order of ``batches``."""

@@ -2,7 +2,8 @@
 
 With q = p - 128 for a pixel p, the sums are of q and of q q^T.  They are exact: 1024 products of
 numbers no larger than 128 add up to at most 2^24, which float32 holds without rounding, so products may
-be formed in float32, at twice the speed, and are added up in float64.
+be formed in float32, at twice the speed, and are added up in float64.  So neither the order of images nor
+how they are grouped changes a bit of them, and they may be stored half-way and taken up again.
 
 An image whose side is above 64 pixels counts as k x k sub-images ("tiles") of every k-th pixel, with k
 the smallest that divides the side and leaves at most 64.
@@ -10,14 +11,14 @@ the smallest that divides the side and leaves at most 64.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.errors import ConfigError
+from rcig_cli.errors import ConfigError, Corrupt
 
 _Real = TypeVar("_Real", bound=np.generic)
 
@@ -25,6 +26,8 @@ _SHIFT = 128
 _EXACT_ROWS = 1024
 _LARGEST_TILE = 64
 _SMALLEST_TILE = 16
+_PANEL = 1024  # rows of a D x D matrix at a time: what is computed on the way to it stays small
+_BLOCK_BYTES = 2**26  # of float32 rows, so that large images don't take more memory than small ones
 
 
 def tile_side(side: int) -> int:
@@ -72,7 +75,51 @@ def from_tiles(tiles: npt.NDArray[_Real]) -> npt.NDArray[_Real]:
     return joined.reshape(count, steps * tile, steps * tile, channels)
 
 
-@dataclass(eq=False)
+def panels(dimension: int) -> Iterator[slice]:
+    """Yield the rows of a large matrix, some at a time."""
+    for start in range(0, dimension, _PANEL):
+        yield slice(start, min(start + _PANEL, dimension))
+
+
+def block_size(shape: tuple[int, int, int], *, products: bool) -> int:
+    """Give the most images that `Moments.add` takes at a time: as many as keep the sums exact."""
+    side, _, channels = shape
+    tiles = (side // tile_side(side)) ** 2 if products else 1
+    return max(1, min(_EXACT_ROWS // tiles, _BLOCK_BYTES // (side * side * channels * 4)))
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """What some images add to the sums: all but the products.
+
+    Parameters
+    ----------
+    count
+        How many images.
+    sums, squares
+        int64 ``[H, W, c]``; the squares only where no products are wanted.
+    rows
+        float32 ``[count * tiles, D]``, where products are wanted.
+    """
+
+    count: int
+    sums: npt.NDArray[np.int64]
+    squares: npt.NDArray[np.int64] | None
+    rows: npt.NDArray[np.float32] | None
+
+
+def block_of(images: npt.NDArray[np.uint8], *, products: bool) -> Block:
+    """Compute what images, uint8 ``[b, H, W, c]``, add to the sums."""
+    sums = images.sum(axis=0, dtype=np.int64) - _SHIFT * len(images)
+    if not products:
+        squares = np.square(images.astype(np.int32) - _SHIFT).sum(axis=0, dtype=np.int64)
+        return Block(len(images), sums, squares, None)
+    tile = tile_side(images.shape[1])
+    rows = to_tiles(images).reshape(-1, tile * tile * images.shape[3]).astype(np.float32)
+    rows -= _SHIFT
+    return Block(len(images), sums, None, rows)
+
+
 class Moments:
     """Sums over the images seen so far.
 
@@ -84,17 +131,15 @@ class Moments:
         Whether to gather all products of two pixels, or squares only.
     """
 
-    shape: tuple[int, int, int]
-    products: bool
-    count: int = field(default=0, init=False)
-
-    def __post_init__(self) -> None:
-        side, _, channels = self.shape
-        tile = tile_side(side) if self.products else side
+    def __init__(self, shape: tuple[int, int, int], products: bool) -> None:
+        self.shape, self.products, self.count = shape, products, 0
+        side, _, channels = shape
+        tile = tile_side(side) if products else side
         self._tiles = (side // tile) ** 2
-        self._sums = np.zeros(self.shape, dtype=np.int64)
-        self._squares = np.zeros(self.shape, dtype=np.int64)
-        dimension = tile * tile * channels if self.products else 0
+        self._sums = np.zeros(shape, dtype=np.int64)
+        self._squares = np.zeros(shape, dtype=np.int64)
+        dimension = tile * tile * channels if products else 0
+        # Of the symmetric matrix only the panels from the diagonal on; the rest is 0 until it is asked for.
         self._products = np.zeros((dimension, dimension))
 
     @property
@@ -102,16 +147,40 @@ class Moments:
         """How many vectors the covariance is made of: images times tiles."""
         return self.count * self._tiles
 
-    def add(self, images: npt.NDArray[np.uint8]) -> None:
-        """Add images, uint8 ``[b, H, W, c]``, with at most 1024 tiles in all."""
-        shifted = images.astype(np.int32) - _SHIFT
-        self.count += len(images)
-        self._sums += shifted.sum(axis=0, dtype=np.int64)
-        if self.products:
-            rows = to_tiles(shifted).astype(np.float32).reshape(-1, len(self._products))
-            self._products += rows.T @ rows
-        else:
-            self._squares += np.square(shifted).sum(axis=0, dtype=np.int64)
+    def add(self, block: Block) -> None:
+        """Add what `block_of` computed of at most `block_size` images."""
+        self.count += block.count
+        self._sums += block.sums
+        if block.squares is not None:
+            self._squares += block.squares
+        if block.rows is not None:
+            for panel in panels(len(self._products)):
+                self._products[panel, panel.start :] += block.rows[:, panel].T @ block.rows[:, panel.start :]
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Give the sums, by name, to be stored; ``count`` apart."""
+        kept = {"products": self._products} if self.products else {"squares": self._squares}
+        return {"sums": self._sums, **kept}
+
+    @classmethod
+    def from_arrays(
+        cls, shape: tuple[int, int, int], count: int, arrays: Mapping[str, npt.NDArray[Any]]
+    ) -> Self:
+        """Rebuild what ``arrays`` gave.
+
+        Raises
+        ------
+        Corrupt
+            If the arrays aren't those of such images.
+        """
+        moments = cls(shape, "products" in arrays)
+        for name, array in moments.arrays().items():
+            found = arrays.get(name)
+            if found is None or found.shape != array.shape or found.dtype != array.dtype:
+                raise Corrupt("The sums that were stored half-way are damaged.")
+            setattr(moments, f"_{name}", found)
+        moments.count = count
+        return moments
 
     def mean(self) -> npt.NDArray[np.float64]:
         """Give the mean image, ``[H, W, c]``, pixels from 0 to 255."""
@@ -136,11 +205,16 @@ class Moments:
     def covariance(self) -> npt.NDArray[np.float64]:
         """Give the covariance of the pixels of a tile, ``[D, D]``, pixels from 0 to 255.
 
-        It is that of all images, divided by their number, and averaged over the tiles.
+        It is that of all images, divided by their number, and averaged over the tiles.  The sums of
+        products are given up for it, since at 64 pixels each such matrix takes 1.2 GB: call this once, last.
         """
         tile_means = to_tiles((self.mean() - _SHIFT)[None]).reshape(self._tiles, -1)
-        covariance = self._products / self.rows
-        covariance -= tile_means.T @ tile_means / self._tiles
+        covariance, self._products = self._products, np.zeros((0, 0))
+        for panel in panels(len(covariance)):
+            part = covariance[panel, panel.start :]
+            part /= self.rows
+            part -= tile_means[:, panel].T @ tile_means[:, panel.start :] / self._tiles
+            covariance[panel.stop :, panel] = covariance[panel, panel.stop :].T
         return covariance
 
 
@@ -165,28 +239,11 @@ def gather(batches: Iterable[npt.NDArray[np.uint8]], *, products: bool) -> Momen
         If there is no image, or the image size can't be whitened.
     """
     moments: Moments | None = None
-    for block in _blocks(batches, products):
-        moments = moments or Moments(block.shape[1:], products)
-        moments.add(block)
-    if moments is None:
+    for batch in batches:
+        moments = moments or Moments(batch.shape[1:], products)
+        step = block_size(moments.shape, products=products)
+        for start in range(0, len(batch), step):
+            moments.add(block_of(batch[start : start + step], products=products))
+    if moments is None or not moments.count:
         raise ConfigError("There are no training images to measure: check the data set.")
     return moments
-
-
-def _blocks(batches: Iterable[npt.NDArray[np.uint8]], products: bool) -> Iterator[npt.NDArray[np.uint8]]:
-    """Yield as many images at a time as keep the sums exact: fewer additions of D x D numbers."""
-    held: list[npt.NDArray[np.uint8]] = []
-    for batch in batches:
-        held.append(batch)
-        limit = _block_size(batch.shape[1], products)
-        while sum(map(len, held)) >= limit:
-            joined = np.concatenate(held)
-            yield joined[:limit]
-            held = [joined[limit:]]
-    if sum(map(len, held)):
-        yield np.concatenate(held)
-
-
-def _block_size(side: int, products: bool) -> int:
-    tiles = (side // tile_side(side)) ** 2 if products else 1
-    return max(1, _EXACT_ROWS // tiles)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import io
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -112,11 +111,11 @@ def read_picture(path: Path, grey: bool, content: bytes | None = None) -> npt.ND
 @contextmanager
 def _opened(path: Path, content: bytes | None) -> Iterator[Image.Image]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path if content is None else io.BytesIO(content)) as image:
-                yield image
+        with Image.open(path if content is None else io.BytesIO(content)) as image:
+            # Pillow only warns, and a filter of warnings is the whole process's: no matter for a thread.
+            if image.width * image.height > (Image.MAX_IMAGE_PIXELS or 0):
+                raise Image.DecompressionBombError
+            yield image
     except RcigError:
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:

@@ -7,6 +7,7 @@ in memory at a time, so a data set may be larger than memory.
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -97,6 +98,20 @@ class ImageSource(ABC):
         Corrupt
             If the data turn out to be damaged on the way.
         """
+
+    def batches_from(self, split: Split, size: int, start: int) -> Iterator[Batch]:
+        """Yield what ``batches`` yields, less the first ``start`` images.
+
+        A source that can begin anywhere has its own way; this one reads what it passes over.
+
+        Parameters
+        ----------
+        split, size
+            As in ``batches``.
+        start
+            A multiple of ``size``.
+        """
+        return itertools.islice(self.batches(split, size), start // size, None)
 
     def labels(self, split: Split) -> npt.NDArray[np.int32]:
         """Give the labels of a whole split, int32 ``[n]``, in the order of ``batches``."""

@@ -1,4 +1,7 @@
-"""The real images of each outer step: on the device where they fit there, read ahead where they don't."""
+"""The real images of each outer step: on the device where they fit there, read ahead where they don't.
+
+Where they don't fit into the host's memory either, a step's images are read from the disk, ahead as well.
+"""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,24 +13,39 @@ import numpy.typing as npt
 
 from rcig_cli.jobs.draws import Use, batch_order, key_for
 from rcig_cli.jobs.mesh import memory_limit
+from rcig_cli.store.rows import StoredRows
 
 _LARGEST_SHARE = 0.25  # of a device's memory, for the real images
 
 Indices = npt.NDArray[np.int64]
 
 
-class RealData(NamedTuple):
-    """The real training images, ``[N, H, W, c]``, and their classes, ``[N]``."""
+class Chosen(NamedTuple):
+    """Some of the real training images, and their classes: of any shape, that of an image after it."""
 
     images: npt.NDArray[np.float32]
     classes: npt.NDArray[np.int32]
 
-    def take(self, chosen: Indices) -> "RealData":
+
+class RealData(NamedTuple):
+    """The real training images, ``[N, H, W, c]``, in memory or on the disk, and their classes, ``[N]``."""
+
+    images: npt.NDArray[np.float32] | StoredRows
+    classes: npt.NDArray[np.int32]
+
+    def take(self, chosen: Indices) -> Chosen:
         """Some of them; ``chosen`` has any shape, which comes before that of an image."""
-        return RealData(self.images[chosen], self.classes[chosen])
+        return Chosen(self.images[chosen], self.classes[chosen])
+
+    @property
+    def bytes_in_memory(self) -> int:
+        """Bytes of the host's memory that the images take."""
+        return 0 if isinstance(self.images, StoredRows) else self.images.nbytes
 
     def fits(self, device: jax.Device) -> bool:
         """Whether they may live in a device's memory, beside all else."""
+        if isinstance(self.images, StoredRows):
+            return False
         limit = memory_limit(device)
         return limit is None or self.images.nbytes <= _LARGEST_SHARE * limit
 
@@ -55,7 +73,7 @@ class Batches:
         """Which images a step sees: ``[models, batch // models]`` indices."""
         return self._order(step)
 
-    def of(self, step: int) -> RealData:
+    def of(self, step: int) -> Chosen:
         """The images a step sees, ``[models, batch // models, H, W, c]``, and their classes."""
         return self.real.take(self.chosen(step))
 

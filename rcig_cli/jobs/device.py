@@ -16,10 +16,12 @@ import ctypes
 import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 YNN_FLAG = "--xla_cpu_experimental_ynn_fusion_type="
 
 _LARGEST_CACHE = 2 << 30  # bytes
+_MEMINFO = Path("/proc/meminfo")
 
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
@@ -67,6 +69,14 @@ def keep_freed_memory() -> None:
 def processors() -> int:
     """Number of processors this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def free_memory() -> int:
+    """Bytes of the machine's memory that are free, or taken only by what the system can do without."""
+    if _MEMINFO.exists():
+        fields = dict(line.split(":") for line in _MEMINFO.read_text().splitlines())
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def prepare_jax() -> None:

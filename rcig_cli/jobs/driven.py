@@ -10,7 +10,7 @@ from rcig_cli.distillation.config import AlgorithmConfig
 from rcig_cli.distillation.pool import Model
 from rcig_cli.distillation.records import Tree
 from rcig_cli.distillation.step import Info, Learner, Step
-from rcig_cli.jobs.batches import Batches
+from rcig_cli.jobs.batches import Batches, ReadAhead
 from rcig_cli.jobs.draws import Draws, draw_each, step_keys
 from rcig_cli.jobs.program import Program
 from rcig_cli.jobs.state import Fetch, RunState, shape_of_model, size_in_bytes
@@ -31,6 +31,7 @@ class Driven:
 
     def __init__(self, step: Step, config: AlgorithmConfig, seed: int, batches: Batches) -> None:
         self._batches, self._models = batches, config.models
+        self._ahead = ReadAhead(lambda step, _: batches.of(step))
         share = config.pool_size // config.models
         keys = step_keys(seed, config.models)
 
@@ -59,7 +60,7 @@ class Driven:
         keys = [jax.eval_shape(lambda: jax.random.key(0))] * self._models
         points = [shape_of_model(state)] * self._models
         taken = self._update.compile(state.learner, points, images, classes, keys)
-        return taken + size_in_bytes(state.pool) + self._batches.real.images.nbytes
+        return taken + size_in_bytes(state.pool) + self._batches.real.bytes_in_memory
 
     def advance(self, state: RunState, first: int, count: int) -> tuple[RunState, Fetch]:
         """``count`` outer steps, from number ``first`` on."""
@@ -75,7 +76,7 @@ class Driven:
         models = [self._pick(pool, one.model) for one in each]
         points = [model.parameters for model in models]
         keys = [one.subsets for one in each]
-        learner, info = self._update(learner, points, *self._batches.of(number), keys)
+        learner, info = self._update(learner, points, *self._ahead.take(number, 1), keys)
         for one, model in zip(each, models, strict=True):
             for _ in range(int(one.training_steps)):
                 model = self._train(model, learner, one.training_subsets)

@@ -181,7 +181,7 @@ class _Trainings:
         network = trained_network(prepared, protocol)
         schedule = Schedule(protocol.steps, protocol.learning_rate, protocol.warmup, augment=protocol.augment)
         self.trainer = Trainer(network, schedule, self._watch)
-        self.accuracy_of = make_accuracy(network, *prepared.split("test"))
+        self.accuracy_of = make_accuracy(network, prepared.images("test"), prepared.labels("test"))
         self.protocol, self.report, self.total, self.done = protocol, report, total, 0
 
     def of_one(self, stream: int, own: TrainingSet) -> Spread:
@@ -236,7 +236,8 @@ def _paper(distilled: DistilledSet, protocol: Protocol) -> PaperResult | None:
 
 
 def _random_subsets(distilled: DistilledSet, *, flip: bool) -> Callable[[Array], TrainingSet]:
-    images, classes = distilled.prepared.split("train")
+    # A few of the training images, which may be more than fit into memory.
+    images, classes = distilled.prepared.stored("train"), distilled.prepared.labels("train")
     count = distilled.prepared.classes
 
     def subset(key: Array) -> TrainingSet:

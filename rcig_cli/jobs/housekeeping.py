@@ -15,9 +15,10 @@ from rcig_cli.jobs.report import Report
 from rcig_cli.store.checkpoint_manifest import CHECKPOINTS, steps
 from rcig_cli.store.files import remove_folder
 from rcig_cli.store.layout import Store
-from rcig_cli.store.leftovers import PARTIAL, bytes_of, leftovers, remove_leftover
+from rcig_cli.store.leftovers import PARTIAL, leftovers, remove_leftover
 from rcig_cli.store.locate import Located, locate_one
 from rcig_cli.store.locks import LOCK, RunLock
+from rcig_cli.store.space import bytes_of
 
 _OLD = "a checkpoint of a finished run"
 _DEAD = "left behind by a process that died"

@@ -4,19 +4,17 @@ Memory is what the compiled step asks for; where that is more than there is, sma
 until one fits, so that the flag named is one that helps.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import jax
 
 from rcig_cli.errors import ConfigError
+from rcig_cli.jobs.device import free_memory
 from rcig_cli.jobs.mesh import memory_limit
 from rcig_cli.jobs.words import size
 from rcig_cli.presets.config import DistillConfig
 
-_MEMINFO = Path("/proc/meminfo")
 _SMALLEST_BATCH, _SMALLEST_SUBSET = 16, 10
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
@@ -26,10 +24,7 @@ def memory_there(device: jax.Device) -> int:
     limit = memory_limit(device)
     if limit is not None:
         return limit
-    if _MEMINFO.exists():
-        fields = dict(line.split(":") for line in _MEMINFO.read_text().splitlines())
-        return int(fields["MemAvailable"].split()[0]) * 1024
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return free_memory()
 
 
 def check_memory(

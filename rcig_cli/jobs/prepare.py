@@ -1,34 +1,30 @@
 """Prepare a data set: real images in, arrays that networks read out, in the store.
 
-Two streaming passes: the first measures the whitening on the training images, the second writes every image
-through it.  Memory depends on the size of an image, not on their number.
+Two streaming passes (`preparing`): the first measures the whitening on the training images, the second
+writes every image through it.  Memory depends on the size of an image, not on their number.
 """
 
-from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
-
-from rcig_cli.data.known import KNOWN
+from rcig_cli.data.identity import identity
 from rcig_cli.data.opening import open_source
 from rcig_cli.data.source import ImageSource
 from rcig_cli.data.subset import subset
-from rcig_cli.data.whitening import Whitening, fit
-from rcig_cli.errors import ConfigError
+from rcig_cli.errors import ConfigError, Corrupt, Interrupted, NotFound, RcigError
+from rcig_cli.jobs.device import processors
+from rcig_cli.jobs.preparing import ARRAYS, Around, Preparing
 from rcig_cli.jobs.report import Report
-from rcig_cli.store.arrays import ArrayWriter
-from rcig_cli.store.digests import digests
-from rcig_cli.store.files import aside_folder, place_folder, publish_folder
+from rcig_cli.jobs.signals import StopRequest, stop_on_signals
+from rcig_cli.store.documents import digest_of
 from rcig_cli.store.layout import Store
 from rcig_cli.store.manifest import DatasetManifest, now, versions, write_manifest
+from rcig_cli.store.partial import Partial, partial_folder, remove_published
 
-ARRAYS = "arrays.zarr"
+__all__ = ["ARRAYS", "PrepareConfig", "prepare"]
 
-_BATCH = 512  # images in memory at a time
-_SPLITS: tuple[Literal["train"], Literal["test"]] = ("train", "test")
+_MOST_WORKERS = 4  # each has a batch in memory; what takes longest, a matrix product, has threads of its own
 
 
 @dataclass(frozen=True)
@@ -61,9 +57,29 @@ class PrepareConfig:
 
 
 def prepare(
-    store: Store, config: PrepareConfig, report: Report, *, overwrite: bool = False
+    store: Store,
+    config: PrepareConfig,
+    report: Report,
+    *,
+    overwrite: bool = False,
+    wait: bool = False,
+    workers: int | None = None,
 ) -> DatasetManifest:
     """Prepare a data set, or return the one that is there if it was prepared the same way.
+
+    A preparation that was stopped, or killed, goes on where it was.
+
+    Parameters
+    ----------
+    store, config, report
+        Where to, what and how, and where messages go.
+    overwrite
+        Whether to prepare again what is prepared.
+    wait
+        Whether to wait where another process prepares a data set of that name.
+    workers
+        Threads that compute beside those that read and write; as many as there are processors by default.
+        The result doesn't depend on it.
 
     Raises
     ------
@@ -71,24 +87,58 @@ def prepare(
         If one of that name was prepared another way and ``overwrite`` is not set, or the data can't be used.
     NotFound, Corrupt
         If the data are missing or damaged.
+    Locked
+        If another process prepares a data set of that name, and ``wait`` is not set.
+    Interrupted
+        If a signal has come; what has been done is saved.
     """
-    if store.dataset_path(config.name).exists() and not overwrite:
+    final = store.dataset_path(config.name)
+    if final.exists() and not overwrite:
         return _already_there(store, config, report)
-    source = open_source(config.name, Path(config.path) if config.path else None, config.resolution)
-    if config.subset is not None:
-        source = subset(source, config.subset, config.chunk)
-    elif config.chunk:
-        raise ConfigError("--chunk picks one of the groups that --subset makes: give --subset as well.")
+    source = _open(config)
     for sentence in source.notes:
         report.note(sentence)
-    with aside_folder(store.datasets_path) as aside:
-        manifest = _write(aside, source, config, report)
-        put = place_folder if overwrite else publish_folder
-        put(aside, store.dataset_path(config.name))
-    return manifest
+    with stop_on_signals() as stop:
+        waiting = _Waiting(config.name, report, stop) if wait else None
+        with partial_folder(store.datasets_path, config.name, waiting=waiting) as partial:
+            if final.exists() and not overwrite:  # by now
+                return _already_there(store, config, report)
+            around = Around(report, stop, min(processors(), _MOST_WORKERS) if workers is None else workers)
+            try:
+                _finish(partial, source, config, around)
+            except (ConfigError, Corrupt, NotFound):
+                with suppress(RcigError):  # of these data, or with these settings, nothing will come
+                    partial.remove()
+                raise
+            partial.publish(final, overwrite=overwrite)
+    return store.dataset(config.name)
+
+
+class _Waiting:
+    """What is done while another process prepares the same."""
+
+    def __init__(self, name: str, report: Report, stop: StopRequest) -> None:
+        self._name, self._report, self._stop, self._said = name, report, stop, False
+
+    def __call__(self) -> None:
+        if not self._said:
+            self._said = True
+            self._report.note(f"Waiting for another process, which prepares {self._name}.")
+        if self._stop.signal_number is not None:
+            raise Interrupted("Stopped waiting.", self._stop.signal_number)
+
+
+def _open(config: PrepareConfig) -> ImageSource:
+    source = open_source(config.name, Path(config.path) if config.path else None, config.resolution)
+    if config.subset is not None:
+        return subset(source, config.subset, config.chunk)
+    if config.chunk:
+        raise ConfigError("--chunk picks one of the groups that --subset makes: give --subset as well.")
+    return source
 
 
 def _already_there(store: Store, config: PrepareConfig, report: Report) -> DatasetManifest:
+    remove_published(store.datasets_path, config.name)
     manifest = store.dataset(config.name)
     asked, found = asdict(config), manifest.config
     changed = [f"{key}: {asked[key]}, not {found.get(key)}" for key in asked if asked[key] != found.get(key)]
@@ -101,62 +151,28 @@ def _already_there(store: Store, config: PrepareConfig, report: Report) -> Datas
     return manifest
 
 
-def _write(aside: Path, source: ImageSource, config: PrepareConfig, report: Report) -> DatasetManifest:
-    zca = source.shape[2] == 3 if config.zca is None else config.zca
-    whitening = _measure(source, zca, config.zca_reg, report)
-    _write_arrays(aside / ARRAYS, source, whitening, report)
+def _finish(partial: Partial, source: ImageSource, config: PrepareConfig, around: Around) -> None:
+    """Bring a preparation to its end, from wherever it is: all but publishing it."""
+    path = Path(config.path) if config.path else None
+    made_of = {"config": asdict(config), "data": identity(source, path), "versions": versions()}
+    key = digest_of(made_of)
+    if partial.is_finished(key):
+        return
+    whiten = source.shape[2] == 3 if config.zca is None else config.zca
+    preparing = Preparing(partial, source, key, around, whiten=whiten, regularisation=config.zca_reg)
+    files = preparing.run()
     manifest = DatasetManifest(
         name=config.name,
         created=now(),
         class_names=source.class_names,
         shape=source.shape,
         sizes=dict(source.sizes),
-        whitened=whitening.whitened,
+        whitened=whiten,
         config=asdict(config),
         source={"from": config.path or "named", "notes": list(source.notes)},
         versions=versions(),
-        files=digests(aside),
+        files=files,
     )
-    write_manifest(aside, manifest)
-    return manifest
-
-
-def _measure(source: ImageSource, zca: bool, regularisation: float, report: Report) -> Whitening:
-    known = KNOWN.get(source.name)
-    fits = known is not None and len(known.mean) == source.shape[2]
-    return fit(
-        _images(source, report),
-        mean=known.mean if known and fits else None,
-        std=known.std if known and fits else None,
-        zca=zca,
-        regularisation=regularisation,
-    )
-
-
-def _images(source: ImageSource, report: Report) -> Iterator[npt.NDArray[np.uint8]]:
-    done, total = 0, source.sizes["train"]
-    for batch in source.batches("train", _BATCH):
-        yield batch.images
-        done += len(batch)
-        report.progress("measuring", done, total)
-
-
-def _write_arrays(path: Path, source: ImageSource, whitening: Whitening, report: Report) -> None:
-    measured = {f"whitening/{name}": array for name, array in whitening.arrays().items()}
-    declared: dict[str, tuple[tuple[int, ...], Any]] = {
-        name: (array.shape, array.dtype) for name, array in measured.items()
-    }
-    for split in _SPLITS:
-        count = source.sizes[split]
-        declared[f"{split}/images"] = ((count, *source.shape), np.float32)
-        declared[f"{split}/labels"] = ((count,), np.int32)
-    total, done = sum(source.sizes[split] for split in _SPLITS), 0
-    with ArrayWriter.create(path, declared) as writer:
-        for name, array in measured.items():
-            writer.append(name, array)
-        for split in _SPLITS:
-            for batch in source.batches(split, _BATCH):
-                writer.append(f"{split}/images", whitening.apply(batch.images))
-                writer.append(f"{split}/labels", batch.labels)
-                done += len(batch)
-                report.progress("writing", done, total)
+    write_manifest(partial.content, manifest)
+    if partial.has_state:
+        partial.finish(key)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from rcig_cli.data.whitening import Whitening
 from rcig_cli.errors import ConfigError
+from rcig_cli.jobs.device import free_memory
 from rcig_cli.jobs.prepare import ARRAYS
 from rcig_cli.networks.architectures import build_network
 from rcig_cli.networks.network import Network
@@ -18,6 +19,11 @@ from rcig_cli.presets.preset import resolve
 from rcig_cli.store.arrays import array_names, read_array
 from rcig_cli.store.layout import Store
 from rcig_cli.store.manifest import DatasetManifest, RunManifest
+from rcig_cli.store.rows import StoredRows
+
+Images = npt.NDArray[np.float32] | StoredRows
+
+_LARGEST_SHARE = 0.5  # of the memory that is free, for the images of a split
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +48,20 @@ class Prepared:
 
     def split(self, name: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
         """Read images ``[N, H, W, c]`` and labels ``[N]`` of ``"train"`` or ``"test"``."""
-        images: npt.NDArray[Any] = read_array(self.path / ARRAYS, f"{name}/images")
-        return images, self.labels(name)
+        return self.stored(name)[:], self.labels(name)
+
+    def images(self, name: str) -> Images:
+        """Give the images ``[N, H, W, c]`` of ``"train"`` or ``"test"``: in memory if they fit there.
+
+        They fit if they take no more than half of the memory that is free now; else they stay on the disk,
+        and those that are asked for are read.
+        """
+        stored = self.stored(name)
+        return stored[:] if stored.nbytes <= _LARGEST_SHARE * free_memory() else stored
+
+    def stored(self, name: str) -> StoredRows:
+        """Give the images of ``"train"`` or ``"test"`` as they lie on the disk, for a few of them."""
+        return StoredRows(self.path / ARRAYS, f"{name}/images")
 
     def labels(self, name: str) -> npt.NDArray[np.int32]:
         """Read the labels ``[N]`` of ``"train"`` or ``"test"`` alone."""

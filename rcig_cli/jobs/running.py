@@ -110,7 +110,8 @@ class Running:
         self.path, self.manifest, self.around = path, manifest, around
         self.stop, self.metrics = stop, metrics
         self.config = DistillConfig.from_json(manifest.config)
-        self.prepared, self.real = prepared, RealData(*prepared.split("train"))
+        self.prepared = prepared
+        self.real = RealData(prepared.images("train"), prepared.labels("train"))
         self.devices = choose_devices(around.devices)
         self.engine = self._engine_for(self.config)
         self.first = _first(self.real, prepared.classes, self.config)
@@ -123,7 +124,7 @@ class Running:
             steps=self.config.steps,
             ipc=self.config.ipc,
             classes=prepared.classes,
-            shape=self.real.images.shape[1:],
+            shape=prepared.manifest.shape,
         )
         # First step of a call, its numbers, and the product after it where that is kept.
         self.pending: list[tuple[int, Fetch, Distilled | None]] = []

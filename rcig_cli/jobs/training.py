@@ -21,6 +21,7 @@ from rcig_cli.data.augmentation import augment
 from rcig_cli.distillation import pool
 from rcig_cli.distillation.pool import Model
 from rcig_cli.jobs.mesh import current_platform
+from rcig_cli.jobs.prepared import Images
 from rcig_cli.networks.network import Network
 
 LARGEST_BATCH = 256  # images; larger sets are trained on in random batches of this size
@@ -227,14 +228,14 @@ def _stepper(
     return jax.jit(inside)
 
 
-def make_logits(network: Network) -> Callable[[Model, npt.NDArray[Any]], npt.NDArray[np.float32]]:
+def make_logits(network: Network) -> Callable[[Model, Images], npt.NDArray[np.float32]]:
     """Return ``(model, images [n, H, W, c]) -> logits [n, C]``, by the model's running statistics."""
 
     @jax.jit
     def predict(model: Model, batch: Array) -> Array:
         return network.with_statistics(model.statistics).apply(model.parameters, batch)[0]
 
-    def logits(model: Model, images: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    def logits(model: Model, images: Images) -> npt.NDArray[np.float32]:
         found = []
         for start in range(0, len(images), _TEST_BATCH):
             batch = images[start : start + _TEST_BATCH]
@@ -246,9 +247,7 @@ def make_logits(network: Network) -> Callable[[Model, npt.NDArray[Any]], npt.NDA
     return logits
 
 
-def make_accuracy(
-    network: Network, images: npt.NDArray[Any], classes: npt.NDArray[Any]
-) -> Callable[[Model], float]:
+def make_accuracy(network: Network, images: Images, classes: npt.NDArray[Any]) -> Callable[[Model], float]:
     """Return ``model -> share of the images classified correctly``, by its running statistics."""
     logits = make_logits(network)
     return lambda model: float((logits(model, images).argmax(axis=1) == classes).mean())

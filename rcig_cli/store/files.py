@@ -288,6 +288,18 @@ def _sync_or_undo(folder: Path, undo: Callable[[], None]) -> None:
         raise
 
 
+def secure_tree(folder: Path) -> None:
+    """Force a folder and all below it to the disk.
+
+    Raises
+    ------
+    RcigError
+        If it can't be.
+    """
+    with storage_errors(folder):
+        _sync_tree(folder)
+
+
 def _sync_tree(folder: Path) -> None:
     paths = [Path(root, name) for root, _, names in os.walk(folder) for name in (*names, "")]
     in_threads(_sync, paths)

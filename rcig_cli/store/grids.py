@@ -17,6 +17,9 @@ from rcig_cli.store.documents import read_document
 
 CHUNK_BYTES = 2**20
 SHARD_BYTES = 64 * 2**20
+# Above this an array is likely to stay on the disk, and random rows of it to be read, each with its chunk.
+LARGE_BYTES = 8 * 2**30
+LARGE_CHUNK_BYTES = 2**16
 _INTEGERS = [f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)]
 DTYPES = frozenset(["bool", *_INTEGERS, "float16", "float32", "float64"])
 
@@ -42,6 +45,8 @@ class Grid:
 def grid_for(shape: tuple[int, ...], itemsize: int) -> Grid:
     """Cut an array along its first axis into chunks of about 1 MiB and shards of about 64 MiB.
 
+    Chunks of an array above 8 GiB are of about 64 KiB.
+
     Parameters
     ----------
     shape
@@ -53,7 +58,8 @@ def grid_for(shape: tuple[int, ...], itemsize: int) -> Grid:
         return Grid((), None)
     rest = tuple(max(1, length) for length in shape[1:])
     row_bytes = math.prod(rest) * itemsize
-    chunk_rows = min(max(1, CHUNK_BYTES // row_bytes), max(1, shape[0]))
+    chunk_bytes = LARGE_CHUNK_BYTES if shape[0] * row_bytes > LARGE_BYTES else CHUNK_BYTES
+    chunk_rows = min(max(1, chunk_bytes // row_bytes), max(1, shape[0]))
     chunks = min(max(1, SHARD_BYTES // (chunk_rows * row_bytes)), -(-shape[0] // chunk_rows) or 1)
     return Grid((chunk_rows, *rest), (chunk_rows * chunks, *rest))
 

@@ -2,7 +2,6 @@
 
 import os
 import re
-import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,17 +73,6 @@ def remove_leftover(path: Path) -> bool:
     elif is_left(path):
         remove_folder(path)
     return not os.path.lexists(path)
-
-
-def bytes_of(path: Path) -> int:
-    """Add up the sizes of the files under a path; a link counts as itself."""
-    try:
-        status = path.lstat()
-        if not stat.S_ISDIR(status.st_mode):
-            return status.st_size
-        return sum(bytes_of(entry) for entry in path.iterdir())
-    except OSError:  # gone, or not ours to look into
-        return 0
 
 
 def _is_own_folder(path: Path) -> bool:

@@ -27,6 +27,8 @@ class RunLock:
     ----------
     run_path
         The run's folder.
+    name
+        What to call it in an error; the folder's name by default.
 
     Raises
     ------
@@ -36,9 +38,9 @@ class RunLock:
         If there is no such run, or no longer.
     """
 
-    def __init__(self, run_path: Path) -> None:
+    def __init__(self, run_path: Path, *, name: str | None = None) -> None:
         self.run_path = run_path
-        self._descriptor: int | None = _acquire(run_path)
+        self._descriptor: int | None = _acquire(run_path, name or run_path.name)
         _held.add(self)
 
     @property
@@ -82,14 +84,14 @@ def _drop_inherited() -> None:
 os.register_at_fork(after_in_child=_drop_inherited)
 
 
-def _acquire(run_path: Path) -> int:
+def _acquire(run_path: Path, name: str) -> int:
     if not run_path.is_dir():
-        raise NotFound(f"There is no run {run_path.name}.")
+        raise NotFound(f"There is no run {name}.")
     path = run_path / LOCK
     with storage_errors(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         try:
-            _lock(descriptor, path)
+            _lock(descriptor, path, name)
             _write_process_number(descriptor)
         except BaseException:
             os.close(descriptor)
@@ -97,8 +99,7 @@ def _acquire(run_path: Path) -> int:
     return descriptor
 
 
-def _lock(descriptor: int, path: Path) -> None:
-    name = path.parent.name
+def _lock(descriptor: int, path: Path, name: str) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -165,3 +168,35 @@ def test_damaged_arrays_are_found(whitening, change):
     arrays = {**whitening.arrays(), **change}
     with pytest.raises(Corrupt, match="prepare"):
         Whitening.from_arrays({name: array for name, array in arrays.items() if array is not None})
+
+
+def test_panels_do_not_change_the_map(images, whitening, monkeypatch):
+    monkeypatch.setattr("rcig_cli.data.moments._PANEL", 25)
+    other = fit([images], mean=MEAN, std=STD, zca=True)
+    for name, array in whitening.arrays().items():
+        np.testing.assert_allclose(getattr(other, name), array, atol=1e-5)
+    assert (other.zca_mean == whitening.zca_mean).all()
+
+
+MEMORY = """
+import resource, sys
+import subprocess
+import sys
+
+import numpy as np
+from rcig_cli.data.whitening import fit
+def peak(side):
+    random = np.random.default_rng(0)
+    fit((random.integers(0, 256, (200, side, side, 3), np.uint8) for _ in range(2)), zca=True)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+before = peak(4)
+print(peak(22) - before)
+"""
+
+
+def test_a_whitening_takes_five_matrices_of_memory():
+    """With 12 288 dimensions, 64 RGB pixels, that is 6 GB: LAPACK takes four beside the covariance."""
+    matrix = (22 * 22 * 3) ** 2 * 8
+    command = [sys.executable, "-c", MEMORY]
+    taken = int(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+    assert 4 * matrix < taken < 6 * matrix

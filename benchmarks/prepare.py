@@ -1,0 +1,280 @@
+"""How fast `rcig prepare` goes through 1.28 million RGB images of 64 x 64 pixels, in what memory and room.
+
+    python benchmarks/prepare.py [--images 8192] [--side 64] [--workers W] [--batch 256] [--no-decomposition]
+
+The images are generated as they are asked for, and cost neither a disk nor memory.  Only ``--images`` of them
+are really prepared, by the product's own code; the two passes are extrapolated to all by their rates, what
+happens once (the decomposition of the covariance) as it is.  Its time grows with the sixth power of the side:
+at 64 pixels it is most of the time of a short run, so that it may be left out; random numbers are then taken
+for eigenvectors, which makes no difference to the passes, but four matrices less are in memory.  At the end
+batches of random images are read, as `rcig distill` does with a set larger than memory, from chunks as a
+small array has them and a large one.
+"""
+
+import argparse
+import json
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from rcig_cli.data.source import Batch, ImageSource, Split  # noqa: E402
+
+ALL, ALL_TEST = 1_281_167, 50_000
+CLASSES = 1000
+_PATTERNS = 64
+
+
+class Generated(ImageSource):
+    """Natural-looking images that follow from their numbers: some waves, and noise.
+
+    Parameters
+    ----------
+    side
+        In pixels.
+    train, test
+        How many.
+    """
+
+    def __init__(self, side: int, train: int, test: int) -> None:
+        super().__init__(
+            "generated",
+            class_names=tuple(str(number) for number in range(CLASSES)),
+            shape=(side, side, 3),
+            sizes={"train": train, "test": test},
+        )
+        random = np.random.default_rng(0)
+        at = np.linspace(0, 2 * np.pi, side)
+        waves = random.normal(size=(_PATTERNS, 2)) * 2
+        phases = waves[:, :1, None] * at[:, None] + waves[:, 1:, None] * at
+        colours = random.uniform(0.3, 1, (_PATTERNS, 1, 1, 3))
+        self._patterns = (96 + 60 * np.sin(phases)[..., None] * colours).astype(np.uint8)
+
+    def batches(self, split: Split, size: int) -> Iterator[Batch]:
+        """Yield the split; see ``ImageSource.batches``."""
+        for start in range(0, self.sizes[split], size):
+            numbers = np.arange(start, min(start + size, self.sizes[split]))
+            random = np.random.Generator(np.random.SFC64([len(split), start]))
+            noise = np.frombuffer(random.bytes(len(numbers) * int(np.prod(self.shape))), np.uint8) & 63
+            images = self._patterns[numbers % _PATTERNS] + noise.reshape(-1, *self.shape)
+            yield Batch(images, (numbers % CLASSES).astype(np.int32))
+
+
+class Moment(NamedTuple):
+    """A time: of the wall clock, of processors, of threads that waited for one; and images done by then."""
+
+    wall: float
+    processors: float
+    waited: float
+    done: int
+
+
+def waited() -> float:
+    """Seconds that the threads there are were ready to run, and others ran: on a busy machine many."""
+    found = 0
+    for task in Path("/proc/self/task").glob("*/schedstat"):
+        with suppress(OSError):
+            found += int(task.read_text().split()[1])
+    return found / 1e9
+
+
+class Stages:
+    """A report that notes when each stage began and ended."""
+
+    def __init__(self) -> None:
+        self.moments: dict[str, list[Moment]] = {}
+
+    def note(self, sentence: str) -> None:
+        """Say it."""
+        print(sentence, file=sys.stderr, flush=True)
+
+    warn = note
+
+    def progress(self, label: str, done: int, total: int, _values: Any = None) -> None:
+        """Note the time."""
+        print(f"{label} {done}/{total}", end="\r", file=sys.stderr, flush=True)
+        self.moments.setdefault(label, []).append(
+            Moment(time.perf_counter(), time.process_time(), waited(), done)
+        )
+
+    def taken(self, label: str) -> Moment:
+        """What a stage took."""
+        return difference(self.moments[label][0], self.moments[label][-1])
+
+    def between(self) -> Moment:
+        """What came between the two passes: the whitening is computed and written."""
+        return difference(self.moments["measuring"][-1], self.moments["writing"][0])
+
+
+def difference(first: Moment, last: Moment) -> Moment:
+    return Moment(*(b - a for a, b in zip(first, last, strict=True)))
+
+
+def leave_decomposition_out() -> None:
+    """Take random numbers for eigenvectors: as dense, and at once."""
+
+    def numbers(covariance: Any) -> tuple[Any, Any]:
+        dimension = len(covariance)
+        random = np.random.default_rng(0).standard_normal((dimension, dimension), np.float32)
+        return np.diag(covariance).copy(), random.astype(np.float64) / dimension**0.5
+
+    np.linalg.eigh = numbers  # type: ignore[assignment]
+
+
+def prepared(source: ImageSource, store_path: Path, workers: int | None) -> tuple[Stages, dict[str, Any]]:
+    """Prepare a source with the product's own code; say how long the stages took, and what it left."""
+    from rcig_cli.jobs import prepare
+    from rcig_cli.store.layout import open_store
+    from rcig_cli.store.space import size_in_bytes
+
+    prepare.open_source = lambda *_: source
+    stages = Stages()
+    began = time.perf_counter(), time.process_time()
+    prepare.prepare(
+        open_store(store_path, create=True), prepare.PrepareConfig("generated"), stages, workers=workers
+    )
+    arrays = store_path / "datasets" / "generated" / "arrays.zarr"
+    return stages, {
+        "seconds": time.perf_counter() - began[0],
+        "processor_seconds": time.process_time() - began[1],
+        "bytes_images": size_in_bytes(arrays / "train" / "images")
+        + size_in_bytes(arrays / "test" / "images"),
+        "bytes_whitening": size_in_bytes(arrays / "whitening"),
+    }
+
+
+def random_reads(store_path: Path, batch: int) -> dict[str, Any]:
+    """Read batches of random images from the disk, as they lie there and as a set of full size would."""
+    from rcig_cli.store import grids
+    from rcig_cli.store.arrays import read_array, write_arrays
+    from rcig_cli.store.rows import StoredRows
+
+    group = store_path / "datasets" / "generated" / "arrays.zarr"
+    images = read_array(group, "train/images", 0, 4096)
+    chunks = {"1 MiB": grids.CHUNK_BYTES, "64 KiB": grids.LARGE_CHUNK_BYTES}
+    found = {}
+    for name, size in chunks.items():
+        grids.CHUNK_BYTES = size
+        path = store_path / name.replace(" ", "_")
+        write_arrays(path, {"images": images})
+        rows, random = StoredRows(path, "images"), np.random.default_rng(1)
+        taken = []
+        for _ in range(5):
+            chosen = random.choice(len(rows), batch, replace=False)
+            began = time.perf_counter(), time.process_time()
+            rows[chosen]
+            taken.append((time.perf_counter() - began[0], time.process_time() - began[1]))
+        found[name] = dict(
+            zip(("seconds", "processor_seconds"), map(min, zip(*taken, strict=True)), strict=True)
+        )
+    grids.CHUNK_BYTES = chunks["1 MiB"]
+    return {"batch": batch, "chunks": found}
+
+
+def report(stages: Stages, left: dict[str, Any], images: int, test: int) -> dict[str, Any]:
+    """The figures of what was run, and of all images: passes by their rates, the rest as it was."""
+    passes = {name: stages.taken(name) for name in ("measuring", "writing")}
+    between = stages.between()
+    per_image = left["bytes_images"] / (images + test)
+    rates = {name: taken.done / taken.wall for name, taken in passes.items()}
+    whole = ALL / rates["measuring"] + between.wall + (ALL + ALL_TEST) / rates["writing"]
+    return {
+        "run": {"train": images, "test": test, **left},
+        "images_per_second": rates,
+        "processor_milliseconds_per_image": {
+            name: 1000 * taken.processors / taken.done for name, taken in passes.items()
+        },
+        "cores_busy": {name: taken.processors / taken.wall for name, taken in passes.items()},
+        "cores_wanted": {
+            name: (taken.processors + taken.waited) / taken.wall for name, taken in passes.items()
+        },
+        "whitening_seconds": between.wall,
+        "whitening_processor_seconds": between.processors,
+        "extrapolated": {
+            "train": ALL,
+            "test": ALL_TEST,
+            "hours": whole / 3600,
+            "gigabytes": (per_image * (ALL + ALL_TEST) + left["bytes_whitening"]) / 1e9,
+        },
+    }
+
+
+def shown(found: dict[str, Any]) -> str:
+    """The figures as tables."""
+    from benchmarks.measuring import short, table
+
+    run, whole = found["run"], found["extrapolated"]
+    columns = ["images_per_second", "processor_milliseconds_per_image", "cores_busy", "cores_wanted"]
+    passes = [
+        [name, *(short(found[column][name]) for column in columns)] for name in ("measuring", "writing")
+    ]
+    reads = [
+        [name, short(1000 * taken["seconds"]), short(1000 * taken["processor_seconds"])]
+        for name, taken in found["random_reads"]["chunks"].items()
+    ]
+    batch = found["random_reads"]["batch"]
+    return "\n".join(
+        [
+            table(["pass", *(column.replace("_", " ") for column in columns)], passes),
+            "Wanted: busy, or ready to run and waiting for other programs.",
+            "",
+            f"Really run: {run['train']} + {run['test']} images of side {found['side']} in "
+            f"{short(run['seconds'])} s, of which the whitening {short(found['whitening_seconds'])} s"
+            f"{'' if found['decomposition'] else ' (without the decomposition)'}; "
+            f"peak {short(found['peak_megabytes'] / 1000)} GB.",
+            f"Extrapolated to {whole['train']} + {whole['test']}: {short(whole['hours'])} h, "
+            f"{short(whole['gigabytes'])} GB on the disk.",
+            "",
+            table([f"{batch} random images in chunks of", "ms", "ms of processors"], reads),
+        ]
+    )
+
+
+def measured(case: dict[str, Any]) -> dict[str, Any]:
+    """Prepare some images, and read some: all figures."""
+    side, images, batch = case["side"], case["images"], case["batch"]
+    store_path = Path(tempfile.mkdtemp(prefix="prepare-", dir=case["folder"]))
+    if not case["decomposition"]:
+        leave_decomposition_out()
+    try:
+        test = max(1, images // 25)
+        stages, left = prepared(Generated(side, images, test), store_path, case["workers"])
+        found = {"side": side, "decomposition": case["decomposition"], **report(stages, left, images, test)}
+        found["peak_megabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+        found["random_reads"] = random_reads(store_path, min(batch, images // 2))
+        return found
+    finally:
+        shutil.rmtree(store_path, ignore_errors=True)
+
+
+def main() -> None:
+    """Measure in a process that has nothing but what `rcig prepare` has; print tables, and JSON last."""
+    if sys.argv[1:2] == ["--case"]:
+        print(json.dumps(measured(json.loads(sys.argv[2]))))
+        return
+    from benchmarks.measuring import in_own_process, machine
+
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--images", type=int, default=8192, help="training images that are really prepared")
+    parser.add_argument("--side", type=int, default=64, help="of an image, in pixels")
+    parser.add_argument("--workers", type=int, default=None, help="threads that compute")
+    parser.add_argument("--batch", type=int, default=256, help="random images that are read")
+    parser.add_argument("--no-decomposition", dest="decomposition", action="store_false", help="see above")
+    parser.add_argument("--folder", default=None, help="where; a temporary one by default")
+    found = in_own_process(__file__, vars(parser.parse_args()))
+    print(shown(found))
+    print(json.dumps({**found, "machine": machine()}))
+
+
+if __name__ == "__main__":
+    main()
