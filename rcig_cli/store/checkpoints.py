@@ -8,8 +8,9 @@ and renamed when it is complete.  The newest that is sound counts.
 import logging
 import os
 import re
+import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -334,6 +335,8 @@ def _orbax() -> Iterator[Any]:
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
+    hook = sys.unraisablehook
+    sys.unraisablehook = _without_late_callbacks(hook)
     try:
         own = jax.process_index()
         alone = ocp.options.MultiprocessingOptions(primary_host=own, active_processes={own})
@@ -343,6 +346,7 @@ def _orbax() -> Iterator[Any]:
             ocp.Checkpointer(handler, multiprocessing_options=alone) as checkpointer,
         ):
             yield checkpointer
+        sys.unraisablehook = hook  # after a failure it stays: what is late may come at any time
     except ValueError as error:
         code = _SYSTEM_ERROR.search(str(error))
         if code is None:
@@ -350,3 +354,19 @@ def _orbax() -> Iterator[Any]:
         raise OSError(int(code[1]), os.strerror(int(code[1]))) from error
     finally:
         logger.setLevel(level)
+
+
+def _without_late_callbacks(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Pass over what TensorStore's threads print once one array has failed.
+
+    Orbax has closed its event loop then, and the others still report to it.
+    """
+
+    def filtered(unraisable: Any) -> None:
+        late = isinstance(unraisable.exc_value, RuntimeError) and "loop is closed" in str(
+            unraisable.exc_value
+        )
+        if not late:
+            hook(unraisable)
+
+    return filtered

@@ -1,0 +1,129 @@
+"""The commands that are disturbed, and the stores they begin with."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from tests.faults.inspection import tree
+from tests.faults.layer import FAULTS, Point, points_of
+
+DISTILL = ("distill", "digits", "--ipc", 1, "--steps", 4, "--checkpoint-every", 2, "--resume")
+EVALUATE = ("evaluate", "run_1", "--networks", 1, "--steps", 2, "--width", 4, "--baseline", "none")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A command and what it begins with.
+
+    Attributes
+    ----------
+    arguments
+        The command; the same line is run again after a fault.
+    begin
+        ``(commands, store)``: make the store it begins with.
+    pretend
+        Whether the steps of a run are pretended ones.
+    there_already
+        What the command says, refusing with code 2, if nothing was left to do; None if it just succeeds.
+    """
+
+    arguments: tuple
+    begin: Callable
+    pretend: bool = True
+    there_already: str | None = None
+
+
+@dataclass
+class Prepared:
+    """A scenario with its store, the points of its command, and what that ends with if nothing disturbs it."""
+
+    scenario: Scenario
+    base: Path
+    work: Path
+    points: list[Point] = field(default_factory=list)
+    undisturbed: dict = field(default_factory=dict)
+    said: str = ""
+
+    @property
+    def arguments(self):
+        """The command, with its files beside the stores."""
+        return [str(each).format(folder=self.base.parent) for each in self.scenario.arguments]
+
+    def fresh(self):
+        """A store as the command begins with it."""
+        shutil.rmtree(self.work, ignore_errors=True)
+        if self.base.exists():
+            shutil.copytree(self.base, self.work)
+        return self.work
+
+    def run(self, commands, **fault):
+        """Run the command on the store that is there."""
+        options = {"store": self.work, "pretend": self.scenario.pretend, **fault}
+        return commands.run(*self.arguments, "--store", self.work, **options)
+
+
+def prepare(commands, name, folder):
+    """Make ready to disturb a scenario."""
+    folder = Path(folder)
+    one = Prepared(SCENARIOS[name], folder / "base", folder / "work")
+    one.scenario.begin(commands, one.base)
+    one.fresh()
+    ran = one.run(commands)
+    assert ran.code == 0, ran.out + ran.err
+    one.points, one.undisturbed, one.said = points_of(ran.operations), tree(one.work), ran.err
+    return one
+
+
+def done(commands, *arguments, store, **options):
+    """Run a command that has to succeed."""
+    ran = commands.run(*arguments, "--store", store, pretend=True, **options)
+    assert ran.code == 0, ran.out + ran.err
+    return ran
+
+
+def _nothing(commands, store):
+    del commands, store
+
+
+def _prepared(commands, store):
+    done(commands, "prepare", "digits", store=store)
+
+
+def _finished(commands, store):
+    _prepared(commands, store)
+    done(commands, *DISTILL, store=store)
+
+
+def _killed(commands, store):
+    """Killed in the middle of a line of metrics, two steps after a checkpoint was last written."""
+    _prepared(commands, store)
+    torn = Point("write", "runs/run_1/metrics.jsonl", 4)
+    arguments = [*DISTILL, "--store", store]
+    ran = commands.run(*arguments, store=store, point=torn, fault=FAULTS["SIGKILL"], pretend=True)
+    assert ran.code == -9
+    assert not (store / "runs/run_1/metrics.jsonl").read_bytes().endswith(b"\n")
+
+
+def _with_a_set(commands, store):
+    _prepared(commands, store)
+    draw = np.random.default_rng(0)
+    images = draw.normal(size=(10, 8, 8, 1)).astype(np.float32)
+    labels = np.eye(10, dtype=np.float32) - 0.1
+    np.savez(store.parent / "set.npz", images=images, labels=labels)
+
+
+SCENARIOS = {
+    "prepare": Scenario(("prepare", "digits"), _nothing),
+    "prepare again": Scenario(("prepare", "digits", "--overwrite"), _prepared),
+    "distill": Scenario(DISTILL, _prepared),
+    "distill, going on": Scenario(DISTILL, _killed),
+    "evaluate": Scenario(EVALUATE, _finished),
+    "import": Scenario(
+        ("import", "{folder}/set.npz", "--dataset", "digits", "--space", "whitened", "--name", "taken"),
+        _with_a_set,
+        there_already="There is a run taken already",
+    ),
+}

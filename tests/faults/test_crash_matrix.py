@@ -1,0 +1,115 @@
+"""Every operation of a command on the disk is made to fail, one run each, and nothing is lost.
+
+After each fault the store is sound, but for names of writes that were interrupted; and the same line, typed
+again, ends with what an undisturbed command gives, byte for byte.
+"""
+
+import json
+import re
+from collections import Counter
+
+import pytest
+
+from rcig_cli.store.layout import STORE
+from tests.faults.conftest import TRIED
+from tests.faults.inspection import difference, orphan, problems, tree
+from tests.faults.layer import FAULTS
+from tests.faults.scenarios import SCENARIOS, prepare
+
+SAMPLE = 1  # points of each command for each fault, by default
+ATTEMPTS = 3  # threads may come to a point in one run and not in the next
+NOISE = re.compile(r"Traceback|should not have happened|[A-Za-z]*(Error|Exception)\b")
+
+
+@pytest.fixture(scope="module", params=SCENARIOS)
+def prepared(request, commands, tmp_path_factory):
+    return prepare(commands, request.param, tmp_path_factory.mktemp("scenario"))
+
+
+def disturb(commands, prepared, point, fault):
+    """Strike at a point of a fresh command, and return what came of it."""
+    for _ in range(ATTEMPTS):
+        prepared.fresh()
+        ran = prepared.run(commands, point=point, fault=FAULTS[fault])
+        if ran.struck:
+            return ran
+    return None
+
+
+def complaints(commands, prepared, ran, fault):
+    """Everything that is wrong after a fault."""
+    yield from ended(ran, fault, prepared)
+    yield from problems(prepared.work)
+    yield from verified(commands, prepared.work)
+    finished = tree(prepared.work) == prepared.undisturbed
+    if ran.code == 0 and not finished:
+        yield f"it succeeded, with other {difference(tree(prepared.work), prepared.undisturbed)}"
+    if finished and "distill" in prepared.scenario.arguments:
+        return  # there is nothing left to go on with: the same line would start another run
+    again = prepared.run(commands)
+    refused = finished and prepared.scenario.there_already
+    if again.code and not (refused and again.code == 2 and refused in again.err):
+        yield f"run again it ended with {again.code}: {again.err[-500:]}"
+    elif differing := difference(tree(prepared.work), prepared.undisturbed):
+        yield f"run again it gave other {differing}"
+    yield from problems(prepared.work)
+    yield from verified(commands, prepared.work)
+
+
+def ended(ran, fault, prepared):
+    """What is wrong with how a disturbed command ended."""
+    if fault == "SIGKILL":
+        if ran.code != -9:
+            yield f"it ended with {ran.code}, not by SIGKILL"
+        return
+    if ran.code not in (0, 1):
+        yield f"it ended with {ran.code}: {ran.err[-500:]}"
+    if NOISE.search(ran.err):
+        yield f"it said {ran.err[-1500:]}"
+    last = (ran.err.strip().splitlines() or [""])[-1]
+    if ran.code == 1 and not re.match(r"rcig: .*[Tt]he disk (is full|reported an input/output error): .*", last):
+        yield f"its last words are {last!r}"
+
+
+def verified(commands, store):
+    """What ``rcig verify`` finds, but for what a dead process left aside."""
+    if "verify" not in commands.names or not (store / STORE).exists():
+        return
+    ran = commands.run("verify", "--json", "--store", store)
+    found = json.loads(ran.out)
+    if "problems" not in found:
+        yield f"verify: {ran.out} {ran.err}"
+    for problem in found.get("problems", ()):
+        if not orphan(problem["path"]):
+            yield f"verify: {problem}"
+
+
+def crash(commands, prepared, points, fault, record_property):
+    """Try all these points, and fail with all that went wrong."""
+    tried, failed, missed = Counter(), [], []
+    for point in points:
+        ran = disturb(commands, prepared, point, fault)
+        if ran is None:
+            missed.append(point)
+            continue
+        name = prepared.scenario.arguments[0]
+        tried[f"{name}, {point.verb}, {fault}"] += 1
+        found = list(complaints(commands, prepared, ran, fault))
+        failed += [f"{point}: {'; '.join(found)}"] if found else []
+    record_property(TRIED, dict(tried))
+    assert not failed, f"{len(failed)} of {len(points)}:\n" + "\n".join(failed)
+    assert len(missed) <= len(points) / 20, f"not met again: {missed}"
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_some_points_of_every_command(commands, prepared, fault, record_property):
+    step = len(prepared.points) / SAMPLE
+    offset = list(FAULTS).index(fault) / len(FAULTS)
+    points = [prepared.points[int((number + offset) * step)] for number in range(SAMPLE)]
+    crash(commands, prepared, points, fault, record_property)
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_point_of_every_command(commands, prepared, fault, record_property):
+    crash(commands, prepared, prepared.points, fault, record_property)
