@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,6 +18,8 @@ from rcig_cli.errors import Locked, NotFound
 from rcig_cli.store.files import storage_errors, write_all
 
 LOCK = "lock"
+Wait = Callable[[str], None]
+
 _BUSY = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
 
 
@@ -27,18 +30,21 @@ class RunLock:
     ----------
     run_path
         The run's folder.
+    wait
+        Called with a sentence about who is writing the run, before waiting for that to end; None to refuse
+        instead.  The waiting takes no time of the processor, and a signal can end it.
 
     Raises
     ------
     Locked
-        If another process (or another lock of this one) is writing the run.
+        If another process (or another lock of this one) is writing the run, and there is no `wait`.
     NotFound
         If there is no such run, or no longer.
     """
 
-    def __init__(self, run_path: Path) -> None:
+    def __init__(self, run_path: Path, *, wait: Wait | None = None) -> None:
         self.run_path = run_path
-        self._descriptor: int | None = _acquire(run_path)
+        self._descriptor: int | None = _acquire(run_path, wait)
         _held.add(self)
 
     @property
@@ -82,14 +88,14 @@ def _drop_inherited() -> None:
 os.register_at_fork(after_in_child=_drop_inherited)
 
 
-def _acquire(run_path: Path) -> int:
+def _acquire(run_path: Path, wait: Wait | None) -> int:
     if not run_path.is_dir():
         raise NotFound(f"There is no run {run_path.name}.")
     path = run_path / LOCK
     with storage_errors(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
-            _lock(descriptor, path)
+            _lock(descriptor, path, wait)
             _write_process_number(descriptor)
         except BaseException:
             os.close(descriptor)
@@ -97,14 +103,18 @@ def _acquire(run_path: Path) -> int:
     return descriptor
 
 
-def _lock(descriptor: int, path: Path) -> None:
+def _lock(descriptor: int, path: Path, wait: Wait | None) -> None:
     name = path.parent.name
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in _BUSY:
             raise
-        raise Locked(_busy_sentence(name, descriptor)) from error
+        busy = f"{name} is being written by {_writer(descriptor)}."
+        if wait is None:
+            raise Locked(f"{busy} Wait for it to end, or stop it, then try again.") from error
+        wait(f"{busy} Waiting for it to end.")
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
     if not _is_still(descriptor, path):
         raise NotFound(f"{name} was removed by another process just now.")
 
@@ -116,10 +126,9 @@ def _is_still(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _busy_sentence(name: str, descriptor: int) -> str:
+def _writer(descriptor: int) -> str:
     number = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
-    process = f"process {number}" if number.isdecimal() else "another process"
-    return f"{name} is being written by {process}. Wait for it to end, or stop it, then try again."
+    return f"process {number}" if number.isdecimal() else "another process"
 
 
 def _write_process_number(descriptor: int) -> None:

@@ -1,4 +1,4 @@
-"""The fault-injecting layer, from the tests' side: points of a command, faults at them, and what came of it."""
+"""The fault-injecting layer, from the tests' side: points of a command, faults at them, what came of it."""
 
 import errno
 import json
@@ -115,7 +115,7 @@ class Commands:
 
     def run(self, *arguments, store=None, point=None, fault=None, pretend=False):
         """Run ``rcig ARGUMENTS``; where a store is named, log what is done in it, and strike at the point."""
-        out, err, log = (self.folder / name for name in ("out", "err", "log"))
+        log = self.folder / "log"
         log.unlink(missing_ok=True)
         armed = store and {
             "store": str(store),
@@ -125,16 +125,36 @@ class Commands:
             "kind": fault.kind if fault else 0,
             "error": fault.error if fault else 0,
         }
-        request = {
-            "arguments": [str(argument) for argument in arguments],
-            "out": str(out),
-            "err": str(err),
-            "pretend": pretend,
-            "fault": armed,
-        }
-        print(json.dumps(request), file=self.process.stdin, flush=True)
-        code = json.loads(self.process.stdout.readline())["code"]
-        return Ran(code, out.read_text(), err.read_text(), tuple(_operations(log)))
+        return self._all([arguments], pretend, armed)[0]
+
+    def at_once(self, *commands):
+        """Run several commands at the same time, none of them disturbed, with pretended steps."""
+        return self._all(commands, True, None)
+
+    def err(self, index):
+        """The file that the index-th command of those at once writes its messages to."""
+        return self.folder / f"err-{index}"
+
+    def _all(self, commands, pretend, armed):
+        requests = [
+            {
+                "arguments": [str(argument) for argument in arguments],
+                "out": str(self.folder / f"out-{index}"),
+                "err": str(self.err(index)),
+                "pretend": pretend,
+                "fault": armed,
+            }
+            for index, arguments in enumerate(commands)
+        ]
+        for request in requests:
+            Path(request["err"]).unlink(missing_ok=True)
+        print(json.dumps(requests), file=self.process.stdin, flush=True)
+        codes = json.loads(self.process.stdout.readline())
+        done = tuple(_operations(self.folder / "log")) if armed else ()
+        return [
+            Ran(code, Path(request["out"]).read_text(), Path(request["err"]).read_text(), done)
+            for code, request in zip(codes, requests, strict=True)
+        ]
 
     def close(self):
         self.process.stdin.close()

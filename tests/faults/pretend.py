@@ -56,7 +56,7 @@ def make_engine(network, config, real, *, batch, seed, devices=None):
 
     return Engine(
         start=start,
-        compile=lambda state: 1 << 20,
+        compile=lambda _: 1 << 20,
         advance=advance,
         most=100,
         product=lambda state: state.learner,

@@ -38,7 +38,7 @@ class Scenario:
 
 @dataclass
 class Prepared:
-    """A scenario with its store, the points of its command, and what that ends with if nothing disturbs it."""
+    """A scenario with its store, the points of its command, and what it ends with undisturbed."""
 
     scenario: Scenario
     base: Path

@@ -18,6 +18,7 @@ from tests.faults.scenarios import SCENARIOS, prepare
 
 SAMPLE = 1  # points of each command for each fault, by default
 ATTEMPTS = 3  # threads may come to a point in one run and not in the next
+SENTENCE = re.compile(r"rcig: .*[Tt]he disk (is full|reported an input/output error): .*")
 NOISE = re.compile(r"Traceback|should not have happened|[A-Za-z]*(Error|Exception)\b")
 
 
@@ -67,7 +68,7 @@ def ended(ran, fault, prepared):
     if NOISE.search(ran.err):
         yield f"it said {ran.err[-1500:]}"
     last = (ran.err.strip().splitlines() or [""])[-1]
-    if ran.code == 1 and not re.match(r"rcig: .*[Tt]he disk (is full|reported an input/output error): .*", last):
+    if ran.code == 1 and not SENTENCE.match(last):
         yield f"its last words are {last!r}"
 
 

@@ -1,10 +1,11 @@
 """A process that has imported everything, and forks a child for every command it is asked for.
 
 A command then costs what it does and nothing else.  Requests and answers are JSON, a line each, on stdin and
-stdout.  Started with the layer of ``faults.c`` in LD_PRELOAD, it arms it in the child that is asked to fail.
+stdout: a list of commands to run at once, and a list of their exit codes.  Started with the layer of ``faults.c`` in LD_PRELOAD, it arms it in the child that is asked to fail.
 """
 
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -32,33 +33,43 @@ def serve():
         importlib.import_module(name)
     from rcig_cli.cli.app import app
 
+    gc.freeze()  # so that a child doesn't copy all of this memory by looking through it
     tell({"commands": [command.name for command in app.registered_commands]})
     for line in sys.stdin:
-        request = json.loads(line)
-        child = os.fork()
-        if not child:
-            run(request)
-        tell({"code": outcome(child)})
+        children = [started(request) for request in json.loads(line)]
+        tell(outcomes(children))
 
 
 def tell(answer):
     print(json.dumps(answer), flush=True)
 
 
-def outcome(child):
-    """The child's exit code, less than 0 for a signal; None if it had to be ended."""
-    late = threading.Event()
+def started(request):
+    child = os.fork()
+    if not child:
+        run(request)
+    return child
+
+
+def outcomes(children):
+    """The children's exit codes, less than 0 for a signal; None for one that had to be ended."""
+    running, late = set(children), set()
 
     def end():
-        late.set()
-        os.kill(child, signal.SIGKILL)
+        for child in tuple(running):
+            late.add(child)
+            os.kill(child, signal.SIGKILL)
 
     timer = threading.Timer(LONGEST, end)
     timer.start()
-    _, status = os.waitpid(child, 0)
+    codes = {}
+    for child in children:
+        _, status = os.waitpid(child, 0)
+        running.discard(child)
+        codes[child] = None if child in late else os.waitstatus_to_exitcode(status)
     timer.cancel()
     timer.join()
-    return None if late.is_set() else os.waitstatus_to_exitcode(status)
+    return [codes[child] for child in children]
 
 
 def run(request):
