@@ -7,6 +7,15 @@ import pytest
 from tests.faults.layer import Commands, build
 
 TRIED = "crash points"
+LONG = ("crash", "soak")  # marks of what takes minutes, and the targets of make that run it
+
+
+def pytest_collection_modifyitems(config, items):
+    """Skip what takes minutes, unless it was asked for by its mark."""
+    for item in items:
+        for mark in LONG:
+            if item.get_closest_marker(mark) and mark not in config.option.markexpr:
+                item.add_marker(pytest.mark.skip(reason=f"takes minutes: make {mark}"))
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Many processes in one store at once: every run has a name of its own, none is lost, and each has one writer."""
+"""Many processes in one store at once: every run has its own name and one writer, and none is lost."""
 
 import json
 import shutil

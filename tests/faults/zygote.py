@@ -1,7 +1,8 @@
 """A process that has imported everything, and forks a child for every command it is asked for.
 
 A command then costs what it does and nothing else.  Requests and answers are JSON, a line each, on stdin and
-stdout: a list of commands to run at once, and a list of their exit codes.  Started with the layer of ``faults.c`` in LD_PRELOAD, it arms it in the child that is asked to fail.
+stdout: a list of commands to run at once, and a list of their exit codes.  Started with the layer of
+``faults.c`` in LD_PRELOAD, it arms it in the child that is asked to fail.
 """
 
 import ctypes
