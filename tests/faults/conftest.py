@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from tests.faults.layer import Commands, build
+from tests.faults.layer import FAULTS, Commands, build
 
 TRIED = "crash points"
 LONG = ("crash", "soak")  # marks of what takes minutes, and the targets of make that run it
@@ -31,14 +31,22 @@ def commands(tmp_path_factory):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Print how many crash points were tried."""
-    total = Counter()
+    """Print how many crash points were tried, by command and verb, with a column for each fault."""
+    tried = Counter()
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
-    for name, value in (each for report in reports for each in report.user_properties):
+    for name, counts in (each for report in reports for each in report.user_properties):
         if name == TRIED:
-            total.update(value)
-    if total:
-        terminalreporter.section("crash points tried")
-        for what, count in sorted(total.items()):
-            terminalreporter.write_line(f"{count:7d}  {what}")
-        terminalreporter.write_line(f"{total.total():7d}  in all")
+            tried.update({tuple(key): count for *key, count in counts})
+    if not tried:
+        return
+    terminalreporter.section("crash points tried")
+    if "crash" in terminalreporter.config.option.markexpr:
+        terminalreporter.write_line(_row("", "", FAULTS))
+        for command, verb in sorted({key[:2] for key in tried}):
+            terminalreporter.write_line(_row(command, verb, [tried[command, verb, each] for each in FAULTS]))
+    each = [sum(tried[key] for key in tried if key[2] == fault) for fault in FAULTS]
+    terminalreporter.write_line(_row("all", "", each) + f"   together {tried.total()}")
+
+
+def _row(command, verb, cells):
+    return f"{command:20} {verb:9}" + "".join(f"{cell!s:>11}" for cell in cells)

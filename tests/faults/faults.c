@@ -1,7 +1,8 @@
 /* A layer under everything a process does to the files of a store: it counts, logs, fails or kills.
 
    Loaded with LD_PRELOAD it stands between the process and libc, so it sees Python, Zarr's threads and the
-   C++ of TensorStore alike.  Nothing happens before faults_arm is called.
+   C++ of TensorStore alike.  Nothing happens before faults_arm is called; a process that is started with
+   FAULTS_STORE (and _LOG, _KEY, _NTH, _KIND, _ERROR) in its environment is armed from its beginning.
 
    An operation is known by its key, "verb path", with the path relative to the store and every long random
    part of a name written as "*"; the fault strikes the occurrence-th operation of one key.  So a point is the
@@ -44,6 +45,19 @@ void faults_arm(const char *store, const char *log, const char *key, int nth, in
     snprintf(target, sizeof target, "%s", key);
     log_descriptor = syscall(SYS_openat, AT_FDCWD, log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     occurrence = nth, fault = which, error_number = error, skip_sync = no_sync, seen = struck = 0, armed = 1;
+}
+
+static int number_of(const char *name)
+{
+    const char *text = getenv(name);
+    return text ? atoi(text) : 0;
+}
+
+__attribute__((constructor)) static void arm_from_environment(void)
+{
+    const char *store = getenv("FAULTS_STORE"), *log = getenv("FAULTS_LOG"), *key = getenv("FAULTS_KEY");
+    if (store && log && key)
+        faults_arm(store, log, key, number_of("FAULTS_NTH"), number_of("FAULTS_KIND"), number_of("FAULTS_ERROR"), 0);
 }
 
 static void die(void)

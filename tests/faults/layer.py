@@ -101,7 +101,7 @@ class Commands:
     """Runs commands, with or without a fault, in children of a process that has imported everything."""
 
     def __init__(self, library, folder):
-        self.folder = Path(folder)
+        self.library, self.folder = library, Path(folder)
         environment = {**os.environ, "LD_PRELOAD": str(library), "PYTHONPATH": str(ROOT)}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.zygote"],
@@ -115,17 +115,20 @@ class Commands:
 
     def run(self, *arguments, store=None, point=None, fault=None, pretend=False):
         """Run ``rcig ARGUMENTS``; where a store is named, log what is done in it, and strike at the point."""
-        log = self.folder / "log"
-        log.unlink(missing_ok=True)
-        armed = store and {
-            "store": str(store),
-            "log": str(log),
-            "key": point.key if point else "",
-            "occurrence": point.occurrence if point else 0,
-            "kind": fault.kind if fault else 0,
-            "error": fault.error if fault else 0,
-        }
-        return self._all([arguments], pretend, armed)[0]
+        return self._all([arguments], pretend, store and self._armed(store, point, fault))[0]
+
+    def run_alone(self, *arguments, store, point=None, fault=None):
+        """Run a command as a process of its own, as a user does, with the layer in it from its beginning."""
+        armed = self._armed(store, point, fault)
+        environment = {f"FAULTS_{name.upper()}": str(value) for name, value in armed.items()}
+        done = subprocess.run(
+            [sys.executable, "-m", "rcig_cli", *map(str, arguments)],
+            cwd=ROOT,
+            env={**os.environ, **environment, "LD_PRELOAD": str(self.library)},
+            capture_output=True,
+            text=True,
+        )
+        return Ran(done.returncode, done.stdout, done.stderr, tuple(_operations(self.folder / "log")))
 
     def at_once(self, *commands):
         """Run several commands at the same time, none of them disturbed, with pretended steps."""
@@ -134,6 +137,18 @@ class Commands:
     def err(self, index):
         """The file that the index-th command of those at once writes its messages to."""
         return self.folder / f"err-{index}"
+
+    def _armed(self, store, point, fault):
+        log = self.folder / "log"
+        log.unlink(missing_ok=True)
+        return {
+            "store": str(store),
+            "log": str(log),
+            "key": point.key if point else "",
+            "nth": point.occurrence if point else 0,
+            "kind": fault.kind if fault else 0,
+            "error": fault.error if fault else 0,
+        }
 
     def _all(self, commands, pretend, armed):
         requests = [

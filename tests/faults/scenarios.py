@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.conftest import TINY
 from tests.faults.inspection import tree
 from tests.faults.layer import FAULTS, Point, points_of
 
@@ -24,15 +25,15 @@ class Scenario:
         The command; the same line is run again after a fault.
     begin
         ``(commands, store)``: make the store it begins with.
-    pretend
-        Whether the steps of a run are pretended ones.
+    alone
+        Whether it runs as a process of its own, and its steps are real ones.
     there_already
         What the command says, refusing with code 2, if nothing was left to do; None if it just succeeds.
     """
 
     arguments: tuple
     begin: Callable
-    pretend: bool = True
+    alone: bool = False
     there_already: str | None = None
 
 
@@ -40,6 +41,7 @@ class Scenario:
 class Prepared:
     """A scenario with its store, the points of its command, and what it ends with undisturbed."""
 
+    name: str
     scenario: Scenario
     base: Path
     work: Path
@@ -61,14 +63,16 @@ class Prepared:
 
     def run(self, commands, **fault):
         """Run the command on the store that is there."""
-        options = {"store": self.work, "pretend": self.scenario.pretend, **fault}
-        return commands.run(*self.arguments, "--store", self.work, **options)
+        line = [*self.arguments, "--store", self.work]
+        if self.scenario.alone:
+            return commands.run_alone(*line, store=self.work, **fault)
+        return commands.run(*line, store=self.work, pretend=True, **fault)
 
 
 def prepare(commands, name, folder):
     """Make ready to disturb a scenario."""
     folder = Path(folder)
-    one = Prepared(SCENARIOS[name], folder / "base", folder / "work")
+    one = Prepared(name, {**SCENARIOS, **REAL_SCENARIOS}[name], folder / "base", folder / "work")
     one.scenario.begin(commands, one.base)
     one.fresh()
     ran = one.run(commands)
@@ -126,4 +130,10 @@ SCENARIOS = {
         _with_a_set,
         there_already="There is a run taken already",
     ),
+}
+
+# Real steps and real networks, in processes of their own: too slow for every point.
+REAL_SCENARIOS = {
+    "distill, really": Scenario((*DISTILL, *TINY), _prepared, alone=True),
+    "evaluate, really": Scenario(EVALUATE, _finished, alone=True),
 }

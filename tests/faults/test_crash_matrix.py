@@ -14,9 +14,10 @@ from rcig_cli.store.layout import STORE
 from tests.faults.conftest import TRIED
 from tests.faults.inspection import difference, orphan, problems, tree
 from tests.faults.layer import FAULTS
-from tests.faults.scenarios import SCENARIOS, prepare
+from tests.faults.scenarios import REAL_SCENARIOS, SCENARIOS, prepare
 
 SAMPLE = 1  # points of each command for each fault, by default
+REAL = 12  # points of each command with real steps for each fault
 ATTEMPTS = 3  # threads may come to a point in one run and not in the next
 SENTENCE = re.compile(r"rcig: .*[Tt]he disk (is full|reported an input/output error): .*")
 NOISE = re.compile(r"Traceback|should not have happened|[A-Za-z]*(Error|Exception)\b")
@@ -25,6 +26,11 @@ NOISE = re.compile(r"Traceback|should not have happened|[A-Za-z]*(Error|Exceptio
 @pytest.fixture(scope="module", params=SCENARIOS)
 def prepared(request, commands, tmp_path_factory):
     return prepare(commands, request.param, tmp_path_factory.mktemp("scenario"))
+
+
+@pytest.fixture(scope="module", params=REAL_SCENARIOS)
+def real(request, commands, tmp_path_factory):
+    return prepare(commands, request.param, tmp_path_factory.mktemp("real"))
 
 
 def disturb(commands, prepared, point, fault):
@@ -93,24 +99,33 @@ def crash(commands, prepared, points, fault, record_property):
         if ran is None:
             missed.append(point)
             continue
-        name = prepared.scenario.arguments[0]
-        tried[f"{name}, {point.verb}, {fault}"] += 1
+        tried[prepared.name, point.verb, fault] += 1
         found = list(complaints(commands, prepared, ran, fault))
         failed += [f"{point}: {'; '.join(found)}"] if found else []
-    record_property(TRIED, dict(tried))
+    record_property(TRIED, [(*key, count) for key, count in tried.items()])
     assert not failed, f"{len(failed)} of {len(points)}:\n" + "\n".join(failed)
     assert len(missed) <= len(points) / 20, f"not met again: {missed}"
 
 
+def spread(points, count, fault):
+    """So many points, evenly over all, and others for each fault."""
+    count = min(count, len(points))
+    offset = list(FAULTS).index(fault) / len(FAULTS)
+    return [points[int((number + offset) * len(points) / count)] for number in range(count)]
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_some_points_of_every_command(commands, prepared, fault, record_property):
-    step = len(prepared.points) / SAMPLE
-    offset = list(FAULTS).index(fault) / len(FAULTS)
-    points = [prepared.points[int((number + offset) * step)] for number in range(SAMPLE)]
-    crash(commands, prepared, points, fault, record_property)
+    crash(commands, prepared, spread(prepared.points, SAMPLE, fault), fault, record_property)
 
 
 @pytest.mark.crash
 @pytest.mark.parametrize("fault", FAULTS)
 def test_every_point_of_every_command(commands, prepared, fault, record_property):
     crash(commands, prepared, prepared.points, fault, record_property)
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("fault", FAULTS)
+def test_some_points_of_real_steps(commands, real, fault, record_property):
+    crash(commands, real, spread(real.points, REAL, fault), fault, record_property)

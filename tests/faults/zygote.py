@@ -87,7 +87,7 @@ def run(request):
     if fault := request["fault"]:
         layer = ctypes.CDLL(None)
         texts = [fault[name].encode() for name in ("store", "log", "key")]
-        layer.faults_arm(*texts, *(fault[name] for name in ("occurrence", "kind", "error")), 1)
+        layer.faults_arm(*texts, *(fault[name] for name in ("nth", "kind", "error")), 1)
     sys.argv = ["rcig", *request["arguments"]]
     code = 70
     try:
