@@ -116,14 +116,13 @@ static int always_fits(const char *verb)
 /* Count and log one operation, and say what is to become of it.  */
 static enum verdict meet(const char *verb, int folder, const char *path, const char *other)
 {
-    char whole[PATH_MAX], within[PATH_MAX], also[PATH_MAX], key[KEY_LENGTH], line[2 * KEY_LENGTH];
+    char whole[PATH_MAX], within[PATH_MAX], key[KEY_LENGTH], line[3 * KEY_LENGTH];
     if (!armed)
         return GO;
     absolute(folder, path, whole, sizeof whole);
     const char *name = relative(whole, within, sizeof within);
     if (!name)
         return GO;
-    const char *to = other ? relative(other, also, sizeof also) : NULL;
     int writes = !strcmp(verb, "write");
     enum verdict verdict = GO;
     pthread_mutex_lock(&mutex);
@@ -136,7 +135,7 @@ static enum verdict meet(const char *verb, int folder, const char *path, const c
     else if (hit || (struck && fault == FAIL_FROM_HERE && !always_fits(verb)))
         verdict = REFUSE;
     struck |= hit;
-    int length = snprintf(line, sizeof line, "%s\t%s\t%s\t%s\n", verb, name, to ? to : "",
+    int length = snprintf(line, sizeof line, "%s\t%s\t%s\t%s\t%s\n", verb, name, whole, other ? other : "",
                           hit ? "struck" : verdict == REFUSE ? "refused" : "");
     if (log_descriptor >= 0)
         syscall(SYS_write, log_descriptor, line, length);

@@ -48,12 +48,23 @@ class Point:
 
 @dataclass(frozen=True)
 class Operation:
-    """A line of the layer's log."""
+    """A line of the layer's log.
+
+    Attributes
+    ----------
+    verb, path
+        What is done, and where in the store, with random parts of names as "*".
+    file, to
+        The same as an absolute path, and where a rename or link leads.
+    what
+        "struck", "refused" or nothing.
+    """
 
     verb: str
     path: str
+    file: str
     to: str
-    what: str  # "struck", "refused" or nothing
+    what: str
 
     @property
     def key(self):

@@ -9,7 +9,7 @@ import numpy as np
 
 from tests.conftest import TINY
 from tests.faults.inspection import tree
-from tests.faults.layer import FAULTS, Point, points_of
+from tests.faults.layer import FAULTS, Operation, Point, points_of
 
 DISTILL = ("distill", "digits", "--ipc", 1, "--steps", 4, "--checkpoint-every", 2, "--resume")
 EVALUATE = ("evaluate", "run_1", "--networks", 1, "--steps", 2, "--width", 4, "--baseline", "none")
@@ -45,9 +45,9 @@ class Prepared:
     scenario: Scenario
     base: Path
     work: Path
+    operations: tuple[Operation, ...] = ()
     points: list[Point] = field(default_factory=list)
     undisturbed: dict = field(default_factory=dict)
-    said: str = ""
 
     @property
     def arguments(self):
@@ -77,7 +77,7 @@ def prepare(commands, name, folder):
     one.fresh()
     ran = one.run(commands)
     assert ran.code == 0, ran.out + ran.err
-    one.points, one.undisturbed, one.said = points_of(ran.operations), tree(one.work), ran.err
+    one.operations, one.points, one.undisturbed = ran.operations, points_of(ran.operations), tree(one.work)
     return one
 
 
