@@ -16,7 +16,8 @@ from rcig_cli.store.results import read_results
 ORPHAN = re.compile(r"\.(aside|replaced)-")
 _TIME = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-")
 _TIMED = (MANIFEST, "_CHECKPOINT_METADATA")  # the second is Orbax's, which writes the time into it
-_MOMENTS = ("created", "updated", "init_timestamp_nsecs", "commit_timestamp_nsecs")
+# Times, and a document's digest of itself, which follows from them.
+_MOMENTS = ("created", "updated", "sha256", "init_timestamp_nsecs", "commit_timestamp_nsecs")
 
 
 def files(store):
