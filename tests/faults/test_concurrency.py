@@ -5,9 +5,11 @@ import shutil
 import signal
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 
+from rcig_cli.store.digests import mismatches
 from rcig_cli.store.layout import open_store
 from rcig_cli.store.locks import RunLock
 from tests.conftest import start_rcig
@@ -31,6 +33,27 @@ def unfinished(commands, tmp_path_factory):
     return prepare(commands, "distill, going on", tmp_path_factory.mktemp("unfinished"))
 
 
+@contextmanager
+def reading(store):
+    """Read the whole store over and over; yield a list that gets what was wrong each time."""
+    seen, ended = [], threading.Event()
+
+    def read():
+        while not ended.is_set():
+            opened = open_store(store, create=False)
+            runs = opened.runs()
+            wrong = [problem.message for problem in opened.datasets().problems + runs.problems]
+            for run in runs.found:
+                wrong += mismatches(opened.run_path(run.name), run.files).items()
+            seen.append(wrong)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    yield seen
+    ended.set()
+    reader.join()
+
+
 def test_many_prepare_one_data_set_at_once(commands, tmp_path):
     store = tmp_path / "artifacts"
     ran = commands.at_once(*[("prepare", "digits", "--store", store)] * 6)
@@ -48,8 +71,11 @@ def test_many_distil_in_one_store_at_once(commands, tmp_path):
     done(commands, "prepare", "digits", store=store)
     lines = [(*DISTILL[:-1], "--seed", seed, "--store", store, "--json") for seed in range(AT_ONCE)]
     lines += [("prepare", "digits", "--store", store), *[("list", "--json", "--store", store)] * 3]
-    ran = commands.at_once(*lines)
+    with reading(store) as seen:
+        ran = commands.at_once(*lines)
     assert [one.code for one in ran] == [0] * len(lines), [one.err for one in ran]
+    assert len(seen) >= 3
+    assert not any(seen), seen
     names = [json.loads(one.out)["run"] for one in ran[:AT_ONCE]]
     assert sorted(names) == sorted(f"run_{number}" for number in range(1, AT_ONCE + 1))
     runs = {run.name: run for run in open_store(store, create=False).runs().found}
