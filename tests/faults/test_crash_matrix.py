@@ -18,6 +18,8 @@ from tests.faults.scenarios import REAL_SCENARIOS, SCENARIOS, prepare
 
 SAMPLE = 1  # points of each command for each fault, by default
 REAL = 12  # points of each command with real steps for each fault
+# Where one array of a checkpoint can't be written while others are: libraries' threads had much to say of it.
+AMID_ARRAYS = "runs/run_1/checkpoints/.aside-*/state.orbax-checkpoint-tmp/leaf_00002/.zarray.__lock"
 ATTEMPTS = 3  # threads may come to a point in one run and not in the next
 SENTENCE = re.compile(r"rcig: .*[Tt]he disk (is full|reported an input/output error): .*")
 NOISE = re.compile(r"Traceback|should not have happened|[A-Za-z]*(Error|Exception)\b")
@@ -117,6 +119,14 @@ def spread(points, count, fault):
 @pytest.mark.parametrize("fault", FAULTS)
 def test_some_points_of_every_command(commands, prepared, fault, record_property):
     crash(commands, prepared, spread(prepared.points, SAMPLE, fault), fault, record_property)
+
+
+@pytest.mark.parametrize("fault", ["EIO", "full disk"])
+def test_an_array_of_a_checkpoint_amid_others(commands, fault, tmp_path, record_property):
+    prepared = prepare(commands, "distill", tmp_path)
+    points = [point for point in prepared.points if (point.verb, point.path) == ("write", AMID_ARRAYS)]
+    assert len(points) == 3
+    crash(commands, prepared, points, fault, record_property)
 
 
 @pytest.mark.crash
