@@ -13,6 +13,7 @@ from rcig_cli.store.manifest import MANIFEST
 from rcig_cli.store.metrics import MetricsLog
 from rcig_cli.store.results import read_results
 
+PARTIAL = ".partial-"  # a data set being prepared, with which the next command goes on
 ORPHAN = re.compile(r"\.(aside|partial|replaced)-")
 _TIME = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-")
 _TIMED = (MANIFEST, "_CHECKPOINT_METADATA")  # the second is Orbax's, which writes the time into it
