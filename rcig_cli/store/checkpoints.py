@@ -134,8 +134,23 @@ def save(run_path: Path, step: int, state: Any, *, keep: int = 2) -> Path:
     with aside_folder(folder) as aside:
         _write(aside, step, state)
         place_folder(aside, folder / str(step))
-    _prune(run_path, step, keep)
+    prune(run_path, step, keep=keep)
     return folder / str(step)
+
+
+def prune(run_path: Path, newest: int, *, keep: int = 2) -> None:
+    """Leave `keep` checkpoints up to the newest, which a `save` that was killed may not have come to.
+
+    Raises
+    ------
+    RcigError
+        If one can't be removed.
+    """
+    present = steps(run_path)
+    wanted = [step for step in present if step <= newest][-keep:]
+    for step in present:
+        if step not in wanted:
+            remove_folder(run_path / CHECKPOINTS / str(step))
 
 
 def load(run_path: Path, step: int, template: Any) -> Restored:
@@ -313,15 +328,6 @@ def _describe(path: str, leaf: Any) -> _Leaf:
 
 def _name(index: int) -> str:
     return f"leaf_{index:05d}"
-
-
-def _prune(run_path: Path, newest: int, keep: int) -> None:
-    """Leave `keep` checkpoints up to the newest."""
-    present = steps(run_path)
-    wanted = [step for step in present if step <= newest][-keep:]
-    for step in present:
-        if step not in wanted:
-            remove_folder(run_path / CHECKPOINTS / str(step))
 
 
 @contextmanager

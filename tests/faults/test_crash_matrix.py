@@ -13,7 +13,7 @@ import pytest
 from rcig_cli.store.layout import STORE
 from tests.faults.conftest import TRIED
 from tests.faults.inspection import PARTIAL, difference, orphans, problems, tree
-from tests.faults.layer import FAULTS
+from tests.faults.layer import FAULTS, Point
 from tests.faults.scenarios import REAL_SCENARIOS, SCENARIOS, prepare
 
 SAMPLE = 1  # points of each command for each fault, by default
@@ -128,6 +128,11 @@ def test_an_array_of_a_checkpoint_amid_others(commands, fault, tmp_path, record_
     points = [point for point in prepared.points if (point.verb, point.path) == ("write", AMID_ARRAYS)]
     assert len(points) == 3
     crash(commands, prepared, points, fault, record_property)
+
+
+def test_an_old_checkpoint_that_a_kill_left_is_removed(commands, tmp_path, record_property):
+    prepared = prepare(commands, "distill", tmp_path)
+    crash(commands, prepared, [Point("rename", "runs/run_1/checkpoints/0", 1)], "SIGKILL", record_property)
 
 
 @pytest.mark.crash
