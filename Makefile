@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 DEMO := .demo
 
-.PHONY: install demo test lint type pytest test-realdata bench bench-growth bench-subset lock docs clean
+.PHONY: install demo test lint type pytest test-realdata crash soak bench bench-growth bench-subset lock docs clean
 
 install: $(STAMP)
 
@@ -39,6 +39,14 @@ pytest: $(STAMP)
 # On real data: RCIG_REAL_DATA names a folder with mnist.npz, fashion_mnist.npz and cifar10.npz.
 test-realdata: $(STAMP)
 	$(BIN)/python -m pytest -m realdata -s
+
+# Every write, fsync and rename of prepare, distill, evaluate and import killed or made to fail, one run each.
+crash: $(STAMP)
+	$(BIN)/python -m pytest -m crash --numprocesses 2 --dist worksteal tests/faults
+
+# A run stopped at random every few seconds: RCIG_SOAK_STEPS says how long it is, RCIG_SOAK_SEED repeats one.
+soak: $(STAMP)
+	$(BIN)/python -m pytest -m soak -s tests/faults
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/speed.py

@@ -1,6 +1,6 @@
 """``rcig distill``."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -46,6 +46,10 @@ def distill(
             help="Go on with this run, or with the newest unfinished one of these settings, else start one.",
         ),
     ] = None,
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", help="With --resume: wait while another process writes the run."),
+    ] = False,
     checkpoint_every: Annotated[
         int | None,
         typer.Option(metavar="STEPS", help="Save every so many steps. Default: every 10 minutes.", min=1),
@@ -180,7 +184,18 @@ def distill(
         hessian_rate_start=hessian_rate_start,
     )  # fmt: skip
     together = _Together(devices, distributed, coordinator, processes, process)
-    _distill(context(store, json, quiet), flags, resume, checkpoint_every, together)
+    if wait and resume is None:
+        raise ConfigError("--wait belongs to --resume: nobody else is writing a new run.")
+    here = context(store, json, quiet)
+    _distill(here, flags, _Resume(resume, here.console.note if wait else None), checkpoint_every, together)
+
+
+@dataclass(frozen=True)
+class _Resume:
+    """Which run to go on with, if any, and whom to tell that we wait for it; None not to wait."""
+
+    run: str | None
+    wait: Callable[[str], None] | None
 
 
 @dataclass(frozen=True)
@@ -222,20 +237,20 @@ class _Together:
 def _distill(
     here: Context,
     flags: dict[str, Any],
-    resume: str | None,
+    resume: _Resume,
     checkpoint_every: int | None,
     together: _Together,
 ) -> None:
-    named = resume not in (None, NEWEST)
+    named = resume.run not in (None, NEWEST)
     if not named and "ipc" not in flags:
-        if resume and "dataset" in flags:
+        if resume.run and "dataset" in flags:
             _refuse_imported(here.store(), flags["dataset"])
         raise ConfigError("say how many images per class to distil, for example --ipc 1.")
     with together.join(here) as processes, ExitStack() as held:
         if not processes.is_first:
             here = here.silenced()
         artifacts = here.store(create=not named and processes.is_first)
-        manifest = artifacts.run(str(resume)) if named else None
+        manifest = artifacts.run(str(resume.run)) if named else None
         if manifest is not None:
             _check_flags(manifest, flags)
         elif processes.is_first:
@@ -351,7 +366,7 @@ def _claimed(
     prepared: "Prepared",
     flags: Mapping[str, Any],
     of_devices: Mapping[str, Any],
-    resume: str | None,
+    resume: _Resume,
 ) -> "Iterator[tuple[RunManifest, bool]]":
     """Hold the lock of the run to go on with, or of a new one; say which, and whether it is new.
 
@@ -367,11 +382,11 @@ def _claimed(
     if manifest is None:
         config = resolved(prepared, {**of_devices, **flags})
         digest, free = prepared.manifest.digest, "models" not in flags
-        found = newest_unfinished(artifacts, config, digest, any_models=free) if resume else None
+        found = newest_unfinished(artifacts, config, digest, any_models=free) if resume.run else None
         is_new = found is None
         if found is None:
             found, lock = start_run(artifacts, prepared, config)
     else:
         found = manifest
-    with lock or RunLock(artifacts.run_path(found.name)):
+    with lock or RunLock(artifacts.run_path(found.name), wait=resume.wait):
         yield artifacts.run(found.name), is_new

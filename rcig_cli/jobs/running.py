@@ -184,6 +184,8 @@ class Running:
             self.step += count
             self.flush(keep=1)
         self.save()
+        if self.writes:
+            checkpoints.prune(self.path, self.step)  # killed before, it may have left an old one
 
     def flush(self, keep: int = 0) -> None:
         """Fetch the numbers of all calls but the last ``keep``; write, check and show them."""

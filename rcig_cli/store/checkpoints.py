@@ -8,8 +8,9 @@ and renamed when it is complete.  The newest that is sound counts.
 import logging
 import os
 import re
+import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,8 +110,23 @@ def save(run_path: Path, step: int, state: Any, *, keep: int = 2) -> Path:
     with aside_folder(folder) as aside:
         _write(aside, step, state)
         place_folder(aside, folder / str(step))
-    _prune(run_path, step, keep)
+    prune(run_path, step, keep=keep)
     return folder / str(step)
+
+
+def prune(run_path: Path, newest: int, *, keep: int = 2) -> None:
+    """Leave `keep` checkpoints up to the newest, which a `save` that was killed may not have come to.
+
+    Raises
+    ------
+    RcigError
+        If one can't be removed.
+    """
+    present = steps(run_path)
+    wanted = [step for step in present if step <= newest][-keep:]
+    for step in present:
+        if step not in wanted:
+            remove_folder(run_path / CHECKPOINTS / str(step))
 
 
 def load(run_path: Path, step: int, template: Any) -> Restored:
@@ -264,15 +280,6 @@ def _name(index: int) -> str:
     return f"leaf_{index:05d}"
 
 
-def _prune(run_path: Path, newest: int, keep: int) -> None:
-    """Leave `keep` checkpoints up to the newest."""
-    present = steps(run_path)
-    wanted = [step for step in present if step <= newest][-keep:]
-    for step in present:
-        if step not in wanted:
-            remove_folder(run_path / CHECKPOINTS / str(step))
-
-
 @contextmanager
 def _orbax() -> Iterator[Any]:
     """Open Orbax, silent, with system errors of its C++ parts as ``OSError``.
@@ -284,6 +291,8 @@ def _orbax() -> Iterator[Any]:
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
+    hook = sys.unraisablehook
+    sys.unraisablehook = _without_late_callbacks(hook)
     try:
         own = jax.process_index()
         alone = ocp.options.MultiprocessingOptions(primary_host=own, active_processes={own})
@@ -293,6 +302,7 @@ def _orbax() -> Iterator[Any]:
             ocp.Checkpointer(handler, multiprocessing_options=alone) as checkpointer,
         ):
             yield checkpointer
+        sys.unraisablehook = hook  # after a failure it stays: what is late may come at any time
     except ValueError as error:
         code = _SYSTEM_ERROR.search(str(error))
         if code is None:
@@ -300,3 +310,19 @@ def _orbax() -> Iterator[Any]:
         raise OSError(int(code[1]), os.strerror(int(code[1]))) from error
     finally:
         logger.setLevel(level)
+
+
+def _without_late_callbacks(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Pass over what TensorStore's threads print once one array has failed.
+
+    Orbax has closed its event loop then, and the others still report to it.
+    """
+
+    def filtered(unraisable: Any) -> None:
+        late = isinstance(unraisable.exc_value, RuntimeError) and "loop is closed" in str(
+            unraisable.exc_value
+        )
+        if not late:
+            hook(unraisable)
+
+    return filtered

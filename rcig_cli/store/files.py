@@ -156,8 +156,8 @@ def aside_folder(parent: Path, *, tidy: bool = True) -> Iterator[Path]:
         yield aside
 
 
-def make_folder(path: Path) -> None:
-    """Make a folder, and those above it, unless they are there; they outlast a crash.
+def make_folder(path: Path, *, parents: bool = True) -> None:
+    """Make a folder, and if `parents` those above it, unless they are there; they outlast a crash.
 
     Raises
     ------
@@ -166,7 +166,8 @@ def make_folder(path: Path) -> None:
     """
     with storage_errors(path):
         if not path.is_dir():
-            make_folder(path.parent)
+            if parents:
+                make_folder(path.parent)
             path.mkdir(exist_ok=True)
             _sync(path.parent)
 

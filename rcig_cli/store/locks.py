@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,6 +18,8 @@ from rcig_cli.errors import Locked, NotFound
 from rcig_cli.store.files import storage_errors, write_all
 
 LOCK = "lock"
+Wait = Callable[[str], None]
+
 _BUSY = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
 
 
@@ -29,18 +32,21 @@ class RunLock:
         The run's folder.
     name
         What to call it in an error; the folder's name by default.
+    wait
+        Called with a sentence about who is writing the run, before waiting for that to end; None to refuse
+        instead.  The waiting takes no time of the processor, and a signal can end it.
 
     Raises
     ------
     Locked
-        If another process (or another lock of this one) is writing the run.
+        If another process (or another lock of this one) is writing the run, and there is no `wait`.
     NotFound
         If there is no such run, or no longer.
     """
 
-    def __init__(self, run_path: Path, *, name: str | None = None) -> None:
+    def __init__(self, run_path: Path, *, name: str | None = None, wait: Wait | None = None) -> None:
         self.run_path = run_path
-        self._descriptor: int | None = _acquire(run_path, name or run_path.name)
+        self._descriptor: int | None = _acquire(run_path, name or run_path.name, wait)
         _held.add(self)
 
     @property
@@ -84,14 +90,14 @@ def _drop_inherited() -> None:
 os.register_at_fork(after_in_child=_drop_inherited)
 
 
-def _acquire(run_path: Path, name: str) -> int:
+def _acquire(run_path: Path, name: str, wait: Wait | None) -> int:
     if not run_path.is_dir():
         raise NotFound(f"There is no run {name}.")
     path = run_path / LOCK
     with storage_errors(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         try:
-            _lock(descriptor, path, name)
+            _lock(descriptor, path, name, wait)
             _write_process_number(descriptor)
         except BaseException:
             os.close(descriptor)
@@ -99,13 +105,17 @@ def _acquire(run_path: Path, name: str) -> int:
     return descriptor
 
 
-def _lock(descriptor: int, path: Path, name: str) -> None:
+def _lock(descriptor: int, path: Path, name: str, wait: Wait | None) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in _BUSY:
             raise
-        raise Locked(_busy_sentence(name, descriptor)) from error
+        busy = f"{name} is being written by {_writer(descriptor)}."
+        if wait is None:
+            raise Locked(f"{busy} Wait for it to end, or stop it, then try again.") from error
+        wait(f"{busy} Waiting for it to end.")
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
     if not _is_still(descriptor, path):
         raise NotFound(f"{name} was removed by another process just now.")
 
@@ -117,10 +127,9 @@ def _is_still(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _busy_sentence(name: str, descriptor: int) -> str:
+def _writer(descriptor: int) -> str:
     number = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
-    process = f"process {number}" if number.isdecimal() else "another process"
-    return f"{name} is being written by {process}. Wait for it to end, or stop it, then try again."
+    return f"process {number}" if number.isdecimal() else "another process"
 
 
 def _write_process_number(descriptor: int) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from rcig_cli.store.documents import FORMAT
-from rcig_cli.store.files import AlreadyExists, storage_errors, write_text_atomically
+from rcig_cli.store.files import AlreadyExists, make_folder, storage_errors, write_text_atomically
 from rcig_cli.store.listing import Listing, read_each
 from rcig_cli.store.migrations import read_current
 from rcig_cli.store.seals import sealed
@@ -52,8 +52,7 @@ def write_result(run_path: Path, kind: Kind, label: str, record: Mapping[str, An
     if not _LABEL.fullmatch(label):
         raise ValueError(f"not a label for a file: {label!r}")
     folder = run_path / kind
-    with storage_errors(folder):
-        folder.mkdir(exist_ok=True)
+    make_folder(folder, parents=False)
     text = sealed({**record, "format": FORMAT})
     while True:
         path = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{label}.json"
