@@ -10,7 +10,7 @@ import numpy as np
 from rcig_cli.distillation.records import Distilled
 from rcig_cli.distillation.step import Info
 from rcig_cli.jobs.engine import Engine
-from rcig_cli.jobs.evaluate import Accuracy
+from rcig_cli.jobs.spread import Spread
 from rcig_cli.jobs.state import RunState
 
 
@@ -77,4 +77,4 @@ class Trainings:
 
     def of_one(self, stream, own):
         del stream, own
-        return Accuracy((self.value,))
+        return Spread((self.value,))
