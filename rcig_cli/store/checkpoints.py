@@ -291,18 +291,16 @@ def _orbax() -> Iterator[Any]:
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
-    hook = sys.unraisablehook
-    sys.unraisablehook = _without_late_callbacks(hook)
     try:
         own = jax.process_index()
         alone = ocp.options.MultiprocessingOptions(primary_host=own, active_processes={own})
         handler = ocp.PyTreeCheckpointHandler(use_ocdbt=False, multiprocessing_options=alone)
         with (
+            _late_words_unheard(),
             warnings.catch_warnings(action="ignore"),
             ocp.Checkpointer(handler, multiprocessing_options=alone) as checkpointer,
         ):
             yield checkpointer
-        sys.unraisablehook = hook  # after a failure it stays: what is late may come at any time
     except ValueError as error:
         code = _SYSTEM_ERROR.search(str(error))
         if code is None:
@@ -312,12 +310,22 @@ def _orbax() -> Iterator[Any]:
         logger.setLevel(level)
 
 
-def _without_late_callbacks(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Pass over what TensorStore's threads print once one array has failed.
+@contextmanager
+def _late_words_unheard() -> Iterator[None]:
+    """Pass over what is said of the other arrays once one has failed.
 
-    Orbax has closed its event loop then, and the others still report to it.
+    TensorStore's threads report them to Orbax's event loop, which is closed by then, and asyncio logs them
+    when their futures are collected: at any time until the process ends.  So after a failure this stays.
     """
+    hook, logger = sys.unraisablehook, logging.getLogger("asyncio")
+    sys.unraisablehook = _without_late_callbacks(hook)
+    logger.addFilter(_is_not_late)
+    yield
+    logger.removeFilter(_is_not_late)
+    sys.unraisablehook = hook
 
+
+def _without_late_callbacks(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def filtered(unraisable: Any) -> None:
         late = isinstance(unraisable.exc_value, RuntimeError) and "loop is closed" in str(
             unraisable.exc_value
@@ -326,3 +334,7 @@ def _without_late_callbacks(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
             hook(unraisable)
 
     return filtered
+
+
+def _is_not_late(record: logging.LogRecord) -> bool:
+    return "exception was never retrieved" not in record.getMessage()
