@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from rcig_cli.jobs.device import prepare_environment, prepare_jax
@@ -14,6 +15,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 prepare_environment()
 os.environ["NO_COLOR"] = "1"
+
+# A deadline would measure how busy the machine is.
+hypothesis.settings.register_profile("rcig", deadline=None)
+hypothesis.settings.load_profile("rcig")
 # Nearly all of the suite's time is compiling: tests run fewer of XLA's optimizations than the product does.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ.setdefault("RCIG_COMPILATION_CACHE", str(ROOT / ".cache" / "compiled"))

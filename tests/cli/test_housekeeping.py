@@ -64,7 +64,7 @@ def test_a_run_goes_after_asking_and_with_its_size(rcig, store, terminal):
     size = sum(path.stat().st_size for path in (store / "runs" / "run_2").rglob("*") if path.is_file())
     outcome = rcig("rm", "run_2", "--store", store)
     assert outcome.code == 0, outcome.err
-    assert f"run_2: a run of {size / 1000:.3g} kB" in outcome.err
+    assert f"run_2: a run of {size / 1000:.2g} kB" in outcome.err
     assert "removed run_2" in outcome.out
     assert not (store / "runs" / "run_2").exists()
     assert rcig("verify", "--store", store, "--json").json["problems"] == []

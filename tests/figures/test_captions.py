@@ -1,7 +1,7 @@
 """Names become what the font can draw, in lines that fit."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rcig_cli.figures.captions import (
@@ -33,7 +33,6 @@ def test_names_are_spelled_with_what_the_font_has(name, spelled):
     assert drawable(name) == spelled
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_every_string_can_be_drawn(text):
     spelled = drawable(text)
@@ -69,7 +68,6 @@ def test_a_name_is_not_cut_where_it_just_fits():
     assert fit_lines(name, 14, width - 1, 1)[0].endswith(ELLIPSIS)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=300), st.integers(60, 200), st.integers(1, 3))
 def test_lines_fit_their_width_and_number(text, width, most):
     name = drawable(text)

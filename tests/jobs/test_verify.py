@@ -124,7 +124,7 @@ def test_everything_in_the_store_is_looked_at_and_sound(copy):
     assert {run.imported for run in runs} == {True, False}
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_changed_byte_anywhere_is_found_and_named(copy, data):
     file, size, _ = data.draw(st.sampled_from(FILES))

@@ -5,7 +5,7 @@ import json
 import platform
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rcig_cli.errors import Corrupt, NotFound
@@ -79,7 +79,6 @@ SWEEPS = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(DATASETS | RUNS | SWEEPS)
 def test_every_manifest_comes_back_equal(tmp_path_factory, manifest):
     document = json.loads(canonical(manifest.to_json()))

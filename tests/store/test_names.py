@@ -1,7 +1,7 @@
 """Names: no name leads out of the store, whatever it is."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rcig_cli.errors import ConfigError
@@ -67,7 +67,6 @@ def test_a_sweep_is_called_by_its_number_alone():
         assert names.sweep_number(name) is None
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_an_allowed_name_is_one_part_of_a_path(name):
     if names.is_dataset_name(name) or names.is_run_name(name):
