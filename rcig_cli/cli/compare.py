@@ -51,7 +51,7 @@ def compare(
 
 def _lines(found: "Comparison") -> Iterator[list[str]]:
     for name, values in found.differences.items():
-        yield [name, *(str(value) for value in values)]
+        yield [name, *("-" if value is None else str(value) for value in values)]
     for row in found.rows:
         yield from _judged(row)
 

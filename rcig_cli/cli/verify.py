@@ -1,5 +1,6 @@
 """``rcig verify``: whether everything in the store is still what was written."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -15,9 +16,12 @@ from rcig_cli.cli.options import (
     context,
 )
 from rcig_cli.errors import Corrupt
+from rcig_cli.jobs.words import count_of
 
 if TYPE_CHECKING:
     from rcig_cli.store.audit import Finding
+
+_ALIKE = 3  # notes that say the same, before the rest are only counted
 
 
 def verify(
@@ -52,18 +56,27 @@ def verify(
         "orphans": [asdict(one) for one in look.orphans],
         "notes": [{"path": one.path, "note": one.problem} for one in look.notes],
     }
-    lines = [*_lines("damaged", look.problems), *_lines("orphan", look.orphans), *_lines("note", look.notes)]
-    sound = "all as it was written" if not look.problems else f"{_count(len(look.problems))} found"
-    files = "1 file" if look.checked == 1 else f"{look.checked} files"
-    here.console.data("\n".join([*lines, f"{files} checked, {sound}"]), document)
+    lines = [*_lines("damaged", look.problems), *_lines("orphan", look.orphans), *_notes(look.notes)]
+    sound = f"{count_of(len(look.problems), 'problem')} found" if look.problems else "all as it was written"
+    here.console.data("\n".join([*lines, f"{count_of(look.checked, 'file')} checked, {sound}"]), document)
     if look.problems:
         raise typer.Exit(Corrupt.exit_code)
     if any("rcig gc" in one.problem for one in look.orphans):
         here.next("gc --dry-run")
 
 
-def _count(problems: int) -> str:
-    return "1 problem" if problems == 1 else f"{problems} problems"
+def _notes(notes: "Sequence[Finding]") -> list[str]:
+    """A line for each, or for the first few of many that say the same."""
+    alike = Counter(one.problem for one in notes)
+    seen: Counter[str] = Counter()
+    lines = []
+    for one in notes:
+        seen[one.problem] += 1
+        if seen[one.problem] <= _ALIKE:
+            lines += _lines("note", [one])
+        if seen[one.problem] == _ALIKE and alike[one.problem] > _ALIKE:
+            lines.append(f"note: {alike[one.problem] - _ALIKE} more like this one (--json names them all)")
+    return lines
 
 
 def _lines(word: str, findings: "Sequence[Finding]") -> list[str]:

@@ -15,6 +15,8 @@ from rcig_cli.store.results import read_results
 
 Record = Mapping[str, Any]
 
+_OF_IMPORTED = ("dataset", "ipc")  # the rest of its configuration says how it is judged
+
 
 @dataclass(frozen=True)
 class Row:
@@ -45,7 +47,7 @@ class Comparison:
     runs
         Their manifests.
     differences
-        Each setting in which they differ, with its value in each.
+        Each setting in which they differ, with its value in each; None where it isn't known.
     rows
         Protocols under which some of them were judged, those that most were judged under first.
     unreadable
@@ -97,6 +99,14 @@ def _key(record: Record) -> str:
 
 
 def _differences(runs: Sequence[RunManifest]) -> dict[str, tuple[Any, ...]]:
-    settings = [flat(DistillConfig.from_json(run.config)) for run in runs]
-    columns = {name: tuple(one[name] for one in settings) for name in settings[0]}
-    return {name: values for name, values in columns.items() if len(set(values)) > 1}
+    settings = [_settings(run) for run in runs]
+    names = dict.fromkeys(name for one in settings for name in one)
+    columns = {name: tuple(one.get(name) for one in settings) for name in names}
+    differing = {name for name in names if len({one[name] for one in settings if name in one}) > 1}
+    return {name: values for name, values in columns.items() if name in differing}
+
+
+def _settings(run: RunManifest) -> dict[str, Any]:
+    """What a run was made with; of an imported one only what is known of it."""
+    settings = flat(DistillConfig.from_json(run.config))
+    return {name: settings[name] for name in _OF_IMPORTED} if run.imported else settings

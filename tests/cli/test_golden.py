@@ -56,6 +56,25 @@ def test_what_was_measured_is_still_there(rcig, store):
     assert rcig("report", "run_1", "--store", store).code == 0
 
 
+def test_an_imported_run_is_compared_by_what_is_known_of_it(rcig, store):
+    found = rcig("compare", "run_1", "handed", "--json", "--store", store).json["differences"]
+    assert set(found) <= {"dataset", "ipc"}
+    with_another = rcig("compare", "run_1", "handed", "run_6", "--json", "--store", store).json["differences"]
+    own = set(with_another) - {"dataset", "ipc"}
+    assert own
+    assert all(with_another[name][1] is None for name in own)
+
+
+def test_many_notes_that_say_the_same_are_counted(rcig):
+    old = GOLDEN / "format_1"
+    notes = rcig("verify", "--json", "--store", old).json["notes"]
+    unsealed = [one for one in notes if "no digest of its own" in one["note"]]
+    lines = [line for line in rcig("verify", "--store", old).out.splitlines() if line.startswith("note: ")]
+    shown = [line for line in lines if "no digest of its own" in line]
+    assert len(unsealed) > len(shown) == 3
+    assert f"note: {len(unsealed) - 3} more like this one (--json names them all)" in lines
+
+
 @pytest.mark.parametrize("run", ["run_3", "run_4"])  # stopped, and killed
 def test_an_unfinished_run_goes_on(store, run):
     log = store / "runs" / run / "metrics.jsonl"
