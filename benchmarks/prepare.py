@@ -135,7 +135,7 @@ def prepared(source: ImageSource, store_path: Path, workers: int | None) -> tupl
     """Prepare a source with the product's own code; say how long the stages took, and what it left."""
     from rcig_cli.jobs import prepare
     from rcig_cli.store.layout import open_store
-    from rcig_cli.store.space import size_in_bytes
+    from rcig_cli.store.space import bytes_of
 
     prepare.open_source = lambda *_: source
     stages = Stages()
@@ -147,9 +147,8 @@ def prepared(source: ImageSource, store_path: Path, workers: int | None) -> tupl
     return stages, {
         "seconds": time.perf_counter() - began[0],
         "processor_seconds": time.process_time() - began[1],
-        "bytes_images": size_in_bytes(arrays / "train" / "images")
-        + size_in_bytes(arrays / "test" / "images"),
-        "bytes_whitening": size_in_bytes(arrays / "whitening"),
+        "bytes_images": bytes_of(arrays / "train" / "images") + bytes_of(arrays / "test" / "images"),
+        "bytes_whitening": bytes_of(arrays / "whitening"),
     }
 
 
