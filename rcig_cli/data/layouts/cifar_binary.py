@@ -25,7 +25,7 @@ _LABEL_ROWS = 4096
 
 
 @dataclass(frozen=True)
-class _Form:
+class Form:
     """One of the two data sets in this form; the last label byte of a record counts."""
 
     dataset: str
@@ -35,16 +35,17 @@ class _Form:
 
     @property
     def record_bytes(self) -> int:
+        """How long a record is."""
         return self.label_bytes + IMAGE_BYTES
 
 
-_TEN = _Form(
+TEN = Form(
     "cifar10",
     {"train": tuple(f"{batch}.bin" for batch in BATCHES), "test": ("test_batch.bin",)},
     1,
     "batches.meta.txt",
 )
-_HUNDRED = _Form("cifar100", {"train": ("train.bin",), "test": ("test.bin",)}, 2, "fine_label_names.txt")
+HUNDRED = Form("cifar100", {"train": ("train.bin",), "test": ("test.bin",)}, 2, "fine_label_names.txt")
 
 
 def holds_ten(folder: Path) -> bool:
@@ -57,36 +58,26 @@ def holds_hundred(folder: Path) -> bool:
     return present(folder, "train.bin")
 
 
-def open_ten(name: str, folder: Path, resolution: int | None) -> ImageSource:
-    """Open CIFAR-10 in this form; labels are in memory, images are not.
+def open_form(form: Form, name: str, folder: Path, resolution: int | None) -> ImageSource:
+    """Open ``TEN`` or ``HUNDRED``; labels are in memory, images are not.
 
     Raises
     ------
     NotFound, ConfigError, Corrupt, RcigError
         If a file is missing, can't be used, is damaged, or can't be read.
     """
-    return _open(_TEN, name, folder, resolution)
-
-
-def open_hundred(name: str, folder: Path, resolution: int | None) -> ImageSource:
-    """Open CIFAR-100 in this form; as ``open_ten``."""
-    return _open(_HUNDRED, name, folder, resolution)
-
-
-def _open(form: _Form, name: str, folder: Path, resolution: int | None) -> ImageSource:
-    names = _names(form, folder)
     records = {split: _records(form, folder, split) for split in SPLITS}
-    return cifar_source(name, folder, names, records, resolution)
+    return cifar_source(name, folder, _names(form, folder), records, resolution)
 
 
-def _names(form: _Form, folder: Path) -> tuple[str, ...]:
+def _names(form: Form, folder: Path) -> tuple[str, ...]:
     count = CLASSES[form.dataset]
     if present(folder, form.names):
         return check_names(folder / form.names, read_lines(folder, form.names), count)
     return published_names(form.dataset, tuple(map(str, range(count))))
 
 
-def _records(form: _Form, folder: Path, split: Split) -> Records:
+def _records(form: Form, folder: Path, split: Split) -> Records:
     names = form.files[split]
     labels = [_labels(form, folder, name) for name in names]
 
@@ -98,7 +89,7 @@ def _records(form: _Form, folder: Path, split: Split) -> Records:
     return Records(blocks, np.concatenate(labels))
 
 
-def _labels(form: _Form, folder: Path, name: str) -> npt.NDArray[np.int32]:
+def _labels(form: Form, folder: Path, name: str) -> npt.NDArray[np.int32]:
     with opened(folder, name) as file:
         count, rest = divmod(size_of(file), form.record_bytes)
     if rest:
@@ -109,7 +100,7 @@ def _labels(form: _Form, folder: Path, name: str) -> npt.NDArray[np.int32]:
     return checked_labels(folder / name, values, CLASSES[form.dataset])
 
 
-def _rows(form: _Form, folder: Path, name: str, count: int, rows: int) -> Iterator[npt.NDArray[np.uint8]]:
+def _rows(form: Form, folder: Path, name: str, count: int, rows: int) -> Iterator[npt.NDArray[np.uint8]]:
     with opened(folder, name) as file:
         for start in range(0, count, rows):
             some = min(rows, count - start)

@@ -23,7 +23,7 @@ from rcig_cli.errors import Corrupt
 
 
 @dataclass(frozen=True)
-class _Form:
+class Form:
     """One of the two data sets in this form."""
 
     dataset: str
@@ -32,10 +32,8 @@ class _Form:
     names: tuple[str, str]
 
 
-_TEN = _Form(
-    "cifar10", {"train": BATCHES, "test": ("test_batch",)}, "labels", ("batches.meta", "label_names")
-)
-_HUNDRED = _Form(
+TEN = Form("cifar10", {"train": BATCHES, "test": ("test_batch",)}, "labels", ("batches.meta", "label_names"))
+HUNDRED = Form(
     "cifar100", {"train": ("train",), "test": ("test",)}, "fine_labels", ("meta", "fine_label_names")
 )
 
@@ -50,29 +48,19 @@ def holds_hundred(folder: Path) -> bool:
     return present(folder, "train", "test", "meta") and not (folder / "train").is_dir()
 
 
-def open_ten(name: str, folder: Path, resolution: int | None) -> ImageSource:
-    """Open CIFAR-10 in this form; labels are in memory, images are not.
+def open_form(form: Form, name: str, folder: Path, resolution: int | None) -> ImageSource:
+    """Open ``TEN`` or ``HUNDRED``; labels are in memory, images are not.
 
     Raises
     ------
     NotFound, ConfigError, Corrupt, RcigError
         If a file is missing, can't be used, is damaged, or can't be read.
     """
-    return _open(_TEN, name, folder, resolution)
-
-
-def open_hundred(name: str, folder: Path, resolution: int | None) -> ImageSource:
-    """Open CIFAR-100 in this form; as ``open_ten``."""
-    return _open(_HUNDRED, name, folder, resolution)
-
-
-def _open(form: _Form, name: str, folder: Path, resolution: int | None) -> ImageSource:
-    names = _names(form, folder)
     records = {split: _records(form, folder, split) for split in SPLITS}
-    return cifar_source(name, folder, names, records, resolution)
+    return cifar_source(name, folder, _names(form, folder), records, resolution)
 
 
-def _names(form: _Form, folder: Path) -> tuple[str, ...]:
+def _names(form: Form, folder: Path) -> tuple[str, ...]:
     count, (file, key) = CLASSES[form.dataset], form.names
     if not present(folder, file):
         return published_names(form.dataset, tuple(map(str, range(count))))
@@ -82,7 +70,7 @@ def _names(form: _Form, folder: Path) -> tuple[str, ...]:
     return check_names(folder / file, [str(text) for text in names], count)
 
 
-def _records(form: _Form, folder: Path, split: Split) -> Records:
+def _records(form: Form, folder: Path, split: Split) -> Records:
     parts = [(name, *_batch(form, folder, name)) for name in form.files[split]]
 
     def blocks(rows: int) -> Iterator[npt.NDArray[np.uint8]]:
@@ -92,7 +80,7 @@ def _records(form: _Form, folder: Path, split: Split) -> Records:
     return Records(blocks, np.concatenate([labels for _, _, labels in parts]))
 
 
-def _batch(form: _Form, folder: Path, name: str) -> tuple[PlainArray, npt.NDArray[np.int32]]:
+def _batch(form: Form, folder: Path, name: str) -> tuple[PlainArray, npt.NDArray[np.int32]]:
     path = folder / name
     found = read_plain_pickle(folder, name)
     array, labels = found.get("data"), found.get(form.labels)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rcig_cli.data.folder_layout import folders
@@ -50,10 +51,30 @@ class Layout:
 LAYOUTS = (
     Layout("Tiny-ImageNet", "tiny_imagenet", tiny_imagenet.holds, tiny_imagenet.open_layout),
     Layout("CUB-200-2011", "cub200", cub200.holds, cub200.open_layout),
-    Layout("CIFAR-10, binary version", "cifar10", cifar_binary.holds_ten, cifar_binary.open_ten),
-    Layout("CIFAR-100, binary version", "cifar100", cifar_binary.holds_hundred, cifar_binary.open_hundred),
-    Layout("CIFAR-10, python version", "cifar10", cifar_python.holds_ten, cifar_python.open_ten),
-    Layout("CIFAR-100, python version", "cifar100", cifar_python.holds_hundred, cifar_python.open_hundred),
+    Layout(
+        "CIFAR-10, binary version",
+        "cifar10",
+        cifar_binary.holds_ten,
+        partial(cifar_binary.open_form, cifar_binary.TEN),
+    ),
+    Layout(
+        "CIFAR-100, binary version",
+        "cifar100",
+        cifar_binary.holds_hundred,
+        partial(cifar_binary.open_form, cifar_binary.HUNDRED),
+    ),
+    Layout(
+        "CIFAR-10, python version",
+        "cifar10",
+        cifar_python.holds_ten,
+        partial(cifar_python.open_form, cifar_python.TEN),
+    ),
+    Layout(
+        "CIFAR-100, python version",
+        "cifar100",
+        cifar_python.holds_hundred,
+        partial(cifar_python.open_form, cifar_python.HUNDRED),
+    ),
     Layout("Downsampled ImageNet", "imagenet64", imagenet64.holds, imagenet64.open_layout),
     Layout("ImageNette", "imagenette", imagenette.holds_nette, imagenette.open_layout),
     Layout("ImageWoof", "imagewoof", imagenette.holds_woof, imagenette.open_layout),
