@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from rcig_cli.data.whitening import Whitening, fit
 from rcig_cli.errors import ConfigError, Corrupt
 from tests.data.examples import natural_images, pixels
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 
 
@@ -181,12 +183,12 @@ def test_panels_do_not_change_the_map(images, whitening, monkeypatch):
 MEMORY = """
 import numpy as np
 from rcig_cli.data.whitening import fit
+from tests.jobs.prepare_child import peak_bytes
 
 def peak(side):
     random = np.random.default_rng(0)
     fit((random.integers(0, 256, (200, side, side, 3), np.uint8) for _ in range(2)), zca=True)
-    (most,) = (line for line in open("/proc/self/status") if line.startswith("VmHWM"))
-    return 1024 * int(most.split()[1])
+    return peak_bytes()
 
 before = peak(4)
 print(peak(22) - before)
@@ -198,5 +200,7 @@ def test_a_whitening_takes_five_matrices_of_memory():
     """With 12 288 dimensions, 64 RGB pixels, that is 6 GB: LAPACK takes four beside the covariance."""
     matrix = (22 * 22 * 3) ** 2 * 8
     command = [sys.executable, "-c", MEMORY]
-    taken = int(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+    done = subprocess.run(command, capture_output=True, check=False, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    taken = int(done.stdout)
     assert 4 * matrix < taken < 6 * matrix

@@ -5,7 +5,6 @@ python prepare_child.py STORE '{"save_every": 0, "kill": ["progress", 3], ...}'
 
 import json
 import os
-import resource
 import signal
 import sys
 import time
@@ -109,6 +108,12 @@ def kill_at(where, count, report):
     setattr(module, name, counted)
 
 
+def peak_bytes():
+    """The most memory of this process; getrusage's would count the parent's, from before the exec."""
+    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(fields["VmHWM"].split()[0]) * 1024
+
+
 def main():
     from rcig_cli.jobs import prepare, preparing
     from rcig_cli.store.layout import open_store
@@ -134,8 +139,7 @@ def main():
         workers=case.get("workers", 2),
         overwrite=case.get("overwrite", False),
     )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"read": source.read, "peak": peak, "told": report.told}))
+    print(json.dumps({"read": source.read, "peak": peak_bytes(), "told": report.told}))
 
 
 if __name__ == "__main__":
