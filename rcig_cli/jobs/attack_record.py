@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rcig_cli.jobs import words
 from rcig_cli.jobs.spread import Spread
 from rcig_cli.presets.paper_privacy import PaperAttack
 from rcig_cli.privacy.attacks import ATTACKS
 from rcig_cli.privacy.roc import FALSE_POSITIVE_RATES, Success
 
 # What networks are trained on, in the order of the paper's tables.
-TARGETS = ("real", "random_subset", "distilled")
+TARGETS = tuple(words.TARGETS)
 
 
 @dataclass(frozen=True)

@@ -35,10 +35,8 @@ _FLAGS = {
 # From these others follow, so they are looked at first.
 _FIRST = ("algorithm", "solver", "depth", "models")
 # What each command takes of its protocol; the rest is the run's.
-_NETWORK, _TRAINING = (
-    ("architecture", "normalization"),
-    ("networks", "steps", "learning_rate", "width", "seed"),
-)
+_NETWORK = ("architecture", "normalization")
+_TRAINING = ("networks", "steps", "learning_rate", "width", "seed")
 _OF_ATTACK = (*_NETWORK, *_TRAINING, "shadows")
 _OF_EVALUATION = (*_NETWORK, "augment", "hard_labels", *_TRAINING)
 

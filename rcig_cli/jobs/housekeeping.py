@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rcig_cli.errors import ConfigError, Locked, NotFound, RcigError
 from rcig_cli.jobs.report import Report
+from rcig_cli.store.asides import is_plain_folder
 from rcig_cli.store.checkpoint_manifest import CHECKPOINTS, steps
 from rcig_cli.store.files import remove_folder
 from rcig_cli.store.layout import Store
@@ -136,12 +137,12 @@ def find_garbage(store: Store, *, preparations: bool = False) -> list[Garbage]:
         Whether nobody needs data sets that are half prepared either.
     """
     found = [Garbage(path, bytes_of(path), _DEAD) for path in leftovers(store.root)]
-    if preparations and _is_own(store.datasets_path):
-        halves = [path for path in sorted(store.datasets_path.glob(f"{PARTIAL}*")) if _is_own(path)]
+    if preparations and is_plain_folder(store.datasets_path):
+        halves = [path for path in sorted(store.datasets_path.glob(f"{PARTIAL}*")) if is_plain_folder(path)]
         found += [Garbage(path, bytes_of(path), _STOPPED) for path in halves]
     for run in store.runs().found:
         path = store.run_path(run.name)
-        if run.status == "finished" and _is_own(path) and _is_own(path / CHECKPOINTS):
+        if run.status == "finished" and is_plain_folder(path) and is_plain_folder(path / CHECKPOINTS):
             folders = [path / CHECKPOINTS / str(step) for step in steps(path)]
             found += [Garbage(one, bytes_of(one), _OLD) for one in folders if not one.is_symlink()]
     return found
@@ -228,8 +229,4 @@ def _check_free(one: Located) -> None:
 
 
 def _may_be_written(one: Located) -> bool:
-    return one.kind != "data set" and _is_own(one.path)
-
-
-def _is_own(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink()
+    return one.kind != "data set" and is_plain_folder(one.path)

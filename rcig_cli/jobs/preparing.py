@@ -27,6 +27,7 @@ from rcig_cli.errors import Corrupt, Interrupted, NotFound, RcigError
 from rcig_cli.jobs.overlap import aside, overlapped
 from rcig_cli.jobs.report import Report
 from rcig_cli.jobs.signals import StopRequest
+from rcig_cli.jobs.words import size
 from rcig_cli.store.array_writer import ArrayWriter
 from rcig_cli.store.arrays import read_array
 from rcig_cli.store.digests import digests
@@ -161,8 +162,8 @@ class Preparing:
         free = free_bytes(self.partial.path)
         if needed > free:
             raise RcigError(
-                f"Preparing {self.source.name} takes up to {needed} bytes more ({needed / 1e9:.1f} GB), and "
-                f"the disk of the store has {free} ({free / 1e9:.1f} GB) free. Free some, or choose another "
+                f"Preparing {self.source.name} takes up to {needed} bytes more ({size(needed)}), and "
+                f"the disk of the store has {free} ({size(free)}) free. Free some, or choose another "
                 "store with --store."
             )
 
@@ -178,7 +179,7 @@ class Preparing:
             square = (self._dimension(), self._dimension())
             sizes |= {"zca_mean": (int(np.prod(shape)),), "matrix": square, "inverse": square}
         declared: dict[str, tuple[tuple[int, ...], Any]] = {
-            f"whitening/{name}": (size, np.float32) for name, size in sizes.items()
+            f"whitening/{name}": (length, np.float32) for name, length in sizes.items()
         }
         for split in SPLITS:
             count = self.source.sizes[split]
@@ -207,8 +208,8 @@ class Preparing:
     def _measure(self, moments: Moments) -> None:
         self.done = moments.count
         self._show()
-        size = block_size(self.source.shape, products=self.whiten)
-        batches = self.source.batches_from("train", size, self.done) if self.done < self.total else iter(())
+        rows = block_size(self.source.shape, products=self.whiten)
+        batches = self.source.batches_from("train", rows, self.done) if self.done < self.total else iter(())
         with self._through(batches, lambda batch: block_of(batch.images, products=self.whiten)) as blocks:
             try:
                 for block in blocks:
@@ -255,10 +256,10 @@ class Preparing:
         under_way.begin(count, start)
         self.done += start
         self._show()
-        size = max(1, min(_BATCH, _BATCH_BYTES // (int(np.prod(self.source.shape)) * 4)))
+        rows = max(1, min(_BATCH, _BATCH_BYTES // (int(np.prod(self.source.shape)) * 4)))
         # Batches are those of a pass from the beginning: the rounding of a product may depend on its size.
-        skipped = start % size
-        batches = self.source.batches_from(split, size, start - skipped) if start < count else iter(())
+        skipped = start % rows
+        batches = self.source.batches_from(split, rows, start - skipped) if start < count else iter(())
         whiten = under_way.whitening.apply
         with self._through(batches, lambda batch: (whiten(batch.images), batch.labels)) as whitened:
             try:

@@ -93,9 +93,14 @@ def aside_name(parent: Path) -> Path:
     return parent / f"{ASIDE}{secrets.token_hex(8)}"
 
 
+def is_plain_folder(path: Path) -> bool:
+    """Whether there is a folder, and not a link to one."""
+    return path.is_dir() and not path.is_symlink()
+
+
 def remove_quietly(path: Path) -> None:
     """Remove what is there, if it can be removed; nobody reads an aside."""
-    if path.is_dir() and not path.is_symlink():
+    if is_plain_folder(path):
         shutil.rmtree(path, ignore_errors=True)
         return
     with contextlib.suppress(OSError):

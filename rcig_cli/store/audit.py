@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rcig_cli.errors import Corrupt, NotFound, RcigError
+from rcig_cli.store.asides import is_plain_folder
 from rcig_cli.store.digests import problem_of
 from rcig_cli.store.documents import parse, read_bytes
 from rcig_cli.store.files import storage_errors
@@ -213,7 +214,7 @@ class Look:
         """
         allowed = None if known is None else set(known)
         for path in self.entries(folder):
-            if path.is_dir() and not path.is_symlink():
+            if is_plain_folder(path):
                 self.strangers(path, base, known)
             elif path.is_symlink() or not path.is_file():
                 self.orphan(path, _LINK)

@@ -8,6 +8,7 @@ from typing import Any
 
 from rcig_cli.errors import Corrupt, NotFound, RcigError
 from rcig_cli.store import names
+from rcig_cli.store.asides import is_plain_folder
 from rcig_cli.store.audit import Look, settled
 from rcig_cli.store.checkpoint_manifest import CHECKPOINTS, check_checkpoint, is_step
 from rcig_cli.store.documents import parse
@@ -50,7 +51,7 @@ def look_at_places(look: Look, store: Store) -> None:
 
 def _look_at_place(look: Look, place: Path, is_name: Callable[[str], bool]) -> None:
     for path in look.entries(place):
-        if path.name.startswith(PARTIAL) and path.is_dir() and not path.is_symlink():
+        if path.name.startswith(PARTIAL) and is_plain_folder(path):
             look.note(path, "is being prepared, or was: `rcig prepare` goes on with it")
         elif not is_name(path.name) or not path.is_dir():
             look.orphan(path)
@@ -99,7 +100,7 @@ def look_at_run(look: Look, store: Store, name: str) -> None:
 
     settled(look, folder, examine)
     for path in _inside(look, folder / CHECKPOINTS):
-        if is_step(path.name) and path.is_dir() and not path.is_symlink():
+        if is_step(path.name) and is_plain_folder(path):
             _look_at_checkpoint(look, path)
         else:
             look.orphan(path)
@@ -148,7 +149,7 @@ def _look_at_parts(
             if path.name != LOG:
                 look.is_plain(path, folder=True)
         elif path.name in tops:
-            if path.is_dir() and not path.is_symlink():
+            if is_plain_folder(path):
                 look.strangers(path, folder, vouched)
         elif path.name in unvouched:
             look.note(path, _UNFINISHED)

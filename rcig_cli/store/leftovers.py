@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from rcig_cli.store.asides import ASIDE, is_dead, remove_if_dead
+from rcig_cli.store.asides import ASIDE, is_dead, is_plain_folder, remove_if_dead
 from rcig_cli.store.files import REPLACED, remove_folder
 
 PARTIAL = ".partial-"  # before a data set's name, while it is being prepared
@@ -58,7 +58,7 @@ def lost(path: Path) -> Path | None:
 
 def leftovers(folder: Path) -> Iterator[Path]:
     """Find the rubbish in a folder and those below it; no link is followed, and no array entered."""
-    for path in sorted(folder.iterdir()) if _is_own_folder(folder) else []:
+    for path in sorted(folder.iterdir()) if is_plain_folder(folder) else []:
         if is_leftover_name(path.name):
             if is_left(path):
                 yield path
@@ -73,7 +73,3 @@ def remove_leftover(path: Path) -> bool:
     elif is_left(path):
         remove_folder(path)
     return not os.path.lexists(path)
-
-
-def _is_own_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink()
