@@ -1,7 +1,7 @@
 """``rcig distill``."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +17,7 @@ from rcig_cli.cli.options import (
     context,
     given,
 )
-from rcig_cli.errors import ConfigError, Interrupted
+from rcig_cli.errors import ConfigError, Interrupted, NumericsError
 from rcig_cli.jobs.words import count_of
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ def distill(
         str | None,
         typer.Option(
             metavar="[RUN]",
-            help="Go on with this run, or with the newest unfinished one of these settings, else start one.",
+            help="Go on with this run, or with the newest unfinished one of these settings, else start one. A run "
+            "named that diverged goes on with lower learning rates.",
         ),
     ] = None,
     wait: Annotated[
@@ -252,17 +253,20 @@ def _distill(
         artifacts = here.store(create=not named and processes.is_first)
         manifest = artifacts.run(str(resume.run)) if named else None
         if manifest is not None:
-            _check_flags(manifest, flags)
+            from rcig_cli.jobs.resume import going_on
+
+            going_on(manifest, flags)  # refuses, before anything is loaded, what can't be
         elif processes.is_first:
             flags["dataset"] = choose_dataset(here, artifacts, flags.get("dataset"))
         here.prepare_jax()
         from rcig_cli.jobs import distill as job
+        from rcig_cli.jobs.divergence import Diverged
         from rcig_cli.jobs.running import CheckpointPolicy, Surroundings
 
         if processes.is_first:
             prepared = _open_prepared(artifacts, manifest, flags)
             of_devices = together.settings(flags)
-            claim = _claimed(artifacts, manifest, prepared, flags, of_devices, resume)
+            claim = _claim(artifacts, manifest, prepared, flags, of_devices, resume)
             run, is_new = held.enter_context(claim)
             processes.share_text(run.name)
         else:
@@ -280,8 +284,26 @@ def _distill(
             except Interrupted as stopped:
                 again = here.command(f"distill --resume {run.name}")
                 raise Interrupted(f"{stopped} To go on: {again}", stopped.signal_number) from None
+            except Diverged as error:
+                raise NumericsError(f"{error} {_remedy(here, prepared, run, error.record)}") from None
     if processes.is_first:
         _report(here, run)
+
+
+def _remedy(here: Context, prepared: "Prepared", run: "RunManifest", divergence: Mapping[str, Any]) -> str:
+    """How to go on with a run that diverged."""
+    from rcig_cli.jobs.commands import words_of
+    from rcig_cli.jobs.divergence import is_stuck, lower_rate
+    from rcig_cli.jobs.prepared import resolved
+    from rcig_cli.presets.config import flat
+
+    if divergence["checkpoint"] is None:
+        return "Start a new run with a lower learning rate, or with a higher --l2-rate."
+    if is_stuck((*run.divergences, divergence)):
+        return "Lower rates did not help from there: start a new run with them, or with a higher --l2-rate."
+    usual = flat(resolved(prepared, {"ipc": run.config["ipc"]}))
+    lower = " ".join(words_of(lower_rate(divergence, usual)))
+    return f"To go on with a lower rate: {here.command(f'distill --resume {run.name} {lower}')}"
 
 
 def _report(here: Context, run: "RunManifest") -> None:
@@ -309,28 +331,13 @@ def _greeting(run: "RunManifest", is_new: bool) -> str:
     )
 
 
-def _check_flags(manifest: "RunManifest", flags: Mapping[str, Any]) -> None:
-    """Refuse to resume a named run with flags that say something else than its configuration."""
-    from rcig_cli.jobs.resume import check_same
-    from rcig_cli.presets.config import DistillConfig
-
-    if manifest.imported:
-        raise _nothing_to_resume(manifest)
-    check_same(manifest, DistillConfig.from_json(manifest.config).override(flags))
-
-
 def _refuse_imported(artifacts: "Store", name: str) -> None:
     """Say what an imported run is, where it stands after ``--resume`` and so for a data set."""
+    from rcig_cli.jobs.resume import nothing_to_resume
+
     taken = artifacts.dataset_path(name).exists() or not artifacts.run_path(name).is_dir()
     if not taken and artifacts.run(name).imported:
-        raise _nothing_to_resume(artifacts.run(name))
-
-
-def _nothing_to_resume(run: "RunManifest") -> ConfigError:
-    return ConfigError(
-        f"{run.name} was imported from {run.parents['file']['name']}: there is nothing to go on with. "
-        f"Distil a set of your own: rcig distill {run.dataset} --ipc {run.config['ipc']}"
-    )
+        raise nothing_to_resume(artifacts.run(name))
 
 
 def choose_dataset(here: Context, artifacts: "Store", name: str | None) -> str:
@@ -359,34 +366,18 @@ def _open_prepared(
     return open_prepared(artifacts, flags["dataset"]) if manifest is None else parent_of(artifacts, manifest)
 
 
-@contextmanager
-def _claimed(
+def _claim(
     artifacts: "Store",
     manifest: "RunManifest | None",
     prepared: "Prepared",
     flags: Mapping[str, Any],
     of_devices: Mapping[str, Any],
     resume: _Resume,
-) -> "Iterator[tuple[RunManifest, bool]]":
-    """Hold the lock of the run to go on with, or of a new one; say which, and whether it is new.
+) -> "AbstractContextManager[tuple[RunManifest, bool]]":
+    """Hold the lock of the run to go on with, or of a new one; say which, and whether it is new."""
+    from rcig_cli.jobs.claim import claim_of, claim_run
 
-    ``of_devices`` are settings of a new run that follow from the devices at hand.
-    """
-    from rcig_cli.jobs.distill import start_run
-    from rcig_cli.jobs.prepared import resolved
-    from rcig_cli.jobs.resume import newest_unfinished
-    from rcig_cli.store.locks import RunLock
-
-    is_new = False
-    lock: RunLock | None = None
-    if manifest is None:
-        config = resolved(prepared, {**of_devices, **flags})
-        digest, free = prepared.manifest.digest, "models" not in flags
-        found = newest_unfinished(artifacts, config, digest, any_models=free) if resume.run else None
-        is_new = found is None
-        if found is None:
-            found, lock = start_run(artifacts, prepared, config)
-    else:
-        found = manifest
-    with lock or RunLock(artifacts.run_path(found.name), wait=resume.wait):
-        yield artifacts.run(found.name), is_new
+    if manifest is not None:
+        return claim_run(artifacts, manifest, flags, resume.wait)
+    again = resume.run is not None
+    return claim_of(artifacts, prepared, flags, of_devices, resume=again, wait=resume.wait)

@@ -16,7 +16,7 @@ from rcig_cli.cli.options import (
     context,
 )
 from rcig_cli.errors import Corrupt
-from rcig_cli.jobs.words import TARGETS, accuracy, described, network_of, networks, share
+from rcig_cli.jobs.words import TARGETS, accuracy, described, diverged, network_of, networks, share
 
 if TYPE_CHECKING:
     from rcig_cli.store.layout import Store
@@ -108,12 +108,15 @@ def show(
         return
     evaluations, attacks = document.pop("evaluations", []), document.pop("attacks", [])
     table = document.pop("table", None)
+    divergences = document.pop("divergences", ())
     for name in ("files", "log"):  # digests
         document.pop(name, None)
     if document["kind"] == "sweep":
         for name in ("configurations", "protocols"):  # one for each run; the runs themselves have them
             document["config"].pop(name, None)
     here.console.data("\n".join(_lines(document)), {})
+    for each in divergences:
+        here.console.data(diverged(each) + _lowered(each, document["config"]["algorithm"]), {})
     for each in evaluations:
         here.console.data(_judged(each), {})
     for each in attacks:
@@ -126,6 +129,13 @@ def _found(row: Mapping[str, Any]) -> str:
     """One line on a row of a sweep's table."""
     settings = ", ".join(f"{name} {value}" for name, value in row["settings"].items()) or "as given"
     return f"{settings}: {accuracy(row['accuracy'], 'diverged')}"
+
+
+def _lowered(divergence: Mapping[str, Any], algorithm: Mapping[str, Any]) -> str:
+    """Which learning rates have been lowered since a run diverged."""
+    old = divergence["rates"]
+    lower = [f"{name} {algorithm[name]}, not {old[name]}" for name in old if algorithm.get(name) != old[name]]
+    return f"; since then {', '.join(lower)}" if lower else ""
 
 
 def _judged(evaluation: Mapping[str, Any]) -> str:

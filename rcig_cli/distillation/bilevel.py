@@ -23,7 +23,7 @@ from rcig_cli.distillation.linearized import Network
 from rcig_cli.distillation.meta import combine, meta_gradient, outer_gradient
 from rcig_cli.distillation.outer import LOSSES, Judged, judge
 from rcig_cli.distillation.platform import Platform
-from rcig_cli.distillation.records import Distilled, Tree, total, training_set
+from rcig_cli.distillation.records import Distilled, Tree, all_finite, total, training_set
 from rcig_cli.distillation.solvers import Solution
 from rcig_cli.distillation.student import Sight, Student
 from rcig_cli.distillation.subsample import choose, through_subset
@@ -72,6 +72,8 @@ class Proposal(NamedTuple):
         The meta-gradient in psi, both parts combined.
     inner, hessian
         How the two solves went.
+    broken
+        How many pool models have parameters that aren't finite, ``[]`` int32.
     observed
         What was seen on the way.
     """
@@ -79,6 +81,7 @@ class Proposal(NamedTuple):
     gradient: Distilled
     inner: Tally
     hessian: Tally
+    broken: Array
     observed: Observed
 
 
@@ -173,7 +176,10 @@ class Bilevel(NamedTuple):
             _fall(hessian),
         )
         combined = combine(direct, implicit, limit=self.member.closed_form)
-        return Proposal(combined, learning_rates.tally(inner), learning_rates.tally(hessian), observed)
+        broken = jnp.int32(~all_finite(self.student.theta_0))
+        return Proposal(
+            combined, learning_rates.tally(inner), learning_rates.tally(hessian), broken, observed
+        )
 
 
 def pose(

@@ -38,6 +38,11 @@ def total(trees: Sequence[Any]) -> Any:
     return jax.tree.map(lambda first, *others: sum(others, first), *trees)
 
 
+def all_finite(tree: Any) -> Array:
+    """Whether every number of a pytree is finite, ``[]``."""
+    return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]))
+
+
 def centred_one_hot(classes: Array, count: int, dtype: Any = jnp.float32) -> Array:
     """One-hot labels less their mean ``1/C``: ``[n]`` class indices to ``[n, C]``."""
     return jnp.asarray(classes[:, None] == jnp.arange(count), dtype) - 1 / count

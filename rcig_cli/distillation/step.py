@@ -23,7 +23,7 @@ from rcig_cli.distillation.learning_rates import Rate
 from rcig_cli.distillation.linearized import Network
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.pool import Model
-from rcig_cli.distillation.records import Distilled, Tree, training_set
+from rcig_cli.distillation.records import Distilled, Tree, all_finite, training_set
 from rcig_cli.distillation.solvers import Solution
 from rcig_cli.distillation.subsample import choose
 
@@ -50,6 +50,27 @@ class Learner(NamedTuple):
     hessian_rate: Rate
 
 
+class Finite(NamedTuple):
+    """Which numbers of an outer step are finite, each ``[]``, in the order in which one follows from another.
+
+    Attributes
+    ----------
+    pool_models
+        The parameters of the models it was taken at.
+    loss, gradient
+        The outer loss and the meta-gradient there.
+    images, labels, temperature
+        What psi has become.
+    """
+
+    pool_models: Array
+    loss: Array
+    gradient: Array
+    images: Array
+    labels: Array
+    temperature: Array
+
+
 class Info(NamedTuple):
     """What one outer step has to say, all ``[]``.
 
@@ -62,7 +83,7 @@ class Info(NamedTuple):
     inner_rate, hessian_rate
         Learning rates of the two Adam solves.
     finite
-        Whether the loss and the new psi are finite.
+        What of the step is finite.
     """
 
     loss: Array
@@ -74,7 +95,7 @@ class Info(NamedTuple):
     temperature: Array
     inner_rate: Array
     hessian_rate: Array
-    finite: Array
+    finite: Finite
 
 
 @dataclass(frozen=True)
@@ -155,7 +176,7 @@ def make_step(network: Network, config: AlgorithmConfig, platform: Platform) -> 
         average = mean.update(psi, learner.average)[1]
         inner_rate = learning_rates.adapt(learning_rates.count(learner.inner_rate, proposal.inner))
         hessian_rate = learning_rates.adapt(learning_rates.count(learner.hessian_rate, proposal.hessian))
-        info = _info(learner, psi, proposal.observed)
+        info = _info(learner, psi, proposal)
         return Learner(psi, optimizer, average, inner_rate, hessian_rate), info
 
     def start(psi: Distilled) -> Learner:
@@ -201,11 +222,18 @@ def make_step(network: Network, config: AlgorithmConfig, platform: Platform) -> 
     )
 
 
-def _info(learner: Learner, psi: Distilled, observed: bilevel.Observed) -> Info:
+def _info(learner: Learner, psi: Distilled, proposal: Proposal) -> Info:
     return Info(
-        *observed,
+        *proposal.observed,
         temperature=jnp.exp(learner.psi.log_temperature),
         inner_rate=learner.inner_rate.value,
         hessian_rate=learner.hessian_rate.value,
-        finite=jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in (observed.loss, *psi)])),
+        finite=Finite(
+            pool_models=proposal.broken == 0,
+            loss=jnp.isfinite(proposal.observed.loss),
+            gradient=all_finite(proposal.gradient),
+            images=all_finite(psi.images),
+            labels=all_finite(psi.labels),
+            temperature=jnp.isfinite(jnp.exp(psi.log_temperature)),
+        ),
     )

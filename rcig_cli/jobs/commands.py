@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, fields
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from rcig_cli.jobs.distilled import DistilledSet
 from rcig_cli.jobs.evaluate import default_protocol as evaluation_protocol
 from rcig_cli.jobs.prepare import PrepareConfig
 from rcig_cli.jobs.prepared import Prepared, resolved
-from rcig_cli.presets.config import DistillConfig, flat
+from rcig_cli.presets.config import LEARNING_RATES, DistillConfig, flat
 from rcig_cli.store.manifest import RunManifest
 
 # Settings whose flag is not simply their name.
@@ -52,9 +53,14 @@ def prepare_command(prepared: Prepared) -> str:
     return _command("prepare", prepared.manifest.name, given)
 
 
-def distill_command(prepared: Prepared, config: DistillConfig) -> str:
-    """How a run was distilled."""
-    return _command("distill", config.dataset, {"ipc": config.ipc, **needed_settings(prepared, config)})
+def distill_commands(prepared: Prepared, run: RunManifest, config: DistillConfig) -> list[str]:
+    """How a run was distilled: the line that began it, and each that went on with lower rates."""
+    last = {name: flat(config)[name] for name in LEARNING_RATES}
+    rates = [*(each["rates"] for each in run.divergences), last]
+    first = config.override(rates[0])
+    begun = _command("distill", config.dataset, {"ipc": config.ipc, **needed_settings(prepared, first)})
+    changes = ({name: new[name] for name in new if new[name] != old[name]} for old, new in pairwise(rates))
+    return [begun, *(shlex.join(["rcig", "distill", "--resume", run.name, *words_of(c)]) for c in changes)]
 
 
 def needed_settings(prepared: Prepared, config: DistillConfig) -> dict[str, Any]:
@@ -114,8 +120,12 @@ def _listed(value: Any) -> Any:
 
 
 def _command(verb: str, what: str, given: Mapping[str, Any]) -> str:
-    words: Iterable[str] = (word for name, value in given.items() for word in _words(name, value))
-    return shlex.join(["rcig", verb, what, *words])
+    return shlex.join(["rcig", verb, what, *words_of(given)])
+
+
+def words_of(settings: Mapping[str, Any]) -> list[str]:
+    """Settings as they are given to a command: ``["--image-lr", "0.001"]``."""
+    return [word for name, value in settings.items() for word in _words(name, value)]
 
 
 def _words(name: str, value: Any) -> list[str]:

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from rcig_cli.errors import ConfigError, Interrupted, NumericsError
+from rcig_cli.errors import ConfigError, Interrupted
 from rcig_cli.jobs.distilled import write_distilled
+from rcig_cli.jobs.divergence import Diverged
 from rcig_cli.jobs.prepared import Prepared, distilling_network
 from rcig_cli.jobs.running import Running, Surroundings
 from rcig_cli.jobs.signals import stop_on_signals
@@ -19,8 +20,9 @@ from rcig_cli.presets.config import DistillConfig
 from rcig_cli.store.digests import digests
 from rcig_cli.store.layout import Store
 from rcig_cli.store.locks import RunLock
-from rcig_cli.store.manifest import RunManifest, SweepManifest, now, versions
+from rcig_cli.store.manifest import RunManifest, SweepManifest
 from rcig_cli.store.metrics import MetricsLog
+from rcig_cli.store.provenance import now, versions
 
 METRICS = "metrics.jsonl"
 
@@ -96,8 +98,8 @@ def run(path: Path, manifest: RunManifest, prepared: Prepared, around: Surroundi
         If it would not fit in memory.
     Interrupted
         If a signal stopped it, after a checkpoint.
-    NumericsError
-        If it diverged; the last good checkpoint stands.
+    Diverged
+        If numbers are no longer finite; the last good checkpoint stands.
     """
     with stop_on_signals() as stop, MetricsLog(path / METRICS) as metrics:
         if manifest.versions != versions():
@@ -113,8 +115,9 @@ def run(path: Path, manifest: RunManifest, prepared: Prepared, around: Surroundi
         except (Interrupted, ConfigError):
             one.record(status="interrupted", step=one.step, **_kept(one))
             raise
-        except NumericsError:
-            one.record(status="failed", step=one.saved, **_kept(one))
+        except Diverged as error:
+            divergences = (*one.manifest.divergences, error.record)
+            one.record(status="failed", step=one.saved, divergences=divergences, **_kept(one))
             raise
         return one.record(status="finished", step=one.step, files=files, log=one.log())
 

@@ -9,7 +9,7 @@ from jax import Array
 
 from rcig_cli.jobs.device import processors
 from rcig_cli.networks.layers import patches
-from rcig_cli.store.manifest import versions
+from rcig_cli.store.provenance import versions
 
 
 def examine() -> dict[str, Any]:

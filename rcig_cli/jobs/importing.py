@@ -33,8 +33,9 @@ from rcig_cli.store.digests import sha256_of_file
 from rcig_cli.store.documents import digest_of
 from rcig_cli.store.files import AlreadyExists
 from rcig_cli.store.layout import Store
-from rcig_cli.store.manifest import RunManifest, now, versions
+from rcig_cli.store.manifest import RunManifest
 from rcig_cli.store.names import check_dataset_name, shorten
+from rcig_cli.store.provenance import now, versions
 
 _ALIKE = 1e-3  # relative difference up to which two whitenings are the same but for rounding
 _RESERVED = ("run_", "sweep_")

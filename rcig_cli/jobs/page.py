@@ -13,7 +13,7 @@ from rcig_cli.figures.page import Commands, Part, Picture, Section, Sheet, rende
 from rcig_cli.jobs import visualize
 from rcig_cli.jobs.commands import (
     attack_command,
-    distill_command,
+    distill_commands,
     evaluate_command,
     import_command,
     needed_settings,
@@ -223,14 +223,17 @@ def _attack(attack: Record) -> Sheet:
 def _commands(
     distilled: DistilledSet, evaluations: Sequence[Record], attacks: Sequence[Record]
 ) -> list[Part]:
+    run = distilled.run
     lines = [
         prepare_command(distilled.prepared),
-        import_command(distilled.run)
-        if distilled.run.imported
-        else distill_command(distilled.prepared, distilled.config),
+        *(
+            [import_command(run)]
+            if run.imported
+            else distill_commands(distilled.prepared, run, distilled.config)
+        ),
         *dict.fromkeys(evaluate_command(distilled, each) for each in evaluations),
         *dict.fromkeys(attack_command(distilled, each) for each in attacks),
-        f"rcig report {distilled.run.name}",
+        f"rcig report {run.name}",
     ]
     said = "What made this, and makes it again. A new store calls its first run run_1."
     return [said, Commands(lines)]

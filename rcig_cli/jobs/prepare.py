@@ -19,8 +19,9 @@ from rcig_cli.jobs.report import Report
 from rcig_cli.jobs.signals import StopRequest, stop_on_signals
 from rcig_cli.store.documents import digest_of
 from rcig_cli.store.layout import Store
-from rcig_cli.store.manifest import DatasetManifest, now, versions, write_manifest
+from rcig_cli.store.manifest import DatasetManifest, write_manifest
 from rcig_cli.store.partial import Partial, partial_folder, remove_published
+from rcig_cli.store.provenance import now, versions
 
 __all__ = ["ARRAYS", "PrepareConfig", "prepare"]
 

@@ -4,7 +4,7 @@ Where several processes run together each of them has all of this, they go in st
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ import numpy.typing as npt
 
 from rcig_cli.distillation.learning_rates import start_rate, tune
 from rcig_cli.distillation.records import Distilled, centred_one_hot
-from rcig_cli.errors import Corrupt, Interrupted, NumericsError
+from rcig_cli.errors import Corrupt, Interrupted
 from rcig_cli.jobs import preflight
 from rcig_cli.jobs.batches import RealData
+from rcig_cli.jobs.divergence import Diverged, comes_from, is_stuck, not_finite, not_finite_in, record_of
 from rcig_cli.jobs.draws import Use, first_images, key_for
 from rcig_cli.jobs.engine import Engine, make_engine
 from rcig_cli.jobs.mesh import choose_devices, own_device
@@ -30,8 +31,9 @@ from rcig_cli.jobs.snapshots import Snapshots
 from rcig_cli.jobs.state import Fetch, RunState
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.store import checkpoints
-from rcig_cli.store.manifest import RunManifest, now, write_manifest
+from rcig_cli.store.manifest import RunManifest, write_manifest
 from rcig_cli.store.metrics import MetricsLog
+from rcig_cli.store.provenance import now
 
 _LOOK_EVERY = 0.5  # seconds that a call to the engine should take, and between looks at the numbers
 _SOME_STEPS = 3  # steps after which the time of all can be told
@@ -193,14 +195,13 @@ class Running:
         self.pending = self.pending[len(ready) :]
         for first, fetch, kept in ready:
             for step, info in enumerate(fetch(), first + 1):
-                values = {name: float(value) for name, value in info._asdict().items()}
-                if not values.pop("finite"):
-                    raise NumericsError(
-                        f"The run diverged at step {step}: its loss or images are not finite. The checkpoint "
-                        f"of step {self.saved} stands. Try a lower --image-lr or a higher --l2-rate."
-                    )
+                numbers = info._asdict()
+                del numbers["finite"]
+                values = {name: float(value) for name, value in numbers.items()}
                 if self.writes:
                     self.metrics.append({"step": step, **values})
+                if what := not_finite(info):
+                    raise self._diverged(step, what, hopeless=comes_from(self.saved, step, what))
             if kept is not None and self.writes:
                 self.snapshots.add(step, np.asarray(kept.images))
             self._show(step, values)
@@ -211,6 +212,8 @@ class Running:
         if self.step == self.saved and checkpoints.steps(self.path):
             return
         whole = self.engine.gather(self.state)
+        if what := not_finite_in(whole):
+            raise self._diverged(self.step, what)
         if self.writes:
             self.snapshots.save()
             checkpoints.save(self.path, self.step, whole)
@@ -294,6 +297,22 @@ class Running:
             self.snapshots.restore(self.step)
         except Corrupt as error:
             self.around.report.warn(f"{error} An animation of {self.path.name} will begin at {self.step}.")
+
+    def _diverged(self, step: int, what: Sequence[str], *, hopeless: bool = False) -> Diverged:
+        """Say what happened, and which checkpoint stands.
+
+        The newest is removed, if there is an older one, where going on from it is ``hopeless`` or was tried
+        with other rates already.
+        """
+        record = record_of(step, what, self.saved, self.config)
+        if hopeless or is_stuck((*self.manifest.divergences, record)):
+            older = [each for each in checkpoints.steps(self.path) if each < self.saved]
+            if older and self.writes:
+                checkpoints.prune(self.path, older[-1])
+                self.saved = older[-1]
+            if older or hopeless:
+                record["checkpoint"] = older[-1] if older else None
+        return Diverged(self.path.name, record)
 
     def _signal(self) -> int:
         return self.stop.signal_number or 0

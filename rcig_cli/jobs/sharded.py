@@ -91,7 +91,7 @@ class Sharded:
 
         def fetch() -> list[Info]:
             columns = jax.device_get(infos)
-            return [Info(*(column[i] for column in columns)) for i in range(count)]
+            return [jax.tree.map(lambda column, i=i: column[i], columns) for i in range(count)]
 
         return state, fetch
 
@@ -157,8 +157,8 @@ class Sharded:
 def _all_together(proposal: Proposal) -> Proposal:
     """What all groups propose together."""
     gradient, observed = jax.lax.pmean((proposal.gradient, proposal.observed), (MODELS, BATCH))
-    inner, hessian = jax.lax.psum((proposal.inner, proposal.hessian), MODELS)
-    return Proposal(gradient, inner, hessian, observed)
+    inner, hessian, broken = jax.lax.psum((proposal.inner, proposal.hessian, proposal.broken), MODELS)
+    return Proposal(gradient, inner, hessian, broken, observed)
 
 
 def _same_in_a_group(leaf: Array) -> Array:

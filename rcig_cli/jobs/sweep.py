@@ -22,7 +22,8 @@ from rcig_cli.presets.config import DistillConfig, flat
 from rcig_cli.presets.sweep import SweepPlan
 from rcig_cli.store.layout import Store
 from rcig_cli.store.locks import RunLock
-from rcig_cli.store.manifest import RunManifest, SweepManifest, now, versions, write_manifest
+from rcig_cli.store.manifest import RunManifest, SweepManifest, write_manifest
+from rcig_cli.store.provenance import now, versions
 from rcig_cli.store.results import read_results
 
 

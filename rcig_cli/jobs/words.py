@@ -11,6 +11,17 @@ _UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 # What networks under attack are trained on.
 TARGETS = {"real": "real images", "random_subset": "random subset", "distilled": "distilled set"}
 
+# What of a run may no longer be finite.
+_NUMBERS = {
+    "pool_models": "pool models",
+    "loss": "loss",
+    "gradient": "meta-gradient",
+    "images": "images",
+    "labels": "labels",
+    "temperature": "temperature",
+    "optimizer": "optimizer's moments",
+}
+
 
 def count_of(count: int, thing: str) -> str:
     """A number of things: ``"1 image"``, ``"2 images"``."""
@@ -70,3 +81,11 @@ def networks(protocol: Mapping[str, Any]) -> str:
 def described(protocol: Mapping[str, Any]) -> str:
     """All of it on one line."""
     return f"{network_of(protocol)}, {trained(protocol)}, {networks(protocol)}"
+
+
+def diverged(divergence: Mapping[str, Any]) -> str:
+    """When a run diverged, what, and what was left of it."""
+    what = ", ".join(_NUMBERS.get(name, name) for name in divergence["not_finite"])
+    kept = divergence["checkpoint"]
+    stands = "no checkpoint to go on from" if kept is None else f"the checkpoint of step {kept} stands"
+    return f"diverged at step {divergence['step']} (no longer finite: {what}); {stands}"

@@ -17,9 +17,10 @@ _POSITIVE_INTEGERS = (
     *("models", "pool_size", "pool_max_steps", "pool_steps"),
 )
 _COUNTS = ("n_inner", "n_hessian")
+LEARNING_RATES = ("image_rate", "label_rate", "temperature_rate", "pool_rate")  # of every step
 _POSITIVE_NUMBERS = (
-    *("l2_rate", "image_rate", "label_rate", "temperature_rate", "pool_rate"),
-    *("inner_rate_start", "hessian_rate_start"),
+    *("l2_rate", "inner_rate_start", "hessian_rate_start"),
+    *LEARNING_RATES,
 )
 _CHOICES = {
     "architecture": ("convnet",),

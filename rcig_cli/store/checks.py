@@ -1,5 +1,6 @@
 """Checks of JSON documents against a table of fields, which find everything that is wrong at once."""
 
+import math
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -87,6 +88,16 @@ def _is_integer(value: Any, least: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
+def or_null(check: Check) -> Check:
+    """Accept null too."""
+    return Check(f"null or {check.expected}", lambda value: value is None or check.holds(value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value < math.inf
+
+
+number = Check("a number", _is_number)
 natural = Check("a whole number from 0", lambda value: _is_integer(value, 0))
 positive = Check("a whole number from 1", lambda value: _is_integer(value, 1))
 flag = Check("true or false", lambda value: isinstance(value, bool))

@@ -4,10 +4,9 @@ A manifest is one canonical JSON document (see `documents`), sealed (see `seals`
 field and reports everything that is wrong at once; a manifest that couldn't be read back is never written.
 """
 
-import platform
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, get_args
 
@@ -22,7 +21,10 @@ from rcig_cli.store.checks import (
     holding,
     json_object,
     listing,
+    mapping,
     natural,
+    number,
+    or_null,
     positive,
     problems_of,
     text,
@@ -36,32 +38,6 @@ from rcig_cli.store.seals import sealed, without_seal
 
 MANIFEST = "manifest.json"
 Status = Literal["running", "interrupted", "finished", "failed"]
-
-_LIBRARIES = ("rcig-cli", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "zarr", "numpy")
-
-
-def now() -> str:
-    """Return the time in UTC as manifests write it, such as ``2025-03-01T12:30:00.123456+00:00``."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries that results depend on, importing none of them.
-
-    Returns
-    -------
-    dict
-        From the name of a distribution to its version; what isn't installed is left out.
-    """
-    from importlib import metadata
-
-    found = {"python": platform.python_version()}
-    for library in _LIBRARIES:
-        try:
-            found[library] = metadata.version(library)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _is_utc(value: Any) -> bool:
@@ -82,6 +58,15 @@ _SHAPE = Check(
 )
 _PARENT = holding("a parent", {"name": text, "digest": digest})
 _LOG = holding("the beginning of a log", {"bytes": natural, "sha256": digest})
+_DIVERGENCE = holding(
+    "a divergence",
+    {
+        "step": positive,
+        "not_finite": Check("texts, at least one", lambda value: texts.holds(value) and bool(value)),
+        "checkpoint": or_null(natural),
+        "rates": mapping("an object of numbers", lambda _: True, number),
+    },
+)
 
 
 class _Manifest:
@@ -231,6 +216,10 @@ class RunManifest(_Manifest):
     log
         How many bytes of ``metrics.jsonl`` it vouches for, from the beginning, and their SHA-256: those up
         to the newest checkpoint while it is under way, all once it has ended.
+    divergences
+        Each time it diverged: the outer ``step``, from 1; what was ``not_finite``, the first cause first; the
+        ``checkpoint`` that stood, None if there is none to go on from; and the learning ``rates`` until then.
+        It may have gone on from there with lower ones.
     """
 
     name: str
@@ -245,6 +234,7 @@ class RunManifest(_Manifest):
     versions: dict[str, str]
     files: dict[str, str]
     log: dict[str, Any] | None = None
+    divergences: tuple[dict[str, Any], ...] = ()
     format: int = FORMAT
     kind: str = "run"
 
@@ -253,7 +243,7 @@ class RunManifest(_Manifest):
         """Whether it was made elsewhere; its configuration then says how it is judged, not how made."""
         return "file" in self.parents
 
-    _optional: ClassVar[tuple[str, ...]] = ("log",)
+    _optional: ClassVar[tuple[str, ...]] = ("log", "divergences")
     _content: ClassVar[tuple[str, ...]] = ("config", "seed", "dataset", "parents", "files")
     _checks: ClassVar[dict[str, Check]] = {
         "format": exactly(FORMAT),
@@ -271,7 +261,8 @@ class RunManifest(_Manifest):
         ),
         "versions": texts_by_name,
         "files": digests_by_path,
-        "log": Check(f"null or {_LOG.expected}", lambda value: value is None or _LOG.holds(value)),
+        "log": or_null(_LOG),
+        "divergences": listing("divergences", _DIVERGENCE),
     }
 
 

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from rcig_cli.distillation.records import Distilled
-from rcig_cli.distillation.step import Info
+from rcig_cli.distillation.step import Finite, Info
 from rcig_cli.jobs.engine import Engine
 from rcig_cli.jobs.spread import Spread
 from rcig_cli.jobs.state import RunState
@@ -43,7 +43,7 @@ def make_engine(network, config, real, *, batch, seed, devices=None):
         images = (psi.images * np.float32(0.75) + np.float32(np.sin(step + seed))).astype(np.float32)
         moved = (pool["moved"] + images.mean()).astype(np.float32)
         numbers = dict.fromkeys(Info._fields, np.float32(np.abs(images).mean()))
-        info = Info(**{**numbers, "finite": np.bool_(True)})
+        info = Info(**{**numbers, "finite": Finite(*[np.bool_(True)] * len(Finite._fields))})
         return RunState(psi._replace(images=images), {"moved": moved}), info
 
     def advance(state, step, count):
