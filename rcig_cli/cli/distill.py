@@ -43,8 +43,8 @@ def distill(
         str | None,
         typer.Option(
             metavar="[RUN]",
-            help="Go on with this run, or with the newest unfinished one of these settings, else start one. A run "
-            "named that diverged goes on with lower learning rates.",
+            help="Go on with this run, or with the newest unfinished one of these settings, else start one. "
+            "One that diverged, and is named, goes on with lower learning rates.",
         ),
     ] = None,
     wait: Annotated[

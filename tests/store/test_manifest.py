@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from rcig_cli.errors import Corrupt, NotFound
 from rcig_cli.store import manifest as manifests
+from rcig_cli.store import provenance
 from rcig_cli.store.documents import canonical
 from rcig_cli.store.manifest import DatasetManifest, RunManifest, SweepManifest
 
@@ -29,6 +30,14 @@ NATURAL = st.integers(0, 2**63)
 TIME = st.datetimes().map(lambda time: time.isoformat() + "+00:00")
 
 PARENT = st.fixed_dictionaries({"name": TEXT, "digest": DIGEST})
+DIVERGENCE = st.fixed_dictionaries(
+    {
+        "step": st.integers(1, 2**63),
+        "not_finite": st.lists(TEXT, min_size=1, max_size=3),
+        "checkpoint": st.none() | NATURAL,
+        "rates": st.dictionaries(TEXT, FLOATS, max_size=3),
+    }
+)
 
 DATASETS = st.builds(
     DatasetManifest,
@@ -59,6 +68,7 @@ RUNS = st.builds(
     versions=st.dictionaries(TEXT, TEXT, max_size=3),
     files=FILES,
     log=st.none() | st.fixed_dictionaries({"bytes": NATURAL, "sha256": DIGEST}),
+    divergences=st.lists(DIVERGENCE, max_size=2).map(tuple),
     format=st.just(1),
     kind=st.just("run"),
 )
@@ -190,10 +200,32 @@ def test_a_wrong_field_of_a_sweep_is_refused(tmp_path, sweep_manifest, field, va
 
 @pytest.mark.parametrize("log", [{}, [], {"bytes": -1, "sha256": "a" * 64}, {"bytes": 1, "sha256": "a"}])
 def test_a_runs_log_is_vouched_for_or_absent(tmp_path, run_manifest, log):
-    document = run_manifest().to_json()
+    document = json.loads(canonical(run_manifest().to_json()))
     with pytest.raises(Corrupt, match="'log' must be"):
         RunManifest.from_json({**document, "log": log}, tmp_path)
     del document["log"]
+    assert RunManifest.from_json(document, tmp_path) == run_manifest()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"step": 0},
+        {"not_finite": []},
+        {"checkpoint": -1},
+        {"rates": {"image_rate": "1"}},
+        {"rates": {"image_rate": True}},
+        {"more": 1},
+    ],
+)
+def test_a_divergence_is_whole_or_refused(tmp_path, run_manifest, change):
+    divergence = {"step": 3, "not_finite": ["loss"], "checkpoint": None, "rates": {"image_rate": 10**400}}
+    run = run_manifest(divergences=(divergence,))
+    document = json.loads(canonical(run.to_json()))
+    assert RunManifest.from_json(document, tmp_path) == run
+    with pytest.raises(Corrupt, match="'divergences' must be"):
+        RunManifest.from_json({**document, "divergences": [{**divergence, **change}]}, tmp_path)
+    del document["divergences"]
     assert RunManifest.from_json(document, tmp_path) == run_manifest()
 
 
@@ -263,15 +295,15 @@ def test_manifests_are_frozen(run_manifest):
 
 def test_versions_come_without_imports(run_python):
     code = (
-        "import sys; from rcig_cli.store.manifest import versions; found = versions()\n"
+        "import sys; from rcig_cli.store.provenance import versions; found = versions()\n"
         "assert not {'jax', 'zarr', 'numpy', 'orbax'} & set(sys.modules); print(found['zarr'])"
     )
     printed = run_python(code).stdout
-    found = manifests.versions()
+    found = provenance.versions()
     assert found["zarr"] == printed.strip()
     assert found["python"] == platform.python_version()
     assert {"jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"} <= set(found)
 
 
 def test_now_is_what_a_manifest_takes(run_manifest, tmp_path):
-    manifests.write_manifest(tmp_path, run_manifest(created=manifests.now(), updated=manifests.now()))
+    manifests.write_manifest(tmp_path, run_manifest(created=provenance.now(), updated=provenance.now()))
