@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rcig_cli.data.archive import open_archive
 from rcig_cli.data.exchange.foreign import Opened, Target
-from rcig_cli.data.npz_member import open_archive
 from rcig_cli.errors import ConfigError, Corrupt, NotFound, RcigError
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")

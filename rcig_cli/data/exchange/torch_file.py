@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from rcig_cli.data.archive import open_archive
 from rcig_cli.data.exchange.foreign import SPACES, Opened, Space, Stored
-from rcig_cli.data.npz_member import check_inner_names, open_archive
 from rcig_cli.errors import ConfigError, Corrupt
 
 _LARGEST_PICKLE = 16 * 2**20
@@ -77,7 +77,6 @@ def _stored(tensor: Any) -> Stored:
 
 def _check_archive(path: Path) -> None:
     with open_archive(path) as archive:
-        check_inner_names(archive, path)
         entries = archive.infolist()
         pickles = [entry for entry in entries if entry.filename.endswith("data.pkl")]
         packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
