@@ -41,12 +41,19 @@ def _files(path: Path) -> str:
     found = hashlib.sha256()
     try:
         for file in sorted(_walk(path)) if path.is_dir() else [path]:
-            status = file.stat()
+            status = _status(file)
             name = os.fsencode(file.relative_to(path))
             found.update(b"%b\0%d\0%d\n" % (name, status.st_size, status.st_mtime_ns))
     except OSError as error:
         raise RcigError(f"{path} can't be read: {error.strerror or error}.") from error
     return found.hexdigest()
+
+
+def _status(file: Path) -> os.stat_result:
+    try:
+        return file.stat()
+    except OSError:
+        return file.lstat()  # a link that leads nowhere is passed over, wherever images are looked for
 
 
 def _walk(folder: Path) -> list[Path]:

@@ -26,6 +26,8 @@ SPACES: tuple[Space, ...] = get_args(Space)
 NAMES = (("images", "labels"), ("x_proto", "y_proto"))
 WHITENING = "whitening_"  # before the names of `Whitening.arrays`
 
+_AXES_SHOWN = 8
+
 Array = npt.NDArray[Any]
 
 
@@ -264,4 +266,5 @@ def _check_unit(images: Array) -> None:
 
 
 def _times(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape)) or "()"
+    axes = [*map(str, shape[:_AXES_SHOWN]), *(["..."] if len(shape) > _AXES_SHOWN else [])]
+    return " x ".join(axes) or "()"

@@ -44,7 +44,7 @@ _FOOTER = 2**29  # memory to read one in, and for what Arrow sets aside for itse
 
 def is_set(folder: Path) -> bool:
     """Whether a folder has its Parquet where this layout has it."""
-    return any((folder / DATA).glob("*.parquet"))
+    return bool(_parts(folder))
 
 
 def open_set(path: Path, target: Target) -> Opened:
@@ -96,8 +96,12 @@ def _text(value: bytes) -> str:
     return value.decode("utf-8", "replace")
 
 
+def _parts(folder: Path) -> list[Path]:
+    return sorted(part for part in (folder / DATA).glob("*.parquet") if part.is_file())
+
+
 def _only_part(folder: Path) -> Path:
-    parts = sorted((folder / DATA).glob("*.parquet"))
+    parts = _parts(folder)
     if len(parts) != 1:
         raise ConfigError(f"{folder / DATA} has {len(parts)} Parquet files: a distilled set is in one.")
     if not parts[0].resolve().is_relative_to(folder.resolve()):

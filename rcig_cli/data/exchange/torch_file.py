@@ -52,9 +52,9 @@ def open_set(path: Path) -> Opened:
             f"{path} holds no dictionary: save {{'images': ..., 'labels': ...}} with torch.save."
         )
     arrays = {
-        str(name): _stored(value)
+        name: _stored(value)
         for name, value in content.items()
-        if str(getattr(value, "dtype", "")) in _TYPES
+        if isinstance(name, str) and str(getattr(value, "dtype", "")) in _TYPES
     }
     return Opened(path, arrays, _space(path, content.get("space")))
 
