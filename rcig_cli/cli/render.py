@@ -15,9 +15,9 @@ from rich.table import Table
 from rcig_cli.jobs.words import percent
 
 _LINE_EVERY = 30.0  # seconds between progress lines where nothing can be animated
-# What a document in a store may hold, and would tell a terminal something else than a text: control characters,
-# orders to write from right to left, and halves of characters, which can't be encoded.
-_UNSHOWN = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
+# What a document in a store may hold and is no text to a terminal: control characters, orders to write from
+# right to left, and halves of characters, which can't be encoded.
+_UNSHOWN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Console:

@@ -22,8 +22,8 @@ from rcig_cli.store.documents import canonical
 from rcig_cli.store.files import make_folder, write_bytes_atomically, write_text_atomically
 from rcig_cli.store.layout import TABLE, Store
 from rcig_cli.store.manifest import now, write_manifest
-from rcig_cli.store.plain import check_own
 from rcig_cli.store.metrics import MetricsLog
+from rcig_cli.store.plain import check_own
 
 FIGURES = "figures"
 

@@ -6,8 +6,8 @@ store: what is read may lie behind one (people move large files), what is writte
 
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from rcig_cli.errors import Corrupt
 from rcig_cli.store.asides import is_plain_folder
@@ -16,7 +16,7 @@ from rcig_cli.store.asides import is_plain_folder
 _CAREFULLY = os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 
-def open_plain(path: Path) -> BinaryIO:
+def open_plain(path: Path) -> BufferedReader:
     """Open a plain file, or a link to one, for reading.
 
     Raises
