@@ -24,6 +24,7 @@ from rcig_cli.jobs.report import Report
 from rcig_cli.jobs.words import TARGETS, accuracy, count_of, network_of, networks, share, trained
 from rcig_cli.presets.config import flat
 from rcig_cli.store.files import make_folder, write_text_atomically
+from rcig_cli.store.plain import check_own
 from rcig_cli.store.results import Kind, read_results
 
 Record = Mapping[str, Any]
@@ -50,7 +51,7 @@ def write_page(distilled: DistilledSet, report: Report, out: Path | None = None)
     """
     if out is not None and (out.suffix.lower() not in (".html", ".htm") or out.is_dir()):
         raise ConfigError(f"{out} must end in .html: that is what is written.")
-    path = out or distilled.path / "figures" / "report.html"
+    path = out or check_own(distilled.path / "figures") / "report.html"
     text = page(distilled, report)
     make_folder(path.parent)
     write_text_atomically(path, text)

@@ -23,6 +23,7 @@ from rcig_cli.store.files import make_folder, write_bytes_atomically, write_text
 from rcig_cli.store.layout import TABLE, Store
 from rcig_cli.store.manifest import now, write_manifest
 from rcig_cli.store.metrics import MetricsLog
+from rcig_cli.store.plain import check_own
 
 FIGURES = "figures"
 
@@ -190,7 +191,7 @@ def publish(store: Store, name: str, table: Table) -> tuple[Path, ...]:
         The plots, as PNG files.
     """
     folder = store.sweep_path(name)
-    make_folder(folder / FIGURES)
+    make_folder(check_own(folder / FIGURES))
     write_text_atomically(folder / TABLE, canonical(table.to_json()))
     manifest = store.sweep(name)
     paths = []

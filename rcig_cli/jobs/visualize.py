@@ -19,6 +19,7 @@ from rcig_cli.jobs.snapshots import read_course
 from rcig_cli.jobs.words import accuracy, count_of
 from rcig_cli.store.files import make_folder, storage_errors, write_bytes_atomically
 from rcig_cli.store.metrics import MetricsLog
+from rcig_cli.store.plain import check_own
 from rcig_cli.store.results import read_results
 
 # The ending of the file of each kind of picture.
@@ -186,7 +187,7 @@ def _paths(
     names = [f"{kind}-{other.run.name}" if kind == "compare" and other else kind for kind in kinds]
     endings = [ENDINGS[kind] for kind in kinds]
     if out is None or len(kinds) > 1:
-        folder = out or distilled.path / _FIGURES
+        folder = out or check_own(distilled.path / _FIGURES)
         with storage_errors(folder, "read"):
             is_file = folder.exists() and not folder.is_dir()
         if is_file or (out is not None and out.suffix.lower() in ENDINGS.values()):

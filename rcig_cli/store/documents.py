@@ -13,6 +13,7 @@ from typing import Any
 from rcig_cli.errors import Corrupt
 from rcig_cli.store.files import storage_errors
 from rcig_cli.store.names import shorten
+from rcig_cli.store.plain import read_plain
 
 FORMAT = 1
 MAX_BYTES = 64 * 2**20
@@ -55,13 +56,10 @@ def read_bytes(path: Path) -> bytes:
     NotFound
         If there is no such file.
     Corrupt
-        If it is larger than any document of ours (64 MiB).
+        If it is no plain file, or larger than any document of ours (64 MiB).
     """
-    with storage_errors(path, "read"), path.open("rb") as stream:
-        text = stream.read(MAX_BYTES + 1)
-    if len(text) > MAX_BYTES:
-        raise Corrupt(f"{path} is damaged: it is larger than any document in a store can be.")
-    return text
+    with storage_errors(path, "read"):
+        return read_plain(path, MAX_BYTES, "document")
 
 
 def parse(text: bytes, where: str) -> dict[str, Any]:

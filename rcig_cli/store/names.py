@@ -4,6 +4,7 @@ A name becomes a folder, so the rules leave no room for a path: no separator, no
 length that every file system takes.
 """
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
@@ -93,7 +94,16 @@ def is_inner_path(path: str) -> bool:
     """Whether a relative path with forward slashes stays within the folder it is relative to."""
     pure = PurePosixPath(path)
     tidy = pure.as_posix() == path and path != "." and "\0" not in path and "\\" not in path
-    return tidy and not pure.is_absolute() and ".." not in pure.parts
+    return tidy and not pure.is_absolute() and ".." not in pure.parts and _is_encodable(path)
+
+
+def _is_encodable(path: str) -> bool:
+    """Whether a file can be called so: JSON has strings with halves of characters."""
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:

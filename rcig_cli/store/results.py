@@ -14,6 +14,7 @@ from rcig_cli.store.documents import FORMAT
 from rcig_cli.store.files import AlreadyExists, make_folder, storage_errors, write_text_atomically
 from rcig_cli.store.listing import Listing, read_each
 from rcig_cli.store.migrations import read_current
+from rcig_cli.store.plain import check_own
 from rcig_cli.store.seals import sealed
 
 Kind = Literal["evaluations", "attacks", "timings"]
@@ -52,7 +53,7 @@ def write_result(run_path: Path, kind: Kind, label: str, record: Mapping[str, An
     if not _LABEL.fullmatch(label):
         raise ValueError(f"not a label for a file: {label!r}")
     folder = run_path / kind
-    make_folder(folder, parents=False)
+    make_folder(check_own(folder), parents=False)
     text = sealed({**record, "format": FORMAT})
     while True:
         path = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{label}.json"
