@@ -165,9 +165,7 @@ def _check_layout(where: str, fortran: bool, dtype: np.dtype[Any]) -> None:
     if dtype.hasobject:
         raise ConfigError(f"{where} holds pickled Python objects, which are never read: save plain numbers.")
     if dtype.kind == "V":
-        raise ConfigError(
-            f"{where} holds records, not plain numbers: save an array for each of their fields."
-        )
+        raise ConfigError(f"{where} holds records, not numbers: save an array for each of their fields.")
     if fortran:
         raise ConfigError(f"{where} is in Fortran order: save numpy.ascontiguousarray of it.")
 

@@ -127,6 +127,4 @@ def _unknown(name: str) -> str:
     nearest = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {nearest[0]}?" if nearest else ""
     listed = ", ".join(known)
-    return (
-        f"There is no data set {name[:_SHOWN]!r}.{hint} Known are {listed}; your own comes with --from PATH."
-    )
+    return f"There is no data set {name!r}.{hint} Known are {listed}; your own comes with --from PATH."
