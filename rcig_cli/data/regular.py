@@ -27,7 +27,7 @@ def open_regular(path: Path, *, follow: bool = True) -> io.BufferedReader:
     OSError
         If the system doesn't let it be opened.
     """
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
     return open(path, "rb", opener=lambda name, _: _regular(name, flags))
 
 
