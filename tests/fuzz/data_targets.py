@@ -210,6 +210,9 @@ def _png(number):
     return _picture("PNG", Image.fromarray(pixels(6, 6 + number % 2, 3, seed=number % 5)))
 
 
+_DEEPEST = 150  # what makes and removes folders is recursive
+
+
 def build_folder(data, root):
     """Make what a tree says, as far as it can be made."""
     root.mkdir()
@@ -221,6 +224,8 @@ def build_folder(data, root):
     for kind, place, content in entries:
         with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
             path = root / str(place).replace("..", "").lstrip("/")
+            if len(path.parts) > len(root.parts) + _DEEPEST:
+                continue
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.parent.resolve().is_relative_to(root.resolve()):
                 _make(path, kind, content)
