@@ -109,7 +109,13 @@ def _is_encodable(path: str) -> bool:
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
     """Return a key that sorts ``run_2`` before ``run_10``."""
     parts = re.findall(r"[0-9]+|[^0-9]+", name)
-    return tuple((0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts)
+    return tuple(_number_key(part) if part.isdecimal() else (1, 0, part) for part in parts)
+
+
+def _number_key(digits: str) -> tuple[int, int, str]:
+    # By the number's length first: Python refuses to read thousands of digits.
+    number = digits.lstrip("0")
+    return 0, len(number), f"{number} {digits}"
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
