@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import os
 import socket
 import struct
@@ -15,6 +16,7 @@ from PIL import Image
 
 from rcig_cli.cli.app import main
 from rcig_cli.data import picture
+from rcig_cli.data.exchange import picture_folder
 from rcig_cli.data.exchange.foreign import read_set
 from rcig_cli.data.exchange.opening import open_foreign
 from rcig_cli.data.identity import identity
@@ -582,6 +584,35 @@ def test_tuples_that_would_take_forever_to_hash_are_not_loaded(tmp_path, pickled
     refused(lambda: open_foreign(tmp_path / "a.pt", target()), ConfigError, "an object")
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"class_names": json.dumps(["ab"] * 2**20)}, "class_names are no list of texts"),
+        ({"shape": "[4" + " " * 10**6 + ", 4, 3]"}, "don't say the shape"),
+    ],
+)
+def test_long_texts_about_a_set_are_not_parsed(tmp_path, changes, said):
+    import pyarrow
+    import pyarrow.parquet
+
+    values = pyarrow.array([[0.0] * 48] * 3, pyarrow.list_(pyarrow.float32(), 48))
+    table = pyarrow.table({"whitened": values, "label": [0, 1, 2]})
+    table = table.replace_schema_metadata({"shape": "[4, 4, 3]", **changes})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(RcigError, match=said):
+        open_foreign(tmp_path / "a.parquet", target())
+
+
+def test_a_list_of_millions_of_files_beside_six_pictures_is_not_read(tmp_path):
+    picture_folder.write_set(tmp_path, outgoing())
+    names = npy_header((4 * MIB,), "<U4"), npy_header((4 * MIB, 1), "|u1")
+    archive(
+        tmp_path / "labels.npz", {"files": names[0] + bytes(64 * MIB), "labels": names[1] + bytes(4 * MIB)}
+    )
+    del names
+    refused(lambda: open_foreign(tmp_path, target()), ConfigError, "about other files")
+
+
 @pytest.mark.parametrize("images", [np.full((3, 4, 4, 3), 3e38, np.float32), np.full((3, 4, 4, 3), 1e300)])
 def test_images_too_large_to_be_whitened(tmp_path, images):
     np.savez(tmp_path / "a.npz", images=images, labels=np.arange(3), space=np.array("normalized"))
@@ -591,7 +622,5 @@ def test_images_too_large_to_be_whitened(tmp_path, images):
 
 
 def test_what_is_exported_has_folders_that_every_system_can_tell_apart(tmp_path):
-    from rcig_cli.data.exchange import picture_folder
-
     picture_folder.write_set(tmp_path, outgoing(class_names=("caf\u00e9", "cafe\u0301", "x")))
     assert sorted(entry.name for entry in tmp_path.iterdir() if entry.is_dir()) == ["0", "1", "2"]

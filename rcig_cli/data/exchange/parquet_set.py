@@ -39,6 +39,7 @@ _WHITENING = "whitening.safetensors"
 _ROWS = 100  # a row group
 # Bytes that a file can unpack to: floats and a picture, perhaps a photograph with all that comes with one.
 _PER_VALUE, _PER_ROW, _PER_FILE = 16, 2**16, 2**20
+_LONGEST_SHAPE = 100  # characters
 _FOOTER = 2**29  # memory to read one in, and for what Arrow sets aside for itself
 
 
@@ -193,7 +194,7 @@ def _unpacked(metadata: Any) -> int:
 
 def _shape(file: Path, text: str) -> tuple[int, ...]:
     try:
-        shape = json.loads(text)
+        shape = json.loads(text) if len(text) <= _LONGEST_SHAPE else None
     except (ValueError, RecursionError):
         shape = None
     if not isinstance(shape, list) or not all(type(side) is int and side > 0 for side in shape):

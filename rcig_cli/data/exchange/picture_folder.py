@@ -81,7 +81,7 @@ def _soft_labels(path: Path, found: dict[str, Member], files: Files) -> Stored:
     ours = [file.relative_to(path).as_posix() for file in files.paths]
     if texts is None or labels is None or texts.dtype.kind != "U" or labels.shape[:1] != texts.shape:
         raise ConfigError(f"{path / LABELS} must have the arrays files, [n] texts, and labels, [n, C].")
-    theirs = texts.read().tolist()
+    theirs = texts.read().tolist() if texts.shape == (len(ours),) else []
     if len(theirs) != len(ours) or set(theirs) != set(ours):
         raise ConfigError(
             f"{path / LABELS} is about other files than those in {path}: remove it, or mend it."

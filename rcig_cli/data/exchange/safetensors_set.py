@@ -116,12 +116,13 @@ def class_names_of(path: Path, metadata: Mapping[str, str]) -> tuple[str, ...] |
     Raises
     ------
     Corrupt
-        If it is no list of texts.
+        If it is no list of texts, or longer than a header may be.
     """
     if "class_names" not in metadata:
         return None
+    text = metadata["class_names"]
     try:
-        names = json.loads(metadata["class_names"])
+        names = json.loads(text) if len(text) <= _LARGEST_HEADER else None
     except (ValueError, RecursionError):
         names = None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
