@@ -4,7 +4,7 @@ Orientation marks are applied, animations give their first frame, transparency i
 16-bit grey is scaled to 8 bits, and palettes, CMYK and the like become RGB.
 
 Only formats of photographs are read, none that needs another program or opens other files.  However many
-threads decode at once, they hold ``MOST_PIXELS`` pixels together, and some 20 bytes for each.
+threads decode at once, they hold ``MOST_PIXELS`` pixels together, and some 16 bytes for each.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from rcig_cli.data.regular import open_regular
 from rcig_cli.errors import ConfigError, Corrupt, RcigError
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
-"""As Pillow calls them."""
+"""What is read, as Pillow calls it."""
 
 MOST_PIXELS = 2**26
 """Of an image, and of all that are being decoded: 8192 x 8192."""
@@ -59,7 +59,14 @@ class Header:
 def picture_suffixes() -> frozenset[str]:
     """Give the endings, in lower case and with the dot, of files that count as images."""
     known = Image.registered_extensions()
-    return frozenset(suffix for suffix, kind in known.items() if kind in FORMATS)
+    return frozenset(suffix for suffix, kind in known.items() if kind in _readable())
+
+
+@functools.cache
+def _readable() -> tuple[str, ...]:
+    """Those of `FORMATS` that this Pillow was built with."""
+    Image.init()
+    return tuple(form for form in FORMATS if form in Image.OPEN)
 
 
 def read_header(path: Path, content: bytes | None = None) -> Header:
@@ -150,7 +157,7 @@ _ROOM = _Room(MOST_PIXELS)
 def _opened(path: Path, content: bytes | None) -> Iterator[Image.Image]:
     hush_pillow()
     try:
-        with _stream(path, content) as stream, Image.open(stream, formats=FORMATS) as image:
+        with _stream(path, content) as stream, Image.open(stream, formats=_readable()) as image:
             # Pillow only warns, and a filter of warnings is the whole process's: no matter for a thread.
             if image.width * image.height > min(MOST_PIXELS, Image.MAX_IMAGE_PIXELS or 0):
                 raise Image.DecompressionBombError

@@ -292,13 +292,13 @@ def test_pictures_that_declare_too_much_take_no_memory(tmp_path, name, capfd):
 
 
 @pytest.mark.parametrize("kind", [2, 6])
-def test_the_largest_picture_takes_20_bytes_a_pixel(tmp_path, kind):
+def test_the_largest_picture_takes_16_bytes_a_pixel(tmp_path, kind):
     path, side = tmp_path / "a.png", 4096
     path.write_bytes(png(side, side, packed(side * (1 + side * (3 if kind == 2 else 4))), kind=kind))
     assert path.stat().st_size < MIB
     found, memory = taken(lambda: read_picture(path, grey=False, side=8))
     assert found.shape == (8, 8, 3)
-    assert memory < 20 * side * side + 16 * MIB
+    assert memory < 16 * side * side + 32 * MIB
 
 
 def test_threads_that_decode_share_the_room(tmp_path, monkeypatch):
@@ -311,7 +311,7 @@ def test_threads_that_decode_share_the_room(tmp_path, monkeypatch):
     monkeypatch.setattr(picture, "_ROOM", picture._Room(2 * side * side))
     found, memory = taken(lambda: read(tmp_path, 16, 8))
     assert found == 16
-    assert memory < 2 * 20 * side * side + 32 * MIB
+    assert memory < 2 * 16 * side * side + 48 * MIB
 
 
 @pytest.mark.parametrize(
