@@ -224,7 +224,8 @@ def build_folder(data, root):
     for kind, place, content in entries:
         with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
             path = root / str(place).replace("..", "").lstrip("/")
-            if len(path.parts) > len(root.parts) + _DEEPEST:
+            # Nothing is written through what is there: a pipe would be waited for.
+            if len(path.parts) > len(root.parts) + _DEEPEST or os.path.lexists(path):
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.parent.resolve().is_relative_to(root.resolve()):
