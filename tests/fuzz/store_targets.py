@@ -475,13 +475,14 @@ def feed_furniture(data, scratch):
 
 def _replace(scratch, place, kind):
     path = scratch / place
-    if not os.path.realpath(path.parent).startswith(str(scratch)) or kind not in _STRANGE:
+    inside = os.path.realpath(path.parent).startswith(str(scratch)) and path.parent.is_dir()
+    if not inside or kind not in _STRANGE:
         return
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
-    if path.parent.is_dir() and not os.path.lexists(path):
+    if not os.path.lexists(path):
         _STRANGE[kind](path)
 
 
