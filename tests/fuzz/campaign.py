@@ -106,7 +106,7 @@ def child(name, *, inputs, seed, folder, failures):
 
     target = all_targets()[name]
     seeds = [bytes(seed) for seed in target.seeds()]
-    (folder / "work").mkdir()
+    (folder / "work").mkdir(exist_ok=True)
     tally = Tally(target, Guard(folder / "work"), failures)
     for one in seeds:  # imports and caches aren't the input's memory
         try:
