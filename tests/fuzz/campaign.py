@@ -2,7 +2,7 @@
 
 Each target has a process of its own, with a limit on its memory, in which atheris makes the inputs, guided by
 what they reach, or Hypothesis where atheris isn't installed.  An input that fails is kept as a file under its
-target's name.  At the end there is a line a target: inputs, accepted, refused, edges, largest memory, seconds.
+target's name.  At the end there is a line a target: inputs, accepted, refused, edges, most memory, seconds.
 """
 
 import argparse

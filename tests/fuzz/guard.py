@@ -1,7 +1,7 @@
 """What is watched while an input is fed: writes elsewhere, programs started, warnings, time and memory.
 
-An audit hook can't be taken out of a process again, so it hears everything and speaks up only while a guard is
-on duty.  C++ libraries don't pass by it: for them there is a canary beside the scratch folder.
+An audit hook can't be taken out of a process again, so it hears everything and speaks up only while a guard
+is on duty.  C++ libraries don't pass by it: for them there is a canary beside the scratch folder.
 """
 
 import errno
