@@ -145,8 +145,9 @@ def _judged(evaluation: Mapping[str, Any]) -> str:
 def _attacked(attack: Mapping[str, Any]) -> str:
     """One line on an attack on membership: what the MLP attack made of networks trained on each target."""
     found = ", ".join(
-        f"{share(auc['mean'], auc['std'])} on the {said}"
-        for auc, said in ((attack["targets"][name]["auc"]["mlp"], said) for name, said in TARGETS.items())
+        f"{share(auc['mean'], auc.get('std'))} on the {said}"
+        for auc, said in ((_mlp(attack, name), said) for name, said in TARGETS.items())
+        if auc
     )
     protocol = attack["protocol"]
     return (
@@ -155,16 +156,21 @@ def _attacked(attack: Mapping[str, Any]) -> str:
     )
 
 
+def _mlp(attack: Mapping[str, Any], target: str) -> Mapping[str, Any] | None:
+    found: Mapping[str, Any] | None = attack["targets"].get(target, {}).get("auc", {}).get("mlp")
+    return found
+
+
 def _find(here: Context, name: str) -> dict[str, Any]:
     artifacts = here.store()
     if name.startswith("sweep_") and (artifacts.sweeps_path / name).is_dir():
         return _sweep(artifacts, name)
     if not name.startswith("run_") and not _is_imported(artifacts, name):
         return artifacts.dataset(name).to_json()
-    from rcig_cli.store.results import read_results
+    from rcig_cli.jobs.measurements import read_measurements
 
     run = artifacts.run(name)
-    results = {kind: read_results(artifacts.run_path(name), kind) for kind in ("evaluations", "attacks")}
+    results = {kind: read_measurements(artifacts.run_path(name), kind) for kind in ("evaluations", "attacks")}
     for problem in (each for listing in results.values() for each in listing.problems):
         here.console.warn(problem.message)
     attacks = [each for each in results["attacks"].found if "protocol" in each]  # the others add to these

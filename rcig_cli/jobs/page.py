@@ -20,12 +20,13 @@ from rcig_cli.jobs.commands import (
     prepare_command,
 )
 from rcig_cli.jobs.distilled import DistilledSet
+from rcig_cli.jobs.measurements import read_measurements
 from rcig_cli.jobs.report import Report
 from rcig_cli.jobs.words import TARGETS, accuracy, count_of, network_of, networks, share, trained
 from rcig_cli.presets.config import flat
 from rcig_cli.store.files import make_folder, write_text_atomically
 from rcig_cli.store.plain import check_own
-from rcig_cli.store.results import Kind, read_results
+from rcig_cli.store.results import Kind
 
 Record = Mapping[str, Any]
 
@@ -80,7 +81,7 @@ def page(distilled: DistilledSet, report: Report) -> str:
 
 
 def _results(distilled: DistilledSet, kind: Kind, report: Report) -> list[Record]:
-    listing = read_results(distilled.path, kind)
+    listing = read_measurements(distilled.path, kind)
     for problem in listing.problems:
         report.warn(problem.message)
     return list(listing.found)

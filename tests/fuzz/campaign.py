@@ -2,7 +2,7 @@
 
 Each target has a process of its own, with a limit on its memory, in which atheris makes the inputs, guided by
 what they reach, or Hypothesis where atheris isn't installed.  An input that fails is kept as a file under its
-target's name.  At the end there is a line a target: inputs, accepted, refused, edges, largest memory, seconds.
+target's name.  At the end there is a line a target: inputs, accepted, refused, edges, most memory, seconds.
 """
 
 import argparse
@@ -106,7 +106,7 @@ def child(name, *, inputs, seed, folder, failures):
 
     target = all_targets()[name]
     seeds = [bytes(seed) for seed in target.seeds()]
-    (folder / "work").mkdir()
+    (folder / "work").mkdir(exist_ok=True)
     tally = Tally(target, Guard(folder / "work"), failures)
     for one in seeds:  # imports and caches aren't the input's memory
         try:
@@ -198,10 +198,12 @@ def _by_hypothesis(tally, seeds, inputs, seed, folder):
 
 def run(name, *, inputs, seconds, seed, failures):
     """Feed one target in a process of its own; return its tally."""
-    with tempfile.TemporaryDirectory(prefix=f"fuzz-{name}-") as folder:
+    memory_disk = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix=f"fuzz-{name}-", dir=memory_disk) as folder:
         command = [sys.executable, "-m", "tests.fuzz.campaign", name, "--child", folder]
         command += ["--inputs", str(inputs), "--seed", str(seed), "--failures", str(failures)]
-        environment = {**os.environ, "HOME": folder, "TMPDIR": folder, "NO_COLOR": "1"}
+        own = {"HOME": folder, "TMPDIR": folder, "MPLCONFIGDIR": f"{folder}/work/matplotlib", "NO_COLOR": "1"}
+        environment = {**os.environ, **own, "RCIG_COMPILATION_CACHE": f"{folder}/work/compiled"}
         with (Path(folder) / "said").open("wb+") as said:
             process = subprocess.Popen(command, stdout=said, stderr=said, cwd=ROOT, env=environment)
             try:

@@ -1,9 +1,10 @@
 """What is watched while an input is fed: writes elsewhere, programs started, warnings, time and memory.
 
-An audit hook can't be taken out of a process again, so it hears everything and speaks up only while a guard is
-on duty.  C++ libraries don't pass by it: for them there is a canary beside the scratch folder.
+An audit hook can't be taken out of a process again, so it hears everything and speaks up only while a guard
+is on duty.  C++ libraries don't pass by it: for them there is a canary beside the scratch folder.
 """
 
+import errno
 import io
 import os
 import re
@@ -122,6 +123,7 @@ class Guard:
         inside = os.path.commonpath([where, self.root]) == str(self.root)
         if (not inside or where.startswith(str(self._canary))) and not where.startswith(_HARMLESS):
             self.offences.append(f"{event} of {where}, outside its folder")
+            raise PermissionError(errno.EPERM, "not in a test", where)  # so that nothing comes of it
 
 
 def _census(folder):

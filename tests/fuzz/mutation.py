@@ -18,8 +18,9 @@ TEXTS = [
     "object", "<U10", "O", "|V8", "c", "1" * 5000,
 ]  # fmt: skip
 NUMBERS = [
-    0, 1, -1, 2, 3, 7, 10, 255, 256, 2**31 - 1, 2**31, 2**32, 2**53 + 1, 2**63 - 1, 2**63, -(2**63) - 1, 2**64,
-    10**18, 10**30, 10**400, -(10**400), 10**4299, 0.0, -0.0, 0.5, 1.0, -1.5, 1e-320, 1e300, 1e308, -1e308,
+    0, 1, -1, 2, 3, 7, 10, 255, 256, 2**31 - 1, 2**31, 2**32, 2**53 + 1, 2**63 - 1, 2**63, -(2**63) - 1,
+    2**64, 10**18, 10**30, 10**400, -(10**400), 10**4299, 0.0, -0.0, 0.5, 1.0, -1.5, 1e-320, 1e300,
+    1e308, -1e308,
     float("nan"), float("inf"), float("-inf"),
 ]  # fmt: skip
 _DEEP = 3000  # brackets
@@ -76,6 +77,9 @@ def _mutate_once(document, random):
         holder, key = _descend(document, random)
     if holder is None:
         return value(random) if random.random() < 0.5 else {"a": document}
+    if random.random() < 0.3:
+        holder[key] = _alike(holder[key], random)
+        return document
     match random.randrange(8):
         case 0:
             del holder[key]
@@ -92,8 +96,23 @@ def _mutate_once(document, random):
         case 7 if isinstance(holder[key], str):
             holder[key] = mutate_text(holder[key], random)
         case _:
-            holder[key] = [holder[key]] * random.choice((1, 2, 50))
+            # Copies of a tree in a tree in a tree would never end.
+            many = 1 if isinstance(holder[key], dict | list) else 50
+            holder[key] = [holder[key]] * random.choice((1, many))
     return document
+
+
+def _alike(old, random):
+    """A value of the same kind: one that may be right."""
+    if isinstance(old, bool) or old is None:
+        return random.choice([True, False, None])
+    if isinstance(old, int):
+        return random.choice([old + 1, max(0, old - 1), old * 2, 0, 1, random.randrange(100)])
+    if isinstance(old, float):
+        return random.choice([old * 2, old / 2, random.random()])
+    if isinstance(old, str):
+        return random.choice([old, *TEXTS[:10], "none", "batch", "adam", "cg", "run_2", "shapes", "failed"])
+    return old[1:] + old[:1] if isinstance(old, list) else dict(reversed(old.items()))
 
 
 def _near(number, random):

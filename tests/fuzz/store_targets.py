@@ -15,8 +15,8 @@ from rcig_cli.errors import Corrupt, RcigError
 from rcig_cli.jobs.timing import timing_of
 from rcig_cli.jobs.verify import verify
 from rcig_cli.presets.config import DistillConfig, difference, flat
-from rcig_cli.presets.sweep import make_plan, read_plan
 from rcig_cli.presets.preset import resolve
+from rcig_cli.presets.sweep import make_plan, read_plan
 from rcig_cli.store import checkpoints, names
 from rcig_cli.store.arrays import array_names, read_array, read_arrays, write_arrays
 from rcig_cli.store.digests import digests
@@ -303,7 +303,9 @@ def feed_names(data, scratch):
     for check in (names.is_dataset_name, names.is_run_name, names.is_sweep_name):
         if check(name):
             assert (scratch / "runs" / name).parent == scratch / "runs"
-            assert name == os.path.basename(name) and name not in {"", ".", ".."} and len(name) <= 64
+            assert name == os.path.basename(name)
+            assert name not in {"", ".", ".."}
+            assert len(name) <= 64
     names.natural_key(name), names.run_number(name), names.sweep_number(name)
     names.nearest(name[:100], ["run_1", "shapes"])
     if names.is_inner_path(name):
@@ -323,6 +325,10 @@ def random_utf8(data):
     return True
 
 
+_NAMES = [text.encode("utf-8", "surrogatepass") for text in TEXTS]
+_LOGS = [log[:2000] for log in _read("runs/*/metrics.jsonl")]
+
+
 def text_mutant(data, random):
     try:
         text = data.decode("utf-8", "surrogatepass")
@@ -334,7 +340,7 @@ def text_mutant(data, random):
 _TOML = [
     b'dataset = "digits"\nipc = 1\n[[sweep]]\nn_inner = [2, 5]\nseed = [0, 1]\n[evaluate]\nnetworks = 3\n',
     b'steps = 5\n[sweep]\nipc = [1, 10]\nsolver = ["adam", "cg"]\nimage_rate = [1e-3, 0.1]\nflip = true\n',
-    b"ipc = 1\n[[sweep]]\nwidth = [8, 16]\n[[sweep]]\nalgorithm = ['rcig', 'frepo']\n[evaluate]\naugment = true\n",
+    b"ipc = 1\n[[sweep]]\nwidth = [8, 16]\n[[sweep]]\nalgorithm = ['rcig', 'frepo']\n[evaluate]\nsteps = 5\n",
 ]
 
 
@@ -364,8 +370,8 @@ def feed_plan(data, scratch):
 
 
 _PLANS = [
-    {"ipc": 1, "sweep": [{"n_inner": [2, 5], "seed": [0, 1]}], "evaluate": {"networks": 3}},
-    {"dataset": "digits", "sweep": {"ipc": [1, 10], "image_rate": [0.1, 1]}},
+    b'{"ipc": 1, "sweep": [{"n_inner": [2, 5], "seed": [0, 1]}], "evaluate": {"networks": 3}}',
+    b'{"dataset": "digits", "sweep": {"ipc": [1, 10], "image_rate": [0.1, 1]}}',
 ]
 
 
@@ -415,7 +421,6 @@ _STRANGE = {
     b"d": lambda path: path.mkdir(),
     b"e": lambda path: path.touch(),
     b"h": lambda path: _huge(path),
-    b"g": lambda path: None,
     b"x": lambda path: path.write_bytes(b"\xff" * 100),
     b"m": lambda path: path.mkdir(mode=0),
 }
@@ -475,13 +480,14 @@ def feed_furniture(data, scratch):
 
 def _replace(scratch, place, kind):
     path = scratch / place
-    if not os.path.realpath(path.parent).startswith(str(scratch)) or kind not in _STRANGE:
+    inside = os.path.realpath(path.parent).startswith(str(scratch)) and path.parent.is_dir()
+    if not inside or kind not in _STRANGE:
         return
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
-    if path.parent.is_dir() and not os.path.lexists(path):
+    if not os.path.lexists(path):
         _STRANGE[kind](path)
 
 
@@ -530,28 +536,33 @@ def _tidy(scratch):
 _STEPS = (_look, _verify, _show, _write, _tidy)
 
 
-def _json(name, feed, *patterns, memory=16 * MIB):
-    return Target(name, lambda: _read(*patterns), feed, memory, json_mutant)
+def _files(*patterns):
+    return lambda: _read(*patterns)
 
+
+def _file(make, place):
+    return lambda: [_written(make)[place]]
+
+
+_MEASURED = [f"runs/*/{kind}/*.json" for kind in KINDS]
+_PROGRESS = "datasets/.partial-digits/state/progress.json"
 
 TARGETS = (
-    _json("dataset_manifest", feed_dataset, "datasets/*/manifest.json"),
-    _json("run_manifest", feed_run, "runs/*/manifest.json"),
-    _json("sweep_manifest", feed_sweep_manifest, "sweeps/*/manifest.json"),
-    _json("store_json", feed_store_json, "store.json"),
-    _json("results", feed_results, "runs/*/evaluations/*.json", "runs/*/attacks/*.json", "runs/*/timings/*.json"),
-    Target("metrics", lambda: [d[:2000] for d in _read("runs/*/metrics.jsonl")], feed_metrics, 16 * MIB,
-           metrics_mutant),
-    Target("zarr_metadata", lambda: [_written(_group)["a.zarr/images/zarr.json"]], feed_zarr_metadata, 32 * MIB,
-           bare_mutant),
-    Target("zarr_shard", lambda: [_written(_group)["a.zarr/images/c/0/0/0"]], feed_zarr_shard, 32 * MIB,
-           shard_mutant),
+    Target("dataset_manifest", _files("datasets/*/manifest.json"), feed_dataset, 16 * MIB, json_mutant),
+    Target("run_manifest", _files("runs/*/manifest.json"), feed_run, 16 * MIB, json_mutant),
+    Target("sweep_manifest", _files("sweeps/*/manifest.json"), feed_sweep_manifest, 16 * MIB, json_mutant),
+    Target("store_json", _files("store.json"), feed_store_json, 16 * MIB, json_mutant),
+    Target("results", _files(*_MEASURED), feed_results, 16 * MIB, json_mutant),
+    Target("metrics", lambda: _LOGS, feed_metrics, 16 * MIB, metrics_mutant),
+    Target(
+        "zarr_metadata", _file(_group, "a.zarr/images/zarr.json"), feed_zarr_metadata, 32 * MIB, bare_mutant
+    ),
+    Target("zarr_shard", _file(_group, "a.zarr/images/c/0/0/0"), feed_zarr_shard, 32 * MIB, shard_mutant),
     Target("checkpoint", checkpoint_seeds, feed_checkpoint, 64 * MIB, checkpoint_mutant),
-    Target("names", lambda: [t.encode("utf-8", "surrogatepass") for t in TEXTS], feed_names, 16 * MIB, text_mutant),
+    Target("names", lambda: _NAMES, feed_names, 16 * MIB, text_mutant),
     Target("sweep_file", lambda: _TOML, feed_sweep_file, 32 * MIB, text_mutant),
-    Target("sweep_plan", lambda: [json.dumps(plan).encode() for plan in _PLANS], feed_plan, 16 * MIB, json_mutant),
-    Target("configuration", config_seeds, feed_config, 16 * MIB, json_mutant),
-    Target("progress", lambda: [_written(_partial)["datasets/.partial-digits/state/progress.json"]],
-           feed_progress, 16 * MIB, json_mutant),
+    Target("sweep_plan", lambda: _PLANS, feed_plan, 16 * MIB, bare_mutant),
+    Target("configuration", config_seeds, feed_config, 16 * MIB, bare_mutant),
+    Target("progress", _file(_partial, _PROGRESS), feed_progress, 16 * MIB, bare_mutant),
     Target("furniture", furniture_seeds, feed_furniture, 256 * MIB, furniture_mutant),
-)  # fmt: skip
+)
