@@ -50,7 +50,7 @@ def list_all(
         rows = [(d.name, *map(str, _counts(d)), "x".join(map(str, d.shape))) for d in datasets.found]
         here.console.table(("data set", "training", "test", "classes", "shape"), rows)
     if runs.found:
-        rows = [(r.name, r.dataset, str(r.config["ipc"]), _state(r), _minute(r.updated)) for r in runs.found]
+        rows = [(r.name, r.dataset, _setting(r, "ipc"), _state(r), _minute(r.updated)) for r in runs.found]
         here.console.table(("run", "data set", "per class", "status", "updated (UTC)"), rows)
     if sweeps.found:
         rows = [(s.name, s.dataset, _progress(s), s.status, _minute(s.updated)) for s in sweeps.found]
@@ -63,7 +63,8 @@ def _counts(dataset: Any) -> tuple[int, int, int]:
 
 def _progress(sweep: Any) -> str:
     """How many of its runs a sweep has begun, of how many."""
-    return f"{len(sweep.runs)}/{len(sweep.config.get('configurations', sweep.runs))}"
+    planned = sweep.config.get("configurations")
+    return f"{len(sweep.runs)}/{len(planned if isinstance(planned, list) else sweep.runs)}"
 
 
 def _minute(moment: str) -> str:
@@ -71,7 +72,13 @@ def _minute(moment: str) -> str:
 
 
 def _state(run: Any) -> str:
-    return "finished" if run.status == "finished" else f"{run.status} at {run.step}/{run.config['steps']}"
+    return "finished" if run.status == "finished" else f"{run.status} at {run.step}/{_setting(run, 'steps')}"
+
+
+def _setting(run: Any, name: str) -> str:
+    """A setting, if it can be told: what is listed needn't be a configuration that can be run."""
+    value = run.config.get(name)
+    return str(value) if isinstance(value, int) else "?"
 
 
 def _brief_dataset(dataset: Any) -> dict[str, Any]:
@@ -82,7 +89,7 @@ def _brief_dataset(dataset: Any) -> dict[str, Any]:
 
 def _brief_run(run: Any) -> dict[str, Any]:
     return {"run": run.name, "status": run.status, "step": run.step, "dataset": run.dataset,
-            "ipc": run.config["ipc"]}  # fmt: skip
+            "ipc": run.config.get("ipc")}  # fmt: skip
 
 
 def _brief_sweep(sweep: Any) -> dict[str, Any]:
@@ -148,8 +155,9 @@ def _judged(evaluation: Mapping[str, Any]) -> str:
 def _attacked(attack: Mapping[str, Any]) -> str:
     """One line on an attack on membership: what the MLP attack made of networks trained on each target."""
     found = ", ".join(
-        f"{share(auc['mean'], auc['std'])} on the {said}"
-        for auc, said in ((attack["targets"][name]["auc"]["mlp"], said) for name, said in TARGETS.items())
+        f"{share(auc['mean'], auc.get('std'))} on the {said}"
+        for auc, said in ((_mlp(attack, name), said) for name, said in TARGETS.items())
+        if auc
     )
     protocol = attack["protocol"]
     return (
@@ -158,16 +166,21 @@ def _attacked(attack: Mapping[str, Any]) -> str:
     )
 
 
+def _mlp(attack: Mapping[str, Any], target: str) -> Mapping[str, Any] | None:
+    found: Mapping[str, Any] | None = attack["targets"].get(target, {}).get("auc", {}).get("mlp")
+    return found
+
+
 def _find(here: Context, name: str) -> dict[str, Any]:
     artifacts = here.store()
     if name.startswith("sweep_") and (artifacts.sweeps_path / name).is_dir():
         return _sweep(artifacts, name)
     if not name.startswith("run_") and not _is_imported(artifacts, name):
         return artifacts.dataset(name).to_json()
-    from rcig_cli.store.results import read_results
+    from rcig_cli.jobs.measurements import read_measurements
 
     run = artifacts.run(name)
-    results = {kind: read_results(artifacts.run_path(name), kind) for kind in ("evaluations", "attacks")}
+    results = {kind: read_measurements(artifacts.run_path(name), kind) for kind in ("evaluations", "attacks")}
     for problem in (each for listing in results.values() for each in listing.problems):
         here.console.warn(problem.message)
     attacks = [each for each in results["attacks"].found if "protocol" in each]  # the others add to these

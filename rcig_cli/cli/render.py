@@ -1,6 +1,7 @@
 """What the user sees: data on stdout, messages and progress on stderr."""
 
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,9 @@ from rich.table import Table
 from rcig_cli.jobs.words import percent
 
 _LINE_EVERY = 30.0  # seconds between progress lines where nothing can be animated
+# What a document in a store may hold and is no text to a terminal: control characters, orders to write from
+# right to left, and halves of characters, which can't be encoded.
+_UNSHOWN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Console:
@@ -37,11 +41,11 @@ class Console:
 
     def note(self, sentence: str) -> None:
         """Say something the user should know."""
-        self.err.print(sentence, markup=False)
+        self.err.print(shown(sentence), markup=False)
 
     def warn(self, sentence: str) -> None:
         """Say something the user should worry about."""
-        self.err.print(f"Warning: {sentence}", style="yellow", markup=False)
+        self.err.print(shown(f"Warning: {sentence}"), style="yellow", markup=False)
 
     def agrees(self, question: str) -> bool:
         """Ask at the terminal, on stderr, even where all else is quiet; only a yes is a yes."""
@@ -53,7 +57,7 @@ class Console:
         if self.json:
             print(json.dumps(document), flush=True)
         else:
-            self.out.print(text, markup=False)
+            self.out.print(shown(text), markup=False)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a table: first column to the left, the others to the right."""
@@ -61,7 +65,7 @@ class Console:
         for index, column in enumerate(columns):
             table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(shown, row))
         self.out.print(table)
 
     def fail(self, message: str, code: int) -> None:
@@ -71,7 +75,7 @@ class Console:
     def next(self, command: str) -> None:
         """Name the next useful command."""
         if not self.json:
-            self.err.print(f"Next: {command}", style="dim", markup=False)
+            self.err.print(shown(f"Next: {command}"), style="dim", markup=False)
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -105,6 +109,11 @@ class Console:
             self.note(f"{label} {done}/{total}  {shown}".rstrip())
 
 
+def shown(text: str) -> str:
+    """Return a text with what isn't for a terminal written as Python writes it."""
+    return _UNSHOWN.sub(lambda match: repr(match[0])[1:-1], text)
+
+
 def _number(name: str, value: float) -> str:
     if name == "accuracy":
         return f"{name} {percent(value)}"
@@ -116,6 +125,6 @@ def fail(message: str, code: int, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"error": {"code": code, "message": message}}), flush=True)
     RichConsole(stderr=True, highlight=False, soft_wrap=True).print(
-        f"rcig: {message}", style="red" if code < 128 else "", markup=False
+        shown(f"rcig: {message}"), style="red" if code < 128 else "", markup=False
     )
     sys.stdout.flush()

@@ -6,10 +6,20 @@ A WordNet code ("synset") is ``n`` and eight digits: ``n01440764`` is the tench.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from rcig_cli.errors import ConfigError
+
+MOST_CLASSES = 100_000
+LONGEST_NAME = 1000
+"""Of a class, in characters."""
+
+_SOME = 2**20  # labels looked at at a time
 
 NUMBERED: dict[str, tuple[str, ...]] = {
     "mnist": tuple("0123456789"),
@@ -107,6 +117,36 @@ def check_names(where: object, names: Sequence[str], classes: int) -> tuple[str,
     """
     if len(names) != classes:
         raise ConfigError(f"{where} has {len(names)} names for {classes} classes: download it again.")
-    if len(set(names)) != len(names) or not all(name and name.isprintable() for name in names):
-        raise ConfigError(f"{where} holds empty, unprintable or repeated names: download it again.")
+    wrong = misnamed(names)
+    if wrong:
+        raise ConfigError(f"{where} holds {wrong}: download it again.")
     return tuple(names)
+
+
+def misnamed(names: Sequence[str]) -> str | None:
+    """Say what is wrong with the names of classes, in words to follow "holds"; None if nothing is.
+
+    Names that Unicode composes otherwise are the same: nobody could tell them apart.
+    """
+    if not all(name and name.isprintable() for name in names):
+        return "empty or unprintable names"
+    if any(len(name) > LONGEST_NAME for name in names):
+        return f"names of more than {LONGEST_NAME} characters"
+    if len({unicodedata.normalize("NFC", name) for name in names}) != len(names):
+        return "repeated names"
+    return None
+
+
+def check_every_class(where: object, labels: npt.NDArray[np.int32], classes: int) -> None:
+    """Refuse a training split in which a class has no image.
+
+    Raises
+    ------
+    ConfigError
+        With the number of the class; ``where`` begins the sentence.
+    """
+    found = np.zeros(classes, np.bool_)
+    for start in range(0, len(labels), _SOME):
+        found[labels[start : start + _SOME]] = True
+    if not found.all():
+        raise ConfigError(f"{where} has no training image of class {found.argmin()}: every class needs one.")

@@ -21,7 +21,7 @@ from rcig_cli.data.class_names import readable
 from rcig_cli.data.folder_layout import Files, find_files
 from rcig_cli.data.known import KNOWN
 from rcig_cli.data.picture import read_header, read_picture
-from rcig_cli.data.pixels import choose_side, size_notes, to_square
+from rcig_cli.data.pixels import choose_side, size_notes
 from rcig_cli.data.source import SPLITS, Batch, ImageSource, Split
 from rcig_cli.data.stratify import held_out
 from rcig_cli.errors import ConfigError
@@ -93,7 +93,7 @@ class FolderSource(ImageSource):
 
     def _read(self, path: Path) -> npt.NDArray[np.uint8]:
         side, _, channels = self.shape
-        return to_square(read_picture(path, grey=channels == 1)[None], side)
+        return read_picture(path, grey=channels == 1, side=side)[None]
 
 
 def open_folder(name: str, path: Path, resolution: int | None = None) -> ImageSource:

@@ -14,12 +14,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from rcig_cli.data.class_names import misnamed
 from rcig_cli.data.path_list import PathList
 from rcig_cli.data.picture import picture_suffixes
 from rcig_cli.errors import ConfigError, RcigError
 
 TEST_NAMES = ("test", "val", "validation")
 """What the folder beside ``train`` may be called; the first that is there is taken."""
+
+_DEEPEST = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +103,9 @@ def _find_files(root: Path) -> Layout:
             f"{train_root} has {len(class_names)} class folders and needs at least two: "
             "put the images of each class into a folder of its own."
         )
+    wrong = misnamed(class_names)
+    if wrong:
+        raise ConfigError(f"{train_root} holds class folders with {wrong}: rename them.")
     train = search.files(train_root, class_names)
     check_filled(train_root, class_names, train)
     test = None if test_root is None else _test_files(search, test_root, class_names)
@@ -183,12 +189,14 @@ class Search:
         else:
             self._links += 1
 
-    def _walk(self, folder: Path) -> Iterator[Path]:
+    def _walk(self, folder: Path, depth: int = 0) -> Iterator[Path]:
+        if depth > _DEEPEST:
+            raise ConfigError(f"{self._root} holds folders more than {_DEEPEST} deep: is it the right one?")
         for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
             if entry.name.startswith(".") or not self._inside(entry):
                 continue
             if entry.is_dir():
-                yield from self._walk(entry)
+                yield from self._walk(entry, depth + 1)
             elif entry.suffix.lower() in picture_suffixes() and entry.is_file():
                 yield entry
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rcig_cli.data.source import ImageSource
 from rcig_cli.errors import RcigError
+
+_DEEPEST = 100  # no image is looked for below
 
 
 def identity(source: ImageSource, path: Path | None) -> dict[str, Any]:
@@ -40,8 +43,8 @@ def _files(path: Path) -> str:
     """A digest of the names, sizes and times of a file, or of all files in a folder."""
     found = hashlib.sha256()
     try:
-        for file in sorted(_walk(path)) if path.is_dir() else [path]:
-            status = file.stat()
+        for file in _walk(path) if path.is_dir() else [path]:
+            status = _status(file)
             name = os.fsencode(file.relative_to(path))
             found.update(b"%b\0%d\0%d\n" % (name, status.st_size, status.st_mtime_ns))
     except OSError as error:
@@ -49,5 +52,16 @@ def _files(path: Path) -> str:
     return found.hexdigest()
 
 
-def _walk(folder: Path) -> list[Path]:
-    return [Path(root, name) for root, _, names in os.walk(folder) for name in names]
+def _status(file: Path) -> os.stat_result:
+    try:
+        return file.stat()
+    except OSError:
+        return file.lstat()  # a link that leads nowhere is passed over, wherever images are looked for
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for root, folders, names in os.walk(folder):
+        folders.sort()
+        if len(Path(root).relative_to(folder).parts) > _DEEPEST:
+            folders.clear()
+        yield from (Path(root, name) for name in sorted(names))

@@ -26,7 +26,6 @@ import numpy as np
 from rcig_cli.data.class_names import readable
 from rcig_cli.data.known import KNOWN, KnownDataset
 from rcig_cli.data.picture import read_picture
-from rcig_cli.data.pixels import to_square
 from rcig_cli.data.quiet import quiet
 from rcig_cli.data.source import SPLITS, Batch, ImageSource, Split
 from rcig_cli.errors import ConfigError, Corrupt, RcigError
@@ -78,9 +77,11 @@ class NamedSource(ImageSource):
 
     def _batch(self, records: list[dict[str, Any]], where: Path) -> Batch:
         side, _, channels = self.shape
-        pictures = [read_picture(where, channels == 1, bytes(record["image"])) for record in records]
+        pictures = [
+            read_picture(where, channels == 1, bytes(record["image"]), side=side) for record in records
+        ]
         labels = np.array([record["label"] for record in records], dtype=np.int32)
-        return Batch(np.concatenate([to_square(pixels[None], side) for pixels in pictures]), labels)
+        return Batch(np.stack(pictures), labels)
 
 
 def open_named(known: KnownDataset, resolution: int | None = None) -> ImageSource:

@@ -9,6 +9,7 @@ else one more than the largest label; names of known data sets are known.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,12 @@ from rcig_cli.data.class_names import published_names
 from rcig_cli.data.npz_labels import read_class_names, read_labels
 from rcig_cli.data.npz_member import Member, members
 from rcig_cli.data.pixels import choose_side, over_white, size_notes, to_eight_bit, to_square
-from rcig_cli.data.source import SPLITS, Batch, ImageSource, Split
+from rcig_cli.data.source import SPLITS, Batch, ImageSource, Split, regroup
 from rcig_cli.errors import ConfigError
 
 _LARGEST_SIDE = 8192
-_SCAN_BYTES = 2**24
+_LARGEST_IMAGE = 2**27  # bytes
+_PIECE = 2**24  # bytes
 _REQUIRED = ("x_train", "y_train", "x_test", "y_test")
 
 
@@ -68,15 +70,19 @@ class NpzSource(ImageSource):
 
     def batches(self, split: Split, size: int) -> Iterator[Batch]:
         """Yield the split in the order of the file; see ``ImageSource.batches``."""
-        start = 0
-        for block in self._images[split].blocks(size):
-            images = _convert(block, self._scale, self.shape[0])
-            yield Batch(images, self._labels[split][start : start + len(images)])
-            start += len(images)
+        return regroup(self._pieces(split, size), size)
 
     def labels(self, split: Split) -> npt.NDArray[np.int32]:
         """Give the labels of a whole split, int32 ``[n]``, in the order of ``batches``."""
         return self._labels[split]
+
+    def _pieces(self, split: Split, size: int) -> Iterator[Batch]:
+        """The split in batches of so many images or, if they are large in the file, of fewer."""
+        start, member = 0, self._images[split]
+        for block in member.blocks(min(size, _rows(member))):
+            images = _convert(block, self._scale, self.shape[0])
+            yield Batch(images, self._labels[split][start : start + len(images)])
+            start += len(images)
 
 
 def open_npz(name: str, path: Path, resolution: int | None = None) -> ImageSource:
@@ -137,6 +143,10 @@ def _check_images(member: Member) -> None:
         raise ConfigError(
             f"{where} has images of {shape[1]} x {shape[2]} pixels: 1 to {_LARGEST_SIDE} a side."
         )
+    if _row_bytes(member) > _LARGEST_IMAGE:
+        raise ConfigError(
+            f"{where} has images of {_row_bytes(member)} bytes each: at most {_LARGEST_IMAGE} can be read."
+        )
     if member.dtype.kind != "f" and member.dtype not in (np.uint8, np.uint16):
         raise ConfigError(
             f"{where} is of type {member.dtype}: save pixels as uint8, uint16, or floats between 0 and 1."
@@ -169,12 +179,20 @@ def _scale(images: dict[Split, Member]) -> float:
 
 
 def _largest(member: Member) -> float:
-    row_bytes = int(np.prod(member.shape[1:])) * member.dtype.itemsize
     largest = 0.0
-    for block in member.blocks(max(1, _SCAN_BYTES // row_bytes)):
+    for block in member.blocks(_rows(member)):
         _check_floats(member, block)
         largest = max(largest, float(block.max()))
     return largest
+
+
+def _row_bytes(member: Member) -> int:
+    return math.prod(member.shape[1:]) * member.dtype.itemsize
+
+
+def _rows(member: Member) -> int:
+    """How many images to read at a time."""
+    return max(1, _PIECE // _row_bytes(member))
 
 
 def _check_floats(member: Member, block: npt.NDArray[Any]) -> None:

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rcig_cli.data.class_names import MOST_CLASSES, check_every_class, misnamed
 from rcig_cli.data.npz_member import Member
 from rcig_cli.errors import ConfigError
-
-_MOST_CLASSES = 100_000
 
 
 def read_labels(labels: Member, images: Member) -> npt.NDArray[np.int32]:
@@ -54,13 +53,13 @@ def check_class_numbers(where: str, values: npt.NDArray[Any]) -> None:
     ConfigError
         With the first thing wrong; ``where`` begins the sentence.
     """
-    if not np.array_equal(values, np.rint(values)):
+    if values.dtype.kind == "f" and not np.array_equal(values, np.rint(values)):
         raise ConfigError(f"{where} holds labels that aren't whole numbers: labels count classes from 0.")
     if values.min() < 0:
         raise ConfigError(f"{where} holds the negative label {values.min():g}: labels count classes from 0.")
-    if values.max() >= _MOST_CLASSES:
+    if values.max() >= MOST_CLASSES:
         raise ConfigError(
-            f"{where} holds the label {values.max():g}: at most {_MOST_CLASSES} classes can be used."
+            f"{where} holds the label {values.max():g}: at most {MOST_CLASSES} classes can be used."
         )
 
 
@@ -96,9 +95,7 @@ def read_class_names(
         raise ConfigError(f"{path} has {len(found)} class_names, but a label {largest}: name every class.")
     if len(found) < 2:
         raise ConfigError(f"{path} has a single class: at least two are needed.")
-    missing = set(range(len(found))) - set(labels["train"].tolist())
-    if missing:
-        raise ConfigError(f"{path} has no training image of class {min(missing)}: every class needs one.")
+    check_every_class(path, labels["train"], len(found))
     return found
 
 
@@ -113,9 +110,12 @@ def class_name_texts(member: Member) -> tuple[str, ...]:
     where = f"{member.path}: class_names"
     if member.dtype.kind not in "US" or len(member.shape) != 1:
         raise ConfigError(f"{where} is no list of texts: save numpy.array of the names.")
+    if member.shape[0] > MOST_CLASSES:
+        raise ConfigError(f"{where} has {member.shape[0]} names: at most {MOST_CLASSES} classes can be used.")
     texts = _texts(where, member.read())
-    if len(set(texts)) != len(texts) or not all(text and text.isprintable() for text in texts):
-        raise ConfigError(f"{where} holds empty, unprintable or repeated names: give each class its own.")
+    wrong = misnamed(texts)
+    if wrong:
+        raise ConfigError(f"{where} holds {wrong}: give each class its own.")
     return texts
 
 

@@ -7,9 +7,8 @@ are refused unread.
 
 from __future__ import annotations
 
-import errno
 import math
-import tokenize
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -22,14 +21,14 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from rcig_cli.errors import ConfigError, Corrupt, NotFound, RcigError
+from rcig_cli.data.archive import open_archive
+from rcig_cli.errors import ConfigError, Corrupt
 
 _LARGEST_SMALL_ARRAY = 64 * 2**20
 _LARGEST_HEADER = 2**16
-_DAMAGES = (
-    *(zipfile.BadZipFile, zlib.error, EOFError),
-    *(UnicodeDecodeError, NotImplementedError, RuntimeError),
-)
+_MOST_AXES = 8
+_LONGEST_KEY = 256
+_PIECE = 2**20
 
 
 @dataclass(frozen=True)
@@ -44,12 +43,18 @@ class Member:
         The name of the array in it.
     shape, dtype
         What its header declares; the archive's directory agrees with it.
+    start
+        How long the header is.
+    checksum
+        The archive's, by which the file is known to be the same when it is opened again.
     """
 
     path: Path
     key: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    start: int
+    checksum: int
 
     def blocks(self, rows: int) -> Iterator[npt.NDArray[Any]]:
         """Yield the array in pieces along its first axis.
@@ -62,11 +67,10 @@ class Member:
         Raises
         ------
         Corrupt
-            If the data are damaged or end too soon.
+            If the data are damaged, end too soon, or are others than before.
         """
         row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
-        with open_archive(self.path) as archive, archive.open(f"{self.key}.npy") as stream:
-            _read_header(stream)
+        with self._content() as stream:
             for start in range(0, self.shape[0], rows):
                 count = min(rows, self.shape[0] - start)
                 data = _read_exactly(stream, count * row_bytes, self)
@@ -85,43 +89,31 @@ class Member:
         ConfigError
             If it is larger.
         Corrupt
-            If the data are damaged.
+            If the data are damaged, end too soon, or are others than before.
         """
-        size = math.prod(self.shape) * self.dtype.itemsize
-        if size > most:
+        if self._size > most:
             raise ConfigError(f"{self.path}: {self.key} is too large to be what its name says.")
-        if not size:
+        if not self._size:
             return np.empty(self.shape, self.dtype)
-        with open_archive(self.path) as archive, archive.open(f"{self.key}.npy") as stream:
-            _read_header(stream)
-            return np.frombuffer(_read_exactly(stream, size, self), self.dtype).reshape(self.shape)
+        with self._content() as stream:
+            return np.frombuffer(_read_exactly(stream, self._size, self), self.dtype).reshape(self.shape)
 
+    @contextmanager
+    def _content(self) -> Iterator[IO[bytes]]:
+        with open_archive(self.path) as archive:
+            try:
+                info = archive.getinfo(f"{self.key}.npy")
+            except KeyError:
+                info = zipfile.ZipInfo()
+            if (info.file_size, info.CRC) != (self.start + self._size, self.checksum):
+                raise Corrupt(f"{self.path} has changed while it was read: run the same command again.")
+            with archive.open(info) as stream:
+                _read_exactly(stream, self.start, self)
+                yield stream
 
-@contextmanager
-def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Open an ``.npz`` file or another zip archive; say in a sentence what is wrong with it while it is open.
-
-    Raises
-    ------
-    NotFound
-        If there is no such file.
-    Corrupt
-        If it is no zip archive, or damaged.
-    RcigError
-        If the system doesn't let it be read.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
-    except FileNotFoundError as error:
-        raise NotFound(f"There is no file {path}: check what you passed to --from.") from error
-    except _DAMAGES as error:
-        kind = path.suffix or ".zip"
-        raise Corrupt(f"{path} is damaged, cut short or no {kind} file: make or copy it again.") from error
-    except OSError as error:
-        if error.errno == errno.EINVAL:  # its directory points before its beginning
-            raise Corrupt(f"{path} is damaged: make or copy it again.") from error
-        raise RcigError(f"{path} can't be read: {error.strerror or error}.") from error
+    @property
+    def _size(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 def members(path: Path) -> dict[str, Member]:
@@ -143,46 +135,48 @@ def members(path: Path) -> dict[str, Member]:
         If the file is missing, damaged, holds pickled objects, or can't be read.
     """
     with open_archive(path) as archive:
-        check_inner_names(archive, path)
         files = [info for info in archive.infolist() if info.filename.endswith(".npy")]
         return {info.filename[:-4]: _member(archive, info, path) for info in files}
 
 
-def check_inner_names(archive: zipfile.ZipFile, path: Path) -> None:
-    """Refuse an archive with names that lead out of it: nothing is unpacked, but nobody writes such by slip.
-
-    Raises
-    ------
-    ConfigError
-        With the name.
-    """
-    for name in archive.namelist():
-        if name.startswith("/") or "\\" in name or ".." in name.split("/"):
-            raise ConfigError(f"{path} holds the path {name!r}, which leads out of it: use a file you trust.")
-
-
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> Member:
     key = info.filename[:-4]
+    if len(key) > _LONGEST_KEY or not key.isprintable():
+        raise ConfigError(f"{path} holds an array without a proper name, {key[:40]!r}: use a file you trust.")
     with archive.open(info) as stream:
         try:
             shape, fortran, dtype = _read_header(stream)
-        except (ValueError, TypeError, SyntaxError, tokenize.TokenError) as error:
+        # On damaged headers NumPy lets out errors of almost any kind.
+        except Exception as error:
+            if isinstance(error, zipfile.BadZipFile | zlib.error | EOFError | OSError):
+                raise
             raise Corrupt(f"{path}: the header of {key} is damaged: make or copy the file again.") from error
-        left = info.file_size - stream.tell()
+        start = stream.tell()
     _check_layout(f"{path}: {key}", fortran and len(shape) > 1, dtype)
-    if min(shape, default=0) < 0 or left != math.prod(shape) * dtype.itemsize:
+    size = math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or max(shape, default=0) >= 2**62 or info.file_size != start + size:
         raise Corrupt(f"{path}: {key} isn't as large as its header says: make or copy the file again.")
-    return Member(path, key, shape, dtype)
+    if not dtype.itemsize or len(shape) > _MOST_AXES:
+        raise Corrupt(f"{path}: {key} is no array of numbers or texts: make or copy the file again.")
+    return Member(path, key, shape, dtype, start, info.CRC)
 
 
 def _check_layout(where: str, fortran: bool, dtype: np.dtype[Any]) -> None:
     if dtype.hasobject:
         raise ConfigError(f"{where} holds pickled Python objects, which are never read: save plain numbers.")
+    if dtype.kind == "V":
+        raise ConfigError(f"{where} holds records, not numbers: save an array for each of their fields.")
     if fortran:
         raise ConfigError(f"{where} is in Fortran order: save numpy.ascontiguousarray of it.")
 
 
 def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of headers that Python 2 wrote, or nobody
+        return _parse_header(stream)
+
+
+def _parse_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = npy.read_magic(stream)
     if version == (1, 0):
         return npy.read_array_header_1_0(stream)
@@ -203,8 +197,14 @@ class _Bounded:
         return self._stream.read(count)
 
 
-def _read_exactly(stream: IO[bytes], count: int, member: Member) -> bytes:
-    data = stream.read(count)
-    if len(data) != count:
-        raise Corrupt(f"{member.path}: {member.key} is cut short: make or copy the file again.")
+def _read_exactly(stream: IO[bytes], count: int, member: Member) -> bytearray:
+    """Read bytes, in pieces: a single long read takes twice as much memory."""
+    data = bytearray(count)
+    left = memoryview(data)
+    while left:
+        piece = stream.read(min(len(left), _PIECE))
+        if not piece:
+            raise Corrupt(f"{member.path}: {member.key} is cut short: make or copy the file again.")
+        left[: len(piece)] = piece
+        left = left[len(piece) :]
     return data

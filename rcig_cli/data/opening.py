@@ -8,9 +8,10 @@ from pathlib import Path
 
 from rcig_cli.data.known import KNOWN, KnownDataset, known_names
 from rcig_cli.data.source import ImageSource
-from rcig_cli.errors import ConfigError, NotFound
+from rcig_cli.errors import ConfigError, NotFound, RcigError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_SHOWN = 80
 _SIDES = range(4, 1025)
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 
@@ -43,12 +44,17 @@ def open_source(name: str, path: Path | None = None, resolution: int | None = No
         If the name, the resolution or the content can't be used.
     Corrupt
         If the file is damaged.
+    RcigError
+        If the system doesn't let it be read.
     """
     _check_name(name, path)
     if resolution is not None and resolution not in _SIDES:
         raise ConfigError(f"Resolution {resolution} can't be used: give {_SIDES[0]} to {_SIDES[-1]} pixels.")
     if path is not None:
-        return _open_path(name, path, resolution)
+        try:
+            return _open_path(name, path, resolution)
+        except OSError as error:
+            raise RcigError(f"{path} can't be read: {error.strerror or error}.") from error
     return _open_known(name, resolution)
 
 
@@ -56,7 +62,7 @@ def _check_name(name: str, path: Path | None) -> None:
     if _NAME.fullmatch(name):
         return
     raise ConfigError(
-        f"{name!r} can't name a data set: use up to 64 lower-case letters, digits, '_' and '-', "
+        f"{name[:_SHOWN]!r} can't name a data set: use up to 64 lower-case letters, digits, '_' and '-', "
         + ("beginning with a letter or digit." if path else "and pass your own data with --from PATH.")
     )
 

@@ -16,6 +16,7 @@ LARGEST_MIXED = 64
 """Largest side chosen for images of mixed sizes, in pixels; whitening more takes minutes."""
 
 _WHITE = 255
+_STRIP = 2**20  # values at a time, so that floats take little more memory than what they are made of
 
 
 def to_eight_bit(values: npt.NDArray[Any], scale: float) -> npt.NDArray[np.uint8]:
@@ -35,7 +36,12 @@ def to_eight_bit(values: npt.NDArray[Any], scale: float) -> npt.NDArray[np.uint8
     """
     if values.dtype == np.uint8 and scale == 1:
         return values
-    return np.rint(values * np.float64(scale)).astype(np.uint8)
+    flat = values.reshape(-1)
+    found = np.empty(flat.shape, np.uint8)
+    for start in range(0, len(flat), _STRIP):
+        strip = slice(start, start + _STRIP)
+        found[strip] = np.rint(flat[strip] * np.float64(scale)).astype(np.uint8)
+    return found.reshape(values.shape)
 
 
 def over_white(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -51,8 +57,13 @@ def over_white(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     ndarray
         RGB, uint8 ``[..., 3]``.
     """
-    alpha = images[..., 3:].astype(np.float32) / 255
-    return np.rint(images[..., :3] * alpha + _WHITE * (1 - alpha)).astype(np.uint8)
+    flat = images.reshape(-1, 4)
+    found = np.empty((len(flat), 3), np.uint8)
+    for start in range(0, len(flat), _STRIP):
+        strip = slice(start, start + _STRIP)
+        alpha = flat[strip, 3:].astype(np.float32) / 255
+        found[strip] = np.rint(flat[strip, :3] * alpha + _WHITE * (1 - alpha)).astype(np.uint8)
+    return found.reshape(*images.shape[:-1], 3)
 
 
 def choose_side(sizes: Set[tuple[int, int]], resolution: int | None = None) -> int:

@@ -1,13 +1,16 @@
-"""Silence around libraries that talk: TensorFlow, TensorFlow Datasets and what they import."""
+"""Silence around libraries that talk: TensorFlow, TensorFlow Datasets and what they import; and Pillow."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
 import io
 import logging
 import os
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 
 @contextlib.contextmanager
@@ -27,3 +30,19 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+@functools.cache
+def hush_pillow() -> None:
+    """Keep what Pillow and its TIFF library say of damaged files away from the user: errors of ours say it.
+
+    The library writes to the process's standard error by itself; where it is can only be told on Linux.
+    """
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
+    with contextlib.suppress(OSError, AttributeError):
+        from PIL import _imaging  # noqa: F401, so that the library is loaded
+
+        loaded = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines()}
+        for path in loaded:
+            if Path(path).name.startswith("libtiff"):
+                ctypes.CDLL(path).TIFFSetErrorHandler(None)

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rcig_cli.jobs.measurements import read_measurements
 from rcig_cli.presets.config import DistillConfig, flat
 from rcig_cli.store.documents import canonical
 from rcig_cli.store.layout import Store
 from rcig_cli.store.manifest import RunManifest
-from rcig_cli.store.results import read_results
 
 Record = Mapping[str, Any]
 
@@ -85,7 +85,7 @@ def compare(store: Store, names: Sequence[str]) -> Comparison:
         If a run's manifest is damaged.
     """
     runs = tuple(store.run(name) for name in dict.fromkeys(names))
-    listings = [read_results(store.run_path(run.name), "evaluations") for run in runs]
+    listings = [read_measurements(store.run_path(run.name), "evaluations") for run in runs]
     newest = [{_key(record): record for record in listing.found} for listing in listings]
     protocols = {key: record["protocol"] for found in newest for key, record in found.items()}
     rows = [Row(protocol, tuple(found.get(key) for found in newest)) for key, protocol in protocols.items()]

@@ -20,11 +20,13 @@ from rcig_cli.jobs.commands import (
     prepare_command,
 )
 from rcig_cli.jobs.distilled import DistilledSet
+from rcig_cli.jobs.measurements import read_measurements
 from rcig_cli.jobs.report import Report
 from rcig_cli.jobs.words import TARGETS, accuracy, count_of, network_of, networks, share, trained
 from rcig_cli.presets.config import flat
 from rcig_cli.store.files import make_folder, write_text_atomically
-from rcig_cli.store.results import Kind, read_results
+from rcig_cli.store.plain import check_own
+from rcig_cli.store.results import Kind
 
 Record = Mapping[str, Any]
 
@@ -50,7 +52,7 @@ def write_page(distilled: DistilledSet, report: Report, out: Path | None = None)
     """
     if out is not None and (out.suffix.lower() not in (".html", ".htm") or out.is_dir()):
         raise ConfigError(f"{out} must end in .html: that is what is written.")
-    path = out or distilled.path / "figures" / "report.html"
+    path = out or check_own(distilled.path / "figures") / "report.html"
     text = page(distilled, report)
     make_folder(path.parent)
     write_text_atomically(path, text)
@@ -79,7 +81,7 @@ def page(distilled: DistilledSet, report: Report) -> str:
 
 
 def _results(distilled: DistilledSet, kind: Kind, report: Report) -> list[Record]:
-    listing = read_results(distilled.path, kind)
+    listing = read_measurements(distilled.path, kind)
     for problem in listing.problems:
         report.warn(problem.message)
     return list(listing.found)

@@ -15,6 +15,7 @@ import numpy as np
 
 from rcig_cli.figures.plots import Panel, Series, draw_panels
 from rcig_cli.jobs.distill import METRICS
+from rcig_cli.jobs.measurements import read_log
 from rcig_cli.jobs.sweep import describe
 from rcig_cli.jobs.sweep_table import Row, Table
 from rcig_cli.store.digests import digests
@@ -22,7 +23,7 @@ from rcig_cli.store.documents import canonical
 from rcig_cli.store.files import make_folder, write_bytes_atomically, write_text_atomically
 from rcig_cli.store.layout import TABLE, Store
 from rcig_cli.store.manifest import write_manifest
-from rcig_cli.store.metrics import MetricsLog
+from rcig_cli.store.plain import check_own
 from rcig_cli.store.provenance import now
 
 FIGURES = "figures"
@@ -167,7 +168,7 @@ def _course(row: Row, store: Store) -> tuple[list[float], list[float]]:
     records = [
         (record.get("step"), record.get("accuracy"))
         for outcome in row.outcomes
-        for record in MetricsLog(store.run_path(outcome.run.name) / METRICS).read()
+        for record in read_log(store.run_path(outcome.run.name) / METRICS)
     ]
     known = [(step, accuracy) for step, accuracy in records if step is not None and accuracy is not None]
     if not known:
@@ -191,7 +192,7 @@ def publish(store: Store, name: str, table: Table) -> tuple[Path, ...]:
         The plots, as PNG files.
     """
     folder = store.sweep_path(name)
-    make_folder(folder / FIGURES)
+    make_folder(check_own(folder / FIGURES))
     write_text_atomically(folder / TABLE, canonical(table.to_json()))
     manifest = store.sweep(name)
     paths = []

@@ -15,11 +15,11 @@ from rcig_cli.figures.grid import draw_grid
 from rcig_cli.figures.labels import draw_labels
 from rcig_cli.jobs.distill import METRICS
 from rcig_cli.jobs.distilled import DistilledSet
+from rcig_cli.jobs.measurements import read_log, read_measurements
 from rcig_cli.jobs.snapshots import read_course
 from rcig_cli.jobs.words import accuracy, count_of
 from rcig_cli.store.files import make_folder, storage_errors, write_bytes_atomically
-from rcig_cli.store.metrics import MetricsLog
-from rcig_cli.store.results import read_results
+from rcig_cli.store.plain import check_own
 
 # The ending of the file of each kind of picture.
 ENDINGS = {"grid": ".png", "labels": ".png", "curves": ".png", "animate": ".gif", "compare": ".png"}
@@ -95,7 +95,7 @@ def curves(distilled: DistilledSet) -> bytes:
     NotFound
         If it has said nothing: it was imported.
     """
-    records = MetricsLog(distilled.path / METRICS).read()
+    records = read_log(distilled.path / METRICS)
     if not records:
         raise NotFound(f"{distilled.run.name} has no metrics to draw: it was not distilled here.")
     metrics = {name: [record.get(name) for record in records] for name in records[-1]}
@@ -146,7 +146,7 @@ def described(distilled: DistilledSet) -> str:
 
 
 def _side(distilled: DistilledSet) -> Side:
-    config, found = distilled.config, read_results(distilled.path, "evaluations").found
+    config, found = distilled.config, read_measurements(distilled.path, "evaluations").found
     made = (
         f"{config.algorithm.algorithm}, {config.algorithm.solver}, width {config.width}, seed {config.seed}"
     )
@@ -186,7 +186,7 @@ def _paths(
     names = [f"{kind}-{other.run.name}" if kind == "compare" and other else kind for kind in kinds]
     endings = [ENDINGS[kind] for kind in kinds]
     if out is None or len(kinds) > 1:
-        folder = out or distilled.path / _FIGURES
+        folder = out or check_own(distilled.path / _FIGURES)
         with storage_errors(folder, "read"):
             is_file = folder.exists() and not folder.is_dir()
         if is_file or (out is not None and out.suffix.lower() in ENDINGS.values()):

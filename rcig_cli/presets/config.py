@@ -4,6 +4,7 @@ It is what a run's manifest records and what two runs are compared by.
 """
 
 import difflib
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
@@ -16,6 +17,7 @@ _POSITIVE_INTEGERS = (
     *("ipc", "steps", "batch", "width", "depth"),
     *("models", "pool_size", "pool_max_steps", "pool_steps"),
 )
+_FLAGS = ("flip", "label_margin")
 _COUNTS = ("n_inner", "n_hessian")
 LEARNING_RATES = ("image_rate", "label_rate", "temperature_rate", "pool_rate")  # of every step
 _POSITIVE_NUMBERS = (
@@ -83,6 +85,8 @@ class DistillConfig:
         """
         values = dict(document)
         algorithm = values.pop("algorithm", {})
+        if not isinstance(algorithm, dict):
+            raise ConfigError(f"algorithm must be an object of its settings, not {short(algorithm)}.")
         _check_names(algorithm, AlgorithmConfig)
         _check_names(values, cls)
         try:
@@ -132,57 +136,72 @@ def check(config: DistillConfig) -> None:
     values = flat(config)
     problems = [
         *(
-            f"{n} must be a whole number of 1 or more, not {values[n]}"
+            f"{n} must be a whole number of 1 or more, not {short(values[n])}"
             for n in _POSITIVE_INTEGERS
             if not _natural(values[n])
         ),
         *(
-            f"{n} must be a whole number of 0 or more, not {values[n]}"
+            f"{n} must be a whole number of 0 or more, not {short(values[n])}"
             for n in _COUNTS
-            if not (values[n] == 0 or _natural(values[n]))
+            if not _natural(values[n], 0)
         ),
         *(
-            f"{n} must be a number above 0, not {values[n]}"
+            f"{n} must be a number above 0, not {short(values[n])}"
             for n in _POSITIVE_NUMBERS
             if not _positive(values[n])
         ),
         *(
-            f"{n} must be one of {', '.join(c)}{_NARROWER.get(n, '')}, not {values[n]!r}"
+            f"{n} must be one of {', '.join(c)}{_NARROWER.get(n, '')}, not {short(values[n])}"
             for n, c in _CHOICES.items()
             if values[n] not in c
         ),
+        *(
+            f"{n} must be true or false, not {short(values[n])}"
+            for n in _FLAGS
+            if values[n] not in (True, False)
+        ),
     ]
-    member = FAMILY.get(values["algorithm"])
+    member = FAMILY[config.algorithm.algorithm] if values["algorithm"] in tuple(FAMILY) else None
     if values["solver"] == "cg" and member is not None and not member.linearized:
         problems.append(f"algorithm {values['algorithm']} has no quadratic for solver cg; its solver is adam")
     subset = values["backward_subset"]
     if subset is not None and not _natural(subset):
-        problems.append(f"backward_subset must be a whole number of 1 or more, not {subset}")
+        problems.append(f"backward_subset must be a whole number of 1 or more, not {short(subset)}")
     if not problems and values["pool_size"] % values["models"]:
         problems.append(
             f"pool_size {values['pool_size']} can't be shared out among {values['models']} models a step; "
             f"use a multiple of {values['models']}"
         )
-    if not 0 <= values["average_decay"] < 1:
-        problems.append(f"average_decay must be at least 0 and below 1, not {values['average_decay']}")
-    if not (isinstance(config.seed, int) and 0 <= config.seed < 2**32):
-        problems.append(f"seed must be a whole number from 0 to {2**32 - 1}, not {config.seed}")
+    decay = values["average_decay"]
+    if not (decay == 0 or (_positive(decay) and decay < 1)):
+        problems.append(f"average_decay must be at least 0 and below 1, not {short(decay)}")
+    if not (_natural(config.seed, 0) and config.seed < 2**32):
+        problems.append(f"seed must be a whole number from 0 to {2**32 - 1}, not {short(config.seed)}")
+    if not isinstance(config.dataset, str):
+        problems.append(f"dataset must be a name, not {short(config.dataset)}")
     if problems:
         raise ConfigError("; ".join(problems) + ".")
 
 
-def _natural(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+def short(value: object) -> str:
+    """Return a value as Python writes it, cut so that it fits into a sentence."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _natural(value: Any, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def _positive(value: Any) -> bool:
-    return isinstance(value, int | float) and 0 < value < float("inf")
+    # A whole number may be larger than any other.
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= sys.float_info.max
 
 
 def _check_names(given: Mapping[str, Any], record: type, also: set[str] | None = None) -> None:
     known = {f.name for f in fields(record)}
     for name in given:
         if name not in known:
-            near = difflib.get_close_matches(name, sorted(known | (also or set())), n=1)
+            near = difflib.get_close_matches(name[:100], sorted(known | (also or set())), n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ConfigError(f"there is no setting {name!r}{hint}")
+            raise ConfigError(f"there is no setting {short(name)}{hint}")

@@ -27,7 +27,7 @@ from typing import Any
 
 from rcig_cli.distillation.config import AlgorithmConfig
 from rcig_cli.errors import ConfigError, NotFound
-from rcig_cli.presets.config import DistillConfig
+from rcig_cli.presets.config import DistillConfig, short
 
 MOST_RUNS = 1000
 _MOST_BYTES = 1 << 20
@@ -193,7 +193,7 @@ def _check_kind(name: str, value: Any, kind: type) -> None:
     noun, allowed = _KINDS[kind]
     # True is an int in Python, but isn't a number to anybody else.
     if not isinstance(value, allowed) or isinstance(value, bool) is not (kind is bool):
-        raise ConfigError(f"{name} must be {noun}, not {_short(value)}.")
+        raise ConfigError(f"{name} must be {noun}, not {short(value)}.")
 
 
 def _check_names(given: Iterable[str], known: Iterable[str], where: str = "") -> None:
@@ -204,9 +204,4 @@ def _check_names(given: Iterable[str], known: Iterable[str], where: str = "") ->
         other = _OTHER_NAMES.get(name)
         near = [other] if other in names else difflib.get_close_matches(name[:100], names, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(names)}."
-        raise ConfigError(f"there is no setting {_short(name)}{where}{hint}")
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+        raise ConfigError(f"there is no setting {short(name)}{where}{hint}")

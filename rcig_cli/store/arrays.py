@@ -16,12 +16,14 @@ import zarr
 from numpy.typing import NDArray
 
 from rcig_cli.errors import Corrupt, RcigError
+from rcig_cli.store import codecs as _codecs
 from rcig_cli.store.array_writer import ArrayWriter
 from rcig_cli.store.files import storage_errors
 from rcig_cli.store.grids import Declared, declared
 
 __all__ = ["ArrayWriter", "array_names", "read_array", "read_arrays", "write_arrays"]
 
+assert _codecs  # what it registers is what counts
 Array = NDArray[Any]
 MAX_BYTES = 64 * 2**30
 
@@ -139,14 +141,16 @@ def _check_size(path: Path, name: str, found: Declared, rows: int, max_bytes: in
 
 
 def check_shards(path: Path, name: str, found: Declared, rows: range) -> None:
-    """Refuse rows some of whose files are missing or empty."""
+    """Refuse rows some of whose files are missing, empty, or larger than what they hold."""
     # Zarr takes a missing file, and some of its versions an empty one, for a shard of zeros.
     for key in found.shard_files(rows):
         file = path / name / key
         with storage_errors(file, "read"):
-            sound = file.is_file() and file.stat().st_size > 0
-        if not sound:
+            size = file.stat().st_size if file.is_file() else 0
+        if not size:
             raise _damaged(path, name, f"its file {key} is missing or empty")
+        if size > found.file_bytes:
+            raise _damaged(path, name, f"its file {key} has {size} bytes, and can't need {found.file_bytes}")
 
 
 @contextmanager

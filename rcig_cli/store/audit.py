@@ -142,7 +142,7 @@ class Look:
         except NotFound:
             return None  # removed since
         except RcigError as error:
-            self.problem(path, _phrase(error, where))
+            self.problem(path, phrase(error, where))
             return None
         # A store's own has one field, and so one text.
         if not is_sealed(document) and kind != "store":
@@ -262,7 +262,7 @@ def _is_large(path: Path) -> bool:
     return stat.S_ISREG(status.st_mode) and status.st_size > _SMALL
 
 
-def _phrase(error: RcigError, where: str) -> str:
-    """What an error says of a file, to follow the file's name."""
+def phrase(error: RcigError, where: str) -> str:
+    """Return what an error says of a file, to follow the file's name."""
     said = str(error).removeprefix(f"{where} ").rstrip(".")
     return said.removeprefix("is damaged: ") if isinstance(error, Corrupt) else f"can't be checked: {said}"

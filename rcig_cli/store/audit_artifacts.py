@@ -9,9 +9,10 @@ from typing import Any
 from rcig_cli.errors import Corrupt, NotFound, RcigError
 from rcig_cli.store import names
 from rcig_cli.store.asides import is_plain_folder
-from rcig_cli.store.audit import Look, settled
+from rcig_cli.store.audit import Look, phrase, settled
 from rcig_cli.store.checkpoint_manifest import CHECKPOINTS, check_checkpoint, is_step
 from rcig_cli.store.documents import parse
+from rcig_cli.store.files import storage_errors
 from rcig_cli.store.layout import STORE, TABLE, Store
 from rcig_cli.store.leftovers import PARTIAL
 from rcig_cli.store.locks import LOCK
@@ -22,6 +23,8 @@ from rcig_cli.store.manifest import (
     SweepManifest,
     read_dataset_manifest,
 )
+from rcig_cli.store.metrics import MAX_BYTES as LARGEST_LOG
+from rcig_cli.store.plain import read_plain
 from rcig_cli.store.results import KINDS
 
 LOG = "metrics.jsonl"
@@ -191,9 +194,10 @@ def _look_at_log(look: Look, path: Path, manifest: RunManifest) -> None:
     if not look.is_plain(path):
         return
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        look.problem(path, f"can't be checked: {error.strerror}")
+        with storage_errors(path, "read"):
+            content = read_plain(path, LARGEST_LOG, "log")
+    except RcigError as error:
+        look.problem(path, phrase(error, str(path)))
         return
     length = said["bytes"] if said else 0
     if len(content) < length:

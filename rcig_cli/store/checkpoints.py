@@ -37,6 +37,7 @@ from rcig_cli.store.files import (
     remove_folder,
     storage_errors,
 )
+from rcig_cli.store.plain import check_own
 
 __all__ = ["CHECKPOINTS", "Restored", "latest", "load", "save", "steps"]
 
@@ -105,7 +106,7 @@ def save(run_path: Path, step: int, state: Any, *, keep: int = 2) -> Path:
     RcigError
         If it can't be written; the checkpoints there before still stand.
     """
-    folder = run_path / CHECKPOINTS
+    folder = check_own(run_path / CHECKPOINTS)
     remove_dead_asides(run_path)
     with aside_folder(folder) as aside:
         _write(aside, step, state)
@@ -122,6 +123,7 @@ def prune(run_path: Path, newest: int, *, keep: int = 2) -> None:
     RcigError
         If one can't be removed.
     """
+    check_own(run_path / CHECKPOINTS)
     present = steps(run_path)
     wanted = [step for step in present if step <= newest][-keep:]
     for step in present:

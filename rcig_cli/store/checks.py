@@ -41,12 +41,21 @@ def problems_of(
         f"{shorten(name)} is missing" for name in checks if name not in document and name not in optional
     ]
     unknown = [_unknown(name, checks) for name in document if name not in checks]
-    wrong = [
+    return missing + unknown + _wrong(document, checks)
+
+
+def wrong_fields(document: Mapping[str, Any], checks: Mapping[str, Check]) -> list[str]:
+    """Compare some of a document's fields with a table, as `problems_of` does all; others may be anything."""
+    missing = [f"{shorten(name)} is missing" for name in checks if name not in document]
+    return missing + _wrong(document, checks)
+
+
+def _wrong(document: Mapping[str, Any], checks: Mapping[str, Check]) -> list[str]:
+    return [
         f"{shorten(name)} must be {check.expected}, and is {shorten(document[name])}"
         for name, check in checks.items()
         if name in document and not check.holds(document[name])
     ]
-    return missing + unknown + wrong
 
 
 def _unknown(name: str, checks: Mapping[str, Check]) -> str:
@@ -71,6 +80,22 @@ def holding(noun: str, checks: Mapping[str, Check], optional: Collection[str] = 
     )
 
 
+def having(noun: str, checks: Mapping[str, Check], optional: Mapping[str, Check] | None = None) -> Check:
+    """Accept an object with these fields, the `optional` ones where they are there, and any others."""
+
+    def holds(value: Any) -> bool:
+        if not isinstance(value, dict):
+            return False
+        return not wrong_fields(value, checks) and not _wrong(value, optional or {})
+
+    return Check(noun, holds)
+
+
+def or_null(check: Check) -> Check:
+    """Accept null too."""
+    return Check(f"null or {check.expected}", lambda value: value is None or check.holds(value))
+
+
 def listing(noun: str, check: Check) -> Check:
     """Accept a list whose every item passes a check."""
     return Check(f"a list of {noun}", lambda value: isinstance(value, list) and all(map(check.holds, value)))
@@ -85,12 +110,8 @@ def mapping(expected: str, key: Callable[[str], bool], check: Check) -> Check:
 
 
 def _is_integer(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def or_null(check: Check) -> Check:
-    """Accept null too."""
-    return Check(f"null or {check.expected}", lambda value: value is None or check.holds(value))
+    # JSON has any; arrays, files and clocks count to 2**63.
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**63
 
 
 def _is_number(value: Any) -> bool:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from rcig_cli.errors import Corrupt, NotFound, RcigError
 from rcig_cli.store.files import in_threads, storage_errors
+from rcig_cli.store.plain import open_plain
 
 
 def sha256_of_file(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal."""
-    with storage_errors(path, "read"), path.open("rb") as stream:
+    with storage_errors(path, "read"), open_plain(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -67,7 +68,9 @@ def problem_of(folder: Path, name: str, expected: str) -> str | None:
     try:
         with storage_errors(path, "read"):
             # A link anywhere below the folder could lead out of it.
-            if path.resolve() != folder.resolve() / name or (path.exists() and not path.is_file()):
+            # (`Path.resolve` raises a RuntimeError for a link to itself.)
+            inside = os.path.join(os.path.realpath(folder), name)
+            if os.path.realpath(path) != inside or (path.exists() and not path.is_file()):
                 return "isn't a plain file"
             changed = sha256_of_file(path) != expected
     except NotFound:

@@ -6,6 +6,7 @@ have equal bytes and a digest of the bytes is a digest of the content.
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from rcig_cli.errors import Corrupt
 from rcig_cli.store.files import storage_errors
 from rcig_cli.store.names import shorten
+from rcig_cli.store.plain import read_plain
 
 FORMAT = 1
 MAX_BYTES = 64 * 2**20
@@ -55,13 +57,10 @@ def read_bytes(path: Path) -> bytes:
     NotFound
         If there is no such file.
     Corrupt
-        If it is larger than any document of ours (64 MiB).
+        If it is no plain file, or larger than any document of ours (64 MiB).
     """
-    with storage_errors(path, "read"), path.open("rb") as stream:
-        text = stream.read(MAX_BYTES + 1)
-    if len(text) > MAX_BYTES:
-        raise Corrupt(f"{path} is damaged: it is larger than any document in a store can be.")
-    return text
+    with storage_errors(path, "read"):
+        return read_plain(path, MAX_BYTES, "document")
 
 
 def parse(text: bytes, where: str) -> dict[str, Any]:
@@ -80,13 +79,21 @@ def parse(text: bytes, where: str) -> dict[str, Any]:
         If it isn't a JSON object.
     """
     try:
-        document = json.loads(text.decode())
+        document = json.loads(text.decode(), parse_constant=_finite, parse_float=_finite)
     # Brackets nested by the thousand exhaust the stack.
     except (ValueError, RecursionError) as error:
         raise Corrupt(f"{where} is damaged: it isn't readable JSON ({error}).") from error
     if not isinstance(document, dict):
         raise Corrupt(f"{where} is damaged: it holds {shorten(document)} in place of a JSON object.")
     return document
+
+
+def _finite(number: str) -> float:
+    """Read a number; Python's JSON has NaN and infinities too, and takes 1e400 for one."""
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(f"{shorten(number)} is no number of JSON, or too large")
+    return value
 
 
 def check_format(document: Mapping[str, Any], path: Path) -> None:

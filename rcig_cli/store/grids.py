@@ -23,7 +23,11 @@ LARGE_CHUNK_BYTES = 2**16
 _INTEGERS = [f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)]
 DTYPES = frozenset(["bool", *_INTEGERS, "float16", "float32", "float64"])
 
-_CODECS = {"sharding_indexed", "bytes", "zstd", "crc32c"}
+# What an array without axes is coded by, and every chunk within a shard.
+_CODECS = ["bytes", "zstd", "crc32c"]
+_INDEX_CODECS = ["bytes", "crc32c"]
+# Bytes that a chunk may take beyond twice its own: zstd's frame, its check sum, its place in the index.
+_AROUND_CHUNK = 64
 _ITEM_BITS = re.compile(r"[a-z]+([0-9]+)")
 _NAME = re.compile(r"[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*")
 _MAX_AXES = 16
@@ -71,6 +75,7 @@ class Declared:
     shape: tuple[int, ...]
     shard: tuple[int, ...]
     dtype: str
+    chunk_rows: int = 1
 
     @property
     def row_bytes(self) -> int:
@@ -81,6 +86,12 @@ class Declared:
     def shard_bytes(self) -> int:
         """Bytes of a shard, uncompressed."""
         return math.prod(self.shard) * _itemsize(self.dtype)
+
+    @property
+    def file_bytes(self) -> int:
+        """Bytes that the file of a shard can have at most."""
+        chunks = math.prod(self.shard[:1]) // self.chunk_rows
+        return 2 * self.shard_bytes + (chunks + 1) * _AROUND_CHUNK
 
     def shard_files(self, rows: range) -> Iterator[str]:
         """Yield the paths, relative to the array, of the shards that hold these rows."""
@@ -140,7 +151,8 @@ def _parse(document: Mapping[str, Any]) -> Declared | None:
     )
     if not whole or 0 in shard or not _is_plain(document):
         return None
-    return Declared(tuple(shape), tuple(shard), dtype)
+    chunk = _chunk(document["codecs"], shard)
+    return Declared(tuple(shape), tuple(shard), dtype, math.prod(chunk[:1])) if chunk is not None else None
 
 
 def _is_plain(document: Mapping[str, Any]) -> bool:
@@ -151,19 +163,25 @@ def _is_plain(document: Mapping[str, Any]) -> bool:
         and _get(document, "chunk_grid", "name") == "regular"
         and document.get("chunk_key_encoding") == {"name": "default", "configuration": {"separator": "/"}}
         and not document.get("storage_transformers")
-        and _codecs(document.get("codecs")) <= _CODECS
+        and isinstance(document.get("codecs"), list)
     )
 
 
-def _codecs(codecs: Any) -> set[str]:
-    """Return the names of all codecs, those within a sharding codec too."""
-    found = set()
-    for codec in codecs if isinstance(codecs, list) else [{}]:
-        found.add(str(_get(codec, "name")))
-        for inner in ("codecs", "index_codecs"):
-            nested = _get(codec, "configuration", inner)
-            found |= _codecs(nested) if nested is not None else set()
-    return found
+def _chunk(codecs: list[Any], shard: list[int]) -> list[int] | None:
+    """Return the shape of a chunk, if it is coded as this format has it; None if not."""
+    if not shard:
+        return shard if _names(codecs) == _CODECS else None
+    if _names(codecs) != ["sharding_indexed"]:
+        return None
+    inner = codecs[0].get("configuration")
+    chunk = _get(inner, "chunk_shape")
+    cut = _is_shape(chunk) and len(chunk) == len(shard) and chunk[1:] == shard[1:] and chunk[0] > 0
+    coded = _names(_get(inner, "codecs")) == _CODECS and _names(_get(inner, "index_codecs")) == _INDEX_CODECS
+    return chunk if cut and coded and shard[0] % chunk[0] == 0 else None
+
+
+def _names(codecs: Any) -> list[Any]:
+    return [_get(codec, "name") for codec in codecs] if isinstance(codecs, list) else []
 
 
 def _get(value: Any, *keys: str) -> Any:

@@ -16,6 +16,7 @@ from typing import Self
 
 from rcig_cli.errors import Locked, NotFound
 from rcig_cli.store.files import storage_errors, write_all
+from rcig_cli.store.plain import plain_descriptor
 
 LOCK = "lock"
 Wait = Callable[[str], None]
@@ -95,7 +96,7 @@ def _acquire(run_path: Path, name: str, wait: Wait | None) -> int:
         raise NotFound(f"There is no run {name}.")
     path = run_path / LOCK
     with storage_errors(path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        descriptor = plain_descriptor(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
         try:
             _lock(descriptor, path, name, wait)
             _write_process_number(descriptor)

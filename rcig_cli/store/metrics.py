@@ -16,6 +16,9 @@ from typing import Any, Self
 from rcig_cli.errors import Corrupt
 from rcig_cli.store.documents import parse
 from rcig_cli.store.files import storage_errors, write_all, write_text_atomically
+from rcig_cli.store.plain import plain_descriptor, read_plain
+
+MAX_BYTES = 2**30  # millions of steps
 
 
 class MetricsLog:
@@ -75,10 +78,11 @@ class MetricsLog:
         Raises
         ------
         Corrupt
-            If a line other than the last is damaged.
+            If a line other than the last is damaged, or it is no plain file of at most 1 GiB.
         """
         with storage_errors(self.path, "read"):
-            lines = self.path.read_bytes().splitlines() if self.path.exists() else []
+            there = os.path.lexists(self.path)
+            lines = read_plain(self.path, MAX_BYTES, "log").splitlines() if there else []
         records = []
         for number, line in enumerate(lines, 1):
             try:
@@ -116,8 +120,9 @@ class MetricsLog:
 
     def _opened(self) -> int:
         if self._descriptor is None:
-            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            self._descriptor = os.open(self.path, flags, 0o666)
+            # Not through a link, which could lead out of the store.
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+            self._descriptor = plain_descriptor(self.path, flags)
             self._digest = hashlib.sha256(_drop_torn_line(self._descriptor))
         return self._descriptor
 

@@ -4,6 +4,7 @@ A name becomes a folder, so the rules leave no room for a path: no separator, no
 length that every file system takes.
 """
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
@@ -93,13 +94,28 @@ def is_inner_path(path: str) -> bool:
     """Whether a relative path with forward slashes stays within the folder it is relative to."""
     pure = PurePosixPath(path)
     tidy = pure.as_posix() == path and path != "." and "\0" not in path and "\\" not in path
-    return tidy and not pure.is_absolute() and ".." not in pure.parts
+    return tidy and not pure.is_absolute() and ".." not in pure.parts and _is_encodable(path)
+
+
+def _is_encodable(path: str) -> bool:
+    """Whether a file can be called so: JSON has strings with halves of characters."""
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
     """Return a key that sorts ``run_2`` before ``run_10``."""
     parts = re.findall(r"[0-9]+|[^0-9]+", name)
-    return tuple((0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts)
+    return tuple(_number_key(part) if part.isdecimal() else (1, 0, part) for part in parts)
+
+
+def _number_key(digits: str) -> tuple[int, int, str]:
+    # By the number's length first: Python refuses to read thousands of digits.
+    number = digits.lstrip("0")
+    return 0, len(number), f"{number} {digits}"
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:

@@ -5,18 +5,21 @@ A file is called after the time in UTC and what was measured, such as
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from rcig_cli.errors import Corrupt
 from rcig_cli.store.documents import FORMAT
 from rcig_cli.store.files import AlreadyExists, make_folder, storage_errors, write_text_atomically
 from rcig_cli.store.listing import Listing, read_each
 from rcig_cli.store.migrations import read_current
+from rcig_cli.store.plain import check_own
 from rcig_cli.store.seals import sealed
 
 Kind = Literal["evaluations", "attacks", "timings"]
+Check = Callable[[dict[str, Any]], Sequence[str]]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -52,7 +55,7 @@ def write_result(run_path: Path, kind: Kind, label: str, record: Mapping[str, An
     if not _LABEL.fullmatch(label):
         raise ValueError(f"not a label for a file: {label!r}")
     folder = run_path / kind
-    make_folder(folder, parents=False)
+    make_folder(check_own(folder), parents=False)
     text = sealed({**record, "format": FORMAT})
     while True:
         path = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{label}.json"
@@ -63,7 +66,7 @@ def write_result(run_path: Path, kind: Kind, label: str, record: Mapping[str, An
         return path
 
 
-def read_results(run_path: Path, kind: Kind) -> Listing[dict[str, Any]]:
+def read_results(run_path: Path, kind: Kind, check: Check | None = None) -> Listing[dict[str, Any]]:
     """Return the records of a run, oldest first, and what is wrong with those that can't be read.
 
     Parameters
@@ -72,12 +75,18 @@ def read_results(run_path: Path, kind: Kind) -> Listing[dict[str, Any]]:
         The run's folder.
     kind
         "evaluations", "attacks" or "timings".
+    check
+        Says what is wrong with a record; nothing is looked at by default.
     """
     with storage_errors(run_path / kind, "read"):
         paths = sorted(path for path in (run_path / kind).glob("*.json") if not path.name.startswith("."))
-    return read_each(paths, _read_result)
+    return read_each(paths, lambda path: _read_result(path, check))
 
 
-def _read_result(path: Path) -> dict[str, Any]:
+def _read_result(path: Path, check: Check | None) -> dict[str, Any]:
     document = read_current(path, "result")
-    return {key: value for key, value in document.items() if key != "format"}
+    record = {key: value for key, value in document.items() if key != "format"}
+    wrong = check(record) if check is not None else None
+    if wrong:
+        raise Corrupt(f"{path} is damaged: {'; '.join(wrong)}.")
+    return record

@@ -26,6 +26,8 @@ SPACES: tuple[Space, ...] = get_args(Space)
 NAMES = (("images", "labels"), ("x_proto", "y_proto"))
 WHITENING = "whitening_"  # before the names of `Whitening.arrays`
 
+_AXES_SHOWN = 8
+
 Array = npt.NDArray[Any]
 
 
@@ -127,7 +129,10 @@ class ForeignSet:
         if self.space == "pixels":
             _check_unit(values)
             return whitening.apply_unit(values)
-        return whitening.whiten(values) if self.space == "normalized" else values
+        if self.space == "whitened":
+            return values
+        with np.errstate(over="ignore", invalid="ignore"):
+            return _finite("The images, once whitened,", whitening.whiten(values))
 
 
 def read_set(opened: Opened, target: Target, space: Space | None) -> ForeignSet:
@@ -248,7 +253,7 @@ def _check_balance(path: Path, classes: npt.NDArray[np.int32], target: Target) -
 
 
 def _finite(what: str, values: Array) -> npt.NDArray[np.float32]:
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         floats = values.astype(np.float32)
     if not np.isfinite(floats).all():
         raise ConfigError(f"{what} hold NaN or infinities: they can't be judged.")
@@ -264,4 +269,5 @@ def _check_unit(images: Array) -> None:
 
 
 def _times(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape)) or "()"
+    axes = [*map(str, shape[:_AXES_SHOWN]), *(["..."] if len(shape) > _AXES_SHOWN else [])]
+    return " x ".join(axes) or "()"

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.data.exchange.foreign import Opened, Stored
+from rcig_cli.data.regular import open_regular
 from rcig_cli.errors import ConfigError, Corrupt, RcigError
 
 _ROOTS = ("ema_average", "params")
@@ -49,7 +50,7 @@ def open_state(path: Path) -> Opened:
     size = path.stat().st_size
     limit = max(1, min(size, _LARGEST_OBJECT))
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             unpacker = msgpack.Unpacker(
                 stream,
                 read_size=min(limit, 2**20),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rcig_cli.data.archive import open_archive
 from rcig_cli.data.exchange.foreign import Opened, Target
-from rcig_cli.data.npz_member import open_archive
+from rcig_cli.data.regular import open_regular
 from rcig_cli.errors import ConfigError, Corrupt, NotFound, RcigError
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
@@ -50,7 +51,7 @@ def _open(path: Path, target: Target) -> Opened:
         return picture_folder.open_set(path, target)
     if not path.is_file():
         raise NotFound(f"There is no file or folder {path}.")
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         head = stream.read(9)
     suffix = path.suffix.lower()
     if head[:4] in _ZIP:

@@ -39,12 +39,13 @@ _WHITENING = "whitening.safetensors"
 _ROWS = 100  # a row group
 # Bytes that a file can unpack to: floats and a picture, perhaps a photograph with all that comes with one.
 _PER_VALUE, _PER_ROW, _PER_FILE = 16, 2**16, 2**20
+_LONGEST_SHAPE = 100  # characters
 _FOOTER = 2**29  # memory to read one in, and for what Arrow sets aside for itself
 
 
 def is_set(folder: Path) -> bool:
     """Whether a folder has its Parquet where this layout has it."""
-    return any((folder / DATA).glob("*.parquet"))
+    return bool(_parts(folder))
 
 
 def open_set(path: Path, target: Target) -> Opened:
@@ -96,8 +97,12 @@ def _text(value: bytes) -> str:
     return value.decode("utf-8", "replace")
 
 
+def _parts(folder: Path) -> list[Path]:
+    return sorted(part for part in (folder / DATA).glob("*.parquet") if part.is_file())
+
+
 def _only_part(folder: Path) -> Path:
-    parts = sorted((folder / DATA).glob("*.parquet"))
+    parts = _parts(folder)
     if len(parts) != 1:
         raise ConfigError(f"{folder / DATA} has {len(parts)} Parquet files: a distilled set is in one.")
     if not parts[0].resolve().is_relative_to(folder.resolve()):
@@ -189,7 +194,7 @@ def _unpacked(metadata: Any) -> int:
 
 def _shape(file: Path, text: str) -> tuple[int, ...]:
     try:
-        shape = json.loads(text)
+        shape = json.loads(text) if len(text) <= _LONGEST_SHAPE else None
     except (ValueError, RecursionError):
         shape = None
     if not isinstance(shape, list) or not all(type(side) is int and side > 0 for side in shape):

@@ -6,6 +6,7 @@ the soft labels that pictures can't hold: ``files [n]``, paths within the folder
 
 from __future__ import annotations
 
+import unicodedata
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,7 @@ def _soft_labels(path: Path, found: dict[str, Member], files: Files) -> Stored:
     ours = [file.relative_to(path).as_posix() for file in files.paths]
     if texts is None or labels is None or texts.dtype.kind != "U" or labels.shape[:1] != texts.shape:
         raise ConfigError(f"{path / LABELS} must have the arrays files, [n] texts, and labels, [n, C].")
-    theirs = texts.read().tolist()
+    theirs = texts.read().tolist() if texts.shape == (len(ours),) else []
     if len(theirs) != len(ours) or set(theirs) != set(ours):
         raise ConfigError(
             f"{path / LABELS} is about other files than those in {path}: remove it, or mend it."
@@ -116,7 +117,8 @@ def write_set(folder: Path, outgoing: OutgoingSet) -> None:
 
 def _folder_names(class_names: tuple[str, ...]) -> list[str]:
     """The classes' names where all can be those of folders, on any system; else their numbers."""
-    distinct = len({name.casefold() for name in class_names}) == len(class_names)
+    alike = {unicodedata.normalize("NFKC", name).casefold() for name in class_names}
+    distinct = len(alike) == len(class_names)
     if distinct and all(map(_can_be_folder, class_names)):
         return list(class_names)
     digits = len(str(len(class_names) - 1))

@@ -7,6 +7,7 @@ What is no array is in the file's metadata: ``space``, ``dataset``, ``run``, ``r
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -18,8 +19,10 @@ import numpy.typing as npt
 from rcig_cli.data.exchange.exported_format import FORMAT, NAME, check_format
 from rcig_cli.data.exchange.foreign import SPACES, Opened, Space, Stored
 from rcig_cli.data.exchange.outgoing import OutgoingSet
+from rcig_cli.data.regular import open_regular
 from rcig_cli.errors import ConfigError, Corrupt, RcigError
 
+_LARGEST_HEADER = 2**22
 _TYPES = {
     "F16": "f2",
     "F32": "f4",
@@ -45,6 +48,7 @@ def open_set(path: Path) -> Opened:
     """
     from safetensors import SafetensorError, safe_open
 
+    _check_header(path)
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
@@ -67,6 +71,18 @@ def open_set(path: Path) -> Opened:
         raise RcigError(f"{path} can't be read: {error.strerror or error}.") from error
     check_format(path, metadata.get(NAME))
     return Opened(path, arrays, space_of(path, metadata), class_names_of(path, metadata))
+
+
+def _check_header(path: Path) -> None:
+    """Refuse a header so long that what is made of it takes much memory."""
+    try:
+        with open_regular(path) as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            size = os.fstat(stream.fileno()).st_size
+    except OSError as error:
+        raise RcigError(f"{path} can't be read: {error.strerror or error}.") from error
+    if _LARGEST_HEADER < length <= size:
+        raise ConfigError(f"{path} has a header of {length} bytes: at most {_LARGEST_HEADER} are read.")
 
 
 def _read(path: Path, name: str) -> npt.NDArray[Any]:
@@ -100,12 +116,13 @@ def class_names_of(path: Path, metadata: Mapping[str, str]) -> tuple[str, ...] |
     Raises
     ------
     Corrupt
-        If it is no list of texts.
+        If it is no list of texts, or longer than a header may be.
     """
     if "class_names" not in metadata:
         return None
+    text = metadata["class_names"]
     try:
-        names = json.loads(metadata["class_names"])
+        names = json.loads(text) if len(text) <= _LARGEST_HEADER else None
     except (ValueError, RecursionError):
         names = None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):

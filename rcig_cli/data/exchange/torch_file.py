@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from rcig_cli.data.archive import open_archive
 from rcig_cli.data.exchange.foreign import SPACES, Opened, Space, Stored
-from rcig_cli.data.npz_member import check_inner_names, open_archive
 from rcig_cli.errors import ConfigError, Corrupt
 
-_LARGEST_PICKLE = 16 * 2**20
+_LARGEST_PICKLE = 2**20  # what is built of it may take a hundred times as much
 _TYPES = {
     **{f"torch.{name}": name for name in ("float16", "float32", "float64", "uint8")},
     **{f"torch.{name}": name for name in ("int8", "int16", "int32", "int64")},
@@ -33,6 +33,13 @@ _NAMED, _HIDDEN = (
     "GLOBAL",
     {"STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4", "BUILD", "NEWOBJ", "NEWOBJ_EX", "OBJ"},
 )
+# What may be taken up again.  Tuples that hold one another over and over would take forever to be compared.
+_AGAIN = {
+    *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "GLOBAL", "REDUCE", "BINPERSID"),
+    *("EMPTY_DICT", "EMPTY_LIST", "EMPTY_TUPLE"),
+}
+_REMEMBERING = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}
+_RECALLING = {"GET", "BINGET", "LONG_BINGET"}
 
 
 def open_set(path: Path) -> Opened:
@@ -52,9 +59,9 @@ def open_set(path: Path) -> Opened:
             f"{path} holds no dictionary: save {{'images': ..., 'labels': ...}} with torch.save."
         )
     arrays = {
-        str(name): _stored(value)
+        name: _stored(value)
         for name, value in content.items()
-        if str(getattr(value, "dtype", "")) in _TYPES
+        if isinstance(name, str) and str(getattr(value, "dtype", "")) in _TYPES
     }
     return Opened(path, arrays, _space(path, content.get("space")))
 
@@ -77,7 +84,6 @@ def _stored(tensor: Any) -> Stored:
 
 def _check_archive(path: Path) -> None:
     with open_archive(path) as archive:
-        check_inner_names(archive, path)
         entries = archive.infolist()
         pickles = [entry for entry in entries if entry.filename.endswith("data.pkl")]
         packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
@@ -89,9 +95,11 @@ def _check_archive(path: Path) -> None:
 
 
 def _check_pickle(path: Path, pickled: bytes) -> None:
+    again, before = _Again(), ""
     try:
         for opcode, argument, _ in pickletools.genops(pickled):
-            hidden = opcode.name in _HIDDEN
+            hidden = opcode.name in _HIDDEN or not again.allows(opcode.name, argument, before)
+            before = opcode.name
             if hidden or (opcode.name == _NAMED and argument not in _BUILDERS):
                 what = "an object" if hidden else str(argument).replace(" ", ".")[:60]
                 raise ConfigError(
@@ -100,6 +108,22 @@ def _check_pickle(path: Path, pickled: bytes) -> None:
                 )
     except ValueError as error:
         raise Corrupt(f"{path} is damaged or cut short: save it again.") from error
+
+
+class _Again:
+    """Which of the things that a pickle remembers it may take up again."""
+
+    def __init__(self) -> None:
+        self._known: set[int] = set()
+        self._allowed: set[int] = set()
+
+    def allows(self, opcode: str, argument: Any, before: str) -> bool:
+        """Whether a pickle may go on with an instruction after another."""
+        if opcode in _REMEMBERING:
+            place = len(self._known) if opcode == "MEMOIZE" else argument
+            self._known.add(place)
+            (self._allowed.add if before in _AGAIN else self._allowed.discard)(place)
+        return opcode != "DUP" and (opcode not in _RECALLING or argument in self._allowed)
 
 
 def _load(path: Path) -> Any:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.data.layouts.records import Records, RecordSource, check_every_class
+from rcig_cli.data.class_names import check_every_class
+from rcig_cli.data.layouts.records import Records, RecordSource
 from rcig_cli.data.source import ImageSource, Split
 
 SIDE = 32
 IMAGE_BYTES = 3 * SIDE * SIDE
 BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
+
+MOST_IMAGES = 2**20
+"""In a file: twenty times as many as in any that was published."""
 
 CLASSES = {"cifar10": 10, "cifar100": 100}
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.data.class_names import check_names, published_names
-from rcig_cli.data.layouts.cifar import BATCHES, CLASSES, IMAGE_BYTES, cifar_source, to_images
+from rcig_cli.data.layouts.cifar import BATCHES, CLASSES, IMAGE_BYTES, MOST_IMAGES, cifar_source, to_images
 from rcig_cli.data.layouts.files import opened, present, read_exactly, read_lines, size_of
 from rcig_cli.data.layouts.records import Records, checked_labels
 from rcig_cli.data.source import SPLITS, ImageSource, Split
@@ -92,6 +92,8 @@ def _records(form: Form, folder: Path, split: Split) -> Records:
 def _labels(form: Form, folder: Path, name: str) -> npt.NDArray[np.int32]:
     with opened(folder, name) as file:
         count, rest = divmod(size_of(file), form.record_bytes)
+    if count > MOST_IMAGES:
+        raise Corrupt(f"{folder / name} is too large to be what its name says: download it again.")
     if rest:
         raise Corrupt(f"{folder / name} ends in the middle of an image: download it again.")
     column = form.label_bytes - 1

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from rcig_cli.data.regular import open_regular
 from rcig_cli.errors import ConfigError, Corrupt, NotFound, RcigError
 
-_LARGEST_TEXT = 2**26
+_LARGEST_TEXT = 2**23  # a line takes some 60 bytes more in memory than in its file
 
 
 def present(folder: Path, *names: str) -> bool:
@@ -42,11 +42,7 @@ def opened(folder: Path, name: str) -> Iterator[BinaryIO]:
         real = path.resolve(strict=True)
         if not real.is_relative_to(folder.resolve()):
             raise ConfigError(f"{path} is a link that leads out of {folder}: put the file itself there.")
-        # Opening a pipe would wait for its other end; a link put there meanwhile isn't followed.
-        descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise ConfigError(f"{path} is no regular file: put the downloaded file there.")
+        with open_regular(real, follow=False) as file:  # a link put there meanwhile isn't followed
             yield file
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFound(f"{path} is missing: unpack the download again.") from error

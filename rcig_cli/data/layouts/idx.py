@@ -23,9 +23,10 @@ from typing import BinaryIO, cast
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.data.class_names import published_names
+from rcig_cli.data.archive import PACKED_AT_MOST
+from rcig_cli.data.class_names import check_every_class, published_names
 from rcig_cli.data.layouts.files import opened, present, read_exactly, size_of
-from rcig_cli.data.layouts.records import Records, RecordSource, check_every_class
+from rcig_cli.data.layouts.records import Records, RecordSource
 from rcig_cli.data.source import SPLITS, ImageSource, Split
 from rcig_cli.errors import ConfigError, Corrupt, NotFound
 
@@ -36,8 +37,7 @@ _FOLDERS = (".", "raw")
 
 _LARGEST_SIDE = 8192
 _MOST_LABELS = 2**26
-# Deflate can't pack more tightly than this, so a header that declares more lies.
-_PACKED_AT_MOST = 1032
+_LABELS_AT_A_TIME = 2**20
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,12 @@ def _labels(folder: Path, split: Split, images: _File) -> npt.NDArray[np.int32]:
             f"{images.path} declares {images.shape[0]} images and {file.path} {file.shape[0]} labels: "
             "download them again."
         )
-    return np.concatenate(list(file.blocks(file.shape[0]))).astype(np.int32)
+    found = np.empty(file.shape, np.int32)
+    start = 0
+    for block in file.blocks(_LABELS_AT_A_TIME):
+        found[start : start + len(block)] = block
+        start += len(block)
+    return found
 
 
 def _class_names(name: str, labels: dict[Split, npt.NDArray[np.int32]]) -> tuple[str, ...]:
@@ -143,7 +148,7 @@ def _check_sizes(path: Path, shape: tuple[int, ...], left: int) -> None:
             f"{path} declares {' x '.join(map(str, shape))} bytes, which can't be: download it again."
         )
     packed = path.suffix == ".gz"
-    if declared != left if not packed else declared > (left + 64) * _PACKED_AT_MOST:
+    if declared != left if not packed else declared > (left + 64) * PACKED_AT_MOST:
         raise Corrupt(f"{path} isn't as large as its header says: download it again.")
 
 

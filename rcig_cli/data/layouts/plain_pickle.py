@@ -21,6 +21,7 @@ from rcig_cli.data.layouts.files import opened, read_exactly, size_of
 from rcig_cli.errors import ConfigError, Corrupt
 
 _LONGEST_TEXT = 4096
+_MOST_TEXT = 2**26  # bytes of all texts that are kept
 _MOST_VALUES = 2**20
 _PROTOCOLS = range(2, 6)
 
@@ -127,6 +128,7 @@ class _Machine:
     stack: list[Any] = field(default_factory=list)
     memory: dict[int, Any] = field(default_factory=dict)
     values: int = 0
+    kept: int = 0
 
     def __post_init__(self) -> None:
         self.size = size_of(self.file)
@@ -181,6 +183,9 @@ class _Machine:
         if not 0 <= length <= self.size - offset:
             raise Corrupt(f"{self.path} is cut short: download it again.")
         content = self.take(length) if length <= _LONGEST_TEXT else None
+        self.kept += len(content or b"")
+        if self.kept > _MOST_TEXT:
+            raise self.too_many()
         self.file.seek(offset + length)
         self.push(_Text(offset, length, content))
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from rcig_cli.data.pixels import choose_side, size_notes, to_square
 from rcig_cli.data.source import SPLITS, Batch, ImageSource, Split, regroup
-from rcig_cli.errors import ConfigError, Corrupt
+from rcig_cli.errors import Corrupt
 
 _PIECE = 2**24
 
@@ -107,16 +107,3 @@ def checked_labels(where: object, values: npt.NDArray[Any], classes: int) -> npt
             f"{where} holds the label {wrong[0]} where there are {classes} classes: download it again."
         )
     return values.astype(np.int32)
-
-
-def check_every_class(where: object, labels: npt.NDArray[np.int32], classes: int) -> None:
-    """Refuse a training split in which a class has no image.
-
-    Raises
-    ------
-    ConfigError
-        With the number of the class.
-    """
-    missing = np.flatnonzero(np.bincount(labels, minlength=classes) == 0)
-    if len(missing):
-        raise ConfigError(f"{where} has no training image of class {missing[0]}: every class needs one.")

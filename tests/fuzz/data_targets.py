@@ -1,0 +1,521 @@
+"""What users bring: arrays, pictures, folders, downloads, and distilled sets made elsewhere."""
+
+import contextlib
+import io
+import json
+import math
+import os
+import socket
+import tempfile
+import warnings
+import zipfile
+from functools import cache, partial
+from pathlib import Path
+from random import Random
+from unittest import mock
+
+import numpy as np
+from PIL import Image
+
+from rcig_cli.data import picture
+from rcig_cli.data.exchange import npz_set, parquet_set, picture_folder, safetensors_set
+from rcig_cli.data.exchange.foreign import SPACES, read_set
+from rcig_cli.data.exchange.opening import open_foreign
+from rcig_cli.data.layouts.plain_pickle import read_plain_pickle
+from rcig_cli.data.opening import open_source
+from rcig_cli.data.picture import FORMATS, read_header, read_picture
+from rcig_cli.data.source import SPLITS
+from rcig_cli.errors import RcigError
+from rcig_cli.jobs.prepare import PrepareConfig, prepare
+from rcig_cli.store.layout import open_store
+from tests.data import downloads
+from tests.data.examples import pixels
+from tests.data.sets import NAMES, outgoing, published, state_of, target
+from tests.fuzz import data_mutation as other
+from tests.fuzz.mutation import TEXTS, mutate_bytes, mutate_text
+from tests.fuzz.target import Target
+
+MIB = 1 << 20
+
+
+@contextlib.contextmanager
+def _as_in_the_command():
+    """Warnings of Pillow don't reach a user (``cli/app.py``); those of our own code would count."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\b")
+        yield
+
+
+def _read_through(source):
+    for split in SPLITS:
+        assert len(source.labels(split)) == source.sizes[split]
+        for batch in source.batches(split, 7):
+            assert batch.images.shape[1:] == source.shape
+            assert batch.images.dtype == np.uint8
+            assert batch.labels.max() < len(source.class_names)
+    json.dumps([source.class_names, source.notes]).encode("ascii")
+    assert all(name.isprintable() for name in source.class_names)
+
+
+def _open(path, name="own", resolution=None):
+    with _as_in_the_command():
+        _read_through(open_source(name, path, resolution))
+
+
+# Arrays
+
+
+def _npz(compressed=False, **arrays):
+    stream = io.BytesIO()
+    (np.savez_compressed if compressed else np.savez)(stream, **arrays)
+    return stream.getvalue()
+
+
+def npz_seeds():
+    labels = np.array([0, 1, 2, 0, 1])
+    for shape, dtype in (((6, 6), "u1"), ((6, 5, 1), "u2"), ((6, 6, 3), "f4"), ((4, 4, 4), "u1")):
+        images = (pixels(5, *shape) / (255 if dtype == "f4" else 1)).astype(dtype)
+        parts = {"x_train": images, "y_train": labels, "x_test": images[:3], "y_test": labels[:3]}
+        yield _npz(compressed=dtype == "u2", **parts)
+    yield _npz(**parts, class_names=np.array(["cat", "dog", "cow"]))
+    yield _npz(**parts, class_names=np.array(["cat", "dog", "cow"], "S"))
+
+
+def feed_npz(data, scratch):
+    (scratch / "own.npz").write_bytes(data)
+    _open(scratch / "own.npz", resolution=None if len(data) % 2 else 4)
+
+
+class _Silent:
+    def note(self, sentence):
+        sentence.encode()
+
+    warn = note
+
+    def progress(self, label, done, total, values=None):
+        pass
+
+
+def feed_prepare(data, scratch):
+    (scratch / "own.npz").write_bytes(data)
+    store = open_store(scratch / "store", create=True)
+    config = PrepareConfig("own", str(scratch / "own.npz"), resolution=4)
+    with _as_in_the_command():
+        prepare(store, config, _Silent(), workers=0)
+    store.dataset("own")
+
+
+# Pictures
+
+
+def _picture(form, image, **options):
+    stream = io.BytesIO()
+    image.save(stream, form, **options)
+    return stream.getvalue()
+
+
+def png_seeds():
+    colour = pixels(9, 8, 3)
+    for image in (colour, colour[..., 0], pixels(9, 8, 4), colour[..., 0].astype(np.uint16) * 257):
+        yield _picture("PNG", Image.fromarray(image))
+    yield _picture("PNG", Image.fromarray(colour).quantize(8), transparency=3)
+    frames = [Image.fromarray(colour), Image.fromarray(colour[::-1].copy())]
+    yield _picture("PNG", frames[0], save_all=True, append_images=frames[1:])
+
+
+def picture_seeds():
+    colour = Image.fromarray(pixels(9, 8, 3))
+    deep = Image.fromarray(pixels(9, 8).astype(np.uint16) * 257)
+    for form in FORMATS:
+        yield _picture(form, colour)
+        if form not in ("PNG", "AVIF"):
+            yield _picture(form, colour.convert("L"))
+    for packing in ("tiff_lzw", "tiff_adobe_deflate", "jpeg", "packbits"):
+        yield _picture("TIFF", colour, compression=packing)
+    yield _picture("TIFF", deep)
+    yield _picture("PPM", deep)
+    yield _picture("TIFF", colour.convert("CMYK"))
+    yield _picture("JPEG", colour.convert("CMYK"))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    yield _picture("JPEG", colour, exif=exif, progressive=True)
+    yield _picture("MPO", colour, save_all=True, append_images=[colour])
+    yield _picture(
+        "GIF", colour.quantize(8), save_all=True, append_images=[colour.quantize(4)], transparency=0
+    )
+    yield _picture("WEBP", colour.convert("RGBA"), lossless=True, save_all=True, append_images=[colour])
+    yield _picture("TGA", colour.quantize(8), compression="tga_rle")
+    yield _picture("EPS", colour)
+    yield b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nsystemdict\n"
+
+
+def feed_picture(data, scratch):
+    path = scratch / "a.png"
+    path.write_bytes(data)
+    # With fewer pixels allowed, what a library takes beside them shows.
+    with _as_in_the_command(), mock.patch.object(picture, "MOST_PIXELS", 2**20):
+        header = read_header(path, data if len(data) % 2 else None)
+        found = read_picture(
+            path, header.grey, data if len(data) % 2 else None, side=len(data) % 3 * 4 or None
+        )
+    assert found.dtype == np.uint8
+    assert found.shape[2] == (1 if header.grey else 3)
+
+
+# Folders
+
+
+def folder_seeds():
+    """Trees as JSON: a kind, a path, and what it is made of."""
+    split = [
+        ["picture", f"{part}/{name}/{n}.png", n]
+        for part in ("train", "val")
+        for name in "ab"
+        for n in range(2)
+    ]
+    plain = [["picture", f"{name}/deeper/{n}.jpg", n] for name in ("cat", "dog") for n in range(4)]
+    links = [
+        ["link", "cat/l.png", "../dog/deeper/0.jpg"],
+        ["link", "cat/z.png", "/dev/zero"],
+        ["link", "loop", "."],
+    ]
+    odd = [
+        ["pipe", "dog/p.png", ""],
+        ["socket", "dog/s.png", ""],
+        ["text", "dog/t.png", "no"],
+        ["folder", "e", ""],
+    ]
+    for tree in (split, plain, plain + links, split + odd[:3], plain + odd):
+        yield json.dumps(tree).encode()
+
+
+def folder_mutant(data: bytes, random: Random) -> bytes:
+    try:
+        tree = json.loads(data)
+    except (ValueError, RecursionError):
+        return mutate_bytes(data, random)
+    if isinstance(tree, list) and tree and random.random() < 0.5:
+        entry = random.choice(tree)
+        if isinstance(entry, list) and len(entry) == 3 and isinstance(entry[1], str):
+            entry[0] = random.choice(("picture", "link", "pipe", "socket", "text", "folder", entry[0]))
+            entry[1] = "/".join(mutate_text(part, random) if random.random() < 0.4 else part
+                                for part in entry[1].split("/"))  # fmt: skip
+            entry[2] = random.choice((entry[2], "/", "/dev/zero", "..", ".", "loop", entry[1], 7))
+            return json.dumps(tree).encode()
+    return other.json_text(tree, random)
+
+
+@cache
+def _png(number):
+    return _picture("PNG", Image.fromarray(pixels(6, 6 + number % 2, 3, seed=number % 5)))
+
+
+_DEEPEST = 150  # what makes and removes folders is recursive
+
+
+def build_folder(data, root):
+    """Make what a tree says, as far as it can be made."""
+    root.mkdir()
+    try:
+        tree = json.loads(data)
+        entries = [entry for entry in tree if isinstance(entry, list) and len(entry) == 3][:60]
+    except (ValueError, TypeError, RecursionError):
+        return
+    for kind, place, content in entries:
+        with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
+            path = root / str(place).replace("..", "").lstrip("/")
+            # Nothing is written through what is there: a pipe would be waited for.
+            if len(path.parts) > len(root.parts) + _DEEPEST or os.path.lexists(path):
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.parent.resolve().is_relative_to(root.resolve()):
+                _make(path, kind, content)
+
+
+def _make(path, kind, content):
+    match kind:
+        case "picture":
+            path.write_bytes(_png(content))
+        case "small":
+            path.write_bytes(_picture("PNG", Image.fromarray(pixels(4, 4, 3, seed=content))))
+        case "bytes":
+            path.write_bytes(bytes.fromhex(content))
+        case "link":
+            path.symlink_to(content)
+        case "pipe":
+            os.mkfifo(path)
+        case "socket":
+            with contextlib.closing(socket.socket(socket.AF_UNIX)) as one:
+                one.bind(str(path))
+        case "folder":
+            path.mkdir()
+        case _:
+            path.write_text(str(content))
+
+
+def feed_folder(data, scratch):
+    build_folder(data, scratch / "root")
+    _open(scratch / "root")
+
+
+def imported_folder_seeds():
+    tree = [["small", f"{label}/{n}.png", n] for label in range(3) for n in range(2)]
+    files = [entry[1] for entry in tree]
+    labels = _npz(files=np.array(files), labels=_given().labels, class_names=np.array(NAMES))
+    yield json.dumps(tree).encode()
+    yield json.dumps([*tree, ["bytes", "labels.npz", labels.hex()]]).encode()
+    yield json.dumps([*tree, ["pipe", "labels.npz", ""], ["link", "0/c.png", "a.png"]]).encode()
+    part = next(iter(parquet_seeds())).hex()
+    yield json.dumps(
+        [["bytes", "data/a.parquet", part], ["link", "whitening.safetensors", "/dev/zero"]]
+    ).encode()
+    yield json.dumps([["pipe", "data/a.parquet", ""]]).encode()
+
+
+def feed_imported_folder(data, scratch):
+    build_folder(data, scratch / "root")
+    _import(scratch / "root")
+
+
+# Official downloads: the first byte says which file of a copy the rest stands for
+
+
+def _splits(classes, train, test, *shape):
+    return downloads.example_splits(classes, train, test, *shape)
+
+
+COPIES = {
+    "tiny_imagenet": lambda to: downloads.write_tiny_imagenet(to, ("n00000001", "n00000002"), side=8),
+    "cub200": lambda to: downloads.write_cub200(to, classes=3),
+    "cifar10_binary": lambda to: downloads.write_cifar10_binary(to, _splits(10, 10, 2, 32, 32, 3)),
+    "cifar100_binary": lambda to: downloads.write_cifar100_binary(to, _splits(100, 100, 2, 32, 32, 3)),
+    "cifar10_python": lambda to: downloads.write_cifar10_python(to, _splits(10, 10, 2, 32, 32, 3)),
+    "imagenet64": lambda to: downloads.write_imagenet64(to, _splits(1000, 1000, 2, 8, 8, 3)),
+    "mnist": lambda to: downloads.write_idx(to, _splits(10, 10, 2, 7, 7, 1)),
+    "mnist_packed": lambda to: downloads.write_idx(to, _splits(10, 10, 2, 7, 7, 1), packed=True),
+}
+
+
+@cache
+def _copy(name):
+    """The files of a download, by their paths, those that are pictures last."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = COPIES[name](Path(folder) / "copy")
+        files = {
+            path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()
+        }
+    return dict(sorted(files.items(), key=lambda file: (file[0].endswith(".JPEG"), file[0])))
+
+
+def layout_seeds(name):
+    files = _copy(name)
+    others = [n for n, file in enumerate(files) if not file.endswith((".JPEG", ".jpg"))]
+    return [bytes([n]) + files[list(files)[n]] for n in [*others, len(files) - 1] if n < 256]
+
+
+def layout_mutant(name, data, random):
+    files = list(_copy(name))
+    which, content = data[0] % len(files) if data else 0, data[1:]
+    suffix = Path(files[which]).suffix
+    python = name.endswith("python")
+    by_suffix = {".txt": other.text_mutant, ".npz": other.zip_mutant, ".gz": other.packed_mutant}
+    mutate = by_suffix.get(suffix, other.pickle_mutant if python and not suffix else _mutate_head)
+    return bytes([which]) + mutate(content, random)
+
+
+def _mutate_head(data, random):
+    return (
+        mutate_bytes(data[:64], random) + data[64:] if random.random() < 0.5 else mutate_bytes(data, random)
+    )
+
+
+def feed_layout(name, data, scratch):
+    files = dict(_copy(name))
+    if data:
+        files[list(files)[data[0] % len(files)]] = data[1:]
+    for place, content in files.items():
+        (scratch / place).parent.mkdir(parents=True, exist_ok=True)
+        (scratch / place).write_bytes(content)
+    _open(scratch, name.split("_")[0] if name.startswith(("cifar", "mnist")) else name)
+
+
+def pickle_seeds():
+    return [content for name, content in _copy("cifar10_python").items() if not name.endswith(".html")]
+
+
+def feed_pickle(data, scratch):
+    (scratch / "batch").write_bytes(data)
+    read_plain_pickle(scratch, "batch")
+
+
+# Distilled sets made elsewhere
+
+
+@cache
+def _given():
+    return outgoing()
+
+
+def _import(path):
+    goal = target()
+    with _as_in_the_command():
+        opened = open_foreign(path, goal)
+        assert opened.class_names is None or all(isinstance(name, str) for name in opened.class_names)
+        for space in SPACES:
+            with contextlib.suppress(RcigError):
+                _take(opened, goal, space)
+        _take(opened, goal, None)
+
+
+def _take(opened, goal, space):
+    found = read_set(opened, goal, space)
+    inputs = found.inputs(_given().whitening)
+    assert inputs.shape == (len(found.labels), *goal.shape)
+    assert found.labels.shape == (len(found.classes), len(NAMES))
+
+
+def _written(name, write):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        write(path)
+        return path.read_bytes()
+
+
+def import_npz_seeds():
+    yield _written("a.npz", lambda path: npz_set.write_set(path, _given()))
+    images, labels = _given().images, _given().labels
+    yield _npz(images=np.abs(images) / 9, labels=labels, space=np.array("pixels"))
+    yield _npz(
+        compressed=True, x_proto=images.astype("f8"), y_proto=labels.astype("f2"), space=np.array("whitened")
+    )
+    yield _npz(images=_given().pixels(), labels=_given().classes)
+
+
+def safetensors_seeds():
+    yield _written("a", lambda path: safetensors_set.write_set(path, _given()))
+    arrays = {"images": _given().pixels(), "labels": _given().classes}
+    yield _written("a", lambda path: safetensors_set.save(path, arrays))
+
+
+def msgpack_seeds():
+    yield published(state_of(_given().images, _given().labels))
+    whole = state_of(_given().images, _given().labels)
+    yield published({"ema_average": whole["ema_average"]})
+    flat = _given().images.reshape(-1)
+    chunked = {
+        "__msgpack_chunked_array__": True,
+        "shape": {"0": 6, "1": 4, "2": 4, "3": 3},
+        "chunks": {"0": flat[:200], "1": flat[200:]},
+    }
+    yield published({"params": {"x_proto": chunked, "y_proto": _given().labels}})
+
+
+def parquet_seeds():
+    import pyarrow
+    import pyarrow.parquet
+
+    def ours(path):
+        path.mkdir()
+        parquet_set.write_set(path, _given())
+        (path / "data" / "train-00000-of-00001.parquet").rename(path.parent / "b")
+        return path.parent / "b"
+
+    with tempfile.TemporaryDirectory() as folder:
+        yield ours(Path(folder) / "a").read_bytes()
+    pictures = [{"bytes": picture_folder.png(image)} for image in _given().pixels()]
+    for codec in ("none", "snappy"):
+        stream = io.BytesIO()
+        table = pyarrow.table({"image": pictures, "label": [0, 0, 1, 1, 2, 2]})
+        pyarrow.parquet.write_table(table, stream, compression=codec)
+        yield stream.getvalue()
+
+
+def _text(text):
+    return b"X" + len(text).to_bytes(4, "little") + text.encode()
+
+
+def _tensor(number, count, *shape):
+    """A tensor as torch.save pickles it, of floats that lie in a file of their own."""
+
+    def row(values):
+        return b"(" + b"".join(b"K" + bytes([value]) for value in values) + b"t"
+
+    steps = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
+    storage = b"(" + _text("storage") + b"ctorch\nFloatStorage\n" + _text(number) + _text("cpu")
+    storage += b"M" + count.to_bytes(2, "little") + b"tQ"
+    parts = storage + b"K\0" + row(shape) + row(steps) + b"\x89ccollections\nOrderedDict\n)R"
+    return b"ctorch._utils\n_rebuild_tensor_v2\n(" + parts + b"tR"
+
+
+def torch_seeds():
+    images, labels = _given().images, _given().labels
+    pickled = b"\x80\x02}(" + _text("images") + _tensor("0", images.size, *images.shape)
+    pickled += _text("labels") + _tensor("1", labels.size, *labels.shape)
+    pickled += _text("space") + _text("whitened") + b"u."
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("a/data.pkl", pickled)
+        archive.writestr("a/byteorder", b"little")
+        archive.writestr("a/data/0", images.tobytes())
+        archive.writestr("a/data/1", labels.tobytes())
+        archive.writestr("a/version", b"3\n")
+    return [stream.getvalue()]
+
+
+def feed_import(name, data, scratch):
+    (scratch / name).write_bytes(data)
+    _import(scratch / name)
+
+
+# Names and paths, as they are typed
+
+
+def name_seeds():
+    return [b"digits\0", b"mnist\0.", b"own\0folder", b"own\0/dev/zero", b"own\0../x.npz", b"own\0/dev/stdin"]
+
+
+def name_mutant(data, random):
+    text = data.decode("utf-8", "replace")
+    first, _, second = text.partition("\0")
+    first = mutate_text(first, random) if random.random() < 0.5 else first
+    second = random.choice((mutate_text(second, random), random.choice(TEXTS)))
+    return f"{first}\0{second}".encode("utf-8", "surrogatepass")
+
+
+def feed_name(data, scratch):
+    name, _, path = data.decode("utf-8", "surrogateescape").partition("\0")
+    if not path and name in ("mnist", "fashion_mnist", "cifar10", "cifar100"):
+        return  # would be downloaded
+    if path:
+        _open(scratch / path, name)
+
+
+def _layout(name, memory=64):
+    return Target(f"data_{name}", partial(layout_seeds, name), partial(feed_layout, name), memory * MIB,
+                  partial(layout_mutant, name))  # fmt: skip
+
+
+def _listed(seeds):
+    return lambda: list(seeds())
+
+
+def _imported(name, seeds, mutate, memory=64):
+    return Target(f"import_{name}", _listed(seeds), partial(feed_import, name), memory * MIB, mutate)
+
+
+TARGETS = (
+    Target("data_npz", _listed(npz_seeds), feed_npz, 64 * MIB, other.zip_mutant),
+    Target("data_prepare", _listed(npz_seeds), feed_prepare, 128 * MIB, other.zip_mutant),
+    Target("data_png", _listed(png_seeds), feed_picture, 64 * MIB, other.png_mutant),
+    Target("data_picture", _listed(picture_seeds), feed_picture, 64 * MIB),
+    Target("data_folder", _listed(folder_seeds), feed_folder, 64 * MIB, folder_mutant),
+    Target("data_pickle", pickle_seeds, feed_pickle, 64 * MIB, other.pickle_mutant),
+    Target("data_name", name_seeds, feed_name, 64 * MIB, name_mutant),
+    *map(_layout, COPIES),
+    _imported("npz", import_npz_seeds, other.zip_mutant),
+    _imported("safetensors", safetensors_seeds, other.safetensors_mutant),
+    _imported("msgpack", msgpack_seeds, other.msgpack_mutant),
+    _imported("parquet", parquet_seeds, None, memory=600),
+    _imported("torch.pt", torch_seeds, other.zip_mutant),
+    Target("import_folder", _listed(imported_folder_seeds), feed_imported_folder, 600 * MIB, folder_mutant),
+)
