@@ -53,12 +53,16 @@ def prepare_command(prepared: Prepared) -> str:
     return _command("prepare", prepared.manifest.name, given)
 
 
+def distill_command(prepared: Prepared, config: DistillConfig) -> str:
+    """How a run of this configuration is begun."""
+    return _command("distill", config.dataset, {"ipc": config.ipc, **needed_settings(prepared, config)})
+
+
 def distill_commands(prepared: Prepared, run: RunManifest, config: DistillConfig) -> list[str]:
     """How a run was distilled: the line that began it, and each that went on with lower rates."""
     last = {name: flat(config)[name] for name in LEARNING_RATES}
     rates = [*(each["rates"] for each in run.divergences), last]
-    first = config.override(rates[0])
-    begun = _command("distill", config.dataset, {"ipc": config.ipc, **needed_settings(prepared, first)})
+    begun = distill_command(prepared, config.override(rates[0]))
     changes = ({name: new[name] for name in new if new[name] != old[name]} for old, new in pairwise(rates))
     return [begun, *(shlex.join(["rcig", "distill", "--resume", run.name, *words_of(c)]) for c in changes)]
 

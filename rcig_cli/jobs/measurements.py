@@ -3,13 +3,12 @@
 The store takes any record; what a file of another version, or of somebody else, may hold is looked over here.
 """
 
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from rcig_cli.errors import Corrupt
-from rcig_cli.store.checks import Check, flag, having, mapping, natural, or_null, text, wrong_fields
+from rcig_cli.store.checks import Check, flag, having, mapping, natural, number, or_null, text, wrong_fields
 from rcig_cli.store.listing import Listing
 from rcig_cli.store.metrics import MetricsLog
 from rcig_cli.store.names import shorten
@@ -17,25 +16,18 @@ from rcig_cli.store.results import Kind, read_results
 
 Record = dict[str, Any]
 
-_LARGEST = sys.float_info.max / 2**20  # with room to add some up, and to show shares of 1 in percent
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
-
 
 def _is_list_of(value: Any, holds: Callable[[Any], bool]) -> bool:
     return isinstance(value, list) and bool(value) and all(map(holds, value))
 
 
-_NUMBER = Check("a number", _is_number)
-_VALUES = Check("numbers", lambda value: _is_list_of(value, _is_number))
-_SPREAD = having("an object with a mean", {"mean": _NUMBER}, {"std": _NUMBER, "values": _VALUES})
-_MEASURED = having("an object with a mean and values", {"mean": _NUMBER, "values": _VALUES}, {"std": _NUMBER})
+_VALUES = Check("numbers", lambda value: _is_list_of(value, number.holds))
+_SPREAD = having("an object with a mean", {"mean": number}, {"std": number, "values": _VALUES})
+_MEASURED = having("an object with a mean and values", {"mean": number, "values": _VALUES}, {"std": number})
 _OPTIONAL = {"width": or_null(natural), "depth": or_null(natural), "hard_labels": flag, "flip": flag}
 _NETWORK = {
     **{"architecture": text, "normalization": text, "networks": natural, "seed": natural},
-    "learning_rate": _NUMBER,
+    "learning_rate": number,
 }
 _STEPS = Check("numbers of steps", lambda value: _is_list_of(value, natural.holds))
 _TARGET = having("a target", {"auc": mapping("AUCs by attack", lambda _: True, _SPREAD)},
@@ -52,7 +44,7 @@ _CHECKS: Mapping[Kind, Mapping[str, Check]] = {
         "protocol": having("a protocol", {**_NETWORK, "steps": _STEPS}, _OPTIONAL),
         "targets": mapping("targets by name", lambda _: True, _TARGET),
     },
-    "timings": dict.fromkeys(("steps", "milliseconds_per_step", "seconds"), _NUMBER),
+    "timings": dict.fromkeys(("steps", "milliseconds_per_step", "seconds"), number),
 }
 
 
@@ -78,9 +70,9 @@ def read_log(path: Path) -> list[Record]:
         If it is damaged, or holds anything else.
     """
     records = MetricsLog(path).read()
-    for number, record in enumerate(records, 1):
-        wrong = [name for name, value in record.items() if value is not None and not _is_number(value)]
+    for line, record in enumerate(records, 1):
+        wrong = [name for name, value in record.items() if value is not None and not number.holds(value)]
         if wrong:
             held = f"{shorten(wrong[0])} is {shorten(record[wrong[0]])}"
-            raise Corrupt(f"Line {number} of {path} is damaged: {held}, and no number.")
+            raise Corrupt(f"Line {line} of {path} is damaged: {held}, and no number.")
     return records

@@ -1,13 +1,14 @@
 """Checks of JSON documents against a table of fields, which find everything that is wrong at once."""
 
-import math
 import re
+import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from rcig_cli.store.names import is_inner_path, nearest, shorten
 
+_LARGEST = sys.float_info.max / 2**20  # with room to add some up, and to show shares of 1 in percent
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -115,7 +116,7 @@ def _is_integer(value: Any, least: int) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value < math.inf
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
 
 
 number = Check("a number", _is_number)
