@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 DEMO := .demo
 
-.PHONY: install demo test lint type pytest test-realdata crash soak bench bench-growth bench-subset lock docs clean
+.PHONY: install demo test lint type pytest test-realdata crash soak fuzz bench bench-growth bench-subset lock docs clean
 
 install: $(STAMP)
 
@@ -47,6 +47,13 @@ crash: $(STAMP)
 # A run stopped at random every few seconds: RCIG_SOAK_STEPS says how long it is, RCIG_SOAK_SEED repeats one.
 soak: $(STAMP)
 	$(BIN)/python -m pytest -m soak -s tests/faults
+
+# Hostile input: FUZZ_INPUTS of it for each target (with atheris where there are wheels of it: Linux).
+FUZZ_INPUTS ?= 10000
+
+fuzz: $(STAMP)
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: 'atheris>=3.0'
+	$(BIN)/python -m tests.fuzz.campaign --inputs $(FUZZ_INPUTS)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/speed.py

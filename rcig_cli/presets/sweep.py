@@ -19,6 +19,7 @@
 import difflib
 import itertools
 import math
+import sys
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -192,7 +193,9 @@ def _types(record: type) -> dict[str, type]:
 def _check_kind(name: str, value: Any, kind: type) -> None:
     noun, allowed = _KINDS[kind]
     # True is an int in Python, but isn't a number to anybody else.
-    if not isinstance(value, allowed) or isinstance(value, bool) is not (kind is bool):
+    wrong = not isinstance(value, allowed) or isinstance(value, bool) is not (kind is bool)
+    # TOML has NaN and infinities, and whole numbers of any length.
+    if wrong or (isinstance(value, int | float) and not abs(value) <= sys.float_info.max):
         raise ConfigError(f"{name} must be {noun}, not {short(value)}.")
 
 

@@ -18,6 +18,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from rcig_cli.errors import Corrupt
 from rcig_cli.store.files import secure_tree, storage_errors
 from rcig_cli.store.grids import DTYPES, Grid, declared, grid_for, is_array_name
+from rcig_cli.store.plain import check_own
 
 Array = NDArray[Any]
 Declarations = Mapping[str, tuple[tuple[int, ...], DTypeLike]]
@@ -82,7 +83,7 @@ class ArrayWriter:
         """
         with storage_errors(path):
             columns = {name: _Column(name, shape, np.dtype(dtype)) for name, (shape, dtype) in arrays.items()}
-            kept = {path / "zarr.json"}
+            kept = {check_own(path) / "zarr.json"}
             for name, column in columns.items():
                 kept.update(column.files(path, rows.get(name, 0)))
             _keep_only(path, kept)

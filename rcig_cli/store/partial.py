@@ -30,6 +30,7 @@ from rcig_cli.store.files import (
 from rcig_cli.store.leftovers import PARTIAL
 from rcig_cli.store.locks import RunLock
 from rcig_cli.store.manifest import MANIFEST
+from rcig_cli.store.plain import check_own
 
 _STATE, _PROGRESS, _ARRAYS = "state", "progress.json", "arrays.zarr"
 _LOOK_EVERY = 0.2  # seconds
@@ -175,9 +176,13 @@ def partial_folder(
     ------
     Locked
         If another process is at it, and ``waiting`` is None.
+    Corrupt
+        If it, or a part of it, is a link or no folder.
     """
     path = parent / f"{PARTIAL}{name}"
-    with _claim(path, name, waiting):
+    with _claim(check_own(path), name, waiting):
+        for part in (path / _STATE, path / "content"):
+            check_own(part)
         partial = Partial(path)
         try:
             yield partial

@@ -223,7 +223,7 @@ def _try(action):
 
 def _rows(group, name):
     rows = StoredRows(group, name)
-    if rows.nbytes <= MIB:
+    if len(rows) and rows.nbytes <= MIB:
         rows[np.array([0, 0])], rows[0:1]
 
 

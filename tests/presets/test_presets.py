@@ -187,3 +187,20 @@ def test_all_that_is_wrong_is_said_at_once():
 def test_a_difference_names_fields_and_both_values():
     ours, theirs = resolved("mnist", width=32, n_inner=3), resolved("mnist")
     assert sorted(difference(ours, theirs)) == ["n_inner: 3, not 4", "width: 32, not 128"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"l2_rate": 10**400}, {"flip": "yes"}, {"seed": True}, {"average_decay": "x"},
+     {"algorithm": ["rcig"]}, {"dataset": 3}, {"image_rate": True}, {"x" * 10_000: 1}],
+    ids=lambda settings: next(iter(settings))[:20],
+)  # fmt: skip
+def test_a_configuration_of_the_wrong_kind_is_refused_in_a_sentence(settings):
+    good = DistillConfig("digits", 1, 1).to_json()
+    document = {**good, "algorithm": {**good["algorithm"]}}
+    for name, value in settings.items():
+        inner = name in good["algorithm"] and not isinstance(value, list)
+        (document["algorithm"] if inner else document)[name] = value
+    with pytest.raises(ConfigError) as caught:
+        DistillConfig.from_json(document)
+    assert len(str(caught.value)) < 500

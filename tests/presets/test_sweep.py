@@ -113,3 +113,14 @@ def test_files_that_are_not_there_or_no_files(tmp_path):
         read_plan(tmp_path / "nothing.toml")
     with pytest.raises(ConfigError, match="can't be read"):
         read_plan(tmp_path)
+
+
+PLACES = ["[[sweep]]\nimage_rate = [{}]", "[[sweep]]\nseed=0\n[evaluate]\nlearning_rate = {}"]
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1" + "0" * 400])
+@pytest.mark.parametrize("place", PLACES)
+def test_numbers_that_are_none_are_refused(tmp_path, value, place):
+    (tmp_path / "sweep.toml").write_text(f"ipc = 1\n{place.format(value)}\n")
+    with pytest.raises(ConfigError, match="must be a number"):
+        read_plan(tmp_path / "sweep.toml")
