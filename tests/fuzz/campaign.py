@@ -175,6 +175,7 @@ def _by_atheris(tally, seeds, inputs, seed, folder):
         return mutated(tally.target, data, random)[:largest]
 
     options = [f"-seed={seed}", f"-max_len={_LARGEST}", "-len_control=0", "-rss_limit_mb=0", "-timeout=0"]
+    options += [f"-artifact_prefix={folder}/"]  # libFuzzer keeps what took long, too
     atheris.Setup([sys.argv[0], *options, str(corpus)], one_input, custom_mutator=mutator)
     atheris.Fuzz()
 

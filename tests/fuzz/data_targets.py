@@ -34,6 +34,7 @@ from tests.data.sets import NAMES, outgoing, published, state_of, target
 from tests.fuzz import data_mutation as other
 from tests.fuzz.mutation import TEXTS, mutate_bytes, mutate_text
 from tests.fuzz.target import Target
+from tests.silent import Silent
 
 MIB = 1 << 20
 
@@ -86,22 +87,12 @@ def feed_npz(data, scratch):
     _open(scratch / "own.npz", resolution=None if len(data) % 2 else 4)
 
 
-class _Silent:
-    def note(self, sentence):
-        sentence.encode()
-
-    warn = note
-
-    def progress(self, label, done, total, values=None):
-        pass
-
-
 def feed_prepare(data, scratch):
     (scratch / "own.npz").write_bytes(data)
     store = open_store(scratch / "store", create=True)
     config = PrepareConfig("own", str(scratch / "own.npz"), resolution=4)
     with _as_in_the_command():
-        prepare(store, config, _Silent(), workers=0)
+        prepare(store, config, Silent(), workers=0)
     store.dataset("own")
 
 

@@ -33,23 +33,12 @@ from rcig_cli.store.rows import StoredRows
 from rcig_cli.store.seals import sealed
 from tests.fuzz.mutation import TEXTS, dump_json, mutate_bytes, mutate_json, mutate_text
 from tests.fuzz.target import Target
+from tests.silent import Silent
 
 GOLDEN = Path(__file__).parents[1] / "store" / "golden"
 SEALED = GOLDEN / "format_1_sealed"
 OLD = GOLDEN / "format_0"
 MIB = 1 << 20
-
-
-class Silent:
-    """A report that nobody reads."""
-
-    def note(self, sentence):
-        sentence.encode()
-
-    warn = note
-
-    def progress(self, label, done, total, values=None):
-        pass
 
 
 def bare_mutant(data: bytes, random: Random) -> bytes:

@@ -6,12 +6,7 @@ import pytest
 
 from rcig_cli.jobs import timing
 from rcig_cli.jobs.timing import Stopwatch, timing_of
-
-
-class Silent:
-    def note(self, sentence): ...
-    def warn(self, sentence): ...
-    def progress(self, label, done, total, values=None): ...
+from tests.silent import Silent
 
 
 @pytest.fixture

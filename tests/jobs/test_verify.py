@@ -20,21 +20,12 @@ from hypothesis import strategies as st
 from rcig_cli.jobs.verify import store_at, verify
 from rcig_cli.store.layout import open_store
 from tests.conftest import ROOT, start_rcig
+from tests.silent import Silent
 
 GOLDEN = ROOT / "tests" / "store" / "golden" / "format_1_sealed"
 SMALLEST = ["--depth", 1, "--width", 2, "--batch", 16, "--pool-size", 1, "--pool-steps", 3]
 SMALLEST += ["--inner-steps", 2, "--hessian-steps", 2]
 KILLED = "run_4"  # at step 4 of many, after a checkpoint at step 2
-
-
-class Silent:
-    """A report to nobody."""
-
-    def note(self, sentence): ...
-
-    def warn(self, sentence): ...
-
-    def progress(self, label, done, total, values=None): ...
 
 
 @pytest.fixture(scope="module")
