@@ -17,6 +17,7 @@ from rcig_cli.cli.options import (
 )
 from rcig_cli.errors import Corrupt
 from rcig_cli.jobs.words import TARGETS, accuracy, described, diverged, network_of, networks, share
+from rcig_cli.store.checks import number
 
 if TYPE_CHECKING:
     from rcig_cli.store.layout import Store
@@ -123,7 +124,7 @@ def show(
             document["config"].pop(name, None)
     here.console.data("\n".join(_lines(document)), {})
     for each in divergences:
-        here.console.data(diverged(each) + _lowered(each, document["config"]["algorithm"]), {})
+        here.console.data(diverged(each) + _lowered(each, document["config"].get("algorithm")), {})
     for each in evaluations:
         here.console.data(_judged(each), {})
     for each in attacks:
@@ -138,10 +139,11 @@ def _found(row: Mapping[str, Any]) -> str:
     return f"{settings}: {accuracy(row['accuracy'], 'diverged')}"
 
 
-def _lowered(divergence: Mapping[str, Any], algorithm: Mapping[str, Any]) -> str:
+def _lowered(divergence: Mapping[str, Any], algorithm: Any) -> str:
     """Which learning rates have been lowered since a run diverged."""
-    old = divergence["rates"]
-    lower = [f"{name} {algorithm[name]}, not {old[name]}" for name in old if algorithm.get(name) != old[name]]
+    old, new = divergence["rates"], algorithm if isinstance(algorithm, dict) else {}
+    changed = [name for name in old if number.holds(new.get(name)) and new[name] < old[name]]
+    lower = [f"{name} {new[name]:g}, not {old[name]:g}" for name in changed]
     return f"; since then {', '.join(lower)}" if lower else ""
 
 

@@ -63,7 +63,9 @@ def distill_commands(prepared: Prepared, run: RunManifest, config: DistillConfig
     last = {name: flat(config)[name] for name in LEARNING_RATES}
     rates = [*(each["rates"] for each in run.divergences), last]
     begun = distill_command(prepared, config.override(rates[0]))
-    changes = ({name: new[name] for name in new if new[name] != old[name]} for old, new in pairwise(rates))
+    changes = (
+        {name: rate for name, rate in new.items() if rate != old.get(name)} for old, new in pairwise(rates)
+    )
     return [begun, *(shlex.join(["rcig", "distill", "--resume", run.name, *words_of(c)]) for c in changes)]
 
 

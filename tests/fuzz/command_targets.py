@@ -24,7 +24,7 @@ from rcig_cli.store.digests import digests
 from rcig_cli.store.manifest import MANIFEST, read_dataset_manifest
 from rcig_cli.store.seals import sealed
 from tests.fuzz.mutation import NUMBERS, TEXTS, mutate_bytes, mutate_json, mutate_text
-from tests.fuzz.store_targets import MIB, SEALED, json_mutant
+from tests.fuzz.store_targets import MIB, SEALED, diverged, json_mutant
 from tests.fuzz.target import Target
 
 _CODES = {0, 1, 2, 3, 4, 5, 6, 130, 143}
@@ -235,7 +235,7 @@ _LINES = [
     ["export", "run_1", "--format", "safetensors", "--out", "o.safetensors"],
     ["export", "run_1", "--format", "parquet", "--out", "o"], ["gc", "--yes"], ["gc", "--dry-run", "--json"],
     ["rm", "run_1", "sweep_1", "--yes"], ["rm", "shapes", "--force", "--yes"],
-    ["distill", "--resume", "run_3"],
+    ["distill", "--resume", "run_3"], ["distill", "--resume", "run_1", "--image-lr", "1e-9"],
     ["distill", "shapes", "--ipc", "1"], ["sweep", "sweep.toml"], ["prepare", "shapes"],
 ]  # fmt: skip
 
@@ -250,9 +250,12 @@ def _places():
 def store_seeds():
     """Each file of the store as it is, for one command each."""
     _cut_off()
-    return [
+    as_they_are = [
         _input(index, place, (SEALED / place).read_bytes(), True) for index, place in enumerate(_places())
     ]
+    place = "runs/run_1/manifest.json"
+    gone_on = diverged((SEALED / place).read_bytes())
+    return [*as_they_are, *(_input(line, place, gone_on, True) for line in range(len(_LINES)))]
 
 
 def _input(line, place, content, fitting):
@@ -320,7 +323,7 @@ def _change(path, change):
     try:
         document = change(json.loads(path.read_bytes()))
         path.write_text(sealed(document))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OSError):
         return  # a manifest that is hardly one: it stays as it is
 
 

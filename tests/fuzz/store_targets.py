@@ -537,9 +537,23 @@ def _file(make, place):
 _MEASURED = [f"runs/*/{kind}/*.json" for kind in KINDS]
 _PROGRESS = "datasets/.partial-digits/state/progress.json"
 
+
+def diverged(manifest):
+    """A run's manifest, as if it had diverged and gone on."""
+    document = json.loads(manifest)
+    rates = {"image_rate": 0.3, "label_rate": 0.2, "temperature_rate": 1e-2, "pool_rate": 1e-4}
+    record = {"step": 3, "not_finite": ["loss", "images"], "checkpoint": 2, "rates": rates}
+    return sealed({**document, "divergences": [record, {**record, "checkpoint": None}]}).encode()
+
+
+def run_seeds():
+    manifests = _files("runs/*/manifest.json")()
+    return [*manifests, *map(diverged, manifests)]
+
+
 TARGETS = (
     Target("dataset_manifest", _files("datasets/*/manifest.json"), feed_dataset, 16 * MIB, json_mutant),
-    Target("run_manifest", _files("runs/*/manifest.json"), feed_run, 16 * MIB, json_mutant),
+    Target("run_manifest", run_seeds, feed_run, 16 * MIB, json_mutant),
     Target("sweep_manifest", _files("sweeps/*/manifest.json"), feed_sweep_manifest, 16 * MIB, json_mutant),
     Target("store_json", _files("store.json"), feed_store_json, 16 * MIB, json_mutant),
     Target("results", _files(*_MEASURED), feed_results, 16 * MIB, json_mutant),
