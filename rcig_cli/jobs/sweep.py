@@ -282,7 +282,7 @@ class _Sweep:
         try:
             return distill.run(path, run, self.layout.prepared, Surroundings(self.policy, stopwatch))
         except NumericsError as error:
-            self.report.warn(f"{run.name}: {error}")
+            self.report.warn(str(error))
             return self.store.run(run.name)
         finally:
             stopwatch.keep(path)

@@ -184,7 +184,7 @@ def test_a_run_that_diverges_is_a_row_like_any_other(rcig, tmp_path):
     wild, tame = outcome.json["rows"]
     assert (wild["accuracy"], wild["diverged"]) == (None, ["run_1"])
     assert tame["accuracy"] is not None
-    assert "run_1: The run diverged" in outcome.err
+    assert "run_1 diverged at step" in outcome.err
     again = rcig("sweep", tmp_path / "wild.toml", "--store", tmp_path / "a")
     assert "diverged" in again.out
     assert "1, 1 diverged" in again.out
