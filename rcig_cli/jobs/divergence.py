@@ -70,8 +70,10 @@ def record_of(
 
 def is_stuck(records: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a run has diverged twice from the same checkpoint, the second time with other rates."""
-    before, last = ([{}, *records])[-2:]
-    return before.get("checkpoint") == last["checkpoint"] and before["rates"] != last["rates"]
+    if len(records) < 2:
+        return False
+    before, last = records[-2:]
+    return before["checkpoint"] == last["checkpoint"] and before["rates"] != last["rates"]
 
 
 def lower_rate(record: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, float]:

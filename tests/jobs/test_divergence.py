@@ -10,7 +10,7 @@ import pytest
 from rcig_cli.cli.app import main
 from rcig_cli.errors import ConfigError
 from rcig_cli.jobs import running
-from rcig_cli.jobs.divergence import comes_from, lower_rate
+from rcig_cli.jobs.divergence import comes_from, is_stuck, lower_rate
 from rcig_cli.jobs.resume import going_on
 from rcig_cli.presets.config import LEARNING_RATES, DistillConfig
 from rcig_cli.store.layout import open_store
@@ -217,6 +217,15 @@ def test_a_checkpoint_is_ruled_out_by_what_follows_from_it_alone():
     assert comes_from(7, 8, ["loss", "gradient", "images"])
     assert not comes_from(7, 9, ["loss", "gradient", "images"])  # lower rates lead elsewhere
     assert not comes_from(7, 8, ["images"])  # the update, at its rate
+
+
+def test_stuck_is_twice_from_the_same_checkpoint_with_other_rates():
+    once = {"checkpoint": None, "rates": {"image_rate": 1}}
+    lower = {"checkpoint": None, "rates": {"image_rate": 0.1}}
+    assert not is_stuck([once])
+    assert not is_stuck([once, once])
+    assert is_stuck([once, lower])
+    assert not is_stuck([once, {**lower, "checkpoint": 3}])
 
 
 def test_the_rate_to_lower():
