@@ -57,7 +57,7 @@ def complaints(commands, prepared, ran, fault):
         return  # there is nothing left to go on with: the same line would start another run
     again = prepared.run(commands)
     refused = finished and prepared.scenario.there_already
-    if again.code and not (refused and again.code == 2 and refused in again.err):
+    if again.code != 0 and not (refused and again.code == 2 and refused in again.err):
         yield f"run again it ended with {again.code}: {again.err[-500:]}"
     elif differing := difference(tree(prepared.work), prepared.undisturbed):
         yield f"run again it gave other {differing}"
@@ -86,7 +86,7 @@ def verified(commands, store):
         return
     ran = commands.run("verify", "--json", "--store", store)
     found = json.loads(ran.out)
-    if ran.code or found.get("problems", True):
+    if ran.code != 0 or found.get("problems", True):
         yield f"verify: {ran.out} {ran.err}"
     named = {one["path"] for one in found.get("orphans", ())}
     left = {path.as_posix() for path in orphans(store) if not path.name.startswith(PARTIAL)}
