@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rcig_cli.errors import ConfigError, Interrupted
+from rcig_cli.errors import ConfigError, Interrupted, NumericsError
 from rcig_cli.jobs.distilled import write_distilled
 from rcig_cli.jobs.divergence import Diverged
 from rcig_cli.jobs.prepared import Prepared, distilling_network
@@ -100,6 +100,8 @@ def run(path: Path, manifest: RunManifest, prepared: Prepared, around: Surroundi
         If a signal stopped it, after a checkpoint.
     Diverged
         If numbers are no longer finite; the last good checkpoint stands.
+    NumericsError
+        If the product isn't finite, though the state is.
     """
     with stop_on_signals() as stop, MetricsLog(path / METRICS) as metrics:
         if manifest.versions != versions():
@@ -115,8 +117,9 @@ def run(path: Path, manifest: RunManifest, prepared: Prepared, around: Surroundi
         except (Interrupted, ConfigError):
             one.record(status="interrupted", step=one.step, **_kept(one))
             raise
-        except Diverged as error:
-            divergences = (*one.manifest.divergences, error.record)
+        except NumericsError as error:
+            told = (error.record,) if isinstance(error, Diverged) else ()
+            divergences = (*one.manifest.divergences, *told)
             one.record(status="failed", step=one.saved, divergences=divergences, **_kept(one))
             raise
         return one.record(status="finished", step=one.step, files=files, log=one.log())

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from rcig_cli.cli.app import main
-from rcig_cli.errors import ConfigError
-from rcig_cli.jobs import running
+from rcig_cli.errors import ConfigError, NumericsError
+from rcig_cli.jobs import distill, running
 from rcig_cli.jobs.divergence import comes_from, is_stuck, lower_rate
 from rcig_cli.jobs.resume import going_on
 from rcig_cli.presets.config import LEARNING_RATES, DistillConfig
@@ -180,6 +180,17 @@ def test_where_nothing_helps_it_says_so(digits, tmp_path, rcig):
     outcome = rcig("distill", "--resume", "run_1", "--image-lr", 0.01, "--store", tmp_path / "a")
     assert outcome.code == 6
     assert "Lower rates did not help from there: start a new run" in outcome.err
+
+
+def test_a_product_that_is_not_finite_is_a_failure_too(digits, tmp_path, rcig, monkeypatch):
+    def refuse(*_):
+        raise NumericsError("The distilled images are not finite numbers, so they were not written.")
+
+    monkeypatch.setattr(distill, "write_distilled", refuse)
+    shutil.copytree(digits, tmp_path / "a")
+    assert rcig(*RUN, "--store", tmp_path / "a").code == 6
+    run = _manifest(tmp_path / "a")
+    assert (run["status"], run["step"], run["divergences"]) == ("failed", STEPS, [])
 
 
 def test_on_several_devices(digits, tmp_path):
