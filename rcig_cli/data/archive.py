@@ -18,9 +18,7 @@ from pathlib import Path
 from rcig_cli.data.regular import open_regular
 from rcig_cli.errors import ConfigError, Corrupt, NotFound, RcigError
 
-PACKED_AT_MOST = 1032
-"""Times that Deflate can make bytes fewer: what declares more, lies."""
-
+_PACKED_AT_MOST = 1032  # times that Deflate can make bytes fewer
 _LARGEST_DIRECTORY = 2**20
 _LOCAL_HEADER = 30
 _SHOWN = 80
@@ -64,6 +62,11 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
         raise RcigError(f"{path} can't be read: {error.strerror or error}.") from error
 
 
+def most_unpacked(packed: int) -> int:
+    """Bytes that so many can unpack to by Deflate, a header besides: what declares more, lies."""
+    return (packed + 64) * _PACKED_AT_MOST
+
+
 class _Directory(io.BufferedReader):
     """A file that gives an archive's directory, but not the gigabytes that can be declared for one."""
 
@@ -103,4 +106,4 @@ def _check_places(archive: zipfile.ZipFile, path: Path) -> None:
 def _can_be(entry: zipfile.ZipInfo) -> bool:
     if entry.compress_type == zipfile.ZIP_STORED:
         return entry.file_size == entry.compress_size
-    return entry.file_size <= (entry.compress_size + 64) * PACKED_AT_MOST
+    return entry.file_size <= most_unpacked(entry.compress_size)

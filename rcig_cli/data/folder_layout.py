@@ -22,7 +22,8 @@ from rcig_cli.errors import ConfigError, RcigError
 TEST_NAMES = ("test", "val", "validation")
 """What the folder beside ``train`` may be called; the first that is there is taken."""
 
-_DEEPEST = 100
+DEEPEST = 100
+"""Folders within folders, below which no image is looked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,8 +191,8 @@ class Search:
             self._links += 1
 
     def _walk(self, folder: Path, depth: int = 0) -> Iterator[Path]:
-        if depth > _DEEPEST:
-            raise ConfigError(f"{self._root} holds folders more than {_DEEPEST} deep: is it the right one?")
+        if depth > DEEPEST:
+            raise ConfigError(f"{self._root} holds folders more than {DEEPEST} deep: is it the right one?")
         for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
             if entry.name.startswith(".") or not self._inside(entry):
                 continue

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from rcig_cli.data.folder_layout import DEEPEST
 from rcig_cli.data.source import ImageSource
 from rcig_cli.errors import RcigError
-
-_DEEPEST = 100  # no image is looked for below
 
 
 def identity(source: ImageSource, path: Path | None) -> dict[str, Any]:
@@ -62,6 +61,6 @@ def _status(file: Path) -> os.stat_result:
 def _walk(folder: Path) -> Iterator[Path]:
     for root, folders, names in os.walk(folder):
         folders.sort()
-        if len(Path(root).relative_to(folder).parts) > _DEEPEST:
+        if len(Path(root).relative_to(folder).parts) > DEEPEST:
             folders.clear()
         yield from (Path(root, name) for name in sorted(names))

@@ -13,9 +13,6 @@ SIDE = 32
 IMAGE_BYTES = 3 * SIDE * SIDE
 BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
 
-MOST_IMAGES = 2**20
-"""In a file: twenty times as many as in any that was published."""
-
 CLASSES = {"cifar10": 10, "cifar100": 100}
 
 

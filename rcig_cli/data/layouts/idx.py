@@ -23,7 +23,7 @@ from typing import BinaryIO, cast
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.data.archive import PACKED_AT_MOST
+from rcig_cli.data.archive import most_unpacked
 from rcig_cli.data.class_names import check_every_class, published_names
 from rcig_cli.data.layouts.files import opened, present, read_exactly, size_of
 from rcig_cli.data.layouts.records import Records, RecordSource
@@ -148,7 +148,7 @@ def _check_sizes(path: Path, shape: tuple[int, ...], left: int) -> None:
             f"{path} declares {' x '.join(map(str, shape))} bytes, which can't be: download it again."
         )
     packed = path.suffix == ".gz"
-    if declared != left if not packed else declared > (left + 64) * PACKED_AT_MOST:
+    if declared != left if not packed else declared > most_unpacked(left):
         raise Corrupt(f"{path} isn't as large as its header says: download it again.")
 
 

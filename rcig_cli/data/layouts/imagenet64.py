@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from rcig_cli.data.class_names import check_every_class, check_names
 from rcig_cli.data.layouts.files import opened, present, read_lines
-from rcig_cli.data.layouts.records import Records, RecordSource, checked_labels
+from rcig_cli.data.layouts.records import MOST_IMAGES, Records, RecordSource, checked_labels
 from rcig_cli.data.npz_member import Member, members
 from rcig_cli.data.source import SPLITS, ImageSource, Split
 from rcig_cli.errors import Corrupt
@@ -26,7 +26,6 @@ _FILES: dict[Split, tuple[str, ...]] = {
 }
 _SIDES = {3 * side * side: side for side in (8, 16, 32, 64)}
 _CLASSES = 1000
-_MOST_IMAGES = 2**20  # in a file
 _NAMES = "map_clsloc.txt"
 
 
@@ -65,7 +64,7 @@ def _members(folder: Path, name: str) -> tuple[Member, Member]:
         raise Corrupt(
             f"{folder / name} has no array 'labels' with a number for each image: download it again."
         )
-    if images.shape[0] > _MOST_IMAGES:
+    if images.shape[0] > MOST_IMAGES:
         raise Corrupt(f"{folder / name} holds more images than any such file: download it again.")
     return images, labels
 

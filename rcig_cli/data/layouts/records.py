@@ -14,6 +14,9 @@ from rcig_cli.data.pixels import choose_side, size_notes, to_square
 from rcig_cli.data.source import SPLITS, Batch, ImageSource, Split, regroup
 from rcig_cli.errors import Corrupt
 
+MOST_IMAGES = 2**20
+"""In a file of a download: several times as many as in any that was published."""
+
 _PIECE = 2**24
 
 
