@@ -13,7 +13,7 @@ import numpy as np
 from jax import Array
 from jax.scipy.linalg import cho_factor, cho_solve, solve_triangular
 
-from rcig_cli.distillation.linearized import Network, body_of, with_body
+from rcig_cli.distillation.bilevel.linearized import Network, body_of, with_body
 from rcig_cli.distillation.records import Tree
 
 Linear = Callable[[Array], Array]

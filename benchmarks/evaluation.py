@@ -22,7 +22,7 @@ import jax
 import numpy as np
 
 from rcig_cli.distillation.records import training_set
-from rcig_cli.jobs.training import Schedule, Trainer, make_trainer
+from rcig_cli.runs.engine.training import Schedule, Trainer, make_trainer
 
 NETWORKS, ROUNDS = 5, 3
 

@@ -32,11 +32,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.flops import count
-from rcig_cli.jobs.batches import RealData
-from rcig_cli.jobs.engine import Engine, make_engine
-from rcig_cli.jobs.state import RunState
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.presets.preset import resolve
+from rcig_cli.runs.engine.batches import RealData
+from rcig_cli.runs.engine.engine import Engine, make_engine
+from rcig_cli.runs.engine.state import RunState
 
 
 def per_call(function: Callable[[Any], Any], value: Any, calls: int) -> float:

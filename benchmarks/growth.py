@@ -26,7 +26,7 @@ import numpy as np
 
 from benchmarks.flops import count
 from rcig_cli.distillation.config import AlgorithmConfig
-from rcig_cli.figures.plots import Panel, Series, draw_panels
+from rcig_cli.reporting.figures.plots import Panel, Series, draw_panels
 
 ALGORITHM = AlgorithmConfig(solver="cg", n_inner=4, n_hessian=4, flip=False)
 PICTURE = ROOT / "docs" / "pictures" / "growth.png"

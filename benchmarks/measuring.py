@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rcig_cli.jobs.device import prepare_environment, prepare_jax, processors
+from rcig_cli.runs.engine.device import prepare_environment, prepare_jax, processors
 
 prepare_environment()
 prepare_jax()
@@ -27,9 +27,9 @@ import numpy as np  # noqa: E402
 from rcig_cli.distillation.config import AlgorithmConfig  # noqa: E402
 from rcig_cli.distillation.records import Distilled, centred_one_hot  # noqa: E402
 from rcig_cli.distillation.step import Step, make_step  # noqa: E402
-from rcig_cli.jobs.mesh import current_platform  # noqa: E402
 from rcig_cli.networks.architectures import build_network  # noqa: E402
 from rcig_cli.networks.network import Network  # noqa: E402
+from rcig_cli.runs.engine.mesh import current_platform  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 SIDE, CLASSES, DEPTH = 32, 10, 3

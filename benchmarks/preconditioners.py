@@ -53,12 +53,12 @@ from benchmarks.visits import (
     random_visit,
     record,
 )
-from rcig_cli.distillation import solvers
-from rcig_cli.distillation.inner import InnerProblem
-from rcig_cli.distillation.linearized import body_of
+from rcig_cli.distillation.bilevel import solvers
+from rcig_cli.distillation.bilevel.inner import InnerProblem
+from rcig_cli.distillation.bilevel.linearized import body_of
 from rcig_cli.distillation.records import Distilled, Tree, split, total, training_set
-from rcig_cli.jobs.mesh import current_platform
 from rcig_cli.networks.network import Network
+from rcig_cli.runs.engine.mesh import current_platform
 
 PAIRS = (1, 2, 3, 4, 6, 10, 20)  # of products with J_S and J_S^T, for each of the two systems
 TIMED = (2, 4, 6)

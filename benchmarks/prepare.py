@@ -28,7 +28,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from rcig_cli.data.source import Batch, ImageSource, Split  # noqa: E402
+from rcig_cli.data.sources.source import Batch, ImageSource, Split  # noqa: E402
 
 ALL, ALL_TEST = 1_281_167, 50_000
 CLASSES = 1000
@@ -133,7 +133,7 @@ def leave_decomposition_out() -> None:
 
 def prepared(source: ImageSource, store_path: Path, workers: int | None) -> tuple[Stages, dict[str, Any]]:
     """Prepare a source with the product's own code; say how long the stages took, and what it left."""
-    from rcig_cli.jobs import prepare
+    from rcig_cli.runs.prepare import prepare
     from rcig_cli.store.layout import open_store
     from rcig_cli.store.space import bytes_of
 

@@ -25,7 +25,7 @@ SHAPES = {
 
 def needed(name: str, ipc: int) -> float:
     """GB of one step with its state."""
-    from rcig_cli.jobs import device
+    from rcig_cli.runs.engine import device
 
     device.prepare_environment()
     device.prepare_jax()
@@ -34,10 +34,10 @@ def needed(name: str, ipc: int) -> float:
 
     from rcig_cli.distillation.platform import Platform
     from rcig_cli.distillation.records import Distilled
-    from rcig_cli.jobs import engine
-    from rcig_cli.jobs.batches import RealData
-    from rcig_cli.jobs.prepared import network_for
     from rcig_cli.presets.preset import resolve
+    from rcig_cli.runs.engine import engine
+    from rcig_cli.runs.engine.batches import RealData
+    from rcig_cli.runs.prepare.prepared import network_for
 
     engine.current_platform = lambda: Platform()
     side, channels, classes = SHAPES[name]

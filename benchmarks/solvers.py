@@ -20,9 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from rcig_cli.distillation.step import make_step
-from rcig_cli.jobs.mesh import current_platform
-from rcig_cli.jobs.prepared import network_for
 from rcig_cli.presets.preset import resolve
+from rcig_cli.runs.engine.mesh import current_platform
+from rcig_cli.runs.prepare.prepared import network_for
 
 SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
 SOLVES = {"none": ("cg", 0), **{f"{n} + {n} CG": ("cg", n) for n in (1, 2, 4, 6, 10, 20)}}

@@ -35,10 +35,10 @@ import numpy as np
 
 from benchmarks.flops import count
 from rcig_cli.distillation.config import AlgorithmConfig
-from rcig_cli.jobs.batches import RealData
-from rcig_cli.jobs.draws import draw, step_keys
-from rcig_cli.jobs.engine import make_engine
 from rcig_cli.presets.preset import resolve
+from rcig_cli.runs.engine.batches import RealData
+from rcig_cli.runs.engine.draws import draw, step_keys
+from rcig_cli.runs.engine.engine import make_engine
 from tests.oracles.plain_step import PlainConvNet, make_plain_update, plain_apply
 
 WIDTH, BATCH, MATRIX = 32, 256, 4096

@@ -14,10 +14,10 @@ from rcig_cli.cli.options import (
     context,
 )
 from rcig_cli.errors import ConfigError
-from rcig_cli.jobs.words import accuracy, described
+from rcig_cli.reporting.formatting import accuracy, described
 
 if TYPE_CHECKING:
-    from rcig_cli.jobs.compare import Comparison, Row
+    from rcig_cli.reporting.compare import Comparison, Row
 
 
 def compare(
@@ -35,7 +35,7 @@ def compare(
     here = context(store, json, quiet)
     if len(set(runs)) < 2:
         raise ConfigError("compare needs two runs or more, for example: rcig compare run_1 run_2.")
-    from rcig_cli.jobs import compare as job
+    from rcig_cli.reporting import compare as job
 
     found = job.compare(here.store(), runs)
     for problem in found.unreadable:

@@ -18,11 +18,11 @@ from rcig_cli.cli.options import (
     given,
 )
 from rcig_cli.errors import ConfigError, Interrupted, NumericsError
-from rcig_cli.jobs.words import count_of
+from rcig_cli.reporting.formatting import count_of
 
 if TYPE_CHECKING:
-    from rcig_cli.jobs.prepared import Prepared
-    from rcig_cli.jobs.processes import Processes
+    from rcig_cli.runs.engine.processes import Processes
+    from rcig_cli.runs.prepare.prepared import Prepared
     from rcig_cli.store.layout import Store
     from rcig_cli.store.manifest import RunManifest
 
@@ -212,8 +212,8 @@ class _Together:
     @contextmanager
     def join(self, here: Context) -> "Iterator[Processes]":
         """Be one of the processes, if there are several."""
-        from rcig_cli.jobs.processes import join
-        from rcig_cli.jobs.seat import find_seat
+        from rcig_cli.runs.engine.processes import join
+        from rcig_cli.runs.engine.seat import find_seat
 
         if not self.distributed:
             if (self.coordinator, self.count, self.index) != (None, None, None):
@@ -230,7 +230,7 @@ class _Together:
         """What follows for a new run: a pool model for each device, unless the flags say how many."""
         if "models" in flags or (self.devices is None and not self.distributed):
             return {}
-        from rcig_cli.jobs.mesh import choose_devices
+        from rcig_cli.runs.engine.mesh import choose_devices
 
         return {"models": len(choose_devices(self.devices))}
 
@@ -253,15 +253,15 @@ def _distill(
         artifacts = here.store(create=not named and processes.is_first)
         manifest = artifacts.run(str(resume.run)) if named else None
         if manifest is not None:
-            from rcig_cli.jobs.resume import going_on
+            from rcig_cli.runs.distill.resume import going_on
 
             going_on(manifest, flags)  # refuses, before anything is loaded, what can't be
         elif processes.is_first:
             flags["dataset"] = choose_dataset(here, artifacts, flags.get("dataset"))
         here.prepare_jax()
-        from rcig_cli.jobs import distill as job
-        from rcig_cli.jobs.divergence import Diverged
-        from rcig_cli.jobs.running import CheckpointPolicy, Surroundings
+        from rcig_cli.runs.distill import distill as job
+        from rcig_cli.runs.distill.divergence import Diverged
+        from rcig_cli.runs.distill.running import CheckpointPolicy, Surroundings
 
         if processes.is_first:
             prepared = _open_prepared(artifacts, manifest, flags)
@@ -292,10 +292,10 @@ def _distill(
 
 def _remedy(here: Context, prepared: "Prepared", run: "RunManifest", divergence: Mapping[str, Any]) -> str:
     """How to go on with a run that diverged."""
-    from rcig_cli.jobs.commands import words_of
-    from rcig_cli.jobs.divergence import is_stuck, lower_rate
-    from rcig_cli.jobs.prepared import resolved
     from rcig_cli.presets.config import flat
+    from rcig_cli.reporting.commands import words_of
+    from rcig_cli.runs.distill.divergence import is_stuck, lower_rate
+    from rcig_cli.runs.prepare.prepared import resolved
 
     if divergence["checkpoint"] is None:
         return "Start a new run with a lower learning rate, or with a higher --l2-rate."
@@ -333,7 +333,7 @@ def _greeting(run: "RunManifest", is_new: bool) -> str:
 
 def _refuse_imported(artifacts: "Store", name: str) -> None:
     """Say what an imported run is, where it stands after ``--resume`` and so for a data set."""
-    from rcig_cli.jobs.resume import nothing_to_resume
+    from rcig_cli.runs.distill.resume import nothing_to_resume
 
     taken = artifacts.dataset_path(name).exists() or not artifacts.run_path(name).is_dir()
     if not taken and artifacts.run(name).imported:
@@ -352,7 +352,7 @@ def choose_dataset(here: Context, artifacts: "Store", name: str | None) -> str:
         raise ConfigError(f"say which data set to distil: {', '.join(names)}.")
     if names:
         return names[0]
-    from rcig_cli.jobs.prepare import PrepareConfig, prepare
+    from rcig_cli.runs.prepare.prepare import PrepareConfig, prepare
 
     here.console.note("No data set is prepared yet: preparing digits, which comes with scikit-learn.")
     return prepare(artifacts, PrepareConfig("digits"), here.console, wait=True).name
@@ -361,7 +361,7 @@ def choose_dataset(here: Context, artifacts: "Store", name: str | None) -> str:
 def _open_prepared(
     artifacts: "Store", manifest: "RunManifest | None", flags: Mapping[str, Any]
 ) -> "Prepared":
-    from rcig_cli.jobs.prepared import open_prepared, parent_of
+    from rcig_cli.runs.prepare.prepared import open_prepared, parent_of
 
     return open_prepared(artifacts, flags["dataset"]) if manifest is None else parent_of(artifacts, manifest)
 
@@ -375,7 +375,7 @@ def _claim(
     resume: _Resume,
 ) -> "AbstractContextManager[tuple[RunManifest, bool]]":
     """Hold the lock of the run to go on with, or of a new one; say which, and whether it is new."""
-    from rcig_cli.jobs.claim import claim_of, claim_run
+    from rcig_cli.runs.distill.claim import claim_of, claim_run
 
     if manifest is not None:
         return claim_run(artifacts, manifest, flags, resume.wait)

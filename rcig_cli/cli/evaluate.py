@@ -16,11 +16,11 @@ from rcig_cli.cli.options import (
 )
 from rcig_cli.cli.render import Console
 from rcig_cli.errors import ConfigError
-from rcig_cli.jobs.words import network_of, percent, trained
-from rcig_cli.jobs.words import networks as networks_of
+from rcig_cli.reporting.formatting import network_of, percent, trained
+from rcig_cli.reporting.formatting import networks as networks_of
 
 if TYPE_CHECKING:
-    from rcig_cli.jobs.evaluate import Evaluation
+    from rcig_cli.runs.evaluate.evaluate import Evaluation
 
 
 def evaluate(
@@ -63,8 +63,8 @@ def evaluate(
     artifacts = here.store()
     artifacts.run(run)
     here.prepare_jax()
-    from rcig_cli.jobs import evaluate as job
-    from rcig_cli.jobs.distilled import open_distilled
+    from rcig_cli.runs.distill.distilled import open_distilled
+    from rcig_cli.runs.evaluate import evaluate as job
 
     distilled = open_distilled(artifacts, run)
     norms: list[str | None] = [*dict.fromkeys(norm)] if norm else [None]

@@ -13,7 +13,7 @@ from rcig_cli.cli.options import (
     StoreOption,
     context,
 )
-from rcig_cli.jobs.words import count_of
+from rcig_cli.reporting.formatting import count_of
 
 
 def import_(
@@ -49,7 +49,7 @@ def import_(
     artifacts = here.store()
     artifacts.dataset(dataset)
     here.prepare_jax()
-    from rcig_cli.jobs.importing import import_set
+    from rcig_cli.runs.exchange.importing import import_set
 
     run, was = import_set(artifacts, path, dataset, here.console, space=space, name=name)
     ipc = run.config["ipc"]
@@ -89,8 +89,8 @@ def export(
     here = context(store, json, quiet)
     artifacts = here.store()
     artifacts.run(run)
-    from rcig_cli.jobs.distilled import open_distilled
-    from rcig_cli.jobs.exporting import export_set
+    from rcig_cli.runs.distill.distilled import open_distilled
+    from rcig_cli.runs.exchange.exporting import export_set
 
     path = export_set(open_distilled(artifacts, run), form, out)
     if form == "png":

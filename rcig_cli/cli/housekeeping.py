@@ -15,7 +15,7 @@ from rcig_cli.cli.options import (
     context,
 )
 from rcig_cli.errors import ConfigError
-from rcig_cli.jobs.words import size
+from rcig_cli.reporting.formatting import size
 
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
 
@@ -40,7 +40,7 @@ def rm(
     """
     del debug
     here = context(store, json, quiet)
-    from rcig_cli.jobs.housekeeping import plan_removal, remove
+    from rcig_cli.runs.housekeeping.housekeeping import plan_removal, remove
 
     doomed = plan_removal(here.store(), names, force=force)
     for one in doomed:
@@ -75,7 +75,7 @@ def gc(
     """
     del debug
     here = context(store, json, quiet)
-    from rcig_cli.jobs.housekeeping import collect, find_garbage
+    from rcig_cli.runs.housekeeping.housekeeping import collect, find_garbage
 
     artifacts = here.store()
     found = find_garbage(artifacts, preparations=preparations)

@@ -16,7 +16,7 @@ from rcig_cli.cli.options import (
     context,
 )
 from rcig_cli.errors import Corrupt
-from rcig_cli.jobs.words import TARGETS, accuracy, described, diverged, network_of, networks, share
+from rcig_cli.reporting.formatting import TARGETS, accuracy, described, diverged, network_of, networks, share
 from rcig_cli.store.checks import number
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _find(here: Context, name: str) -> dict[str, Any]:
         return _sweep(artifacts, name)
     if not name.startswith("run_") and not _is_imported(artifacts, name):
         return artifacts.dataset(name).to_json()
-    from rcig_cli.jobs.measurements import read_measurements
+    from rcig_cli.reporting.measurements import read_measurements
 
     run = artifacts.run(name)
     results = {kind: read_measurements(artifacts.run_path(name), kind) for kind in ("evaluations", "attacks")}
@@ -231,7 +231,7 @@ def doctor(
     del debug
     here = context(DEFAULT_STORE, json, quiet)
     here.prepare_jax()
-    from rcig_cli.jobs.doctor import examine
+    from rcig_cli.runs.housekeeping.doctor import examine
 
     findings = examine()
     here.console.data("\n".join(_lines(findings)), findings)

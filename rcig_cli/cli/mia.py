@@ -16,11 +16,11 @@ from rcig_cli.cli.options import (
 )
 from rcig_cli.cli.render import Console
 from rcig_cli.errors import ConfigError
-from rcig_cli.jobs.words import TARGETS, count_of, percent, share
+from rcig_cli.reporting.formatting import TARGETS, count_of, percent, share
 
 if TYPE_CHECKING:
-    from rcig_cli.jobs.attack import Attacked
-    from rcig_cli.jobs.attack_record import Target
+    from rcig_cli.runs.membership.attack import Attacked
+    from rcig_cli.runs.membership.attack_record import Target
 
 _SHADOWS = 16
 _ROWS = {  # short, so that a table with the paper's figures fits 80 columns
@@ -76,10 +76,10 @@ def mia(
     for run in runs:
         artifacts.run(run)
     here.prepare_jax()
-    from rcig_cli.jobs import attack as job
-    from rcig_cli.jobs.attack_curves import check_curves, write_curves
-    from rcig_cli.jobs.attack_protocol import default_protocol
-    from rcig_cli.jobs.distilled import open_distilled
+    from rcig_cli.runs.distill.distilled import open_distilled
+    from rcig_cli.runs.membership import attack as job
+    from rcig_cli.runs.membership.attack_curves import check_curves, write_curves
+    from rcig_cli.runs.membership.attack_protocol import default_protocol
 
     sets = [open_distilled(artifacts, run) for run in runs]
     path = out or sets[0].path / "figures" / "mia.png"
@@ -166,7 +166,7 @@ def _tpr(target: "Target", attack: str) -> str:
 
 
 def _spread(values: Iterable[float]) -> tuple[float, float]:
-    from rcig_cli.jobs.spread import Spread
+    from rcig_cli.runs.evaluate.spread import Spread
 
     spread = Spread(tuple(values))
     return spread.mean, spread.std

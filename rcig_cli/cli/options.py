@@ -60,7 +60,7 @@ class Context:
 
     def prepare_jax(self) -> None:
         """Import JAX, set up for this machine."""
-        from rcig_cli.jobs import device
+        from rcig_cli.runs.engine import device
 
         device.prepare_environment()
         device.prepare_jax()

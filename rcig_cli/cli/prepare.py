@@ -62,7 +62,7 @@ def prepare(
     if name is None and path is not None:
         raise ConfigError(f"give your data a name: rcig prepare NAME --from {path}")
     here = context(store, json, quiet)
-    from rcig_cli.jobs import prepare as job
+    from rcig_cli.runs.prepare import prepare as job
 
     config = job.PrepareConfig(
         name=name or "digits",

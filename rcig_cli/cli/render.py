@@ -12,7 +12,7 @@ from rich.console import Console as RichConsole
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from rcig_cli.jobs.words import percent
+from rcig_cli.reporting.formatting import percent
 
 _LINE_EVERY = 30.0  # seconds between progress lines where nothing can be animated
 # What a document in a store may hold and is no text to a terminal: control characters, orders to write from

@@ -17,12 +17,12 @@ from rcig_cli.cli.options import (
     context,
 )
 from rcig_cli.errors import Interrupted
-from rcig_cli.jobs.words import percent
+from rcig_cli.reporting.formatting import percent
 
 if TYPE_CHECKING:
-    from rcig_cli.jobs.prepared import Prepared
-    from rcig_cli.jobs.sweep_table import Row, Table
     from rcig_cli.presets.sweep import SweepPlan
+    from rcig_cli.runs.prepare.prepared import Prepared
+    from rcig_cli.runs.sweep.sweep_table import Row, Table
     from rcig_cli.store.layout import Store
 
 _EMBEDDED = "digits"  # comes with scikit-learn
@@ -60,7 +60,7 @@ def sweep(
     artifacts = here.store(create=True)
     dataset = _dataset(here, artifacts, plan.dataset)
     here.prepare_jax()
-    from rcig_cli.jobs.prepared import open_prepared
+    from rcig_cli.runs.prepare.prepared import open_prepared
 
     try:
         name, table, paths = _swept(
@@ -81,7 +81,7 @@ def sweep(
 
 def _dataset(here: Context, artifacts: "Store", name: str | None) -> str:
     if name == _EMBEDDED and not artifacts.dataset_path(name).exists():
-        from rcig_cli.jobs.prepare import PrepareConfig, prepare
+        from rcig_cli.runs.prepare.prepare import PrepareConfig, prepare
 
         here.console.note(f"Preparing {name}, which comes with scikit-learn.")
         return prepare(artifacts, PrepareConfig(name), here.console, wait=True).name
@@ -97,10 +97,10 @@ def _swept(
     checkpoint_every: int | None,
 ) -> "tuple[str, Table, tuple[Path, ...]]":
     """Go through a sweep from wherever it is; return its name, what it found, and its plots."""
-    from rcig_cli.jobs import sweep as job
-    from rcig_cli.jobs.running import CheckpointPolicy
-    from rcig_cli.jobs.sweep_plots import publish
-    from rcig_cli.jobs.sweep_table import tabulate
+    from rcig_cli.runs.distill.running import CheckpointPolicy
+    from rcig_cli.runs.sweep import sweep as job
+    from rcig_cli.runs.sweep.sweep_plots import publish
+    from rcig_cli.runs.sweep.sweep_table import tabulate
 
     layout = job.lay_out(prepared, plan)
     manifest, lock = job.claim(artifacts, layout, new=new)

@@ -16,7 +16,7 @@ from rcig_cli.cli.options import (
     context,
 )
 from rcig_cli.errors import Corrupt
-from rcig_cli.jobs.words import count_of
+from rcig_cli.reporting.formatting import count_of
 
 if TYPE_CHECKING:
     from rcig_cli.store.audit import Finding
@@ -44,7 +44,7 @@ def verify(
     """
     del debug
     here = context(store, json, quiet)
-    from rcig_cli.jobs import verify as job
+    from rcig_cli.runs.housekeeping import verify as job
 
     artifacts = job.store_at(here.root)
     with here.console.working():

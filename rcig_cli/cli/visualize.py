@@ -48,8 +48,8 @@ def visualize(
     here = context(store, json, quiet)
     artifacts = here.store()
     artifacts.run(run)
-    from rcig_cli.jobs import visualize as job
-    from rcig_cli.jobs.distilled import open_distilled
+    from rcig_cli.reporting import visualize as job
+    from rcig_cli.runs.distill.distilled import open_distilled
 
     chosen = {
         "grid": grid,

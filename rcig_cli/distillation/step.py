@@ -16,16 +16,18 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from rcig_cli.distillation import bilevel, learning_rates, pool
-from rcig_cli.distillation.bilevel import Proposal
+from rcig_cli.distillation import pool
+from rcig_cli.distillation.bilevel import learning_rates
+from rcig_cli.distillation.bilevel import problem as bilevel
+from rcig_cli.distillation.bilevel.learning_rates import Rate
+from rcig_cli.distillation.bilevel.linearized import Network
+from rcig_cli.distillation.bilevel.problem import Proposal
+from rcig_cli.distillation.bilevel.solvers import Solution
+from rcig_cli.distillation.bilevel.subsampling import choose
 from rcig_cli.distillation.config import AlgorithmConfig
-from rcig_cli.distillation.learning_rates import Rate
-from rcig_cli.distillation.linearized import Network
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.pool import Model
 from rcig_cli.distillation.records import Distilled, Tree, all_finite, training_set
-from rcig_cli.distillation.solvers import Solution
-from rcig_cli.distillation.subsample import choose
 
 
 class Learner(NamedTuple):

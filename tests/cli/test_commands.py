@@ -135,7 +135,7 @@ def test_every_architecture_is_judged_with_every_norm(rcig, digits_run):
 
 
 def test_hard_labels_are_the_classes_that_the_learned_ones_favour(rcig, digits_run, monkeypatch):
-    from rcig_cli.jobs import evaluate as job
+    from rcig_cli.runs.evaluate import evaluate as job
 
     shown = []
     monkeypatch.setattr(job, "training_set", lambda *given, **_: shown.append(given[1]) or given)

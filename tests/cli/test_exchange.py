@@ -11,7 +11,7 @@ from rcig_cli.store.digests import mismatches, sha256_of_file
 from rcig_cli.store.layout import open_store
 from tests.cli.test_errors import one_sentence
 from tests.data.examples import natural_images
-from tests.data.sets import published, same_bits, state_of
+from tests.data.exchange_sets import published, same_bits, state_of
 
 FORMATS = {"npz": ".npz", "png": "-png", "safetensors": ".safetensors", "parquet": "-parquet"}
 
@@ -179,9 +179,9 @@ def test_there_is_nothing_to_resume_in_an_imported_run(rcig, store, tmp_path):
 
 
 def test_nor_is_one_taken_for_a_run_of_the_same_configuration(rcig, store, tmp_path):
-    from rcig_cli.jobs.prepared import open_prepared, resolved
-    from rcig_cli.jobs.resume import newest_unfinished
-    from rcig_cli.jobs.sweep import _Sweep
+    from rcig_cli.runs.distill.resume import newest_unfinished
+    from rcig_cli.runs.prepare.prepared import open_prepared, resolved
+    from rcig_cli.runs.sweep.sweep import _Sweep
 
     checkpoint(tmp_path / "frepo", 10, (8, 8, 1), ipc=1)
     rcig("import", tmp_path / "frepo", "--dataset", "digits", "--store", store)

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from rcig_cli.jobs import housekeeping
+from rcig_cli.runs.housekeeping import housekeeping
 from rcig_cli.store.layout import open_store
 from rcig_cli.store.locks import RunLock
 from tests.cli.test_errors import one_sentence
@@ -206,7 +206,7 @@ def test_two_of_one_name_have_to_be_told_apart(rcig, store):
 KILLED_WHILE_REMOVING = """
 import os, signal, sys
 from pathlib import Path
-from rcig_cli.jobs import housekeeping
+from rcig_cli.runs.housekeeping import housekeeping
 from rcig_cli.store import asides, files
 from rcig_cli.store.layout import open_store
 def die(path): os.kill(os.getpid(), signal.SIGKILL)

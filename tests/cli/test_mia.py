@@ -89,7 +89,7 @@ def test_the_table_says_what_stands_in_it(rcig, digits_run, tmp_path):
 
 
 def test_the_papers_figures_stand_beside(rcig, digits_run, tmp_path, monkeypatch):
-    from rcig_cli.jobs import attack
+    from rcig_cli.runs.membership import attack
 
     rows = attack.paper_attacks("mnist", 10_000, 50)
     monkeypatch.setattr(attack, "paper_attacks", lambda *_: rows)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from rcig_cli.cli.app import app
 from tests.conftest import TINY
-from tests.figures.test_page import assert_self_contained
+from tests.reporting.figures.test_page import assert_self_contained
 
 ENDINGS = {"grid": "grid.png", "labels": "labels.png", "curves": "curves.png", "animate": "animate.gif"}
 
@@ -165,9 +165,9 @@ def test_hostile_names_stay_text(rcig, tmp_path):
 def test_the_commands_of_a_report_are_commands_that_make_the_same_run(rcig, store, tmp_path):
     from typer.main import get_command
 
-    from rcig_cli.jobs.commands import distill_command
-    from rcig_cli.jobs.prepared import open_prepared, resolved
     from rcig_cli.presets.config import flat
+    from rcig_cli.reporting.commands import distill_command
+    from rcig_cli.runs.prepare.prepared import open_prepared, resolved
     from rcig_cli.store.layout import open_store
 
     prepared = open_prepared(open_store(store, create=False), "digits")
@@ -200,8 +200,10 @@ def test_a_report_is_an_html_file(rcig, store, tmp_path):
 def test_the_commands_of_judgements_say_what_was_unusual(store):
     from dataclasses import asdict
 
-    from rcig_cli.jobs import attack_protocol, commands, evaluate
-    from rcig_cli.jobs.distilled import open_distilled
+    from rcig_cli.reporting import commands
+    from rcig_cli.runs.distill.distilled import open_distilled
+    from rcig_cli.runs.evaluate import evaluate
+    from rcig_cli.runs.membership import attack_protocol
     from rcig_cli.store.layout import open_store
 
     distilled = open_distilled(open_store(store, create=False), "run_1")

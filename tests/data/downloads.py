@@ -6,7 +6,7 @@ import struct
 import numpy as np
 from PIL import Image
 
-from rcig_cli.data.class_names import IMAGENETTE, NUMBERED
+from rcig_cli.data.sources.class_names import IMAGENETTE, NUMBERED
 from tests.data.examples import pixels
 
 CIFAR10_NAMES = NUMBERED["cifar10"]

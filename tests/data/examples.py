@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from rcig_cli.data.source import Batch, ImageSource, Split
+from rcig_cli.data.sources.source import Batch, ImageSource, Split
 
 
 class ArraySource(ImageSource):

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rcig_cli.distillation.inner import inner_problem, solve_through
-from rcig_cli.distillation.linearized import Linearized
+from rcig_cli.distillation.bilevel.inner import inner_problem, solve_through
+from rcig_cli.distillation.bilevel.linearized import Linearized
 
 LAM = 1e-3
 

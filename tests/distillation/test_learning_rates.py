@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import pytest
 
-from rcig_cli.distillation.learning_rates import (
+from rcig_cli.distillation.bilevel.learning_rates import (
     ADAPT_EVERY,
     LONGEST_TUNING,
     Rate,
@@ -13,7 +13,7 @@ from rcig_cli.distillation.learning_rates import (
     tally,
     tune,
 )
-from rcig_cli.distillation.solvers import Solution
+from rcig_cli.distillation.bilevel.solvers import Solution
 
 
 def test_tuning_stops_below_the_highest_rate_at_which_losses_fall():

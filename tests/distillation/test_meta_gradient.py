@@ -7,14 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rcig_cli.distillation import solvers
+from rcig_cli.distillation.bilevel import solvers
+from rcig_cli.distillation.bilevel.linearized import body_of
+from rcig_cli.distillation.bilevel.meta_gradient import combine, meta_gradient, outer_gradient
+from rcig_cli.distillation.bilevel.outer import LOSSES, judge
+from rcig_cli.distillation.bilevel.student import Student
 from rcig_cli.distillation.family import FAMILY
-from rcig_cli.distillation.linearized import body_of
-from rcig_cli.distillation.meta import combine, meta_gradient, outer_gradient
-from rcig_cli.distillation.outer import LOSSES, judge
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot, training_set
-from rcig_cli.distillation.student import Student
 from rcig_cli.networks.architectures import build_network
 from tests.oracles import rcig as oracle
 

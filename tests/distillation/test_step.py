@@ -8,8 +8,8 @@ import numpy as np
 import optax
 import pytest
 
+from rcig_cli.distillation.bilevel.meta_gradient import combine
 from rcig_cli.distillation.config import AlgorithmConfig
-from rcig_cli.distillation.meta import combine
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
 from rcig_cli.distillation.step import make_step

@@ -5,14 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rcig_cli.distillation.bilevel import pose
+from rcig_cli.distillation.bilevel.linearized import body_of, linearize, with_body
+from rcig_cli.distillation.bilevel.meta_gradient import outer_gradient
+from rcig_cli.distillation.bilevel.problem import pose
+from rcig_cli.distillation.bilevel.subsampling import choose, linearize_subsampled, through_subset
 from rcig_cli.distillation.config import AlgorithmConfig
-from rcig_cli.distillation.linearized import body_of, linearize, with_body
-from rcig_cli.distillation.meta import outer_gradient
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
 from rcig_cli.distillation.step import make_step
-from rcig_cli.distillation.subsample import choose, linearize_subsampled, through_subset
 from rcig_cli.networks.architectures import build_network
 
 pytestmark = pytest.mark.usefixtures("float64")

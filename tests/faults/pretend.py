@@ -9,14 +9,15 @@ import numpy as np
 
 from rcig_cli.distillation.records import Distilled
 from rcig_cli.distillation.step import Finite, Info
-from rcig_cli.jobs.engine import Engine
-from rcig_cli.jobs.spread import Spread
-from rcig_cli.jobs.state import RunState
+from rcig_cli.runs.engine.engine import Engine
+from rcig_cli.runs.engine.state import RunState
+from rcig_cli.runs.evaluate.spread import Spread
 
 
 def take_over():
     """Let every run and every evaluation of this process be a pretended one."""
-    from rcig_cli.jobs import evaluate, running
+    from rcig_cli.runs.distill import running
+    from rcig_cli.runs.evaluate import evaluate
 
     running.make_engine = make_engine
     running._first = first
@@ -32,7 +33,7 @@ def first(real, classes, config):
 
 
 def make_engine(network, config, real, *, batch, seed, devices=None):
-    """What `rcig_cli.jobs.engine.make_engine` makes, without the mathematics."""
+    """What `rcig_cli.runs.engine.engine.make_engine` makes, without the mathematics."""
     del network, config, real, batch, devices
 
     def start(psi):

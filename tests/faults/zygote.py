@@ -17,8 +17,9 @@ import traceback
 import warnings
 
 MODULES = (
-    *(f"rcig_cli.jobs.{name}" for name in ("prepare", "distill", "evaluate", "importing", "resume")),
-    *("orbax.checkpoint", "rcig_cli.data.digits", "sklearn.datasets", "tensorstore", "zarr"),
+    *("rcig_cli.runs.prepare.prepare", "rcig_cli.runs.distill.distill", "rcig_cli.runs.distill.resume"),
+    *("rcig_cli.runs.evaluate.evaluate", "rcig_cli.runs.exchange.importing"),
+    *("orbax.checkpoint", "rcig_cli.data.sources.digits", "sklearn.datasets", "tensorstore", "zarr"),
 )
 LONGEST = 120  # seconds a command may take
 
@@ -26,7 +27,7 @@ LONGEST = 120  # seconds a command may take
 def serve():
     """Answer until stdin ends."""
     warnings.simplefilter("ignore")
-    from rcig_cli.jobs.device import prepare_environment, prepare_jax
+    from rcig_cli.runs.engine.device import prepare_environment, prepare_jax
 
     prepare_environment()
     prepare_jax()

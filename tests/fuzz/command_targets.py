@@ -43,7 +43,12 @@ def _enough(*_, **__):
 
 def _cut_off():
     """Put an end to what would take hours, or reach out of this machine."""
-    from rcig_cli.jobs import attack_networks, doctor, evaluate, preparing, processes, running
+    from rcig_cli.runs.distill import running
+    from rcig_cli.runs.engine import processes
+    from rcig_cli.runs.evaluate import evaluate
+    from rcig_cli.runs.housekeeping import doctor
+    from rcig_cli.runs.membership import attack_networks
+    from rcig_cli.runs.prepare import preparing
 
     running.make_engine = evaluate._Trainings = processes.meet = doctor.examine = _enough
     preparing.Preparing.run = attack_networks.Laboratory.__init__ = _enough

@@ -17,20 +17,20 @@ from unittest import mock
 import numpy as np
 from PIL import Image
 
-from rcig_cli.data import picture
 from rcig_cli.data.exchange import npz_set, parquet_set, picture_folder, safetensors_set
 from rcig_cli.data.exchange.foreign import SPACES, read_set
 from rcig_cli.data.exchange.opening import open_foreign
+from rcig_cli.data.images import picture
+from rcig_cli.data.images.picture import FORMATS, read_header, read_picture
 from rcig_cli.data.layouts.plain_pickle import read_plain_pickle
-from rcig_cli.data.opening import open_source
-from rcig_cli.data.picture import FORMATS, read_header, read_picture
-from rcig_cli.data.source import SPLITS
+from rcig_cli.data.sources.opening import open_source
+from rcig_cli.data.sources.source import SPLITS
 from rcig_cli.errors import RcigError
-from rcig_cli.jobs.prepare import PrepareConfig, prepare
+from rcig_cli.runs.prepare.prepare import PrepareConfig, prepare
 from rcig_cli.store.layout import open_store
 from tests.data import downloads
 from tests.data.examples import pixels
-from tests.data.sets import NAMES, outgoing, published, state_of, target
+from tests.data.exchange_sets import NAMES, outgoing, published, state_of, target
 from tests.fuzz import data_mutation as other
 from tests.fuzz.mutation import TEXTS, mutate_bytes, mutate_text
 from tests.fuzz.target import Target

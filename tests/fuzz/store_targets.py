@@ -12,11 +12,11 @@ import numpy as np
 
 from rcig_cli.cli import inspect
 from rcig_cli.errors import Corrupt, RcigError
-from rcig_cli.jobs.timing import timing_of
-from rcig_cli.jobs.verify import verify
 from rcig_cli.presets.config import DistillConfig, difference, flat
 from rcig_cli.presets.preset import resolve
 from rcig_cli.presets.sweep import make_plan, read_plan
+from rcig_cli.runs.engine.timing import timing_of
+from rcig_cli.runs.housekeeping.verify import verify
 from rcig_cli.store import checkpoints, names
 from rcig_cli.store.arrays import array_names, read_array, read_arrays, write_arrays
 from rcig_cli.store.digests import digests
@@ -493,7 +493,7 @@ def _verify(scratch):
 
 
 def _show(scratch):
-    from rcig_cli.jobs.distilled import open_distilled
+    from rcig_cli.runs.distill.distilled import open_distilled
 
     open_distilled(open_store(scratch, create=False), "run_1")
 
@@ -514,7 +514,7 @@ def _write(scratch):
 
 
 def _tidy(scratch):
-    from rcig_cli.jobs.housekeeping import collect, find_garbage, plan_removal, remove
+    from rcig_cli.runs.housekeeping.housekeeping import collect, find_garbage, plan_removal, remove
 
     store = open_store(scratch, create=False)
     collect(store, find_garbage(store, preparations=True), Silent())

@@ -15,17 +15,17 @@ import pytest
 from PIL import Image
 
 from rcig_cli.cli.app import main
-from rcig_cli.data import picture
 from rcig_cli.data.exchange import picture_folder
 from rcig_cli.data.exchange.foreign import read_set
 from rcig_cli.data.exchange.opening import open_foreign
-from rcig_cli.data.identity import identity
-from rcig_cli.data.opening import open_source
-from rcig_cli.data.picture import picture_suffixes, read_header, read_picture
+from rcig_cli.data.images import picture
+from rcig_cli.data.images.picture import picture_suffixes, read_header, read_picture
+from rcig_cli.data.sources.identity import identity
+from rcig_cli.data.sources.opening import open_source
 from rcig_cli.errors import ConfigError, Corrupt, NotFound, RcigError
 from tests.data.downloads import example_splits, write_cifar10_binary, write_idx, write_tiny_imagenet
 from tests.data.examples import pixels, save_picture, whole
-from tests.data.sets import npy_header, outgoing, safetensors_bytes, target
+from tests.data.exchange_sets import npy_header, outgoing, safetensors_bytes, target
 from tests.fuzz.guard import peak_of_memory, start_of_memory
 
 MIB = 2**20

@@ -8,8 +8,8 @@ import pytest
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
 from rcig_cli.distillation.step import make_step
-from rcig_cli.jobs.prepared import network_for
 from rcig_cli.presets.preset import NAMES, presets, resolve
+from rcig_cli.runs.prepare.prepared import network_for
 from tests.presets.test_presets import SHAPES
 
 CLASSES = 2

@@ -15,8 +15,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.data.npz_labels import check_class_numbers
-from rcig_cli.data.whitening import Whitening
+from rcig_cli.data.sources.npz_labels import check_class_numbers
+from rcig_cli.data.whitening.whitening import Whitening
 from rcig_cli.errors import ConfigError
 
 Space = Literal["whitened", "normalized", "pixels"]

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.data.exchange.foreign import Opened, Stored
-from rcig_cli.data.regular import open_regular
+from rcig_cli.data.layouts.regular import open_regular
 from rcig_cli.errors import ConfigError, Corrupt, RcigError
 
 _ROOTS = ("ema_average", "params")

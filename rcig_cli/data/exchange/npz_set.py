@@ -11,8 +11,8 @@ import numpy as np
 from rcig_cli.data.exchange.exported_format import FORMAT, NAME, check_format
 from rcig_cli.data.exchange.foreign import SPACES, Opened, Space, Stored
 from rcig_cli.data.exchange.outgoing import OutgoingSet
-from rcig_cli.data.npz_labels import class_name_texts
-from rcig_cli.data.npz_member import Member, members
+from rcig_cli.data.sources.npz_labels import class_name_texts
+from rcig_cli.data.sources.npz_member import Member, members
 from rcig_cli.errors import ConfigError
 
 _WORD = 256  # bytes

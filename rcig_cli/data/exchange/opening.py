@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rcig_cli.data.archive import open_archive
 from rcig_cli.data.exchange.foreign import Opened, Target
-from rcig_cli.data.regular import open_regular
+from rcig_cli.data.layouts.archive import open_archive
+from rcig_cli.data.layouts.regular import open_regular
 from rcig_cli.errors import ConfigError, Corrupt, NotFound, RcigError
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.data.exchange.foreign import WHITENING
-from rcig_cli.data.whitening import Whitening
+from rcig_cli.data.whitening.whitening import Whitening
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,9 +18,9 @@ from rcig_cli.data.exchange.foreign import WHITENING, Opened, Stored, Target
 from rcig_cli.data.exchange.npz_set import stored
 from rcig_cli.data.exchange.outgoing import OutgoingSet
 from rcig_cli.data.exchange.pictures import png, read_pictures
-from rcig_cli.data.folder_layout import Files, find_files
-from rcig_cli.data.npz_labels import class_name_texts
-from rcig_cli.data.npz_member import Member, members
+from rcig_cli.data.sources.folder_layout import Files, find_files
+from rcig_cli.data.sources.npz_labels import class_name_texts
+from rcig_cli.data.sources.npz_member import Member, members
 from rcig_cli.errors import ConfigError
 
 LABELS = "labels.npz"

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from rcig_cli.data.exchange.foreign import Target
-from rcig_cli.data.picture import read_header, read_picture
+from rcig_cli.data.images.picture import read_header, read_picture
 from rcig_cli.errors import ConfigError
 
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from rcig_cli.data.exchange.exported_format import FORMAT, NAME, check_format
 from rcig_cli.data.exchange.foreign import SPACES, Opened, Space, Stored
 from rcig_cli.data.exchange.outgoing import OutgoingSet
-from rcig_cli.data.regular import open_regular
+from rcig_cli.data.layouts.regular import open_regular
 from rcig_cli.errors import ConfigError, Corrupt, RcigError
 
 _LARGEST_HEADER = 2**22

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from rcig_cli.data.archive import open_archive
 from rcig_cli.data.exchange.foreign import SPACES, Opened, Space, Stored
+from rcig_cli.data.layouts.archive import open_archive
 from rcig_cli.errors import ConfigError, Corrupt
 
 _LARGEST_PICKLE = 2**20  # what is built of it may take a hundred times as much

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.data.class_names import check_every_class
 from rcig_cli.data.layouts.records import Records, RecordSource
-from rcig_cli.data.source import ImageSource, Split
+from rcig_cli.data.sources.class_names import check_every_class
+from rcig_cli.data.sources.source import ImageSource, Split
 
 SIDE = 32
 IMAGE_BYTES = 3 * SIDE * SIDE

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.data.class_names import check_names, published_names
 from rcig_cli.data.layouts.cifar import BATCHES, CLASSES, IMAGE_BYTES, cifar_source, to_images
 from rcig_cli.data.layouts.files import opened, present, read_exactly, read_lines, size_of
 from rcig_cli.data.layouts.records import MOST_IMAGES, Records, checked_labels
-from rcig_cli.data.source import SPLITS, ImageSource, Split
+from rcig_cli.data.sources.class_names import check_names, published_names
+from rcig_cli.data.sources.source import SPLITS, ImageSource, Split
 from rcig_cli.errors import Corrupt
 
 _LABEL_ROWS = 4096

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from rcig_cli.data.regular import open_regular
+from rcig_cli.data.layouts.regular import open_regular
 from rcig_cli.errors import ConfigError, Corrupt, NotFound, RcigError
 
 _LARGEST_TEXT = 2**23  # a line takes some 60 bytes more in memory than in its file

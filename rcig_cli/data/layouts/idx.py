@@ -23,11 +23,11 @@ from typing import BinaryIO, cast
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.data.archive import most_unpacked
-from rcig_cli.data.class_names import check_every_class, published_names
+from rcig_cli.data.layouts.archive import most_unpacked
 from rcig_cli.data.layouts.files import opened, present, read_exactly, size_of
 from rcig_cli.data.layouts.records import Records, RecordSource
-from rcig_cli.data.source import SPLITS, ImageSource, Split
+from rcig_cli.data.sources.class_names import check_every_class, published_names
+from rcig_cli.data.sources.source import SPLITS, ImageSource, Split
 from rcig_cli.errors import ConfigError, Corrupt, NotFound
 
 _PARTS: dict[Split, str] = {"train": "train", "test": "t10k"}

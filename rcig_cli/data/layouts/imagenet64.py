@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.data.class_names import check_every_class, check_names
 from rcig_cli.data.layouts.files import opened, present, read_lines
 from rcig_cli.data.layouts.records import MOST_IMAGES, Records, RecordSource, checked_labels
-from rcig_cli.data.npz_member import Member, members
-from rcig_cli.data.source import SPLITS, ImageSource, Split
+from rcig_cli.data.sources.class_names import check_every_class, check_names
+from rcig_cli.data.sources.npz_member import Member, members
+from rcig_cli.data.sources.source import SPLITS, ImageSource, Split
 from rcig_cli.errors import Corrupt
 
 _FILES: dict[Split, tuple[str, ...]] = {

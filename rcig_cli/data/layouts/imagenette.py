@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from rcig_cli.data.class_names import IMAGENETTE, IMAGEWOOF, readable
-from rcig_cli.data.folder import FolderSource
-from rcig_cli.data.folder_layout import find_files, folders
-from rcig_cli.data.known import KNOWN
-from rcig_cli.data.source import ImageSource
+from rcig_cli.data.sources.class_names import IMAGENETTE, IMAGEWOOF, readable
+from rcig_cli.data.sources.folder import FolderSource
+from rcig_cli.data.sources.folder_layout import find_files, folders
+from rcig_cli.data.sources.known import KNOWN
+from rcig_cli.data.sources.source import ImageSource
 
 
 def holds_nette(folder: Path) -> bool:
@@ -32,7 +32,7 @@ def open_layout(name: str, folder: Path, resolution: int | None) -> ImageSource:
     Raises
     ------
     ConfigError, Corrupt, RcigError
-        As ``rcig_cli.data.folder.open_folder``.
+        As ``rcig_cli.data.sources.folder.open_folder``.
     """
     found = find_files(folder)
     assert found.test is not None, "val is there"

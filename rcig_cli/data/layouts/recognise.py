@@ -1,7 +1,7 @@
 """Which layout a folder has: the one place where that is decided, by the names in it alone.
 
 The layouts are tried in the order of ``LAYOUTS``; what is none of them is a folder of class folders
-(``rcig_cli.data.folder``).
+(``rcig_cli.data.sources.folder``).
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from rcig_cli.data.folder_layout import folders
-from rcig_cli.data.known import KNOWN, KnownDataset
 from rcig_cli.data.layouts import (
     cifar_binary,
     cifar_python,
@@ -22,7 +20,9 @@ from rcig_cli.data.layouts import (
     imagenette,
     tiny_imagenet,
 )
-from rcig_cli.data.source import SPLITS, ImageSource
+from rcig_cli.data.sources.folder_layout import folders
+from rcig_cli.data.sources.known import KNOWN, KnownDataset
+from rcig_cli.data.sources.source import SPLITS, ImageSource
 from rcig_cli.errors import ConfigError, NotFound, RcigError
 
 

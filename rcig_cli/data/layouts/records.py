@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.data.pixels import choose_side, size_notes, to_square
-from rcig_cli.data.source import SPLITS, Batch, ImageSource, Split, regroup
+from rcig_cli.data.images.pixels import choose_side, size_notes, to_square
+from rcig_cli.data.sources.source import SPLITS, Batch, ImageSource, Split, regroup
 from rcig_cli.errors import Corrupt
 
 MOST_IMAGES = 2**20

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from rcig_cli.data.class_names import is_synset, readable
-from rcig_cli.data.folder import FolderSource
-from rcig_cli.data.folder_layout import Files, Search, check_filled, folders
-from rcig_cli.data.known import KNOWN
 from rcig_cli.data.layouts.files import present, read_lines
-from rcig_cli.data.path_list import PathList
-from rcig_cli.data.source import ImageSource
+from rcig_cli.data.sources.class_names import is_synset, readable
+from rcig_cli.data.sources.folder import FolderSource
+from rcig_cli.data.sources.folder_layout import Files, Search, check_filled, folders
+from rcig_cli.data.sources.known import KNOWN
+from rcig_cli.data.sources.path_list import PathList
+from rcig_cli.data.sources.source import ImageSource
 from rcig_cli.errors import Corrupt
 
 _VAL = Path("val")

@@ -10,8 +10,8 @@ import shutil
 import numpy as np
 import pytest
 
-from rcig_cli.data.class_names import IMAGENETTE
-from rcig_cli.data.opening import open_source
+from rcig_cli.data.sources.class_names import IMAGENETTE
+from rcig_cli.data.sources.opening import open_source
 from rcig_cli.errors import RcigError
 from tests.data import downloads
 from tests.data.downloads import example_splits

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from rcig_cli.data.opening import open_source
-from rcig_cli.data.pixels import to_square
+from rcig_cli.data.images.pixels import to_square
+from rcig_cli.data.sources.opening import open_source
 from rcig_cli.errors import ConfigError, Corrupt
 from tests.data.downloads import save_jpeg, write_cub200
 from tests.data.examples import pixels, whole

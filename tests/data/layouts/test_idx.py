@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 
-from rcig_cli.data.opening import open_source
+from rcig_cli.data.sources.opening import open_source
 from rcig_cli.errors import ConfigError, Corrupt, NotFound
 from tests.data.downloads import SPELLINGS, example_splits, idx_bytes, write_idx
 from tests.data.examples import whole

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rcig_cli.data.opening import open_source
+from rcig_cli.data.sources.opening import open_source
 from rcig_cli.errors import ConfigError, Corrupt, NotFound
 from tests.data.downloads import example_splits, planes, write_imagenet64
 from tests.data.examples import whole

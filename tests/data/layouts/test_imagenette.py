@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from rcig_cli.data.class_names import IMAGENETTE, IMAGEWOOF
-from rcig_cli.data.opening import open_source
+from rcig_cli.data.sources.class_names import IMAGENETTE, IMAGEWOOF
+from rcig_cli.data.sources.opening import open_source
 from rcig_cli.errors import ConfigError
 from tests.data.downloads import save_jpeg, write_imagenette
 from tests.data.examples import pixels, whole

@@ -1,9 +1,9 @@
 import pytest
 
-from rcig_cli.data.class_names import IMAGEWOOF
-from rcig_cli.data.known import KNOWN, known_names
 from rcig_cli.data.layouts.recognise import LAYOUTS, open_recognised
-from rcig_cli.data.opening import open_source
+from rcig_cli.data.sources.class_names import IMAGEWOOF
+from rcig_cli.data.sources.known import KNOWN, known_names
+from rcig_cli.data.sources.opening import open_source
 from rcig_cli.errors import ConfigError
 from tests.data import downloads
 from tests.data.examples import pixels, save_picture

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rcig_cli.data.opening import open_source
+from rcig_cli.data.sources.opening import open_source
 from rcig_cli.errors import ConfigError, Corrupt, NotFound
 from tests.data.downloads import save_jpeg, write_tiny_imagenet
 from tests.data.examples import pixels, whole

@@ -1,0 +1,1 @@
+"""Real images from where users have them: folders, arrays, TensorFlow Datasets."""

@@ -1,0 +1,1 @@
+"""Channel statistics and ZCA whitening."""

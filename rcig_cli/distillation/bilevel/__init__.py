@@ -1,0 +1,1 @@
+"""The bilevel step that RCIG, CIG, VIG and FRePo share."""

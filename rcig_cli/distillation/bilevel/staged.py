@@ -1,0 +1,82 @@
+"""A network linearised in stages: for few images and classes, and many products with the Jacobian.
+
+The network is cut, ``logits = upper(z)`` and ``z = lower(images)``, and the layer next to the images, its
+stem, is taken by itself:
+
+    J t = J_upper t_upper + D J_lower t_lower + J_stem t_stem,      D = d logits / d z
+
+D is a small matrix for each image, ``C`` rows, and spares every product the way through the layers above
+the cut.  J_stem has ``n C`` rows and few columns, and spares it the way through all of them.  Both come
+from ``C`` reverse passes.  (The last kernel stands still, as in all of theta_B.)
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.flatten_util import ravel_pytree
+
+from rcig_cli.distillation.bilevel.linearized import Linearized, Network, body_of, stack
+from rcig_cli.distillation.records import Tree, split
+
+
+def linearize_in_stages(network: Network, theta_0: Tree, images: Array, parts: int = 1) -> Linearized:
+    """Linearise a network in theta_B; equal to `linearize`, made for many products.
+
+    Parameters
+    ----------
+    network
+        Maps each image by itself.
+    theta_0
+        All parameters, where to linearise.
+    images
+        ``[n, H, W, c]``.
+    parts
+        Into how many independent parts the batch is cut.
+    """
+    return stack([_linearize_part(network, theta_0, part) for part in split(images, parts)])
+
+
+def _linearize_part(network: Network, theta_0: Tree, images: Array) -> Linearized:
+    stem_key, *middle_keys = network.lower_layers
+    kernel = theta_0["head"]["kernel"]
+
+    def part(theta: Tree) -> tuple[Tree, Tree, Tree]:
+        body = theta["body"]
+        middle = {key: body[key] for key in middle_keys}
+        above = {key: layer for key, layer in body.items() if key not in network.lower_layers}
+        return body[stem_key], middle, {"body": above, "bias": theta["bias"]}
+
+    def lower(stem: Tree, middle: Tree, images: Array) -> Array:
+        return network.lower({stem_key: stem, **middle}, images)
+
+    def upper(above: Tree, z: Array) -> tuple[Array, Array]:
+        head = {"kernel": kernel, "bias": above["bias"]}
+        return network.upper({"body": above["body"], "head": head}, z)
+
+    def rows_of_stem(image: Array, D: Array) -> Array:
+        _, pull = jax.vjp(lambda stem: lower(stem, middle_0, image[None])[0], stem_0)
+        return jax.vmap(lambda row: ravel_pytree(pull(row)[0])[0])(D)
+
+    stem_0, middle_0, above_0 = part(body_of(theta_0))
+    z, up_to_cut = jax.linearize(lambda middle: lower(stem_0, middle, images), middle_0)
+    (_, features), from_cut = jax.linearize(lambda above: upper(above, z), above_0)
+    D = jax.vmap(jax.jacrev(lambda one: upper(above_0, one[None])[0][0]))(z)  # [n, C, ...]
+    J_stem = jax.vmap(rows_of_stem)(images, D)  # [n, C, stem]
+    D = D.reshape(*D.shape[:2], -1)
+    up_transposed = jax.linear_transpose(up_to_cut, middle_0)
+    from_transposed = jax.linear_transpose(lambda above: from_cut(above)[0], above_0)
+    _, unravel = ravel_pytree(stem_0)
+
+    def product(t: Tree) -> Array:
+        stem, middle, above = part(t)
+        image = from_cut(above)[0] + J_stem @ ravel_pytree(stem)[0]
+        if not middle:
+            return image
+        return image + jnp.einsum("nck,nk->nc", D, up_to_cut(middle).reshape(D.shape[0], -1))
+
+    def transposed(u: Array) -> Tree:
+        stem, above = unravel(jnp.tensordot(u, J_stem, 2)), from_transposed(u)[0]
+        middle = up_transposed(jnp.einsum("nc,nck->nk", u, D).reshape(z.shape))[0] if middle_keys else {}
+        return {"body": {stem_key: stem, **middle, **above["body"]}, "bias": above["bias"]}
+
+    return Linearized(features, product, transposed)

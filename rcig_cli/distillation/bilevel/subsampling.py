@@ -1,0 +1,93 @@
+"""Large distilled sets: all of them forward, gradients through a few (paper, 3.6 and Figure S1).
+
+The gradient is a sum over images, J^T u = sum_i J_i^T u_i, so that over n_subset of n, drawn anew for each
+use,
+
+    (n / n_subset) sum_{i in subset} J_i^T u_i
+
+is what it is on average.  What goes forward needs no graph and goes in chunks, so that memory grows with
+n_subset.  The sum over all images can be had in chunks as well, each linearised anew: that is ``transposed``
+here, which conjugate gradients take, since they need one and the same system at every iteration.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import jax
+from jax import Array
+
+from rcig_cli.distillation.bilevel.linearized import Apply, Linearized, linearize
+from rcig_cli.distillation.platform import Platform
+from rcig_cli.distillation.records import Tree
+
+Rows = TypeVar("Rows")
+
+
+def choose(key: Array, count: int, size: int) -> Array:
+    """``size`` of ``count`` rows, each set of them as likely as any other: ``[size]`` indices."""
+    return jax.random.permutation(key, count)[:size]
+
+
+def linearize_subsampled(
+    apply: Apply, theta: Tree, images: Array, size: int, platform: Platform
+) -> Linearized:
+    """Linearise a network in its parameters, never holding more than ``size`` images' intermediate values.
+
+    Parameters
+    ----------
+    apply
+        ``(theta, images) -> (logits [n, C], features [n, d])``; maps each image by itself.
+    theta
+        Where to linearise.
+    images
+        ``[n, H, W, c]``.
+    size
+        Images in a subset, and in a chunk.
+    platform
+        How chunks are laid out.
+    """
+
+    def product(t: Tree) -> Array:
+        def of_chunk(chunk: Array) -> Array:
+            return jax.jvp(lambda at: apply(at, chunk)[0], (theta,), (t,))[1]
+
+        return platform.rows(of_chunk, images, size)
+
+    def pull(chunk: Array, u: Array) -> Tree:
+        return linearize(apply, theta, chunk).transposed(u)
+
+    def draw(key: Array) -> Callable[[Array], Tree]:
+        chosen = choose(key, images.shape[0], size)
+        few = linearize(apply, theta, images[chosen], platform.parts)
+        return lambda u: few.transposed(images.shape[0] / size * u[chosen])
+
+    features = platform.rows(lambda chunk: apply(theta, chunk)[1], images, size)
+    return Linearized(features, product, lambda u: platform.sum_over(pull, images, u, size), draw)
+
+
+def through_subset(
+    see: Callable[[Array], Rows], images: Array, key: Array, size: int, platform: Platform
+) -> Rows:
+    """``see(images)``, whose gradient goes through a random subset, weighted to be right on average.
+
+    Parameters
+    ----------
+    see
+        From images ``[m, H, W, c]`` to arrays with a row for each.
+    images
+        ``[n, H, W, c]``.
+    key
+        Draws the subset.
+    size, platform
+        Images in it, and in a chunk; how chunks are laid out.
+    """
+    count = images.shape[0]
+    chosen = choose(key, count, size)
+    fixed = platform.rows(see, jax.lax.stop_gradient(images), size)
+    live = see(images[chosen])
+
+    def rows(constant: Array, some: Array) -> Array:
+        change = some - jax.lax.stop_gradient(some)  # zero, but for its derivative
+        return constant.at[chosen].add((count / size) * change)
+
+    return jax.tree.map(rows, jax.lax.stop_gradient(fixed), live)

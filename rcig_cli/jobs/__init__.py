@@ -1,1 +1,0 @@
-"""The jobs behind the commands: loops, checkpoints, devices, compilation.  No terminal, no printing."""

@@ -1,0 +1,145 @@
+"""The commands that make a run, as a user would type them: from what its manifest records.
+
+Of a distillation only the settings are given that don't follow from the others.
+"""
+
+import shlex
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, fields
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from rcig_cli.errors import ConfigError
+from rcig_cli.presets.config import LEARNING_RATES, DistillConfig, flat
+from rcig_cli.runs.distill.distilled import DistilledSet
+from rcig_cli.runs.evaluate.evaluate import default_protocol as evaluation_protocol
+from rcig_cli.runs.membership.attack_protocol import default_protocol as attack_protocol
+from rcig_cli.runs.prepare.prepare import PrepareConfig
+from rcig_cli.runs.prepare.prepared import Prepared, resolved
+from rcig_cli.store.manifest import RunManifest
+
+# Settings whose flag is not simply their name.
+_FLAGS = {
+    "architecture": "arch",
+    "image_rate": "image-lr",
+    "label_rate": "label-lr",
+    "learning_rate": "lr",
+    "n_hessian": "hessian-steps",
+    "n_inner": "inner-steps",
+    "normalization": "norm",
+    "path": "from",
+    "pool_rate": "pool-lr",
+    "temperature_rate": "temperature-lr",
+}
+# From these others follow, so they are looked at first.
+_FIRST = ("algorithm", "solver", "depth", "models")
+# What each command takes of its protocol; the rest is the run's.
+_NETWORK = ("architecture", "normalization")
+_TRAINING = ("networks", "steps", "learning_rate", "width", "seed")
+_OF_ATTACK = (*_NETWORK, *_TRAINING, "shadows")
+_OF_EVALUATION = (*_NETWORK, "augment", "hard_labels", *_TRAINING)
+
+
+def prepare_command(prepared: Prepared) -> str:
+    """How the data set was prepared; of the user's own data only the file's name is told."""
+    made = prepared.manifest.config
+    plain = asdict(PrepareConfig(prepared.manifest.name))
+    names = [field.name for field in fields(PrepareConfig) if field.name != "name"]
+    given = {name: made[name] for name in names if name in made and made[name] != plain[name]}
+    if given.get("path"):
+        given["path"] = Path(given["path"]).name
+    return _command("prepare", prepared.manifest.name, given)
+
+
+def distill_command(prepared: Prepared, config: DistillConfig) -> str:
+    """How a run of this configuration is begun."""
+    return _command("distill", config.dataset, {"ipc": config.ipc, **needed_settings(prepared, config)})
+
+
+def distill_commands(prepared: Prepared, run: RunManifest, config: DistillConfig) -> list[str]:
+    """How a run was distilled: the line that began it, and each that went on with lower rates."""
+    last = {name: flat(config)[name] for name in LEARNING_RATES}
+    rates = [*(each["rates"] for each in run.divergences), last]
+    begun = distill_command(prepared, config.override(rates[0]))
+    changes = (
+        {name: rate for name, rate in new.items() if rate != old.get(name)} for old, new in pairwise(rates)
+    )
+    return [begun, *(shlex.join(["rcig", "distill", "--resume", run.name, *words_of(c)]) for c in changes)]
+
+
+def needed_settings(prepared: Prepared, config: DistillConfig) -> dict[str, Any]:
+    """Which settings have to be given, beside data set and images per class, to come to a configuration."""
+    wanted, chosen = flat(config), {"ipc": config.ipc}
+    order = sorted(wanted, key=lambda name: name not in _FIRST)
+    try:
+        while True:
+            found = flat(resolved(prepared, chosen))
+            differing = [name for name in order if found[name] != wanted[name] and name not in chosen]
+            if not differing:
+                break
+            chosen[differing[0]] = wanted[differing[0]]
+    except ConfigError:  # half of the settings don't go with the other half's defaults
+        found = flat(resolved(prepared, {"ipc": config.ipc}))
+        chosen = {name: wanted[name] for name in order if found[name] != wanted[name]}
+    return {name: value for name, value in chosen.items() if name != "ipc"}
+
+
+def import_command(run: RunManifest) -> str:
+    """How a run was imported; of the file only its name is told."""
+    return _command("import", run.parents["file"]["name"], {"dataset": run.dataset, "name": run.name})
+
+
+def evaluate_command(distilled: DistilledSet, evaluation: Mapping[str, Any]) -> str:
+    """How an evaluation was made."""
+    given = _unusual(evaluation["protocol"], partial(evaluation_protocol, distilled), _OF_EVALUATION)
+    if evaluation.get("random_subset") is None:
+        given["baseline"] = "none"
+    return _command("evaluate", distilled.run.name, given)
+
+
+def attack_command(distilled: DistilledSet, attack: Mapping[str, Any]) -> str:
+    """How an attack on membership was made."""
+    given = _unusual(attack.get("protocol", {}), partial(attack_protocol, distilled), _OF_ATTACK)
+    lira = {"lira": True} if given.get("shadows") else {}
+    return _command("mia", distilled.run.name, {**given, **lira})
+
+
+def _unusual(
+    protocol: Mapping[str, Any], default: Callable[..., Any], names: Iterable[str]
+) -> dict[str, Any]:
+    """What has to be given, of ``names``, to come to a protocol."""
+    architecture = protocol.get("architecture", "convnet")
+    try:
+        plain = asdict(default(architecture=architecture))
+    except ConfigError:  # an architecture of another version
+        plain = {}
+    plain["architecture"] = "convnet"
+    found = {name: _listed(protocol[name]) for name in names if name in protocol}
+    return {name: value for name, value in found.items() if value != _listed(plain.get(name))}
+
+
+def _listed(value: Any) -> Any:
+    """A tuple as JSON gives it back."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _command(verb: str, what: str, given: Mapping[str, Any]) -> str:
+    return shlex.join(["rcig", verb, what, *words_of(given)])
+
+
+def words_of(settings: Mapping[str, Any]) -> list[str]:
+    """Settings as they are given to a command: ``["--image-lr", "0.001"]``."""
+    return [word for name, value in settings.items() for word in _words(name, value)]
+
+
+def _words(name: str, value: Any) -> list[str]:
+    flag = _FLAGS.get(name, name.replace("_", "-"))
+    if value is None:
+        return []
+    if isinstance(value, bool):
+        return [f"--{flag}" if value else f"--no-{flag}"]
+    if isinstance(value, list):
+        return [word for each in value for word in _words(name, each)]
+    return [f"--{flag}", str(value)]

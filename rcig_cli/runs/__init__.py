@@ -1,0 +1,1 @@
+"""What commands do: run loops, compilation, devices, checkpoints."""

@@ -1,0 +1,1 @@
+"""Distil a data set."""

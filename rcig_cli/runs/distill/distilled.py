@@ -1,0 +1,92 @@
+"""Reading and writing what a run has distilled.
+
+Three arrays in ``distilled.zarr``: ``images [n, H, W, c]`` as the network sees them, ``labels [n, C]``
+centred, and ``classes [n]``, the class each image started from.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rcig_cli.errors import Corrupt, NotFound, NumericsError
+from rcig_cli.presets.config import DistillConfig
+from rcig_cli.runs.prepare.prepared import Prepared, parent_of
+from rcig_cli.store.arrays import read_array, write_arrays
+from rcig_cli.store.digests import digests, mismatches
+from rcig_cli.store.files import aside_folder, place_folder
+from rcig_cli.store.layout import Store
+from rcig_cli.store.manifest import RunManifest
+
+DISTILLED = "distilled.zarr"
+
+
+@dataclass(frozen=True, eq=False)
+class DistilledSet:
+    """A distilled set and where it comes from.
+
+    Attributes
+    ----------
+    run, path
+        The run's manifest and folder.
+    config
+        What it was distilled with.
+    prepared
+        The data set it stands for.
+    images, labels, classes
+        ``[n, H, W, c]``, ``[n, C]`` and ``[n]``.
+    """
+
+    run: RunManifest
+    path: Path
+    config: DistillConfig
+    prepared: Prepared
+    images: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.float32]
+    classes: npt.NDArray[np.int32]
+
+
+def write_distilled(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, str]:
+    """Write the arrays into a run's folder, in place of any there; return the digests of the files.
+
+    Raises
+    ------
+    NumericsError
+        If they are not all finite; nothing is written then.
+    """
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise NumericsError("The distilled images are not finite numbers, so they were not written.")
+    with aside_folder(path) as aside:
+        write_arrays(aside, arrays)
+        place_folder(aside, path / DISTILLED)
+    return digests(path, DISTILLED)
+
+
+def open_distilled(store: Store, name: str) -> DistilledSet:
+    """Read the distilled set of a finished run.
+
+    Raises
+    ------
+    NotFound
+        If there is no such run, or it is not finished.
+    Corrupt
+        If its files are not those it vouches for.
+    """
+    run, path = store.run(name), store.run_path(name)
+    if run.status != "finished":
+        raise NotFound(
+            f"{name} is not finished: it stands at step {run.step}. "
+            f"Go on with it: rcig distill --resume {name}"
+        )
+    damaged = mismatches(path, run.files)
+    if damaged:
+        listed = ", ".join(f"{file} ({problem})" for file, problem in damaged.items())
+        raise Corrupt(f"{name} is damaged: {listed}.")
+    images, labels, classes = (
+        read_array(path / DISTILLED, array) for array in ("images", "labels", "classes")
+    )
+    config = DistillConfig.from_json(run.config)
+    return DistilledSet(run, path, config, parent_of(store, run), images, labels, classes)

@@ -1,0 +1,1 @@
+"""Compiled steps, devices, processes and randomness."""

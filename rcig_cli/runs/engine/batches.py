@@ -1,0 +1,110 @@
+"""The real images of each outer step: on the device where they fit there, read ahead where they don't.
+
+Where they don't fit into the host's memory either, a step's images are read from the disk, ahead as well.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import numpy.typing as npt
+
+from rcig_cli.runs.engine.draws import Use, batch_order, key_for
+from rcig_cli.runs.engine.mesh import memory_limit
+from rcig_cli.store.rows import StoredRows
+
+_LARGEST_SHARE = 0.25  # of a device's memory, for the real images
+
+Indices = npt.NDArray[np.int64]
+
+
+class Chosen(NamedTuple):
+    """Some of the real training images, and their classes: of any shape, that of an image after it."""
+
+    images: npt.NDArray[np.float32]
+    classes: npt.NDArray[np.int32]
+
+
+class RealData(NamedTuple):
+    """The real training images, ``[N, H, W, c]``, in memory or on the disk, and their classes, ``[N]``."""
+
+    images: npt.NDArray[np.float32] | StoredRows
+    classes: npt.NDArray[np.int32]
+
+    def take(self, chosen: Indices) -> Chosen:
+        """Some of them; ``chosen`` has any shape, which comes before that of an image."""
+        return Chosen(self.images[chosen], self.classes[chosen])
+
+    @property
+    def bytes_in_memory(self) -> int:
+        """Bytes of the host's memory that the images take."""
+        return 0 if isinstance(self.images, StoredRows) else self.images.nbytes
+
+    def fits(self, device: jax.Device) -> bool:
+        """Whether they may live in a device's memory, beside all else."""
+        if isinstance(self.images, StoredRows):
+            return False
+        limit = memory_limit(device)
+        return limit is None or self.images.nbytes <= _LARGEST_SHARE * limit
+
+
+class Batches:
+    """The real images of each outer step, shared out evenly among the pool models that it sees.
+
+    Parameters
+    ----------
+    real
+        All of them.
+    batch, models
+        Images per step, and pool models per step.
+    seed
+        The run's.
+    """
+
+    def __init__(self, real: RealData, batch: int, models: int, seed: int) -> None:
+        self.real = real
+        order = batch_order(key_for(seed, Use.DATA), len(real.classes), batch)
+        self._order: Callable[[int], Indices] = lambda step: order(step).reshape(models, -1)
+        self._shape = models, min(batch, len(real.classes)) // models
+
+    def chosen(self, step: int) -> Indices:
+        """Which images a step sees: ``[models, batch // models]`` indices."""
+        return self._order(step)
+
+    def of(self, step: int) -> Chosen:
+        """The images a step sees, ``[models, batch // models, H, W, c]``, and their classes."""
+        return self.real.take(self.chosen(step))
+
+    @property
+    def shapes(self) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
+        """The shapes of what ``of`` returns."""
+        images = jax.ShapeDtypeStruct((*self._shape, *self.real.images.shape[1:]), np.float32)
+        return images, jax.ShapeDtypeStruct(self._shape, np.int32)
+
+
+class ReadAhead:
+    """What coming steps need, read by a thread while the device computes.
+
+    Parameters
+    ----------
+    read
+        ``(step, count)`` to what so many steps from ``step`` on need.
+    """
+
+    def __init__(self, read: Callable[[int, int], Any]) -> None:
+        self._read = read
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
+        self._coming: tuple[tuple[int, int], Future[Any]] | None = None
+
+    def take(self, step: int, count: int) -> Any:
+        """What ``count`` steps from ``step`` on need; what comes after them is read meanwhile."""
+        wanted = step, count
+        if self._coming is not None and self._coming[0] == wanted:
+            needed = self._coming[1].result()
+        else:
+            needed = self._read(*wanted)
+        following = step + count, count
+        self._coming = following, self._thread.submit(self._read, *following)
+        return needed

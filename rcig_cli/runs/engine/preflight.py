@@ -1,0 +1,97 @@
+"""Before a long run: whether it fits, and how long it takes.
+
+Memory is what the compiled step asks for; where that is more than there is, smaller settings are compiled
+until one fits, so that the flag named is one that helps.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import jax
+
+from rcig_cli.errors import ConfigError
+from rcig_cli.presets.config import DistillConfig
+from rcig_cli.reporting.formatting import size
+from rcig_cli.runs.engine.device import free_memory
+from rcig_cli.runs.engine.mesh import memory_limit
+
+_SMALLEST_BATCH, _SMALLEST_SUBSET = 16, 10
+_UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+def memory_there(device: jax.Device) -> int:
+    """Bytes of memory that a device may give us."""
+    limit = memory_limit(device)
+    if limit is not None:
+        return limit
+    return free_memory()
+
+
+def check_memory(
+    needed: int, there: int, config: DistillConfig, images: int, needed_by: Callable[[DistillConfig], int]
+) -> None:
+    """Refuse a run that would not fit.
+
+    Parameters
+    ----------
+    needed, there
+        Bytes the run takes, and bytes there are.
+    config
+        Its configuration.
+    images
+        Distilled images that the network sees, mirror images included.
+    needed_by
+        Bytes that a run of another configuration takes.
+
+    Raises
+    ------
+    ConfigError
+        With the flag that makes it fit, where one of those tried does.
+    """
+    if needed <= there:
+        return
+    wants = f"This run needs about {size(needed)} of memory, and there are {size(there)}"
+    for flag, smaller in _smaller(config, images):
+        taken = needed_by(smaller)
+        if taken <= there:
+            raise ConfigError(f"{wants}. With {flag} it needs about {size(taken)}.")
+    raise ConfigError(f"{wants}. Try a smaller --width, or a larger machine.")
+
+
+def _smaller(config: DistillConfig, images: int) -> Iterator[tuple[str, DistillConfig]]:
+    """Flags that need less memory with little or no loss, each with its configuration, mildest first."""
+    batch, subset = config.batch, min(config.algorithm.backward_subset or images, images)
+    while batch // 2 >= _SMALLEST_BATCH or subset // 2 >= _SMALLEST_SUBSET:
+        if batch >= subset:
+            batch //= 2
+        else:
+            subset //= 2
+        flags = [f"--batch {batch}"] if batch < config.batch else []
+        algorithm = config.algorithm
+        if subset < images:
+            flags.append(f"--backward-subset {subset}")
+            algorithm = replace(algorithm, backward_subset=subset)
+        yield " ".join(flags), replace(config, batch=batch, algorithm=algorithm)
+
+
+def estimate(needed: int, there: int, seconds_per_step: float, steps: int) -> str:
+    """One line: memory of memory, time a step, time for all that are left."""
+    return (
+        f"Needs about {size(needed)} of the {size(there)} of memory, and {seconds_per_step:.2g} s a step: "
+        f"about {duration(seconds_per_step * steps)} for the {steps} steps left."
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds as the two largest units that matter: "1 d 12 h", "6 min", "4 s"."""
+    left = max(round(seconds), 1)
+    words = []
+    for length, unit in _UNITS:
+        count, left = divmod(left, length)
+        if count:
+            words.append(f"{count} {unit}")
+        elif words:
+            break
+        if len(words) == 2 or (words and unit == "min"):
+            break
+    return " ".join(words)

@@ -1,0 +1,166 @@
+"""Outer steps as one program over a mesh of devices, many to a call.
+
+    each group, at its own pool models:    a proposal from its share of the real images
+    all together:                          their average, and one step of psi
+    each group again:                      ordinary training of its models
+
+The pool is shared out among the groups, as are the real images; psi is the same everywhere.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from rcig_cli.distillation import pool as pools
+from rcig_cli.distillation.bilevel.problem import Proposal, average
+from rcig_cli.distillation.config import AlgorithmConfig
+from rcig_cli.distillation.pool import Model
+from rcig_cli.distillation.records import Distilled
+from rcig_cli.distillation.step import Info, Step
+from rcig_cli.runs.engine.batches import Batches, ReadAhead
+from rcig_cli.runs.engine.draws import Draws, draw_each, step_keys
+from rcig_cli.runs.engine.mesh import BATCH, MODELS, own_device, put
+from rcig_cli.runs.engine.program import Program
+from rcig_cli.runs.engine.state import Fetch, RunState
+
+MOST = 32  # steps in a call where these may be a loop and the real images are on the device
+MOST_READ = 4  # where they are not: so many steps' images wait in memory, twice
+
+STATE: Any = RunState(P(), P(MODELS))  # type: ignore[arg-type]  # how it lies on the mesh
+_SHARES = P(None, MODELS, BATCH)  # of [steps, models, images]
+
+
+class Sharded:
+    """Advances a run on the devices of a mesh.
+
+    Parameters
+    ----------
+    step, config, seed
+        The functions of a step, the algorithm's settings, and the run's seed.
+    batches
+        The real images of each step.
+    mesh
+        The devices.
+    in_loop
+        Whether steps may be a loop of the program; else there is one to a call.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        config: AlgorithmConfig,
+        seed: int,
+        batches: Batches,
+        mesh: Mesh,
+        *,
+        in_loop: bool,
+    ) -> None:
+        self._step, self._config, self._batches, self._mesh = step, config, batches, mesh
+        self._seed = seed
+        self._here = config.models // mesh.shape[MODELS]  # pool models of one group in a step
+        resident = batches.real.fits(own_device(mesh.devices.flat))
+        self._real = put(batches.real, mesh, P()) if resident else ()
+        self.most = (MOST if resident else MOST_READ) if in_loop else 1
+        self._ahead = ReadAhead(self._read)
+        specs = (STATE, P(), _SHARES, P(), P())
+        many = jax.shard_map(self._many, mesh=mesh, in_specs=specs, out_specs=(STATE, P()), check_vma=False)
+        self._program = Program(many, donate_argnums=0)
+
+    def compile(self, state: RunState) -> int:
+        """Compile a call for a state's shapes; return the bytes of memory that a run takes on a device."""
+
+        def laid(spec: P, part: Any) -> Any:
+            sharding = NamedSharding(self._mesh, spec)
+            return jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), part
+            )
+
+        placed = RunState(*(laid(spec, part) for spec, part in zip(STATE, state, strict=True)))
+        needed = self._read(0, self.most)
+        return self._program.compile(placed, self._real, needed, np.uint32(0), np.uint32(1))
+
+    def advance(self, state: RunState, first: int, count: int) -> tuple[RunState, Fetch]:
+        """``count`` outer steps, from number ``first`` on."""
+        needed = self._ahead.take(first, count)
+        state, infos = self._program(state, self._real, needed, np.uint32(first), np.uint32(count))
+
+        def fetch() -> list[Info]:
+            columns = jax.device_get(infos)
+            return [jax.tree.map(lambda column, i=i: column[i], columns) for i in range(count)]
+
+        return state, fetch
+
+    def _read(self, first: int, count: int) -> Any:
+        """What a call needs of the real images, filled up to ``most`` steps, on the devices."""
+        steps = [self._batches.chosen(first + min(i, count - 1)) for i in range(self.most)]
+        chosen = np.stack(steps)
+        return put(
+            chosen.astype(np.int32) if self._real else self._batches.real.take(chosen), self._mesh, _SHARES
+        )
+
+    def _many(
+        self, state: RunState, real: Any, needed: Any, first: Array, count: Array
+    ) -> tuple[RunState, Info]:
+        """On each device: ``count`` steps; their numbers have ``most`` rows."""
+
+        def one(i: Array | int, state: RunState) -> tuple[RunState, Info]:
+            batch = jax.tree.map(lambda leaf: leaf[i], needed)
+            images, classes = (real.images[batch], real.classes[batch]) if real else batch
+            return self._one(state, images, classes, first + jnp.uint32(i))
+
+        if self.most == 1:
+            state, info = one(0, state)
+            return state, jax.tree.map(lambda leaf: leaf[None], info)
+
+        def body(i: Array, carry: tuple[RunState, Info]) -> tuple[RunState, Info]:
+            state, info = one(i, carry[0])
+            return state, jax.tree.map(lambda rows, row: rows.at[i].set(row), carry[1], info)
+
+        shapes = jax.eval_shape(lambda: one(0, state)[1])
+        rows = jax.tree.map(lambda leaf: jnp.zeros((self.most, *leaf.shape), leaf.dtype), shapes)
+        return jax.lax.fori_loop(0, count.astype(jnp.int32), body, (state, rows))
+
+    def _one(self, state: RunState, images: Array, classes: Array, number: Array) -> tuple[RunState, Info]:
+        """One outer step: ``images [models here, b, H, W, c]``, ``classes [models here, b]``."""
+        each = self._draws(number)
+        models = [pools.pick(state.pool, one.model) for one in each]
+        proposals = [
+            self._step.propose(state.learner, model.parameters, images[m], classes[m], one.subsets)
+            for m, (one, model) in enumerate(zip(each, models, strict=True))
+        ]
+        learner, info = self._step.accept(state.learner, _all_together(average(proposals)))
+        pool = state.pool
+        for one, model in zip(each, models, strict=True):
+            trained = self._step.renew(self._trained(model, learner.psi, one), one.fresh)
+            pool = pools.put(pool, one.model, trained)
+        return RunState(learner, pool), info
+
+    def _draws(self, number: Array) -> list[Draws]:
+        """The draws of this group's models, their places in its part of the pool."""
+        config, first = self._config, jax.lax.axis_index(MODELS) * self._here
+        keys = step_keys(self._seed, config.models)[first + jnp.arange(self._here)]
+        return draw_each(keys, number, config.pool_size // config.models, config.pool_steps)
+
+    def _trained(self, model: Model, psi: Distilled, draws: Draws) -> Model:
+        def train(_: int, model: Model) -> Model:
+            return self._step.train(model, psi, draws.training_subsets)
+
+        trained = jax.lax.fori_loop(0, draws.training_steps, train, model)
+        return jax.tree.map(_same_in_a_group, trained)
+
+
+def _all_together(proposal: Proposal) -> Proposal:
+    """What all groups propose together."""
+    gradient, observed = jax.lax.pmean((proposal.gradient, proposal.observed), (MODELS, BATCH))
+    inner, hessian, broken = jax.lax.psum((proposal.inner, proposal.hessian, proposal.broken), MODELS)
+    return Proposal(gradient, inner, hessian, broken, observed)
+
+
+def _same_in_a_group(leaf: Array) -> Array:
+    """Its mean over a group, whose devices compute the same: so that rounding can't drive them apart."""
+    return jax.lax.pmean(leaf, BATCH) if jnp.issubdtype(leaf.dtype, jnp.inexact) else leaf

@@ -1,0 +1,1 @@
+"""Verify, remove and clean up."""

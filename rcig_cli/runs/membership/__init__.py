@@ -1,0 +1,1 @@
+"""Membership inference attacks on networks trained on a distilled set."""

@@ -1,0 +1,1 @@
+"""Prepare a data set."""

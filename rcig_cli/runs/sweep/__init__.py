@@ -1,0 +1,1 @@
+"""Distil and evaluate over a range of settings."""

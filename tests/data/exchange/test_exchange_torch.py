@@ -1,0 +1,142 @@
+"""What needs PyTorch: ``.pt`` files, and the loader of ``docs/exchange.md``."""
+
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rcig_cli.data.exchange import npz_set
+from rcig_cli.data.exchange.foreign import read_set
+from rcig_cli.data.exchange.opening import open_foreign
+from rcig_cli.errors import ConfigError, Corrupt, RcigError
+from tests.data.exchange_sets import outgoing, same_bits, target
+
+torch = pytest.importorskip("torch", reason="PyTorch isn't installed; it is no dependency of rcig")
+
+PAGE = Path(__file__).parents[2] / "docs" / "exchange.md"
+GIVEN = outgoing()
+
+
+def read(path, space=None):
+    return read_set(open_foreign(path, target()), target(), space)
+
+
+def tensors():
+    return torch.from_numpy(GIVEN.images), torch.from_numpy(GIVEN.labels)
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("wrap", [lambda tensor: tensor, torch.nn.Parameter])
+@pytest.mark.parametrize("names", [("images", "labels"), ("x_proto", "y_proto")])
+def test_tensors_come_in_bit_for_bit(tmp_path, first, wrap, names):
+    images, labels = tensors()
+    pair = (images.permute(0, 3, 1, 2) if first else images), labels
+    content = {name: wrap(tensor) for name, tensor in zip(names, pair, strict=True)}
+    torch.save({**content, "space": "whitened", "epoch": 3}, tmp_path / "set.pt")
+    found = read(tmp_path / "set.pt")
+    assert same_bits(found.images, GIVEN.images)
+    assert same_bits(found.labels, GIVEN.labels)
+    assert found.classes.tolist() == GIVEN.classes.tolist()
+
+
+def test_pixels_and_class_numbers(tmp_path):
+    torch.save(
+        {"images": torch.from_numpy(GIVEN.pixels()), "labels": torch.arange(3).repeat(2)}, tmp_path / "a.pth"
+    )
+    found = read(tmp_path / "a.pth")
+    assert found.space == "pixels"
+    assert found.classes.tolist() == [0, 0, 1, 1, 2, 2]
+    assert same_bits(found.images, GIVEN.pixels()[[0, 3, 1, 4, 2, 5]])
+
+
+class Evil:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"images": Evil()}, "beside tensors"),
+        ([1, 2], "holds no dictionary"),
+        ({"images": torch.zeros(1)}, "no arrays images and labels"),
+        (dict(zip(("images", "labels"), tensors(), strict=True)), "--space"),
+        (
+            {"images": torch.zeros(1, 4, 4, 3).expand(10**12, 4, 4, 3), "labels": torch.zeros(1)},
+            "10{12} images",
+        ),
+        ({"images": tensors()[0].bfloat16(), "labels": tensors()[1]}, "no arrays images and labels"),
+        ({"images": tensors()[0], "labels": tensors()[1], "space": "green"}, "space must be one of"),
+    ],
+)
+def test_what_is_refused(tmp_path, content, said):
+    torch.save(content, tmp_path / "a.pt")
+    with pytest.raises(ConfigError, match=said):
+        read(tmp_path / "a.pt")
+
+
+def test_a_file_of_the_old_layout_is_a_bare_pickle(tmp_path):
+    torch.save({"images": torch.zeros(3)}, tmp_path / "a.pt", _use_new_zipfile_serialization=False)
+    with pytest.raises(ConfigError, match="bare pickle"):
+        read(tmp_path / "a.pt")
+
+
+def test_a_tensor_larger_than_its_storage_is_refused(tmp_path):
+    """The numbers are in the file; the pickle says that there are thousands of times as many."""
+    images, labels = torch.arange(144.0).reshape(3, 4, 4, 3), torch.eye(3)
+    torch.save({"images": images, "labels": labels, "space": "whitened"}, tmp_path / "a.pt")
+    with zipfile.ZipFile(tmp_path / "a.pt") as archive:
+        members = {info.filename: archive.read(info) for info in archive.infolist()}
+    (name,) = (name for name in members if name.endswith("data.pkl"))
+    # 144 numbers, and a first axis of 3: both are one-byte integers of the pickle.
+    changed = (
+        members[name]
+        .replace(b"K\x90", b"J\0\0\0\x10")
+        .replace(b"(K\x03K\x04K\x04K\x03", b"(K\x3cK\x04K\x04K\x03")
+    )
+    assert changed != members[name]
+    with zipfile.ZipFile(tmp_path / "a.pt", "w") as archive:
+        for member, content in members.items():
+            archive.writestr(member, changed if member == name else content)
+    with pytest.raises(RcigError):
+        read(tmp_path / "a.pt")
+
+
+def test_a_file_cut_short_or_changed_is_refused_or_harmless(tmp_path):
+    path = tmp_path / "a.pt"
+    torch.save({**dict(zip(("images", "labels"), tensors(), strict=True)), "space": "whitened"}, path)
+    whole = path.read_bytes()
+    for kept in range(10, len(whole) - 1, len(whole) // 40):
+        path.write_bytes(whole[:kept])
+        with pytest.raises(Corrupt):
+            read(path)
+    rng = np.random.default_rng(0)
+    sentences = []
+    for place, value in zip(rng.integers(0, len(whole), 100), rng.integers(1, 256, 100), strict=True):
+        changed = bytearray(whole)
+        changed[place] ^= value
+        path.write_bytes(changed)
+        try:
+            read(path)
+        except RcigError as error:
+            sentences.append(str(error))
+    assert sentences
+    assert all("\n" not in sentence for sentence in sentences)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_loader_of_the_docs(tmp_path, channels):
+    (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert len(block.splitlines()) <= 24
+    names = {}
+    exec(compile(block, str(PAGE), "exec"), names)
+    given = outgoing(channels=channels)
+    npz_set.write_set(tmp_path / "run_7.npz", given)
+    dataset, inputs = names["load"](tmp_path / "run_7.npz")
+    images, labels = next(iter(torch.utils.data.DataLoader(dataset, batch_size=len(dataset))))
+    assert same_bits(images.permute(0, 2, 3, 1).contiguous().numpy(), given.images)
+    assert same_bits(labels.numpy(), given.labels)
+    pixels = given.pixels()
+    seen = inputs(torch.from_numpy(pixels).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
+    np.testing.assert_allclose(seen, given.whitening.apply(pixels), rtol=0, atol=1e-5)

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rcig_cli.data.images.pixels import choose_side, over_white, size_notes, to_eight_bit, to_square
+from tests.data.examples import pixels
+
+
+@given(st.integers(0, 255))
+def test_eight_bits_survive_every_wider_scale(value):
+    assert to_eight_bit(np.array([value * 257], dtype=np.uint16), 1 / 257)[0] == value
+    assert to_eight_bit(np.array([value / 255], dtype=np.float32), 255.0)[0] == value
+
+
+def test_uint8_is_not_copied():
+    images = pixels(2, 3, 3)
+    assert to_eight_bit(images, 1) is images
+
+
+def test_alpha_lets_white_through():
+    image = np.array([[10, 20, 30, 0], [10, 20, 30, 255], [0, 100, 255, 51]], dtype=np.uint8)
+    assert over_white(image).tolist() == [[255, 255, 255], [10, 20, 30], [204, 224, 255]]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "resolution", "side"),
+    [
+        ({(28, 28)}, None, 28),
+        ({(128, 128)}, None, 128),
+        ({(300, 300)}, None, 128),
+        ({(20, 30)}, None, 20),
+        ({(20, 30), (18, 50)}, None, 18),
+        ({(400, 300), (500, 200)}, None, 64),
+        ({(400, 300)}, 48, 48),
+    ],
+)
+def test_the_side_that_is_chosen(sizes, resolution, side):
+    assert choose_side(sizes, resolution) == side
+
+
+def test_only_a_change_nobody_asked_for_is_mentioned():
+    assert size_notes({(28, 28)}, 28, None) == ()
+    assert size_notes({(400, 300)}, 48, 48) == ()
+    assert "64 x 64" in size_notes({(400, 300)}, 64, None)[0]
+
+
+def test_the_right_size_is_left_alone():
+    images = pixels(2, 8, 8, 3)
+    assert to_square(images, 8) is images
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_central_square_is_cut_out(channels):
+    images = pixels(2, 6, 10, channels)
+    assert (to_square(images, 6) == images[:, :, 2:8]).all()
+    tall = pixels(2, 10, 6, channels)
+    assert (to_square(tall, 6) == tall[:, 2:8]).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_making_smaller_averages_areas(channels):
+    images = pixels(3, 12, 12, channels)
+    means = images.reshape(3, 4, 3, 4, 3, channels).mean(axis=(2, 4))
+    assert np.abs(to_square(images, 4) - means).max() <= 1
+
+
+def test_making_larger_stays_between_the_pixels():
+    images = np.array([[[0, 100], [0, 100]]], dtype=np.uint8)[..., None]
+    rows = to_square(images, 8)[0, :, :, 0].astype(int)
+    assert (np.diff(rows, axis=1) >= 0).all()
+    assert (rows[0, 0], rows[0, -1]) == (0, 100)

@@ -1,0 +1,82 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rcig_cli.data.sources.opening import open_source
+from rcig_cli.data.sources.source import Batch, regroup
+from rcig_cli.errors import ConfigError, NotFound
+from tests.data.examples import pixels, save_picture
+
+
+@given(st.lists(st.integers(0, 9), max_size=8), st.integers(1, 12))
+def test_regroup_keeps_every_image_in_order(sizes, size):
+    every = np.arange(sum(sizes), dtype=np.int32)
+    parts = np.split(every, np.cumsum(sizes))[:-1]
+    images = [part.astype(np.uint8)[:, None, None, None] for part in parts]
+    out = list(regroup(map(Batch, images, parts), size))
+    assert [len(batch) for batch in out[:-1]] == [size] * (len(out) - 1)
+    assert np.concatenate([every[:0], *(batch.labels for batch in out)]).tolist() == every.tolist()
+    assert all((batch.images.ravel() == batch.labels).all() for batch in out)
+
+
+def test_an_unknown_name_is_answered_with_the_nearest_and_all():
+    with pytest.raises(NotFound, match=r"Did you mean mnist\?.*digits, mnist, .*cifar100"):
+        open_source("mnits")
+
+
+def test_a_name_like_no_other_gets_no_guess():
+    with pytest.raises(NotFound, match=r"^There is no data set 'zzz'\. Known"):
+        open_source("zzz")
+
+
+def test_a_known_set_that_cannot_be_fetched_asks_for_a_folder():
+    with pytest.raises(ConfigError, match="--from"):
+        open_source("tiny_imagenet")
+
+
+@pytest.mark.parametrize("name", ["", "Flowers", "../x", "-a", "a" * 65, "a b", "a\n"])
+def test_a_name_that_could_leave_the_store_is_refused(name, tmp_path):
+    for path in (None, tmp_path):
+        with pytest.raises(ConfigError, match="can't name"):
+            open_source(name, path)
+
+
+@pytest.mark.parametrize("resolution", [-1, 0, 3, 1025])
+def test_a_resolution_out_of_range_is_refused(resolution):
+    with pytest.raises(ConfigError, match="4 to 1024"):
+        open_source("digits", resolution=resolution)
+
+
+def test_a_missing_path_is_not_found(tmp_path):
+    with pytest.raises(NotFound, match="nowhere"):
+        open_source("flowers", tmp_path / "nowhere.npz")
+
+
+def test_another_kind_of_file_is_refused(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text("1,2")
+    with pytest.raises(ConfigError, match="neither a folder"):
+        open_source("flowers", path)
+
+
+def test_each_kind_of_path_is_opened(tmp_path):
+    archive = tmp_path / "own.npz"
+    labels = np.array([0, 1])
+    np.savez(archive, x_train=pixels(2, 4, 4), y_train=labels, x_test=pixels(2, 4, 4), y_test=labels)
+    for name in "ab":
+        for index in range(3):
+            save_picture(tmp_path / "photos" / name / f"{index}.png", pixels(4, 4, 3))
+    assert open_source("own", archive).shape == (4, 4, 1)
+    assert open_source("photos", tmp_path / "photos").shape == (4, 4, 3)
+    assert open_source("digits").name == "digits"
+
+
+def test_nothing_heavy_is_imported_before_it_is_needed():
+    heavy = "{'PIL', 'sklearn', 'tensorflow_datasets'}"
+    code = f"import sys, rcig_cli.data.sources.source; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,63 @@
+"""What a step draws follows from seed and step, covers what it should, and is tied to nothing else."""
+
+import jax
+import numpy as np
+import pytest
+
+from rcig_cli.runs.engine.draws import Use, batch_order, draw, first_images, key_for
+
+
+def draws(seed, steps, pool_size=30, pool_steps=15):
+    one = jax.jit(jax.vmap(lambda step: draw(key_for(seed, Use.STEPS), step, pool_size, pool_steps)))
+    return one(np.arange(steps, dtype=np.uint32))
+
+
+def test_every_pair_of_model_and_training_steps_occurs():
+    drawn = draws(0, 20_000)
+    pairs = set(zip(np.asarray(drawn.model).tolist(), np.asarray(drawn.training_steps).tolist(), strict=True))
+    assert pairs == {(model, steps) for model in range(30) for steps in range(1, 16)}
+
+
+def test_the_training_steps_say_nothing_about_the_next_model():
+    drawn = draws(1, 20_000)
+    steps, following = np.asarray(drawn.training_steps)[:-1], np.asarray(drawn.model)[1:]
+    assert abs(np.corrcoef(steps, following)[0, 1]) < 0.03
+    assert len(set(zip(steps.tolist(), following.tolist(), strict=True))) == 450
+
+
+def test_another_seed_draws_otherwise_and_the_same_seed_alike():
+    first, same, other = draws(3, 50), draws(3, 50), draws(4, 50)
+    assert (first.model == same.model).all()
+    assert (first.model != other.model).any()
+
+
+def test_an_epoch_shows_each_image_once_and_the_next_in_another_order():
+    order = batch_order(key_for(0, Use.DATA), 103, 10)
+    epoch = np.concatenate([order(step) for step in range(10)])
+    assert len(set(epoch.tolist())) == 100
+    assert (np.concatenate([order(step) for step in range(10, 20)]) != epoch).any()
+
+
+def test_a_step_sees_the_same_images_whatever_was_asked_before():
+    forwards = batch_order(key_for(0, Use.DATA), 50, 7)
+    seen = [forwards(step) for step in range(30)]
+    afresh = batch_order(key_for(0, Use.DATA), 50, 7)
+    np.testing.assert_array_equal(afresh(23), seen[23])
+
+
+def test_a_batch_larger_than_the_data_is_the_data():
+    order = batch_order(key_for(0, Use.DATA), 5, 1024)
+    assert sorted(order(0).tolist()) == [0, 1, 2, 3, 4]
+
+
+def test_first_images_are_of_their_class_in_class_order_and_distinct():
+    labels = np.array([2, 0, 1, 0, 2, 1, 0, 2, 1], np.int32)
+    chosen = first_images(key_for(0, Use.FIRST_IMAGES), labels, 3, 2)
+    assert labels[chosen].tolist() == [0, 0, 1, 1, 2, 2]
+    assert len(set(chosen.tolist())) == 6
+
+
+@pytest.mark.parametrize("use", Use)
+def test_uses_have_keys_of_their_own(use):
+    others = [jax.random.key_data(key_for(0, other)) for other in Use if other is not use]
+    assert all((jax.random.key_data(key_for(0, use)) != other).any() for other in others)

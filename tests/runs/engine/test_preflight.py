@@ -1,0 +1,73 @@
+"""What a run needs, said before it begins; and the flag that makes it fit, where it doesn't."""
+
+import pytest
+
+from rcig_cli.errors import ConfigError
+from rcig_cli.presets.preset import resolve
+from rcig_cli.reporting import formatting as words
+from rcig_cli.runs.engine import preflight
+from tests.conftest import TINY
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.2, "1 s"), (59, "59 s"), (61, "1 min"), (3661, "1 h 1 min"), (7200, "2 h"), (130_000, "1 d 12 h")],
+)
+def test_durations_in_words(seconds, words):
+    assert preflight.duration(seconds) == words
+
+
+def test_sizes_in_words():
+    assert [words.size(n) for n in (1_234_567, 83e6, 2.5e9, 61e9)] == [
+        "1.2 MB",
+        "83 MB",
+        "2.5 GB",
+        "61 GB",
+    ]
+
+
+def config(**flags):
+    return resolve("cifar10", (32, 32, 3), 10, {"ipc": 10, "batch": 128, **flags})
+
+
+def test_what_fits_is_not_refused():
+    preflight.check_memory(10, 10, config(), 200, lambda _: 0)
+
+
+def test_the_flags_named_are_the_mildest_that_were_found_to_fit():
+    def needed(config):
+        return 10 * config.batch + (config.algorithm.backward_subset or 200)
+
+    with pytest.raises(ConfigError) as refusal:
+        preflight.check_memory(1480, 1000, config(), 200, needed)
+    assert "With --batch 64 --backward-subset 100 it needs about" in str(refusal.value)
+
+
+def test_where_nothing_helps_it_says_so():
+    with pytest.raises(ConfigError, match="smaller --width, or a larger machine"):
+        preflight.check_memory(2, 1, config(), 200, lambda _: 2)
+
+
+def test_there_is_memory_here():
+    import jax
+
+    assert preflight.memory_there(jax.devices()[0]) > 100e6
+
+
+def test_a_run_that_does_not_fit_is_refused_with_a_flag_that_makes_it_fit(rcig, tmp_path, monkeypatch):
+    flags = ["distill", "--ipc", 1, *TINY, "--steps", 2, "--store", tmp_path / "a"]
+    monkeypatch.setattr(preflight, "memory_there", lambda _: 1_150_000)
+    refused = rcig(*flags)
+    assert refused.code == 2
+    assert "This run needs about" in refused.err
+    named = refused.err.split("With ")[1].split(" it needs")[0].split()
+    assert named[0] in ("--batch", "--backward-subset")
+    fits = rcig(*flags, *named)
+    assert fits.code == 0, fits.err
+
+
+def test_the_estimate_is_one_line(rcig, tmp_path):
+    done = rcig("distill", "--ipc", 1, *TINY, "--steps", 8, "--store", tmp_path / "a")
+    lines = [line for line in done.err.splitlines() if line.startswith("Needs about ")]
+    assert len(lines) == 1
+    assert "s a step: about" in lines[0]

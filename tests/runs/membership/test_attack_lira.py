@@ -1,0 +1,92 @@
+"""LiRA by other runs: who is compared with whom, in whose pixels, and when it can't be."""
+
+import numpy as np
+import pytest
+
+from rcig_cli.data.whitening.whitening import fit
+from rcig_cli.runs.membership.attack_lira import (
+    Candidates,
+    Distillation,
+    Examples,
+    from_other_runs,
+    from_shadows,
+)
+
+COUNT = 40
+random = np.random.default_rng(0)
+PIXELS = random.integers(256, size=(4 * COUNT, 4, 4, 1)).astype(np.uint8)
+
+
+def whitening(shift):
+    return fit([PIXELS], mean=[0.1 * shift], std=[0.3], zca=False, regularisation=0.1)
+
+
+def examples(which, white):
+    return Examples(white.apply(PIXELS[which]), np.zeros(len(which), np.int32))
+
+
+def run(group, leak=0.0, shift=0):
+    """A run of a group of images, whose networks show a member's brightness, and by how much it leaks."""
+    white = whitening(shift)
+    members, others = np.arange(COUNT) + group * COUNT, np.arange(COUNT) + 3 * COUNT
+    # Half of its images are candidates, the rest is known.
+    candidates = Candidates(
+        examples(members[: COUNT // 2], white),
+        examples(others[: COUNT // 2], white),
+        examples(members[COUNT // 2 :], white),
+    )
+    own = {PIXELS[place].tobytes() for place in members}
+
+    def phi(model, shown):
+        pixels = white.pixels(shown.images)
+        had = np.array([image.tobytes() in own for image in pixels])
+        noise = np.random.default_rng(model).normal(size=len(pixels))
+        return pixels.mean(axis=(1, 2, 3)) + leak * had + 0.01 * noise
+
+    return Distillation([10 * group, 10 * group + 1], candidates, white, phi)
+
+
+def test_shadows_have_half_of_the_candidates_and_all_that_is_known():
+    """A network here is the set of images it was trained on, and is sure of these."""
+    candidates = run(0).candidates
+    trained = []
+
+    def train(number, shown):
+        assert number == len(trained)
+        trained.append({image.tobytes() for image in shown.images})
+        return trained[-1]
+
+    def phi(network, shown):
+        had = [image.tobytes() in network for image in shown.images]
+        return np.array(had) + 0.1 * np.random.default_rng(len(trained)).normal(size=len(had))
+
+    attacked = {image.tobytes() for image in candidates.members.and_(candidates.context).images}
+    lira = from_shadows([attacked], candidates, train, phi, np.random.default_rng(0), shadows=6)
+    assert (lira.kind, lira.members, lira.non_members, lira.shadows) == ("online", 20, 20, 6)
+    assert lira.successes[0].auc == 1.0
+    known = {image.tobytes() for image in candidates.context.images}
+    for network in trained:
+        assert known <= network
+        assert len(network) == len(attacked)
+    for image in candidates.examples.images:
+        assert sum(image.tobytes() in network for network in trained) == 3
+
+
+def test_what_a_run_leaks_is_found_and_in_its_own_pixels():
+    """Brightness varies by more than the leak: who compares an image with itself elsewhere finds it."""
+    found = from_other_runs(run(0, leak=1.0), [run(1, shift=3), run(2, shift=-2)])
+    assert (found.kind, found.members, found.non_members, found.shadows) == ("offline", 20, 20, 4)
+    assert [one.auc for one in found.successes] == [1.0, 1.0]
+    assert found.successes[0].tpr == (1.0, 1.0)
+
+
+def test_where_nothing_leaks_nothing_is_found():
+    found = from_other_runs(run(0), [run(1), run(2)])
+    for one in found.successes:
+        assert one.auc == pytest.approx(0.5, abs=4 * np.sqrt(41 / (12 * 400)))
+
+
+def test_runs_from_the_same_images_say_nothing_of_each_other():
+    assert from_other_runs(run(0, leak=1.0), [run(0, leak=1.0)]) is None
+    among_others = from_other_runs(run(0, leak=1.0), [run(0, leak=1.0), run(1)])
+    assert [one.auc for one in among_others.successes] == [1.0, 1.0]

@@ -1,0 +1,238 @@
+"""A sweep that is stopped, however, and gone on with gives the table of an undisturbed one."""
+
+import json
+import shutil
+import signal
+import time
+
+import pytest
+
+from tests.conftest import start_rcig
+
+FILE = """
+dataset = "digits"
+ipc = 1
+steps = 150
+width = 4
+batch = 64
+pool_size = 3
+pool_steps = 3
+algorithm = "frepo"
+
+[[sweep]]
+l2_rate = [5e-4, 5e-3]
+
+[evaluate]
+networks = 2
+steps = {steps}
+"""
+TIMES = ("milliseconds_per_step", "seconds", "seconds_in_all")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A folder with a store of digits and a sweep's file."""
+    folder = tmp_path_factory.mktemp("sweep")
+    start_rcig("prepare", "digits", "--store", folder / "a").communicate()
+    (folder / "sweep.toml").write_text(FILE.format(steps=400))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(prepared, tmp_path_factory):
+    store = tmp_path_factory.mktemp("undisturbed") / "a"
+    shutil.copytree(prepared / "a", store)
+    process = start_rcig("sweep", prepared / "sweep.toml", "--store", store, "--json", "--quiet")
+    out, err = process.communicate()
+    assert process.returncode == 0, out + err
+    assert err == ""
+    return store, json.loads(out)
+
+
+@pytest.fixture
+def store(undisturbed, tmp_path):
+    """A store of one's own in which the sweep is finished."""
+    shutil.copytree(undisturbed[0], tmp_path / "a")
+    return tmp_path / "a"
+
+
+def found(document):
+    """A sweep's table without what a clock says."""
+    rows = [{key: value for key, value in row.items() if key not in TIMES} for row in document["rows"]]
+    return rows, document["random_subsets"]
+
+
+def manifest(store):
+    return json.loads((store / "sweeps" / "sweep_1" / "manifest.json").read_text())
+
+
+def wait_for(condition, process):
+    while process.poll() is None and not condition():
+        time.sleep(0.01)
+
+
+def test_what_it_finds(undisturbed):
+    _, document = undisturbed
+    assert document["axes"] == ["l2_rate"]
+    assert [row["settings"] for row in document["rows"]] == [{"l2_rate": 5e-4}, {"l2_rate": 5e-3}]
+    for row in document["rows"]:
+        assert row["seeds"] == [0]
+        assert len(row["accuracy"]["values"]) == 2
+        assert row["diverged"] == []
+        assert row["milliseconds_per_step"] > 0
+        assert row["seconds"] == pytest.approx(150 * row["milliseconds_per_step"] / 1000)
+        assert row["seconds_in_all"] > row["seconds"] * 0.5
+    assert len(document["random_subsets"]) == 1
+    assert {path.rpartition("/")[2] for path in document["files"]} == {"seconds.png", "course.png"}
+
+
+def test_its_runs_name_it_and_it_names_its_runs(undisturbed):
+    from rcig_cli.store.digests import mismatches
+    from rcig_cli.store.layout import open_store
+
+    store = open_store(undisturbed[0], create=False)
+    sweep = store.sweep("sweep_1")
+    assert (sweep.status, sweep.runs) == ("finished", ("run_1", "run_2"))
+    for name in sweep.runs:
+        parents = store.run(name).parents
+        assert parents["sweep"] == {"name": "sweep_1", "digest": sweep.digest}
+        assert parents["dataset"] == sweep.parents["dataset"]
+    assert set(sweep.files) == {"table.json", "figures/seconds.png", "figures/course.png"}
+    assert mismatches(store.sweep_path("sweep_1"), sweep.files) == {}
+
+
+def test_stopped_while_distilling_while_judging_and_killed(prepared, undisturbed, tmp_path):
+    store = tmp_path / "a"
+    shutil.copytree(prepared / "a", store)
+    sweep = ("sweep", prepared / "sweep.toml", "--checkpoint-every", 50, "--store", store)
+    again = f"To go on: rcig sweep {prepared / 'sweep.toml'} --store {store}"
+
+    process = start_rcig(*sweep)
+    wait_for((store / "runs" / "run_1" / "checkpoints" / "50").exists, process)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate()
+    assert process.returncode == 143, out + err
+    assert "Stopped at step" in err
+    assert again in err
+    assert (manifest(store)["status"], manifest(store)["runs"]) == ("interrupted", ["run_1"])
+
+    process = start_rcig(*sweep)
+    wait_for((store / "runs" / "run_1" / "distilled.zarr").exists, process)
+    wait_for(lambda: json.loads((store / "runs/run_1/manifest.json").read_text())["files"], process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    assert process.returncode == 130, out + err
+    assert again in err
+    assert manifest(store)["runs"] == ["run_1"]
+
+    process = start_rcig(*sweep)
+    wait_for((store / "runs" / "run_2" / "metrics.jsonl").exists, process)
+    process.kill()
+    process.communicate()
+
+    process = start_rcig(*sweep, "--json")
+    out, err = process.communicate()
+    assert process.returncode == 0, out + err
+    assert found(json.loads(out)) == found(undisturbed[1])
+    for name in ("run_1", "run_2"):
+        assert len(list((store / "runs" / name / "evaluations").iterdir())) == 1
+
+
+def test_the_same_line_again_repeats_nothing(rcig, prepared, undisturbed, store):
+    before = {path: path.stat().st_mtime_ns for path in (store / "runs").rglob("*.json*")}
+    outcome = rcig("sweep", prepared / "sweep.toml", "--store", store, "--json")
+    assert outcome.json["rows"] == undisturbed[1]["rows"]
+    assert outcome.json["sweep"] == "sweep_1"
+    assert "sweep_1 of digits is finished" in outcome.err
+    assert {path: path.stat().st_mtime_ns for path in (store / "runs").rglob("*.json*")} == before
+
+
+def test_an_edited_file_is_another_sweep_that_takes_what_there_is(rcig, undisturbed, store, tmp_path):
+    (tmp_path / "edited.toml").write_text(FILE.format(steps=30) + "baseline = false\n")
+    outcome = rcig("sweep", tmp_path / "edited.toml", "--store", store, "--json")
+    assert outcome.json["sweep"] == "sweep_2"
+    assert outcome.json["random_subsets"] == []
+    assert [row["runs"] for row in outcome.json["rows"]] == [["run_1"], ["run_2"]]
+    assert outcome.json["rows"][0]["accuracy"] != undisturbed[1]["rows"][0]["accuracy"]
+    assert len(list((store / "runs").iterdir())) == 2
+
+
+def test_begun_anew_it_takes_nothing(rcig, store, tmp_path):
+    (tmp_path / "one.toml").write_text(FILE.format(steps=2).replace("[5e-4, 5e-3]", "5e-4"))
+    for extra, sweep, run in (
+        ((), "sweep_2", "run_1"),
+        (("--new",), "sweep_3", "run_3"),
+        ((), "sweep_3", "run_3"),
+    ):
+        outcome = rcig("sweep", tmp_path / "one.toml", *extra, "--store", store, "--json")
+        assert outcome.json["sweep"] == sweep
+        assert outcome.json["rows"][0]["runs"] == [run]
+    # Nor when it goes on after its run was lost.
+    shutil.rmtree(store / "runs" / "run_3")
+    assert rcig("sweep", tmp_path / "one.toml", "--store", store, "--json").json["rows"][0]["runs"] == [
+        "run_3"
+    ]
+    parents = json.loads((store / "runs" / "run_3" / "manifest.json").read_text())["parents"]
+    assert parents["sweep"]["name"] == "sweep_3"
+
+
+def test_a_run_that_diverges_is_a_row_like_any_other(rcig, tmp_path):
+    text = FILE.format(steps=5).replace("150", "20")
+    (tmp_path / "wild.toml").write_text(text.replace("l2_rate = [5e-4, 5e-3]", "image_rate = [1e30, 0.02]"))
+    outcome = rcig("sweep", tmp_path / "wild.toml", "--store", tmp_path / "a", "--json")
+    assert outcome.code == 0
+    wild, tame = outcome.json["rows"]
+    assert (wild["accuracy"], wild["diverged"]) == (None, ["run_1"])
+    assert tame["accuracy"] is not None
+    assert "run_1 diverged at step" in outcome.err
+    again = rcig("sweep", tmp_path / "wild.toml", "--store", tmp_path / "a")
+    assert "diverged" in again.out
+    assert "1, 1 diverged" in again.out
+
+
+def test_seeds_are_gathered_and_all_their_networks_counted(monkeypatch):
+    from dataclasses import replace
+
+    from rcig_cli.presets.config import DistillConfig
+    from rcig_cli.presets.sweep import make_plan
+    from rcig_cli.runs.engine.timing import Timing
+    from rcig_cli.runs.evaluate.evaluate import protocol_for
+    from rcig_cli.runs.evaluate.spread import Spread
+    from rcig_cli.runs.sweep import sweep
+    from rcig_cli.runs.sweep.sweep_table import tabulate
+    from tests.store.conftest import _run_manifest
+
+    start = DistillConfig("digits", ipc=1, steps=100)
+    configs = [start.override({"width": width, "seed": seed}) for width in (4, 8) for seed in (0, 1, 2)]
+    protocol = protocol_for(start, 10)
+    cells = [sweep.Cell(config, replace(protocol, width=config.width)) for config in configs]
+    plan = make_plan({"ipc": 1, "sweep": {"width": [4, 8], "seed": [0, 1, 2]}})
+    layout = sweep.Layout(plan, None, tuple(cells), ("width", "seed"))
+    outcomes = [
+        sweep.Outcome(
+            cell,
+            _run_manifest(f"run_{n}", status="failed" if n == 5 else "finished"),
+            None if n == 5 else Spread((n / 10, n / 10 + 0.1)),
+            Spread((0.1,)) if n in (0, 1, 3) else None,
+            Timing(10.0 + n, 2.0),
+        )
+        for n, cell in enumerate(cells)
+    ]
+    table = tabulate(layout, outcomes)
+    narrow, wide = table.rows
+    assert table.axes == ("width",)
+    assert narrow.accuracy.values == (0.0, 0.1, 0.1, 0.2, 0.2, 0.30000000000000004)
+    assert wide.accuracy.values == (0.3, 0.4, 0.4, 0.5)
+    assert (narrow.diverged, wide.diverged) == ([], ["run_5"])
+    assert (narrow.milliseconds, narrow.seconds, narrow.seconds_in_all) == (11.0, 1.1, 2.0)
+    assert wide.to_json()["run_accuracies"][2] is None
+    assert [each.protocol.width for each in table.baselines] == [4, 8]
+
+
+def test_one_process_at_a_time(rcig, prepared, store):
+    from rcig_cli.store.locks import RunLock
+
+    with RunLock(store / "sweeps" / "sweep_1"):
+        outcome = rcig("sweep", prepared / "sweep.toml", "--store", store)
+    assert outcome.code == 4
+    assert "sweep_1 is being written" in outcome.err
