@@ -1,0 +1,321 @@
+"""Settings, each declared once.
+
+A record of settings is a frozen dataclass made with `record`; its fields are made with `setting`::
+
+    @record
+    class Training:
+        steps: int = setting(1000, "Training steps.", ge=1)
+        solver: Literal["adam", "cg"] = setting("cg", "How the inner problem is solved.", panel="Solver")
+
+Command-line options (``cli/options.py``), ``--config`` files, the keywords of the Python API, the checks of
+values, the command reference and the JSON in manifests are all derived from these records.  A setting has
+one name everywhere; its option is that name with dashes.
+"""
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    TypeVar,
+    Union,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+import pydantic
+import pydantic.dataclasses
+from pydantic.fields import FieldInfo
+
+from rcig_cli.errors import ConfigError, NotFound
+
+Record = TypeVar("Record")
+
+_MOST_SHOWN = 60  # characters of a value in a message
+_LARGEST_FILE = 1 << 20  # bytes of a configuration file
+_STRICT = pydantic.ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is declared about one setting.
+
+    Attributes
+    ----------
+    name
+        Its name; the option is ``--name`` with dashes.
+    type
+        ``int``, ``float``, ``bool`` or ``str``.
+    choices
+        The values that are allowed, if there are only some; of type ``str``.
+    optional
+        Whether None is allowed.
+    default
+        The default value; None where the default depends on other settings or on the data.
+    help
+        One sentence.
+    panel
+        The heading under which the command line lists it; None for the first.
+    bounds
+        ``ge``, ``gt``, ``le`` and ``lt``, where the value has such bounds.
+    """
+
+    name: str
+    type: type
+    choices: tuple[str, ...]
+    optional: bool
+    default: Any
+    help: str
+    panel: str | None
+    bounds: Mapping[str, Any]
+
+    @property
+    def option(self) -> str:
+        """The command-line option, ``--image-lr``."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def allowed(self) -> str:
+        """What values are allowed, to follow "must be"."""
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
+        if self.type is bool:
+            return "true or false"
+        if self.type is str:
+            return "text"
+        noun = "a whole number" if self.type is int else "a number"
+        bounds = {kind: f"{limit:.10g}" for kind, limit in self.bounds.items()}
+        if {"ge", "le"} <= set(bounds):
+            return f"{noun} from {bounds['ge']} to {bounds['le']}"
+        if set(bounds) == {"ge"}:
+            return f"{noun} of {bounds['ge']} or more"
+        words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+        return " ".join(
+            [noun, " and ".join(f"{words[kind]} {limit}" for kind, limit in bounds.items())]
+        ).strip()
+
+    def parse(self, text: str) -> Any:
+        """Convert text from a command line to this setting's type; text that can't be is left as it is."""
+        if self.type in (int, float):
+            try:
+                return self.type(text)
+            except ValueError:
+                return text
+        return {"true": True, "false": False}.get(text.lower(), text) if self.type is bool else text
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(pydantic.Field,))
+def record(cls: type[Record]) -> type[Record]:
+    """Make a class a record of settings: frozen, keyword-only, with values checked when it is made."""
+    make_record: Any = pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=_STRICT)
+    made: type[Record] = make_record(cls)
+    return made
+
+
+def setting(default: Any, help: str, *, panel: str | None = None, **bounds: Any) -> Any:  # noqa: A002
+    """Declare a field of a record.
+
+    Parameters
+    ----------
+    default
+        The default value, or ``...`` if the setting must be given.
+    help
+        One sentence for the command line and the reference.
+    panel
+        The heading under which the command line lists it.
+    **bounds
+        ``ge``, ``gt``, ``le``, ``lt``.
+    """
+    return pydantic.Field(default, description=help, json_schema_extra={"panel": panel}, **bounds)
+
+
+def settings_of(record: type) -> dict[str, Setting]:
+    """Return the settings of a record by name, in their order; fields that are records are left out."""
+    hints = get_type_hints(record, include_extras=False)
+    fields: Mapping[str, FieldInfo] = record.__pydantic_fields__  # type: ignore[attr-defined]
+    return {
+        name: _described(name, hints[name], field)
+        for name, field in fields.items()
+        if isinstance(field.json_schema_extra, dict)
+    }
+
+
+def _described(name: str, hint: Any, field: FieldInfo) -> Setting:
+    optional = False
+    if get_origin(hint) in (Union, UnionType):
+        optional = NoneType in get_args(hint)
+        (hint,) = (each for each in get_args(hint) if each is not NoneType)
+    choices = get_args(hint) if get_origin(hint) is Literal else ()
+    bounds = {
+        kind: getattr(constraint, kind)
+        for constraint in field.metadata
+        for kind in ("ge", "gt", "le", "lt")
+        if getattr(constraint, kind, None) is not None
+    }
+    extra = field.json_schema_extra
+    assert isinstance(extra, dict)
+    return Setting(
+        name=name,
+        type=str if choices else hint,
+        choices=choices,
+        optional=optional,
+        default=None if field.is_required() else field.default,
+        help=field.description or "",
+        panel=extra["panel"],  # type: ignore[arg-type]
+        bounds=bounds,
+    )
+
+
+def make(record: type[Record], values: Mapping[str, Any], *, where: str = "") -> Record:
+    """Make a record, with every problem of its values told in one sentence each.
+
+    Parameters
+    ----------
+    record
+        A class made with `record`.
+    values
+        By setting name.
+    where
+        Follows the name of an unknown setting in the message, such as `` of frepo``.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is unknown (the nearest one is named), missing, or has a value that is not allowed.
+    """
+    known = settings_of(record)
+    check_names(values, known, where=where)
+    try:
+        return record(**values)
+    except pydantic.ValidationError as error:
+        raise ConfigError("; ".join(_problems(error, known)) + ".") from None
+
+
+def check(declared: Mapping[str, Setting], values: Mapping[str, Any]) -> None:
+    """Check single values before the record they belong to can be made.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is unknown or has a value that is not allowed.
+    """
+    check_names(values, declared)
+    wrong = [
+        refusal(declared[name], value) for name, value in values.items() if not _fits(declared[name], value)
+    ]
+    if wrong:
+        raise ConfigError("; ".join(wrong) + ".")
+
+
+def refusal(declared: Setting, value: object) -> str:
+    """Say that a setting can't have a value: name, value, and what is allowed."""
+    near = difflib.get_close_matches(value, declared.choices, n=1) if isinstance(value, str) else []
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    return f"{declared.name} must be {declared.allowed}, not {shown(value)}{hint}"
+
+
+def _fits(declared: Setting, value: Any) -> bool:
+    if value is None:
+        return declared.optional
+    hint: Any = Literal[declared.choices] if declared.choices else declared.type
+    bounded = Annotated[hint, pydantic.Field(**declared.bounds)]
+    adapter = pydantic.TypeAdapter(bounded, config=_STRICT)
+    try:
+        adapter.validate_python(value)
+    except pydantic.ValidationError:
+        return False
+    return True
+
+
+def _problems(error: pydantic.ValidationError, known: Mapping[str, Setting]) -> Iterator[str]:
+    for problem in error.errors(include_url=False):
+        name = str(problem["loc"][0]) if problem["loc"] else ""
+        if problem["type"] == "missing":
+            yield f"{name} is missing"
+        elif name in known:
+            yield refusal(known[name], problem["input"])
+        else:  # a check of several settings together
+            yield str(problem.get("ctx", {}).get("error", problem["msg"])).rstrip(".")
+
+
+def check_names(given: Iterable[str], known: Iterable[str], *, where: str = "") -> None:
+    """Refuse unknown names.
+
+    Raises
+    ------
+    ConfigError
+        With the nearest known name, or all of them.
+    """
+    names = list(known)
+    for name in given:
+        if name not in names:
+            near = difflib.get_close_matches(str(name)[:100], names, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"the settings are {', '.join(names)}."
+            raise ConfigError(f"There is no setting {shown(name)}{where}; {hint}")
+
+
+def values_of(record: Any) -> dict[str, Any]:
+    """Return the settings of a record as JSON values by name."""
+    return {name: getattr(record, name) for name in settings_of(type(record))}
+
+
+def shown(value: object) -> str:
+    """Return a value as Python writes it, shortened so that it fits into a sentence."""
+    text = repr(value)
+    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 3]}..."
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises
+    ------
+    NotFound
+        If there is no such file.
+    ConfigError
+        If it can't be read, is larger than 1 MiB, or is not TOML.
+    """
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(_LARGEST_FILE + 1)
+    except FileNotFoundError:
+        raise NotFound(f"There is no file {path}.") from None
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read ({(error.strerror or str(error)).lower()}).") from None
+    if len(content) > _LARGEST_FILE:
+        raise ConfigError(f"{path} is larger than 1 MiB, which no configuration file needs.")
+    try:
+        return tomllib.loads(content.decode())
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}.") from None
+
+
+def to_toml(values: Mapping[str, Any], declared: Mapping[str, Setting] | None = None) -> str:
+    """Write settings as TOML that `read_toml` reads back; None is left out.
+
+    Parameters
+    ----------
+    values
+        Text, numbers and booleans, by name.
+    declared
+        Where given, each setting's help follows it as a comment.
+    """
+    lines = [
+        (f"{name} = {_toml_value(value)}", declared[name].help if declared and name in declared else "")
+        for name, value in values.items()
+        if value is not None
+    ]
+    width = max((len(line) for line, _ in lines), default=0)
+    return "".join(f"{line:{width}}  # {help_}\n" if help_ else f"{line}\n" for line, help_ in lines)
+
+
+def _toml_value(value: str | float) -> str:
+    return json.dumps(value) if isinstance(value, str | bool) else repr(value)
