@@ -14,7 +14,7 @@ from rcig_cli.cli.options import (
     context,
 )
 from rcig_cli.errors import ConfigError
-from rcig_cli.reporting.formatting import accuracy, described
+from rcig_cli.reporting.formatting import accuracy, describe_protocol
 
 if TYPE_CHECKING:
     from rcig_cli.reporting.compare import Comparison, Row
@@ -58,7 +58,7 @@ def _lines(found: "Comparison") -> Iterator[list[str]]:
 
 def _judged(row: "Row") -> Iterator[list[str]]:
     """One protocol: the runs' accuracies, then those of random subsets, and the paper's."""
-    yield [described(row.protocol), *_cells(row.of("accuracy"))]
+    yield [describe_protocol(row.protocol), *_cells(row.of("accuracy"))]
     for name, said in (("random_subset", "  random subset"), ("paper", "  paper")):
         if any(row.of(name)):
             yield [said, *_cells(row.of(name))]

@@ -16,8 +16,7 @@ from rcig_cli.cli.options import (
 )
 from rcig_cli.cli.render import Console
 from rcig_cli.errors import ConfigError
-from rcig_cli.reporting.formatting import network_of, percent, trained
-from rcig_cli.reporting.formatting import networks as networks_of
+from rcig_cli.reporting.formatting import count_of, describe_network, describe_training, percent
 
 if TYPE_CHECKING:
     from rcig_cli.runs.evaluate.evaluate import Evaluation
@@ -99,12 +98,13 @@ def evaluate(
 def _show(run: str, evaluations: "Sequence[Evaluation]", console: Console) -> None:
     protocols = [asdict(each.protocol) for each in evaluations]
     console.note(
-        f"Test accuracy of {networks_of(protocols[0])} trained on {run} for {trained(protocols[0])}: "
+        f"Test accuracy of {count_of(protocols[0]['networks'], 'network')} trained on {run} "
+        f"for {describe_training(protocols[0])}: "
         "mean ± standard deviation."
     )
     rows = [
         (
-            network_of(protocol),
+            describe_network(protocol),
             percent(each.accuracy.mean, each.accuracy.std),
             percent(each.random_subset.mean, each.random_subset.std) if each.random_subset else "-",
             f"{percent(each.paper.mean, each.paper.std)} ({each.paper.where})" if each.paper else "-",

@@ -16,7 +16,15 @@ from rcig_cli.cli.options import (
     context,
 )
 from rcig_cli.errors import Corrupt
-from rcig_cli.reporting.formatting import TARGETS, accuracy, described, diverged, network_of, networks, share
+from rcig_cli.reporting.formatting import (
+    TARGETS,
+    accuracy,
+    count_of,
+    decimal,
+    describe_divergence,
+    describe_network,
+    describe_protocol,
+)
 from rcig_cli.store.checks import number
 
 if TYPE_CHECKING:
@@ -124,7 +132,7 @@ def show(
             document["config"].pop(name, None)
     here.console.data("\n".join(_lines(document)), {})
     for each in divergences:
-        here.console.data(diverged(each) + _lowered(each, document["config"].get("algorithm")), {})
+        here.console.data(describe_divergence(each) + _lowered(each, document["config"].get("algorithm")), {})
     for each in evaluations:
         here.console.data(_judged(each), {})
     for each in attacks:
@@ -151,20 +159,21 @@ def _judged(evaluation: Mapping[str, Any]) -> str:
     """One line on an evaluation: who, how, and the two accuracies."""
     protocol, random = evaluation["protocol"], evaluation["random_subset"]
     beside = f", random subset {accuracy(random)}" if random else ""
-    return f"evaluated: {accuracy(evaluation['accuracy'])}{beside}  ({described(protocol)})"
+    return f"evaluated: {accuracy(evaluation['accuracy'])}{beside}  ({describe_protocol(protocol)})"
 
 
 def _attacked(attack: Mapping[str, Any]) -> str:
     """One line on an attack on membership: what the MLP attack made of networks trained on each target."""
     found = ", ".join(
-        f"{share(auc['mean'], auc.get('std'))} on the {said}"
+        f"{decimal(auc['mean'], auc.get('std'))} on the {said}"
         for auc, said in ((_mlp(attack, name), said) for name, said in TARGETS.items())
         if auc
     )
     protocol = attack["protocol"]
     return (
         f"attacked: AUC of the MLP attack {found}  "
-        f"({network_of(protocol)}, {protocol['steps'][-1]} steps, {networks(protocol)})"
+        f"({describe_network(protocol)}, {protocol['steps'][-1]} steps, "
+        f"{count_of(protocol['networks'], 'network')})"
     )
 
 

@@ -16,7 +16,7 @@ from rcig_cli.cli.options import (
 )
 from rcig_cli.cli.render import Console
 from rcig_cli.errors import ConfigError
-from rcig_cli.reporting.formatting import TARGETS, count_of, percent, share
+from rcig_cli.reporting.formatting import TARGETS, count_of, decimal, percent
 
 if TYPE_CHECKING:
     from rcig_cli.runs.membership.attack import Attacked
@@ -156,7 +156,7 @@ def _auc(target: "Target", attack: str) -> str:
     if not successes:
         return "-"
     paper = target.paper.auc.get(attack) if target.paper else None
-    return share(*_spread(one.auc for one in successes)) + (f" ({paper[0]:.2f})" if paper else "")
+    return decimal(*_spread(one.auc for one in successes)) + (f" ({paper[0]:.2f})" if paper else "")
 
 
 def _tpr(target: "Target", attack: str) -> str:

@@ -1,91 +1,75 @@
-"""How results are put in words, in tables, pictures and pages alike."""
+"""Counts, accuracies, sizes and protocols as text, the same in tables, pictures and reports."""
 
 from collections.abc import Mapping
 from typing import Any
 
-# What goes without saying of a training, as in the paper's protocol.
-_USUAL = {"seed": 0, "learning_rate": 1e-4}
-
-_UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
-
-# What networks under attack are trained on.
+# The training sets that membership inference attacks compare, as tables name them.
 TARGETS = {"real": "real images", "random_subset": "random subset", "distilled": "distilled set"}
 
-# What of a run may no longer be finite.
-_NUMBERS = {
-    "pool_models": "pool models",
-    "loss": "loss",
-    "gradient": "meta-gradient",
-    "images": "images",
-    "labels": "labels",
-    "temperature": "temperature",
-    "optimizer": "optimizer's moments",
-}
+# Values of the paper's protocol, which are shown only on request.
+_PAPER_TRAINING = {"seed": 0, "learning_rate": 1e-4}
+_UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
 
-def count_of(count: int, thing: str) -> str:
-    """A number of things: ``"1 image"``, ``"2 images"``."""
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+def count_of(count: int, noun: str) -> str:
+    """A number and its noun: ``"1 image"``, ``"2 images"``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def percent(mean: float, std: float | None = None) -> str:
-    """A share of 1 in percent, with its deviation: ``"53.9 ± 1.0 %"``."""
+    """A fraction as a percentage, with its standard deviation: ``"53.9 ± 1.0 %"``."""
     deviation = "" if std is None else f" ± {100 * std:.1f}"
     return f"{100 * mean:.1f}{deviation} %"
 
 
-def share(mean: float, std: float | None = None) -> str:
-    """The same as it is: ``"0.539 ± 0.010"``."""
+def decimal(mean: float, std: float | None = None) -> str:
+    """A fraction with three decimals, with its standard deviation: ``"0.539 ± 0.010"``."""
     return f"{mean:.3f}" + ("" if std is None else f" ± {std:.3f}")
 
 
 def size(count: float) -> str:
-    """A number of bytes, to two digits: ``"512 bytes"``, ``"61 GB"``."""
+    """A number of bytes with two significant digits: ``"512 bytes"``, ``"61 GB"``."""
     for name, unit in _UNITS:
         if count >= unit:
             return f"{float(f'{count / unit:.2g}'):g} {name}"
     return f"{count:.0f} bytes"
 
 
-def accuracy(found: Mapping[str, Any] | None, missing: str = "-") -> str:
-    """A mean and a deviation as a record holds them, in percent; ``missing`` where there are none."""
-    return percent(found["mean"], found.get("std")) if found else missing
+def accuracy(measured: Mapping[str, Any] | None, missing: str = "-") -> str:
+    """A record's ``mean`` and ``std`` as percentages; ``missing`` for None."""
+    return percent(measured["mean"], measured.get("std")) if measured else missing
 
 
-def network_of(protocol: Mapping[str, Any]) -> str:
+def describe_network(protocol: Mapping[str, Any]) -> str:
     """The network that a protocol trains: ``"convnet, batch norm, width 32"``."""
     norm, width = protocol["normalization"], protocol.get("width")
-    words = [protocol["architecture"], *([] if norm == "none" else [f"{norm} norm"])]
-    return ", ".join([*words, *([] if width is None else [f"width {width}"])])
+    parts = [protocol["architecture"], *([] if norm == "none" else [f"{norm} norm"])]
+    return ", ".join([*parts, *([] if width is None else [f"width {width}"])])
 
 
-def trained(protocol: Mapping[str, Any], *, in_full: bool = False) -> str:
-    """How it is trained, and what is unusual about it, or all: ``"1000 steps, augmented"``."""
-    words = [f"{protocol['steps']} steps"]
-    words += ["augmented"] if protocol["augment"] else []
-    words += ["hard labels"] if protocol.get("hard_labels") else []
-    words += ["mirror images too"] if in_full and protocol.get("flip") else []
-    words += [
+def describe_training(protocol: Mapping[str, Any], *, in_full: bool = False) -> str:
+    """How a protocol trains, such as ``"1000 steps, augmented"``; ``in_full`` adds the paper's values."""
+    parts = [f"{protocol['steps']} steps"]
+    parts += ["augmented"] if protocol["augment"] else []
+    parts += ["hard labels"] if protocol.get("hard_labels") else []
+    parts += ["mirrored images too"] if in_full and protocol.get("flip") else []
+    parts += [
         f"{name.replace('_', ' ')} {protocol[name]:g}"
-        for name, usual in _USUAL.items()
-        if in_full or protocol[name] != usual
+        for name, value in _PAPER_TRAINING.items()
+        if in_full or protocol[name] != value
     ]
-    return ", ".join(words)
+    return ", ".join(parts)
 
 
-def networks(protocol: Mapping[str, Any]) -> str:
-    """How many: ``"5 networks"``."""
-    return count_of(protocol["networks"], "network")
+def describe_protocol(protocol: Mapping[str, Any]) -> str:
+    """Network, training and number of networks on one line."""
+    networks = count_of(protocol["networks"], "network")
+    return f"{describe_network(protocol)}, {describe_training(protocol)}, {networks}"
 
 
-def described(protocol: Mapping[str, Any]) -> str:
-    """All of it on one line."""
-    return f"{network_of(protocol)}, {trained(protocol)}, {networks(protocol)}"
-
-
-def diverged(divergence: Mapping[str, Any]) -> str:
-    """When a run diverged, what, and what was left of it."""
-    what = ", ".join(_NUMBERS.get(name, name) for name in divergence["not_finite"])
-    kept = divergence["checkpoint"]
-    stands = "no checkpoint to go on from" if kept is None else f"the checkpoint of step {kept} stands"
-    return f"diverged at step {divergence['step']} (no longer finite: {what}); {stands}"
+def describe_divergence(divergence: Mapping[str, Any]) -> str:
+    """At which step a run diverged, which values were not finite, and which checkpoint is left."""
+    values = ", ".join(name.replace("_", " ") for name in divergence["not_finite"])
+    step = divergence["checkpoint"]
+    left = "no checkpoint to resume from" if step is None else f"the checkpoint of step {step} is intact"
+    return f"diverged at step {divergence['step']} (not finite: {values}); {left}"

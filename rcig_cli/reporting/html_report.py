@@ -20,7 +20,14 @@ from rcig_cli.reporting.commands import (
     prepare_command,
 )
 from rcig_cli.reporting.figures.page import Commands, Part, Picture, Section, Sheet, render_page
-from rcig_cli.reporting.formatting import TARGETS, accuracy, count_of, network_of, networks, share, trained
+from rcig_cli.reporting.formatting import (
+    TARGETS,
+    accuracy,
+    count_of,
+    decimal,
+    describe_network,
+    describe_training,
+)
 from rcig_cli.reporting.measurements import read_measurements
 from rcig_cli.runs.distill.distilled import DistilledSet
 from rcig_cli.runs.report import Report
@@ -129,11 +136,12 @@ def _evaluations(evaluations: Sequence[Record]) -> Sheet:
     head = ("network", "trained on it", "random subset", "paper", "protocol")
     rows = [
         (
-            network_of(each["protocol"]),
+            describe_network(each["protocol"]),
             accuracy(each["accuracy"]),
             accuracy(each.get("random_subset"), _NOTHING),
             accuracy(each.get("paper"), _NOTHING),
-            f"{networks(each['protocol'])}, {trained(each['protocol'], in_full=True)}",
+            f"{count_of(each['protocol']['networks'], 'network')}, "
+            f"{describe_training(each['protocol'], in_full=True)}",
         )
         for each in evaluations
     ]
@@ -203,7 +211,7 @@ def _attacks(attacks: Sequence[Record]) -> list[Part]:
 
 
 def _auc(found: Record | None) -> str:
-    return share(found["mean"], found.get("std")) if found else _NOTHING
+    return decimal(found["mean"], found.get("std")) if found else _NOTHING
 
 
 def _attack(attack: Record) -> Sheet:

@@ -9,7 +9,7 @@ import numpy as np
 from rcig_cli.distillation.step import Info
 from rcig_cli.errors import NumericsError
 from rcig_cli.presets.config import LEARNING_RATES, DistillConfig, flat
-from rcig_cli.reporting.formatting import diverged
+from rcig_cli.reporting.formatting import describe_divergence
 from rcig_cli.runs.engine.state import RunState
 
 # Which rate drives what failed first, where that isn't the images'.
@@ -33,7 +33,7 @@ class Diverged(NumericsError):
 
     def __init__(self, run: str, record: Mapping[str, Any]) -> None:
         self.record = dict(record)
-        super().__init__(f"{run} {diverged(record)}.")
+        super().__init__(f"{run} {describe_divergence(record)}.")
 
 
 def not_finite(info: Info) -> list[str]:
