@@ -56,19 +56,3 @@ class Interrupted(RcigError):
         super().__init__(message)
         self.signal_number = signal_number
         self.exit_code = 128 + signal_number
-
-
-class PeerStopped(RcigError):
-    """Another process of the same job ended with an error, and so this one does.
-
-    Parameters
-    ----------
-    message
-        Which, and what it said.
-    exit_code
-        The other's.
-    """
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code

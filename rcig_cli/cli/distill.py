@@ -212,18 +212,17 @@ class _Together:
     @contextmanager
     def join(self, here: Context) -> "Iterator[Processes]":
         """Be one of the processes, if there are several."""
-        from rcig_cli.runs.engine.processes import join
-        from rcig_cli.runs.engine.seat import find_seat
+        from rcig_cli.runs.engine.processes import ProcessSpec, join
 
         if not self.distributed:
             if (self.coordinator, self.count, self.index) != (None, None, None):
-                raise ConfigError("--coordinator, --processes and --process belong to --distributed.")
+                raise ConfigError("--coordinator, --processes and --process require --distributed.")
             with join(None) as processes:
                 yield processes
             return
-        seat = find_seat(self.coordinator, self.count, self.index)
+        spec = ProcessSpec.find(self.coordinator, self.count, self.index)
         here.prepare_jax()
-        with join(seat, tell=here.console.fail) as processes:
+        with join(spec, tell=here.console.fail) as processes:
             yield processes
 
     def settings(self, flags: Mapping[str, Any]) -> dict[str, Any]:

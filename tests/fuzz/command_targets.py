@@ -50,7 +50,7 @@ def _cut_off():
     from rcig_cli.runs.membership import attack_networks
     from rcig_cli.runs.prepare import preparing
 
-    running.make_engine = evaluate._Trainings = processes.meet = doctor.examine = _enough
+    running.make_engine = evaluate._Trainings = processes._connect = doctor.examine = _enough
     preparing.Preparing.run = attack_networks.Laboratory.__init__ = _enough
     # What Matplotlib makes when it is imported lies in its own folder, not in the first input's.
     import matplotlib.pyplot  # noqa: F401

@@ -89,7 +89,7 @@ class Surroundings:
     policy: CheckpointPolicy
     report: Report
     devices: int | None = None
-    processes: Processes = field(default_factory=Processes.alone)
+    processes: Processes = field(default_factory=Processes)
 
 
 class Running:
