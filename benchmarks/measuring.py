@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rcig_cli.runs.engine.device import prepare_environment, prepare_jax, processors
+from rcig_cli.runs.engine.environment import prepare_environment, prepare_jax, processors
 
 prepare_environment()
 prepare_jax()

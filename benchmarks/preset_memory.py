@@ -25,10 +25,10 @@ SHAPES = {
 
 def needed(name: str, ipc: int) -> float:
     """GB of one step with its state."""
-    from rcig_cli.runs.engine import device
+    from rcig_cli.runs.engine import environment
 
-    device.prepare_environment()
-    device.prepare_jax()
+    environment.prepare_environment()
+    environment.prepare_jax()
     import jax
     import numpy as np
 

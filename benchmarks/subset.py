@@ -41,7 +41,7 @@ import numpy as np
 
 from rcig_cli.distillation.config import AlgorithmConfig
 from rcig_cli.reporting.figures.plots import Panel, Series, draw_panels
-from rcig_cli.runs.engine.device import processors
+from rcig_cli.runs.engine.environment import processors
 
 PICTURE = ROOT / "docs" / "pictures" / "subset.png"
 IMAGES, SUBSETS = 500, (25, 50, 100, 200, 350, 500)

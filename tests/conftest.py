@@ -10,7 +10,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from rcig_cli.runs.engine.device import prepare_environment, prepare_jax
+from rcig_cli.runs.engine.environment import prepare_environment, prepare_jax
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -1,37 +1,98 @@
-"""The ``rcig`` command: its verbs, and the one place where errors are caught."""
+"""The ``rcig`` command: the table of its commands, and the one place where errors are caught."""
 
+import importlib
 import re
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from rcig_cli.cli import (
-    compare,
-    distill,
-    evaluate,
-    exchange,
-    housekeeping,
-    inspect,
-    mia,
-    prepare,
-    report,
-    sweep,
-    verify,
-    visualize,
-)
-from rcig_cli.cli.render import fail
 from rcig_cli.errors import RcigError
 
+# Name of each command -> "module:function" and the line that `rcig --help` shows.
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "prepare": ("prepare:prepare", "Preprocess images and save them."),
+    "distill": ("distill:distill", "Distil a data set to a few images per class."),
+    "evaluate": ("evaluate:evaluate", "Measure the accuracy of networks trained on a distilled set."),
+    "compare": ("compare:compare", "Compare the settings and accuracies of runs."),
+    "mia": ("mia:mia", "Run membership inference attacks."),
+    "sweep": ("sweep:sweep", "Distil and evaluate over a range of settings."),
+    "visualize": ("visualize:visualize", "Draw a distilled set."),
+    "import": ("exchange:import_", "Import a distilled set made elsewhere."),
+    "export": ("exchange:export", "Export a distilled set."),
+    "report": ("report:report", "Write an HTML report on a run."),
+    "list": ("list:list_all", "List data sets, runs and sweeps."),
+    "show": ("show:show", "Show the details of a data set, run or sweep."),
+    "verify": ("verify:verify", "Check files against their recorded checksums."),
+    "rm": ("housekeeping:rm", "Delete data sets, runs or sweeps."),
+    "gc": ("housekeeping:gc", "Delete old checkpoints and temporary files."),
+    "doctor": ("doctor:doctor", "Check this machine."),
+}
+
 _CTRL_C = 130
-_STOPPED = "Stopped; what was there before still stands."
+_STOPPED = "Stopped. Saved data sets and runs are unchanged."
+
+
+class Command(TyperCommand):
+    """A command whose help page lists options under the headings that they name."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write one section per heading, in the order in which the headings first appear."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            heading = "Arguments" if parameter.param_type_name == "argument" else "Options"
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                panel = getattr(parameter, "rich_help_panel", None)
+                sections.setdefault(panel or heading, []).append(record)
+        for heading, records in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
+class _Commands(Mapping[str, Any]):
+    """The commands by name; each one's module is imported when the command is looked up."""
+
+    def __getitem__(self, name: str) -> Any:
+        module, function = COMMANDS[name][0].split(":")
+        single = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+        implementation = getattr(importlib.import_module(f"rcig_cli.cli.{module}"), function)
+        single.command(name, cls=Command)(implementation)
+        return typer.main.get_command(single)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class _Group(TyperGroup):
+    """The group of all commands; its help page imports none of them."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = _Commands()  # type: ignore[assignment]
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+        """Return the names of the commands, in the order of the help page."""
+        return list(COMMANDS)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        """Write the section "Commands" of the help page."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
 
 app = typer.Typer(
     name="rcig",
+    cls=_Group,
     help=(
-        "Distil an image data set into a handful of synthetic images, and judge the result fairly.\n\n"
+        "Distil an image data set to a few synthetic images per class, and evaluate the result.\n\n"
         "Example: rcig distill --ipc 1 && rcig evaluate run_1 && rcig visualize run_1"
     ),
     no_args_is_help=True,
@@ -39,29 +100,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("prepare", short_help="Make a data set ready for the rest.")(prepare.prepare)
-app.command("distill", short_help="Distil it into a few images per class.")(distill.distill)
-app.command("evaluate", short_help="Judge a distilled set fairly.")(evaluate.evaluate)
-app.command("compare", short_help="Put runs side by side.")(compare.compare)
-app.command("mia", short_help="Attack it: does it leak who was in the data?")(mia.mia)
-app.command("sweep", short_help="Distil and judge over a range of settings.")(sweep.sweep)
-app.command("visualize", short_help="Draw a distilled set.")(visualize.visualize)
-app.command("import", short_help="Take in a distilled set made elsewhere.")(exchange.import_)
-app.command("export", short_help="Hand a distilled set on.")(exchange.export)
-app.command("report", short_help="Write all about a run on one HTML page.")(report.report)
-app.command("list", short_help="List data sets, runs and sweeps.")(inspect.list_all)
-app.command("show", short_help="Show all about a data set, run or sweep.")(inspect.show)
-app.command("verify", short_help="Check that nothing is damaged.")(verify.verify)
-app.command("rm", short_help="Remove data sets, runs or sweeps.")(housekeeping.rm)
-app.command("gc", short_help="Remove what nobody needs any more.")(housekeeping.gc)
-app.command("doctor", short_help="Check this machine.")(inspect.doctor)
 
 
 @app.callback(invoke_without_command=True)
 def common(
-    version: bool = typer.Option(False, "--version", help="Print the version and leave."),
+    version: bool = typer.Option(False, "--version", help="Print the version and exit."),
 ) -> None:
-    """Handle what stands before the verb."""
+    """Handle the options before the command's name."""
     if version:
         from rcig_cli import __version__
 
@@ -70,30 +115,36 @@ def common(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; leave with the exit code that says how it went."""
+    """Run the command line and exit with its exit code.
+
+    Parameters
+    ----------
+    arguments
+        As typed after ``rcig``; by default those of this process.
+    """
     if arguments is None:
-        warnings.simplefilter("ignore")  # of libraries; what a user reads on stderr is ours
+        warnings.simplefilter("ignore")  # of libraries; users see only our own messages
     given = with_resume_value(list(sys.argv[1:] if arguments is None else arguments))
-    as_json = "--json" in given
     try:
         code = app(given or ["--help"], standalone_mode=False, prog_name="rcig") or 0
-        if code == _CTRL_C:  # Typer's own reading of a KeyboardInterrupt
-            fail(_STOPPED, code, as_json=as_json)
+        message = _STOPPED if code == _CTRL_C else ""  # Typer turns a KeyboardInterrupt into this code
     except KeyboardInterrupt:
-        code = _CTRL_C
-        fail(_STOPPED, code, as_json=as_json)
+        code, message = _CTRL_C, _STOPPED
     except typer.Abort:
-        code = 1
-    except Exception as error:  # the one place where errors end
+        code, message = 1, ""
+    except Exception as error:  # the one place where errors are caught
         if "--debug" in given:
             traceback.print_exc()
-        code, message = _told(error)
-        fail(message, code, as_json=as_json)
+        code, message = _described(error)
+    if message:
+        from rcig_cli.cli.console import fail
+
+        fail(message, code, as_json="--json" in given)
     sys.exit(code)
 
 
-def _told(error: Exception) -> tuple[int, str]:
-    """Exit code and sentence of an error."""
+def _described(error: Exception) -> tuple[int, str]:
+    """Return the exit code and the message of an error."""
     if isinstance(error, RcigError):
         return error.exit_code, str(error)
     if isinstance(error, typer.TyperException):  # an unknown option, a missing value
@@ -103,22 +154,26 @@ def _told(error: Exception) -> tuple[int, str]:
     if isinstance(error, OSError):
         return 1, f"{error}."
     kind = type(error).__name__
-    return 1, f"This should not have happened ({kind}: {error}). Run again with --debug, and report it."
+    return 1, f"This should not have happened ({kind}: {error}). Run again with --debug and report it."
 
 
 def _usage(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
-    hint = f" See: {context.command_path} --help" if context is not None else " See: rcig --help"
+    command = context.command_path if context is not None else "rcig"
     message = error.format_message().rstrip(".")
-    return message + ("" if message.endswith("?") else ".") + hint
+    return f"{message}{'' if message.endswith('?') else '.'} See: {command} --help"
 
 
 def with_resume_value(arguments: list[str]) -> list[str]:
-    """Write a bare ``--resume`` as ``--resume newest``: its value, a run's name, may be left out."""
+    """Write ``--resume`` without a run's name as ``--resume newest``: Typer has no optional values."""
+    if "--resume" not in arguments:
+        return arguments
+    from rcig_cli.cli.distill import NEWEST
+
     written = []
     for index, argument in enumerate(arguments):
         written.append(argument)
         following = arguments[index + 1] if index + 1 < len(arguments) else ""
-        if argument == "--resume" and not re.fullmatch(r"newest|run_.*", following):
-            written.append(distill.NEWEST)
+        if argument == "--resume" and not re.fullmatch(rf"{NEWEST}|run_.*", following):
+            written.append(NEWEST)
     return written

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rcig_cli.cli.console import Console
 from rcig_cli.cli.options import (
     DEFAULT_STORE,
     DebugOption,
@@ -14,7 +15,6 @@ from rcig_cli.cli.options import (
     StoreOption,
     context,
 )
-from rcig_cli.cli.render import Console
 from rcig_cli.errors import ConfigError
 from rcig_cli.reporting.formatting import count_of, describe_network, describe_training, percent
 

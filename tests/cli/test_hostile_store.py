@@ -20,15 +20,6 @@ def change(path, **fields):
     path.write_text(sealed(document))
 
 
-def test_runs_without_settings_are_listed(rcig, store):
-    change(store / "runs/run_3/manifest.json", config={})
-    change(store / "sweeps/sweep_1/manifest.json", config={"configurations": 3})
-    listed = rcig("list", "--store", store)
-    assert listed.code == 0
-    assert "/?" in listed.out
-    assert rcig("list", "--json", "--store", store).json["runs"]
-
-
 @pytest.mark.parametrize("value", ["[1, 2]", '"a"', "true", "1" + "0" * 400])
 def test_a_log_of_something_else_than_numbers_is_not_drawn(rcig, store, value):
     log = store / "runs/run_1/metrics.jsonl"

@@ -5,7 +5,7 @@ import io
 from rich.console import Console as RichConsole
 from rich.progress import Progress
 
-from rcig_cli.cli.render import Console
+from rcig_cli.cli.console import Console
 
 
 def test_what_was_done_before_does_not_count_for_the_speed():

@@ -27,16 +27,18 @@ LONGEST = 120  # seconds a command may take
 def serve():
     """Answer until stdin ends."""
     warnings.simplefilter("ignore")
-    from rcig_cli.runs.engine.device import prepare_environment, prepare_jax
+    from rcig_cli.runs.engine.environment import prepare_environment, prepare_jax
 
     prepare_environment()
     prepare_jax()
     for name in MODULES:
         importlib.import_module(name)
-    from rcig_cli.cli.app import app
+    from rcig_cli.cli.app import COMMANDS
 
+    for module, _ in COMMANDS.values():
+        importlib.import_module(f"rcig_cli.cli.{module.split(':')[0]}")
     gc.freeze()  # so that a child doesn't copy all of this memory by looking through it
-    tell({"commands": [command.name for command in app.registered_commands]})
+    tell({"commands": list(COMMANDS)})
     for line in sys.stdin:
         children = [started(request) for request in json.loads(line)]
         tell(outcomes(children))

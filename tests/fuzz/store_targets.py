@@ -10,7 +10,7 @@ from random import Random
 import google_crc32c
 import numpy as np
 
-from rcig_cli.cli import inspect
+from rcig_cli.cli.show import lines_of
 from rcig_cli.errors import Corrupt, RcigError
 from rcig_cli.presets.config import DistillConfig, difference, flat
 from rcig_cli.presets.preset import resolve
@@ -88,8 +88,6 @@ def feed_dataset(data, scratch):
     store, name = _store(scratch), _whole(data, "shapes")
     _put(scratch, f"datasets/{name}/{MANIFEST}", data)
     verify(store, [], Silent())
-    for dataset in store.datasets().found:
-        json.dumps(inspect._brief_dataset(dataset), allow_nan=False)
     dataset = store.dataset(name)
     json.dumps(dataset.as_parent)
     write_manifest(store.dataset_path(name), dataset)
@@ -99,11 +97,8 @@ def feed_run(data, scratch):
     store, name = _store(scratch), _whole(data, "run_1")
     _put(scratch, f"runs/{name}/{MANIFEST}", data)
     verify(store, [], Silent())
-    for run in store.runs().found:
-        json.dumps(inspect._brief_run(run), allow_nan=False)
-        inspect._state(run).encode()
     run = store.run(name)
-    "\n".join(inspect._lines(run.to_json()))
+    "\n".join(lines_of(run.to_json()))
     write_manifest(store.run_path(name), replace(run, updated=now()))
     config = DistillConfig.from_json(run.config)
     json.dumps(flat(config), allow_nan=False)
@@ -114,11 +109,8 @@ def feed_sweep_manifest(data, scratch):
     store = _store(scratch)
     _put(scratch, f"sweeps/sweep_1/{MANIFEST}", data)
     verify(store, [], Silent())
-    for sweep in store.sweeps().found:
-        json.dumps(inspect._brief_sweep(sweep), allow_nan=False)
-        inspect._progress(sweep)
     sweep = store.sweep("sweep_1")
-    "\n".join(inspect._lines(sweep.to_json()))
+    "\n".join(lines_of(sweep.to_json()))
     write_manifest(store.sweep_path("sweep_1"), replace(sweep, updated=now()))
 
 

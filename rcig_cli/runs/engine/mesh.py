@@ -19,7 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.errors import ConfigError
-from rcig_cli.runs.engine.device import processors
+from rcig_cli.runs.engine.environment import processors
 
 MODELS, BATCH = "models", "batch"  # the axes
 

@@ -12,7 +12,7 @@ import jax
 from rcig_cli.errors import ConfigError
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.reporting.formatting import size
-from rcig_cli.runs.engine.device import free_memory
+from rcig_cli.runs.engine.environment import free_memory
 from rcig_cli.runs.engine.mesh import memory_limit
 
 _SMALLEST_BATCH, _SMALLEST_SUBSET = 16, 10

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from rcig_cli.reporting.measurements import read_measurements
-from rcig_cli.runs.engine.device import processors
+from rcig_cli.runs.engine.environment import processors
 from rcig_cli.runs.report import Report
 from rcig_cli.store.results import write_result
 

@@ -1,4 +1,4 @@
-"""What this machine offers, and whether JAX computes rightly on it."""
+"""Versions and devices of this machine, and a check that JAX computes correctly on it."""
 
 import os
 from typing import Any
@@ -8,12 +8,12 @@ import jax.numpy as jnp
 from jax import Array
 
 from rcig_cli.networks.layers import patches
-from rcig_cli.runs.engine.device import processors
+from rcig_cli.runs.engine.environment import processors
 from rcig_cli.store.provenance import versions
 
 
 def examine() -> dict[str, Any]:
-    """Return versions, devices, flags, and the outcome of the known miscomputation's test."""
+    """Return versions, devices, flags, and whether XLA passes the test for its known miscomputation."""
     return {
         "versions": versions(),
         "devices": [str(device) for device in jax.devices()],
@@ -29,7 +29,7 @@ def largest_zero_derivative(tries: int = 5) -> float:
 
     It is that of pool(conv(pool(conv(x, W0)), W1)) along zero tangents, convolutions written as patches
     times a matrix.  XLA on the CPU gives garbage of up to 1e34 where it fuses products with zeros known at
-    compile time (see ``rcig_cli.runs.engine.device``).
+    compile time (see ``rcig_cli.runs.engine.environment``).
     """
 
     def convolve(x: Array, kernel: Array) -> Array:

@@ -13,7 +13,7 @@ from rcig_cli.data.sources.opening import open_source
 from rcig_cli.data.sources.source import ImageSource
 from rcig_cli.data.sources.subset import subset
 from rcig_cli.errors import ConfigError, Corrupt, Interrupted, NotFound, RcigError
-from rcig_cli.runs.engine.device import processors
+from rcig_cli.runs.engine.environment import processors
 from rcig_cli.runs.prepare.preparing import ARRAYS, Around, Preparing
 from rcig_cli.runs.report import Report
 from rcig_cli.runs.signals import StopRequest, stop_on_signals

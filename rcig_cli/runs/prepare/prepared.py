@@ -14,7 +14,7 @@ from rcig_cli.networks.architectures import build_network
 from rcig_cli.networks.network import Network
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.presets.preset import resolve
-from rcig_cli.runs.engine.device import free_memory
+from rcig_cli.runs.engine.environment import free_memory
 from rcig_cli.runs.prepare.prepare import ARRAYS
 from rcig_cli.store.arrays import array_names, read_array
 from rcig_cli.store.layout import Store

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from rcig_cli.runs.engine.device import prepare_environment, prepare_jax
+from rcig_cli.runs.engine.environment import prepare_environment, prepare_jax
 
 prepare_environment()
 prepare_jax()

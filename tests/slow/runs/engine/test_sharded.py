@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 PROGRAM = """
 import json, sys
-from rcig_cli.runs.engine.device import prepare_environment, prepare_jax
+from rcig_cli.runs.engine.environment import prepare_environment, prepare_jax
 prepare_environment()
 prepare_jax()
 import jax

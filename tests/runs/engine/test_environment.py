@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from rcig_cli.runs.engine.device import YNN_FLAG, jaxlib_version, xla_flags
+from rcig_cli.runs.engine.environment import YNN_FLAG, jaxlib_version, xla_flags
 
 
 def test_the_users_own_flags_stay():
@@ -29,7 +29,7 @@ def test_this_version_knows_the_flag():
 def test_a_derivative_that_is_zero_is_zero_in_a_fresh_process(attempt):
     """XLA on the CPU once gave up to 1e34 here, another number at each run."""
     code = (
-        "from rcig_cli.runs.engine.device import prepare_environment\n"
+        "from rcig_cli.runs.engine.environment import prepare_environment\n"
         "prepare_environment()\n"
         "from rcig_cli.runs.housekeeping.doctor import largest_zero_derivative\n"
         "print(largest_zero_derivative())"

@@ -1,24 +1,27 @@
-"""Getting JAX, and the machine under it, ready: called before JAX is imported.
+"""JAX and the process around it: flags, memory, threads, the compilation cache, and what the machine has.
 
-Four things have to be set right for a CPU, none of which changes a result:
+`prepare_environment` comes before JAX's first computation.  None of what it sets changes a result:
 
-* ``--xla_cpu_experimental_ynn_fusion_type=`` (nothing): with that fusion on, XLA on the CPU fuses matrix
-  products whose operand is a broadcast scalar with their neighbours and reads memory that nobody wrote:
-  silent garbage, seen on JAX 0.10 to 0.12.  ``tests/jobs/test_device.py`` keeps the case.
-* malloc keeps freed memory: XLA frees its buffers after every step, and by default each one of them goes
-  back to the operating system, to be mapped and zeroed page by page at the next step.
+* XLA's YNN fusion on the CPU is turned off.  It fuses a matrix product whose operand is zero at compile time
+  with its neighbours and reads uninitialised memory: the numbers are silently wrong (JAX 0.10 to 0.12;
+  ``tests/runs/engine/test_environment.py`` has the case).  XLA reads ``XLA_FLAGS`` when its first backend is
+  made.  What is compiled with `compiled` is right in any case, since it passes the same flag itself.
+* malloc keeps freed memory: XLA frees its buffers after every step, and by default each goes back to the
+  operating system, to be mapped and zeroed page by page at the next step.
 * OpenBLAS' threads, which factor and solve with A, sleep as soon as they are done.  By default they spin for
-  some 25 ms, waiting for more, and take a core from XLA meanwhile: each solve would cost ten times itself.
-* Logs of the libraries stay off stderr: what a user reads there is ours.
+  some 25 ms and take a core from XLA: each solve would take ten times as long.
 """
 
 import ctypes
 import os
 import sys
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
-YNN_FLAG = "--xla_cpu_experimental_ynn_fusion_type="
+YNN_OPTION = "xla_cpu_experimental_ynn_fusion_type"
+YNN_FLAG = f"--{YNN_OPTION}="
 
 _LARGEST_CACHE = 2 << 30  # bytes
 _MEMINFO = Path("/proc/meminfo")
@@ -28,18 +31,23 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
 
 def prepare_environment() -> None:
-    """Set what has to be set before JAX is imported; harmless when called again."""
+    """Set flags, threads and malloc; has no further effect when called again."""
     os.environ["XLA_FLAGS"] = xla_flags(os.environ.get("XLA_FLAGS", ""), jaxlib_version())
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # 2^4 cycles
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     keep_freed_memory()
 
 
-def xla_flags(given: str, jaxlib: tuple[int, int]) -> str:
-    """The user's own XLA flags, with ours added where this version of jaxlib knows them.
+def silence_libraries() -> None:
+    """Keep TensorFlow's, XLA's and gRPC's log messages off stderr; before they are imported."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
-    An unknown flag aborts the process, so an older jaxlib gets none.  A user's own setting stands.
+
+def xla_flags(given: str, jaxlib: tuple[int, int]) -> str:
+    """Return the user's XLA flags, with ours added.
+
+    A user's value of the same flag stays.  jaxlib before 0.10 does not know it, and an unknown flag would
+    abort the process.
     """
     if jaxlib < (0, 10) or YNN_FLAG in given:
         return given
@@ -53,6 +61,19 @@ def jaxlib_version() -> tuple[int, int]:
     except PackageNotFoundError:
         return 0, 0
     return int(major), int(minor)
+
+
+def compiled(function: Callable[..., Any], **options: Any) -> Any:
+    """Return ``jax.jit(function, **options)``, compiled without the YNN fusion on the CPU.
+
+    Unlike ``XLA_FLAGS`` this has its effect also where another library has used JAX before.  The result
+    can't be called inside another compiled function.
+    """
+    import jax
+
+    if jaxlib_version() >= (0, 10) and jax.default_backend() == "cpu":
+        options["compiler_options"] = {YNN_OPTION: "", **options.get("compiler_options", {})}
+    return jax.jit(function, **options)
 
 
 def keep_freed_memory() -> None:
@@ -72,7 +93,7 @@ def processors() -> int:
 
 
 def free_memory() -> int:
-    """Bytes of the machine's memory that are free, or taken only by what the system can do without."""
+    """Bytes of memory that are free or that the system can free at once (caches)."""
     if _MEMINFO.exists():
         fields = dict(line.split(":") for line in _MEMINFO.read_text().splitlines())
         return int(fields["MemAvailable"].split()[0]) * 1024
@@ -82,13 +103,14 @@ def free_memory() -> int:
 def prepare_jax() -> None:
     """Import JAX and give it a persistent compilation cache in the user's cache folder.
 
-    ``RCIG_COMPILATION_CACHE`` names another folder, or none if it is empty.
+    ``RCIG_COMPILATION_CACHE`` names another folder, or none if it is empty.  A cache folder that was given
+    to JAX itself stays.
     """
     import jax
     import platformdirs
 
     folder = os.environ.get("RCIG_COMPILATION_CACHE", platformdirs.user_cache_dir("rcig") + "/compiled")
-    if folder:
+    if folder and not jax.config.values.get("jax_compilation_cache_dir"):
         settings = {
             "jax_compilation_cache_dir": folder,
             "jax_compilation_cache_max_size": _LARGEST_CACHE,

@@ -1,0 +1,67 @@
+"""``rcig list``."""
+
+from typing import Any
+
+from rcig_cli.cli.options import Context, with_context
+
+
+@with_context
+def list_all(here: Context) -> None:
+    """List the data sets, runs and sweeps of the store.
+
+    Example: rcig list
+    """
+    store = here.store()
+    datasets, runs, sweeps = store.datasets(), store.runs(), store.sweeps()
+    for problem in (*datasets.problems, *runs.problems, *sweeps.problems):
+        here.console.warn(problem.message)
+    if here.console.json:
+        document = {
+            "datasets": [
+                {"dataset": d.name, "train": d.sizes["train"], "test": d.sizes["test"],
+                 "classes": len(d.class_names), "shape": list(d.shape), "whitened": d.whitened}
+                for d in datasets.found
+            ],
+            "runs": [
+                {"run": r.name, "status": r.status, "step": r.step, "dataset": r.dataset,
+                 "ipc": r.config["ipc"]}
+                for r in runs.found
+            ],
+            "sweeps": [
+                {"sweep": s.name, "status": s.status, "dataset": s.dataset, "runs": list(s.runs)}
+                for s in sweeps.found
+            ],
+        }  # fmt: skip
+        here.console.data("", document)
+        return
+    if not datasets.found and not runs.found:
+        here.console.note(f"There is nothing in {store.root} yet.")
+        here.next("prepare digits")
+    if datasets.found:
+        rows = [
+            (d.name, str(d.sizes["train"]), str(d.sizes["test"]), str(len(d.class_names)), _shape(d.shape))
+            for d in datasets.found
+        ]
+        here.console.table(("data set", "training", "test", "classes", "shape"), rows)
+    if runs.found:
+        rows = [(r.name, r.dataset, str(r.config["ipc"]), _status(r), _minute(r.updated)) for r in runs.found]
+        here.console.table(("run", "data set", "per class", "status", "updated (UTC)"), rows)
+    if sweeps.found:
+        rows = [
+            (s.name, s.dataset, f"{len(s.runs)}/{len(s.config['configurations'])}", s.status,
+             _minute(s.updated))
+            for s in sweeps.found
+        ]  # fmt: skip
+        here.console.table(("sweep", "data set", "runs", "status", "updated (UTC)"), rows)
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _status(run: Any) -> str:
+    return "finished" if run.status == "finished" else f"{run.status} at {run.step}/{run.config['steps']}"
+
+
+def _minute(moment: str) -> str:
+    return moment[:16].replace("T", " ")

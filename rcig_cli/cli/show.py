@@ -1,0 +1,153 @@
+"""``rcig show``."""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rcig_cli.cli.options import Context, with_context
+from rcig_cli.errors import ConfigError, Corrupt
+from rcig_cli.reporting.formatting import (
+    TARGETS,
+    accuracy,
+    count_of,
+    decimal,
+    describe_divergence,
+    describe_network,
+    describe_protocol,
+)
+
+if TYPE_CHECKING:
+    from rcig_cli.store.layout import Store
+
+
+@with_context
+def show(
+    here: Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A run, a data set or a sweep.")],
+    toml: Annotated[
+        bool, typer.Option("--toml", help="Print a run's settings as TOML, for `rcig distill --config`.")
+    ] = False,
+) -> None:
+    """Show the settings, status and accuracies of a run, a data set or a sweep.
+
+    Example: rcig show run_1, or rcig show run_1 --toml > settings.toml
+    """
+    document = _find(here, name)
+    if toml:
+        here.console.data(_as_toml(document), document)
+    elif here.console.json:
+        here.console.data("", document)
+    else:
+        here.console.data("\n".join(_description(document)), {})
+
+
+def _find(here: Context, name: str) -> dict[str, Any]:
+    store = here.store()
+    if name.startswith("sweep_") and (store.sweeps_path / name).is_dir():
+        return _sweep(store, name)
+    if not name.startswith("run_") and not _is_imported(store, name):
+        return store.dataset(name).to_json()
+    from rcig_cli.reporting.measurements import read_measurements
+
+    run = store.run(name)
+    evaluations, attacks = (
+        read_measurements(store.run_path(name), kind) for kind in ("evaluations", "attacks")
+    )
+    for problem in (*evaluations.problems, *attacks.problems):
+        here.console.warn(problem.message)
+    # Records of LiRA, which have no protocol, extend another attack's.
+    complete = [each for each in attacks.found if "protocol" in each]
+    return {**run.to_json(), "evaluations": list(evaluations.found), "attacks": complete}
+
+
+def _is_imported(store: "Store", name: str) -> bool:
+    """Whether a name without a number is a run's; a data set of that name takes precedence."""
+    return not store.dataset_path(name).exists() and store.run_path(name).is_dir()
+
+
+def _sweep(store: "Store", name: str) -> dict[str, Any]:
+    """Read a sweep's manifest, and its table once it is finished."""
+    from rcig_cli.store.digests import mismatches
+    from rcig_cli.store.documents import read_document
+    from rcig_cli.store.layout import TABLE
+
+    sweep, path = store.sweep(name), store.sweep_path(name)
+    damaged = mismatches(path, sweep.files)
+    if damaged:
+        listed = ", ".join(f"{file} ({problem})" for file, problem in damaged.items())
+        raise Corrupt(f"{name} is damaged: {listed}. Run the sweep again from the same file.")
+    return {**sweep.to_json(), "table": read_document(path / TABLE) if TABLE in sweep.files else None}
+
+
+def _as_toml(document: Mapping[str, Any]) -> str:
+    from rcig_cli.presets.config import DistillConfig, flat
+    from rcig_cli.settings import to_toml
+
+    if document["kind"] != "run":
+        raise ConfigError(f"--toml prints the settings of a run, and {document['name']} is none.")
+    return to_toml(flat(DistillConfig.from_json(document["config"]))).rstrip("\n")
+
+
+def _description(document: Mapping[str, Any]) -> list[str]:
+    """Describe what was found, one line for each value, divergence, evaluation, attack or row."""
+    left_out = ("evaluations", "attacks", "table", "divergences", "files", "log")  # below, or checksums
+    shown = {key: value for key, value in document.items() if key not in left_out}
+    if document["kind"] == "sweep":  # its runs have these
+        per_run = ("configurations", "protocols")
+        shown["config"] = {key: value for key, value in shown["config"].items() if key not in per_run}
+    table = document.get("table") or {"rows": []}
+    return [
+        *lines_of(shown),
+        *(_diverged(each, document["config"]) for each in document.get("divergences", ())),
+        *map(_evaluated, document.get("evaluations", ())),
+        *map(_attacked, document.get("attacks", ())),
+        *map(_row, table["rows"]),
+    ]
+
+
+def lines_of(document: Mapping[str, Any], indent: str = "") -> list[str]:
+    """Write a JSON object as ``key: value`` lines, with nested objects indented."""
+    lines = []
+    for key, value in document.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{key}:", *lines_of(value, indent + "  ")]
+        else:
+            lines.append(f"{indent}{key}: {value if isinstance(value, str) else json.dumps(value)}")
+    return lines
+
+
+def _diverged(divergence: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    """Describe a divergence, and the learning rates that were lowered after it."""
+    rates, config = divergence["rates"], {**config, **config["algorithm"]}
+    lower = [f"{name} {config[name]:g}, not {rates[name]:g}" for name in rates if config[name] < rates[name]]
+    return describe_divergence(divergence) + (f"; since then {', '.join(lower)}" if lower else "")
+
+
+def _evaluated(evaluation: Mapping[str, Any]) -> str:
+    random = evaluation["random_subset"]
+    baseline = f", random subset {accuracy(random)}" if random else ""
+    return (
+        f"evaluated: {accuracy(evaluation['accuracy'])}{baseline}  "
+        f"({describe_protocol(evaluation['protocol'])})"
+    )
+
+
+def _attacked(attack: Mapping[str, Any]) -> str:
+    """Give the AUC of the MLP attack on networks trained on each training set."""
+    aucs = [
+        (attack["targets"].get(target, {}).get("auc", {}).get("mlp"), TARGETS[target]) for target in TARGETS
+    ]
+    found = ", ".join(f"{decimal(auc['mean'], auc.get('std'))} on the {said}" for auc, said in aucs if auc)
+    protocol = attack["protocol"]
+    return (
+        f"attacked: AUC of the MLP attack {found}  ({describe_network(protocol)}, "
+        f"{protocol['steps'][-1]} steps, {count_of(protocol['networks'], 'network')})"
+    )
+
+
+def _row(row: Mapping[str, Any]) -> str:
+    """Describe a row of a sweep's table."""
+    settings = ", ".join(f"{name} {value}" for name, value in row["settings"].items()) or "as given"
+    return f"{settings}: {accuracy(row['accuracy'], 'diverged')}"
