@@ -11,7 +11,6 @@ import zipfile
 import zlib
 from random import Random
 
-import msgpack
 import numpy as np
 
 from tests.fuzz.mutation import TEXTS, mutate_bytes, mutate_json, mutate_text
@@ -260,52 +259,3 @@ def json_text(document, random: Random) -> bytes:
         return json.dumps(mutate_json(document, random)).encode()
     except (ValueError, OverflowError, RecursionError):  # numbers too long to be written
         return mutate_bytes(json.dumps(document).encode(), random)
-
-
-def safetensors_mutant(data: bytes, random: Random) -> bytes:
-    """Another header, with the right length most often."""
-    length = int.from_bytes(data[:8], "little")
-    try:
-        header = json.loads(data[8 : 8 + length])
-    except (ValueError, RecursionError):
-        return mutate_bytes(data, random)
-    text = json_text(header, random)
-    said = len(text) if random.random() < 0.9 else random.choice((0, 2**63, 2**40, len(text) + 1))
-    return struct.pack("<Q", said) + text + data[8 + length :] + bytes(random.choice((0, 0, 0, 48)))
-
-
-def msgpack_mutant(data: bytes, random: Random) -> bytes:
-    """Another training state: other keys, arrays, shapes, types and numbers of bytes."""
-    try:
-        state = msgpack.unpackb(data, strict_map_key=False)
-        return msgpack.packb(_other(state, random))
-    except Exception:
-        return mutate_bytes(data, random)
-
-
-def _other(value, random):
-    if isinstance(value, dict) and value and random.random() < 0.93:
-        key = random.choice(list(value))
-        changed = {**value, key: _other(value[key], random)}
-        if random.random() < 0.1:
-            changed[random.choice((*TEXTS[:20], 1, None, b"x"))] = changed.pop(key)
-        return changed
-    if isinstance(value, msgpack.ExtType) and random.random() < 0.9:
-        shape, name, data = msgpack.unpackb(value.data)
-        match random.randrange(5):
-            case 0:
-                shape = [random.choice((*_LENGTHS[:-3], None, 1.5)) for _ in range(random.randrange(6))]
-            case 1:
-                name = random.choice(
-                    ("float16", "float64", "object", "U9", "bfloat16", "", 7, None, "complex64")
-                )
-            case 2:
-                data = mutate_bytes(data, random)
-            case 3:
-                data = np.resize(np.float32([np.nan, np.inf, 1e38, -0.0]), len(data) // 4).tobytes()
-            case _:
-                return msgpack.ExtType(value.code, mutate_bytes(value.data, random))
-        return msgpack.ExtType(random.choice((1, 1, 1, 2, 3)), msgpack.packb((shape, name, data)))
-    plain = (None, 1, -1, 2**64 - 1, 1.5, b"x" * 2000, "x" * 2000, [], [[[]]], {}, {"0": 1}, value)
-    extended = (msgpack.ExtType(1, b""), msgpack.ExtType(77, b"x"), msgpack.Timestamp(1, 1))
-    return random.choice(plain + extended)

@@ -3,12 +3,10 @@
 import contextlib
 import io
 import json
-import math
 import os
 import socket
 import tempfile
 import warnings
-import zipfile
 from functools import cache, partial
 from pathlib import Path
 from random import Random
@@ -17,20 +15,15 @@ from unittest import mock
 import numpy as np
 from PIL import Image
 
-from rcig_cli.data.exchange import npz_set, parquet_set, picture_folder, safetensors_set
-from rcig_cli.data.exchange.foreign import SPACES, read_set
-from rcig_cli.data.exchange.opening import open_foreign
 from rcig_cli.data.images import picture
 from rcig_cli.data.images.picture import FORMATS, read_header, read_picture
 from rcig_cli.data.layouts.plain_pickle import read_plain_pickle
 from rcig_cli.data.sources.opening import open_source
 from rcig_cli.data.sources.source import SPLITS
-from rcig_cli.errors import RcigError
 from rcig_cli.runs.prepare.prepare import PrepareConfig, prepare
 from rcig_cli.store.layout import open_store
 from tests.data import downloads
 from tests.data.examples import pixels
-from tests.data.exchange_sets import NAMES, outgoing, published, state_of, target
 from tests.fuzz import data_mutation as other
 from tests.fuzz.mutation import TEXTS, mutate_bytes, mutate_text
 from tests.fuzz.target import Target
@@ -249,25 +242,6 @@ def feed_folder(data, scratch):
     _open(scratch / "root")
 
 
-def imported_folder_seeds():
-    tree = [["small", f"{label}/{n}.png", n] for label in range(3) for n in range(2)]
-    files = [entry[1] for entry in tree]
-    labels = _npz(files=np.array(files), labels=_given().labels, class_names=np.array(NAMES))
-    yield json.dumps(tree).encode()
-    yield json.dumps([*tree, ["bytes", "labels.npz", labels.hex()]]).encode()
-    yield json.dumps([*tree, ["pipe", "labels.npz", ""], ["link", "0/c.png", "a.png"]]).encode()
-    part = next(iter(parquet_seeds())).hex()
-    yield json.dumps(
-        [["bytes", "data/a.parquet", part], ["link", "whitening.safetensors", "/dev/zero"]]
-    ).encode()
-    yield json.dumps([["pipe", "data/a.parquet", ""]]).encode()
-
-
-def feed_imported_folder(data, scratch):
-    build_folder(data, scratch / "root")
-    _import(scratch / "root")
-
-
 # Official downloads: the first byte says which file of a copy the rest stands for
 
 
@@ -339,125 +313,6 @@ def feed_pickle(data, scratch):
     read_plain_pickle(scratch, "batch")
 
 
-# Distilled sets made elsewhere
-
-
-@cache
-def _given():
-    return outgoing()
-
-
-def _import(path):
-    goal = target()
-    with _as_in_the_command():
-        opened = open_foreign(path, goal)
-        assert opened.class_names is None or all(isinstance(name, str) for name in opened.class_names)
-        for space in SPACES:
-            with contextlib.suppress(RcigError):
-                _take(opened, goal, space)
-        _take(opened, goal, None)
-
-
-def _take(opened, goal, space):
-    found = read_set(opened, goal, space)
-    inputs = found.inputs(_given().whitening)
-    assert inputs.shape == (len(found.labels), *goal.shape)
-    assert found.labels.shape == (len(found.classes), len(NAMES))
-
-
-def _written(name, write):
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / name
-        write(path)
-        return path.read_bytes()
-
-
-def import_npz_seeds():
-    yield _written("a.npz", lambda path: npz_set.write_set(path, _given()))
-    images, labels = _given().images, _given().labels
-    yield _npz(images=np.abs(images) / 9, labels=labels, space=np.array("pixels"))
-    yield _npz(
-        compressed=True, x_proto=images.astype("f8"), y_proto=labels.astype("f2"), space=np.array("whitened")
-    )
-    yield _npz(images=_given().pixels(), labels=_given().classes)
-
-
-def safetensors_seeds():
-    yield _written("a", lambda path: safetensors_set.write_set(path, _given()))
-    arrays = {"images": _given().pixels(), "labels": _given().classes}
-    yield _written("a", lambda path: safetensors_set.save(path, arrays))
-
-
-def msgpack_seeds():
-    yield published(state_of(_given().images, _given().labels))
-    whole = state_of(_given().images, _given().labels)
-    yield published({"ema_average": whole["ema_average"]})
-    flat = _given().images.reshape(-1)
-    chunked = {
-        "__msgpack_chunked_array__": True,
-        "shape": {"0": 6, "1": 4, "2": 4, "3": 3},
-        "chunks": {"0": flat[:200], "1": flat[200:]},
-    }
-    yield published({"params": {"x_proto": chunked, "y_proto": _given().labels}})
-
-
-def parquet_seeds():
-    import pyarrow
-    import pyarrow.parquet
-
-    def ours(path):
-        path.mkdir()
-        parquet_set.write_set(path, _given())
-        (path / "data" / "train-00000-of-00001.parquet").rename(path.parent / "b")
-        return path.parent / "b"
-
-    with tempfile.TemporaryDirectory() as folder:
-        yield ours(Path(folder) / "a").read_bytes()
-    pictures = [{"bytes": picture_folder.png(image)} for image in _given().pixels()]
-    for codec in ("none", "snappy"):
-        stream = io.BytesIO()
-        table = pyarrow.table({"image": pictures, "label": [0, 0, 1, 1, 2, 2]})
-        pyarrow.parquet.write_table(table, stream, compression=codec)
-        yield stream.getvalue()
-
-
-def _text(text):
-    return b"X" + len(text).to_bytes(4, "little") + text.encode()
-
-
-def _tensor(number, count, *shape):
-    """A tensor as torch.save pickles it, of floats that lie in a file of their own."""
-
-    def row(values):
-        return b"(" + b"".join(b"K" + bytes([value]) for value in values) + b"t"
-
-    steps = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
-    storage = b"(" + _text("storage") + b"ctorch\nFloatStorage\n" + _text(number) + _text("cpu")
-    storage += b"M" + count.to_bytes(2, "little") + b"tQ"
-    parts = storage + b"K\0" + row(shape) + row(steps) + b"\x89ccollections\nOrderedDict\n)R"
-    return b"ctorch._utils\n_rebuild_tensor_v2\n(" + parts + b"tR"
-
-
-def torch_seeds():
-    images, labels = _given().images, _given().labels
-    pickled = b"\x80\x02}(" + _text("images") + _tensor("0", images.size, *images.shape)
-    pickled += _text("labels") + _tensor("1", labels.size, *labels.shape)
-    pickled += _text("space") + _text("whitened") + b"u."
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as archive:
-        archive.writestr("a/data.pkl", pickled)
-        archive.writestr("a/byteorder", b"little")
-        archive.writestr("a/data/0", images.tobytes())
-        archive.writestr("a/data/1", labels.tobytes())
-        archive.writestr("a/version", b"3\n")
-    return [stream.getvalue()]
-
-
-def feed_import(name, data, scratch):
-    (scratch / name).write_bytes(data)
-    _import(scratch / name)
-
-
 # Names and paths, as they are typed
 
 
@@ -490,10 +345,6 @@ def _listed(seeds):
     return lambda: list(seeds())
 
 
-def _imported(name, seeds, mutate, memory=64):
-    return Target(f"import_{name}", _listed(seeds), partial(feed_import, name), memory * MIB, mutate)
-
-
 TARGETS = (
     Target("data_npz", _listed(npz_seeds), feed_npz, 64 * MIB, other.zip_mutant),
     Target("data_prepare", _listed(npz_seeds), feed_prepare, 128 * MIB, other.zip_mutant),
@@ -503,10 +354,4 @@ TARGETS = (
     Target("data_pickle", pickle_seeds, feed_pickle, 64 * MIB, other.pickle_mutant),
     Target("data_name", name_seeds, feed_name, 64 * MIB, name_mutant),
     *map(_layout, COPIES),
-    _imported("npz", import_npz_seeds, other.zip_mutant),
-    _imported("safetensors", safetensors_seeds, other.safetensors_mutant),
-    _imported("msgpack", msgpack_seeds, other.msgpack_mutant),
-    _imported("parquet", parquet_seeds, None, memory=600),
-    _imported("torch.pt", torch_seeds, other.zip_mutant),
-    Target("import_folder", _listed(imported_folder_seeds), feed_imported_folder, 600 * MIB, folder_mutant),
 )

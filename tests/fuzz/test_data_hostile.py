@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import json
 import os
 import socket
 import struct
@@ -15,9 +14,6 @@ import pytest
 from PIL import Image
 
 from rcig_cli.cli.app import main
-from rcig_cli.data.exchange import picture_folder
-from rcig_cli.data.exchange.foreign import read_set
-from rcig_cli.data.exchange.opening import open_foreign
 from rcig_cli.data.images import picture
 from rcig_cli.data.images.picture import picture_suffixes, read_header, read_picture
 from rcig_cli.data.sources.identity import identity
@@ -25,7 +21,7 @@ from rcig_cli.data.sources.opening import open_source
 from rcig_cli.errors import ConfigError, Corrupt, NotFound, RcigError
 from tests.data.downloads import example_splits, write_cifar10_binary, write_idx, write_tiny_imagenet
 from tests.data.examples import pixels, save_picture, whole
-from tests.data.exchange_sets import npy_header, outgoing, safetensors_bytes, target
+from tests.data.exchange_sets import npy_header
 from tests.fuzz.guard import peak_of_memory, start_of_memory
 
 MIB = 2**20
@@ -457,8 +453,6 @@ def test_what_the_user_names_is_refused_if_it_is_no_file(tmp_path, odd, name, mo
     ODD[odd](tmp_path / name)
     found, memory = taken(lambda: read(tmp_path / name))
     assert isinstance(found, ConfigError | NotFound | RcigError)
-    found, _ = taken(lambda: open_foreign(tmp_path / name, target()))
-    assert isinstance(found, RcigError)
     assert memory < 16 * MIB
 
 
@@ -552,75 +546,3 @@ def test_ten_thousand_pictures_take_little_memory(tmp_path):
     found, memory = taken(lambda: open_source("own", tmp_path).sizes)
     assert sum(found.values()) == 10_003
     assert memory < 16 * MIB
-
-
-# Distilled sets made elsewhere
-
-
-def test_parquet_that_is_a_pipe_is_not_waited_for(tmp_path):
-    (tmp_path / "data").mkdir()
-    os.mkfifo(tmp_path / "data" / "train.parquet")
-    refused(lambda: open_foreign(tmp_path, target()), ConfigError, "class folders")
-
-
-def test_a_long_header_of_safetensors_is_not_parsed(tmp_path):
-    header = {
-        f"{number:06}": {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]} for number in range(10**5)
-    }
-    (tmp_path / "a").write_bytes(safetensors_bytes(header))
-    refused(lambda: open_foreign(tmp_path / "a", target()), ConfigError, "at most 4194304")
-
-
-def nested(depth):
-    """A pickle of a dictionary whose key is a tuple of the same tuple twice, and so on."""
-    again = b"".join(b"q" + bytes([n]) + b"h" + bytes([n]) + b"\x86" for n in range(1, depth))
-    return b"\x80\x02}(K\x01\x85" + again + b"K\x01u."
-
-
-@pytest.mark.parametrize("pickled", [nested(60), nested(60).replace(b"q", b"2q"), b"\x80\x02]2."])
-def test_tuples_that_would_take_forever_to_hash_are_not_loaded(tmp_path, pickled):
-    with zipfile.ZipFile(tmp_path / "a.pt", "w") as file:
-        file.writestr("a/data.pkl", pickled)
-    refused(lambda: open_foreign(tmp_path / "a.pt", target()), ConfigError, "an object")
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"class_names": json.dumps(["ab"] * 2**20)}, "class_names are no list of texts"),
-        ({"shape": "[4" + " " * 10**6 + ", 4, 3]"}, "don't say the shape"),
-    ],
-)
-def test_long_texts_about_a_set_are_not_parsed(tmp_path, changes, said):
-    import pyarrow
-    import pyarrow.parquet
-
-    values = pyarrow.array([[0.0] * 48] * 3, pyarrow.list_(pyarrow.float32(), 48))
-    table = pyarrow.table({"whitened": values, "label": [0, 1, 2]})
-    table = table.replace_schema_metadata({"shape": "[4, 4, 3]", **changes})
-    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
-    with pytest.raises(RcigError, match=said):
-        open_foreign(tmp_path / "a.parquet", target())
-
-
-def test_a_list_of_millions_of_files_beside_six_pictures_is_not_read(tmp_path):
-    picture_folder.write_set(tmp_path, outgoing())
-    names = npy_header((4 * MIB,), "<U4"), npy_header((4 * MIB, 1), "|u1")
-    archive(
-        tmp_path / "labels.npz", {"files": names[0] + bytes(64 * MIB), "labels": names[1] + bytes(4 * MIB)}
-    )
-    del names
-    refused(lambda: open_foreign(tmp_path, target()), ConfigError, "about other files")
-
-
-@pytest.mark.parametrize("images", [np.full((3, 4, 4, 3), 3e38, np.float32), np.full((3, 4, 4, 3), 1e300)])
-def test_images_too_large_to_be_whitened(tmp_path, images):
-    np.savez(tmp_path / "a.npz", images=images, labels=np.arange(3), space=np.array("normalized"))
-    found = read_set(open_foreign(tmp_path / "a.npz", target()), target(), None)
-    with pytest.raises(ConfigError, match="NaN or infinities"):
-        found.inputs(outgoing().whitening)
-
-
-def test_what_is_exported_has_folders_that_every_system_can_tell_apart(tmp_path):
-    picture_folder.write_set(tmp_path, outgoing(class_names=("caf\u00e9", "cafe\u0301", "x")))
-    assert sorted(entry.name for entry in tmp_path.iterdir() if entry.is_dir()) == ["0", "1", "2"]

@@ -1,45 +1,28 @@
-"""Hand a distilled set on, in a format that others read."""
+"""Export the distilled set of a run to a file or folder that other programs read."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from rcig_cli.data.exchange import npz_set, parquet_set, picture_folder, safetensors_set
-from rcig_cli.data.exchange.outgoing import OutgoingSet
+from rcig_cli.data.exchange.formats import export_format
+from rcig_cli.data.exchange.records import ExportedSet
 from rcig_cli.errors import ConfigError
-from rcig_cli.runs.distill.distilled import DistilledSet
+from rcig_cli.runs.distill.distilled import open_distilled
 from rcig_cli.store.files import AlreadyExists, aside_folder, publish_file, publish_folder, storage_errors
+from rcig_cli.store.layout import Store
 
 
-@dataclass(frozen=True)
-class _Format:
-    """How a set is written, and what its file's name, or its folder's, ends in."""
-
-    write: Callable[[Path, OutgoingSet], None]
-    ending: str
-    folder: bool = False
-
-
-_FORMATS = {
-    "npz": _Format(npz_set.write_set, ".npz"),
-    "png": _Format(picture_folder.write_set, "-png", folder=True),
-    "safetensors": _Format(safetensors_set.write_set, ".safetensors"),
-    "parquet": _Format(parquet_set.write_set, "-parquet", folder=True),
-}
-FORMATS = tuple(_FORMATS)
-
-
-def export_set(distilled: DistilledSet, form: str, out: Path | None = None) -> Path:
-    """Write a distilled set into a new file or folder; it is there whole, or not at all.
+def export_set(store: Store, run: str, path: Path | None = None, *, format: str = "npz") -> Path:  # noqa: A002
+    """Write the distilled set of a run to a new file or folder, completely or not at all.
 
     Parameters
     ----------
-    distilled
-        What is handed on.
-    form
-        One of `FORMATS`.
-    out
-        Where; by default in the current folder, under the run's name.
+    store
+        The store that the run is in.
+    run
+        The name of a finished run.
+    path
+        The new file or folder; by default in the current folder, named after the run.
+    format
+        One of ``rcig_cli.data.exchange.formats.EXPORTS``; ``docs/exchange.md`` describes them.
 
     Returns
     -------
@@ -48,34 +31,19 @@ def export_set(distilled: DistilledSet, form: str, out: Path | None = None) -> P
 
     Raises
     ------
+    NotFound
+        If there is no such run, or it isn't finished.
     ConfigError
-        If there is no such format, or something is there already.
+        If there is no such format, or ``path`` exists.
+    Corrupt
+        If the run is damaged.
     RcigError
-        If it can't be written.
+        If the file can't be written.
     """
-    if form not in _FORMATS:
-        raise ConfigError(f"--format {form} is not available; there are: {', '.join(FORMATS)}.")
-    chosen = _FORMATS[form]
-    path = out or Path(f"{distilled.run.name}{chosen.ending}")
-    taken = ConfigError(f"{path} is there already: choose another place with --out, or move it away.")
-    if path.exists() or path.is_symlink():
-        raise taken
-    outgoing = _outgoing(distilled)
-    with aside_folder(path.absolute().parent, tidy=False) as aside:
-        prepared = aside if chosen.folder else aside / "set"
-        with storage_errors(path):
-            chosen.write(prepared, outgoing)
-        try:
-            (publish_folder if chosen.folder else publish_file)(prepared, path.absolute())
-        except AlreadyExists:
-            raise taken from None
-    return path
-
-
-def _outgoing(distilled: DistilledSet) -> OutgoingSet:
+    distilled, chosen = open_distilled(store, run), export_format(format)
     manifest = distilled.prepared.manifest
-    return OutgoingSet(
-        run=distilled.run.name,
+    exported = ExportedSet(
+        run=run,
         dataset=manifest.name,
         class_names=manifest.class_names,
         images=distilled.images,
@@ -83,3 +51,17 @@ def _outgoing(distilled: DistilledSet) -> OutgoingSet:
         classes=distilled.classes,
         whitening=distilled.prepared.whitening(),
     )
+    path = Path(f"{run}{chosen.suffix}") if path is None else path
+    exists = ConfigError(f"{path} exists already: choose another path with --out, or move it away.")
+    if path.exists() or path.is_symlink():
+        raise exists
+    assert chosen.write is not None
+    with aside_folder(path.absolute().parent, tidy=False) as temporary:
+        prepared = temporary if chosen.is_folder else temporary / "set"
+        with storage_errors(path):
+            chosen.write(prepared, exported)
+        try:
+            (publish_folder if chosen.is_folder else publish_file)(prepared, path.absolute())
+        except AlreadyExists:
+            raise exists from None
+    return path

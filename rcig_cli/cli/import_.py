@@ -1,0 +1,58 @@
+"""``rcig import``: a distilled set made elsewhere, as a run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rcig_cli.cli.options import Context, with_context
+from rcig_cli.reporting.formatting import count_of
+
+
+@with_context
+def import_(
+    here: Context,
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="A published checkpoint (Flax), .npz, .pt, .safetensors, .parquet, or a folder of pictures.",
+        ),
+    ],
+    dataset: Annotated[
+        str, typer.Option(metavar="NAME", help="The prepared data set that it was distilled from.")
+    ],
+    space: Annotated[
+        str | None,
+        typer.Option(
+            help="What the images are: whitened, normalized (means and deviations removed) or pixels. "
+            "Default: what the file says."
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the new run. Default: made from the file's name.")
+    ] = None,
+) -> None:
+    """Import a distilled set as a run.
+
+    Example: rcig import checkpoint_best --dataset cifar10 --name frepo
+    """
+    store = here.store()
+    store.dataset(dataset)
+    here.prepare_jax()
+    from rcig_cli.runs.exchange.importing import import_set
+
+    run, imported_as = import_set(store, path, dataset, space=space, name=name, report=here.console)
+    ipc = run.config["ipc"]
+    here.console.data(
+        f"{run.name}: {count_of(ipc, 'image')} per class of {run.dataset}, imported as {imported_as}",
+        {
+            "run": run.name,
+            "status": run.status,
+            "step": run.step,
+            "dataset": run.dataset,
+            "ipc": ipc,
+            "space": imported_as,
+        },
+    )
+    here.next(f"evaluate {run.name}")

@@ -1,0 +1,296 @@
+"""Distilled sets as Parquet, in the layout of data sets on Hugging Face.
+
+::
+
+    README.md                                the data card
+    data/train-00000-of-00001.parquet        image, label, soft_label, whitened: a row for each image
+    whitening.safetensors                    from pixels to what a network sees, and back
+
+``image`` is a PNG as ``{bytes, path}``, 8 bits a channel; ``whitened`` is the same image as a network sees
+it, exact to the bit.  Parquet files of other programs may lack ``soft_label`` and ``whitened``; their images
+are then pixels.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from rcig_cli.data.exchange import safetensors
+from rcig_cli.data.exchange.png_folder import decode_pictures, encode_png
+from rcig_cli.data.exchange.records import (
+    VERSION_KEY,
+    WHITENING,
+    Array,
+    DatasetInfo,
+    ExportedSet,
+    Format,
+    LazyArray,
+    SetFile,
+    check_count,
+    check_version,
+    parse_class_names,
+    parse_space,
+)
+from rcig_cli.errors import ConfigError, Corrupt, RcigError
+
+_DATA, _PART, _WHITENING = "data", "train-00000-of-00001.parquet", "whitening.safetensors"
+_COLUMNS = ("image", "label", "soft_label", "whitened")
+_ROWS = 100  # of a row group
+# The most bytes that a file may unpack to: floats, and a picture of any kind for each row.
+_PER_VALUE, _PER_ROW, _PER_FILE = 16, 2**16, 2**20
+
+
+def recognise(path: Path, head: bytes) -> bool:
+    """Whether a path is a Parquet file, or a folder with one under ``data``."""
+    return bool(_parts(path)) if path.is_dir() else head[:4] == b"PAR1" or path.suffix.lower() == ".parquet"
+
+
+def _parts(folder: Path) -> list[Path]:
+    return sorted(part for part in (folder / _DATA).glob("*.parquet") if part.is_file())
+
+
+def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
+    """Read the columns, provided that they have no more rows and bytes than a set of the data set can have.
+
+    Raises
+    ------
+    ConfigError
+        If they have, a column has another type, or the folder has several files.
+    Corrupt
+        If it is damaged, cut short or exported by a newer version.
+    """
+    file = _only_part(path) if path.is_dir() else path
+    try:
+        table = _read_table(file, dataset)
+        metadata = {_text(key): _text(value) for key, value in (table.schema.metadata or {}).items()}
+        check_version(file, metadata.get(VERSION_KEY))
+        arrays = {
+            name: LazyArray.of(array) for name, array in _arrays(file, table, metadata, dataset).items()
+        }
+    except RcigError:
+        raise
+    except Exception as error:  # Arrow raises errors of many kinds on damaged files
+        if isinstance(error, OSError) and error.errno:
+            raise
+        raise Corrupt(f"{file} is damaged, cut short or no Parquet file: copy it again.") from error
+    files, whitening = [file], path / _WHITENING
+    if path.is_dir() and whitening.is_file() and not whitening.is_symlink():
+        beside = safetensors.read_set(whitening, dataset).arrays
+        arrays |= {name: array for name, array in beside.items() if name.startswith(WHITENING)}
+        files.append(whitening)
+    space = parse_space(file, metadata.get("space")) if "whitened" in table.column_names else "pixels"
+    return SetFile(path, arrays, space, parse_class_names(file, metadata.get("class_names")), tuple(files))
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")
+
+
+def _only_part(folder: Path) -> Path:
+    parts = _parts(folder)
+    if len(parts) != 1:
+        raise ConfigError(f"{folder / _DATA} has {len(parts)} Parquet files: a distilled set is in one.")
+    if not parts[0].resolve().is_relative_to(folder.resolve()):
+        raise ConfigError(f"{parts[0]} is a link that leads out of {folder}: put the file there.")
+    return parts[0]
+
+
+def _read_table(file: Path, dataset: DatasetInfo) -> Any:
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(file) as parquet:
+        rows, groups = parquet.metadata.num_rows, parquet.metadata.num_row_groups
+        check_count(file, rows, dataset)
+        size = sum(parquet.metadata.row_group(group).total_byte_size for group in range(groups))
+        values = math.prod(dataset.shape) + len(dataset.class_names)
+        most = rows * (_PER_VALUE * values + _PER_ROW) + _PER_FILE
+        if size > most:
+            raise ConfigError(
+                f"{file} unpacks to {size} bytes, and {rows} images of {dataset.name} take at most {most}: "
+                "save only images and labels."
+            )
+        names = [name for name in parquet.schema_arrow.names if name in _COLUMNS]
+        if "whitened" in names and "image" in names:
+            names.remove("image")
+        return parquet.read(columns=names, use_threads=False)
+
+
+def _arrays(file: Path, table: Any, metadata: Mapping[str, str], dataset: DatasetInfo) -> dict[str, Array]:
+    """Images, labels and, where there are soft labels too, classes."""
+    arrays: dict[str, Array] = {}
+    if "whitened" in table.column_names:
+        images, shape = _floats(file, table, "whitened"), _shape(file, metadata.get("shape", ""))
+        if math.prod(shape) != images.shape[1]:
+            _refuse_column(file, "whitened")
+        arrays["images"] = images.reshape(len(images), *shape)
+    elif "image" in table.column_names:
+        arrays["images"] = decode_pictures(_pictures(file, table), dataset)
+    if "label" in table.column_names:
+        arrays["labels"] = _integers(file, table, "label")
+    if "soft_label" in table.column_names:
+        classes = {"classes": arrays["labels"]} if "labels" in arrays else {}
+        arrays |= {**classes, "labels": _floats(file, table, "soft_label")}
+    return arrays
+
+
+def _floats(file: Path, table: Any, name: str) -> npt.NDArray[np.float32]:
+    """A column of lists of floats of a fixed length, as ``[rows, length]``."""
+    import pyarrow
+
+    column = table.column(name).combine_chunks()
+    if not (pyarrow.types.is_fixed_size_list(column.type) and column.type.value_type == pyarrow.float32()):
+        _refuse_column(file, name)
+    values = column.flatten()
+    if column.null_count or values.null_count:
+        _refuse_column(file, name)
+    return np.asarray(values.to_numpy()).reshape(len(column), column.type.list_size)
+
+
+def _integers(file: Path, table: Any, name: str) -> Array:
+    import pyarrow
+
+    column = table.column(name)
+    if not pyarrow.types.is_integer(column.type) or column.null_count:
+        _refuse_column(file, name)
+    return np.asarray(column.to_numpy())
+
+
+def _pictures(file: Path, table: Any) -> list[tuple[Path, bytes]]:
+    """The contents of the pictures, each with a name for errors."""
+    pictures = []
+    for row, picture in enumerate(table.column("image").to_pylist()):
+        content = picture.get("bytes") if isinstance(picture, dict) else None
+        if not isinstance(content, bytes):
+            _refuse_column(file, "image")
+        pictures.append((Path(f"{file}: picture {row}"), content))
+    return pictures
+
+
+def _refuse_column(file: Path, name: str) -> NoReturn:
+    raise ConfigError(f"{file}: its column {name!r} has another type than in docs/exchange.md.")
+
+
+def _shape(file: Path, text: str) -> tuple[int, ...]:
+    try:
+        shape = json.loads(text)
+    except (ValueError, RecursionError):
+        shape = None
+    if not isinstance(shape, list) or not all(type(side) is int and side > 0 for side in shape):
+        raise ConfigError(f"{file}: its metadata lack the shape of the images in the column 'whitened'.")
+    return tuple(shape)
+
+
+def write_set(folder: Path, exported: ExportedSet) -> None:
+    """Write a distilled set, its data card and its whitening into an empty folder."""
+    import pyarrow
+    import pyarrow.parquet
+
+    pictures = [
+        {"bytes": encode_png(pixels), "path": f"{row:05d}.png"}
+        for row, pixels in enumerate(exported.pixels())
+    ]
+    picture_type = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
+    table = pyarrow.table(
+        {
+            "image": pyarrow.array(pictures, picture_type),
+            "label": pyarrow.array(exported.classes.astype(np.int64)),
+            "soft_label": _lists(exported.labels),
+            "whitened": _lists(exported.images),
+        }
+    )
+    features = json.dumps({"info": {"features": _features(exported)}})
+    shape = json.dumps(exported.images.shape[1:])
+    (folder / _DATA).mkdir()
+    pyarrow.parquet.write_table(
+        table.replace_schema_metadata({"huggingface": features, **exported.metadata(), "shape": shape}),
+        folder / _DATA / _PART,
+        row_group_size=_ROWS,
+        compression="zstd",
+        use_dictionary=False,  # a dictionary would store -0.0 as 0.0, because they compare equal
+    )
+    safetensors.write_arrays(folder / _WHITENING, exported.whitening_arrays())
+    (folder / "README.md").write_text(_data_card(exported), encoding="utf-8")
+
+
+def _lists(rows: npt.NDArray[np.float32]) -> Any:
+    import pyarrow
+
+    flat = np.ascontiguousarray(rows).reshape(len(rows), -1)
+    return pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(flat.reshape(-1)), flat.shape[1])
+
+
+def _features(exported: ExportedSet) -> dict[str, Any]:
+    """The types of the columns, as the library ``datasets`` declares them."""
+
+    def floats(length: int) -> dict[str, Any]:
+        return {"feature": {"dtype": "float32", "_type": "Value"}, "length": length, "_type": "Sequence"}
+
+    return {
+        "image": {"_type": "Image"},
+        "label": {"names": list(exported.class_names), "_type": "ClassLabel"},
+        "soft_label": floats(exported.labels.shape[1]),
+        "whitened": floats(exported.images[0].size),
+    }
+
+
+_CARD = """---
+pretty_name: {dataset}, distilled
+task_categories:
+- image-classification
+size_categories:
+- {size}
+tags:
+- dataset-distillation
+configs:
+- config_name: default
+  data_files:
+  - split: train
+    path: data/train-*
+---
+
+# {dataset}, distilled to {count} images
+
+{count} synthetic images of {height} x {width} pixels with soft labels, {ipc} for each of {classes} classes.
+A network trained on them classifies the real images of the data set `{dataset}`. Exported from the run
+`{run}` by rcig, which distils data sets with convexified implicit gradients (RCIG, ICML 2023).
+
+| column | |
+|---|---|
+| `image` | the image in natural colours, 8 bits a channel: for looking at |
+| `label` | its class |
+| `soft_label` | {classes} floats: the target for training, by mean squared error |
+| `whitened` | {values} floats, `[{height}, {width}, {channels}]` in C order: the input for training |
+
+Train on `whitened`, not on `image`, which was rounded to 8 bits and clipped and gives lower accuracy. Test
+images must be whitened in the same way; `whitening.safetensors` has the whitening and its inverse.
+"""
+
+_SIZES = ((1000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))
+
+
+def _data_card(exported: ExportedSet) -> str:
+    """The README that Hugging Face shows: Markdown after a head in YAML."""
+    count, height, width, channels = exported.images.shape
+    classes = len(exported.class_names)
+    return _CARD.format(
+        dataset=exported.dataset,
+        run=exported.run,
+        count=count,
+        ipc=count // classes,
+        classes=classes,
+        height=height,
+        width=width,
+        channels=channels,
+        values=height * width * channels,
+        size=next((name for most, name in _SIZES if count < most), "100K<n<1M"),
+    )
+
+
+FORMAT = Format("parquet", recognise, read_set, write_set, suffix="-parquet", is_folder=True)

@@ -1,0 +1,181 @@
+"""Distilled sets as a folder of class folders of pictures.
+
+A class folder is named after its class, or by its number from 0.  Exported folders have a file ``labels.npz``
+with the soft labels that pictures can't hold: ``files [n]``, paths within the folder, and ``labels [n, C]``.
+Pictures of other programs may be of any kind that Pillow reads; exported ones are PNG.
+"""
+
+from __future__ import annotations
+
+import io
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from rcig_cli.data.exchange.npz import lazy
+from rcig_cli.data.exchange.records import WHITENING, DatasetInfo, ExportedSet, Format, LazyArray, SetFile
+from rcig_cli.data.images.picture import read_header, read_picture
+from rcig_cli.data.sources.folder_layout import Files, find_files
+from rcig_cli.data.sources.npz_labels import class_name_texts
+from rcig_cli.data.sources.npz_member import Member, members
+from rcig_cli.errors import ConfigError
+
+_LABELS = "labels.npz"
+_LONGEST_NAME = 100
+
+
+def recognise(path: Path, _: bytes) -> bool:
+    """Whether a path is a folder."""
+    return path.is_dir()
+
+
+def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
+    """Read names and labels; the pictures are decoded when they are asked for.
+
+    Raises
+    ------
+    ConfigError
+        If its folders aren't the data set's classes, a link leads out of it, or ``labels.npz`` lists other
+        files.
+    Corrupt, RcigError
+        If ``labels.npz`` is damaged, or the folder can't be read.
+    """
+    layout = find_files(path)
+    if layout.test is not None:
+        raise ConfigError(f"{path} is split into training and test images: it isn't a distilled set.")
+    if layout.notes:
+        raise ConfigError(f"{path} can't be imported as it is. {layout.notes[0]}")
+    files = layout.train
+    classes = LazyArray.of(_class_numbers(path, layout.class_names, dataset)[files.labels])
+    arrays = {
+        "images": LazyArray(
+            (len(files), *dataset.shape),
+            np.dtype(np.uint8),
+            lambda: decode_pictures(((file, None) for file in files.paths), dataset),
+        ),
+        "labels": classes,
+    }
+    labels = path / _LABELS
+    if not labels.is_file() or labels.is_symlink():
+        return SetFile(path, arrays, "pixels", files=tuple(files.paths))
+    found = members(labels)
+    names = class_name_texts(found["class_names"]) if "class_names" in found else None
+    arrays |= {"labels": _soft_labels(path, found, files), "classes": classes}
+    arrays |= {name: lazy(member) for name, member in found.items() if name.startswith(WHITENING)}
+    return SetFile(path, arrays, "pixels", names, (*files.paths, labels))
+
+
+def _class_numbers(path: Path, folders: tuple[str, ...], dataset: DatasetInfo) -> npt.NDArray[np.int32]:
+    """The number of the class of each folder."""
+    names, count = dataset.class_names, len(dataset.class_names)
+    if set(folders) == set(names):
+        return np.array([names.index(folder) for folder in folders], dtype=np.int32)
+    numbers = [int(folder) if folder.isascii() and folder.isdecimal() else -1 for folder in folders]
+    if sorted(numbers) == list(range(count)):
+        return np.array(numbers, dtype=np.int32)
+    pairs = zip(folders, numbers, strict=True)
+    unknown = [folder for folder, number in pairs if folder not in names and number not in range(count)]
+    example = f", among them {unknown[0]!r}" if unknown else ""
+    raise ConfigError(
+        f"{path} has {len(folders)} class folders{example}, and {dataset.name} has {count} classes: "
+        "name the folders after the classes (`rcig show` lists them), or by their numbers from 0."
+    )
+
+
+def _soft_labels(path: Path, found: dict[str, Member], files: Files) -> LazyArray:
+    """The labels of ``labels.npz``, in the order of ``files``."""
+    texts, labels = found.get("files"), found.get("labels")
+    ours = [file.relative_to(path).as_posix() for file in files.paths]
+    if texts is None or labels is None or texts.dtype.kind != "U" or labels.shape[:1] != texts.shape:
+        raise ConfigError(f"{path / _LABELS} must have the arrays files, [n] texts, and labels, [n, C].")
+    theirs: list[str] = texts.read().tolist() if texts.shape == (len(ours),) else []
+    rows = {file: row for row, file in enumerate(theirs)}
+    if rows.keys() != set(ours):
+        raise ConfigError(
+            f"{path / _LABELS} lists other files than there are in {path}: correct or remove it."
+        )
+    order, stored = [rows[file] for file in ours], lazy(labels)
+    return LazyArray(stored.shape, stored.dtype, lambda: stored.read()[order])
+
+
+def decode_pictures(
+    pictures: Iterable[tuple[Path, bytes | None]], dataset: DatasetInfo
+) -> npt.NDArray[np.uint8]:
+    """Decode pictures, each after its header was found to have the right size.
+
+    Parameters
+    ----------
+    pictures
+        Path, and content where that isn't a file of its own.
+    dataset
+        The data set whose images they must have the size of.
+
+    Returns
+    -------
+    ndarray
+        uint8 ``[n, H, W, c]``.
+
+    Raises
+    ------
+    ConfigError
+        If one has another size.
+    Corrupt, RcigError
+        As `read_header`.
+    """
+    return np.stack([_decode(path, content, dataset) for path, content in pictures])
+
+
+def _decode(path: Path, content: bytes | None, dataset: DatasetInfo) -> npt.NDArray[np.uint8]:
+    height, width, channels = dataset.shape
+    short, long = read_header(path, content).size
+    if (short, long) != (min(height, width), max(height, width)):
+        raise ConfigError(
+            f"{path} is a picture of {short} x {long} pixels, and the images of {dataset.name} have "
+            f"{height} x {width}: import the set for the data set it was made from."
+        )
+    return read_picture(path, channels == 1, content)
+
+
+def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """Encode an image, uint8 ``[H, W, 1 or 3]``."""
+    encoded = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(encoded, format="PNG")
+    return encoded.getvalue()
+
+
+def write_set(folder: Path, exported: ExportedSet) -> None:
+    """Write a distilled set into an empty folder."""
+    names = _folder_names(exported.class_names)
+    files: list[str] = []
+    counts = dict.fromkeys(names, 0)
+    for pixels, number in zip(exported.pixels(), exported.classes, strict=True):
+        name = names[number]
+        files.append(f"{name}/{counts[name]:05d}.png")
+        counts[name] += 1
+        (folder / name).mkdir(exist_ok=True)
+        (folder / files[-1]).write_bytes(encode_png(pixels))
+    texts: dict[str, Any] = {"files": np.array(files), "class_names": np.array(exported.class_names)}
+    with (folder / _LABELS).open("xb") as stream:
+        np.savez(stream, allow_pickle=False, labels=exported.labels, **texts, **exported.whitening_arrays())
+
+
+def _folder_names(class_names: tuple[str, ...]) -> list[str]:
+    """The class names if all of them can name folders on any system, else their numbers."""
+    distinct = {unicodedata.normalize("NFKC", name).casefold() for name in class_names}
+    if len(distinct) == len(class_names) and all(map(_can_be_folder, class_names)):
+        return list(class_names)
+    digits = len(str(len(class_names) - 1))
+    return [f"{number:0{digits}d}" for number in range(len(class_names))]
+
+
+def _can_be_folder(name: str) -> bool:
+    allowed = name.isprintable() and not set(name) & set('/\\:*?"<>|')
+    return allowed and name == name.strip(" .") and 0 < len(name) <= _LONGEST_NAME
+
+
+FORMAT = Format("png", recognise, read_set, write_set, suffix="-png", is_folder=True, lossy=True)

@@ -1,0 +1,229 @@
+"""What every format reads and writes: the records that a format's file, the checks and the commands share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from rcig_cli.data.whitening.whitening import Whitening
+from rcig_cli.errors import ConfigError, Corrupt
+
+Space = Literal["whitened", "normalized", "pixels"]
+SPACES: tuple[Space, ...] = get_args(Space)
+
+WHITENING = "whitening_"
+"""Prefix of the names under which the arrays of a `Whitening` are saved."""
+
+VERSION = 1
+"""Version of the exported files, saved in each as `VERSION_KEY`; files made by other programs have none."""
+
+VERSION_KEY = "rcig_format"
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What an imported set is checked against: the data set that it was distilled from.
+
+    Attributes
+    ----------
+    name, shape, class_names
+        Its name, ``(H, W, c)`` of its images, and the names of its C classes.
+    max_images
+        The most images that a distilled set of it can have.
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    class_names: tuple[str, ...]
+    max_images: int
+
+
+@dataclass(frozen=True)
+class LazyArray:
+    """An array in a file: its shape and type are known, its values are read by ``read()``."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    read: Callable[[], Array]
+
+    @classmethod
+    def of(cls, array: Array) -> LazyArray:
+        """Wrap an array that is in memory already."""
+        return cls(array.shape, array.dtype, lambda: array)
+
+
+@dataclass(frozen=True)
+class SetFile:
+    """The contents of a file or folder with a distilled set, not yet checked against a data set.
+
+    Attributes
+    ----------
+    path
+        The file or folder.
+    arrays
+        ``images`` and ``labels`` (or ``x_proto`` and ``y_proto``), and perhaps ``classes`` and the whitening.
+    space
+        What the values of the images are, where the file says so.
+    class_names
+        The names of its classes, where the file has them.
+    files
+        The files that were read, where ``path`` is a folder.
+    """
+
+    path: Path
+    arrays: Mapping[str, LazyArray]
+    space: Space | None = None
+    class_names: tuple[str, ...] | None = None
+    files: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class ExportedSet:
+    """A distilled set, and everything that is needed to use it in another program.
+
+    Attributes
+    ----------
+    run, dataset
+        The name of the run, and of the data set that it was distilled from.
+    class_names
+        C names.
+    images, labels, classes
+        ``[n, H, W, c]`` as a network sees them, ``[n, C]`` and ``[n]``.
+    whitening
+        The map between pixels and what a network sees.
+    """
+
+    run: str
+    dataset: str
+    class_names: tuple[str, ...]
+    images: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.float32]
+    classes: npt.NDArray[np.int32]
+    whitening: Whitening
+
+    def pixels(self) -> npt.NDArray[np.uint8]:
+        """The images in natural colours, uint8 ``[n, H, W, c]``, rounded and clipped."""
+        return self.whitening.pixels(self.images)
+
+    def whitening_arrays(self) -> dict[str, npt.NDArray[np.float32]]:
+        """The arrays of the whitening and its inverse, by name."""
+        return {WHITENING + name: array for name, array in self.whitening.arrays().items()}
+
+    def arrays(self) -> dict[str, Array]:
+        """All arrays, by name."""
+        own: dict[str, Array] = {"images": self.images, "labels": self.labels, "classes": self.classes}
+        return {**own, "pixels": self.pixels(), **self.whitening_arrays()}
+
+    def metadata(self) -> dict[str, str]:
+        """Everything else, as texts by name: for formats with a header of texts."""
+        names = json.dumps(self.class_names)
+        own = {"space": "whitened", "dataset": self.dataset, "run": self.run, "class_names": names}
+        return {**own, VERSION_KEY: str(VERSION)}
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format that distilled sets are imported from or exported to.
+
+    Attributes
+    ----------
+    name
+        The value of ``--format``.
+    recognise
+        Given a path and its first 16 bytes (none for a folder), whether the path is of this format.
+    read
+        Read a file or folder.  Raises `ConfigError` or `Corrupt` with a sentence for the user.
+    write
+        Write a set to a path that doesn't exist, or into an empty folder.  None: can't be exported to.
+    suffix
+        What the name of an exported file or folder ends in.
+    is_folder
+        Whether ``write`` fills a folder.
+    lossy
+        Whether an export loses precision.
+    """
+
+    name: str
+    recognise: Callable[[Path, bytes], bool]
+    read: Callable[[Path, DatasetInfo], SetFile]
+    write: Callable[[Path, ExportedSet], None] | None = None
+    suffix: str = ""
+    is_folder: bool = False
+    lossy: bool = False
+
+
+def check_count(path: Path, count: int, dataset: DatasetInfo) -> None:
+    """Refuse a file with no images, or with more than a distilled set of the data set can have.
+
+    Raises
+    ------
+    ConfigError
+        With both numbers.
+    """
+    if not 1 <= count <= dataset.max_images:
+        raise ConfigError(
+            f"{path} holds {count} images; a distilled set of {dataset.name} has 1 to {dataset.max_images}."
+        )
+
+
+def check_version(path: Path, found: str | None) -> None:
+    """Refuse a file that a newer rcig exported.
+
+    Raises
+    ------
+    Corrupt
+        If the version ``found`` in it is newer than `VERSION`, or not a number from 1.
+    """
+    if found is None:
+        return
+    number = int(found) if found.isascii() and found.isdecimal() and len(found) < 10 else 0
+    if number < 1:
+        raise Corrupt(f"{path} is damaged: its {VERSION_KEY} should be a number from 1.")
+    if number > VERSION:
+        raise Corrupt(
+            f"{path} was written by a newer rcig (format {number}); this one reads format {VERSION}. "
+            "Upgrade rcig-cli to use it."
+        )
+
+
+def parse_space(path: Path, word: object) -> Space | None:
+    """Return the ``space`` that a file says its images are in; None where it says nothing.
+
+    Raises
+    ------
+    ConfigError
+        If it isn't one of `SPACES`.
+    """
+    for space in SPACES:
+        if isinstance(word, str) and word == space:
+            return space
+    if word is not None:
+        raise ConfigError(f"{path}: its space must be one of {', '.join(SPACES)}, as a text.")
+    return None
+
+
+def parse_class_names(path: Path, text: str | None) -> tuple[str, ...] | None:
+    """Return the class names that a file has as a JSON list; None where it has none.
+
+    Raises
+    ------
+    Corrupt
+        If the text is no list of texts.
+    """
+    if text is None:
+        return None
+    try:
+        names = json.loads(text)
+    except (ValueError, RecursionError):
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise Corrupt(f"{path} is damaged: its class_names should be a JSON list of texts.")
+    return tuple(names)

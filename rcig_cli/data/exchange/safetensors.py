@@ -1,0 +1,99 @@
+"""Distilled sets as ``.safetensors``: the same arrays as in ``.npz``.
+
+Whatever is not an array is in the file's metadata, as texts: ``space``, ``dataset``, ``run``, ``rcig_format``
+and, as JSON, ``class_names``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from rcig_cli.data.exchange.records import (
+    VERSION_KEY,
+    Array,
+    DatasetInfo,
+    ExportedSet,
+    Format,
+    LazyArray,
+    SetFile,
+    check_version,
+    parse_class_names,
+    parse_space,
+)
+from rcig_cli.errors import Corrupt
+
+_TYPES = {
+    "F16": "f2",
+    "F32": "f4",
+    "F64": "f8",
+    "U8": "u1",
+    "I8": "i1",
+    "I16": "i2",
+    "I32": "i4",
+    "I64": "i8",
+}
+
+
+def recognise(path: Path, head: bytes) -> bool:
+    """Whether a file begins with a length and a JSON object, or is called ``.safetensors``."""
+    return head[8:9] == b"{" or path.suffix.lower() == ".safetensors"
+
+
+def read_set(path: Path, _: DatasetInfo) -> SetFile:
+    """Read the header; the arrays are read when they are asked for.
+
+    The library refuses a header above 100 MB, and one that declares other sizes than the file has.
+
+    Raises
+    ------
+    ConfigError
+        If the ``space`` in the metadata isn't known.
+    Corrupt
+        If the file is damaged, cut short or exported by a newer version.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    arrays = {}
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            for name in file.keys():  # noqa: SIM118, it is no dictionary
+                array = file.get_slice(name)
+                if array.get_dtype() in _TYPES:
+                    dtype = np.dtype(_TYPES[array.get_dtype()])
+                    arrays[name] = LazyArray(tuple(array.get_shape()), dtype, partial(_read, path, name))
+    except SafetensorError as error:
+        raise Corrupt(f"{path} is damaged, cut short or no .safetensors file: copy it again.") from error
+    check_version(path, metadata.get(VERSION_KEY))
+    space = parse_space(path, metadata.get("space"))
+    return SetFile(path, arrays, space, parse_class_names(path, metadata.get("class_names")))
+
+
+def _read(path: Path, name: str) -> Array:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        array: Array = file.get_tensor(name)
+    return array
+
+
+def write_set(path: Path, exported: ExportedSet) -> None:
+    """Write a distilled set into a new file."""
+    write_arrays(path, exported.arrays(), exported.metadata())
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Array], metadata: dict[str, str] | None = None) -> None:
+    """Write arrays into a new file."""
+    from safetensors.numpy import save_file
+
+    path.touch(exist_ok=False)
+    mode = path.stat().st_mode
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path, metadata=metadata)
+    path.chmod(mode)  # the library makes files that only their owner can read
+
+
+FORMAT = Format("safetensors", recognise, read_set, write_set, suffix=".safetensors")

@@ -1,0 +1,270 @@
+"""Damaged and malicious files are refused with one sentence, and without the memory that they ask for."""
+
+import json
+import os
+import pickle
+import struct
+import sys
+import tracemalloc
+import zipfile
+import zlib
+
+import msgpack
+import numpy as np
+import pytest
+
+from rcig_cli.data.exchange.formats import EXPORTS, read_file
+from rcig_cli.errors import ConfigError, Corrupt, NotFound, RcigError
+from tests.data.exchange_sets import dataset_info, exported_set, npy_header, published_state, read, write
+
+GIVEN = exported_set()
+HUGE = (10**12, 4, 4, 3)
+MOST_MEMORY = 4 * 2**20  # bytes
+
+
+def refused(path, error, message):
+    """Check that a path is refused in one sentence, within little memory."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(RcigError, match=message) as caught:
+            read(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert type(caught.value) is error
+    assert "\n" not in str(caught.value)
+    assert peak < MOST_MEMORY
+
+
+def zipped(path, members, method=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def npz(images):
+    """Write an archive whose member ``images`` has the given bytes."""
+
+    def make(path):
+        with path.open("wb") as stream:
+            np.savez(stream, labels=np.arange(3), space=np.array("whitened"))
+        with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("images.npy", images)
+
+    return make
+
+
+def state(shape, data, name="float32"):
+    """A checkpoint with an array that declares a shape and a type."""
+    array = msgpack.ExtType(1, msgpack.packb((shape, name, data)))
+    return msgpack.packb({"ema_average": {"x_proto": array, "y_proto": array}})
+
+
+def safetensors(header):
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "message"),
+    [
+        # npz: sizes that the file doesn't have, more images than a set can have, paths that lead out
+        (npz(npy_header(HUGE)), Corrupt, "isn't as large as its header says"),
+        (npz(npy_header((10**5, 4, 4, 3)) + bytes(192 * 10**5)), ConfigError, "100000 images; .* 1 to 60"),
+        (lambda path: zipped(path, {"../../images.npy": b""}), ConfigError, "leads out of it"),
+        # Flax: sizes and types
+        (state(HUGE, b""), Corrupt, "cut short, damaged"),
+        (state((1,), bytes(8), "object"), Corrupt, "cut short, damaged"),
+        (state((1,), bytes(8), "complex64"), ConfigError, "shape \\(\\)"),
+        (b"\x81\xa7x_proto\xc9" + struct.pack(">I", 2**31) + b"\x01", Corrupt, "cut short"),
+        (b"\x81\xa1a" + b"\x91" * 10**6, Corrupt, "cut short"),
+        (b"\x81\xa1a\xdd\xff\xff\xff\xff", Corrupt, "cut short"),
+        (msgpack.packb({"params": {"x_proto": [0] * 9}}), ConfigError, "isn't a checkpoint of RCIG"),
+        # the others
+        (
+            safetensors({"images": {"dtype": "F32", "shape": HUGE, "data_offsets": [0, 192 * 10**12]}}),
+            Corrupt,
+            "no .safetensors",
+        ),
+        (b"\xff" * 7 + b"\x7f{}", Corrupt, "no .safetensors"),
+        (b"PAR1" + b"\xff" * 20 + b"\xff\xff\xff\x7fPAR1", Corrupt, "no Parquet"),
+        (pickle.dumps({"images": 1}, protocol=4), ConfigError, "no format that can be imported"),
+        (b"hello", ConfigError, "no format that can be imported"),
+        (b"", ConfigError, "no format that can be imported"),
+    ],
+)
+def test_a_malicious_file_is_refused(tmp_path, content, error, message):
+    path = tmp_path / "file"
+    path.write_bytes(content) if isinstance(content, bytes) else content(path)
+    refused(path, error, message)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".pt", ".safetensors", ".parquet"])
+def test_an_empty_file_is_damaged(tmp_path, suffix):
+    (tmp_path / f"empty{suffix}").touch()
+    refused(tmp_path / f"empty{suffix}", Corrupt, "damaged")
+
+
+def test_a_missing_path_and_a_pipe(tmp_path):
+    refused(tmp_path / "nothing", NotFound, "no file or folder")
+    os.mkfifo(tmp_path / "pipe.npz")
+    refused(tmp_path / "pipe.npz", ConfigError, "neither a file nor a folder")
+    (tmp_path / "set" / "data").mkdir(parents=True)
+    os.mkfifo(tmp_path / "set" / "data" / "train.parquet")
+    refused(tmp_path / "set", ConfigError, "class folders")
+
+
+class Evil:
+    def __reduce__(self):
+        return print, ("harm",)
+
+
+def test_pickled_objects_in_an_npz_are_never_loaded(tmp_path, capsys):
+    np.savez(tmp_path / "a.npz", images=np.array([Evil()] * 6), labels=GIVEN.labels)
+    refused(tmp_path / "a.npz", ConfigError, "pickled Python objects")
+    assert capsys.readouterr().out == ""
+
+
+TENSOR = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n."
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "message"),
+    [
+        ({"a/data.pkl": pickle.dumps({"images": Evil()}, protocol=2)}, ConfigError, "print', which is never"),
+        (
+            {"a/data.pkl": b"\x80\x02c__builtin__\nbytearray\nK\x01\x85R."},
+            ConfigError,
+            "bytearray', which is",
+        ),
+        ({"a/data.pkl": b"\x80\x02X\xff\xff\xff\x7f"}, Corrupt, "cut short"),
+        ({"a/data.pkl": bytes(2**21)}, ConfigError, "far more than two tensors"),
+        ({"../data.pkl": TENSOR}, ConfigError, "leads out of it"),
+        (pickle.dumps({"images": Evil()}, protocol=2), ConfigError, "bare pickle"),
+    ],
+)
+def test_the_pickle_of_a_pt_file_may_only_build_tensors(tmp_path, content, error, message):
+    path = tmp_path / "a.pt"
+    path.write_bytes(content) if isinstance(content, bytes) else zipped(path, content)
+    refused(path, error, message)
+
+
+def test_a_compressed_pt_file_is_refused(tmp_path):
+    zipped(tmp_path / "a.pt", {"a/data.pkl": TENSOR}, zipfile.ZIP_DEFLATED)
+    refused(tmp_path / "a.pt", Corrupt, "torch.save")
+
+
+def test_without_pytorch_a_pt_file_is_refused_with_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    zipped(tmp_path / "a.pt", {"a/data.pkl": TENSOR})
+    refused(tmp_path / "a.pt", ConfigError, "pip install torch")
+
+
+def example(folder, name):
+    """A small file of a format."""
+    if name == "flax":
+        (folder / "checkpoint_9").write_bytes(published_state(GIVEN.images, GIVEN.labels))
+        return folder / "checkpoint_9"
+    if name == "torch":
+        torch = pytest.importorskip("torch", reason="PyTorch isn't installed; it is no dependency of rcig")
+        tensors = {"images": torch.from_numpy(GIVEN.images), "labels": torch.from_numpy(GIVEN.labels)}
+        torch.save({**tensors, "space": "whitened"}, folder / "a.pt")
+        return folder / "a.pt"
+    path = write(folder, name, GIVEN)
+    return path / "data" / "train-00000-of-00001.parquet" if name == "parquet" else path
+
+
+@pytest.mark.parametrize("name", ["npz", "safetensors", "parquet", "flax", "torch"])
+def test_a_file_that_is_cut_short_or_changed_is_refused_or_harmless(tmp_path, name):
+    path = example(tmp_path, name)
+    whole = path.read_bytes()
+    for kept in range(10, len(whole) - 1, len(whole) // 20):
+        path.write_bytes(whole[:kept])
+        with pytest.raises(Corrupt):
+            read(path)
+    rng = np.random.default_rng(0)
+    refusals = []
+    for place, value in zip(rng.integers(0, len(whole), 60), rng.integers(1, 256, 60), strict=True):
+        changed = bytearray(whole)
+        changed[place] ^= value
+        path.write_bytes(changed)
+        try:
+            read(path).inputs(GIVEN.whitening)
+        except RcigError as error:
+            refusals.append(str(error))
+    assert refusals
+    assert not any("\n" in message for message in refusals)
+
+
+def png_header(width, height):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(10)))
+
+
+def split(path, *parts):
+    for part in parts:
+        (path / part).mkdir()
+        EXPORTS["png"].write(path / part, GIVEN)
+
+
+def link_out(path):
+    (path / "0" / "00000.png").unlink()
+    (path / "0" / "00000.png").symlink_to("/etc/passwd")
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (link_out, ConfigError, "lead to folders or out of"),
+        (lambda p: (p / "1").rename(p / "one"), ConfigError, "'one', and pets has 3"),
+        (lambda p: (p / "0" / "00000.png").unlink(), ConfigError, "lists other files"),
+        (lambda p: (p / "0" / "00000.png").write_bytes(png_header(60000, 60000)), ConfigError, "too large"),
+        (lambda p: (p / "0" / "00000.png").write_bytes(png_header(8, 4)), ConfigError, "4 x 8 pixels"),
+        (lambda p: (p / "0" / "00000.png").write_bytes(png_header(4, 4)), Corrupt, "damaged"),
+        (lambda p: (p / "labels.npz").write_bytes(b"PK"), Corrupt, "damaged"),
+        (
+            lambda p: np.savez(p / "labels.npz", files=np.array(["../../x.png"] * 6), labels=GIVEN.labels),
+            ConfigError,
+            "lists other files",
+        ),
+        (lambda p: np.savez(p / "labels.npz", labels=GIVEN.labels), ConfigError, "must have the arrays"),
+        (lambda p: (p / "0").rename(p / "1" / "train"), ConfigError, "2 class folders, and pets has 3"),
+        (lambda p: split(p, "train", "test"), ConfigError, "it isn't a distilled set"),
+    ],
+)
+def test_a_folder_of_pictures(tmp_path, change, error, message):
+    path = write(tmp_path, "png", GIVEN)
+    change(path)
+    refused(path, error, message)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"image": [b"x"] * 3, "label": [0, 1, 2]}, "column 'image'"),
+        ({"image": [{"bytes": None}], "label": [0]}, "column 'image'"),
+        ({"image": [{"bytes": b"x"}], "label": ["cat"]}, "picture 0 is damaged"),
+        ({"label": ["cat"]}, "column 'label'"),
+        ({"label": [0] * 61}, "61 images; .* 1 to 60"),
+        ({"whitened": [[1.0]], "label": [0]}, "column 'whitened'"),
+        ({"image": [{"bytes": bytes(10**7)}], "label": [0]}, "unpacks to 100"),
+    ],
+)
+def test_parquet_columns_of_other_types_and_sizes(tmp_path, columns, message):
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
+    with pytest.raises(RcigError, match=message):
+        read_file(tmp_path / "a.parquet", dataset_info())
+
+
+def test_a_parquet_folder_with_a_link_out_or_several_parts(tmp_path):
+    part = example(tmp_path, "parquet")
+    (tmp_path / "set" / "data").mkdir(parents=True)
+    (tmp_path / "set" / "data" / "a.parquet").symlink_to(part)
+    refused(tmp_path / "set", ConfigError, "leads out of")
+    (tmp_path / "set" / "data" / "b.parquet").touch()
+    refused(tmp_path / "set", ConfigError, "has 2 Parquet files")

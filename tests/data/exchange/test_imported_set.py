@@ -1,0 +1,92 @@
+"""What a set must be to fit a data set: spaces, shapes, labels and values."""
+
+import numpy as np
+import pytest
+
+from rcig_cli.errors import ConfigError
+from tests.data.exchange_sets import dataset_info, exported_set, read, same_bits
+
+GIVEN = exported_set()
+IMAGES, LABELS = GIVEN.images, GIVEN.labels
+
+
+def test_spaces(tmp_path):
+    pixels = GIVEN.pixels()
+    unit = pixels.astype(np.float32) / 255
+    standard = (unit - GIVEN.whitening.mean) / GIVEN.whitening.std
+    for images, space, found_space in (
+        (pixels, None, "pixels"),
+        (unit, "pixels", "pixels"),
+        (standard, "normalized", "normalized"),
+    ):
+        np.savez(tmp_path / "a.npz", images=images, labels=GIVEN.classes)
+        found = read(tmp_path / "a.npz", space=space)
+        assert found.space == found_space
+        assert same_bits(found.inputs(GIVEN.whitening), GIVEN.whitening.apply(pixels))
+        assert found.labels == pytest.approx(np.eye(3)[GIVEN.classes] - 1 / 3)
+
+
+def test_grey_images_need_no_channel(tmp_path):
+    given = exported_set(channels=1)
+    for shape in ((6, 4, 4), (6, 1, 4, 4), (6, 4, 4, 1)):
+        np.savez(tmp_path / "a.npz", images=given.images.reshape(shape), labels=given.labels)
+        assert same_bits(read(tmp_path / "a.npz", dataset_info(1), "whitened").images, given.images)
+
+
+@pytest.mark.parametrize(
+    ("changes", "space", "message"),
+    [
+        ({"images": None}, None, "no arrays images and labels"),
+        ({"images": IMAGES[:, :3]}, "whitened", "3 x 4 x 3, and those of pets are 4 x 4 x 3"),
+        ({"images": IMAGES[0]}, "whitened", "4 x 3, and those of pets"),
+        ({"images": IMAGES.astype(np.int32)}, "whitened", "type int32"),
+        ({"images": IMAGES.astype(complex)}, "whitened", "type complex"),
+        ({"images": IMAGES[:0], "labels": LABELS[:0]}, "whitened", "0 images"),
+        ({"images": np.zeros((61, 4, 4, 3)), "labels": np.zeros(61)}, "whitened", "61 images; .* 1 to 60"),
+        ({"labels": LABELS[:4]}, "whitened", "6 images, but labels of the shape 4 x 3"),
+        ({"labels": np.ones((6, 10))}, "whitened", "10 classes, and pets has 3"),
+        ({"labels": np.array([0, 0, 1, 1, 2, 3])}, "whitened", "a label 3, and pets has 3 classes"),
+        ({"labels": np.array([0, 0, 1, 1, 2, -1])}, "whitened", "negative label"),
+        ({"labels": np.array([0, 0, 1, 1, 2, 0.5])}, "whitened", "whole numbers"),
+        (
+            {"labels": np.array([0, 0, 1, 1, 2, 1])},
+            "whitened",
+            "1 images of class 'T-shirt/top' and 3 of 'dog'",
+        ),
+        ({"labels": np.array(list("abcdef"))}, "whitened", "type <U1"),
+        ({"labels": LABELS * np.nan}, "whitened", "NaN"),
+        ({"classes": np.zeros(5, int)}, "whitened", "one whole number for each"),
+        ({}, None, "--space"),
+        ({"space": np.array("blue")}, None, "space must be one of"),
+        ({"space": np.arange(3)}, None, "space must be one of"),
+    ],
+)
+def test_a_set_that_does_not_fit_the_data_set_is_refused(tmp_path, changes, space, message):
+    arrays = {"images": IMAGES, "labels": LABELS, **changes}
+    np.savez(tmp_path / "a.npz", **{name: array for name, array in arrays.items() if array is not None})
+    with pytest.raises(ConfigError, match=message) as caught:
+        read(tmp_path / "a.npz", space=space)
+    assert "\n" not in str(caught.value)
+
+
+def test_images_whose_channel_axis_is_ambiguous_are_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", images=np.zeros((3, 3, 3, 3), np.uint8), labels=np.arange(3))
+    with pytest.raises(ConfigError, match="doesn't tell whether the channels"):
+        read(tmp_path / "a.npz", dataset_info(side=3))
+
+
+@pytest.mark.parametrize(
+    ("images", "space", "message"),
+    [
+        (IMAGES * 1e3, "pixels", "between 0 and 1"),
+        (np.where(IMAGES > 1, np.inf, IMAGES), "whitened", "infinities"),
+        (IMAGES.astype(np.float64) * 1e60, "normalized", "infinities"),
+        (np.full_like(IMAGES, 3e38), "normalized", "once whitened, contain"),
+        (np.zeros((6, 4, 4, 3), np.uint8), "whitened", "these are pixels"),
+    ],
+)
+def test_values_that_do_not_fit_the_space_are_refused(tmp_path, images, space, message):
+    np.savez(tmp_path / "a.npz", images=images, labels=LABELS)
+    found = read(tmp_path / "a.npz", space=space)
+    with pytest.raises(ConfigError, match=message):
+        found.inputs(GIVEN.whitening)
