@@ -1,4 +1,4 @@
-"""Import and export as a user types them."""
+"""``rcig import`` and ``rcig export``, as a user types them."""
 
 import shutil
 from types import SimpleNamespace
@@ -11,7 +11,7 @@ from rcig_cli.store.digests import mismatches, sha256_of_file
 from rcig_cli.store.layout import open_store
 from tests.cli.test_errors import one_sentence
 from tests.data.examples import natural_images
-from tests.data.exchange_sets import published, same_bits, state_of
+from tests.data.exchange_sets import published_state, same_bits
 
 FORMATS = {"npz": ".npz", "png": "-png", "safetensors": ".safetensors", "parquet": "-parquet"}
 
@@ -53,11 +53,11 @@ def checkpoint(path, classes, shape, ipc=2, seed=0):
     images = rng.normal(size=(classes * ipc, *shape)).astype(np.float32)
     labels = np.repeat(np.eye(classes, dtype=np.float32), ipc, axis=0) - np.float32(1 / classes)
     labels += rng.normal(size=labels.shape).astype(np.float32) / 100
-    path.write_bytes(published(state_of(images, labels)))
+    path.write_bytes(published_state(images, labels))
     return images, labels
 
 
-def test_a_published_checkpoint_is_imported_judged_and_shown(rcig, store, tmp_path):
+def test_a_published_checkpoint_is_imported_evaluated_and_shown(rcig, store, tmp_path):
     images, labels = checkpoint(tmp_path / "Checkpoint_9.best", 10, (8, 8, 1))
     done = rcig("import", tmp_path / "Checkpoint_9.best", "--dataset", "digits", "--store", store, "--json")
     assert done.json == {
@@ -72,10 +72,10 @@ def test_a_published_checkpoint_is_imported_judged_and_shown(rcig, store, tmp_pa
     assert same_bits(found["images"], images)
     assert same_bits(found["labels"], labels)
     tiny = ("--networks", 1, "--steps", 3, "--width", 4)
-    judged = rcig("evaluate", "checkpoint_9", *tiny, "--store", store, "--json")
-    assert judged.code == 0
-    assert 0 <= judged.json["evaluations"][0]["accuracy"]["mean"] <= 1
-    assert judged.json["evaluations"][0]["random_subset"]["values"]
+    evaluated = rcig("evaluate", "checkpoint_9", *tiny, "--store", store, "--json")
+    assert evaluated.code == 0
+    assert 0 <= evaluated.json["evaluations"][0]["accuracy"]["mean"] <= 1
+    assert evaluated.json["evaluations"][0]["random_subset"]["values"]
     shown = rcig("show", "checkpoint_9", "--store", store, "--json").json
     digest = sha256_of_file(tmp_path / "Checkpoint_9.best")
     assert shown["parents"]["file"] == {"name": "Checkpoint_9.best", "digest": digest}
@@ -89,7 +89,7 @@ def test_a_published_checkpoint_is_imported_judged_and_shown(rcig, store, tmp_pa
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_what_is_exported_imports_back(rcig, store, tmp_path, monkeypatch, form):
+def test_an_exported_set_is_imported_again(rcig, store, tmp_path, monkeypatch, form):
     monkeypatch.chdir(tmp_path)
     done = rcig("export", "run_1", "--format", form, "--store", store, "--json")
     assert done.json == {"run": "run_1", "format": form, "files": [f"run_1{FORMATS[form]}"]}
@@ -109,7 +109,7 @@ def test_what_is_exported_imports_back(rcig, store, tmp_path, monkeypatch, form)
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_colours_and_their_whitening(rcig, pets, tmp_path, form):
+def test_colour_images_and_their_whitening(rcig, pets, tmp_path, form):
     store = shutil.copytree(pets, tmp_path / "a")
     checkpoint(tmp_path / "frepo", 3, (8, 8, 3))
     rcig("import", tmp_path / "frepo", "--dataset", "pets", "--store", store)
@@ -129,7 +129,7 @@ def test_colours_and_their_whitening(rcig, pets, tmp_path, form):
         assert unit == pytest.approx(np.eye(192), abs=1e-3)
 
 
-def test_another_whitening_is_a_warning(rcig, pets, tmp_path):
+def test_a_different_whitening_gives_a_warning(rcig, pets, tmp_path):
     store = shutil.copytree(pets, tmp_path / "a")
     checkpoint(tmp_path / "frepo", 3, (8, 8, 3))
     rcig("import", tmp_path / "frepo", "--dataset", "pets", "--store", store)
@@ -138,26 +138,26 @@ def test_another_whitening_is_a_warning(rcig, pets, tmp_path):
     rcig("prepare", "plain", "--from", source, "--no-zca", "--store", store)
     done = rcig("import", tmp_path / "x.npz", "--dataset", "plain", "--store", store)
     assert done.code == 0
-    assert "whitened otherwise than plain is here" in done.err
-    published_one = rcig("import", tmp_path / "frepo", "--dataset", "plain", "--store", store)
-    assert "plain was prepared without ZCA" in published_one.err
-    assert "whitened otherwise" not in rcig(
+    assert "whitened differently from plain here" in done.err
+    from_authors = rcig("import", tmp_path / "frepo", "--dataset", "plain", "--store", store)
+    assert "plain was prepared without ZCA" in from_authors.err
+    assert "whitened differently" not in rcig(
         "import", tmp_path / "x.npz", "--dataset", "pets", "--store", store
     ).err  # fmt: skip
 
 
 def test_names(rcig, store, tmp_path):
-    def name(file, *flags):
+    def imported(file, *flags):
         path = tmp_path / file
         checkpoint(path, 10, (8, 8, 1), ipc=1)
         return rcig("import", path, "--dataset", "digits", "--store", store, *flags, "--json").json
 
-    assert name("run_1.ckpt")["run"] == "run-1"
-    assert name("run_1.ckpt")["run"] == "run-1-2"
-    assert name("digits")["run"] == "digits-2"  # digits is the data set
-    assert name("Ångström (best).msgpack")["run"] == "ngstr-m-best"
-    assert name("...")["run"] == "imported"
-    assert name("set", "--name", "frepo")["run"] == "frepo"
+    assert imported("run_1.ckpt")["run"] == "run-1"
+    assert imported("run_1.ckpt")["run"] == "run-1-2"
+    assert imported("digits")["run"] == "digits-2"  # digits is the data set
+    assert imported("Ångström (best).msgpack")["run"] == "ngstr-m-best"
+    assert imported("...")["run"] == "imported"
+    assert imported("set", "--name", "frepo")["run"] == "frepo"
     for wanted, said in (
         ("frepo", "There is a run frepo already"),
         ("digits", "is a data set here"),
@@ -165,12 +165,12 @@ def test_names(rcig, store, tmp_path):
         ("sweep_7", "begin with run_ or sweep_"),
         ("../x", "can't be the name"),
     ):
-        error = name("set", "--name", wanted)["error"]
+        error = imported("set", "--name", wanted)["error"]
         assert error["code"] == 2
         assert said in error["message"]
 
 
-def test_there_is_nothing_to_resume_in_an_imported_run(rcig, store, tmp_path):
+def test_an_imported_run_cannot_be_resumed(rcig, store, tmp_path):
     checkpoint(tmp_path / "frepo", 10, (8, 8, 1), ipc=1)
     rcig("import", tmp_path / "frepo", "--dataset", "digits", "--store", store)
     for line in (["--resume=frepo"], ["--resume", "frepo"], ["--resume", "frepo", "--ipc", 1]):
@@ -178,7 +178,7 @@ def test_there_is_nothing_to_resume_in_an_imported_run(rcig, store, tmp_path):
         one_sentence(outcome, 2, "frepo was imported from frepo", "rcig distill digits --ipc 1")
 
 
-def test_nor_is_one_taken_for_a_run_of_the_same_configuration(rcig, store, tmp_path):
+def test_an_imported_run_is_not_used_as_a_distilled_run_of_the_same_settings(rcig, store, tmp_path):
     from rcig_cli.runs.distill.resume import newest_unfinished
     from rcig_cli.runs.prepare.prepared import open_prepared, resolved
     from rcig_cli.runs.sweep.sweep import _Sweep
@@ -206,14 +206,14 @@ def test_nor_is_one_taken_for_a_run_of_the_same_configuration(rcig, store, tmp_p
         (("import", "{}/cut.npz", "--dataset", "pets"), 5, "cut.npz is damaged"),
         (("import", "{}/bare.npz", "--dataset", "pets"), 2, "--space whitened"),
         (("export", "run_9"), 3, "run_9"),
-        (("export", "frepo", "--format", "zip"), 2, "npz, png, safetensors, parquet"),
-        (("export", "frepo", "--out", "{}/frepo"), 2, "is there already"),
-        (("export", "frepo", "--out", "{}", "--format", "png"), 2, "is there already"),
+        (("export", "frepo", "--format", "zip"), 2, "npz, parquet, png, safetensors"),
+        (("export", "frepo", "--out", "{}/frepo"), 2, "exists already"),
+        (("export", "frepo", "--out", "{}", "--format", "png"), 2, "exists already"),
         (("export", "frepo", "--out", "{}/frepo/x.npz"), 1, "can't be written"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
-def test_what_cannot_be(rcig, pets, digits_run, tmp_path, arguments, code, said):
+def test_errors(rcig, pets, digits_run, tmp_path, arguments, code, said):
     store = shutil.copytree(pets, tmp_path / "a")
     shutil.copytree(digits_run / "datasets" / "digits", store / "datasets" / "digits")
     checkpoint(tmp_path / "frepo", 3, (8, 8, 3))

@@ -18,7 +18,9 @@ FORMATS: tuple[Format, ...] = (
 )
 """In the order in which they are tried for a path."""
 
-EXPORTS: dict[str, Format] = {form.name: form for form in FORMATS if form.write is not None}
+EXPORTS: dict[str, Format] = {
+    form.name: form for form in sorted(FORMATS, key=lambda form: form.name) if form.write is not None
+}
 """The formats that can be written, by name."""
 
 _HEAD = 16  # bytes

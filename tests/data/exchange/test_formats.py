@@ -130,12 +130,3 @@ def test_an_npz_of_another_program(tmp_path, names):
     by_class = np.argsort(given.classes[order], kind="stable")
     assert same_bits(found.images, given.images[order][by_class])
     assert same_bits(found.labels, given.labels[order][by_class])
-
-
-def test_the_help_of_the_command_names_all_formats():
-    from typer.testing import CliRunner
-
-    from rcig_cli.cli.app import app
-
-    page = CliRunner().invoke(app, ["export", "--help"]).output
-    assert [name for name in EXPORTS if name not in page] == []
