@@ -24,11 +24,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any, TypeVar
 
 import numpy as np
 
+from rcig_cli import __version__
 from rcig_cli.errors import ConfigError, Interrupted, RcigError
 
 CONNECT_TIMEOUT = 120  # seconds until all processes have to be connected
@@ -292,10 +292,12 @@ def check_port(port: int) -> None:
 
 def _check_versions(processes: Processes) -> None:
     """Refuse processes with other versions.  As the first collective operation, this also connects gloo."""
-    own = ", ".join(f"{name} {version(name)}" for name in ("rcig-cli", "jax", "jaxlib"))
+    import jax
+
+    own = f"rcig {__version__} and JAX {jax.__version__}"
     first = processes.share_text(own)
     if first != own:
-        raise RcigError(f"Process 0 runs {first}, but this one {own}: install the same versions everywhere.")
+        raise RcigError(f"Process 0 runs {first}, but this one runs {own}: install the same versions.")
 
 
 def _is_lost_connection(error: BaseException) -> bool:

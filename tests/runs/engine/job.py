@@ -1,4 +1,4 @@
-"""Starts several processes on the loopback that form one job: each runs a case of `member.py`."""
+"""Starts several processes on the loopback that form one job."""
 
 import os
 import socket
@@ -22,10 +22,12 @@ class Job:
 
     Parameters
     ----------
-    case
-        A function of `member.py`.
-    folder
-        A folder for the processes' files.
+    arguments
+        Arguments of the program.  The last one is a folder for the processes' files.
+    program
+        What each process runs.
+    count
+        Number of processes in the job.
     indices
         Indices of the processes to start; default: all of them.
     devices
@@ -34,8 +36,8 @@ class Job:
         Further environment variables.
     """
 
-    def __init__(self, case, folder, *, count=2, indices=None, devices=1, **variables):
-        self.folder, port = folder, free_port()
+    def __init__(self, *arguments, program=MEMBER, count=2, indices=None, devices=1, **variables):
+        self.folder, port = arguments[-1], free_port()
         flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
         environment = {
             **os.environ,
@@ -49,7 +51,7 @@ class Job:
         }
         self.processes = [
             subprocess.Popen(
-                [sys.executable, str(MEMBER), case, str(folder)],
+                [sys.executable, str(program), *map(str, arguments)],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,

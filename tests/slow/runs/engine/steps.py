@@ -1,0 +1,79 @@
+"""Three outer steps in float64 on some devices: ``steps.py LAYOUT SUBSET DEVICES... FOLDER``.
+
+Started by `tests.runs.engine.job.Job`, alone or as one of several processes.  For each number of devices,
+process 0 saves what the steps computed to ``FOLDER/DEVICES.npz``.
+"""
+
+# ruff: noqa: E402 (JAX is imported after the environment is prepared)
+
+import sys
+from pathlib import Path
+
+from rcig_cli.runs.engine.environment import prepare_environment, prepare_jax
+
+prepare_environment()
+prepare_jax()
+
+import jax
+
+jax.config.update("jax_enable_x64", True)
+
+import jax.numpy as jnp
+import numpy as np
+
+from rcig_cli.distillation.config import AlgorithmConfig
+from rcig_cli.distillation.platform import Platform
+from rcig_cli.distillation.records import Distilled, centred_one_hot
+from rcig_cli.networks.architectures import build_network
+from rcig_cli.runs.engine import engine
+from rcig_cli.runs.engine.batches import RealData
+from rcig_cli.runs.engine.processes import ProcessSpec, join
+
+STEPS = 3
+
+
+def compute(devices, subset):
+    network = build_network(
+        "convnet", image_shape=(8, 8, 3), classes=3, width=4, depth=2, activation="softplus"
+    )
+    config = AlgorithmConfig(
+        solver="cg", n_inner=2, n_hessian=2, models=4, pool_size=8, pool_steps=3, pool_max_steps=4,
+        backward_subset=subset,
+    )  # fmt: skip
+    random = np.random.default_rng(0)
+    real = RealData(random.normal(size=(80, 8, 8, 3)), np.arange(80, dtype=np.int32) % 3)
+    made = engine.make_engine(network, config, real, batch=48, seed=3, devices=devices)
+    labels = centred_one_hot(jnp.arange(6) % 3, 3, jnp.float64)
+    state = made.start(Distilled(jnp.asarray(real.images[:6]), labels, jnp.zeros(())))
+    losses, step = [], 0
+    while step < STEPS:
+        count = min(made.most, STEPS - step)
+        state, fetch = made.advance(state, step, count)
+        losses += [float(info.loss) for info in fetch()]
+        step += count
+    whole = made.gather(state)
+    again = made.gather(made.place(whole))
+    assert all((a == b).all() for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(again), strict=True))
+    return {
+        "losses": np.array(losses),
+        "gradient": flat(whole.learner.optimizer),  # AdaBelief's moments are sums of the meta-gradients
+        "pool": flat(whole.pool.parameters),
+    }
+
+
+def flat(tree):
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
+
+
+def main(layout, subset, *counts_and_folder):
+    *counts, folder = counts_and_folder
+    engine.current_platform = lambda: Platform(unroll=layout == "unrolled")
+    with join(ProcessSpec.find()) as processes:
+        for count in counts:
+            computed = compute(jax.devices()[: int(count)], int(subset) or None)
+            if processes.is_first:
+                np.savez(Path(folder) / f"{count}.npz", **computed)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
