@@ -17,7 +17,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,7 @@ from rcig_cli.errors import ConfigError, Corrupt, RcigError
 _DATA, _PART, _WHITENING = "data", "train-00000-of-00001.parquet", "whitening.safetensors"
 _COLUMNS = ("image", "label", "soft_label", "whitened")
 _ROWS = 100  # of a row group
+_TYPE_SHOWN = 60  # characters
 # The most bytes that a file may unpack to: floats, and a picture of any kind for each row.
 _PER_VALUE, _PER_ROW, _PER_FILE = 16, 2**16, 2**20
 
@@ -126,55 +127,47 @@ def _arrays(file: Path, table: Any, metadata: Mapping[str, str], dataset: Datase
     """Images, labels and, where there are soft labels too, classes."""
     arrays: dict[str, Array] = {}
     if "whitened" in table.column_names:
-        images, shape = _floats(file, table, "whitened"), _shape(file, metadata.get("shape", ""))
-        if math.prod(shape) != images.shape[1]:
-            _refuse_column(file, "whitened")
-        arrays["images"] = images.reshape(len(images), *shape)
+        arrays["images"] = _floats(file, table, "whitened", _shape(file, metadata.get("shape", "")))
     elif "image" in table.column_names:
         arrays["images"] = decode_pictures(_pictures(file, table), dataset)
     if "label" in table.column_names:
-        arrays["labels"] = _integers(file, table, "label")
+        arrays["labels"] = _column(file, table, "label", "int64").to_numpy()
     if "soft_label" in table.column_names:
         classes = {"classes": arrays["labels"]} if "labels" in arrays else {}
-        arrays |= {**classes, "labels": _floats(file, table, "soft_label")}
+        arrays |= {**classes, "labels": _floats(file, table, "soft_label", (len(dataset.class_names),))}
     return arrays
 
 
-def _floats(file: Path, table: Any, name: str) -> npt.NDArray[np.float32]:
-    """A column of lists of floats of a fixed length, as ``[rows, length]``."""
+def _floats(file: Path, table: Any, name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """A column of lists of floats, as ``[rows, *shape]``."""
     import pyarrow
 
-    column = table.column(name).combine_chunks()
-    if not (pyarrow.types.is_fixed_size_list(column.type) and column.type.value_type == pyarrow.float32()):
-        _refuse_column(file, name)
-    values = column.flatten()
-    if column.null_count or values.null_count:
-        _refuse_column(file, name)
-    return np.asarray(values.to_numpy()).reshape(len(column), column.type.list_size)
+    column = _column(file, table, name, pyarrow.list_(pyarrow.float32(), math.prod(shape)))
+    return np.asarray(column.flatten().to_numpy()).reshape(len(column), *shape)
 
 
-def _integers(file: Path, table: Any, name: str) -> Array:
+def _column(file: Path, table: Any, name: str, kind: Any) -> Any:
+    """A column without missing values, of an Arrow type."""
     import pyarrow
 
     column = table.column(name)
-    if not pyarrow.types.is_integer(column.type) or column.null_count:
-        _refuse_column(file, name)
-    return np.asarray(column.to_numpy())
+    try:
+        if not column.null_count:
+            return column.cast(kind).combine_chunks()
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):
+        pass
+    found = "missing values" if column.null_count else f"the type {str(column.type)[:_TYPE_SHOWN]}"
+    raise ConfigError(f"{file}: its column {name!r} has {found}, and {kind} is needed (docs/exchange.md).")
 
 
 def _pictures(file: Path, table: Any) -> list[tuple[Path, bytes]]:
     """The contents of the pictures, each with a name for errors."""
-    pictures = []
-    for row, picture in enumerate(table.column("image").to_pylist()):
-        content = picture.get("bytes") if isinstance(picture, dict) else None
-        if not isinstance(content, bytes):
-            _refuse_column(file, "image")
-        pictures.append((Path(f"{file}: picture {row}"), content))
-    return pictures
-
-
-def _refuse_column(file: Path, name: str) -> NoReturn:
-    raise ConfigError(f"{file}: its column {name!r} has another type than in docs/exchange.md.")
+    rows = table.column("image").to_pylist()
+    if not all(isinstance(row, dict) and isinstance(row.get("bytes"), bytes) for row in rows):
+        raise ConfigError(
+            f"{file}: its column 'image' doesn't hold {{bytes, path}} with the bytes of a picture."
+        )
+    return [(Path(f"{file}: picture {number}"), row["bytes"]) for number, row in enumerate(rows)]
 
 
 def _shape(file: Path, text: str) -> tuple[int, ...]:
@@ -182,7 +175,7 @@ def _shape(file: Path, text: str) -> tuple[int, ...]:
         shape = json.loads(text)
     except (ValueError, RecursionError):
         shape = None
-    if not isinstance(shape, list) or not all(type(side) is int and side > 0 for side in shape):
+    if not isinstance(shape, list) or not all(type(side) is int and 0 < side < 2**15 for side in shape):
         raise ConfigError(f"{file}: its metadata lack the shape of the images in the column 'whitened'.")
     return tuple(shape)
 

@@ -250,6 +250,7 @@ def test_a_folder_of_pictures(tmp_path, change, error, message):
         ({"label": ["cat"]}, "column 'label'"),
         ({"label": [0] * 61}, "61 images; .* 1 to 60"),
         ({"whitened": [[1.0]], "label": [0]}, "column 'whitened'"),
+        ({"soft_label": [[1.0] * 4], "label": [0]}, "column 'soft_label'"),
         ({"image": [{"bytes": bytes(10**7)}], "label": [0]}, "unpacks to 100"),
     ],
 )
