@@ -58,10 +58,10 @@ def _lines(found: "Comparison") -> Iterator[list[str]]:
 
 def _judged(row: "Row") -> Iterator[list[str]]:
     """One protocol: the runs' accuracies, then those of random subsets, and the paper's."""
-    yield [describe_protocol(row.protocol), *_cells(row.of("accuracy"))]
+    yield [describe_protocol(row.protocol), *_cells(row.values("accuracy"))]
     for name, said in (("random_subset", "  random subset"), ("paper", "  paper")):
-        if any(row.of(name)):
-            yield [said, *_cells(row.of(name))]
+        if any(row.values(name)):
+            yield [said, *_cells(row.values(name))]
 
 
 def _cells(accuracies: list[Any]) -> list[str]:

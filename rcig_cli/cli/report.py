@@ -33,8 +33,8 @@ def report(
     here = context(store, json, quiet)
     artifacts = here.store()
     artifacts.run(run)
-    from rcig_cli.reporting.html_report import write_page
+    from rcig_cli.reporting.html_report import write_report
     from rcig_cli.runs.distill.distilled import open_distilled
 
-    path = write_page(open_distilled(artifacts, run), here.console, out)
+    path = write_report(open_distilled(artifacts, run), report=here.console, out=out)
     here.console.data(str(path), {"run": run, "files": [str(path)]})

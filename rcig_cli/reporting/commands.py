@@ -42,6 +42,20 @@ _OF_ATTACK = (*_NETWORK, *_TRAINING, "shadows")
 _OF_EVALUATION = (*_NETWORK, "augment", "hard_labels", *_TRAINING)
 
 
+def commands_of(
+    distilled: DistilledSet, evaluations: Iterable[Mapping[str, Any]], attacks: Iterable[Mapping[str, Any]]
+) -> list[str]:
+    """Return the commands that reproduce a run and its evaluations and attacks, in their order."""
+    run, prepared = distilled.run, distilled.prepared
+    made = [import_command(run)] if run.imported else distill_commands(prepared, run, distilled.config)
+    return [
+        prepare_command(prepared),
+        *made,
+        *dict.fromkeys(evaluate_command(distilled, each) for each in evaluations),
+        *dict.fromkeys(attack_command(distilled, each) for each in attacks),
+    ]
+
+
 def prepare_command(prepared: Prepared) -> str:
     """How the data set was prepared; of the user's own data only the file's name is told."""
     made = prepared.manifest.config

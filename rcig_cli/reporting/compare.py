@@ -1,31 +1,28 @@
-"""Runs side by side: the settings in which they differ, and what they were judged to be worth.
-
-Only what is in the store already: nothing is trained.
-"""
+"""Runs side by side: the settings in which they differ, and their evaluations, read from the store."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rcig_cli.presets.config import DistillConfig, flat
-from rcig_cli.reporting.measurements import read_measurements
 from rcig_cli.store.documents import canonical
 from rcig_cli.store.layout import Store
 from rcig_cli.store.manifest import RunManifest
+from rcig_cli.store.results import read_results
 
 Record = Mapping[str, Any]
 
-_OF_IMPORTED = ("dataset", "ipc")  # the rest of its configuration says how it is judged
+_OF_IMPORTED = ("dataset", "ipc")  # what is known of an imported run; its other settings are defaults
 
 
 @dataclass(frozen=True)
 class Row:
-    """What was found under one protocol.
+    """The evaluations under one protocol.
 
     Attributes
     ----------
     protocol
-        How it was judged.
+        How networks were trained.
     evaluations
         The newest evaluation of each run under it, as it was stored, or None.
     """
@@ -33,9 +30,9 @@ class Row:
     protocol: Record
     evaluations: tuple[Record | None, ...]
 
-    def of(self, name: str) -> list[Any]:
-        """One entry of each run's evaluation, such as its accuracy; None where there is none."""
-        return [each[name] if each else None for each in self.evaluations]
+    def values(self, name: str) -> list[Any]:
+        """One entry of each run's evaluation, such as "accuracy"; None where there is none."""
+        return [each.get(name) if each else None for each in self.evaluations]
 
 
 @dataclass(frozen=True)
@@ -47,9 +44,9 @@ class Comparison:
     runs
         Their manifests.
     differences
-        Each setting in which they differ, with its value in each; None where it isn't known.
+        Each setting in which they differ, with its value in each run; None where it is not known.
     rows
-        Protocols under which some of them were judged, those that most were judged under first.
+        One for each protocol of any run, those under which most runs were evaluated first.
     unreadable
         What is wrong with evaluations that can't be read.
     """
@@ -67,7 +64,7 @@ class Comparison:
             "evaluations": [
                 {
                     "protocol": row.protocol,
-                    **{name: row.of(name) for name in ("accuracy", "random_subset", "paper")},
+                    **{name: row.values(name) for name in ("accuracy", "random_subset", "paper")},
                 }
                 for row in self.rows
             ],
@@ -75,7 +72,7 @@ class Comparison:
 
 
 def compare(store: Store, names: Sequence[str]) -> Comparison:
-    """Put runs side by side.
+    """Compare runs.
 
     Raises
     ------
@@ -85,28 +82,23 @@ def compare(store: Store, names: Sequence[str]) -> Comparison:
         If a run's manifest is damaged.
     """
     runs = tuple(store.run(name) for name in dict.fromkeys(names))
-    listings = [read_measurements(store.run_path(run.name), "evaluations") for run in runs]
-    newest = [{_key(record): record for record in listing.found} for listing in listings]
+    listings = [read_results(store.run_path(run.name), "evaluations") for run in runs]
+    newest = [{canonical(record["protocol"]): record for record in listing.found} for listing in listings]
     protocols = {key: record["protocol"] for found in newest for key, record in found.items()}
     rows = [Row(protocol, tuple(found.get(key) for found in newest)) for key, protocol in protocols.items()]
     rows.sort(key=lambda row: row.evaluations.count(None))
     unreadable = tuple(problem.message for listing in listings for problem in listing.problems)
-    return Comparison(runs, _differences(runs), tuple(rows), unreadable)
+    return Comparison(runs, differences(runs), tuple(rows), unreadable)
 
 
-def _key(record: Record) -> str:
-    return canonical(dict(record["protocol"]))
-
-
-def _differences(runs: Sequence[RunManifest]) -> dict[str, tuple[Any, ...]]:
+def differences(runs: Sequence[RunManifest]) -> dict[str, tuple[Any, ...]]:
+    """Return each setting in which runs differ, with its value in each; None where it is not known."""
     settings = [_settings(run) for run in runs]
     names = dict.fromkeys(name for one in settings for name in one)
-    columns = {name: tuple(one.get(name) for one in settings) for name in names}
-    differing = {name for name in names if len({one[name] for one in settings if name in one}) > 1}
-    return {name: values for name, values in columns.items() if name in differing}
+    differing = [name for name in names if len({one[name] for one in settings if name in one}) > 1]
+    return {name: tuple(one.get(name) for one in settings) for name in differing}
 
 
 def _settings(run: RunManifest) -> dict[str, Any]:
-    """What a run was made with; of an imported one only what is known of it."""
     settings = flat(DistillConfig.from_json(run.config))
     return {name: settings[name] for name in _OF_IMPORTED} if run.imported else settings

@@ -1,201 +1,190 @@
-"""Pictures of a run: arrays and logs out of the store, files into its folder or where the user wants them."""
+"""Figures of a run: arrays and metrics from the store, pictures into the run's folder or another place."""
 
-import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from rcig_cli.errors import ConfigError, NotFound
+from rcig_cli.reporting.compare import differences
 from rcig_cli.reporting.figures.animation import draw_animation
+from rcig_cli.reporting.figures.canvas import encode_png
 from rcig_cli.reporting.figures.comparison import Side, draw_comparison
-from rcig_cli.reporting.figures.curves import ACCURACY, LOSS, NORMS, RATES, draw_curves
+from rcig_cli.reporting.figures.curves import columns_of, default_panels, draw_curves
 from rcig_cli.reporting.figures.grid import draw_grid
 from rcig_cli.reporting.figures.labels import draw_labels
 from rcig_cli.reporting.formatting import accuracy, count_of
-from rcig_cli.reporting.measurements import read_log, read_measurements
 from rcig_cli.runs.distill.distill import METRICS
 from rcig_cli.runs.distill.distilled import DistilledSet
 from rcig_cli.runs.distill.snapshots import read_course
-from rcig_cli.store.files import make_folder, storage_errors, write_bytes_atomically
-from rcig_cli.store.plain import check_own
+from rcig_cli.store.files import make_folder, write_bytes_atomically
+from rcig_cli.store.metrics import MetricsLog
+from rcig_cli.store.results import read_results
 
-# The ending of the file of each kind of picture.
-ENDINGS = {"grid": ".png", "labels": ".png", "curves": ".png", "animate": ".gif", "compare": ".png"}
-
-_FIGURES = "figures"
+# The file extension of each kind of figure.
+EXTENSIONS = {"grid": ".png", "labels": ".png", "curves": ".png", "animate": ".gif", "compare": ".png"}
+FIGURES = "figures"  # the folder within a run's folder
 
 
 def visualize(
     distilled: DistilledSet,
-    kinds: Sequence[str],
+    kinds: Sequence[str] = ("grid",),
     *,
     other: DistilledSet | None = None,
     out: Path | None = None,
 ) -> list[Path]:
-    """Draw pictures of a run.
+    """Draw figures of a run into files.
 
     Parameters
     ----------
     distilled
-        What is drawn.
+        The run.
     kinds
-        Of `ENDINGS`, at least one.
+        At least one of `EXTENSIONS`.
     other
-        What it is compared with.
+        The run to compare with, for "compare".
     out
-        The file of one picture, the folder of several; by default ``figures`` in the run's folder.
+        The file for one figure, or the folder for several; by default ``figures`` in the run's folder.
 
     Returns
     -------
     list of Path
-        The files, in the order of ``kinds``; none is written unless all could be drawn.
+        The files, in the order of ``kinds``; none is written unless all figures could be drawn.
 
     Raises
     ------
     ConfigError
-        If ``out`` can't be, or the two runs are not of the same data set.
+        If ``out`` is not possible, or the two runs are not of the same data set.
     NotFound
-        If the run has not kept what a picture shows.
+        If the run has no metrics or no snapshots and a figure needs them.
     """
     paths = _paths(distilled, kinds, other, out)
-    drawn = [draw(distilled, kind, other) for kind in kinds]
-    for path, content in zip(paths, drawn, strict=True):
+    encoded = [_encoded(distilled, kind, other) for kind in kinds]
+    for path, content in zip(paths, encoded, strict=True):
         make_folder(path.parent)
         write_bytes_atomically(path, content)
     return paths
 
 
-def draw(distilled: DistilledSet, kind: str, other: DistilledSet | None = None) -> bytes:
-    """Draw one kind of picture, encoded as its file is."""
-    if kind == "compare":
-        assert other is not None
-        return comparison(distilled, other)
-    return _DRAWN[kind](distilled)
+def grid_image(distilled: DistilledSet) -> Image.Image:
+    """Draw every distilled image with its class's name, in natural colours."""
+    return draw_grid(_pixels(distilled), distilled.classes, _class_names(distilled))
 
 
-def grid(distilled: DistilledSet) -> bytes:
-    """Draw every distilled image under its class's name, in natural colours: a PNG."""
-    names = distilled.prepared.manifest.class_names
-    return _png(draw_grid(_pixels(distilled), distilled.classes, names))
+def labels_image(distilled: DistilledSet) -> Image.Image:
+    """Draw the learned soft labels beside their images."""
+    return draw_labels(_pixels(distilled), distilled.labels, distilled.classes, _class_names(distilled))
 
 
-def labels(distilled: DistilledSet) -> bytes:
-    """Draw the learned soft labels beside their images: a PNG."""
-    names = distilled.prepared.manifest.class_names
-    return _png(draw_labels(_pixels(distilled), distilled.labels, distilled.classes, names))
-
-
-def curves(distilled: DistilledSet) -> bytes:
-    """Draw what the run said of itself at each step: a PNG.
+def curves_image(distilled: DistilledSet) -> Image.Image:
+    """Draw the metrics of the run against its outer steps.
 
     Raises
     ------
     NotFound
-        If it has said nothing: it was imported.
+        If it has none, because it was imported.
     """
-    records = read_log(distilled.path / METRICS)
+    records = MetricsLog(distilled.path / METRICS).read()
     if not records:
         raise NotFound(f"{distilled.run.name} has no metrics to draw: it was not distilled here.")
-    metrics = {name: [record.get(name) for record in records] for name in records[-1]}
-    panels = [LOSS, ACCURACY, NORMS, *([RATES] if distilled.config.algorithm.has_rates else [])]
-    return draw_curves(metrics, panels, f"{distilled.run.name}: {described(distilled)}")
+    metrics = columns_of(records)
+    return draw_curves(metrics, default_panels(metrics), f"{distilled.run.name}: {describe_run(distilled)}")
 
 
 def animation(distilled: DistilledSet) -> bytes:
-    """Draw the images as they came about: a GIF.
+    """Draw the images in the course of the distillation, as a GIF.
 
     Raises
     ------
     NotFound
-        If the run kept no snapshots.
+        If the run has no snapshots.
     Corrupt
         If they are damaged.
     """
     course = read_course(distilled.path)
     whitening = distilled.prepared.whitening()
     frames = [whitening.pixels(images) for images in course.images]
-    names = distilled.prepared.manifest.class_names
     classes = distilled.classes[course.indices]
-    return draw_animation(frames, course.steps.tolist(), classes, names, count=len(distilled.classes))
+    count = len(distilled.classes)
+    return draw_animation(frames, course.steps.tolist(), classes, _class_names(distilled), count=count)
 
 
-def comparison(distilled: DistilledSet, other: DistilledSet) -> bytes:
-    """Draw two runs of one data set side by side: a PNG.
+def comparison_image(distilled: DistilledSet, other: DistilledSet) -> Image.Image:
+    """Draw two runs of the same data set side by side.
 
     Raises
     ------
     ConfigError
-        If they are not of one data set.
+        If their data sets differ.
     """
     if distilled.prepared.manifest.digest != other.prepared.manifest.digest:
         raise ConfigError(
             f"{distilled.run.name} is of {distilled.run.dataset}, {other.run.name} of {other.run.dataset}: "
             "only runs of the same data set can be compared."
         )
-    names = distilled.prepared.manifest.class_names
-    return _png(draw_comparison(_side(distilled), _side(other), names))
+    settings = differences([distilled.run, other.run])
+    left, right = (
+        _side(run, {name: values[index] for name, values in settings.items()})
+        for index, run in enumerate((distilled, other))
+    )
+    return draw_comparison(left, right, _class_names(distilled))
 
 
-def described(distilled: DistilledSet) -> str:
-    """Say in a few words what a run is."""
+def describe_run(distilled: DistilledSet) -> str:
+    """A run in a few words: ``"1 image per class of digits, 400 steps"``."""
     config = distilled.config
-    how = "imported" if distilled.run.imported else f"{distilled.run.step} steps"
+    how = "imported" if distilled.run.imported else count_of(distilled.run.step, "step")
     return f"{count_of(config.ipc, 'image')} per class of {config.dataset}, {how}"
 
 
-def _side(distilled: DistilledSet) -> Side:
-    config, found = distilled.config, read_measurements(distilled.path, "evaluations").found
-    made = (
-        f"{config.algorithm.algorithm}, {config.algorithm.solver}, width {config.width}, seed {config.seed}"
-    )
-    last = f"{accuracy(found[-1]['accuracy'])} ({found[-1]['architecture']})" if found else ""
-    details = [described(distilled), made, f"test accuracy {last}" if found else "not evaluated"]
-    return Side(distilled.run.name, details, _pixels(distilled), distilled.classes)
+def _encoded(distilled: DistilledSet, kind: str, other: DistilledSet | None) -> bytes:
+    if kind == "animate":
+        return animation(distilled)
+    if kind == "compare":
+        assert other is not None
+        return encode_png(comparison_image(distilled, other))
+    draw = {"grid": grid_image, "labels": labels_image, "curves": curves_image}[kind]
+    return encode_png(draw(distilled))
 
 
-_DRAWN: dict[str, Callable[[DistilledSet], bytes]] = {
-    "grid": grid,
-    "labels": labels,
-    "curves": curves,
-    "animate": animation,
-}
+def _class_names(distilled: DistilledSet) -> Sequence[str]:
+    return distilled.prepared.manifest.class_names
 
 
 def _pixels(distilled: DistilledSet) -> Any:
     return distilled.prepared.whitening().pixels(distilled.images)
 
 
-def _png(picture: Image.Image) -> bytes:
-    encoded = io.BytesIO()
-    picture.save(encoded, format="PNG", optimize=True)
-    return encoded.getvalue()
+def _side(distilled: DistilledSet, settings: dict[str, Any]) -> Side:
+    """One side of a comparison, described by its accuracy and the settings in which the two differ."""
+    evaluations = read_results(distilled.path, "evaluations").found
+    last = evaluations[-1] if evaluations else None
+    judged = "not evaluated"
+    if last is not None:
+        judged = f"test accuracy {accuracy(last['accuracy'])} ({last['architecture']})"
+    described = ("ipc", "steps")  # by `describe_run`
+    others = [
+        f"{name.replace('_', ' ')} {value}"
+        for name, value in settings.items()
+        if name not in described and value is not None
+    ]
+    details = [describe_run(distilled), judged, *others]
+    return Side(distilled.run.name, details, _pixels(distilled), distilled.classes)
 
 
 def _paths(
     distilled: DistilledSet, kinds: Sequence[str], other: DistilledSet | None, out: Path | None
 ) -> list[Path]:
-    """Where each picture goes.
-
-    Raises
-    ------
-    ConfigError
-        If ``out`` can't be that.
-    """
+    """The file of each figure."""
     names = [f"{kind}-{other.run.name}" if kind == "compare" and other else kind for kind in kinds]
-    endings = [ENDINGS[kind] for kind in kinds]
-    if out is None or len(kinds) > 1:
-        folder = out or check_own(distilled.path / _FIGURES)
-        with storage_errors(folder, "read"):
-            is_file = folder.exists() and not folder.is_dir()
-        if is_file or (out is not None and out.suffix.lower() in ENDINGS.values()):
-            raise ConfigError(f"{folder} must be a folder: {len(kinds)} pictures are drawn.")
-        return [folder / f"{name}{ending}" for name, ending in zip(names, endings, strict=True)]
-    with storage_errors(out, "read"):
-        is_folder = out.is_dir()
-    if is_folder:
-        return [out / f"{names[0]}{endings[0]}"]
-    if out.suffix.lower() != endings[0]:
-        raise ConfigError(f"{out} must end in {endings[0]}: that is what is drawn.")
-    return [out]
+    files = [f"{name}{EXTENSIONS[kind]}" for name, kind in zip(names, kinds, strict=True)]
+    extension = EXTENSIONS[kinds[0]]
+    if out is not None and len(kinds) == 1 and not out.is_dir():
+        if out.suffix.lower() != extension:
+            raise ConfigError(f"{out} must end in {extension}, the format of this figure.")
+        return [out]
+    folder = out or distilled.path / FIGURES
+    if folder.is_file() or (not folder.is_dir() and folder.suffix.lower() in EXTENSIONS.values()):
+        raise ConfigError(f"{folder} must be a folder for {len(kinds)} figures.")
+    return [folder / file for file in files]

@@ -1,1 +1,1 @@
-"""Pictures of a distilled set, drawn with Pillow: arrays in, an image out, no files."""
+"""Figures of a distilled set: arrays in, a picture out; no files are read or written."""

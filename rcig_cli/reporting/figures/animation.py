@@ -1,35 +1,31 @@
-"""The distilled images as they come about: one frame a step, as a GIF."""
+"""The distilled images in the course of the distillation, as a GIF with one frame for each step."""
 
 import io
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-from rcig_cli.errors import ConfigError
-from rcig_cli.reporting.figures.blocks import Box, Caption
-from rcig_cli.reporting.figures.captions import fit_lines, line_height, text_width
-from rcig_cli.reporting.figures.grid import draw_grid
-from rcig_cli.reporting.figures.layout import MARGIN
-from rcig_cli.reporting.figures.paint import (
+from rcig_cli.reporting.figures.canvas import (
     BACKGROUND,
     INK,
+    MARGIN,
     OUTLINE,
+    Canvas,
     Images,
     Labels,
-    new_canvas,
-    write_caption,
+    line_height,
+    text_width,
 )
+from rcig_cli.reporting.figures.grid import draw_grid
 
-SIZE = 15
-BAR = 4
-FIRST, BETWEEN, LAST = 900, 140, 3000  # milliseconds
-LARGEST = 5_000_000  # bytes; a larger animation loses frames
-FEW, SIDE_OF_MANY = 40, 64  # more images than these are about so many pixels high and wide
+FIRST, BETWEEN, LAST = 900, 140, 3000  # milliseconds that a frame is shown
+LARGEST = 5_000_000  # bytes; frames are left out of a larger animation
+_SIZE, _BAR = 15, 4  # height of the text and of the bar, in pixels
+_FEW, _SIDE_OF_MANY = 40, 64  # more images than these are about so many pixels wide
 _COLOURS = 256
-_INK_STEPS = 8  # between text and page
-_SAMPLE = 300_000  # pixels that the palette is chosen by
+_INK_STEPS = 8  # colours between text and page
+_SAMPLE = 300_000  # pixels from which the palette is chosen
 
 
 def draw_animation(
@@ -40,98 +36,88 @@ def draw_animation(
     *,
     count: int | None = None,
 ) -> bytes:
-    """Draw images over the steps.
+    """Draw images over the outer steps.
 
     Parameters
     ----------
     frames
-        One ``[n, H, W, 1 or 3]``, ``uint8``, for each step.
+        One ``[n, H, W, 1 or 3]``, ``uint8``, for each step; at least one.
     steps
-        Ascending; the last is the end.
+        The outer step of each frame, ascending.
     labels
         The class of each image, ``[n]``.
     class_names
         The name of each class.
     count
-        How many images there are, where only some of them are shown: this is then said.
+        The number of all images, if ``frames`` has only some of them; the picture then states both numbers.
 
     Returns
     -------
     bytes
-        A GIF that repeats for ever and rests at its last frame; all frames have the same 256 colours.
+        A GIF that repeats for ever and pauses at its last frame.  All frames have the same 256 colours.
 
     Raises
     ------
     ConfigError
-        There is nothing to draw, or as many frames as steps there aren't.
+        If the images can't be drawn.
     """
-    if not frames or len(frames) != len(steps):
-        raise ConfigError(f"An animation needs a step for each frame, not {len(steps)} for {len(frames)}.")
+    assert frames
     palette = _palette(frames)
-    scale = max(1, SIDE_OF_MANY // max(frames[0].shape[1:3])) if len(labels) > FEW else None
-    # The bar grows as quickly as most changes: early.
-    shares = np.log1p(steps) / np.log1p(steps[-1]) if steps[-1] else np.ones(len(steps))
+    scale = max(1, _SIDE_OF_MANY // max(frames[0].shape[1:3])) if len(labels) > _FEW else None
     shown = f", {len(labels)} of {count} images" if count not in (None, len(labels)) else ""
-    said = [(f"step {step} of {steps[-1]}" if step else "step 0: real images") + shown for step in steps]
-    width = max(text_width(each, SIZE) for each in said)
-    drawn = [
-        _frame(
-            draw_grid(images, labels, class_names, scale=scale),
-            Caption(fit_lines(words, SIZE, width, 1), Box(0, 0, width, line_height(SIZE)), SIZE, "left"),
-            float(share),
-        ).quantize(palette=palette, dither=Image.Dither.NONE)
-        for images, words, share in zip(frames, said, shares, strict=True)
-    ]
-    encoded = _encoded(drawn)
+    texts = [(f"step {step} of {steps[-1]}" if step else "step 0: real images") + shown for step in steps]
+    text_column = max(text_width(text, _SIZE) for text in texts)
+    drawn = []
+    for images, text, step in zip(frames, texts, steps, strict=True):
+        grid = draw_grid(images, labels, class_names, scale=scale)
+        # Most changes are early, so the bar grows with the logarithm of the step.
+        fraction = float(np.log1p(step) / np.log1p(steps[-1])) if steps[-1] else 1.0
+        frame = _with_bar(grid, text, fraction, text_column + 2 * MARGIN)
+        drawn.append(frame.quantize(palette=palette, dither=Image.Dither.NONE))
+    encoded = _encode(drawn)
     while len(encoded) > LARGEST and len(drawn) > 2:
         fitting = max(2, int(0.95 * len(drawn) * LARGEST / len(encoded)))
         drawn = [drawn[index] for index in np.linspace(0, len(drawn) - 1, fitting).round().astype(int)]
-        encoded = _encoded(drawn)
+        encoded = _encode(drawn)
     return encoded
 
 
-def _frame(grid: Image.Image, caption: Caption, share: float) -> Image.Image:
-    """The grid, and below it the caption with a bar over a ``share`` of the width."""
-    width = max(grid.width, caption.box.width + 2 * MARGIN)
-    canvas = new_canvas(width, grid.height + line_height(SIZE) + BAR + MARGIN)
-    canvas[0].paste(grid, ((width - grid.width) // 2, 0))
-    write_caption(canvas, caption.moved(MARGIN, grid.height - 8))
-    top, last = grid.height - 8 + caption.box.height + 4, width - MARGIN - 1
-    canvas[1].rectangle((MARGIN, top, last, top + BAR - 1), fill=OUTLINE)
-    canvas[1].rectangle((MARGIN, top, MARGIN + round(share * (last - MARGIN)), top + BAR - 1), fill=INK)
-    return canvas[0]
+def _with_bar(grid: Image.Image, text: str, fraction: float, least_width: int) -> Image.Image:
+    """The grid, with a text and a bar over a fraction of the width below it."""
+    width, height = max(grid.width, least_width), line_height(_SIZE)
+    canvas = Canvas(width, grid.height + height + _BAR + MARGIN)
+    canvas.picture.paste(grid, ((width - grid.width) // 2, 0))
+    top = grid.height - 8
+    canvas.text([text], _SIZE, MARGIN, top, width - 2 * MARGIN)
+    top, right = top + height + 4, width - MARGIN - 1
+    reached = MARGIN + round(fraction * (right - MARGIN))
+    canvas.draw.rectangle((MARGIN, top, right, top + _BAR - 1), fill=OUTLINE)
+    canvas.draw.rectangle((MARGIN, top, reached, top + _BAR - 1), fill=INK)
+    return canvas.picture
 
 
 def _palette(frames: Sequence[Images]) -> Image.Image:
-    """The colours of the page exactly, and the best for the images of all frames."""
-    page = {_between(index / (_INK_STEPS - 1)) for index in range(_INK_STEPS)} | {OUTLINE}
+    """A palette with the exact colours of the page and the best ones for the images of all frames."""
+    ink, page = np.array(INK), np.array(BACKGROUND)
+    between = np.rint(page + np.linspace(0, 1, _INK_STEPS)[:, None] * (ink - page))
+    fixed = np.concatenate([between, [OUTLINE]]).astype(np.uint8)
+    free = _COLOURS - len(fixed)
     pixels = np.concatenate([frame.reshape(-1, frame.shape[-1]) for frame in frames])
     pixels = pixels[:: -(-len(pixels) // _SAMPLE)]
     if pixels.shape[-1] == 1:
-        chosen = _greys(_COLOURS - len(page))
+        chosen = np.rint(np.linspace(0, 255, free)).astype(np.uint8)[:, None].repeat(3, axis=1)
     else:
         strip = Image.fromarray(np.ascontiguousarray(pixels[None]))
-        found = strip.quantize(_COLOURS - len(page), method=Image.Quantize.MEDIANCUT, kmeans=2)
-        chosen = np.array(found.getpalette(), np.uint8).reshape(-1, 3)[: _COLOURS - len(page)]
-    colours = np.concatenate([np.array(sorted(page), np.uint8), chosen])
+        found = strip.quantize(free, method=Image.Quantize.MEDIANCUT, kmeans=2)
+        chosen = np.array(found.getpalette(), np.uint8).reshape(-1, 3)[:free]
     palette = Image.new("P", (1, 1))
-    palette.putpalette(colours.tobytes())
+    palette.putpalette(np.concatenate([fixed, chosen]).tobytes())
     return palette
 
 
-def _greys(count: int) -> npt.NDArray[np.uint8]:
-    return np.rint(np.linspace(0, 255, count)).astype(np.uint8).repeat(3).reshape(-1, 3)
-
-
-def _between(share: float) -> tuple[int, int, int]:
-    red, green, blue = (round(b + share * (i - b)) for b, i in zip(BACKGROUND, INK, strict=True))
-    return red, green, blue
-
-
-def _encoded(drawn: Sequence[Image.Image]) -> bytes:
+def _encode(drawn: Sequence[Image.Image]) -> bytes:
     encoded = io.BytesIO()
-    durations = [BETWEEN] * len(drawn)
-    durations[0], durations[-1] = FIRST, LAST
+    durations = [FIRST, *[BETWEEN] * (len(drawn) - 2), LAST] if len(drawn) > 1 else [LAST]
     drawn[0].save(
         encoded,
         format="GIF",

@@ -1,43 +1,51 @@
-"""Two distilled sets of the same data, class by class, side by side."""
+"""Two distilled sets of the same data side by side, one row for each class.
+
+The rows are cut into as many columns as make the page nearly square, all of them filled.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import log
 
 import numpy as np
 from PIL import Image
 
 from rcig_cli.errors import ConfigError
-from rcig_cli.reporting.figures.blocks import TILE_GAP, Box, Caption, balanced, enlargement
-from rcig_cli.reporting.figures.captions import drawable, fit_lines, line_height, text_width
-from rcig_cli.reporting.figures.grid import check_set
-from rcig_cli.reporting.figures.layout import MARGIN, TITLE_GAP
-from rcig_cli.reporting.figures.paint import (
-    INK,
+from rcig_cli.reporting.figures.canvas import (
+    MARGIN,
     OUTLINE,
     Canvas,
     Images,
     Labels,
-    new_canvas,
-    paint_image,
-    write_caption,
+    balanced,
+    check_images,
+    enlargement,
+    fit_lines,
+    line_height,
+    names_of,
+    printable,
+    text_width,
 )
+from rcig_cli.reporting.figures.grid import NAME_SIZE, TILE_GAP
 
-NAME, HEAD, DETAIL = 14, 17, 13
-PER_LINE = 5
-MIDDLE = 28  # between the two sides
-AROUND = 36  # between blocks
-NARROWEST = 360
-NAME_WIDTH = 130
+_TITLE_SIZE, _DETAIL_SIZE = 17, 13
+_TITLE_GAP = 14
+_MOST_PER_LINE = 5
+_NAME_WIDTH = 130
+_NAME_GAP = 12
+_SIDE_GAP = 28  # between the two sides
+_COLUMN_GAP = 36
+_LEAST_WIDTH = 360
 
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One of the two.
+    """One of the two sets.
 
     Attributes
     ----------
     title, details
-        What it is called, and lines on it.
+        Its name, and what is said about it.
     images, labels
         ``[n, H, W, 1 or 3]``, ``uint8``, and the class of each, ``[n]``.
     """
@@ -49,14 +57,14 @@ class Side:
 
 
 def draw_comparison(left: Side, right: Side, class_names: Sequence[str]) -> Image.Image:
-    """Draw two sets side by side, with a line of blocks for each class.
+    """Draw two sets side by side.
 
     Parameters
     ----------
     left, right
-        The two sets; their images are of one size.
+        The two sets, with images of the same size.
     class_names
-        The name of each class; one without images in either is left out.
+        The name of each class; classes without images in both are left out.
 
     Returns
     -------
@@ -66,103 +74,75 @@ def draw_comparison(left: Side, right: Side, class_names: Sequence[str]) -> Imag
     Raises
     ------
     ConfigError
-        The sets can't be drawn, or their images are not of one size.
+        If a set can't be drawn, or the sizes of the images differ.
     """
-    for side in (left, right):
-        check_set(side.images, side.labels, len(class_names))
+    sides = left, right
+    for side in sides:
+        check_images(side.images, side.labels, class_names)
     if left.images.shape[1:3] != right.images.shape[1:3]:
-        raise ConfigError("The two sets have images of different sizes, so they can't stand side by side.")
-    return _Page((left, right), class_names).drawn()
+        raise ConfigError("Images of different sizes can't be compared.")
+    classes = sorted({int(label) for side in sides for label in side.labels})
+    names = [fit_lines(name, NAME_SIZE, _NAME_WIDTH, 2) for name in names_of(classes, class_names)]
+    name_width = max(text_width(line, NAME_SIZE) for lines in names for line in lines)
 
+    height, width = left.images.shape[1:3]
+    scale = enlargement((height, width), max(len(side.images) for side in sides))
+    tile = width * scale, height * scale
+    across, down = tile[0] + TILE_GAP, tile[1] + TILE_GAP
+    counts = [int(np.bincount(side.labels).max()) for side in sides]  # of the largest class
+    per_line = [balanced(count, _MOST_PER_LINE) for count in counts]
+    lines = max(-(-count // each) for count, each in zip(counts, per_line, strict=True))
+    row_height = max(lines * down, 2 * line_height(NAME_SIZE) + TILE_GAP) + (2 * TILE_GAP if lines > 1 else 0)
+    widths = [each * across - TILE_GAP for each in per_line]
+    starts = [name_width + _NAME_GAP, name_width + _NAME_GAP + widths[0] + _SIDE_GAP]
+    column_width = starts[1] + widths[1] + _COLUMN_GAP
+    columns = _columns(len(classes), column_width, row_height)
+    rows = -(-len(classes) // columns)
 
-class _Page:
-    """Columns of rows; a row has a class's name, its images at the left and those at the right."""
+    content = columns * column_width - _COLUMN_GAP
+    page = max(content, _LEAST_WIDTH)
+    headings = [_heading(side, which, page) for side, which in zip(sides, ("Left", "Right"), strict=True)]
+    heading_height = sum(_heading_height(details) for _, details in headings)
+    top = MARGIN + heading_height + line_height(_DETAIL_SIZE) + 8  # of the first row
+    canvas = Canvas(page + 2 * MARGIN, top + rows * row_height - TILE_GAP + MARGIN)
 
-    def __init__(self, sides: tuple[Side, Side], class_names: Sequence[str]) -> None:
-        self.sides = sides
-        present = sorted({int(label) for side in sides for label in side.labels})
-        names = {index: drawable(class_names[index]) or f"class {index}" for index in present}
-        self.names = {index: fit_lines(name, NAME, NAME_WIDTH, 2) for index, name in names.items()}
-        self.name_width = max(text_width(line, NAME) for lines in self.names.values() for line in lines)
-        size = sides[0].images.shape[1:3]
-        scale = enlargement((size[0], size[1]), max(len(side.images) for side in sides))
-        self.tile = Box(0, 0, size[1] * scale, size[0] * scale)
-        most = [max(np.bincount(side.labels)) for side in sides]
-        self.per_line = [balanced(int(count), PER_LINE) for count in most]
-        lines = max(-(-int(count) // each) for count, each in zip(most, self.per_line, strict=True))
-        self.gap = 2 * TILE_GAP if lines > 1 else 0  # between classes, where one takes several lines
-        self.row = max(lines * (self.tile.height + TILE_GAP), 2 * line_height(NAME) + TILE_GAP)
-        self.widths = [each * (self.tile.width + TILE_GAP) - TILE_GAP for each in self.per_line]
-        self.columns = self._columns(len(present))
-        self.rows = -(-len(present) // self.columns)
-
-    @property
-    def block(self) -> int:
-        return self.name_width + 12 + sum(self.widths) + MIDDLE
-
-    def _columns(self, count: int) -> int:
-        """How many columns make the page near square, none of them empty."""
-
-        def ratio(columns: int) -> float:
-            width = columns * (self.block + AROUND)
-            return abs(float(np.log(width / (-(-count // columns) * self.row))))
-
-        full = [n for n in range(1, count + 1) if -(-count // -(-count // n)) == n]
-        return min(full, key=ratio)
-
-    def drawn(self) -> Image.Image:
-        """Draw it all."""
-        inner = self.columns * (self.block + AROUND) - AROUND
-        width = max(inner, NARROWEST)
-        headings = [caption for index in range(2) for caption in self._heading(index, width)]
-        top = MARGIN
-        for at, caption in enumerate(headings):
-            headings[at] = caption.moved(MARGIN, top)
-            top += caption.box.height
-        top += line_height(DETAIL) + 8
-        bottom = top + self.rows * (self.row + self.gap) - self.gap - TILE_GAP
-        canvas = new_canvas(width + 2 * MARGIN, bottom + MARGIN)
-        for caption in headings:
-            write_caption(canvas, caption)
-        for index, label in enumerate(self.names):
-            column, row = divmod(index, self.rows)
-            left = MARGIN + (width - inner) // 2 + column * (self.block + AROUND)
-            if row == 0:
-                self._sides(canvas, left, top - line_height(DETAIL) - 8)
-            self._class(canvas, label, left, top + row * (self.row + self.gap))
-        return canvas[0]
-
-    def _heading(self, index: int, width: int) -> tuple[Caption, Caption]:
-        """What a side is: its title, and below it the rest, as wide as the page allows."""
-        side, which = self.sides[index], ("Left", "Right")[index]
-        title = fit_lines(f"{which}: {drawable(side.title)}", HEAD, width, 1)
-        rest = fit_lines(drawable(", ".join(side.details)), DETAIL, width, 3)
-        below = len(rest) * line_height(DETAIL) + TITLE_GAP
-        return (
-            Caption(title, Box(0, 0, width, line_height(HEAD) + 2), HEAD, "left"),
-            Caption(rest, Box(0, 0, width, below), DETAIL, "left"),
-        )
-
-    def _left_of(self, index: int) -> int:
-        return self.name_width + 12 + index * (self.widths[0] + MIDDLE)
-
-    def _sides(self, canvas: Canvas, left: int, top: int) -> None:
-        """Say above a column whose images are whose, where there is room, with a line below."""
-        for index, side in enumerate(self.sides):
-            box = Box(left + self._left_of(index), top, self.widths[index], 0)
-            text = fit_lines(drawable(side.title), DETAIL, box.width, 1)
-            write_caption(canvas, Caption(text, box, DETAIL, "left"), INK)
-            y = top + line_height(DETAIL) + 2
-            canvas[1].line((box.left, y, box.left + box.width - 1, y), fill=OUTLINE)
-
-    def _class(self, canvas: Canvas, label: int, left: int, top: int) -> None:
-        lines = self.names[label]
-        room = self.tile.height - len(lines) * line_height(NAME)
-        box = Box(left, top + max(0, room // 2), self.name_width, 0)
-        write_caption(canvas, Caption(lines, box, NAME, "right"))
-        for index, side in enumerate(self.sides):
+    y = MARGIN
+    for title, details in headings:
+        canvas.text(title, _TITLE_SIZE, MARGIN, y, page)
+        canvas.text(details, _DETAIL_SIZE, MARGIN, y + line_height(_TITLE_SIZE) + 2, page)
+        y += _heading_height(details)
+    corner = MARGIN + (page - content) // 2
+    for column in range(columns):
+        for side, start, side_width in zip(sides, starts, widths, strict=True):
+            x = corner + column * column_width + start
+            canvas.text(
+                fit_lines(printable(side.title), _DETAIL_SIZE, side_width, 1), _DETAIL_SIZE, x, y, side_width
+            )
+            line = y + line_height(_DETAIL_SIZE) + 2
+            canvas.draw.line((x, line, x + side_width - 1, line), fill=OUTLINE)
+    for index, (label, name) in enumerate(zip(classes, names, strict=True)):
+        column, row = divmod(index, rows)
+        x, y = corner + column * column_width, top + row * row_height
+        centred = y + max(0, (tile[1] - len(name) * line_height(NAME_SIZE)) // 2)
+        canvas.text(name, NAME_SIZE, x, centred, name_width, align="right")
+        for side, start, each in zip(sides, starts, per_line, strict=True):
             for place, image in enumerate(side.images[side.labels == label]):
-                row, column = divmod(place, self.per_line[index])
-                right = left + self._left_of(index) + column * (self.tile.width + TILE_GAP)
-                tile = self.tile.moved(right, top + row * (self.tile.height + TILE_GAP))
-                paint_image(canvas, image, tile)
+                line, at = divmod(place, each)
+                canvas.image(image, x + start + at * across, y + line * down, *tile)
+    return canvas.picture
+
+
+def _columns(count: int, width: int, height: int) -> int:
+    """Number of columns, none of them empty, with which ``count`` rows make a page nearly square."""
+    filled = [n for n in range(1, count + 1) if -(-count // -(-count // n)) == n]
+    return min(filled, key=lambda n: abs(log(n * width / (-(-count // n) * height))))
+
+
+def _heading(side: Side, which: str, width: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The title and the details of a side, in lines."""
+    title = fit_lines(f"{which}: {printable(side.title)}", _TITLE_SIZE, width, 1)
+    return title, fit_lines(printable(", ".join(side.details)), _DETAIL_SIZE, width, 3)
+
+
+def _heading_height(details: Sequence[str]) -> int:
+    return line_height(_TITLE_SIZE) + 2 + len(details) * line_height(_DETAIL_SIZE) + _TITLE_GAP

@@ -1,97 +1,201 @@
-"""The picture of a distilled set: every image enlarged without smoothing, by class, with its name."""
+"""The distilled images by class, enlarged without smoothing, with the names of the classes.
+
+With one image per class the name is below the image.  With more it is to the left of the class's first line
+of images, of which a line has at most 10.  The blocks of the classes, all of one size, fill the page row by
+row.  The number of columns is the one with the smallest
+
+    |log(width / height)| + 4 * (fraction of the places that stay empty),
+
+so the page is nearly square, and a little less so where that fills its last row.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log
+from typing import Literal
 
 import numpy as np
 from PIL import Image
 
-from rcig_cli.errors import ConfigError
-from rcig_cli.reporting.figures.layout import plan_page
-from rcig_cli.reporting.figures.paint import Images, Labels, new_canvas, paint_image, write_caption
+from rcig_cli.reporting.figures.canvas import (
+    MARGIN,
+    Canvas,
+    Images,
+    Labels,
+    balanced,
+    check_images,
+    enlargement,
+    fit_lines,
+    line_height,
+    names_of,
+    text_width,
+)
+
+TILE_GAP = 6  # between the images of a class
+NAME_SIZE = 14
+_BLOCK_GAP = 16
+_NAME_GAP = 6
+_WIDTH_BELOW = 96  # least width of a name below its image
+_WIDTH_BESIDE = 120  # largest width of a name beside images
+_IMAGES_PER_LINE = 10
+_COST_OF_EMPTY = 4.0
+
+Place = tuple[int, int]  # left, top
+
+
+@dataclass(frozen=True)
+class Name:
+    """The lines of a class's name and the column they are written into."""
+
+    lines: tuple[str, ...]
+    left: int
+    top: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where everything is on the page.
+
+    Attributes
+    ----------
+    width, height
+        Of the page, in pixels.
+    tile
+        ``(width, height)`` of an enlarged image.
+    tiles
+        The top left corner of each image, in the order of the images.
+    names
+        One for each class that has images, in the order of the classes.
+    align
+        How names are aligned: "center" below one image, "right" to the left of several.
+    """
+
+    width: int
+    height: int
+    tile: tuple[int, int]
+    tiles: tuple[Place, ...]
+    names: tuple[Name, ...]
+    align: Literal["center", "right"]
+
+
+@dataclass(frozen=True)
+class _Block:
+    """The place of one class: its images, and the corner and width of its name's column."""
+
+    width: int
+    height: int
+    gaps: tuple[int, int]  # to the next block, across and down
+    tiles: Sequence[Place]
+    text: tuple[int, int, int]
 
 
 def draw_grid(
-    images: Images,
-    labels: Labels,
-    class_names: Sequence[str],
-    *,
-    title: str | None = None,
-    columns: int | None = None,
-    scale: int | None = None,
+    images: Images, labels: Labels, class_names: Sequence[str], *, scale: int | None = None
 ) -> Image.Image:
-    """Draw images by class, with the names of the classes.
+    """Draw images by class.
 
     Parameters
     ----------
     images
-        ``[n, H, W, c]``, ``uint8``, ``c`` 1 (grey) or 3 (red, green, blue).
+        ``[n, H, W, 1 or 3]``, ``uint8``.
     labels
         The class of each image, ``[n]``, as an index into ``class_names``.
     class_names
-        The name of each class; one without images is left out.
-    title
-        A heading.
-    columns
-        Images side by side: on the page where each class has one image, else within a class.  By
-        default the page comes out near square, with at most 10 images of a class in a line.
+        The name of each class; classes without images are left out.
     scale
-        The whole factor by which images are enlarged; by default one that suits their number.
+        The integer factor of enlargement; by default one that suits the number of images.
 
     Returns
     -------
     PIL.Image.Image
-        In RGB.  Images keep their order within a class; ``layout.plan_page`` says where each stands.
+        In RGB.  Images keep their order within a class.
 
     Raises
     ------
     ConfigError
-        There are no images, or an argument's shape, type or range is not the one above.
+        If an argument's shape, type or range is another.
     """
     images, labels = np.asarray(images), np.asarray(labels)
-    check_set(images, labels, len(class_names))
-    if columns is not None and columns < 1:
-        raise ConfigError(f"A grid needs at least 1 column, not {columns}.")
-    page = plan_page(
-        labels.tolist(), images.shape[1:3], class_names, title=title, columns=columns, scale=scale
+    check_images(images, labels, class_names)
+    layout = plan_grid(labels, images.shape[1:3], class_names, scale=scale)
+    canvas = Canvas(layout.width, layout.height)
+    for image, place in zip(images, layout.tiles, strict=True):
+        canvas.image(image, *place, *layout.tile)
+    for name in layout.names:
+        canvas.text(name.lines, NAME_SIZE, name.left, name.top, name.width, align=layout.align)
+    return canvas.picture
+
+
+def plan_grid(
+    labels: Labels, image_size: tuple[int, ...], class_names: Sequence[str], *, scale: int | None = None
+) -> Layout:
+    """Lay out the page of `draw_grid`, for images of ``image_size`` ``(height, width)``."""
+    members = {int(index): np.flatnonzero(labels == index) for index in np.unique(labels)}
+    names = names_of(list(members), class_names)
+    most = max(len(images) for images in members.values())
+    height, width = image_size
+    scale = scale or enlargement((height, width), len(labels))
+    tile = width * scale, height * scale
+    block, texts = _block_beside(names, most, tile) if most > 1 else _block_below(names, tile)
+    columns = min(range(1, len(names) + 1), key=lambda columns: _cost(block, columns, len(names)))
+
+    tiles: dict[int, Place] = {}
+    written = []
+    for index, (images, lines) in enumerate(zip(members.values(), texts, strict=True)):
+        row, column = divmod(index, columns)
+        left = MARGIN + column * (block.width + block.gaps[0])
+        top = MARGIN + row * (block.height + block.gaps[1])
+        for image, (right, down) in zip(images.tolist(), block.tiles, strict=False):
+            tiles[image] = left + right, top + down
+        right, down, text_column = block.text
+        if most > 1:  # centred beside the first line of images
+            down = max(0, (tile[1] - len(lines) * line_height(NAME_SIZE)) // 2)
+        written.append(Name(lines, left + right, top + down, text_column))
+    page = _size(block, columns, len(names))
+    return Layout(
+        width=page[0] + 2 * MARGIN,
+        height=page[1] + 2 * MARGIN,
+        tile=tile,
+        tiles=tuple(tiles[image] for image in range(len(labels))),
+        names=tuple(written),
+        align="right" if most > 1 else "center",
     )
-    canvas = new_canvas(page.width, page.height)
-    for image, tile in zip(images, page.tiles, strict=True):
-        paint_image(canvas, image, tile)
-    for caption in page.captions:
-        write_caption(canvas, caption)
-    return canvas[0]
 
 
-def check_set(images: Images, labels: Labels, classes: int) -> None:
-    """Refuse images and labels that can't be drawn.
-
-    Raises
-    ------
-    ConfigError
-        There are no images, or a shape, type or range is not the one ``draw_grid`` takes.
-    """
-    _check_images(images)
-    _check_labels(labels, len(images), classes)
+def _block_below(names: Sequence[str], tile: tuple[int, int]) -> tuple[_Block, list[tuple[str, ...]]]:
+    """A class of one image, and the lines of each name."""
+    width = max(tile[0], _WIDTH_BELOW)
+    texts = [fit_lines(name, NAME_SIZE, width, 2) for name in names]
+    top = tile[1] + _NAME_GAP
+    height = top + max(map(len, texts)) * line_height(NAME_SIZE)
+    place = ((width - tile[0]) // 2, 0)
+    return _Block(width, height, (_BLOCK_GAP, _BLOCK_GAP), [place], (0, top, width)), texts
 
 
-def _check_images(images: Images) -> None:
-    if images.ndim != 4 or images.shape[-1] not in (1, 3) or images.dtype != np.uint8:
-        raise ConfigError(
-            "Images to draw have the shape [n, height, width, 1 or 3] and 8 bits a channel,"
-            f" not {list(images.shape)} and {images.dtype}."
-        )
-    if 0 in images.shape:
-        raise ConfigError("There are no images to draw.")
+def _block_beside(
+    names: Sequence[str], most: int, tile: tuple[int, int]
+) -> tuple[_Block, list[tuple[str, ...]]]:
+    """A class of ``most`` images, and the lines of each name."""
+    lines = min(2, max(1, tile[1] // line_height(NAME_SIZE)))
+    texts = [fit_lines(name, NAME_SIZE, _WIDTH_BESIDE, lines) for name in names]
+    text_column = max(text_width(line, NAME_SIZE) for text in texts for line in text)
+    start, per_line = text_column + 2 * _NAME_GAP, balanced(most, _IMAGES_PER_LINE)
+    across, down = tile[0] + TILE_GAP, tile[1] + TILE_GAP
+    tiles = [(start + index % per_line * across, index // per_line * down) for index in range(most)]
+    width, height = start + per_line * across - TILE_GAP, tiles[-1][1] + tile[1]
+    gaps = 2 * _BLOCK_GAP, _BLOCK_GAP if most > per_line else TILE_GAP
+    return _Block(width, max(height, line_height(NAME_SIZE)), gaps, tiles, (0, 0, text_column)), texts
 
 
-def _check_labels(labels: Labels, images: int, classes: int) -> None:
-    if labels.shape != (images,) or not np.issubdtype(labels.dtype, np.integer):
-        raise ConfigError(
-            f"{images} images need as many whole labels, not {list(labels.shape)} of type {labels.dtype}."
-        )
-    least, most = np.min(labels, initial=0), np.max(labels, initial=0)
-    if least < 0 or most >= classes:
-        raise ConfigError(
-            f"{classes} classes are named, but the labels go from {least} to {most};"
-            " count them from 0, and name every class."
-        )
+def _size(block: _Block, columns: int, count: int) -> tuple[int, int]:
+    """Width and height of ``count`` blocks in so many columns."""
+    rows = -(-count // columns)
+    across, down = block.gaps
+    return columns * (block.width + across) - across, rows * (block.height + down) - down
+
+
+def _cost(block: _Block, columns: int, count: int) -> float:
+    width, height = _size(block, columns, count)
+    empty = 1 - count / (columns * -(-count // columns))
+    return abs(log(width / height)) + _COST_OF_EMPTY * empty

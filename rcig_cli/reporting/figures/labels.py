@@ -1,79 +1,65 @@
-"""The learned soft labels: a row of colours for each image, beside the image.
+"""The learned soft labels as a heat map: a row for each image, a column for each class.
 
-Labels are centred: a one-hot label would be ``1 - 1/C`` at its class and ``-1/C`` elsewhere.  They are shown
-as they are, from blue below 0 through white to vermilion above.  With several images of a class the mean of
-each class comes first.
+Labels are centred: a one-hot label of C classes is ``1 - 1/C`` at its class and ``-1/C`` elsewhere.  Colours
+go from blue for the most negative value through white at 0 to orange for the most positive.  With several
+images of a class the mean label of each class comes first.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from rcig_cli.errors import ConfigError
-from rcig_cli.reporting.figures.blocks import Box, Caption
-from rcig_cli.reporting.figures.captions import drawable, fit_lines, line_height, text_width
-from rcig_cli.reporting.figures.grid import check_set
-from rcig_cli.reporting.figures.paint import (
+from rcig_cli.reporting.figures.canvas import (
+    BACKGROUND,
     INK,
-    OUTLINE,
+    MARGIN,
     Canvas,
     Images,
     Labels,
-    new_canvas,
-    paint_image,
-    write_caption,
-    write_upwards,
+    check_images,
+    names_of,
 )
+from rcig_cli.reporting.figures.plots import DOTS_PER_INCH, new_figure, to_image
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.figure import Figure
 
 Floats = npt.NDArray[np.floating]
-Colour = tuple[int, int, int]
 
-MARGIN = 24
-GAP = 10
-NAME = 13  # height of an em
-NUMBER = 12
-HEADING = 15
-LONGEST_NAME = 130
 MOST_ROWS = 30  # of images, where there are several of a class
-BELOW, MIDDLE, ABOVE = (0, 98, 160), (252, 252, 250), (213, 94, 0)
-WHITE = (255, 255, 255)
-BAR = Box(0, 0, 240, 14)
+BLUE, WHITE, ORANGE = "#0062a0", "#fcfcfa", "#d55e00"
+_LONGEST_NAME = 24  # characters
+_TEXT, _NUMBER, _HEADING = 8.5, 7.8, 9.8  # points
+_GAP = 10  # pixels
+_PAGE, _INK = "#{:02x}{:02x}{:02x}".format(*BACKGROUND), "#{:02x}{:02x}{:02x}".format(*INK)
 
 
 @dataclass(frozen=True)
-class Cells:
-    """How large things are, by the number of classes.
-
-    Attributes
-    ----------
-    width, height
-        Of a cell.
-    side
-        Of an image's longer side, at most.
-    numbers
-        Whether each cell says its value.
-    upright
-        Whether the names above the columns are as wide as these.
-    """
+class _Cells:
+    """Sizes in pixels, by the number of classes, and whether each cell states its value."""
 
     width: int
     height: int
-    side: int
+    side: int  # of an image's longer side, at most
     numbers: bool
-    upright: bool
+    rotated: bool  # whether the names above the columns are
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
-    """Rows under a heading; a row without an image is a mean."""
+class _Part:
+    """Rows under a heading: a label each, with the images they belong to or none for means."""
 
     heading: str
     names: Sequence[str]
-    images: Sequence[Images | None]
     values: Floats
+    images: Images | None = None
 
 
 def draw_labels(images: Images, values: Floats, classes: Labels, class_names: Sequence[str]) -> Image.Image:
@@ -86,7 +72,7 @@ def draw_labels(images: Images, values: Floats, classes: Labels, class_names: Se
     values
         The labels, ``[n, C]``.
     classes
-        The class each image started from, ``[n]``.
+        The class from which each image started, ``[n]``.
     class_names
         The name of each class, C of them.
 
@@ -98,158 +84,122 @@ def draw_labels(images: Images, values: Floats, classes: Labels, class_names: Se
     Raises
     ------
     ConfigError
-        A shape, type or range is not the one above, or a label is no number.
+        If a shape, type or range is another, or a label is not finite.
     """
     images, values, classes = np.asarray(images), np.asarray(values), np.asarray(classes)
-    check_set(images, classes, len(class_names))
+    check_images(images, classes, class_names)
     if values.shape != (len(images), len(class_names)) or not np.isfinite(values).all():
-        raise ConfigError("Soft labels to draw are numbers, one for each image and class.")
-    names = [drawable(name) or f"class {index}" for index, name in enumerate(class_names)]
-    names = [fit_lines(name, NAME, LONGEST_NAME, 1)[0] for name in names]
+        raise ConfigError("Soft labels must be finite numbers, one for each image and class.")
+    names = [_shorten(name) for name in names_of(range(len(class_names)), class_names)]
     parts = _parts(images, values, classes, names)
-    return _Heat(parts, names, float(np.abs(values).max()) or 1.0).drawn()
+    return _draw(parts, names, float(np.abs(values).max()) or 1.0)
 
 
-def _parts(images: Images, values: Floats, classes: Labels, names: Sequence[str]) -> list[Part]:
+def _shorten(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1].rstrip()}…"
+
+
+def _parts(images: Images, values: Floats, classes: Labels, names: Sequence[str]) -> list[_Part]:
     members = {int(index): np.flatnonzero(classes == index) for index in np.unique(classes)}
     most = max(len(rows) for rows in members.values())
     each = max(1, MOST_ROWS // len(members)) if most > 1 else 1
     chosen = np.concatenate([rows[:each] for rows in members.values()])
-    single = Part(
-        f"The first {each} of each class" if each < most else "Each image" if most > 1 else "",
-        [names[classes[row]] for row in chosen],
-        [images[row] for row in chosen],
-        values[chosen],
-    )
-    if most == 1:
-        return [single]
-    means = np.stack([values[rows].mean(axis=0) for rows in members.values()])
-    mean = Part("Mean of each class", [names[index] for index in members], [None] * len(members), means)
-    return [mean, single]
+    heading = f"The first {each} of each class" if each < most else "Each image" if most > 1 else ""
+    parts = [_Part(heading, [names[classes[row]] for row in chosen], values[chosen], images[chosen])]
+    if most > 1:
+        means = np.stack([values[rows].mean(axis=0) for rows in members.values()])
+        parts.insert(0, _Part("Mean of each class", [names[index] for index in members], means))
+    return parts
 
 
-def _cells(classes: int, rows: int, names: Sequence[str]) -> Cells:
-    if classes <= 12:
-        widest = max(text_width(name, NAME) for name in names)
+def _cells(rows: int, names: Sequence[str]) -> _Cells:
+    longest = max(map(len, names))
+    if len(names) <= 12:
         large = rows <= 12
-        return Cells(
-            max(52, min(84, widest + 8)), 68 if large else 36, 64 if large else 32, True, widest <= 76
-        )
-    if classes <= 30:
-        return Cells(42, 36, 32, True, False)
-    return Cells(line_height(NAME), line_height(NAME) + 2, line_height(NAME), False, False)
+        width = max(52, min(84, 7 * longest + 8))
+        return _Cells(width, 68 if large else 36, 64 if large else 32, numbers=True, rotated=longest > 11)
+    if len(names) <= 30:
+        return _Cells(42, 36, 32, numbers=True, rotated=True)
+    return _Cells(16, 18, 16, numbers=False, rotated=True)
 
 
-class _Heat:
-    """The picture: headings, names, images and cells, from above to below."""
+def _draw(parts: Sequence[_Part], names: Sequence[str], largest: float) -> Image.Image:
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LinearSegmentedColormap, Normalize
 
-    def __init__(self, parts: Sequence[Part], names: Sequence[str], largest: float) -> None:
-        self.parts, self.names, self.largest = parts, names, largest
-        self.cells = cells = _cells(len(names), len(parts[-1].names), names)
-        height, width = next(image.shape[:2] for image in parts[-1].images if image is not None)
-        factor = cells.side // max(height, width)
-        scale = factor if factor else cells.side / max(height, width)
-        self.tile = Box(0, 0, max(1, round(width * scale)), max(1, round(height * scale)))
-        self.name_width = max(text_width(name, NAME) for part in parts for name in part.names)
-        self.left = MARGIN + self.name_width + GAP + self.tile.width + GAP
-        self.head = line_height(NAME) if cells.upright else max(text_width(name, NAME) for name in names)
-        self.width = (
-            max(self.left + cells.width * len(names), MARGIN + text_width(self._said(), NAME)) + MARGIN
-        )
-
-    def drawn(self) -> Image.Image:
-        """Draw it all."""
-        below = line_height(NAME) + GAP + BAR.height + 4 + line_height(NUMBER)
-        height = MARGIN + sum(self._height(part) for part in self.parts) + below + MARGIN
-        canvas = new_canvas(self.width, height)
-        top = MARGIN
-        for part in self.parts:
-            self._draw(canvas, part, top)
-            top += self._height(part)
-        self._scale(canvas, top)
-        return canvas[0]
-
-    def _row(self, part: Part) -> int:
-        """The height of a row: of means alone no more than a number needs."""
-        return self.cells.height if part.images[0] is not None else min(self.cells.height, 26)
-
-    def _height(self, part: Part) -> int:
-        heading = line_height(HEADING) + GAP if part.heading else 0
-        return heading + self.head + 6 + self._row(part) * len(part.names) + 2 * GAP
-
-    def _draw(self, canvas: Canvas, part: Part, top: int) -> None:
-        if part.heading:
-            _write(canvas, part.heading, HEADING, Box(MARGIN, top, self.width - 2 * MARGIN, 0), "left")
-            top += line_height(HEADING) + GAP
-        self._columns(canvas, top + self.head)
-        top, height = top + self.head + 6, self._row(part)
-        for name, image, values in zip(part.names, part.images, part.values, strict=True):
-            centre = top + (height - line_height(NAME)) // 2
-            _write(canvas, name, NAME, Box(MARGIN, centre, self.name_width, 0), "right")
-            if image is not None:
-                left = MARGIN + self.name_width + GAP
-                paint_image(canvas, image, self.tile.moved(left, top + (height - self.tile.height) // 2))
-            for index, value in enumerate(values.tolist()):
-                self._cell(
-                    canvas, Box(self.left + index * self.cells.width, top, self.cells.width, height), value
-                )
-            top += height
-
-    def _columns(self, canvas: Canvas, bottom: int) -> None:
-        for index, name in enumerate(self.names):
-            left = self.left + index * self.cells.width
-            if self.cells.upright:
-                box = Box(left, bottom - line_height(NAME), self.cells.width, 0)
-                _write(canvas, name, NAME, box, "center")
-            else:
-                aside = (self.cells.width - line_height(NAME)) // 2
-                write_upwards(canvas, name, NAME, left + aside, bottom)
-
-    def _cell(self, canvas: Canvas, box: Box, value: float) -> None:
-        colour = colour_of(value / self.largest)
-        canvas[1].rectangle(
-            (box.left, box.top, box.left + box.width - 2, box.top + box.height - 2), fill=colour
-        )
-        if self.cells.numbers:
-            centre = box.top - 1 + (box.height - line_height(NUMBER)) // 2
-            ink = INK if _lightness(colour) > 130 else WHITE
-            _write(canvas, number(value), NUMBER, Box(box.left, centre, box.width - 1, 0), "center", ink)
-
-    def _said(self) -> str:
-        count = len(self.names)
-        own, other = number(1 - 1 / count), number(-1 / count)
-        return f"Learned labels, centred: a plain one-hot label is {own} at its class and {other} elsewhere."
-
-    def _scale(self, canvas: Canvas, top: int) -> None:
-        _write(canvas, self._said(), NAME, Box(MARGIN, top, self.width - 2 * MARGIN, 0), "left")
-        bar = BAR.moved(MARGIN + 16, top + line_height(NAME) + GAP)
-        for x in range(bar.width):
-            colour = colour_of(2 * x / (bar.width - 1) - 1)
-            canvas[1].line((bar.left + x, bar.top, bar.left + x, bar.top + bar.height - 1), fill=colour)
-        around = (bar.left - 1, bar.top - 1, bar.left + bar.width, bar.top + bar.height)
-        canvas[1].rectangle(around, outline=OUTLINE)
-        for share in (-1, 0, 1):
-            middle = bar.left + (share + 1) * bar.width // 2
-            place = Box(middle - 40, bar.top + bar.height + 4, 80, 0)
-            _write(canvas, number(share * self.largest), NUMBER, place, "center")
+    # Everything is placed in pixels from the corner of a figure of one inch, which is then fitted to it.
+    figure = new_figure(1, 1, padding=None)
+    figure.set_facecolor(_PAGE)
+    shades = LinearSegmentedColormap.from_list("labels", [BLUE, WHITE, ORANGE], 511)
+    colours = ScalarMappable(Normalize(-largest, largest), shades)
+    cells = _cells(len(parts[-1].names), names)
+    top = 0
+    for part in parts:
+        top = _draw_part(figure, part, names, cells, colours, top)
+    own, other = 1 - 1 / len(names), -1 / len(names)
+    caption = f"Learned labels, centred: a one-hot label is {own:.2f} at its class and {other:.2f} elsewhere."
+    _write(figure, caption, top, _TEXT)
+    bar = _axes(figure, 0, top + 26, 240, 14)
+    figure.colorbar(colours, cax=bar, orientation="horizontal", ticks=[-largest, 0, largest], format="%.2f")
+    bar.tick_params(labelsize=_TEXT, length=0, labelcolor=_INK)
+    bar.spines[:].set_visible(False)
+    return to_image(figure, margin=MARGIN)
 
 
-def colour_of(share: float) -> Colour:
-    """Give the colour of a value as a share of the largest, from -1 to 1; 0 is nearly white."""
-    end, weight = (ABOVE if share > 0 else BELOW), min(1.0, abs(share))
-    red, green, blue = (round(m + weight * (e - m)) for m, e in zip(MIDDLE, end, strict=True))
-    return red, green, blue
+def _draw_part(
+    figure: "Figure", part: _Part, names: Sequence[str], cells: _Cells, colours: "ScalarMappable", top: int
+) -> int:
+    """Draw rows from ``top`` on; return where they end."""
+    rows, columns = len(part.names), len(names)
+    if part.heading:
+        _write(figure, part.heading, top, _HEADING)
+        top += 30
+    top += 6 * max(map(len, names)) + 10 if cells.rotated else 22  # the names above the columns
+    height = cells.height if part.images is not None else min(cells.height, 26)
+    left = cells.side + _GAP
+    axes = _axes(figure, left, top, columns * cells.width, rows * height)
+    shades = colours.to_rgba(part.values, bytes=True)
+    axes.imshow(shades, aspect="auto", interpolation="nearest")
+    axes.set_xticks(range(columns), names, rotation=90 if cells.rotated else 0, parse_math=False)
+    axes.set_xticks(np.arange(columns - 1) + 0.5, minor=True)
+    axes.set_yticks(np.arange(rows - 1) + 0.5, minor=True)
+    axes.grid(which="minor", color=_PAGE, linewidth=1)
+    axes.set_yticks([])
+    axes.tick_params(which="both", length=0, labelsize=_TEXT, labelcolor=_INK, top=True, labeltop=True)
+    axes.tick_params(bottom=False, labelbottom=False)
+    axes.spines[:].set_visible(False)
+    if cells.numbers:
+        for (row, column), value in np.ndenumerate(part.values):
+            dark = shades[row, column, :3] @ (0.299, 0.587, 0.114) < 130
+            text = f"{value:.2f}".replace("-0.00", "0.00")
+            ink = "white" if dark else _INK
+            axes.text(column, row, text, ha="center", va="center", fontsize=_NUMBER, color=ink)
+    beside = _axes(figure, 0, top, cells.side, rows * height)
+    beside.set_yticks((np.arange(rows) + 0.5) * height, part.names, parse_math=False)
+    beside.set_xticks([])
+    beside.tick_params(length=0, labelsize=_TEXT, labelcolor=_INK)
+    beside.spines[:].set_visible(False)
+    beside.imshow(_strip(part, cells.side, height), aspect="auto", interpolation="nearest")
+    return top + rows * height + 2 * _GAP
 
 
-def number(value: float) -> str:
-    """Write a value with two digits after the point, and no zero below zero."""
-    return f"{value + 0.0:.2f}".replace("-0.00", "0.00")
+def _strip(part: _Part, side: int, height: int) -> Image.Image:
+    """The images of the rows below each other, each centred in ``side`` x ``height`` pixels."""
+    canvas = Canvas(side, len(part.names) * height)
+    if part.images is not None:
+        longer = max(part.images.shape[1:3])
+        factor = side // longer or side / longer
+        high, wide = (max(1, round(each * factor)) for each in part.images.shape[1:3])
+        for row, image in enumerate(part.images):
+            canvas.image(image, (side - wide) // 2, row * height + (height - high) // 2, wide, high)
+    return canvas.picture
 
 
-def _lightness(colour: Colour) -> float:
-    red, green, blue = colour
-    return 0.299 * red + 0.587 * green + 0.114 * blue
+def _axes(figure: "Figure", left: int, top: int, width: int, height: int) -> "Axes":
+    """Axes with the place in pixels from the figure's top left corner."""
+    unit = DOTS_PER_INCH
+    return figure.add_axes((left / unit, 1 - (top + height) / unit, width / unit, height / unit))
 
 
-def _write(canvas: Canvas, text: str, size: int, box: Box, align: str, ink: Colour = INK) -> None:
-    write_caption(canvas, Caption((text,), box, size, align), ink)
+def _write(figure: "Figure", text: str, top: int, size: float) -> None:
+    figure.text(0, 1 - top / DOTS_PER_INCH, text, fontsize=size, color=_INK, va="top", parse_math=False)

@@ -1,7 +1,7 @@
-"""Curves with error bars, side by side: numbers -> PNG.
+"""Plots with Matplotlib: panels of series with error bars, and what all plots share.
 
-Drawn by Matplotlib without its global state, so that nothing depends on what was drawn before.  It is
-imported when something is drawn: it takes half a second, and most commands draw nothing.
+Figures are made without Matplotlib's global state, so nothing depends on what was drawn before.  Matplotlib
+is imported when something is drawn, because it takes half a second.
 """
 
 import io
@@ -12,21 +12,23 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from rcig_cli.errors import ConfigError
+from PIL import Image
+
+from rcig_cli.reporting.figures.canvas import encode_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Told apart by the colour-blind, and dark enough on white (after Okabe and Ito).
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#a34f83", "#8a6d00", "#2f2f2f", "#3d9bd6", "#c08000")
+# Distinguishable with colour blindness and dark enough on white (after Okabe and Ito).
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#a34f83", "#8a6d00", "#2f2f2f", "#3d9bd6", "#c08000")
 _MARKERS = "osD^vPX*"
-_DOTS_PER_INCH = 110
+DOTS_PER_INCH = 110
 _PANEL = 4.6, 3.6  # inches
 _LEGEND_LINE = 0.22  # inches
-_MOST_TICKS = 8  # that are places of points
-_CLOSEST_TICKS = 0.06  # of the axis, between two of these; closer ones would run together
-_MOST_MARKED = 12  # points; a longer line is drawn without a sign at each
+_MOST_TICKS = 8  # at the places of points
+_CLOSEST_TICKS = 0.06  # of the axis, between two of these; closer labels would overlap
+_MOST_MARKED = 12  # points; a longer line has no markers
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,13 @@ class Series:
     Attributes
     ----------
     label
-        What the legend calls them.
+        For the legend.
     x, y
-        Their places.
+        Coordinates, at least one point.
     error
-        Half the height of each one's error bar; empty for none.
+        Half the height of each error bar; empty for none.
     joined
-        Whether a line joins them, in the order of x.
+        Whether a line joins the points, in the order of x.
     """
 
     label: str
@@ -59,17 +61,17 @@ class Panel:
     Attributes
     ----------
     x_label, y_label
-        What is on them.
+        Of the axes.
     series
-        What is drawn, in the order of the legend.
+        At least one, in the order of the legend.
     level
-        The height of a dashed line across, or None.
+        The height of a dashed horizontal line, or None.
     level_label
-        What the legend calls that line.
+        The legend's label of that line.
     from_zero
-        Whether the heights begin at 0.
+        Whether the y axis begins at 0.
     logarithmic
-        Whether places are drawn by their logarithms.
+        Whether the x axis is logarithmic.
     """
 
     x_label: str
@@ -82,107 +84,108 @@ class Panel:
 
 
 def draw_panels(panels: Sequence[Panel], title: str) -> bytes:
-    """Draw panels side by side under a title, each with its legend below; the heights are the same in all.
+    """Draw panels side by side, each with its legend below it; panels with the same y label share that axis.
 
     Parameters
     ----------
     panels
-        One or more, each with one series or more.
+        At least one.
     title
-        Stands above them all.
+        Above them all.
 
     Returns
     -------
     bytes
         A PNG on white.
-
-    Raises
-    ------
-    ConfigError
-        If there is nothing to draw, or a series has places without heights.
     """
-    if not panels or not all(panel.series for panel in panels):
-        raise ConfigError("There is nothing to draw: no panel, or one without a series.")
-    for one in (each for panel in panels for each in panel.series):
-        if not one.x or len(one.x) != len(one.y) or len(one.error) not in (0, len(one.x)):
-            raise ConfigError(f"{one.label} has {len(one.x)} places, {len(one.y)} heights "
-                              f"and {len(one.error)} error bars.")  # fmt: skip
     lines = max(len(panel.series) + (panel.level is not None) for panel in panels)
     width, height = _PANEL
-    height += _LEGEND_LINE * lines + 0.4
-    figure = start_figure(width * len(panels), height)
-    figure.suptitle(title, fontsize=11)
-    every = figure.subplots(1, len(panels), squeeze=False, sharey=_are_alike(panels))[0]
-    for axes, panel in zip(every, panels, strict=True):
+    figure = new_figure(width * len(panels), height + _LEGEND_LINE * lines + 0.4)
+    figure.suptitle(title, fontsize=11, parse_math=False)
+    shared = len({panel.y_label for panel in panels}) == 1
+    all_axes = figure.subplots(1, len(panels), squeeze=False, sharey=shared)[0]
+    for axes, panel in zip(all_axes, panels, strict=True):
         _draw(axes, panel)
-    # Once all is drawn: a limit that is set no longer follows what another panel adds.
-    for axes, panel in zip(every, panels, strict=True):
+    # Last, because a limit that has been set is not adjusted to what another panel adds.
+    for axes, panel in zip(all_axes, panels, strict=True):
         if panel.from_zero:
             axes.set_ylim(bottom=0)
-    return to_png(figure)
+    return encode_png(to_image(figure))
 
 
-def start_figure(width: float, height: float, *, padding: float | None = None) -> "Figure":
-    """Begin a figure on white, of a size in inches, with so many inches around each axes (None: as usual)."""
-    # What it has to say on stderr is of caches and fonts, and nobody's concern here.
+def new_figure(width: float, height: float, *, padding: float | None = 0.04) -> "Figure":
+    """Make an empty figure on white.
+
+    Parameters
+    ----------
+    width, height
+        In inches.
+    padding
+        Inches around each pair of axes, which Matplotlib then places; None to place them by hand.
+    """
+    # Its messages on stderr are about caches and fonts.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    layout = ConstrainedLayoutEngine(w_pad=padding, h_pad=padding)
-    return Figure((width, height), dpi=_DOTS_PER_INCH, layout=layout, facecolor="white")
+    layout = None if padding is None else ConstrainedLayoutEngine(w_pad=padding, h_pad=padding)
+    return Figure((width, height), dpi=DOTS_PER_INCH, layout=layout, facecolor="white")
 
 
-def to_png(figure: "Figure") -> bytes:
-    """Encode a figure; the same figure gives the same bytes."""
+def to_image(figure: "Figure", *, margin: int | None = None) -> Image.Image:
+    """Draw a figure, in RGB; with a margin, crop it to what is drawn and so many pixels around that."""
     encoded = io.BytesIO()
-    figure.savefig(encoded, format="png", metadata={"Software": None})
-    return encoded.getvalue()
+    crop = {} if margin is None else {"bbox_inches": "tight", "pad_inches": margin / DOTS_PER_INCH}
+    figure.savefig(encoded, format="png", **crop)  # type: ignore[arg-type]
+    return Image.open(encoded).convert("RGB")
 
 
-def _are_alike(panels: Sequence[Panel]) -> bool:
-    return len({panel.y_label for panel in panels}) == 1
-
-
-def _apart(places: Sequence[float]) -> bool:
-    least = _CLOSEST_TICKS * (places[-1] - places[0])
-    return all(right - left >= least for left, right in pairwise(places))
+def tidy(axes: "Axes") -> None:
+    """Draw a light grid behind the data, and no frame at the top and right."""
+    axes.grid(color="#dddddd", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _draw(axes: "Axes", panel: Panel) -> None:
     for index, one in enumerate(panel.series):
         order = sorted(range(len(one.x)), key=lambda at: one.x[at])
-        # From the ninth on the colours come again, with other markers.
-        again, colour = divmod(index, len(_COLOURS))
+        # From the ninth series on the colours repeat, with other markers and dashed lines.
+        repeat, colour = divmod(index, len(COLOURS))
         axes.errorbar(
             [one.x[at] for at in order],
             [one.y[at] for at in order],
             yerr=[one.error[at] for at in order] if one.error else None,
             label=one.label,
-            color=_COLOURS[colour],
-            marker=_MARKERS[(colour + 3 * again) % len(_MARKERS)] if len(order) <= _MOST_MARKED else "",
+            color=COLOURS[colour],
+            marker=_MARKERS[(colour + 3 * repeat) % len(_MARKERS)] if len(order) <= _MOST_MARKED else "",
             markersize=5,
             linewidth=1.5,
-            linestyle=("--" if again else "-") if one.joined and len(order) > 1 else "",
+            linestyle=("--" if repeat else "-") if one.joined and len(order) > 1 else "",
             elinewidth=1,
             capsize=3,
         )
     if panel.level is not None:
         axes.axhline(panel.level, color="#666666", linestyle="--", linewidth=1.2, label=panel.level_label)
-    places = sorted({place for one in panel.series for place in one.x})
-    drawn_at = [math.log(place) for place in places] if panel.logarithmic else places
-    if panel.logarithmic:
-        axes.set_xscale("log")
-    if len(places) <= _MOST_TICKS and all(float(place).is_integer() for place in places) and _apart(drawn_at):
-        axes.set_xticks(places, [f"{place:.0f}" for place in places])
-        axes.minorticks_off()
+    _set_x_axis(axes, panel)
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
-    axes.tick_params(labelleft=True)  # also where the heights are shared
-    axes.grid(color="#dddddd", linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    drawn, labels = axes.get_legend_handles_labels()
-    if panel.level is not None:  # which Matplotlib puts first
-        drawn, labels = [*drawn[1:], drawn[0]], [*labels[1:], labels[0]]
-    axes.legend(drawn, labels, loc="upper center", bbox_to_anchor=(0.5, -0.17), frameon=False, fontsize=9)
+    axes.tick_params(labelleft=True)  # also where the axis is shared
+    tidy(axes)
+    handles, labels = axes.get_legend_handles_labels()
+    if panel.level is not None:  # Matplotlib lists lines before error bars
+        handles, labels = [*handles[1:], handles[0]], [*labels[1:], labels[0]]
+    axes.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, -0.17), frameon=False, fontsize=9)
+
+
+def _set_x_axis(axes: "Axes", panel: Panel) -> None:
+    """Choose the scale, and put ticks at the points if these are few, integers and far enough apart."""
+    places = sorted({place for one in panel.series for place in one.x})
+    along = [math.log(place) for place in places] if panel.logarithmic else places
+    if panel.logarithmic:
+        axes.set_xscale("log")
+    least = _CLOSEST_TICKS * (along[-1] - along[0])
+    apart = all(right - left >= least for left, right in pairwise(along))
+    if apart and len(places) <= _MOST_TICKS and all(float(place).is_integer() for place in places):
+        axes.set_xticks(places, [f"{place:.0f}" for place in places])
+        axes.minorticks_off()

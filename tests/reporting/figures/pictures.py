@@ -1,9 +1,8 @@
-"""What tests of pictures share."""
-
-import io
+"""Helpers for tests of figures."""
 
 import numpy as np
-from PIL import Image
+
+LONG = "supercalifragilisticexpialidocious golden_retriever of the Chesapeake-Bay"
 
 
 def noise(count, shape=(8, 8, 3), seed=0):
@@ -11,16 +10,25 @@ def noise(count, shape=(8, 8, 3), seed=0):
     return np.random.default_rng(seed).integers(0, 256, (count, *shape), dtype=np.uint8)
 
 
-def opened(encoded):
-    """The pixels of a PNG, ``[H, W, 3]``."""
-    with Image.open(io.BytesIO(encoded)) as picture:
-        return np.asarray(picture.convert("RGB")).astype(int)
+def grey(values, size=(8, 8)):
+    """Images of one grey value each, ``[len(values), *size, 1]``."""
+    return np.broadcast_to(np.array(values, np.uint8)[:, None, None, None], (len(values), *size, 1))
 
 
-def clear_border(pixels, width):
+def named(count):
+    return [f"class name {index}" for index in range(count)]
+
+
+def extent(picture, colour):
+    """Top, left, and number of the pixels of one colour (a grey value or RGB)."""
+    places = np.argwhere((np.asarray(picture) == colour).all(axis=-1))
+    return (*places.min(axis=0).tolist(), len(places))
+
+
+def clear_border(picture, width):
     """Whether nothing is drawn within so many pixels of the edge."""
-    pixels = np.asarray(pixels).astype(int)
+    pixels = np.asarray(picture).astype(int)
+    inner = (slice(width, -width), slice(width, -width))
     plain = (pixels == pixels[0, 0]).all(axis=-1)
-    return bool(
-        plain[:width].all() and plain[-width:].all() and plain[:, :width].all() and plain[:, -width:].all()
-    )
+    plain[inner] = True
+    return bool(plain.all())

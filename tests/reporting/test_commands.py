@@ -1,0 +1,50 @@
+"""The commands that a report lists reproduce what they are said to."""
+
+import shlex
+from dataclasses import asdict
+
+from typer.main import get_command
+
+from rcig_cli.cli.app import app
+from rcig_cli.presets.config import flat
+from rcig_cli.reporting.commands import attack_command, distill_command, evaluate_command
+from rcig_cli.runs.distill.distilled import open_distilled
+from rcig_cli.runs.evaluate import evaluate
+from rcig_cli.runs.membership import attack_protocol
+from rcig_cli.runs.prepare.prepared import open_prepared, resolved
+from rcig_cli.store.layout import open_store
+
+NAMES = {"norm": "normalization"}
+
+
+def test_distill_commands_lead_to_the_same_configuration(digits_run):
+    prepared = open_prepared(open_store(digits_run, create=False), "digits")
+    chosen = [
+        {"ipc": 1},
+        {"ipc": 10, "algorithm": "vig", "n_inner": 7, "flip": True, "image_rate": 0.125, "seed": 3},
+        {"ipc": 3, "algorithm": "cig", "models": 4, "normalization": "batch", "width": 8, "batch": 99},
+        {"ipc": 1, "solver": "adam", "pool_rate": 1e-6, "label_margin": False, "backward_subset": 5},
+    ]
+    for settings in chosen:
+        config = resolved(prepared, settings)
+        words = shlex.split(distill_command(prepared, config))[1:]
+        given = get_command(app).commands["distill"].make_context("rcig distill", words[1:]).params
+        flags = {NAMES.get(name, name): value for name, value in given.items() if value is not None}
+        known = {name: value for name, value in flags.items() if name in flat(config)}
+        assert flat(resolved(prepared, known)) == flat(config), words
+        assert len(words) <= 3 + 2 * len(settings) + 2
+
+
+def test_evaluate_and_mia_commands_have_the_options_that_are_not_the_default(digits_run):
+    distilled = open_distilled(open_store(digits_run, create=False), "run_1")
+    protocol = evaluate.default_protocol(
+        distilled, architecture="alexnet", hard_labels=True, learning_rate=0.01
+    )
+    command = evaluate_command(distilled, {"protocol": asdict(protocol)})
+    assert command == "rcig evaluate run_1 --arch alexnet --hard-labels --lr 0.01 --baseline none"
+    attacked = attack_protocol.default_protocol(distilled, steps=[300, 100], networks=2, shadows=4)
+    for stored in (asdict(attacked), {**asdict(attacked), "steps": [100, 300]}):  # JSON has no tuples
+        command = attack_command(distilled, {"protocol": stored})
+        assert command == "rcig mia run_1 --networks 2 --steps 100 --steps 300 --shadows 4 --lira"
+    plain = asdict(attack_protocol.default_protocol(distilled))
+    assert attack_command(distilled, {"protocol": plain}) == "rcig mia run_1"
