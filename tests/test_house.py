@@ -33,7 +33,6 @@ HOMES = {
     "rich": {"cli"},
     "matplotlib": {"reporting"},
     "jinja2": {"reporting"},
-    "msgpack": {"data"},
     "pyarrow": {"data"},
     "torch": {"data"},
 }

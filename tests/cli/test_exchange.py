@@ -141,7 +141,7 @@ def test_a_different_whitening_gives_a_warning(rcig, pets, tmp_path):
     ).err  # fmt: skip
 
 
-def test_names(rcig, store, tmp_path):
+def test_names_of_imported_runs(rcig, store, tmp_path):
     def imported(file, *flags):
         path = tmp_path / file
         checkpoint(path, 10, (8, 8, 1), ipc=1)
@@ -190,25 +190,23 @@ def test_an_imported_run_is_not_used_as_a_distilled_run_of_the_same_settings(rci
     assert not _Sweep._is_as_good(sweep, run)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "said"),
-    [
-        (("import", "{}/nothing", "--dataset", "digits"), 3, "no file or folder"),
-        (("import", "{}/frepo"), 2, "--dataset"),
-        (("import", "{}/frepo", "--dataset", "cifar10"), 3, "cifar10"),
-        (("import", "{}/frepo", "--dataset", "digits"), 2, "8 x 8 x 3, and those of digits are 8 x 8 x 1"),
-        (("import", "{}/frepo", "--dataset", "pets", "--space", "rgb"), 2, "whitened, normalized, pixels"),
-        (("import", "{}/cut.npz", "--dataset", "pets"), 5, "cut.npz is damaged"),
-        (("import", "{}/bare.npz", "--dataset", "pets"), 2, "--space whitened"),
-        (("export", "run_9"), 3, "run_9"),
-        (("export", "frepo", "--format", "zip"), 2, "npz, parquet, png, safetensors"),
-        (("export", "frepo", "--out", "{}/frepo"), 2, "exists already"),
-        (("export", "frepo", "--out", "{}", "--format", "png"), 2, "exists already"),
-        (("export", "frepo", "--out", "{}/frepo/x.npz"), 1, "can't be written"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
-)
-def test_errors(rcig, pets, digits_run, tmp_path, arguments, code, said):
+ERRORS = [
+    (("import", "{}/nothing", "--dataset", "digits"), 3, "no file or folder"),
+    (("import", "{}/frepo"), 2, "--dataset"),
+    (("import", "{}/frepo", "--dataset", "cifar10"), 3, "cifar10"),
+    (("import", "{}/frepo", "--dataset", "digits"), 2, "8 x 8 x 3, and those of digits are 8 x 8 x 1"),
+    (("import", "{}/frepo", "--dataset", "pets", "--space", "rgb"), 2, "whitened, normalized, pixels"),
+    (("import", "{}/cut.npz", "--dataset", "pets"), 5, "cut.npz is damaged"),
+    (("import", "{}/bare.npz", "--dataset", "pets"), 2, "--space whitened"),
+    (("export", "run_9"), 3, "run_9"),
+    (("export", "frepo", "--format", "zip"), 2, "npz, parquet, png, safetensors"),
+    (("export", "frepo", "--out", "{}/frepo"), 2, "exists already"),
+    (("export", "frepo", "--out", "{}", "--format", "png"), 2, "exists already"),
+    (("export", "frepo", "--out", "{}/frepo/x.npz"), 1, "can't be written"),
+]
+
+
+def test_an_error_is_one_sentence_and_changes_nothing(rcig, pets, digits_run, tmp_path):
     store = shutil.copytree(pets, tmp_path / "a")
     shutil.copytree(digits_run / "datasets" / "digits", store / "datasets" / "digits")
     checkpoint(tmp_path / "frepo", 3, (8, 8, 3))
@@ -216,10 +214,11 @@ def test_errors(rcig, pets, digits_run, tmp_path, arguments, code, said):
     np.savez(tmp_path / "bare.npz", images=np.zeros((3, 8, 8, 3)), labels=np.arange(3))
     rcig("import", tmp_path / "frepo", "--dataset", "pets", "--store", store)
     before = sorted(path.name for path in tmp_path.iterdir())
-    outcome = rcig(*(argument.format(tmp_path) for argument in arguments), "--store", store)
-    one_sentence(outcome, code, said)
-    assert sorted(path.name for path in tmp_path.iterdir()) == before
-    assert [path.name for path in (store / "runs").iterdir()] == ["frepo"]
+    for arguments, code, message in ERRORS:
+        outcome = rcig(*(argument.format(tmp_path) for argument in arguments), "--store", store)
+        one_sentence(outcome, code, message)
+        assert sorted(path.name for path in tmp_path.iterdir()) == before
+        assert [path.name for path in (store / "runs").iterdir()] == ["frepo"]
 
 
 def test_an_export_that_fails_leaves_nothing(rcig, store, tmp_path, monkeypatch):

@@ -105,7 +105,7 @@ def test_an_empty_file_is_damaged(tmp_path, suffix):
     refused(tmp_path / f"empty{suffix}", Corrupt, "damaged")
 
 
-def test_a_missing_path_and_a_pipe(tmp_path):
+def test_a_missing_path_or_a_pipe_is_refused(tmp_path):
     refused(tmp_path / "nothing", NotFound, "no file or folder")
     os.mkfifo(tmp_path / "pipe.npz")
     refused(tmp_path / "pipe.npz", ConfigError, "neither a file nor a folder")
@@ -235,7 +235,7 @@ def link_out(path):
         (lambda p: split(p, "train", "test"), ConfigError, "it isn't a distilled set"),
     ],
 )
-def test_a_folder_of_pictures(tmp_path, change, error, message):
+def test_a_folder_of_pictures_that_is_damaged_or_does_not_fit_is_refused(tmp_path, change, error, message):
     path = write(tmp_path, "png", GIVEN)
     change(path)
     refused(path, error, message)
@@ -254,7 +254,7 @@ def test_a_folder_of_pictures(tmp_path, change, error, message):
         ({"image": [{"bytes": bytes(10**7)}], "label": [0]}, "unpacks to 100"),
     ],
 )
-def test_parquet_columns_of_other_types_and_sizes(tmp_path, columns, message):
+def test_parquet_columns_of_other_types_or_sizes_are_refused(tmp_path, columns, message):
     import pyarrow.parquet
 
     pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
@@ -262,7 +262,7 @@ def test_parquet_columns_of_other_types_and_sizes(tmp_path, columns, message):
         read_file(tmp_path / "a.parquet", dataset_info())
 
 
-def test_a_parquet_folder_with_a_link_out_or_several_parts(tmp_path):
+def test_a_parquet_folder_with_a_link_out_or_several_files_is_refused(tmp_path):
     part = example(tmp_path, "parquet")
     (tmp_path / "set" / "data").mkdir(parents=True)
     (tmp_path / "set" / "data" / "a.parquet").symlink_to(part)

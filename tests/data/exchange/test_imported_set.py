@@ -10,7 +10,7 @@ GIVEN = exported_set()
 IMAGES, LABELS = GIVEN.images, GIVEN.labels
 
 
-def test_spaces(tmp_path):
+def test_images_of_each_space_become_the_same_inputs(tmp_path):
     pixels = GIVEN.pixels()
     unit = pixels.astype(np.float32) / 255
     standard = (unit - GIVEN.whitening.mean) / GIVEN.whitening.std
