@@ -1,3 +1,77 @@
-"""Distil an image data set into a handful of synthetic images, and judge the result fairly."""
+"""Distil an image data set to a few synthetic images per class, and evaluate the result.
+
+::
+
+    import rcig_cli as rcig
+
+    rcig.prepare("digits")
+    run = rcig.distill("digits", ipc=1, steps=400)
+    rcig.evaluate(run)
+
+Importing this package imports neither JAX nor NumPy; each function imports what it needs when it is called.
+``docs/python.md`` shows them all.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rcig_cli.api.functions import (
+        RcigWarning,
+        attack,
+        distill,
+        distill_arrays,
+        evaluate,
+        export,
+        grid,
+        import_set,
+        list_datasets,
+        list_runs,
+        load,
+        prepare,
+    )
+    from rcig_cli.api.results import Attack, Dataset, DistilledArrays, Evaluation, Run, Score
+    from rcig_cli.errors import ConfigError, Corrupt, Interrupted, Locked, NotFound, NumericsError, RcigError
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Attack",
+    "ConfigError",
+    "Corrupt",
+    "Dataset",
+    "DistilledArrays",
+    "Evaluation",
+    "Interrupted",
+    "Locked",
+    "NotFound",
+    "NumericsError",
+    "RcigError",
+    "RcigWarning",
+    "Run",
+    "Score",
+    "attack",
+    "distill",
+    "distill_arrays",
+    "evaluate",
+    "export",
+    "grid",
+    "import_set",
+    "list_datasets",
+    "list_runs",
+    "load",
+    "prepare",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        for module in ("errors", "api.results", "api.functions"):
+            loaded = import_module(f"rcig_cli.{module}")
+            if hasattr(loaded, name):
+                return getattr(loaded, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -4,7 +4,7 @@ Where several processes run together each of them has all of this, they go in st
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -84,12 +84,15 @@ class Surroundings:
         How many devices to use; None: one, or with several processes all.
     processes
         This process among those of the job.
+    on_step
+        Called with each outer step, from 1, and its numbers; the run ends early if it returns False.
     """
 
     policy: CheckpointPolicy
     report: Report
     devices: int | None = None
     processes: Processes = field(default_factory=Processes)
+    on_step: Callable[[int, Mapping[str, float]], bool | None] | None = None
 
 
 class Running:
@@ -193,6 +196,7 @@ class Running:
             self.step += count
             self.flush(keep=1)
         self.save()
+        self.record(config=self.config.to_json())  # with other steps, if it ended early
         if self.writes:
             checkpoints.prune(self.path, self.step)  # killed before, it may have left an old one
 
@@ -209,6 +213,8 @@ class Running:
                     self.metrics.append({"step": step, **values})
                 if what := not_finite(info):
                     raise self._diverged(step, what, hopeless=comes_from(self.saved, step, what))
+                if self.around.on_step is not None and self.around.on_step(step, values) is False:
+                    self.config = replace(self.config, steps=self.step)
             if kept is not None and self.writes:
                 self.snapshots.add(step, np.asarray(kept.images))
             self._show(step, values)

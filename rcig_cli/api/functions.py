@@ -1,0 +1,549 @@
+"""The functions of the Python API.
+
+Each opens the store, calls one function of the package, and wraps the result.  All take ``store``, the
+folder of the store, by default the environment variable ``RCIG_STORE`` or ``./artifacts``.  Those that take
+time take ``progress``, which prints progress and messages to stderr.  Errors are the subclasses of
+`RcigError`; warnings are `RcigWarning`.
+"""
+
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from rcig_cli.api.results import Attack, Dataset, DistilledArrays, Evaluation, Run
+from rcig_cli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from rcig_cli.store.layout import Store
+
+StorePath: TypeAlias = str | os.PathLike[str] | None
+OnStep: TypeAlias = Callable[[int, Mapping[str, float]], bool | None]
+
+
+class RcigWarning(UserWarning):
+    """Something that a user of the library should know, such as a damaged checkpoint that was skipped."""
+
+
+class _Report:
+    """Prints progress and messages to stderr if wanted; warnings go through `warnings`."""
+
+    def __init__(self, *, shown: bool) -> None:
+        self._shown, self._line = shown, False
+
+    def note(self, sentence: str) -> None:
+        if self._shown:
+            self._end_line()
+            print(sentence, file=sys.stderr)
+
+    def warn(self, sentence: str) -> None:
+        self._end_line()
+        warnings.warn(sentence, RcigWarning, stacklevel=2)
+
+    def progress(self, label: str, done: int, total: int, values: Mapping[str, float] | None = None) -> None:
+        if not self._shown:
+            return
+        numbers = "".join(f"  {name} {value:.3g}" for name, value in (values or {}).items())
+        print(f"\r{label} {done}/{total}{numbers}\x1b[K", end="", file=sys.stderr, flush=True)
+        self._line = True
+        if done == total:
+            self._end_line()
+
+    def _end_line(self) -> None:
+        if self._line:
+            print(file=sys.stderr)
+            self._line = False
+
+
+def prepare(
+    name: str = "digits",
+    source: str | os.PathLike[str] | None = None,
+    *,
+    resolution: int | None = None,
+    zca: bool | None = None,
+    zca_reg: float = 0.1,
+    subset: int | None = None,
+    chunk: int = 0,
+    overwrite: bool = False,
+    store: StorePath = None,
+    progress: bool = False,
+) -> Dataset:
+    """Preprocess images and save them; return the data set at once if it was prepared the same way before.
+
+    Parameters
+    ----------
+    name
+        A known data set such as ``"digits"`` or ``"cifar10"``, or any name for your own images.
+    source
+        Your own images: a folder with one folder for each class, or an ``.npz`` file.
+    resolution
+        Side in pixels to which images are cropped and resized; None keeps theirs.
+    zca
+        Whether to whiten; None whitens RGB images and leaves grey ones.
+    zca_reg
+        Regularisation of the whitening, as a fraction of the average eigenvalue.
+    subset, chunk
+        Keep this many training images, balanced across classes: the ``chunk``-th of disjoint subsets, from 0.
+    overwrite
+        Whether to replace a data set of this name that was prepared with other settings.
+    store, progress
+        See `rcig_cli.api.functions`.
+
+    Raises
+    ------
+    ConfigError
+        If the data can't be used, or the name is taken by a data set with other settings.
+    NotFound, Corrupt
+        If files are missing or damaged.
+
+    Examples
+    --------
+    >>> rcig.prepare("digits")
+    Dataset digits: 1437 training and 360 test images, 10 classes, 8x8x1
+    """
+    from rcig_cli.runs.prepare.prepare import PrepareConfig
+    from rcig_cli.runs.prepare.prepare import prepare as prepare_dataset
+
+    opened = _open(store, create=True)
+    config = PrepareConfig(
+        name=name,
+        path=None if source is None else str(Path(source).expanduser().absolute()),
+        resolution=resolution,
+        zca=zca,
+        zca_reg=zca_reg,
+        subset=subset,
+        chunk=chunk,
+    )
+    manifest = prepare_dataset(opened, config, _Report(shown=progress), overwrite=overwrite)
+    return Dataset.from_manifest(opened, manifest)
+
+
+def distill(
+    dataset: str | Dataset,
+    *,
+    ipc: int | None = None,
+    resume: bool | str = False,
+    on_step: OnStep | None = None,
+    checkpoint_every: int | None = None,
+    devices: int | None = None,
+    store: StorePath = None,
+    progress: bool = False,
+    **settings: Any,
+) -> Run:
+    """Distil a prepared data set to a few images per class.
+
+    Parameters
+    ----------
+    dataset
+        A prepared data set.
+    ipc
+        Distilled images per class.
+    resume
+        True resumes the newest unfinished run with these settings, or starts one; a run's name resumes that
+        run.
+    on_step
+        Called as ``on_step(step, metrics)`` when the numbers of an outer step are known, with ``step`` from 1
+        and `loss`, `accuracy` and so on.  If it returns False, the run ends and its set is written, as if
+        ``steps`` had been the step reached; since steps are computed ahead, a few more are done until then.
+        An exception that it raises ends the call; the run can be resumed from its last checkpoint.
+    checkpoint_every
+        Outer steps between checkpoints; by default one is saved every 10 minutes.
+    devices
+        Number of devices to use; 1 by default.
+    store, progress
+        See `rcig_cli.api.functions`.
+    **settings
+        ``steps``, ``seed``, ``width``, ``batch``, ``algorithm`` and all other settings of ``rcig distill``
+        (``docs/commands.md``), by name.
+
+    Returns
+    -------
+    Run
+        The finished run.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is unknown or has a value that is not allowed.
+    NotFound
+        If the data set is not prepared.
+    NumericsError
+        If the run diverged; the last good checkpoint is intact.
+    Interrupted
+        If Ctrl-C was pressed (in the main thread); a checkpoint was saved.
+
+    Examples
+    --------
+    >>> rcig.distill("digits", ipc=1, steps=400)
+    Run run_1: 1 image per class of digits, 400 steps, finished
+    """
+    _prepare_jax()
+    from rcig_cli.runs.distill.claim import claim_of, claim_run
+    from rcig_cli.runs.distill.distill import run as run_to_end
+    from rcig_cli.runs.distill.running import CheckpointPolicy, Surroundings
+    from rcig_cli.runs.prepare.prepared import open_prepared
+
+    opened, name = _dataset_of(dataset, store)
+    prepared = open_prepared(opened, name)
+    flags = settings if ipc is None else {"ipc": ipc, **settings}
+    if isinstance(resume, str):
+        claim = claim_run(opened, opened.run(resume), flags, None)
+    elif ipc is None:
+        raise ConfigError("ipc is missing: give the number of distilled images per class, such as ipc=1.")
+    else:
+        claim = claim_of(opened, prepared, flags, {}, resume=resume, wait=None)
+    around = Surroundings(
+        CheckpointPolicy(steps=checkpoint_every), _Report(shown=progress), devices, on_step=on_step
+    )
+    with claim as (manifest, _):
+        if manifest.status != "finished":
+            manifest = run_to_end(opened.run_path(manifest.name), manifest, prepared, around)
+    return Run(opened, manifest)
+
+
+def distill_arrays(
+    x: npt.NDArray[Any],
+    y: npt.NDArray[Any],
+    *,
+    ipc: int = 1,
+    class_names: Sequence[str] | None = None,
+    zca: bool | None = None,
+    zca_reg: float = 0.1,
+    on_step: OnStep | None = None,
+    progress: bool = False,
+    **settings: Any,
+) -> DistilledArrays:
+    """Distil images that are in memory; nothing is kept on the disk.
+
+    Parameters
+    ----------
+    x
+        Training images: uint8 ``[N, H, W, c]`` with values from 0 to 255, ``c`` 1 or 3, or ``[N, H, W]``; or
+        floats from 0 to 1, which are rounded to 8 bits.
+    y
+        Their classes, whole numbers from 0, ``[N]``.
+    ipc
+        Distilled images per class.
+    class_names
+        One name for each class.
+    zca, zca_reg
+        As for `prepare`.
+    on_step, progress, **settings
+        As for `distill`.
+
+    Raises
+    ------
+    ConfigError
+        If the arrays or a setting can't be used.
+    NumericsError
+        If the run diverged.
+
+    Examples
+    --------
+    >>> small = rcig.distill_arrays(x_train, y_train, ipc=1, steps=200)
+    >>> small.images.shape, small.labels.shape
+    ((10, 28, 28, 1), (10, 10))
+    """
+    x, y = np.asarray(x), np.asarray(y)
+    names = {} if class_names is None else {"class_names": np.array(class_names, dtype=str)}
+    with tempfile.TemporaryDirectory(prefix="rcig-") as folder:
+        path, store = Path(folder) / "arrays.npz", Path(folder) / "store"
+        np.savez(path, x_train=x, y_train=y, x_test=x[:1], y_test=y[:1], **names)  # type: ignore[arg-type]
+        prepare("arrays", path, zca=zca, zca_reg=zca_reg, store=store, progress=progress)
+        path.unlink()
+        run = distill("arrays", ipc=ipc, on_step=on_step, store=store, progress=progress, **settings)
+        return DistilledArrays(
+            images=run.images,
+            labels=run.labels,
+            classes=run.classes,
+            config=run.config,
+            metrics=run.metrics(),
+            _names=run.class_names,
+            _whitening=run.distilled.prepared.whitening(),
+        )
+
+
+def evaluate(
+    run: str | Run,
+    *,
+    networks: int = 5,
+    arch: str = "convnet",
+    norm: str | None = None,
+    augment: bool = False,
+    hard_labels: bool = False,
+    steps: int | None = None,
+    lr: float | None = None,
+    width: int | None = None,
+    seed: int = 0,
+    baseline: bool = True,
+    store: StorePath = None,
+    progress: bool = False,
+) -> Evaluation:
+    """Train networks on a distilled set from random initialisations, and measure their test accuracy.
+
+    Parameters
+    ----------
+    run
+        A finished run.
+    networks
+        How many networks are trained.
+    arch, norm, width
+        The network: ``"convnet"``, ``"resnet18"`` and so on; its norm; channels of its first block.  By
+        default the run's own ConvNet.
+    augment
+        Whether to train with augmentation.
+    hard_labels
+        Whether to train on the class that each learned label favours.
+    steps, lr
+        Training steps and Adam's learning rate; by default the paper's.
+    seed
+        Determines all randomness.
+    baseline
+        Whether to train networks on random real images as well, as many of each class.
+    store, progress
+        See `rcig_cli.api.functions`.
+
+    Returns
+    -------
+    Evaluation
+        It is also saved with the run.
+
+    Examples
+    --------
+    >>> rcig.evaluate("run_1", networks=5)
+    Test accuracy: run_1 92.1 ± 0.4 %, random subset 68.6 ± 4.2 %
+    (convnet, width 128, 1000 steps, 5 networks)
+    """
+    _prepare_jax()
+    from rcig_cli.runs.evaluate import evaluate as job
+
+    loaded = load(run, store=store)
+    protocol = job.default_protocol(
+        loaded.distilled,
+        architecture=arch,
+        normalization=norm,
+        augment=augment,
+        hard_labels=hard_labels,
+        networks=networks,
+        steps=steps,
+        learning_rate=lr,
+        width=width,
+        seed=seed,
+    )
+    found = job.evaluate(loaded.distilled, protocol, _Report(shown=progress), baseline=baseline)
+    return Evaluation.from_json(loaded.name, found.to_json())
+
+
+def attack(
+    run: str | Run,
+    *,
+    networks: int = 5,
+    steps: Sequence[int] | None = None,
+    shadows: int = 0,
+    arch: str | None = None,
+    norm: str | None = None,
+    lr: float | None = None,
+    width: int | None = None,
+    seed: int = 0,
+    store: StorePath = None,
+    progress: bool = False,
+) -> Attack:
+    """Run membership inference attacks, which tell whether an image was in a network's training set.
+
+    Networks are trained on the real images, on a random subset of them, and on the distilled set.
+
+    Parameters
+    ----------
+    run
+        A finished run.
+    networks
+        How many networks are trained on each of the three.
+    steps
+        Training steps after which they are attacked; by default the paper's, 100 to 16000.
+    shadows
+        Number of shadow networks for LiRA, even and at least 4; 0 leaves LiRA out.
+    arch, norm, lr, width, seed
+        As for `evaluate`.
+    store, progress
+        See `rcig_cli.api.functions`.
+
+    Returns
+    -------
+    Attack
+        It is also saved with the run.
+
+    Examples
+    --------
+    >>> rcig.attack("run_1", networks=2, steps=[500]).auc["distilled"]["mlp"].mean
+    0.512
+    """
+    _prepare_jax()
+    from rcig_cli.runs.membership import attack as job
+    from rcig_cli.runs.membership.attack_protocol import default_protocol
+
+    loaded = load(run, store=store)
+    protocol = default_protocol(
+        loaded.distilled,
+        architecture=arch,
+        normalization=norm,
+        networks=networks,
+        steps=list(steps) if steps else None,
+        learning_rate=lr,
+        width=width,
+        shadows=shadows,
+        seed=seed,
+    )
+    (found,) = job.attack([loaded.distilled], [protocol], _Report(shown=progress))
+    return Attack.from_json(found.to_json())
+
+
+def load(run: str | Run, *, store: StorePath = None) -> Run:
+    """Open a run.
+
+    Parameters
+    ----------
+    run
+        Its name; a `Run` is read again.
+    store
+        See `rcig_cli.api.functions`.
+
+    Raises
+    ------
+    NotFound
+        If there is no such run.
+
+    Examples
+    --------
+    >>> rcig.load("run_1").pixels().shape
+    (10, 8, 8, 1)
+    """
+    opened, name = _run_of(run, store)
+    return Run(opened, opened.run(name))
+
+
+def list_datasets(*, store: StorePath = None) -> list[Dataset]:
+    """Return all prepared data sets of a store; a damaged one is left out, with a warning."""
+    opened = _open(store)
+    return [Dataset.from_manifest(opened, each) for each in _listed(opened.datasets())]
+
+
+def list_runs(*, store: StorePath = None) -> list[Run]:
+    """Return all runs of a store, the oldest first; a damaged one is left out, with a warning."""
+    opened = _open(store)
+    return [Run(opened, each) for each in _listed(opened.runs())]
+
+
+def export(
+    run: str | Run,
+    format: str = "npz",  # noqa: A002
+    out: str | os.PathLike[str] | None = None,
+    *,
+    store: StorePath = None,
+) -> Path:
+    """Write a distilled set into a new file or folder: images, soft labels, class names and the whitening.
+
+    Parameters
+    ----------
+    run
+        A finished run.
+    format
+        ``"npz"``, ``"png"``, ``"safetensors"`` or ``"parquet"`` (``docs/exchange.md``).
+    out
+        The file or folder, which must not exist yet; by default in the current folder, named after the run.
+    store
+        See `rcig_cli.api.functions`.
+
+    Returns
+    -------
+    Path
+        The file or folder.
+    """
+    from rcig_cli.runs.exchange.exporting import export_set
+
+    opened, name = _run_of(run, store)
+    return export_set(opened, name, None if out is None else Path(out), format=format)
+
+
+def import_set(
+    path: str | os.PathLike[str],
+    dataset: str | Dataset,
+    *,
+    space: str | None = None,
+    name: str | None = None,
+    store: StorePath = None,
+) -> Run:
+    """Import a distilled set made elsewhere, as a finished run.
+
+    Parameters
+    ----------
+    path
+        A published checkpoint (Flax), ``.npz``, ``.pt``, ``.safetensors``, ``.parquet``, or a folder of
+        images.
+    dataset
+        The prepared data set that it was distilled from.
+    space
+        What its images are: ``"whitened"``, ``"normalized"`` or ``"pixels"``; by default what the file says.
+    name
+        The run's name; by default made from the file's.
+    store
+        See `rcig_cli.api.functions`.
+    """
+    _prepare_jax()
+    from rcig_cli.runs.exchange import importing
+
+    opened, of = _dataset_of(dataset, store)
+    manifest, _ = importing.import_set(
+        opened, Path(path), of, space=space, name=name, report=_Report(shown=False)
+    )
+    return Run(opened, manifest)
+
+
+def grid(run: str | Run, *, store: StorePath = None) -> "Image.Image":
+    """Draw the images of a finished run under the names of their classes, in natural colours.
+
+    Examples
+    --------
+    >>> rcig.grid("run_1").save("run_1.png")
+    """
+    return load(run, store=store).grid()
+
+
+def _open(store: StorePath, *, create: bool = False) -> "Store":
+    from rcig_cli.store.layout import open_store
+
+    return open_store(Path(store or os.environ.get("RCIG_STORE") or "artifacts"), create=create)
+
+
+def _run_of(run: str | Run, store: StorePath) -> tuple["Store", str]:
+    """Return the store and the name of a run."""
+    if isinstance(run, Run):
+        return (run.store if store is None else _open(store)), run.name
+    return _open(store), run
+
+
+def _dataset_of(dataset: str | Dataset, store: StorePath) -> tuple["Store", str]:
+    """Return the store and the name of a data set."""
+    if isinstance(dataset, Dataset):
+        return (dataset.store if store is None else _open(store)), dataset.name
+    return _open(store), dataset
+
+
+def _listed(listing: Any) -> Any:
+    for problem in listing.problems:
+        warnings.warn(problem.message, RcigWarning, stacklevel=3)
+    return listing.found
+
+
+def _prepare_jax() -> None:
+    from rcig_cli.runs.engine import environment
+
+    environment.prepare_environment()
+    environment.prepare_jax()

@@ -1,0 +1,163 @@
+"""The Python API: what it returns, what it leaves behind, and what it imports."""
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import rcig_cli as rcig
+
+
+@pytest.fixture(scope="module")
+def run(digits_run):
+    """The finished run of ``digits_run``."""
+    return rcig.load("run_1", store=digits_run)
+
+
+def settings_of(run):
+    return {name: value for name, value in run.config.items() if name != "dataset"}
+
+
+def test_importing_takes_less_than_300_ms_and_imports_neither_jax_nor_numpy():
+    code = """
+import sys, time
+start = time.perf_counter()
+import rcig_cli
+seconds = time.perf_counter() - start
+assert not {"jax", "numpy", "pydantic", "typer", "rich"} & set(sys.modules)
+for name in rcig_cli.__all__:
+    getattr(rcig_cli, name)
+assert not {"jax", "tensorflow", "sklearn"} & set(sys.modules)
+print(seconds)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 0.3
+
+
+def test_distill_gives_the_bytes_that_the_command_gives(run, tmp_path):
+    rcig.prepare("digits", store=tmp_path)
+    steps = []
+    again = rcig.distill(
+        "digits",
+        **settings_of(run),
+        store=tmp_path,
+        on_step=lambda step, values: steps.append((step, values)),
+    )
+    for name in ("images", "labels", "classes"):
+        assert getattr(again, name).tobytes() == getattr(run, name).tobytes()
+    assert [step for step, _ in steps] == [1, 2, 3, 4, 5, 6]
+    assert [values["loss"] for _, values in steps] == again.metrics()["loss"].tolist()
+    assert again.status == "finished"
+
+
+def test_a_callback_that_returns_false_ends_the_run_as_if_it_had_fewer_steps(run, tmp_path):
+    rcig.prepare("digits", store=tmp_path)
+    long = {**settings_of(run), "steps": 500}
+    stopped = rcig.distill("digits", **long, store=tmp_path, on_step=lambda step, _: step < 3)
+    assert stopped.status == "finished"
+    assert 3 <= stopped.step == stopped.config["steps"] < 500
+    whole = rcig.distill("digits", **{**long, "steps": stopped.step}, store=tmp_path)
+    assert stopped.images.tobytes() == whole.images.tobytes()
+
+
+def test_a_run_whose_callback_raised_is_resumed(run, tmp_path):
+    def fail(step, values):
+        raise KeyError("mine")
+
+    dataset = rcig.prepare("digits", store=tmp_path)
+    settings = settings_of(run)
+    with pytest.raises(KeyError, match="mine"):
+        rcig.distill(dataset, **settings, on_step=fail)
+    resumed = rcig.distill(dataset, **settings, resume=True)
+    assert resumed.name == "run_1"
+    assert resumed.images.tobytes() == run.images.tobytes()
+    assert rcig.distill(dataset, resume="run_1").status == "finished"
+
+
+def test_distilling_arrays_is_distilling_a_prepared_set_and_leaves_nothing(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    images, classes = rcig.list_datasets(store=run.store.root)[0].split("train")
+    x = run.distilled.prepared.whitening().pixels(images)
+    small = rcig.distill_arrays(x, classes, **settings_of(run), class_names=[f"digit {i}" for i in range(10)])
+    assert small.images.tobytes() == run.images.tobytes()
+    assert np.allclose(small.inputs(x[:5]), images[:5], atol=1e-6)
+    assert (small.pixels() == run.pixels()).all()
+    assert len(small.metrics["loss"]) == 6
+    assert small.class_names[3] == "digit 3"
+    assert list(tmp_path.iterdir()) == []
+    assert "<img" in small._repr_html_()
+
+
+def test_a_run_has_its_arrays_settings_and_metrics(run):
+    assert run.images.shape == (10, 8, 8, 1)
+    assert run.images.dtype == np.float32
+    assert run.labels.shape == (10, 10)
+    assert run.classes.tolist() == list(range(10))
+    assert run.class_names[0] == "0"
+    assert run.pixels().dtype == np.uint8
+    assert run.config["ipc"] == 1
+    assert run.metrics()["step"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert run.grid().size == rcig.grid(run).size
+    assert repr(run) == "Run run_1: 1 image per class of digits, 6 steps, finished"
+    assert "data:image/png;base64," in run._repr_html_()
+
+
+def test_a_store_lists_its_data_sets_and_runs(digits_run, monkeypatch):
+    monkeypatch.setenv("RCIG_STORE", str(digits_run))
+    assert [each.name for each in rcig.list_runs()] == ["run_1"]
+    (dataset,) = rcig.list_datasets()
+    assert repr(dataset) == "Dataset digits: 1437 training and 360 test images, 10 classes, 8x8x1"
+    images, labels = dataset.split("test")
+    assert images.shape == (360, 8, 8, 1)
+    assert dataset.pixels(images).max() == 255
+    assert len(labels) == 360
+
+
+def test_an_evaluation_shows_a_table(run):
+    found = rcig.evaluate(run, networks=2, steps=20)
+    assert len(found.accuracy.values) == 2
+    assert found.protocol["steps"] == 20
+    assert re.match(r"Test accuracy: run_1 \d+\.\d ± \d\.\d %, random subset ", repr(found))
+    assert "<td>random subset</td>" in found._repr_html_()
+    assert rcig.load(run).evaluations()[-1].accuracy == found.accuracy
+
+
+def test_an_attack_shows_a_table(run):
+    found = rcig.attack(run, networks=1, steps=[10])
+    assert set(found.auc) == {"real", "random_subset", "distilled"}
+    assert 0 <= found.auc["distilled"]["mlp"].mean <= 1
+    assert "0.5 is chance" in repr(found)
+    assert "<th>distilled set</th>" in found._repr_html_()
+
+
+def test_an_exported_set_is_imported_again(run, tmp_path):
+    dataset = rcig.prepare("digits", store=tmp_path / "store")
+    path = rcig.export(run, out=tmp_path / "set.npz")
+    again = rcig.import_set(path, dataset, name="again")
+    assert np.allclose(again.images, run.images, atol=1e-5)
+    assert repr(again) == "Run again: 1 image per class of digits, imported"
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda store: rcig.load("run_9", store=store), rcig.NotFound, "run_9"),
+        (lambda store: rcig.distill("digits", store=store), rcig.ConfigError, "ipc=1"),
+        (lambda store: rcig.distill("digits", ipc=1, widht=3, store=store), rcig.ConfigError, "width"),
+        (lambda store: rcig.distill("cifar10", ipc=1, store=store), rcig.NotFound, "cifar10"),
+        (lambda store: rcig.list_runs(store=store / "none"), rcig.NotFound, "no store"),
+        (lambda store: rcig.export("run_1", "zip", store=store), rcig.ConfigError, "zip"),
+    ],
+)
+def test_errors_say_what_is_wrong(digits_run, call, error, message):
+    with pytest.raises(error, match=message):
+        call(digits_run)
+
+
+def test_progress_is_printed_on_request_only(run, capsys):
+    rcig.evaluate(run, networks=1, steps=5, baseline=False)
+    assert capsys.readouterr().err == ""
+    rcig.evaluate(run, networks=1, steps=5, baseline=False, progress=True)
+    assert "training networks 1/1" in capsys.readouterr().err
