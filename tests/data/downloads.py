@@ -1,21 +1,23 @@
-"""Downloads as their makers' archives unpack, written by the tests: every layout that is recognised."""
+"""Write small data sets in every layout that is recognised, as the official archives unpack."""
 
 import gzip
+import itertools
 import struct
 
 import numpy as np
 from PIL import Image
 
-from rcig_cli.data.sources.class_names import IMAGENETTE, NUMBERED
+from rcig_cli.data.sources.known import KNOWN
 from tests.data.examples import pixels
 
-CIFAR10_NAMES = NUMBERED["cifar10"]
+CIFAR10_NAMES = KNOWN["cifar10"].class_names
+IMAGENETTE, IMAGEWOOF = KNOWN["imagenette"].synsets, KNOWN["imagewoof"].synsets
 CIFAR100_NAMES = tuple(f"thing_{number:02}" for number in range(100))
 SPELLINGS = ("{}-{}-idx{}-ubyte", "{}-{}.idx{}-ubyte")
 
 
 def example_splits(classes, train, test, *shape):
-    """Random images and labels for both splits, every class in both as far as they reach."""
+    """Random images and labels for both splits; every class is in both if there are enough images."""
     sizes = {"train": train, "test": test}
     return {
         split: (pixels(count, *shape, seed=count), np.random.default_rng(3).permutation(count) % classes)
@@ -45,7 +47,7 @@ def write_idx(folder, splits, spelling=SPELLINGS[0], packed=False):
 
 
 def planes(images):
-    """Images [n, 32, 32, 3] as CIFAR has them: [n, 3072], the red plane first."""
+    """Images [n, 32, 32, 3] as CIFAR stores them: [n, 3072], the red plane first."""
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2)).reshape(len(images), -1)
 
 
@@ -76,87 +78,76 @@ def write_cifar100_binary(folder, splits):
     return folder
 
 
-class Python2Pickle:
-    """Writes what Python 2's cPickle writes at protocol 2: texts are byte strings, and are remembered."""
-
-    def __init__(self):
-        self._out, self._count = bytearray(b"\x80\x02"), 1
-
-    def dump(self, value):
-        self._value(value)
-        return bytes(self._out + b".")
-
-    def _remember(self):
-        self._out += (
-            b"q" + bytes([self._count]) if self._count < 256 else b"r" + struct.pack("<I", self._count)
-        )
-        self._count += 1
-
-    def _text(self, text):
-        content = text if isinstance(text, bytes) else text.encode()
-        short = len(content) < 256
-        self._out += (b"U" + bytes([len(content)])) if short else b"T" + struct.pack("<i", len(content))
-        self._out += content
-        self._remember()
-
-    def _number(self, value):
-        if 0 <= value < 256:
-            self._out += b"K" + bytes([value])
-        elif 0 <= value < 65536:
-            self._out += b"M" + struct.pack("<H", value)
-        else:
-            self._out += b"J" + struct.pack("<i", value)
-
-    def _value(self, value):
-        if isinstance(value, dict):
-            self._out += b"}"
-            self._remember()
-            self._out += b"("
-            for key, item in value.items():
-                self._text(key)
-                self._value(item)
-            self._out += b"u"
-        elif isinstance(value, list):
-            self._out += b"]"
-            self._remember()
-            for start in range(0, len(value), 1000):
-                self._out += b"("
-                for item in value[start : start + 1000]:
-                    self._value(item)
-                self._out += b"e"
-        elif isinstance(value, np.ndarray):
-            self._array(value)
-        elif isinstance(value, str | bytes):
-            self._text(value)
-        else:
-            self._number(value)
-
-    def _array(self, array):
-        fortran = not array.flags.c_contiguous
-        self._out += b"cnumpy.core.multiarray\n_reconstruct\n"
-        self._remember()
-        self._out += b"cnumpy\nndarray\n"
-        self._remember()
-        self._out += b"K\x00\x85"
-        self._text("b")
-        self._out += b"\x87R"
-        self._remember()
-        self._out += b"(K\x01"
-        for length in array.shape:
-            self._number(length)
-        self._out += b"\x86cnumpy\ndtype\n" if array.ndim == 2 else b"\x85cnumpy\ndtype\n"
-        self._text(array.dtype.str[1:])
-        self._out += b"K\x00K\x01\x87R"
-        self._remember()
-        self._out += b"(K\x03"
-        self._text("|")
-        self._out += b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb" + (b"\x88" if fortran else b"\x89")
-        self._text(array.tobytes("F" if fortran else "C"))
-        self._out += b"tb"
-
-
 def python2_pickle(value):
-    return Python2Pickle().dump(value)
+    """What Python 2's cPickle writes at protocol 2: texts are byte strings, and everything is memoized."""
+    out, memo = bytearray(b"\x80\x02"), itertools.count(1)
+
+    def put():
+        number = next(memo)
+        out.extend(b"q" + bytes([number]) if number < 256 else b"r" + struct.pack("<I", number))
+
+    def text(content):
+        content = content.encode() if isinstance(content, str) else content
+        short = len(content) < 256
+        out.extend((b"U" + bytes([len(content)])) if short else b"T" + struct.pack("<i", len(content)))
+        out.extend(content)
+        put()
+
+    def integer(number):
+        if 0 <= number < 65536:
+            out.extend(b"K" + bytes([number]) if number < 256 else b"M" + struct.pack("<H", number))
+        else:
+            out.extend(b"J" + struct.pack("<i", number))
+
+    def array(values):
+        fortran = not values.flags.c_contiguous
+        out.extend(b"cnumpy.core.multiarray\n_reconstruct\n")
+        put()
+        out.extend(b"cnumpy\nndarray\n")
+        put()
+        out.extend(b"K\x00\x85")
+        text("b")
+        out.extend(b"\x87R")
+        put()
+        out.extend(b"(K\x01")
+        for length in values.shape:
+            integer(length)
+        out.extend((b"\x86" if values.ndim == 2 else b"\x85") + b"cnumpy\ndtype\n")
+        text(values.dtype.str[1:])
+        out.extend(b"K\x00K\x01\x87R")
+        put()
+        out.extend(b"(K\x03")
+        text("|")
+        out.extend(b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb" + (b"\x88" if fortran else b"\x89"))
+        text(values.tobytes("F" if fortran else "C"))
+        out.extend(b"tb")
+
+    def any_value(value):
+        if isinstance(value, dict):
+            out.extend(b"}")
+            put()
+            out.extend(b"(")
+            for key, item in value.items():
+                text(key)
+                any_value(item)
+            out.extend(b"u")
+        elif isinstance(value, list):
+            out.extend(b"]")
+            put()
+            for start in range(0, len(value), 1000):
+                out.extend(b"(")
+                for item in value[start : start + 1000]:
+                    any_value(item)
+                out.extend(b"e")
+        elif isinstance(value, np.ndarray):
+            array(value)
+        elif isinstance(value, str | bytes):
+            text(value)
+        else:
+            integer(value)
+
+    any_value(value)
+    return bytes(out + b".")
 
 
 def write_cifar10_python(folder, splits, dump=python2_pickle, arrange=np.ascontiguousarray):
@@ -276,3 +267,37 @@ def write_imagenet64(folder, splits):
     images, labels = splits["test"]
     np.savez(folder / "val_data.npz", data=planes(images), labels=labels + 1)
     return folder
+
+
+_RGB = 32, 32, 3
+# A small copy of every layout: its title, the data set's name, and what writes it.
+COPIES = {
+    "Tiny-ImageNet": (
+        "tiny_imagenet",
+        lambda to: write_tiny_imagenet(to, ("n00000001", "n00000002"), side=8),
+    ),
+    "CUB-200-2011": ("cub200", lambda to: write_cub200(to, classes=3)),
+    "CIFAR-10, binary version": (
+        "cifar10",
+        lambda to: write_cifar10_binary(to, example_splits(10, 20, 10, *_RGB)),
+    ),
+    "CIFAR-100, binary version": (
+        "cifar100",
+        lambda to: write_cifar100_binary(to, example_splits(100, 100, 10, *_RGB)),
+    ),
+    "CIFAR-10, python version": (
+        "cifar10",
+        lambda to: write_cifar10_python(to, example_splits(10, 20, 10, *_RGB)),
+    ),
+    "CIFAR-100, python version": (
+        "cifar100",
+        lambda to: write_cifar100_python(to, example_splits(100, 100, 10, *_RGB)),
+    ),
+    "Downsampled ImageNet": (
+        "imagenet64",
+        lambda to: write_imagenet64(to, example_splits(1000, 1000, 10, 8, 8, 3)),
+    ),
+    "ImageNette": ("imagenette", lambda to: write_imagenette(to, per_class=1, short=16)),
+    "ImageWoof": ("imagewoof", lambda to: write_imagenette(to, tuple(IMAGEWOOF), per_class=1, short=16)),
+    "MNIST's IDX files": (None, lambda to: write_idx(to, example_splits(10, 20, 10, 28, 28, 1))),
+}

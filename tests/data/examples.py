@@ -1,4 +1,4 @@
-"""Small data sets that the tests of this folder share."""
+"""Small data sets that tests share."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,7 +64,7 @@ def natural_images(count: int, side: int, channels: int, seed: int = 0) -> np.nd
 
 
 class NoTensorFlow:
-    """A finder of modules that finds what another one finds, TensorFlow excepted."""
+    """A module finder that finds what another one does, except TensorFlow."""
 
     def __init__(self, finder: Any) -> None:
         self._finder = finder

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.data.exchange.records import Array, DatasetInfo, LazyArray, SetFile, Space, check_count
-from rcig_cli.data.sources.npz_labels import check_class_numbers
+from rcig_cli.data.sources.class_names import check_class_numbers
 from rcig_cli.data.whitening.whitening import Whitening
 from rcig_cli.errors import ConfigError
 

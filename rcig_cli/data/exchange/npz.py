@@ -20,8 +20,7 @@ from rcig_cli.data.exchange.records import (
     check_version,
     parse_space,
 )
-from rcig_cli.data.sources.npz_labels import class_name_texts
-from rcig_cli.data.sources.npz_member import Member, members
+from rcig_cli.data.sources.npz import Member, class_name_texts, members
 
 _LARGEST_SCALAR = 1024  # bytes
 

@@ -20,9 +20,8 @@ from PIL import Image
 from rcig_cli.data.exchange.npz import lazy
 from rcig_cli.data.exchange.records import WHITENING, DatasetInfo, ExportedSet, Format, LazyArray, SetFile
 from rcig_cli.data.images.picture import read_header, read_picture
-from rcig_cli.data.sources.folder_layout import Files, find_files
-from rcig_cli.data.sources.npz_labels import class_name_texts
-from rcig_cli.data.sources.npz_member import Member, members
+from rcig_cli.data.sources.folder import Files, find_files
+from rcig_cli.data.sources.npz import Member, class_name_texts, members
 from rcig_cli.errors import ConfigError
 
 _LABELS = "labels.npz"

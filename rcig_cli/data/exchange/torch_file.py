@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from rcig_cli.data.exchange.records import DatasetInfo, Format, LazyArray, SetFile, parse_space
-from rcig_cli.data.layouts.archive import open_archive
+from rcig_cli.data.files import open_archive
 from rcig_cli.errors import ConfigError, Corrupt
 
 _LARGEST_PICKLE = 2**20  # bytes

@@ -1,4 +1,4 @@
-"""Conversions of pixels that every source shares: to 8 bits, to RGB, to a square of a given side."""
+"""Pixel conversions that all sources share: to 8 bits, to RGB, to a square of a given side."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy.typing as npt
 from PIL import Image
 
 LARGEST_ALIKE = 128
-"""Side up to which images that are square and alike keep their size, in pixels: the paper's largest."""
+"""Side up to which square images of one size keep it, in pixels: the largest in the paper."""
 
 LARGEST_MIXED = 64
-"""Largest side chosen for images of mixed sizes, in pixels; whitening more takes minutes."""
+"""Largest side chosen for images of mixed sizes, in pixels: whitening larger ones takes minutes."""
 
 _WHITE = 255
-_STRIP = 2**20  # values at a time, so that floats take little more memory than what they are made of
+_STRIP = 2**20  # values converted at a time, so that the floats between take little memory
 
 
 def to_eight_bit(values: npt.NDArray[Any], scale: float) -> npt.NDArray[np.uint8]:
@@ -32,7 +32,7 @@ def to_eight_bit(values: npt.NDArray[Any], scale: float) -> npt.NDArray[np.uint8
     Returns
     -------
     ndarray
-        uint8, same shape.
+        uint8, same shape; ``values`` itself where nothing changes.
     """
     if values.dtype == np.uint8 and scale == 1:
         return values
@@ -45,7 +45,7 @@ def to_eight_bit(values: npt.NDArray[Any], scale: float) -> npt.NDArray[np.uint8
 
 
 def over_white(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Lay images with an alpha channel over white.
+    """Composite images with an alpha channel over white.
 
     Parameters
     ----------
@@ -67,20 +67,20 @@ def over_white(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def choose_side(sizes: Set[tuple[int, int]], resolution: int | None = None) -> int:
-    """Decide on the side of the square that all images are brought to.
+    """Choose the side of the square to which all images are resized.
 
     Parameters
     ----------
     sizes
         Every ``(height, width)`` that occurs, in pixels.
     resolution
-        What the user asked for; it goes before everything else.
+        The side that the user asked for, if any.
 
     Returns
     -------
     int
-        ``resolution``; else the side of the images if all are squares of one size, though at most
-        ``LARGEST_ALIKE``; else the smallest side of any image, though at most ``LARGEST_MIXED``.
+        ``resolution``; else the side of the images if all are squares of one size, but at most
+        `LARGEST_ALIKE`; else the smallest side of any image, but at most `LARGEST_MIXED`.
     """
     if resolution is not None:
         return resolution
@@ -90,7 +90,7 @@ def choose_side(sizes: Set[tuple[int, int]], resolution: int | None = None) -> i
 
 
 def size_notes(sizes: Set[tuple[int, int]], side: int, resolution: int | None) -> tuple[str, ...]:
-    """Say in a sentence that images were brought to a size that nobody asked for, if they were."""
+    """Return the sentence that says images are resized, if they are and the user didn't ask for it."""
     if resolution is not None or sizes == {(side, side)}:
         return ()
     return (
@@ -100,38 +100,29 @@ def size_notes(sizes: Set[tuple[int, int]], side: int, resolution: int | None) -
 
 
 def to_square(images: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
-    """Cut out the central square and bring it to ``side`` pixels.
+    """Crop the central square and resize it.
 
     Parameters
     ----------
     images
         uint8 ``[b, H, W, c]``, ``c`` 1 or 3.
     side
-        Pixels.  Making smaller averages over areas; making larger interpolates linearly, which
-        invents no edges.
+        Pixels.  Downscaling averages over areas; upscaling interpolates linearly.
 
     Returns
     -------
     ndarray
-        uint8 ``[b, side, side, c]``.
+        uint8 ``[b, side, side, c]``; ``images`` itself if it has that size.
     """
-    if images.shape[1:3] == (side, side):
+    _, height, width, channels = images.shape
+    if (height, width) == (side, side):
         return images
-    squares = _central_square(images)
-    resized = [_resize(square, side) for square in squares]
-    return np.stack(resized) if resized else np.empty((0, side, side, images.shape[3]), np.uint8)
-
-
-def _central_square(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    _, height, width, _ = images.shape
     short = min(height, width)
     top, left = (height - short) // 2, (width - short) // 2
-    return images[:, top : top + short, left : left + short]
-
-
-def _resize(square: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
-    grey = square.shape[2] == 1
-    image = Image.fromarray(np.ascontiguousarray(square[..., 0] if grey else square))
-    method = Image.Resampling.BOX if side < len(square) else Image.Resampling.BILINEAR
-    resized = np.asarray(image.resize((side, side), method))
-    return resized[..., None] if grey else resized
+    found = np.empty((len(images), side, side, channels), np.uint8)
+    method = Image.Resampling.BOX if side < short else Image.Resampling.BILINEAR
+    for index, square in enumerate(images[:, top : top + short, left : left + short]):
+        image = Image.fromarray(np.ascontiguousarray(square[..., 0] if channels == 1 else square))
+        resized = np.asarray(image.resize((side, side), method))
+        found[index] = resized[..., None] if channels == 1 else resized
+    return found

@@ -1,4 +1,4 @@
-"""Layouts of downloaded data sets, as their makers' archives unpack: one module each.
+"""Readers of downloaded data sets, as the official archives unpack: one module for each format.
 
-``recognise.py`` says in which order they are looked for.
+``recognise.py`` decides which of them a folder has.
 """

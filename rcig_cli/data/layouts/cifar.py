@@ -1,39 +1,342 @@
-"""What both forms of CIFAR-10 and CIFAR-100 share: an image is 3072 bytes, the red, green and blue plane."""
+"""CIFAR-10 and CIFAR-100, in the "binary version" and the "python version" of their downloads.
+
+In the binary version, each record is the labels, a byte each, and then the image.  CIFAR-100 has a coarse and
+a fine label, of which the fine one is used.  In the python version, each file is a pickled dictionary of an
+array and a list of labels.  In both, an image is 3072 bytes: the red, the green and the blue plane.
+
+A pickle may call any function by name.  These are read with an unpickler that maps the names that NumPy's
+arrays need to stand-ins in this module, and refuses every other name.
+"""
 
 from __future__ import annotations
+
+import io
+import pickle
+import pickletools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.data.layouts.records import Records, RecordSource
-from rcig_cli.data.sources.class_names import check_every_class
-from rcig_cli.data.sources.source import ImageSource, Split
+from rcig_cli.data.files import opened, present, read_exactly, read_lines, size_of
+from rcig_cli.data.sources.class_names import check_every_class, check_labels, check_names, published_names
+from rcig_cli.data.sources.records import Records, RecordSource
+from rcig_cli.data.sources.source import SPLITS, ImageSource, Split
+from rcig_cli.errors import ConfigError, Corrupt, RcigError
 
-SIDE = 32
-IMAGE_BYTES = 3 * SIDE * SIDE
-BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
+_SIDE = 32
+_IMAGE_BYTES = 3 * _SIDE * _SIDE
+_LABEL_ROWS = 4096  # records read at a time for their labels
 
-CLASSES = {"cifar10": 10, "cifar100": 100}
+MOST_IMAGES = 2**20
+"""In one file; CIFAR-100 has 50 000."""
+
+LARGEST_PICKLE = 2**28
+"""Bytes; CIFAR-100's training file has 155 million.  Reading takes three times as much memory."""
+
+_MOST_OPCODES = 2**20  # of a pickle, each of which may build an object; CIFAR-100 needs some 300 000
 
 
-def to_images(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+@dataclass(frozen=True)
+class Cifar:
+    """One of the two data sets: the names of its files and of the entries in its pickles.
+
+    Parameters
+    ----------
+    dataset, classes
+        Its name, and how many classes it has.
+    files
+        By split, without the ``.bin`` of the binary version.
+    label_bytes
+        Labels in a binary record, of which the last is used.
+    binary_names
+        The file with the class names in the binary version.
+    labels_key
+        The entry with the labels in the python version.
+    python_names
+        The file with the class names in the python version, and the entry in it.
+    python_marks
+        The files that tell the python version from other folders.
+    """
+
+    dataset: str
+    classes: int
+    files: dict[Split, tuple[str, ...]]
+    label_bytes: int
+    binary_names: str
+    labels_key: str
+    python_names: tuple[str, str]
+    python_marks: tuple[str, ...]
+
+
+CIFAR10 = Cifar(
+    dataset="cifar10",
+    classes=10,
+    files={"train": tuple(f"data_batch_{n}" for n in range(1, 6)), "test": ("test_batch",)},
+    label_bytes=1,
+    binary_names="batches.meta.txt",
+    labels_key="labels",
+    python_names=("batches.meta", "label_names"),
+    python_marks=("data_batch_1",),
+)
+CIFAR100 = Cifar(
+    dataset="cifar100",
+    classes=100,
+    files={"train": ("train",), "test": ("test",)},
+    label_bytes=2,
+    binary_names="fine_label_names.txt",
+    labels_key="fine_labels",
+    python_names=("meta", "fine_label_names"),
+    python_marks=("train", "test", "meta"),
+)
+
+
+def _to_images(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Bring planes, uint8 ``[b, 3072]``, to images, uint8 ``[b, 32, 32, 3]``."""
-    return np.ascontiguousarray(rows.reshape(len(rows), 3, SIDE, SIDE).transpose(0, 2, 3, 1))
+    return np.ascontiguousarray(rows.reshape(len(rows), 3, _SIDE, _SIDE).transpose(0, 2, 3, 1))
 
 
-def cifar_source(
+def _source(
     name: str,
-    where: object,
+    folder: Path,
     class_names: tuple[str, ...],
     records: dict[Split, Records],
     resolution: int | None,
 ) -> ImageSource:
-    """Make a source of CIFAR's records.
+    check_every_class(folder, records["train"].labels, len(class_names))
+    return RecordSource(name, class_names, records, resolution)
+
+
+# Binary version
+
+
+def holds_binary(cifar: Cifar, folder: Path) -> bool:
+    """Whether a folder has the first training file."""
+    return present(folder, f"{cifar.files['train'][0]}.bin")
+
+
+def open_binary(cifar: Cifar, name: str, folder: Path, resolution: int | None) -> ImageSource:
+    """Open a folder of the binary version; labels are in memory, images are not.
+
+    Raises
+    ------
+    NotFound, ConfigError, Corrupt, RcigError
+        If a file is missing, can't be used, is damaged, or can't be read.
+    """
+    if present(folder, cifar.binary_names):
+        lines = read_lines(folder, cifar.binary_names)
+        class_names = check_names(folder / cifar.binary_names, lines, cifar.classes)
+    else:
+        class_names = published_names(cifar.dataset, cifar.classes)
+    records = {split: _binary_records(cifar, folder, split) for split in SPLITS}
+    return _source(name, folder, class_names, records, resolution)
+
+
+def _binary_records(cifar: Cifar, folder: Path, split: Split) -> Records:
+    names = [f"{name}.bin" for name in cifar.files[split]]
+    labels = [_binary_labels(cifar, folder, name) for name in names]
+
+    def blocks(rows: int) -> Iterator[npt.NDArray[np.uint8]]:
+        for name, some in zip(names, labels, strict=True):
+            for block in _binary_rows(cifar, folder, name, len(some), rows):
+                yield _to_images(block[:, cifar.label_bytes :])
+
+    return Records(blocks, np.concatenate(labels), (_SIDE, _SIDE, 3))
+
+
+def _binary_labels(cifar: Cifar, folder: Path, name: str) -> npt.NDArray[np.int32]:
+    with opened(folder, name) as file:
+        count, rest = divmod(size_of(file), cifar.label_bytes + _IMAGE_BYTES)
+    if count > MOST_IMAGES:
+        raise Corrupt(f"{folder / name} has more than {MOST_IMAGES} images: download it again.")
+    if rest:
+        raise Corrupt(f"{folder / name} ends in the middle of an image: download it again.")
+    blocks = _binary_rows(cifar, folder, name, count, _LABEL_ROWS)
+    columns = [block[:, cifar.label_bytes - 1].copy() for block in blocks]
+    values = np.concatenate([np.empty(0, np.uint8), *columns])
+    return check_labels(folder / name, values, cifar.classes)
+
+
+def _binary_rows(
+    cifar: Cifar, folder: Path, name: str, count: int, rows: int
+) -> Iterator[npt.NDArray[np.uint8]]:
+    width = cifar.label_bytes + _IMAGE_BYTES
+    with opened(folder, name) as file:
+        for start in range(0, count, rows):
+            some = min(rows, count - start)
+            data = read_exactly(file, some * width, folder / name)
+            yield np.frombuffer(data, np.uint8).reshape(some, width)
+
+
+# Python version
+
+
+def holds_python(cifar: Cifar, folder: Path) -> bool:
+    """Whether a folder has the files of the python version, and not class folders of the same names."""
+    return present(folder, *cifar.python_marks) and not (folder / cifar.python_marks[0]).is_dir()
+
+
+def open_python(cifar: Cifar, name: str, folder: Path, resolution: int | None) -> ImageSource:
+    """Open a folder of the python version; labels are in memory, images are not.
+
+    Raises
+    ------
+    NotFound, ConfigError, Corrupt, RcigError
+        If a file is missing, can't be used, is damaged, or can't be read.
+    """
+    file, key = cifar.python_names
+    if present(folder, file):
+        names = read_pickle(folder, file).get(key)
+        if not isinstance(names, list) or not all(isinstance(text, str) for text in names):
+            raise Corrupt(f"{folder / file} has no list {key!r} of texts: download it again.")
+        class_names = check_names(folder / file, names, cifar.classes)
+    else:
+        class_names = published_names(cifar.dataset, cifar.classes)
+    records = {split: _python_records(cifar, folder, split) for split in SPLITS}
+    return _source(name, folder, class_names, records, resolution)
+
+
+def _python_records(cifar: Cifar, folder: Path, split: Split) -> Records:
+    names = cifar.files[split]
+
+    def blocks(rows: int) -> Iterator[npt.NDArray[np.uint8]]:
+        for name in names:
+            array, _ = _python_batch(cifar, folder, name)
+            for start in range(0, len(array), rows):
+                yield _to_images(array[start : start + rows])
+
+    labels = [_python_batch(cifar, folder, name)[1] for name in names]
+    return Records(blocks, np.concatenate(labels), (_SIDE, _SIDE, 3))
+
+
+def _python_batch(
+    cifar: Cifar, folder: Path, name: str
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
+    path, found = folder / name, read_pickle(folder, name)
+    array, labels = found.get("data"), found.get(cifar.labels_key)
+    if not isinstance(array, np.ndarray) or array.shape[1:] != (_IMAGE_BYTES,):
+        raise Corrupt(f"{path} has no array 'data' of {_IMAGE_BYTES} bytes an image: download it again.")
+    if not isinstance(labels, list) or not all(type(label) is int for label in labels):
+        raise Corrupt(f"{path} has no list {cifar.labels_key!r} of numbers: download it again.")
+    if len(labels) != len(array):
+        raise Corrupt(f"{path} has {len(labels)} labels for {len(array)} images: download it again.")
+    return array, check_labels(path, np.array(labels, dtype=np.int64), cifar.classes)
+
+
+def read_pickle(folder: Path, name: str) -> dict[str, Any]:
+    """Read a pickled dictionary of numbers, texts, lists of those, and NumPy arrays of bytes.
+
+    Nothing that the file names is imported or called.  Keys, and texts in lists, become str if Python 2 wrote
+    them.
+
+    Parameters
+    ----------
+    folder, name
+        The file is ``folder / name``.
 
     Raises
     ------
     ConfigError
-        If a class has no training image; ``where`` begins the sentence.
+        If it names anything but NumPy's arrays, or is larger than `LARGEST_PICKLE`.
+    Corrupt
+        If it is damaged, cut short, or holds more objects than such a file can.
+    NotFound, RcigError
+        As `rcig_cli.data.files.opened`.
     """
-    check_every_class(where, records["train"].labels, len(class_names))
-    return RecordSource(name, class_names, (SIDE, SIDE, 3), records, resolution)
+    path = folder / name
+    with opened(folder, name, LARGEST_PICKLE) as file:
+        try:
+            content = file.read()
+            _check_opcodes(content)
+            return {_text(key): _value(item) for key, item in _Unpickler(content, path).load().items()}
+        except (OSError, RcigError):
+            raise
+        # On a damaged pickle the unpickler raises errors of almost any kind.
+        except Exception as error:
+            raise Corrupt(f"{path} is damaged, cut short or no such pickle: download it again.") from error
+
+
+def _check_opcodes(content: bytes) -> None:
+    """Bound the memory that unpickling takes beside what is in the file: a byte can make a dictionary."""
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
+        # The C unpickler's memo is an array as long as its largest index.
+        if count > _MOST_OPCODES or (opcode.name.endswith("PUT") and (argument or 0) > count):
+            raise ValueError("more objects than such a file can hold")
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, content: bytes, path: Path) -> None:
+        super().__init__(io.BytesIO(content), encoding="bytes")
+        self._path = path
+
+    def find_class(self, module: str, name: str) -> Any:
+        found = _STAND_INS.get((module.replace("numpy._core", "numpy.core"), name))
+        if found is None:
+            raise ConfigError(
+                f"{self._path} is a pickle that names {f'{module}.{name}'[:80]!r}, which is never loaded: "
+                "use the binary version of the download."
+            )
+        return found
+
+
+class _Dtype:
+    """Stands in for ``numpy.dtype``: bytes only."""
+
+    def __init__(self, code: Any, *_: Any) -> None:
+        if code not in ("u1", b"u1"):
+            raise ValueError("an array of something else than bytes")
+
+    def __setstate__(self, state: Any) -> None:
+        pass  # byte order, fields and the like, which bytes don't have
+
+
+class _Array:
+    """Stands in for ``numpy.ndarray``, and its constructor for ``numpy.core.multiarray._reconstruct``."""
+
+    pixels: npt.NDArray[np.uint8] | None = None
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, dtype, fortran, data = state
+        if not isinstance(dtype, _Dtype):
+            raise ValueError("an array without a type")
+        self.pixels = np.frombuffer(data, np.uint8).reshape(shape, order="F" if fortran else "C")
+
+
+def _frombuffer(data: Any, dtype: Any, shape: Any, order: Any) -> _Array:
+    found = _Array()
+    found.__setstate__((1, shape, dtype, order == "F", data))
+    return found
+
+
+def _encode(text: str, _: str) -> bytes:
+    return text.encode("latin1")
+
+
+_STAND_INS = {
+    ("numpy.core.multiarray", "_reconstruct"): _Array,
+    ("numpy.core.numeric", "_frombuffer"): _frombuffer,  # how protocol 5 pickles arrays
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): _Dtype,
+    ("_codecs", "encode"): _encode,  # how Python 3 pickles bytes at protocol 2
+}
+
+
+def _text(value: Any) -> str:
+    found = value.decode() if isinstance(value, bytes) else value
+    if not isinstance(found, str):
+        raise ValueError("no text")
+    return found
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, _Array):
+        return value.pixels
+    if isinstance(value, list):
+        return [item.decode() if isinstance(item, bytes) else item for item in value]
+    return value

@@ -1,10 +1,10 @@
-"""MNIST's own format: IDX files, plain or gzipped, as Fashion-MNIST and others have it too.
+"""MNIST's own format: IDX files, plain or gzipped, which Fashion-MNIST and others use too.
 
 ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte`` and
 ``t10k-labels-idx1-ubyte``, in the folder itself or in ``raw`` inside it; also with a dot before ``idx``, and
-each also with ``.gz``.  A plain file goes before a gzipped one.
+each also with ``.gz``.  If both exist, the plain file is used.
 
-A file is big-endian: two zero bytes, 8 for unsigned bytes, the number of axes, each axis' length in 4
+A file is big-endian: two zero bytes, 8 for unsigned bytes, the number of axes, the length of each axis in 4
 bytes, and then the bytes themselves.
 """
 
@@ -18,21 +18,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import IO, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.data.layouts.archive import most_unpacked
-from rcig_cli.data.layouts.files import opened, present, read_exactly, size_of
-from rcig_cli.data.layouts.records import Records, RecordSource
+from rcig_cli.data.files import opened, present, read_exactly, size_of
 from rcig_cli.data.sources.class_names import check_every_class, published_names
+from rcig_cli.data.sources.records import Records, RecordSource
 from rcig_cli.data.sources.source import SPLITS, ImageSource, Split
 from rcig_cli.errors import ConfigError, Corrupt, NotFound
 
 _PARTS: dict[Split, str] = {"train": "train", "test": "t10k"}
 _SPELLINGS = ("{}-{}-idx{}-ubyte", "{}-{}.idx{}-ubyte")
-_ENDINGS = ("", ".gz")
 _FOLDERS = (".", "raw")
 
 _LARGEST_SIDE = 8192
@@ -41,34 +39,40 @@ _LABELS_AT_A_TIME = 2**20
 
 
 @dataclass(frozen=True)
-class _File:
-    """An IDX file whose header agrees with its size."""
+class _IdxFile:
+    """An IDX file, whose header agrees with its size unless it is gzipped.
+
+    Parameters
+    ----------
+    folder, name
+        The file is ``folder / name``.
+    shape
+        The lengths of its axes.
+    """
 
     folder: Path
     name: str
     shape: tuple[int, ...]
 
-    @property
-    def path(self) -> Path:
-        return self.folder / self.name
-
     def blocks(self, rows: int) -> Iterator[npt.NDArray[np.uint8]]:
-        row_bytes = math.prod(self.shape[1:])
+        """Yield the array in pieces of ``rows``, uint8 ``[b, ...]``."""
+        path, row_bytes = self.folder / self.name, math.prod(self.shape[1:])
         with _stream(self.folder, self.name) as stream:
-            read_exactly(stream, _header_bytes(len(self.shape)), self.path)
+            read_exactly(stream, _header_bytes(len(self.shape)), path)
             for start in range(0, self.shape[0], rows):
                 count = min(rows, self.shape[0] - start)
-                data = read_exactly(stream, count * row_bytes, self.path)
-                yield np.frombuffer(data, np.uint8).reshape(count, *self.shape[1:], *self._channel())
+                data = read_exactly(stream, count * row_bytes, path)
+                yield np.frombuffer(data, np.uint8).reshape(count, *self.shape[1:])
             if stream.read(1):
-                raise Corrupt(f"{self.path} is larger than its header says: download it again.")
+                raise Corrupt(f"{path} is larger than its header says: download it again.")
 
-    def _channel(self) -> tuple[int, ...]:
-        return (1,) if len(self.shape) == 3 else ()
+    def images(self, rows: int) -> Iterator[npt.NDArray[np.uint8]]:
+        """Yield the array as grey images, uint8 ``[b, H, W, 1]``."""
+        return (block[..., None] for block in self.blocks(rows))
 
 
 def holds(folder: Path) -> bool:
-    """Say whether a folder has the training images of such a data set."""
+    """Whether a folder has the training images of such a data set."""
     return _find(folder, "train", "images", 3) is not None
 
 
@@ -82,22 +86,23 @@ def open_layout(name: str, folder: Path, resolution: int | None) -> ImageSource:
     """
     images = {split: _open(folder, _PARTS[split], "images", 3) for split in SPLITS}
     labels = {split: _labels(folder, split, images[split]) for split in SPLITS}
-    shapes = {file.shape[1:] for file in images.values()}
-    if len(shapes) > 1:
+    if images["train"].shape[1:] != images["test"].shape[1:]:
         raise ConfigError(f"{folder} has training and test images of different sizes: download it again.")
-    ((height, width),) = shapes
-    class_names = _class_names(name, labels)
-    check_every_class(folder, labels["train"], len(class_names))
-    records = {split: Records(images[split].blocks, labels[split]) for split in SPLITS}
-    return RecordSource(name, class_names, (height, width, 1), records, resolution)
+    classes = 1 + max(int(values.max()) for values in labels.values())
+    if classes < 2:
+        raise ConfigError(f"{name} has a single class: at least two are needed.")
+    check_every_class(folder, labels["train"], classes)
+    _, height, width = images["train"].shape
+    records = {split: Records(images[split].images, labels[split], (height, width, 1)) for split in SPLITS}
+    return RecordSource(name, published_names(name, classes), records, resolution)
 
 
-def _labels(folder: Path, split: Split, images: _File) -> npt.NDArray[np.int32]:
+def _labels(folder: Path, split: Split, images: _IdxFile) -> npt.NDArray[np.int32]:
     file = _open(folder, _PARTS[split], "labels", 1)
     if file.shape[0] != images.shape[0]:
         raise Corrupt(
-            f"{images.path} declares {images.shape[0]} images and {file.path} {file.shape[0]} labels: "
-            "download them again."
+            f"{images.folder / images.name} declares {images.shape[0]} images and {file.name} "
+            f"{file.shape[0]} labels: download them again."
         )
     found = np.empty(file.shape, np.int32)
     start = 0
@@ -107,20 +112,13 @@ def _labels(folder: Path, split: Split, images: _File) -> npt.NDArray[np.int32]:
     return found
 
 
-def _class_names(name: str, labels: dict[Split, npt.NDArray[np.int32]]) -> tuple[str, ...]:
-    count = 1 + max(int(values.max()) for values in labels.values())
-    if count < 2:
-        raise ConfigError(f"{name} has a single class: at least two are needed.")
-    return published_names(name, tuple(map(str, range(count))))
-
-
 def _find(folder: Path, part: str, content: str, axes: int) -> tuple[Path, str] | None:
-    names = [form.format(part, content, axes) + end for end in _ENDINGS for form in _SPELLINGS]
+    names = [form.format(part, content, axes) + end for end in ("", ".gz") for form in _SPELLINGS]
     places = ((folder / inner, name) for inner in _FOLDERS for name in names)
     return next((place for place in places if present(*place)), None)
 
 
-def _open(folder: Path, part: str, content: str, axes: int) -> _File:
+def _open(folder: Path, part: str, content: str, axes: int) -> _IdxFile:
     found = _find(folder, part, content, axes)
     if found is None:
         raise NotFound(
@@ -135,21 +133,16 @@ def _open(folder: Path, part: str, content: str, axes: int) -> _File:
     zero, kind, count, *shape = struct.unpack(f">HBB{axes}I", header)
     if (zero, kind, count) != (0, 8, axes):
         raise Corrupt(f"{path} is no IDX file of {axes} axes of bytes: download it again.")
-    _check_sizes(path, tuple(shape), size - len(header))
-    return _File(where, name, tuple(shape))
-
-
-def _check_sizes(path: Path, shape: tuple[int, ...], left: int) -> None:
     declared = math.prod(shape)
     if not declared:
         raise Corrupt(f"{path} holds nothing: download it again.")
-    if max(shape[1:], default=1) > _LARGEST_SIDE or (len(shape) == 1 and declared > _MOST_LABELS):
+    if max(shape[1:], default=1) > _LARGEST_SIDE or (axes == 1 and declared > _MOST_LABELS):
         raise Corrupt(
             f"{path} declares {' x '.join(map(str, shape))} bytes, which can't be: download it again."
         )
-    packed = path.suffix == ".gz"
-    if declared != left if not packed else declared > most_unpacked(left):
+    if path.suffix != ".gz" and len(header) + declared != size:
         raise Corrupt(f"{path} isn't as large as its header says: download it again.")
+    return _IdxFile(where, name, tuple(shape))
 
 
 def _header_bytes(axes: int) -> int:
@@ -157,14 +150,15 @@ def _header_bytes(axes: int) -> int:
 
 
 @contextmanager
-def _stream(folder: Path, name: str) -> Iterator[BinaryIO]:
-    path = folder / name
+def _stream(folder: Path, name: str) -> Iterator[IO[bytes]]:
     with opened(folder, name) as file:
         if not name.endswith(".gz"):
             yield file
             return
         try:
             with gzip.GzipFile(fileobj=file) as unpacked:
-                yield cast(BinaryIO, unpacked)
+                yield cast(IO[bytes], unpacked)
         except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-            raise Corrupt(f"{path} is damaged, cut short or no .gz file: download it again.") from error
+            raise Corrupt(
+                f"{folder / name} is damaged, cut short or no .gz file: download it again."
+            ) from error

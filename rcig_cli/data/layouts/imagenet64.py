@@ -2,7 +2,7 @@
 
 Each has ``data``, uint8 ``[n, 3 * side * side]``, plane by plane, with a side of 8, 16, 32 or 64 pixels, and
 ``labels`` from 1.  The validation images are the test split.  Classes are named if ``map_clsloc.txt``, which
-comes with ImageNet's development kit, lies beside them, and numbered if not.
+comes with ImageNet's development kit, is in the folder, and numbered if not.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.data.layouts.files import opened, present, read_lines
-from rcig_cli.data.layouts.records import MOST_IMAGES, Records, RecordSource, checked_labels
-from rcig_cli.data.sources.class_names import check_every_class, check_names
-from rcig_cli.data.sources.npz_member import Member, members
+from rcig_cli.data.files import opened, present, read_lines
+from rcig_cli.data.layouts.cifar import MOST_IMAGES
+from rcig_cli.data.sources.class_names import check_every_class, check_labels, check_names
+from rcig_cli.data.sources.npz import Member, members
+from rcig_cli.data.sources.records import Records, RecordSource
 from rcig_cli.data.sources.source import SPLITS, ImageSource, Split
 from rcig_cli.errors import Corrupt
 
@@ -30,7 +31,7 @@ _NAMES = "map_clsloc.txt"
 
 
 def holds(folder: Path) -> bool:
-    """Say whether a folder has the first batch of the training images."""
+    """Whether a folder has the first batch of the training images."""
     return present(folder, _FILES["train"][0])
 
 
@@ -49,23 +50,20 @@ def open_layout(name: str, folder: Path, resolution: int | None) -> ImageSource:
     side = _SIDES[widths.pop()]
     records = {split: _records(parts, side) for split, parts in found.items()}
     check_every_class(folder, records["train"].labels, _CLASSES)
-    return RecordSource(name, _class_names(folder), (side, side, 3), records, resolution)
+    return RecordSource(name, _class_names(folder), records, resolution)
 
 
 def _members(folder: Path, name: str) -> tuple[Member, Member]:
-    with opened(folder, name):  # that it is a file of this folder
-        found = members(folder / name)
+    path = folder / name
+    with opened(folder, name):  # checks that it is a file of this folder
+        found = members(path)
     images, labels = found.get("data"), found.get("labels")
     if images is None or images.dtype != np.uint8 or len(images.shape) != 2 or images.shape[1] not in _SIDES:
-        raise Corrupt(
-            f"{folder / name} has no array 'data' of bytes, [n, 3 x side x side]: download it again."
-        )
+        raise Corrupt(f"{path} has no array 'data' of bytes, [n, 3 x side x side]: download it again.")
     if labels is None or labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
-        raise Corrupt(
-            f"{folder / name} has no array 'labels' with a number for each image: download it again."
-        )
+        raise Corrupt(f"{path} has no array 'labels' with a number for each image: download it again.")
     if images.shape[0] > MOST_IMAGES:
-        raise Corrupt(f"{folder / name} holds more images than any such file: download it again.")
+        raise Corrupt(f"{path} has more than {MOST_IMAGES} images: download it again.")
     return images, labels
 
 
@@ -75,14 +73,12 @@ def _records(parts: list[tuple[Member, Member]], side: int) -> Records:
             for block in images.blocks(rows):
                 yield np.ascontiguousarray(block.reshape(-1, 3, side, side).transpose(0, 2, 3, 1))
 
-    labels = [
-        checked_labels(member.path, member.read().astype(np.int64) - 1, _CLASSES) for _, member in parts
-    ]
-    return Records(blocks, np.concatenate(labels))
+    labels = [check_labels(member.path, member.read().astype(np.int64) - 1, _CLASSES) for _, member in parts]
+    return Records(blocks, np.concatenate(labels), (side, side, 3))
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:
-    """Read lines such as ``n02119789 1 kit_fox``; two classes have the same words, and keep their codes."""
+    """Read lines such as ``n02119789 1 kit_fox``; classes with equal words get their code too."""
     if not present(folder, _NAMES):
         return tuple(map(str, range(_CLASSES)))
     rows = [line.split() for line in read_lines(folder, _NAMES)]

@@ -1,7 +1,7 @@
-"""Which layout a folder has: the one place where that is decided, by the names in it alone.
+"""Decide which layout a folder has, by the names in it alone.
 
-The layouts are tried in the order of ``LAYOUTS``; what is none of them is a folder of class folders
-(``rcig_cli.data.sources.folder``).
+The layouts are tried in the order of `LAYOUTS`; a folder with none of them is read as a folder of class
+folders (`rcig_cli.data.sources.folder`).
 """
 
 from __future__ import annotations
@@ -11,16 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from rcig_cli.data.layouts import (
-    cifar_binary,
-    cifar_python,
-    cub200,
-    idx,
-    imagenet64,
-    imagenette,
-    tiny_imagenet,
-)
-from rcig_cli.data.sources.folder_layout import folders
+from rcig_cli.data.layouts import cifar, idx, image_lists, imagenet64
+from rcig_cli.data.sources.folder import folders, open_folder
 from rcig_cli.data.sources.known import KNOWN, KnownDataset
 from rcig_cli.data.sources.source import SPLITS, ImageSource
 from rcig_cli.errors import ConfigError, NotFound, RcigError
@@ -33,9 +25,9 @@ class Layout:
     Parameters
     ----------
     title
-        What it is called in sentences.
+        Its name in sentences.
     dataset
-        The only known data set that comes so, or None if several may.
+        The only known data set that has it, or None if several may.
     holds
         Whether a folder has it.
     open
@@ -48,36 +40,45 @@ class Layout:
     open: Callable[[str, Path, int | None], ImageSource]
 
 
+def _holds_synsets(dataset: str, folder: Path) -> bool:
+    """Whether ``train`` has exactly the data set's class folders, beside ``val``."""
+    if not ((folder / "train").is_dir() and (folder / "val").is_dir()):
+        return False
+    return {entry.name for entry in folders(folder / "train")} == set(KNOWN[dataset].synsets)
+
+
+_of_imagenette = partial(open_folder, usual_side=KNOWN["imagenette"].shape[0])
+
 LAYOUTS = (
-    Layout("Tiny-ImageNet", "tiny_imagenet", tiny_imagenet.holds, tiny_imagenet.open_layout),
-    Layout("CUB-200-2011", "cub200", cub200.holds, cub200.open_layout),
+    Layout("Tiny-ImageNet", "tiny_imagenet", image_lists.holds_tiny_imagenet, image_lists.open_tiny_imagenet),
+    Layout("CUB-200-2011", "cub200", image_lists.holds_cub200, image_lists.open_cub200),
     Layout(
         "CIFAR-10, binary version",
         "cifar10",
-        cifar_binary.holds_ten,
-        partial(cifar_binary.open_form, cifar_binary.TEN),
+        partial(cifar.holds_binary, cifar.CIFAR10),
+        partial(cifar.open_binary, cifar.CIFAR10),
     ),
     Layout(
         "CIFAR-100, binary version",
         "cifar100",
-        cifar_binary.holds_hundred,
-        partial(cifar_binary.open_form, cifar_binary.HUNDRED),
+        partial(cifar.holds_binary, cifar.CIFAR100),
+        partial(cifar.open_binary, cifar.CIFAR100),
     ),
     Layout(
         "CIFAR-10, python version",
         "cifar10",
-        cifar_python.holds_ten,
-        partial(cifar_python.open_form, cifar_python.TEN),
+        partial(cifar.holds_python, cifar.CIFAR10),
+        partial(cifar.open_python, cifar.CIFAR10),
     ),
     Layout(
         "CIFAR-100, python version",
         "cifar100",
-        cifar_python.holds_hundred,
-        partial(cifar_python.open_form, cifar_python.HUNDRED),
+        partial(cifar.holds_python, cifar.CIFAR100),
+        partial(cifar.open_python, cifar.CIFAR100),
     ),
     Layout("Downsampled ImageNet", "imagenet64", imagenet64.holds, imagenet64.open_layout),
-    Layout("ImageNette", "imagenette", imagenette.holds_nette, imagenette.open_layout),
-    Layout("ImageWoof", "imagewoof", imagenette.holds_woof, imagenette.open_layout),
+    Layout("ImageNette", "imagenette", partial(_holds_synsets, "imagenette"), _of_imagenette),
+    Layout("ImageWoof", "imagewoof", partial(_holds_synsets, "imagewoof"), _of_imagenette),
     Layout("MNIST's IDX files", None, idx.holds, idx.open_layout),
 )
 
@@ -88,11 +89,11 @@ def open_recognised(name: str, folder: Path, resolution: int | None = None) -> I
     Parameters
     ----------
     name
-        What the data set is called in the store.
+        Name of the data set in the store.
     folder
         The folder.
     resolution
-        Side in pixels that images are brought to.
+        Side in pixels to which images are resized.
 
     Returns
     -------
@@ -110,7 +111,11 @@ def open_recognised(name: str, folder: Path, resolution: int | None = None) -> I
         layout = next((layout for layout in LAYOUTS if layout.holds(folder)), None)
         if layout is None:
             return None
-        _check_name(name, folder, layout)
+        if layout.dataset and name in KNOWN and KNOWN[name] is not KNOWN[layout.dataset]:
+            raise ConfigError(
+                f"{folder} holds {layout.title}, not {name}: "
+                f"type rcig prepare {layout.dataset} --from {folder}."
+            )
         source = layout.open(name, folder, resolution)
     except FileNotFoundError as error:
         raise NotFound(f"{error.filename or folder} is missing: unpack the download again.") from error
@@ -122,16 +127,9 @@ def open_recognised(name: str, folder: Path, resolution: int | None = None) -> I
 
 
 def recognised_inside(folder: Path) -> tuple[str, Path] | None:
-    """Look for a layout in the folders of a folder: give what it is and where, if there is one."""
+    """Look for a layout in the folders of a folder: return its title and where it is, if there is one."""
     found = ((layout.title, inner) for inner in folders(folder) for layout in LAYOUTS if layout.holds(inner))
     return next(found, None)
-
-
-def _check_name(name: str, folder: Path, layout: Layout) -> None:
-    if layout.dataset and name in KNOWN and KNOWN[name] is not KNOWN[layout.dataset]:
-        raise ConfigError(
-            f"{folder} holds {layout.title}, not {name}: type rcig prepare {layout.dataset} --from {folder}."
-        )
 
 
 def _missing(source: ImageSource, known: KnownDataset | None) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Names of classes that people can read, where a data set's own files have numbers or WordNet's codes.
+"""Names of classes, and checks of names and labels that come from files.
 
 A WordNet code ("synset") is ``n`` and eight digits: ``n01440764`` is the tench.
 """
@@ -9,96 +9,57 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.errors import ConfigError
+from rcig_cli.data.sources.known import KNOWN
+from rcig_cli.errors import ConfigError, Corrupt
 
 MOST_CLASSES = 100_000
-LONGEST_NAME = 1000
-"""Of a class, in characters."""
-
-_SOME = 2**20  # labels looked at at a time
-
-NUMBERED: dict[str, tuple[str, ...]] = {
-    "mnist": tuple("0123456789"),
-    "fashion_mnist": (
-        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
-        *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
-    ),
-    "cifar10": (
-        *("airplane", "automobile", "bird", "cat", "deer"),
-        *("dog", "frog", "horse", "ship", "truck"),
-    ),
-}
-"""By data set, in the order of the labels."""
-
-IMAGENETTE: dict[str, str] = {
-    "n01440764": "tench",
-    "n02102040": "English springer",
-    "n02979186": "cassette player",
-    "n03000684": "chain saw",
-    "n03028079": "church",
-    "n03394916": "French horn",
-    "n03417042": "garbage truck",
-    "n03425413": "gas pump",
-    "n03445777": "golf ball",
-    "n03888257": "parachute",
-}
-
-IMAGEWOOF: dict[str, str] = {
-    "n02086240": "Shih-Tzu",
-    "n02087394": "Rhodesian ridgeback",
-    "n02088364": "beagle",
-    "n02089973": "English foxhound",
-    "n02093754": "Border terrier",
-    "n02096294": "Australian terrier",
-    "n02099601": "golden retriever",
-    "n02105641": "Old English sheepdog",
-    "n02111889": "Samoyed",
-    "n02115641": "dingo",
-}
+_LONGEST_NAME = 1000  # characters
 
 _SYNSET = re.compile(r"n\d{8}")
 _BIRD = re.compile(r"\d{3}\.(.+)")
+_PIECE = 2**20  # labels checked at a time, to bound memory
 
 
-def published_names(dataset: str, numbers: tuple[str, ...]) -> tuple[str, ...]:
-    """Give the names of a data set's classes instead of their numbers, if there are as many of both."""
-    names = NUMBERED.get(dataset, ())
-    return names if len(names) == len(numbers) else numbers
+def published_names(dataset: str, count: int) -> tuple[str, ...]:
+    """Return the known names of a data set's classes if there are ``count``, else "0", "1", and so on."""
+    names = KNOWN[dataset].class_names if dataset in KNOWN else ()
+    return names if len(names) == count else tuple(map(str, range(count)))
 
 
 def is_synset(name: str) -> bool:
-    """Say whether a name is one of WordNet's codes."""
+    """Whether a name is a WordNet code."""
     return _SYNSET.fullmatch(name) is not None
 
 
 def readable(names: Sequence[str], words: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """Put words in place of WordNet's codes, and take the numbers off CUB-200-2011's birds.
+    """Replace WordNet codes by words, and strip the numbers off the names of CUB-200-2011's birds.
 
     Parameters
     ----------
     names
-        Names of classes; any others stay as they are.
+        Names of classes; names of other forms stay.
     words
-        Codes and their synonyms, separated by commas; ImageNette's and ImageWoof's are known without.
+        Synonyms by code, separated by commas; those of ImageNette and ImageWoof are known.
 
     Returns
     -------
     tuple of str
-        As many names, all distinct: the first synonym; where another class has the same, all of them; and
-        where that doesn't tell them apart, the name as it was.  If a code isn't known, nothing changes.
+        As many names, all distinct: the first synonym; if classes share it, all their synonyms; if those
+        are the same, the name as given.  If any code is unknown, nothing changes.
     """
-    known = {**IMAGENETTE, **IMAGEWOOF, **(words or {})}
+    known = {code: text for row in KNOWN.values() for code, text in row.synsets.items()} | dict(words or {})
     if not all(name in known for name in names if is_synset(name)):
         return tuple(names)
     full = [known.get(name, _bird(name)) for name in names]
     short = [text.split(",")[0].strip() or text for text in full]
-    for finer in (full, list(names)):
+    for longer in (full, list(names)):
         count = Counter(short)
-        short = [best if count[best] == 1 else other for best, other in zip(short, finer, strict=True)]
+        short = [best if count[best] == 1 else other for best, other in zip(short, longer, strict=True)]
     return tuple(short) if len(set(short)) == len(short) else tuple(names)
 
 
@@ -107,13 +68,27 @@ def _bird(name: str) -> str:
     return found.group(1).replace("_", " ") if found else name
 
 
+def misnamed(names: Sequence[str]) -> str | None:
+    """Describe what is wrong with the names of classes, to follow the word "holds"; None if nothing is.
+
+    Names that are equal once Unicode is composed (NFC) count as repeated, because they look the same.
+    """
+    if not all(name and name.isprintable() for name in names):
+        return "empty or unprintable names"
+    if any(len(name) > _LONGEST_NAME for name in names):
+        return f"names of more than {_LONGEST_NAME} characters"
+    if len({unicodedata.normalize("NFC", name) for name in names}) != len(names):
+        return "repeated names"
+    return None
+
+
 def check_names(where: object, names: Sequence[str], classes: int) -> tuple[str, ...]:
-    """Refuse names that aren't one distinct, printable text for each of ``classes`` classes.
+    """Return the names if they are one distinct, printable text for each of ``classes`` classes.
 
     Raises
     ------
     ConfigError
-        With what is wrong; ``where`` begins the sentence.
+        If they aren't; ``where`` begins the sentence.
     """
     if len(names) != classes:
         raise ConfigError(f"{where} has {len(names)} names for {classes} classes: download it again.")
@@ -123,18 +98,38 @@ def check_names(where: object, names: Sequence[str], classes: int) -> tuple[str,
     return tuple(names)
 
 
-def misnamed(names: Sequence[str]) -> str | None:
-    """Say what is wrong with the names of classes, in words to follow "holds"; None if nothing is.
+def check_class_numbers(where: object, values: npt.NDArray[Any]) -> None:
+    """Refuse labels ``[n]`` that aren't whole numbers from 0.
 
-    Names that Unicode composes otherwise are the same: nobody could tell them apart.
+    Raises
+    ------
+    ConfigError
+        With the first thing wrong; ``where`` begins the sentence.
     """
-    if not all(name and name.isprintable() for name in names):
-        return "empty or unprintable names"
-    if any(len(name) > LONGEST_NAME for name in names):
-        return f"names of more than {LONGEST_NAME} characters"
-    if len({unicodedata.normalize("NFC", name) for name in names}) != len(names):
-        return "repeated names"
-    return None
+    if values.dtype.kind == "f" and not np.array_equal(values, np.rint(values)):
+        raise ConfigError(f"{where} holds labels that aren't whole numbers: labels count classes from 0.")
+    if values.min() < 0:
+        raise ConfigError(f"{where} holds the negative label {values.min():g}: labels count classes from 0.")
+    if values.max() >= MOST_CLASSES:
+        raise ConfigError(f"{where} holds the label {values.max():g}: at most {MOST_CLASSES} classes work.")
+
+
+def check_labels(where: object, values: npt.NDArray[Any], classes: int) -> npt.NDArray[np.int32]:
+    """Return labels ``[n]`` as int32 if all lie in ``0 ... classes - 1``.
+
+    Raises
+    ------
+    Corrupt
+        With the first one that doesn't, or if there are none; ``where`` begins the sentence.
+    """
+    if not len(values):
+        raise Corrupt(f"{where} holds no images: download it again.")
+    wrong = values[(values < 0) | (values >= classes)]
+    if len(wrong):
+        raise Corrupt(
+            f"{where} holds the label {wrong[0]} where there are {classes} classes: download it again."
+        )
+    return values.astype(np.int32)
 
 
 def check_every_class(where: object, labels: npt.NDArray[np.int32], classes: int) -> None:
@@ -146,7 +141,7 @@ def check_every_class(where: object, labels: npt.NDArray[np.int32], classes: int
         With the number of the class; ``where`` begins the sentence.
     """
     found = np.zeros(classes, np.bool_)
-    for start in range(0, len(labels), _SOME):
-        found[labels[start : start + _SOME]] = True
+    for start in range(0, len(labels), _PIECE):
+        found[labels[start : start + _PIECE]] = True
     if not found.all():
         raise ConfigError(f"{where} has no training image of class {found.argmin()}: every class needs one.")

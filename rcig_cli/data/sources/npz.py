@@ -1,88 +1,196 @@
-"""Image data in one ``.npz`` file: ``x_train, y_train, x_test, y_test`` and perhaps ``class_names``.
+"""Image data in one ``.npz`` file: ``x_train, y_train, x_test, y_test`` and optionally ``class_names``.
 
 Images are ``[n, H, W]`` or ``[n, H, W, 1]`` (grey), ``[n, H, W, 3]`` (RGB) or ``[n, H, W, 4]`` (RGBA,
-laid over white).  Pixels are uint8; or uint16, divided by 257 and rounded; or floats, which count as
+composited over white).  Pixels are uint8; or uint16, divided by 257 and rounded; or floats, which count as
 lying between 0 and 1 if none in the file is above 1, and otherwise as lying between 0 and 255.  Labels
 are whole numbers, ``[n]`` or ``[n, 1]``.  There are as many classes as ``class_names`` has entries, or
-else one more than the largest label; names of known data sets are known.
+else one more than the largest label; the names of known data sets are filled in.
+
+An ``.npz`` file is a zip archive of ``.npy`` files.  Arrays are read from it a few rows at a time.  The size
+that a header declares is compared with the size in the archive's directory first, and pickled objects are
+refused unread.
 """
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Iterator
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib import format as npy
 
-from rcig_cli.data.images.pixels import choose_side, over_white, size_notes, to_eight_bit, to_square
-from rcig_cli.data.sources.class_names import published_names
-from rcig_cli.data.sources.npz_labels import read_class_names, read_labels
-from rcig_cli.data.sources.npz_member import Member, members
-from rcig_cli.data.sources.source import SPLITS, Batch, ImageSource, Split, regroup
-from rcig_cli.errors import ConfigError
+from rcig_cli.data.files import open_archive
+from rcig_cli.data.images.pixels import over_white, to_eight_bit
+from rcig_cli.data.sources.class_names import (
+    MOST_CLASSES,
+    check_class_numbers,
+    check_every_class,
+    misnamed,
+    published_names,
+)
+from rcig_cli.data.sources.records import Records, RecordSource
+from rcig_cli.data.sources.source import SPLITS, ImageSource, Split
+from rcig_cli.errors import ConfigError, Corrupt
 
+_LARGEST_SMALL_ARRAY = 64 * 2**20  # bytes of labels or class names
+_LARGEST_HEADER = 2**16
 _LARGEST_SIDE = 8192
 _LARGEST_IMAGE = 2**27  # bytes
-_PIECE = 2**24  # bytes
+_PIECE = 2**20  # bytes read at a time: ZipFile needs twice what is asked for
 _REQUIRED = ("x_train", "y_train", "x_test", "y_test")
 
 
-class NpzSource(ImageSource):
-    """The images of an ``.npz`` file.
+# Arrays in an archive
+
+
+@dataclass(frozen=True)
+class Member:
+    """One array of an ``.npz`` file, not yet read.
 
     Parameters
     ----------
-    name
-        What the data set is called in the store.
-    images
-        The arrays ``x_train`` and ``x_test``, by split.
-    labels
-        The labels, by split.
-    class_names
-        One name per class.
-    resolution
-        Side in pixels that the user asked for.
+    path
+        The ``.npz`` file.
+    key
+        Name of the array in it.
+    shape, dtype
+        From its header; the size in the archive's directory agrees.
+    start
+        Length of the header in bytes.
+    checksum
+        Its CRC-32 in the archive, which tells whether the file was replaced before it is opened again.
     """
 
-    def __init__(
-        self,
-        name: str,
-        images: dict[Split, Member],
-        labels: dict[Split, npt.NDArray[np.int32]],
-        class_names: tuple[str, ...],
-        resolution: int | None,
-    ) -> None:
-        sizes = {(member.shape[1], member.shape[2]) for member in images.values()}
-        side = choose_side(sizes, resolution)
-        super().__init__(
-            name,
-            class_names=class_names,
-            shape=(side, side, 1 if _depth(images["train"]) == 1 else 3),
-            sizes={split: len(labels[split]) for split in SPLITS},
-            notes=size_notes(sizes, side, resolution),
-        )
-        self._images = images
-        self._labels = labels
-        self._scale = _scale(images)
+    path: Path
+    key: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    start: int
+    checksum: int
 
-    def batches(self, split: Split, size: int) -> Iterator[Batch]:
-        """Yield the split in the order of the file; see ``ImageSource.batches``."""
-        return regroup(self._pieces(split, size), size)
+    @property
+    def nbytes(self) -> int:
+        """Size of the array in bytes."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
-    def labels(self, split: Split) -> npt.NDArray[np.int32]:
-        """Give the labels of a whole split, int32 ``[n]``, in the order of ``batches``."""
-        return self._labels[split]
+    def blocks(self, rows: int) -> Iterator[npt.NDArray[Any]]:
+        """Yield the array in pieces of ``rows`` along its first axis; the last may have fewer.
 
-    def _pieces(self, split: Split, size: int) -> Iterator[Batch]:
-        """The split in batches of so many images or, if they are large in the file, of fewer."""
-        start, member = 0, self._images[split]
-        for block in member.blocks(min(size, _rows(member))):
-            images = _convert(block, self._scale, self.shape[0])
-            yield Batch(images, self._labels[split][start : start + len(images)])
-            start += len(images)
+        Raises
+        ------
+        Corrupt
+            If the data are damaged, end too soon, or have changed.
+        """
+        with self._content() as stream:
+            for start in range(0, self.shape[0], rows):
+                count = min(rows, self.shape[0] - start)
+                yield self._next(stream, (count, *self.shape[1:]))
+
+    def read(self, most: int = _LARGEST_SMALL_ARRAY) -> npt.NDArray[Any]:
+        """Read the whole array.
+
+        Parameters
+        ----------
+        most
+            Bytes that it may have; the default suits labels and class names.
+
+        Raises
+        ------
+        ConfigError
+            If it is larger.
+        Corrupt
+            If the data are damaged, end too soon, or have changed.
+        """
+        if self.nbytes > most:
+            raise ConfigError(f"{self.path}: {self.key} is too large: at most {most} bytes of it are read.")
+        with self._content() as stream:
+            return self._next(stream, self.shape)
+
+    def _next(self, stream: IO[bytes], shape: tuple[int, ...]) -> npt.NDArray[Any]:
+        found = np.empty(shape, self.dtype)
+        rest = found.reshape(-1).view(np.uint8).data
+        while rest:
+            piece = stream.read(min(len(rest), _PIECE))
+            if not piece:
+                raise Corrupt(f"{self.path}: {self.key} is cut short: make or copy the file again.")
+            rest[: len(piece)] = piece
+            rest = rest[len(piece) :]
+        return found
+
+    @contextmanager
+    def _content(self) -> Iterator[IO[bytes]]:
+        with open_archive(self.path) as archive:
+            try:
+                info = archive.getinfo(f"{self.key}.npy")
+            except KeyError:
+                info = zipfile.ZipInfo()
+            if (info.file_size, info.CRC) != (self.start + self.nbytes, self.checksum):
+                raise Corrupt(f"{self.path} has changed while it was read: run the same command again.")
+            with archive.open(info) as stream:
+                stream.read(self.start)
+                yield stream
+
+
+def members(path: Path) -> dict[str, Member]:
+    """Read the headers of all arrays of an ``.npz`` file.
+
+    Raises
+    ------
+    NotFound, Corrupt, ConfigError, RcigError
+        If the file is missing, is damaged, holds pickled objects, or can't be read.
+    """
+    with open_archive(path) as archive:
+        files = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+        return {info.filename[:-4]: _member(archive, info, path) for info in files}
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> Member:
+    key = info.filename[:-4]
+    where = f"{path}: {key[:80]!r}"
+    with archive.open(info) as stream:
+        head = io.BytesIO(stream.read(_LARGEST_HEADER))
+    try:
+        shape, fortran, dtype = _parse_header(head)
+    # NumPy raises errors of almost any kind on damaged headers.
+    except Exception as error:
+        if isinstance(error, zipfile.BadZipFile | zlib.error | EOFError | OSError):
+            raise
+        raise Corrupt(f"{where} has a damaged header: make or copy the file again.") from error
+    if dtype.hasobject:
+        raise ConfigError(f"{where} holds pickled Python objects, which are never read: save plain numbers.")
+    if dtype.kind == "V" or not dtype.itemsize:
+        raise ConfigError(f"{where} is no array of numbers or texts: save plain numbers.")
+    if fortran and len(shape) > 1:
+        raise ConfigError(f"{where} is in Fortran order: save numpy.ascontiguousarray of it.")
+    member = Member(path, key, shape, dtype, head.tell(), info.CRC)
+    if min(shape, default=0) < 0 or member.start + member.nbytes != info.file_size:
+        raise Corrupt(f"{where} isn't as large as its header says: make or copy the file again.")
+    if max(shape, default=0) >= 2**62:
+        raise Corrupt(f"{where} has an axis that is too long: make or copy the file again.")
+    return member
+
+
+def _parse_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # NumPy warns about headers written by Python 2
+        version = npy.read_magic(stream)
+        if version == (1, 0):
+            return npy.read_array_header_1_0(stream)
+        if version == (2, 0):
+            return npy.read_array_header_2_0(stream)
+    raise ValueError(f"unknown version {version}")
+
+
+# Image data
 
 
 def open_npz(name: str, path: Path, resolution: int | None = None) -> ImageSource:
@@ -91,11 +199,11 @@ def open_npz(name: str, path: Path, resolution: int | None = None) -> ImageSourc
     Parameters
     ----------
     name
-        What the data set is called in the store.
+        Name of the data set in the store.
     path
         The file.
     resolution
-        Side in pixels that images are brought to.
+        Side in pixels to which images are resized.
 
     Returns
     -------
@@ -109,106 +217,140 @@ def open_npz(name: str, path: Path, resolution: int | None = None) -> ImageSourc
     Corrupt
         If it is damaged.
     ConfigError
-        If arrays are missing, don't fit each other, or hold what can't be pixels or labels.
+        If arrays are missing, don't match each other, or can't be pixels or labels.
     """
     arrays = members(path)
-    _check_keys(path, arrays)
-    images: dict[Split, Member] = {split: arrays[f"x_{split}"] for split in SPLITS}
-    for member in images.values():
-        _check_images(member)
-    _check_alike(images)
-    labels = {split: read_labels(arrays[f"y_{split}"], images[split]) for split in SPLITS}
-    class_names = read_class_names(path, arrays.get("class_names"), labels)
-    if "class_names" not in arrays:
-        class_names = published_names(name, class_names)
-    return NpzSource(name, images, labels, class_names, resolution)
-
-
-def _check_keys(path: Path, arrays: dict[str, Member]) -> None:
     missing = [key for key in _REQUIRED if key not in arrays]
     if missing:
         raise ConfigError(
             f"{path} has no {', '.join(missing)}: save the arrays {', '.join(_REQUIRED)} with numpy.savez."
         )
+    images: dict[Split, Member] = {split: arrays[f"x_{split}"] for split in SPLITS}
+    _check_images(images)
+    labels = {split: _read_labels(arrays[f"y_{split}"], images[split]) for split in SPLITS}
+    class_names = _class_names(name, path, arrays.get("class_names"), labels)
+    scale = _scale(images)
+    records = {split: _records(images[split], labels[split], scale) for split in SPLITS}
+    return RecordSource(name, class_names, records, resolution)
 
 
-def _check_images(member: Member) -> None:
-    where = f"{member.path}: {member.key}"
-    shape = member.shape
-    if len(shape) not in (3, 4) or _depth(member) not in (1, 3, 4):
-        raise ConfigError(f"{where} has the shape {shape}: images are [n, H, W] or [n, H, W, 1, 3 or 4].")
-    if not shape[0]:
-        raise ConfigError(f"{where} holds no images: both splits need some.")
-    if not all(1 <= side <= _LARGEST_SIDE for side in shape[1:3]):
-        raise ConfigError(
-            f"{where} has images of {shape[1]} x {shape[2]} pixels: 1 to {_LARGEST_SIDE} a side."
-        )
-    if _row_bytes(member) > _LARGEST_IMAGE:
-        raise ConfigError(
-            f"{where} has images of {_row_bytes(member)} bytes each: at most {_LARGEST_IMAGE} can be read."
-        )
-    if member.dtype.kind != "f" and member.dtype not in (np.uint8, np.uint16):
-        raise ConfigError(
-            f"{where} is of type {member.dtype}: save pixels as uint8, uint16, or floats between 0 and 1."
-        )
+def _records(images: Member, labels: npt.NDArray[np.int32], scale: float) -> Records:
+    def blocks(rows: int) -> Iterator[npt.NDArray[np.uint8]]:
+        for block in images.blocks(rows):
+            pixels = to_eight_bit(block, scale)
+            pixels = pixels[..., None] if pixels.ndim == 3 else pixels
+            yield over_white(pixels) if pixels.shape[3] == 4 else pixels
+
+    channels = 1 if _depth(images) == 1 else 3
+    return Records(blocks, labels, (images.shape[1], images.shape[2], channels), _row_bytes(images))
 
 
-def _check_alike(images: dict[Split, Member]) -> None:
+def _check_images(images: dict[Split, Member]) -> None:
+    for member in images.values():
+        where, shape = f"{member.path}: {member.key}", member.shape
+        if len(shape) not in (3, 4) or _depth(member) not in (1, 3, 4):
+            raise ConfigError(f"{where} has the shape {shape}: images are [n, H, W] or [n, H, W, 1, 3 or 4].")
+        if not shape[0]:
+            raise ConfigError(f"{where} holds no images: both splits need some.")
+        if not all(1 <= side <= _LARGEST_SIDE for side in shape[1:3]):
+            raise ConfigError(
+                f"{where} has images of {shape[1]} x {shape[2]} pixels: 1 to {_LARGEST_SIDE} a side."
+            )
+        if _row_bytes(member) > _LARGEST_IMAGE:
+            raise ConfigError(
+                f"{where} has images of {_row_bytes(member)} bytes each: at most {_LARGEST_IMAGE} are read."
+            )
+        if member.dtype.kind != "f" and member.dtype not in (np.uint8, np.uint16):
+            raise ConfigError(
+                f"{where} is of type {member.dtype}: save pixels as uint8, uint16, or floats from 0 to 1."
+            )
     train, test = images["train"], images["test"]
-    if _kind(train) != _kind(test):
+    if (_depth(train), train.dtype.name) != (_depth(test), test.dtype.name):
         raise ConfigError(
             f"{train.path}: x_train {train.shape} {train.dtype} and x_test {test.shape} {test.dtype} "
             "differ in colour or type: save both alike."
         )
 
 
-def _kind(member: Member) -> tuple[int, str]:
-    return _depth(member), member.dtype.name
-
-
 def _depth(member: Member) -> int:
     return member.shape[3] if len(member.shape) == 4 else 1
-
-
-def _scale(images: dict[Split, Member]) -> float:
-    """Give the factor that takes pixels to 0..255."""
-    dtype = images["train"].dtype
-    if dtype.kind != "f":
-        return 1.0 if dtype.itemsize == 1 else 1 / 257
-    return 255.0 if max(_largest(member) for member in images.values()) <= 1 else 1.0
-
-
-def _largest(member: Member) -> float:
-    largest = 0.0
-    for block in member.blocks(_rows(member)):
-        _check_floats(member, block)
-        largest = max(largest, float(block.max()))
-    return largest
 
 
 def _row_bytes(member: Member) -> int:
     return math.prod(member.shape[1:]) * member.dtype.itemsize
 
 
-def _rows(member: Member) -> int:
-    """How many images to read at a time."""
-    return max(1, _PIECE // _row_bytes(member))
+def _scale(images: dict[Split, Member]) -> float:
+    """Factor that takes pixels to 0 ... 255."""
+    dtype = images["train"].dtype
+    if dtype.kind != "f":
+        return 1.0 if dtype.itemsize == 1 else 1 / 257
+    return 255.0 if max(_largest_float(member) for member in images.values()) <= 1 else 1.0
 
 
-def _check_floats(member: Member, block: npt.NDArray[Any]) -> None:
-    if not np.isfinite(block).all():
-        raise ConfigError(f"{member.path}: {member.key} holds NaN or infinite pixels: remove those images.")
-    if block.min() < 0 or block.max() > 255:
-        raise ConfigError(
-            f"{member.path}: {member.key} holds pixels between {block.min():g} and {block.max():g}: "
-            "save them between 0 and 1, or between 0 and 255."
-        )
+def _largest_float(member: Member) -> float:
+    """Largest pixel; refuse pixels that are no floats between 0 and 255."""
+    where, largest = f"{member.path}: {member.key}", 0.0
+    for block in member.blocks(max(1, 2**24 // _row_bytes(member))):
+        if not np.isfinite(block).all():
+            raise ConfigError(f"{where} holds NaN or infinite pixels: remove those images.")
+        if block.min() < 0 or block.max() > 255:
+            raise ConfigError(
+                f"{where} holds pixels between {block.min():g} and {block.max():g}: "
+                "save them between 0 and 1, or between 0 and 255."
+            )
+        largest = max(largest, float(block.max()))
+    return largest
 
 
-def _convert(block: npt.NDArray[Any], scale: float, side: int) -> npt.NDArray[np.uint8]:
-    images = to_eight_bit(block, scale)
-    if images.ndim == 3:
-        images = images[..., None]
-    if images.shape[3] == 4:
-        images = over_white(images)
-    return to_square(images, side)
+# Labels and class names
+
+
+def _read_labels(labels: Member, images: Member) -> npt.NDArray[np.int32]:
+    where, count = f"{labels.path}: {labels.key}", images.shape[0]
+    if labels.shape not in ((count,), (count, 1)):
+        raise ConfigError(f"{where} has the shape {labels.shape}: {images.key} needs {count} labels, [n].")
+    if labels.dtype.kind not in "iuf":
+        raise ConfigError(f"{where} is of type {labels.dtype}: labels are whole numbers from 0.")
+    values = labels.read().reshape(-1)
+    check_class_numbers(where, values)
+    return values.astype(np.int32)
+
+
+def _class_names(
+    name: str, path: Path, names: Member | None, labels: Mapping[Split, npt.NDArray[np.int32]]
+) -> tuple[str, ...]:
+    largest = max(int(np.max(values)) for values in labels.values())
+    found = class_name_texts(names) if names else published_names(name, largest + 1)
+    if len(found) <= largest:
+        raise ConfigError(f"{path} has {len(found)} class_names, but a label {largest}: name every class.")
+    if len(found) < 2:
+        raise ConfigError(f"{path} has a single class: at least two are needed.")
+    check_every_class(path, labels["train"], len(found))
+    return found
+
+
+def class_name_texts(member: Member) -> tuple[str, ...]:
+    """Read the array ``class_names``: distinct, printable texts.
+
+    Raises
+    ------
+    ConfigError
+        If it is anything else.
+    Corrupt
+        If the data are damaged.
+    """
+    where = f"{member.path}: class_names"
+    if member.dtype.kind not in "US" or len(member.shape) != 1:
+        raise ConfigError(f"{where} is no list of texts: save numpy.array of the names.")
+    if member.shape[0] > MOST_CLASSES:
+        raise ConfigError(f"{where} has {member.shape[0]} names: at most {MOST_CLASSES} classes work.")
+    names = member.read()
+    try:
+        texts = tuple(map(str, np.char.decode(names, "utf-8") if names.dtype.kind == "S" else names))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{where} isn't UTF-8: save the names as str.") from error
+    wrong = misnamed(texts)
+    if wrong:
+        raise ConfigError(f"{where} holds {wrong}: give each class its own.")
+    return texts

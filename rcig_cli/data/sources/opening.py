@@ -1,17 +1,20 @@
-"""The door to every kind of data set: a name, or a path of the user's own, becomes an image source."""
+"""Open a data set by name, or the user's own data, as an image source; and identify it."""
 
 from __future__ import annotations
 
 import difflib
+import hashlib
+import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from rcig_cli.data.sources.known import KNOWN, KnownDataset, known_names
 from rcig_cli.data.sources.source import ImageSource
 from rcig_cli.errors import ConfigError, NotFound, RcigError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_SHOWN = 80
 _SIDES = range(4, 1025)
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 
@@ -24,17 +27,16 @@ def open_source(name: str, path: Path | None = None, resolution: int | None = No
     name
         A known data set, or with ``path`` any name of lower-case letters, digits, ``_`` and ``-``.
     path
-        A folder of class folders or with an official download unpacked (``rcig_cli.data.layouts``), or an
-        ``.npz`` file.
+        A folder of class folders, the unpacked folder of an official download (`rcig_cli.data.layouts`), or
+        an ``.npz`` file.
     resolution
-        Side in pixels to which every image is brought: its central square is cut out and resized.
-        Without it images keep their size if they are square and alike; otherwise see
-        ``rcig_cli.data.images.pixels.choose_side``.
+        Side in pixels: the central square of every image is resized to it.  Without it, images that are
+        square and of one size keep it; otherwise see `rcig_cli.data.images.pixels.choose_side`.
 
     Returns
     -------
     ImageSource
-        The data set; nothing but headers and labels has been read yet.
+        The data set; only headers and labels have been read.
 
     Raises
     ------
@@ -45,26 +47,21 @@ def open_source(name: str, path: Path | None = None, resolution: int | None = No
     Corrupt
         If the file is damaged.
     RcigError
-        If the system doesn't let it be read.
+        If the system refuses to read it.
     """
-    _check_name(name, path)
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"{name[:80]!r} can't name a data set: use up to 64 lower-case letters, digits, '_' and '-', "
+            + ("beginning with a letter or digit." if path else "and pass your own data with --from PATH.")
+        )
     if resolution is not None and resolution not in _SIDES:
         raise ConfigError(f"Resolution {resolution} can't be used: give {_SIDES[0]} to {_SIDES[-1]} pixels.")
-    if path is not None:
-        try:
-            return _open_path(name, path, resolution)
-        except OSError as error:
-            raise RcigError(f"{path} can't be read: {error.strerror or error}.") from error
-    return _open_known(name, resolution)
-
-
-def _check_name(name: str, path: Path | None) -> None:
-    if _NAME.fullmatch(name):
-        return
-    raise ConfigError(
-        f"{name[:_SHOWN]!r} can't name a data set: use up to 64 lower-case letters, digits, '_' and '-', "
-        + ("beginning with a letter or digit." if path else "and pass your own data with --from PATH.")
-    )
+    if path is None:
+        return _open_known(name, resolution)
+    try:
+        return _open_path(name, path, resolution)
+    except OSError as error:
+        raise RcigError(f"{path} can't be read: {error.strerror or error}.") from error
 
 
 def _open_path(name: str, path: Path, resolution: int | None) -> ImageSource:
@@ -83,12 +80,11 @@ def _open_path(name: str, path: Path, resolution: int | None) -> ImageSource:
 
 def _open_folder(name: str, path: Path, resolution: int | None) -> ImageSource:
     from rcig_cli.data.layouts.recognise import open_recognised, recognised_inside
+    from rcig_cli.data.sources.folder import open_folder
 
     recognised = open_recognised(name, path, resolution)
     if recognised is not None:
         return recognised
-    from rcig_cli.data.sources.folder import open_folder
-
     try:
         return open_folder(name, path, resolution)
     except ConfigError as error:
@@ -102,20 +98,21 @@ def _open_folder(name: str, path: Path, resolution: int | None) -> ImageSource:
 
 def _open_known(name: str, resolution: int | None) -> ImageSource:
     if name == "digits":
-        from rcig_cli.data.sources.digits import open_digits
+        from rcig_cli.data.sources.digits import DigitsSource
 
-        return open_digits(resolution)
+        return DigitsSource(resolution)
     if name not in KNOWN:
         raise NotFound(_unknown(name))
     if KNOWN[name].tfds is None:
         raise ConfigError(_how_to_get(KNOWN[name]))
-    from rcig_cli.data.sources.named import open_named
+    from rcig_cli.data.sources.tfds import open_tfds
 
-    return open_named(KNOWN[name], resolution)
+    return open_tfds(KNOWN[name], resolution)
 
 
 def _how_to_get(known: KnownDataset) -> str:
-    address, folder = known.download or ("its makers", "FOLDER")
+    assert known.download is not None
+    address, folder = known.download
     return (
         f"{known.name} isn't in TensorFlow Datasets: download it from {address}, unpack it, "
         f"and type rcig prepare {known.name} --from {folder}."
@@ -126,5 +123,53 @@ def _unknown(name: str) -> str:
     known = ["digits", *known_names()]
     nearest = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {nearest[0]}?" if nearest else ""
-    listed = ", ".join(known)
-    return f"There is no data set {name!r}.{hint} Known are {listed}; your own comes with --from PATH."
+    return (
+        f"There is no data set {name!r}.{hint} "
+        f"Known names are {', '.join(known)}; pass your own data with --from PATH."
+    )
+
+
+def identity(source: ImageSource, path: Path | None) -> dict[str, Any]:
+    """Describe a source as JSON values that differ if the data may differ, without reading its images.
+
+    Parameters
+    ----------
+    source
+        The data set.
+    path
+        Where the user's own data are; the names, sizes and times of these files are included as a digest.
+
+    Raises
+    ------
+    RcigError
+        If the files can't be listed.
+    """
+    return {
+        "name": source.name,
+        "class_names": list(source.class_names),
+        "shape": list(source.shape),
+        "sizes": dict(source.sizes),
+        "notes": list(source.notes),
+        "files": None if path is None else _digest_of_files(path),
+    }
+
+
+def _digest_of_files(path: Path) -> str:
+    found = hashlib.sha256()
+    try:
+        for file in _walk(path) if path.is_dir() else [path]:
+            try:
+                status = file.stat()
+            except OSError:
+                status = file.lstat()  # a broken link, which is skipped where images are looked for
+            name = os.fsencode(file.relative_to(path))
+            found.update(b"%b\0%d\0%d\n" % (name, status.st_size, status.st_mtime_ns))
+    except OSError as error:
+        raise RcigError(f"{path} can't be read: {error.strerror or error}.") from error
+    return found.hexdigest()
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for root, folders, names in os.walk(folder):
+        folders.sort()
+        yield from (Path(root, name) for name in sorted(names))

@@ -1,8 +1,7 @@
-"""A source of labelled images: what every kind of data set offers.
+"""The interface of every data set: labelled images in batches, in a fixed order.
 
 Images are uint8, square, grey or RGB, channels last; labels are whole numbers from 0 to the number of
-classes less one.  A source gives them in batches, in an order that never changes, and holds one batch
-in memory at a time, so a data set may be larger than memory.
+classes less one.  A source holds one batch in memory at a time, so a data set may be larger than memory.
 """
 
 from __future__ import annotations
@@ -41,17 +40,17 @@ class Batch:
         return len(self.labels)
 
     def select(self, index: slice | npt.NDArray[np.bool_]) -> Batch:
-        """Give the images that ``index`` picks along the first axis."""
+        """Return the images that ``index`` picks along the first axis."""
         return Batch(self.images[index], self.labels[index])
 
 
 class ImageSource(ABC):
-    """A data set with a train and a test split.
+    """A data set with a training and a test split.
 
     Parameters
     ----------
     name
-        What the data set is called in the store.
+        Name of the data set in the store.
     class_names
         One name per class, in the order of the labels.
     shape
@@ -59,7 +58,7 @@ class ImageSource(ABC):
     sizes
         Number of images in ``"train"`` and in ``"test"``.
     notes
-        Sentences the user should read, such as how a missing test split was made.
+        Sentences for the user, such as how a missing test split was made.
     """
 
     def __init__(
@@ -96,30 +95,23 @@ class ImageSource(ABC):
         Raises
         ------
         Corrupt
-            If the data turn out to be damaged on the way.
+            If the data turn out to be damaged.
         """
 
     def batches_from(self, split: Split, size: int, start: int) -> Iterator[Batch]:
-        """Yield what ``batches`` yields, less the first ``start`` images.
+        """Yield what `batches` yields without the first ``start`` images, a multiple of ``size``.
 
-        A source that can begin anywhere has its own way; this one reads what it passes over.
-
-        Parameters
-        ----------
-        split, size
-            As in ``batches``.
-        start
-            A multiple of ``size``.
+        This implementation reads the images that it skips; a source that can seek overrides it.
         """
         return itertools.islice(self.batches(split, size), start // size, None)
 
     def labels(self, split: Split) -> npt.NDArray[np.int32]:
-        """Give the labels of a whole split, int32 ``[n]``, in the order of ``batches``."""
+        """Return the labels of a whole split, int32 ``[n]``, in the order of `batches`."""
         return np.concatenate([batch.labels for batch in self.batches(split, _LABEL_BATCH)])
 
 
 def regroup(batches: Iterable[Batch], size: int) -> Iterator[Batch]:
-    """Cut a stream of batches of any sizes into batches of ``size``, the last one perhaps smaller."""
+    """Cut a stream of batches of any sizes into batches of ``size``; the last one may be smaller."""
     held: list[Batch] = []
     for batch in batches:
         held.append(batch)

@@ -1,7 +1,12 @@
-"""Disjoint, class-stratified groups of training images, for comparing who was in the data.
+"""Class-stratified orders of images: for held-out splits and for disjoint subsets.
 
-All training images are put into one shuffled order whose every stretch holds the classes in their due
-shares (`stratify`); group K of N images is the K-th stretch of length N, counted from 0.
+In the order of `stratified_order` every stretch holds each class in its share.  Within a class the items are
+shuffled.  Item j of a class of n items (counted from 0) is placed at (j + 1/2) / n, and all items are sorted
+by their place, ties by class.  So the first m of N items hold m n / N of a class, plus or minus one, and any
+m consecutive ones plus or minus two; if classes are equal in size and m is a multiple of their number, the
+shares are exact.
+
+Group K of N training images, for experiments about membership, is the K-th stretch of length N, from 0.
 """
 
 from __future__ import annotations
@@ -12,21 +17,71 @@ import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.data.sources.source import Batch, ImageSource, Split, regroup
-from rcig_cli.data.sources.stratify import stratified_order
 from rcig_cli.errors import ConfigError
 
 _GROUP_SEED = 1
 
 
+def stratified_order(labels: npt.NDArray[np.int32], seed: int) -> npt.NDArray[np.int64]:
+    """Return the positions of all items in a shuffled, class-stratified order.
+
+    Parameters
+    ----------
+    labels
+        Class of each item, int32 ``[n]``.
+    seed
+        Seed of the shuffle.  The order within a class depends on the seed and the class alone.
+
+    Returns
+    -------
+    ndarray
+        A permutation of ``range(n)``, int64.
+    """
+    places = np.empty(len(labels))
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        # NumPy guarantees that a named bit generator's raw words never change between versions; it gives
+        # no such guarantee for Generator.shuffle.
+        words = np.random.PCG64(np.random.SeedSequence((seed, int(label)))).random_raw(len(members))
+        ranks = np.argsort(np.argsort(words, kind="stable"), kind="stable")
+        places[members] = (ranks + 0.5) / len(members)
+    return np.lexsort((labels, places))
+
+
+def held_out(labels: npt.NDArray[np.int32], count: int, seed: int) -> npt.NDArray[np.bool_]:
+    """Mark ``count`` items to be held out for testing, class-stratified.
+
+    Parameters
+    ----------
+    labels
+        Class of each item, int32 ``[n]``.
+    count
+        How many to hold out: at most all but one of each class.
+    seed
+        Seed of the choice.
+
+    Returns
+    -------
+    ndarray
+        bool ``[n]``, true for the held-out items; one of each class is never among them.
+    """
+    order = stratified_order(labels, seed)
+    _, first_of_class = np.unique(labels[order], return_index=True)
+    free = np.delete(order, first_of_class)
+    mask = np.zeros(len(labels), dtype=np.bool_)
+    mask[free[len(free) - count :]] = True
+    return mask
+
+
 class SubsetSource(ImageSource):
-    """A source with fewer training images; the test split is untouched.
+    """A source with fewer training images; the test split is unchanged.
 
     Parameters
     ----------
     source
-        Where the images come from.
+        The whole data set.
     chosen
-        bool ``[n]``: which training images stay, in the order of ``source``.
+        bool ``[n]``: which training images to keep, in the order of ``source``.
     note
         A sentence that says which group this is.
     """
@@ -43,13 +98,13 @@ class SubsetSource(ImageSource):
         self._chosen = chosen
 
     def batches(self, split: Split, size: int) -> Iterator[Batch]:
-        """Yield the split in the order of the source; see ``ImageSource.batches``."""
+        """Yield the split in the order of the source; see `ImageSource.batches`."""
         if split == "test":
             return self._source.batches(split, size)
         return regroup(self._selected(size), size)
 
     def labels(self, split: Split) -> npt.NDArray[np.int32]:
-        """Give the labels of a whole split, int32 ``[n]``, in the order of ``batches``."""
+        """Return the labels of a whole split, int32 ``[n]``, in the order of `batches`."""
         labels = self._source.labels(split)
         return labels if split == "test" else labels[self._chosen]
 
@@ -70,7 +125,7 @@ def subset(source: ImageSource, count: int, chunk: int = 0) -> ImageSource:
     count
         Images per group, at least one for each class.
     chunk
-        Which group, from 0 to ``source.sizes["train"] // count - 1``.
+        Number of the group, from 0 to ``source.sizes["train"] // count - 1``.
 
     Returns
     -------
@@ -82,21 +137,11 @@ def subset(source: ImageSource, count: int, chunk: int = 0) -> ImageSource:
     ConfigError
         If there is no such group, or it would leave a class without images.
     """
-    _check(source, count, chunk)
-    labels = source.labels("train")
-    chosen = np.zeros(len(labels), dtype=np.bool_)
-    chosen[stratified_order(labels, _GROUP_SEED)[chunk * count : (chunk + 1) * count]] = True
-    _check_classes(source, labels[chosen])
-    note = f"The training split is group {chunk} of {count} images out of {len(labels)}."
-    return SubsetSource(source, chosen, note)
-
-
-def _check(source: ImageSource, count: int, chunk: int) -> None:
     total = source.sizes["train"]
     if not len(source.class_names) <= count <= total:
         raise ConfigError(
             f"A subset of {count} images can't be made of {source.name}: "
-            f"give --subset between {len(source.class_names)} (one a class) and {total} (all)."
+            f"give --subset between {len(source.class_names)} (one per class) and {total} (all)."
         )
     groups = total // count
     if not 0 <= chunk < groups:
@@ -104,10 +149,13 @@ def _check(source: ImageSource, count: int, chunk: int) -> None:
             f"There is no chunk {chunk}: {source.name} has {groups} disjoint groups of {count} training "
             f"images, so give --chunk between 0 and {groups - 1}."
         )
-
-
-def _check_classes(source: ImageSource, labels: npt.NDArray[np.int32]) -> None:
-    missing = set(range(len(source.class_names))) - set(labels.tolist())
+    labels = source.labels("train")
+    chosen = np.zeros(len(labels), dtype=np.bool_)
+    chosen[stratified_order(labels, _GROUP_SEED)[chunk * count : (chunk + 1) * count]] = True
+    missing = set(range(len(source.class_names))) - set(labels[chosen].tolist())
     if missing:
         name = source.class_names[min(missing)]
-        raise ConfigError(f"This subset holds no image of the class {name!r}: give a larger --subset.")
+        raise ConfigError(f"This subset has no image of the class {name!r}: give a larger --subset.")
+    return SubsetSource(
+        source, chosen, f"The training split is group {chunk} of {count} images out of {total}."
+    )

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from rcig_cli.data.sources.stratify import stratified_order
+from rcig_cli.data.sources.subset import stratified_order
 from rcig_cli.distillation.pool import Model
 from rcig_cli.distillation.records import centred_one_hot, training_set
 from rcig_cli.errors import NumericsError

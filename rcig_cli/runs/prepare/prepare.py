@@ -8,8 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rcig_cli.data.sources.identity import identity
-from rcig_cli.data.sources.opening import open_source
+from rcig_cli.data.sources.opening import identity, open_source
 from rcig_cli.data.sources.source import ImageSource
 from rcig_cli.data.sources.subset import subset
 from rcig_cli.errors import ConfigError, Corrupt, Interrupted, NotFound, RcigError

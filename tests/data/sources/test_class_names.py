@@ -1,29 +1,31 @@
+"""The table of known data sets, and names of classes."""
+
+import re
+
 import pytest
 
-from rcig_cli.data.sources.class_names import (
-    IMAGENETTE,
-    IMAGEWOOF,
-    NUMBERED,
-    check_names,
-    is_synset,
-    published_names,
-    readable,
-)
+from rcig_cli.data.sources.class_names import check_names, is_synset, published_names, readable
 from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.errors import ConfigError
 
 
-def test_tables_are_whole():
-    assert all(len(set(names)) == len(names) == KNOWN[name].classes for name, names in NUMBERED.items())
-    for table in (IMAGENETTE, IMAGEWOOF):
-        assert len(set(table.values())) == len(table) == 10
-        assert all(map(is_synset, table))
+def test_each_known_data_set_is_consistent():
+    for known in KNOWN.values():
+        assert re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", known.name)
+        height, width, channels = known.shape
+        assert height == width
+        assert len(known.mean) == len(known.std) == channels
+        assert all(0 < value < 1 for value in known.mean + known.std)
+        assert known.tfds or known.download
+        assert len(set(known.class_names)) in (0, known.classes)
+        assert len(set(known.synsets.values())) in (0, known.classes)
+        assert all(map(is_synset, known.synsets))
 
 
-def test_numbers_become_names_where_there_are_as_many():
-    assert published_names("fashion_mnist", tuple("0123456789"))[9] == "Ankle boot"
-    assert published_names("fashion_mnist", tuple("012")) == ("0", "1", "2")
-    assert published_names("mine", tuple("0123456789")) == tuple("0123456789")
+def test_numbers_become_names_if_there_are_as_many():
+    assert published_names("fashion_mnist", 10)[9] == "Ankle boot"
+    assert published_names("fashion_mnist", 3) == ("0", "1", "2")
+    assert published_names("mine", 2) == ("0", "1")
 
 
 def test_codes_become_words_and_other_names_stay():
@@ -32,14 +34,14 @@ def test_codes_become_words_and_other_names_stay():
     assert readable(["001.Black_footed_Albatross", "1.x"]) == ("Black footed Albatross", "1.x")
 
 
-def test_names_are_as_long_as_it_takes_to_tell_them_apart():
+def test_names_are_as_long_as_needed_to_be_distinct():
     words = {"n00000001": "crane, bird", "n00000002": "crane, machine", "n00000003": "eel, fish"}
     assert readable(list(words), words) == ("crane, bird", "crane, machine", "eel")
     words["n00000002"] = "crane, bird"
     assert readable(list(words), words) == ("n00000001", "n00000002", "eel")
 
 
-@pytest.mark.parametrize("names", [["a"], ["a", "a"], ["a", ""], ["a", "b\n"]])
-def test_names_that_cannot_be(names):
+@pytest.mark.parametrize("names", [["a"], ["a", "a"], ["a", ""], ["a", "b\n"], ["\u00e9", "e\u0301"]])
+def test_unusable_names_are_refused(names):
     with pytest.raises(ConfigError, match=r"^here "):
         check_names("here", names, 2)

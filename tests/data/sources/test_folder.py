@@ -1,8 +1,13 @@
+"""Class folders of image files."""
+
 import os
+import shutil
+import threading
 
 import numpy as np
 import pytest
 
+from rcig_cli.data.sources import folder
 from rcig_cli.data.sources.folder import open_folder
 from rcig_cli.errors import ConfigError, Corrupt, RcigError
 from tests.data.examples import pixels, save_picture, whole
@@ -50,20 +55,15 @@ def test_a_plain_folder_has_a_fifth_held_out(plain):
     assert source.sizes == {"train": 24, "test": 6}
     assert np.bincount(source.labels("test")).tolist() == [2, 4]
     assert "fixed fifth of each class, 6 images" in source.notes[0]
-    every = np.concatenate([whole(source, "train").images, whole(source, "test").images])
+    test = whole(source, "test").images
+    assert (test == whole(open_folder("pets", plain), "test").images).all()
+    every = np.concatenate([whole(source, "train").images, test])
     due = [pixels(6, 6, 3, seed=index) for count in (10, 20) for index in range(count)]
     assert sorted(map(bytes, every)) == sorted(map(bytes, due))
 
 
-def test_what_is_held_out_never_changes(plain):
-    first, second = (whole(open_folder("pets", plain), "test").images for _ in range(2))
-    assert (first == second).all()
-
-
 def test_train_alone_is_split(split):
-    for path in sorted((split / "test").rglob("*"), reverse=True):
-        path.unlink() if path.is_file() else path.rmdir()
-    (split / "test").rmdir()
+    shutil.rmtree(split / "test")
     source = open_folder("pets", split)
     assert source.sizes == {"train": 6, "test": 2}
     assert "held out" in source.notes[0]
@@ -82,7 +82,7 @@ def test_images_may_lie_deeper(tmp_path):
     assert open_folder("deep", tmp_path).sizes == {"train": 4, "test": 4}
 
 
-def test_other_files_are_passed_over(split):
+def test_other_files_are_skipped(split):
     (split / "train" / "cat" / "readme.txt").write_text("cats")
     (split / "train" / "cat" / ".hidden.png").write_bytes(b"no image")
     (split / "train" / ".cache").mkdir()
@@ -92,7 +92,7 @@ def test_other_files_are_passed_over(split):
     assert source.class_names == ("cat", "dog")
 
 
-def test_links_that_lead_outside_are_passed_over_with_a_note(split, tmp_path_factory):
+def test_links_that_lead_outside_are_skipped_with_a_note(split, tmp_path_factory):
     outside = save_picture(tmp_path_factory.mktemp("outside") / "secret.png", pixels(6, 6, 3))
     cats = split / "train" / "cat"
     (cats / "outside.png").symlink_to(outside)
@@ -100,15 +100,11 @@ def test_links_that_lead_outside_are_passed_over_with_a_note(split, tmp_path_fac
     (cats / "loop").symlink_to(split)
     (cats / "gone.png").symlink_to(split / "nowhere.png")
     (cats / "inside.png").symlink_to(cats / "000.png")
+    (split / "train" / "eel").symlink_to(outside.parent)
     source = open_folder("pets", split)
     assert source.sizes["train"] == 9
+    assert source.class_names == ("cat", "dog")
     assert source.notes[0].endswith(": 4.")
-
-
-def test_a_linked_class_folder_is_no_class(split, tmp_path_factory):
-    fill(tmp_path_factory.getbasetemp(), "elsewhere", 2)
-    (split / "train" / "eel").symlink_to(tmp_path_factory.getbasetemp() / "elsewhere")
-    assert open_folder("pets", split).class_names == ("cat", "dog")
 
 
 def test_images_are_grey_only_if_all_are(tmp_path):
@@ -121,61 +117,56 @@ def test_images_are_grey_only_if_all_are(tmp_path):
     assert (np.ptp(whole(source, "train").images, axis=3) == 0).sum() > 200
 
 
-def test_mixed_sizes_become_the_smallest_side_with_a_note(tmp_path):
+def test_the_side_of_images_of_mixed_sizes(tmp_path):
     fill(tmp_path, "a", 5, (12, 30, 3))
     fill(tmp_path, "b", 5, (20, 10, 3))
     source = open_folder("mixed", tmp_path)
     assert source.shape == (10, 10, 3)
     assert "10 x 10" in source.notes[-1]
     assert whole(source, "train").images.shape == (8, 10, 10, 3)
-
-
-def test_large_images_become_64_pixels(tmp_path):
-    for name in "ab":
-        fill(tmp_path, name, 2, (90, 120, 3), "jpg")
-    assert open_folder("large", tmp_path).shape == (64, 64, 3)
-
-
-def test_a_known_name_has_a_resolution_of_its_own(tmp_path):
-    fill(tmp_path, "a", 5, (12, 30, 3))
-    fill(tmp_path, "b", 5, (20, 10, 3))
     assert open_folder("caltech_birds2011", tmp_path).shape == (32, 32, 3)
 
 
-def test_a_resolution_goes_before_everything(split):
+def test_a_resolution_overrides_the_size_of_the_files(split):
     source = open_folder("pets", split, 4)
     assert source.shape == (4, 4, 3)
     assert whole(source, "test").images.shape == (4, 4, 4, 3)
 
 
-def test_a_folder_without_classes_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="0 class folders"):
-        open_folder("none", tmp_path)
+def test_folders_that_are_no_data_set_are_refused(split):
+    def refused(said):
+        with pytest.raises(ConfigError, match=said):
+            open_folder("pets", split)
 
-
-def test_a_single_class_is_refused(tmp_path):
-    fill(tmp_path, "cat", 5)
-    with pytest.raises(ConfigError, match="1 class folders"):
-        open_folder("one", tmp_path)
-
-
-def test_an_empty_class_is_refused(split):
     (split / "train" / "eel").mkdir()
-    with pytest.raises(ConfigError, match="eel holds no images"):
-        open_folder("pets", split)
-
-
-def test_a_test_class_without_training_images_is_refused(split):
+    refused("eel holds no images")
+    (split / "train" / "eel").rmdir()
     fill(split / "test", "eel", 1)
-    with pytest.raises(ConfigError, match="eel is a class without training"):
-        open_folder("pets", split)
-
-
-def test_an_empty_test_split_is_refused(split):
+    refused("eel is a class without training")
+    shutil.rmtree(split / "test" / "eel")
     for path in (split / "test").rglob("*.png"):
         path.unlink()
-    with pytest.raises(ConfigError, match="holds no images"):
-        open_folder("pets", split)
+    refused("test holds no images")
+    shutil.rmtree(split / "train" / "dog")
+    refused("1 class folders")
+    shutil.rmtree(split)
+    split.mkdir()
+    refused("0 class folders")
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ((b"ok", b"no\xff"), "unprintable"),
+        ((b"ok", b"two\nlines"), "unprintable"),
+        (("e\u0301".encode(), "\u00e9".encode()), "repeated"),
+    ],
+)
+def test_class_folders_with_unusable_names_are_refused(tmp_path, names, said):
+    for name in names:
+        fill(tmp_path, os.fsdecode(name), 3)
+    with pytest.raises(ConfigError, match=said):
+        open_folder("odd", tmp_path)
 
 
 def test_too_few_images_to_hold_any_out(tmp_path):
@@ -190,6 +181,50 @@ def test_a_damaged_image_is_named(split):
     path.write_bytes(path.read_bytes()[:-60])
     with pytest.raises(Corrupt, match=r"dog/001\.png"):
         whole(open_folder("pets", split), "train")
+
+
+def test_files_of_a_class_are_sorted_by_path_and_read_from_any_batch(tmp_path):
+    for name, grey in (("b/1.png", 3), ("a.png", 1), ("a/9.png", 0), ("b.png", 5), ("a-b/0.png", 9)):
+        save_picture(tmp_path / "x" / name, np.full((4, 4), grey, np.uint8))
+    fill(tmp_path, "y", 9, (4, 4))
+    paths = list(open_folder("sorted", tmp_path)._files["train"].paths)
+    assert paths == sorted(paths)
+    source = open_folder("sorted", tmp_path)
+    rest = list(source.batches_from("train", 3, 6))
+    assert np.concatenate([batch.labels for batch in rest]).tolist() == source.labels("train")[6:].tolist()
+
+
+def test_large_images_are_decoded_by_fewer_threads(tmp_path, monkeypatch):
+    """All threads together hold at most `MOST_PIXELS` pixels."""
+    fill(tmp_path, "a", 8, (40, 40, 3))
+    fill(tmp_path, "b", 8, (20, 20, 3))
+    monkeypatch.setattr(folder, "MOST_PIXELS", 2 * 40 * 40)
+    monkeypatch.setattr(folder, "_DECODERS", 8)
+    source, names, read = open_folder("large", tmp_path), set(), folder.read_picture
+    monkeypatch.setattr(
+        folder, "read_picture", lambda *a, **k: (names.add(threading.get_ident()), read(*a, **k))[1]
+    )
+    whole(source, "train", 12)
+    assert len(names) <= 2
+
+
+ODD = {
+    "pipe": os.mkfifo,
+    "link to a device": lambda path: path.symlink_to("/dev/zero"),
+    "link to itself": lambda path: path.symlink_to(path),
+    "folder": os.mkdir,
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_what_is_no_regular_file_is_skipped_and_later_refused(split, odd):
+    ODD[odd](split / "train" / "cat" / "odd.png")
+    source = open_folder("pets", split)
+    assert source.sizes["train"] == 8
+    (split / "train" / "cat" / "000.png").unlink()
+    ODD[odd](split / "train" / "cat" / "000.png")
+    with pytest.raises(RcigError, match=r"000\.png can't be read"):
+        whole(source, "train")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

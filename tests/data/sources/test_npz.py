@@ -1,9 +1,17 @@
+"""Image data in ``.npz`` files, and the arrays in them."""
+
+import io
+import struct
 import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.lib import format as npy
 
-from rcig_cli.data.sources.npz import open_npz
+from rcig_cli.data.sources.npz import members, open_npz
 from rcig_cli.data.sources.opening import open_source
 from rcig_cli.errors import ConfigError, Corrupt, NotFound
 from tests.data.examples import pixels, whole
@@ -148,6 +156,10 @@ OBJECTS = np.array([None] * 4, dtype=object)
         ({"class_names": np.array([b"a", b"\xff", b"c"])}, "UTF-8"),
         ({"class_names": np.arange(3)}, "no list of texts"),
         ({"class_names": np.zeros(3, "U9000000")}, "too large"),
+        ({"class_names": np.array(["a", "b", "c" * 10_000])}, "more than 1000 characters"),
+        ({"class_names": np.full(10**6, "a")}, "at most 100000"),
+        ({"class_names": np.array(["a", "e\u0301", "\u00e9"])}, "repeated"),
+        ({"x_train": np.zeros((4, 6), "f4,f4")}, "no array of numbers"),
     ],
 )
 def test_wrong_content_is_refused_in_one_sentence(path, changes, word):
@@ -157,25 +169,37 @@ def test_wrong_content_is_refused_in_one_sentence(path, changes, word):
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_is_not_found(path):
+@pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04" + bytes(100)])
+def test_missing_and_other_files_are_refused(path, content):
     with pytest.raises(NotFound, match="no file"):
         open_npz("own", path)
-
-
-@pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04" + bytes(100)])
-def test_another_file_is_no_archive(path, content):
     path.write_bytes(content)
     with pytest.raises(Corrupt, match=r"no \.npz"):
         open_npz("own", path)
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_a_file_cut_short_is_damaged(path, save):
-    whole_file = write(path, save).read_bytes()
-    for kept in range(0, len(whole_file), 97):
+def test_a_file_cut_short_or_flipped_is_damaged(path, save):
+    whole_file = write(path, save, x_train=pixels(4, 40, 40)).read_bytes()
+    for kept in range(0, len(whole_file), 997):
         path.write_bytes(whole_file[:kept])
         with pytest.raises(Corrupt):
             open_npz("own", path)
+    middle = whole_file.index(b"x_train.npy") + 1000
+    path.write_bytes(whole_file[:middle] + bytes([whole_file[middle] ^ 16]) + whole_file[middle + 1 :])
+    with pytest.raises(Corrupt, match="damaged"):
+        whole(open_npz("own", path), "train")
+
+
+def test_a_file_that_is_replaced_between_two_passes_is_refused(path):
+    source = open_npz("own", write(path))
+    whole(source, "train")
+    write(path, x_train=pixels(4, 6, 6, seed=9))
+    with pytest.raises(Corrupt, match="has changed while it was read"):
+        whole(source, "train")
+    path.unlink()
+    with pytest.raises(NotFound):
+        whole(source, "train")
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
@@ -203,3 +227,104 @@ def test_a_known_set_has_names_even_where_its_file_has_none(tmp_path):
     assert open_source("cifar10", tmp_path / "plain.npz").class_names[9] == "truck"
     assert open_source("mine", tmp_path / "plain.npz").class_names[9] == "9"
     assert open_source("cifar10", tmp_path / "named.npz").class_names[9] == "j"
+
+
+# Arrays in an archive
+
+
+def archive(path, content, key="x.npy", method=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w", method) as file:
+        file.writestr(key, content)
+    return path
+
+
+def npy_bytes(array, version=(1, 0)):
+    stream = io.BytesIO()
+    npy.write_array(stream, array, version)
+    return stream.getvalue()
+
+
+def header(shape, descr="|u1"):
+    stream = io.BytesIO()
+    npy.write_array_header_1_0(stream, {"shape": shape, "fortran_order": False, "descr": descr})
+    return stream.getvalue()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("members")
+
+
+@given(st.integers(0, 9), st.integers(1, 5), st.sampled_from([">f4", "<i8", "|u1"]), st.integers(1, 12))
+def test_blocks_add_up_to_the_array(folder, rows, columns, dtype, size):
+    array = pixels(rows, columns).astype(dtype)
+    version = (1, 0) if rows % 2 else (2, 0)
+    member = members(archive(folder / "a.npz", npy_bytes(array, version)))["x"]
+    assert (member.shape, member.dtype) == (array.shape, array.dtype)
+    blocks = list(member.blocks(size))
+    assert all(len(block) == size for block in blocks[:-1])
+    assert np.concatenate([array[:0], *blocks]).tolist() == member.read().tolist() == array.tolist()
+
+
+def test_headers_of_python_2_and_scalars_are_read_silently(path, capfd):
+    content = npy_bytes(pixels(4, 6, 6)).replace(b"(4, 6, 6), }", b"(4L, 6, 6),}")
+    found = members(archive(path, content))["x"].read()
+    assert (found == pixels(4, 6, 6)).all()
+    assert members(archive(path, npy_bytes(np.array("whitened"))))["x"].read() == "whitened"
+    assert members(archive(path, b"hello", "readme.txt")) == {}
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "word"),
+    [
+        (b"", Corrupt, "header"),
+        (b"hello", Corrupt, "header"),
+        (npy_bytes(pixels(3))[:20], Corrupt, "header"),
+        (b"\x93NUMPY\x09\x00" + bytes(90), Corrupt, "header"),
+        (b"\x93NUMPY\x01\0" + struct.pack("<H", 60_000) + b"(" * 60_000, Corrupt, "header"),
+        (b"\x93NUMPY\x02\0" + struct.pack("<I", 2**32 - 1) + bytes(10**6), Corrupt, "header"),
+        (header((2,), "not a type") + b"ab", Corrupt, "header"),
+        (header((10**12, 10**6)), Corrupt, "as large"),
+        (header((4,)) + b"abc", Corrupt, "as large"),
+        (header((4,)) + b"abcde", Corrupt, "as large"),
+        (header((-1,)) + b"a", Corrupt, "as large"),
+        (header((0, 2**62), "<U1"), Corrupt, "too long"),
+        (header((10**12,), "<U0"), ConfigError, "no array of numbers"),
+        (header((1,), "|O") + b"cos\nsystem\n(S'false'\ntR.", ConfigError, "pickled"),
+    ],
+)
+def test_a_header_that_is_wrong_is_found_before_memory_is_taken(path, content, error, word):
+    archive(path, content, method=zipfile.ZIP_DEFLATED)
+    tracemalloc.start()
+    with pytest.raises(error, match=word):
+        members(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("name", ["y_train.npy", "../x.npy", "/etc/x.npy", "a\\..\\x.npy"])
+def test_archives_with_doubtful_names_are_refused(path, name):
+    with zipfile.ZipFile(write(path), "a") as file:
+        file.writestr(name, npy_bytes(LABELS))
+    with pytest.raises(ConfigError, match=r"leads out of it|two members of the same name"):
+        open_npz("own", path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_other_compressions_are_refused(path, method):
+    with pytest.raises(ConfigError, match="isn't compressed as NumPy does it"):
+        members(archive(path, npy_bytes(LABELS), method=method))
+
+
+def test_encrypted_members_and_folders_are_refused(path):
+    content = write(path).read_bytes()
+    head = b"PK\x01\x02\x2d\x03\x2d\0"
+    assert head + b"\0" in content
+    path.write_bytes(content.replace(head + b"\0", head + b"\x01"))
+    with pytest.raises(Corrupt, match="damaged"):
+        members(path)
+    with pytest.raises(ConfigError, match="no regular file"):
+        members(path.parent)

@@ -1,3 +1,6 @@
+"""Opening a data set by name or path, its identity, and batches."""
+
+import os
 import subprocess
 import sys
 
@@ -6,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rcig_cli.data.sources.opening import open_source
+from rcig_cli.data.sources.opening import identity, open_source
 from rcig_cli.data.sources.source import Batch, regroup
 from rcig_cli.errors import ConfigError, NotFound
 from tests.data.examples import pixels, save_picture
@@ -26,16 +29,8 @@ def test_regroup_keeps_every_image_in_order(sizes, size):
 def test_an_unknown_name_is_answered_with_the_nearest_and_all():
     with pytest.raises(NotFound, match=r"Did you mean mnist\?.*digits, mnist, .*cifar100"):
         open_source("mnits")
-
-
-def test_a_name_like_no_other_gets_no_guess():
-    with pytest.raises(NotFound, match=r"^There is no data set 'zzz'\. Known"):
+    with pytest.raises(NotFound, match=r"^There is no data set 'zzz'\. Known names"):
         open_source("zzz")
-
-
-def test_a_known_set_that_cannot_be_fetched_asks_for_a_folder():
-    with pytest.raises(ConfigError, match="--from"):
-        open_source("tiny_imagenet")
 
 
 @pytest.mark.parametrize("name", ["", "Flowers", "../x", "-a", "a" * 65, "a b", "a\n"])
@@ -51,32 +46,35 @@ def test_a_resolution_out_of_range_is_refused(resolution):
         open_source("digits", resolution=resolution)
 
 
-def test_a_missing_path_is_not_found(tmp_path):
+def test_missing_and_other_paths_are_refused(tmp_path):
     with pytest.raises(NotFound, match="nowhere"):
         open_source("flowers", tmp_path / "nowhere.npz")
+    (tmp_path / "data.csv").write_text("1,2")
+    os.mkfifo(tmp_path / "pipe.npz")
+    for path in (tmp_path / "data.csv", tmp_path / "pipe.npz"):
+        with pytest.raises(ConfigError, match="neither a folder"):
+            open_source("flowers", path)
 
 
-def test_another_kind_of_file_is_refused(tmp_path):
-    path = tmp_path / "data.csv"
-    path.write_text("1,2")
-    with pytest.raises(ConfigError, match="neither a folder"):
-        open_source("flowers", path)
-
-
-def test_each_kind_of_path_is_opened(tmp_path):
-    archive = tmp_path / "own.npz"
-    labels = np.array([0, 1])
-    np.savez(archive, x_train=pixels(2, 4, 4), y_train=labels, x_test=pixels(2, 4, 4), y_test=labels)
+def test_the_identity_follows_names_sizes_and_times_of_files(tmp_path):
     for name in "ab":
         for index in range(3):
-            save_picture(tmp_path / "photos" / name / f"{index}.png", pixels(4, 4, 3))
-    assert open_source("own", archive).shape == (4, 4, 1)
-    assert open_source("photos", tmp_path / "photos").shape == (4, 4, 3)
-    assert open_source("digits").name == "digits"
+            save_picture(tmp_path / name / f"{index}.png", pixels(4, 4, 3))
+    source = open_source("photos", tmp_path)
+    assert source.shape == (4, 4, 3)
+    (tmp_path / "a" / "link.png").symlink_to("gone")
+    found = [identity(source, tmp_path)]
+    assert identity(source, tmp_path) == found[0]
+    os.utime(tmp_path / "a" / "1.png", ns=(1, 1))
+    found.append(identity(source, tmp_path))
+    (tmp_path / "a" / "1.png").rename(tmp_path / "a" / "9.png")
+    found.append(identity(source, tmp_path))
+    assert len({description["files"] for description in found}) == 3
+    assert identity(open_source("digits"), None)["files"] is None
 
 
 def test_nothing_heavy_is_imported_before_it_is_needed():
     heavy = "{'PIL', 'sklearn', 'tensorflow_datasets'}"
-    code = f"import sys, rcig_cli.data.sources.source; print({heavy} & set(sys.modules))"
+    code = f"import sys, rcig_cli.data.sources.opening; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -2,9 +2,9 @@
 
 TFDS needs TensorFlow to download a data set and to build its files.  They are built in a format that is
 then read without TensorFlow; files that TFDS built earlier in its older format are read with it.  The
-files lie where TFDS keeps them, or in the folder that ``TFDS_DATA_DIR`` names, and their order is fixed.
+files are in TFDS's own folder, or in the one that ``TFDS_DATA_DIR`` names, and their order is fixed.
 
-TFDS would decode pictures by whichever library it finds; here ``rcig_cli.data.images.picture`` does, so that
+TFDS would decode images with whichever library it finds; here `rcig_cli.data.images.picture` does, so that
 a data set has the same pixels on every machine, and in every layout that holds the same files.
 """
 
@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import io
 import itertools
+import logging
 import os
 import re
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,21 +27,17 @@ from typing import Any
 import numpy as np
 
 from rcig_cli.data.images.picture import read_picture
-from rcig_cli.data.images.quiet import quiet
 from rcig_cli.data.sources.class_names import readable
-from rcig_cli.data.sources.known import KNOWN, KnownDataset
+from rcig_cli.data.sources.known import KnownDataset
 from rcig_cli.data.sources.source import SPLITS, Batch, ImageSource, Split
 from rcig_cli.errors import ConfigError, Corrupt, RcigError
 
 _FILE_FORMAT = "array_record"
-
 _OWN_COPY = "pass your own copy with --from FILE.npz"
-
-# How long a server may take to answer at all, in seconds: TFDS itself would try on for many minutes.
-_PATIENCE = 15.0
+_TIMEOUT = 15.0  # seconds until a server must answer; TFDS itself would retry for many minutes
 
 
-class NamedSource(ImageSource):
+class TfdsSource(ImageSource):
     """A data set that TFDS has prepared.
 
     Parameters
@@ -53,21 +52,22 @@ class NamedSource(ImageSource):
 
     def __init__(self, known: KnownDataset, builder: Any, resolution: int | None) -> None:
         side = resolution or known.shape[0]
-        self._builder = builder
+        self._known, self._builder = known, builder
         self._split_names: dict[Split, str] = {"train": "train", "test": known.test_split}
+        note = f"The published {known.test_split} split of {known.name} serves as its test split."
         super().__init__(
             known.name,
             class_names=readable(builder.info.features["label"].names),
             shape=(side, side, known.shape[2]),
             sizes={split: builder.info.splits[self._split_names[split]].num_examples for split in SPLITS},
-            notes=_notes(known),
+            notes=() if known.test_split == "test" else (note,),
         )
 
     def batches(self, split: Split, size: int) -> Iterator[Batch]:
-        """Yield the split in the order of the prepared files; see ``ImageSource.batches``."""
+        """Yield the split in the order of the prepared files; see `ImageSource.batches`."""
         where = f"{self.name} in {self._builder.data_dir}"
         with _reading(where):
-            records = iter(_records(self._builder, self._split_names[split], self.name))
+            records = iter(_records(self._builder, self._split_names[split], self._known))
         while True:
             with _reading(where):
                 some = list(itertools.islice(records, size))
@@ -77,14 +77,11 @@ class NamedSource(ImageSource):
 
     def _batch(self, records: list[dict[str, Any]], where: Path) -> Batch:
         side, _, channels = self.shape
-        pictures = [
-            read_picture(where, channels == 1, bytes(record["image"]), side=side) for record in records
-        ]
-        labels = np.array([record["label"] for record in records], dtype=np.int32)
-        return Batch(np.stack(pictures), labels)
+        images = [read_picture(where, channels == 1, bytes(record["image"]), side=side) for record in records]
+        return Batch(np.stack(images), np.array([record["label"] for record in records], dtype=np.int32))
 
 
-def open_named(known: KnownDataset, resolution: int | None = None) -> ImageSource:
+def open_tfds(known: KnownDataset, resolution: int | None = None) -> ImageSource:
     """Open a published data set, downloading it first if need be.
 
     Parameters
@@ -92,13 +89,13 @@ def open_named(known: KnownDataset, resolution: int | None = None) -> ImageSourc
     known
         Which one; it has a name in TFDS.
     resolution
-        Side in pixels that images are brought to, the published one if None.
+        Side in pixels to which images are resized; the published one if None.
 
     Returns
     -------
     ImageSource
-        The published training split, and the published test split, or its validation split where that
-        is what is reported on.
+        The published training split, and the published test split, or its validation split where results
+        are reported on that.
 
     Raises
     ------
@@ -109,23 +106,31 @@ def open_named(known: KnownDataset, resolution: int | None = None) -> ImageSourc
     Corrupt
         If the prepared files are damaged.
     """
-    with _reading(f"{known.name} as TensorFlow Datasets keeps it"):
+    with _reading(f"The copy of {known.name} of TensorFlow Datasets"):
         builder = _builder(known)
         if not builder.is_prepared():
             builder = _builder(known, file_format=_FILE_FORMAT)
-            _download(builder, known.name)
-        return NamedSource(known, builder, resolution)
+            _download(builder, known)
+        return TfdsSource(known, builder, resolution)
 
 
-def _notes(known: KnownDataset) -> tuple[str, ...]:
-    if known.test_split == "test":
-        return ()
-    return (f"The published {known.test_split} split of {known.name} serves as its test split.",)
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Suppress log lines, warnings and prints of TensorFlow and TFDS; errors pass through unchanged."""
+    # TensorFlow reads these once, when it is first imported.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(action="ignore"), contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)
 
 
 @contextlib.contextmanager
 def _reading(where: str) -> Iterator[None]:
-    """Keep silent, and say in one sentence if files can't be read."""
     try:
         with quiet():
             yield
@@ -141,26 +146,26 @@ def _reading(where: str) -> Iterator[None]:
 def _builder(known: KnownDataset, **options: str) -> Any:
     import tensorflow_datasets as tfds
 
-    # TFDS reads the variable when it is imported, which may have been long ago.
+    # TFDS itself reads the variable only when it is imported.
     return tfds.builder(known.tfds, data_dir=os.environ.get("TFDS_DATA_DIR"), **options)
 
 
-def _download(builder: Any, name: str) -> None:
-    _import_tensorflow(name)
-    for package in KNOWN[name].builders_need if name in KNOWN else ():
+def _download(builder: Any, known: KnownDataset) -> None:
+    _import_tensorflow(known)
+    for package in known.builders_need:
         if importlib.util.find_spec(package) is None:
-            raise ConfigError(_missing(name, package))
+            raise ConfigError(_missing(known, package))
     try:
         _check_reachable(builder.url_infos or {})
         _prepare(builder)
     except ModuleNotFoundError as error:
-        # What TFDS itself raises for packages that it imports late has no name.
-        named = re.search(r"No module named '([\w.]+)'", str(error))
-        raise ConfigError(_missing(name, error.name or (named.group(1) if named else "more"))) from error
+        # The error that TFDS raises for packages that it imports late has no name.
+        found = re.search(r"No module named '([\w.]+)'", str(error))
+        raise ConfigError(_missing(known, error.name or (found.group(1) if found else "more"))) from error
     # Between the network, the archive and the disk, errors of every kind are possible.
     except Exception as error:
         raise RcigError(
-            f"{name} could not be downloaded ({_brief(error)}): check the connection and the disk and "
+            f"{known.name} could not be downloaded ({_brief(error)}): check the connection and the disk and "
             f"try again, or {_OWN_COPY}."
         ) from error
 
@@ -169,43 +174,39 @@ def _prepare(builder: Any) -> None:
     import tensorflow_datasets as tfds
 
     tfds.disable_progress_bar()
-    # The ready-made copies in the cloud are in the older format, which only TensorFlow reads.
+    # The prepared copies in the cloud are in the older format, which only TensorFlow reads.
     config = tfds.download.DownloadConfig(try_download_gcs=False)
     builder.download_and_prepare(download_config=config)
 
 
-def _import_tensorflow(name: str) -> Any:
+def _import_tensorflow(known: KnownDataset) -> None:
     try:
         import tensorflow
     except ImportError as error:
-        raise ConfigError(_missing(name, "TensorFlow")) from error
-    # It would otherwise reserve the memory of every GPU, and here it only reads files.
+        raise ConfigError(_missing(known, "TensorFlow")) from error
+    # TensorFlow only reads files here, but would reserve the memory of every GPU.
     with contextlib.suppress(RuntimeError):
         tensorflow.config.set_visible_devices([], "GPU")
-    return tensorflow
 
 
-def _missing(name: str, package: str) -> str:
-    download = KNOWN[name].download if name in KNOWN else None
-    own = f"unpack {download[0]} and pass --from {download[1]}" if download else _OWN_COPY
-    remedy = (
-        "\"pip install 'rcig-cli[tfds]'\"" if package != "cv2" else '"pip install opencv-python-headless"'
-    )
+def _missing(known: KnownDataset, package: str) -> str:
+    own = f"unpack {known.download[0]} and pass --from {known.download[1]}" if known.download else _OWN_COPY
+    install = "opencv-python-headless" if package == "cv2" else "'rcig-cli[tfds]'"
     return (
-        f"{name} comes through TensorFlow Datasets, which needs {package} to download it: "
-        f"type {remedy}, or {own}."
+        f"{known.name} comes through TensorFlow Datasets, which needs {package} to download it: "
+        f'type "pip install {install}", or {own}.'
     )
 
 
 def _check_reachable(urls: Iterable[str]) -> None:
     for url in itertools.islice(urls, 1):
         request = urllib.request.Request(url, method="HEAD")
-        # A server that answers, if only to refuse this kind of question, is there.
+        # A server that answers at all is reachable, even if it refuses this kind of request.
         with contextlib.suppress(urllib.error.HTTPError):
-            urllib.request.urlopen(request, timeout=_PATIENCE).close()
+            urllib.request.urlopen(request, timeout=_TIMEOUT).close()
 
 
-def _records(builder: Any, split: str, name: str) -> Iterable[dict[str, Any]]:
+def _records(builder: Any, split: str, known: KnownDataset) -> Iterable[dict[str, Any]]:
     import tensorflow_datasets as tfds
 
     pictures = [key for key, kind in builder.info.features.items() if isinstance(kind, tfds.features.Image)]
@@ -213,7 +214,7 @@ def _records(builder: Any, split: str, name: str) -> Iterable[dict[str, Any]]:
     try:
         records: Iterable[dict[str, Any]] = builder.as_data_source(split, decoders=decoders)
     except NotImplementedError:
-        _import_tensorflow(name)
+        _import_tensorflow(known)
         found = builder.as_dataset(split=split, shuffle_files=False, decoders=decoders)
         records = found.as_numpy_iterator()
     return records

@@ -1,0 +1,172 @@
+"""Open files that came from elsewhere: regular files alone, inside their folder, with their sizes checked.
+
+Nothing is ever unpacked to disk.  A pipe or a device in the place of a file is refused, because opening it
+could block or never end.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
+from pathlib import Path
+from typing import IO
+
+from rcig_cli.errors import ConfigError, Corrupt, NotFound, RcigError
+
+_LARGEST_TEXT = 2**23  # bytes; a line takes some 60 bytes more in memory
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile unpacks other methods without a bound
+_DAMAGES = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, struct.error),
+    *(UnicodeDecodeError, NotImplementedError, RuntimeError),
+)
+
+
+def open_file(path: Path, most: int | None = None) -> BufferedReader:
+    """Open a regular file, or a link to one, for reading.
+
+    Parameters
+    ----------
+    path
+        The file.
+    most
+        Largest size in bytes that is accepted; None accepts any.
+
+    Raises
+    ------
+    ConfigError
+        If it is a folder, pipe, socket or device, or larger than ``most``.
+    OSError
+        If it can't be opened.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise ConfigError(f"{path} can't be read: it is no regular file.")
+    if most is not None and found.st_size > most:
+        raise ConfigError(f"{path} is too large: files of at most {most} bytes are read here.")
+    return path.open("rb")
+
+
+def present(folder: Path, *names: str) -> bool:
+    """Whether a folder has entries of all these names, of whatever type."""
+    return all(os.path.lexists(folder / name) for name in names)
+
+
+@contextmanager
+def opened(folder: Path, name: str, most: int | None = None) -> Iterator[BufferedReader]:
+    """Open a file of a downloaded data set; while it is open, errors of the system become ours.
+
+    Parameters
+    ----------
+    folder, name
+        The file is ``folder / name``.
+    most
+        As in `open_file`.
+
+    Raises
+    ------
+    NotFound
+        If it isn't there.
+    ConfigError
+        As `open_file`, and if it is a link that leads out of the folder.
+    RcigError
+        If it can't be read.
+    """
+    path = folder / name
+    try:
+        if not path.resolve(strict=True).is_relative_to(folder.resolve()):
+            raise ConfigError(f"{path} is a link that leads out of {folder}: put the file itself there.")
+        with open_file(path, most) as file:
+            yield file
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotFound(f"{path} is missing: unpack the download again.") from error
+    except OSError as error:
+        raise RcigError(f"{path} can't be read: {error.strerror or error}.") from error
+    except RuntimeError as error:  # pathlib's error for links in a circle, before Python 3.13
+        raise RcigError(f"{path} can't be read: {error}.") from error
+
+
+def size_of(file: BufferedReader) -> int:
+    """Size of an open file in bytes."""
+    return os.fstat(file.fileno()).st_size
+
+
+def read_exactly(file: IO[bytes], count: int, path: Path) -> bytes:
+    """Read ``count`` bytes.
+
+    Raises
+    ------
+    Corrupt
+        If the file ends before.
+    """
+    data = file.read(count)
+    if len(data) != count:
+        raise Corrupt(f"{path} is cut short: download it again.")
+    return data
+
+
+def read_lines(folder: Path, name: str) -> list[str]:
+    """Read a text file in UTF-8, without its empty lines.
+
+    Raises
+    ------
+    Corrupt
+        If it isn't UTF-8.
+    NotFound, ConfigError, RcigError
+        As `opened`.
+    """
+    with opened(folder, name, _LARGEST_TEXT) as file:
+        content = file.read(_LARGEST_TEXT)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Corrupt(f"{folder / name} is no text in UTF-8: download it again.") from error
+    return [line for line in (raw.strip() for raw in text.split("\n")) if line]
+
+
+@contextmanager
+def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a zip archive, such as an ``.npz`` file; while it is open, errors of reading it become ours.
+
+    Raises
+    ------
+    NotFound
+        If there is no such file.
+    Corrupt
+        If it is no zip archive, or damaged.
+    ConfigError
+        If it is no regular file, has a name twice or one that leads out of it, or uses a compression that
+        NumPy doesn't write.
+    RcigError
+        If the system refuses to read it.
+    """
+    try:
+        with open_file(path) as file, zipfile.ZipFile(file) as archive:
+            _check_members(archive, path)
+            yield archive
+    except FileNotFoundError as error:
+        raise NotFound(f"There is no file {path}: check what you passed to --from.") from error
+    except _DAMAGES as error:
+        kind = path.suffix or ".zip"
+        raise Corrupt(f"{path} is damaged, cut short or no {kind} file: make or copy it again.") from error
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # an offset in its directory is negative
+            raise Corrupt(f"{path} is damaged: make or copy it again.") from error
+        raise RcigError(f"{path} can't be read: {error.strerror or error}.") from error
+
+
+def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
+    names = archive.namelist()
+    for name in names:
+        if name.startswith("/") or "\\" in name or ".." in name.split("/"):
+            raise ConfigError(f"{path} holds the path {name[:80]!r}, which leads out of it: it isn't read.")
+    if len(set(names)) != len(names):
+        raise ConfigError(f"{path} holds two members of the same name: it isn't read.")
+    if any(entry.compress_type not in _METHODS for entry in archive.infolist()):
+        raise ConfigError(f"{path} isn't compressed as NumPy does it: save it with numpy.savez_compressed.")

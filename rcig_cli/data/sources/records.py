@@ -1,0 +1,87 @@
+"""A source of images that are stored one after another in array files, too large for memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from rcig_cli.data.images.pixels import choose_side, size_notes, to_square
+from rcig_cli.data.sources.source import SPLITS, Batch, ImageSource, Split, regroup
+
+_PIECE = 2**24  # bytes read at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Records:
+    """The images of one split, stored one after another in files, and their labels.
+
+    Parameters
+    ----------
+    blocks
+        From a number of rows to the images in their order, in pieces of at most that many, uint8
+        ``[b, H, W, c]``.
+    labels
+        int32 ``[n]``, in memory.
+    shape
+        ``(H, W, c)`` of the images as stored.
+    row_bytes
+        Bytes of a stored image; those of ``shape`` if None.
+    """
+
+    blocks: Callable[[int], Iterator[npt.NDArray[np.uint8]]]
+    labels: npt.NDArray[np.int32]
+    shape: tuple[int, int, int]
+    row_bytes: int | None = None
+
+
+class RecordSource(ImageSource):
+    """Images read from array files in pieces of at most 16 MiB or one image.
+
+    Parameters
+    ----------
+    name
+        Name of the data set in the store.
+    class_names
+        One name per class.
+    records
+        The images of each split.
+    resolution
+        Side in pixels that the user asked for.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        class_names: tuple[str, ...],
+        records: Mapping[Split, Records],
+        resolution: int | None,
+    ) -> None:
+        sizes = {some.shape[:2] for some in records.values()}
+        side = choose_side(sizes, resolution)
+        super().__init__(
+            name,
+            class_names=class_names,
+            shape=(side, side, records["train"].shape[2]),
+            sizes={split: len(records[split].labels) for split in SPLITS},
+            notes=size_notes(sizes, side, resolution),
+        )
+        self._records = records
+
+    def batches(self, split: Split, size: int) -> Iterator[Batch]:
+        """Yield the split in the order of the files; see `ImageSource.batches`."""
+        return regroup(self._pieces(self._records[split], size), size)
+
+    def labels(self, split: Split) -> npt.NDArray[np.int32]:
+        """Return the labels of a whole split, int32 ``[n]``, in the order of `batches`."""
+        return self._records[split].labels
+
+    def _pieces(self, records: Records, size: int) -> Iterator[Batch]:
+        row_bytes = records.row_bytes or math.prod(records.shape)
+        start = 0
+        for block in records.blocks(min(size, max(1, _PIECE // row_bytes))):
+            yield Batch(to_square(block, self.shape[0]), records.labels[start : start + len(block)])
+            start += len(block)

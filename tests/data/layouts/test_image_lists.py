@@ -1,0 +1,199 @@
+"""Tiny-ImageNet and CUB-200-2011."""
+
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rcig_cli.data.images.pixels import to_square
+from rcig_cli.data.sources.opening import open_source
+from rcig_cli.errors import ConfigError, Corrupt, NotFound
+from tests.data.downloads import save_jpeg, write_cub200, write_tiny_imagenet
+from tests.data.examples import pixels, whole
+
+CODES = ("n02124075", "n04067472", "n01443537")
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    return write_tiny_imagenet(tmp_path / "tiny-imagenet-200", CODES)
+
+
+@pytest.fixture
+def birds(tmp_path):
+    return write_cub200(tmp_path / "CUB_200_2011", classes=4)
+
+
+def decoded(path):
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def change(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_tiny_imagenet_is_read_in_the_order_of_codes_and_of_the_list(tiny):
+    source = open_source("tiny_imagenet", tiny)
+    assert source.shape == (64, 64, 3)
+    assert source.sizes == {"train": 9, "test": 6}
+    assert source.class_names == ("word 2", "word 0", "word 1")
+    assert "100000 and 10000" in source.notes[1]
+    train, test = whole(source, "train"), whole(source, "test")
+    assert train.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    files = [f"train/{code}/images/{code}_{index}.JPEG" for code in sorted(CODES) for index in range(3)]
+    np.testing.assert_array_equal(train.images, [decoded(tiny / file) for file in files])
+    assert (np.ptp(train.images[7], axis=2) == 0).all()  # a grey file
+    assert test.labels.tolist() == [sorted(CODES).index(CODES[(7 * index) % 3]) for index in range(6)]
+    due = [decoded(tiny / "val" / "images" / f"val_{index}.JPEG") for index in range(6)]
+    np.testing.assert_array_equal(test.images, due)
+
+
+def test_words_that_dont_tell_classes_apart_are_not_used(tiny):
+    lines = [f"{CODES[0]}\tcrane, bird", f"{CODES[1]}\tcrane, machine", f"{CODES[2]}\tgoldfish, Carassius"]
+    (tiny / "words.txt").write_text("\n".join(lines))
+    assert open_source("tiny_imagenet", tiny).class_names == ("goldfish", "crane, bird", "crane, machine")
+    for words in ("crane", "fish\x1b]0;title\x07"):
+        (tiny / "words.txt").write_text("\n".join(f"{code}\t{words}" for code in CODES))
+        assert open_source("tiny_imagenet", tiny).class_names == tuple(sorted(CODES))
+    (tiny / "words.txt").unlink()
+    assert open_source("tiny_imagenet", tiny).class_names == tuple(sorted(CODES))
+
+
+def test_without_a_folder_the_error_says_where_to_get_it():
+    with pytest.raises(ConfigError) as caught:
+        open_source("tiny_imagenet")
+    assert str(caught.value) == (
+        "tiny_imagenet isn't in TensorFlow Datasets: download it from "
+        "http://cs231n.stanford.edu/tiny-imagenet-200.zip, unpack it, and type "
+        "rcig prepare tiny_imagenet --from tiny-imagenet-200."
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["../../../secret.JPEG", "/etc/hosts", "val_9999.JPEG", "..", "a\x00b", "a" * 5000]
+)
+def test_listed_images_outside_val_are_refused(tiny, name):
+    save_jpeg(tiny.parent / "secret.JPEG", pixels(64, 64, 3))
+    path = tiny / "val" / "val_annotations.txt"
+    path.write_text(f"{name}\t{CODES[0]}\t0\t0\t9\t9\n" + path.read_text())
+    with pytest.raises(Corrupt, match="which is no file in val/images") as caught:
+        open_source("tiny_imagenet", tiny)
+    assert len(str(caught.value)) < 400
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("place", ["val/images/val_0.JPEG", "val/images", "val", f"train/{CODES[0]}"])
+def test_links_that_lead_out_of_tiny_imagenet_are_refused(tiny, place):
+    (tiny / place).rename(tiny.parent / "elsewhere")
+    (tiny / place).symlink_to(tiny.parent / "elsewhere")
+    with pytest.raises((ConfigError, Corrupt)):
+        open_source("tiny_imagenet", tiny)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "error", "said"),
+    [
+        ("val/val_annotations.txt", "val_0.JPEG\tn99999999\t0", Corrupt, r"isn't in wnids\.txt"),
+        ("val/val_annotations.txt", "val_0.JPEG", Corrupt, r"isn't in wnids\.txt"),
+        ("val/val_annotations.txt", "\n", Corrupt, "names no images"),
+        ("wnids.txt", "", Corrupt, "no list of WordNet codes"),
+        ("wnids.txt", "../x\n../y", Corrupt, "no list of WordNet codes"),
+        ("wnids.txt", f"{CODES[0]}\n{CODES[0]}", Corrupt, "no list of WordNet codes"),
+        ("wnids.txt", "\n".join(CODES[:2]), Corrupt, r"n01443537 isn't in wnids\.txt"),
+        ("wnids.txt", "\n".join([*CODES, "n99999999"]), ConfigError, "n99999999 holds no images"),
+    ],
+)
+def test_unusable_lists_of_tiny_imagenet_are_refused(tiny, file, content, error, said):
+    (tiny / file).write_text(content)
+    with pytest.raises(error, match=said):
+        open_source("tiny_imagenet", tiny)
+
+
+def test_damaged_and_missing_parts_are_named(tiny):
+    path = tiny / "train" / CODES[0] / "images" / f"{CODES[0]}_0.JPEG"
+    path.write_bytes(path.read_bytes()[:400])
+    with pytest.raises(Corrupt, match=path.name):
+        whole(open_source("tiny_imagenet", tiny), "train")
+    (tiny / "words.txt").unlink()
+    os.mkfifo(tiny / "words.txt")
+    with pytest.raises(ConfigError, match=r"words\.txt can't be read: it is no regular file"):
+        open_source("tiny_imagenet", tiny)
+    (tiny / "train").rename(tiny / "other")
+    with pytest.raises(NotFound, match="train is missing"):
+        open_source("tiny_imagenet", tiny)
+
+
+@pytest.mark.parametrize("name", ["cub200", "caltech_birds2011", "my_birds"])
+def test_two_hundred_birds_at_32_pixels(tmp_path, name):
+    source = open_source(name, write_cub200(tmp_path))
+    assert source.shape == (32, 32, 3)
+    assert source.class_names[0] == "Some Bird 1"
+    assert len(source.class_names) == 200
+    assert source.labels("train").tolist() == [number // 2 for number in range(400)]
+    assert source.labels("test").tolist() == list(range(200))
+    assert "5994 and 5794" in source.notes[-1]
+
+
+def test_birds_are_in_the_order_of_images_txt(birds):
+    paths = [line.split()[1] for line in (birds / "images.txt").read_text().splitlines()]
+    save_jpeg(birds / "images" / paths[2], pixels(50, 60))  # grey becomes RGB
+    due = [to_square(decoded(birds / "images" / path)[None], 32)[0] for path in paths[2::3]]
+    np.testing.assert_array_equal(whole(open_source("cub200", birds), "test").images, due)
+    for name in ("image_class_labels.txt", "train_test_split.txt"):
+        lines = (birds / name).read_text().splitlines()
+        (birds / name).write_text("\n".join(lines[::-1]))
+    found = whole(open_source("cub200", birds), "test")
+    np.testing.assert_array_equal(found.images, due)
+    assert found.labels.tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "path", ["../secret.jpg", "/etc/hosts", "gone.jpg", "", "a/../../../secret.jpg", "x" * 9999]
+)
+def test_listed_birds_outside_images_are_refused(birds, path):
+    save_jpeg(birds / "secret.jpg", pixels(50, 60, 3))
+    lines = (birds / "images.txt").read_text().splitlines()
+    (birds / "images.txt").write_text("\n".join([f"1 {path}", *lines[1:]]))
+    with pytest.raises(Corrupt, match="which is no file in images") as caught:
+        open_source("cub200", birds)
+    assert len(str(caught.value)) < 400
+
+
+def test_a_linked_bird_that_leads_out_is_refused(birds):
+    path = birds / "images" / (birds / "images.txt").read_text().split()[1]
+    path.rename(birds.parent / "secret.jpg")
+    path.symlink_to(birds.parent / "secret.jpg")
+    with pytest.raises(Corrupt, match="which is no file in images"):
+        open_source("cub200", birds)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "said"),
+    [
+        ("image_class_labels.txt", "3 1\n", "3 0\n", "says '0' of '3'"),
+        ("image_class_labels.txt", "3 1\n", "3 5\n", "says '5' of '3'"),
+        ("image_class_labels.txt", "3 1\n", "3 01\n", "says '01' of '3'"),
+        ("train_test_split.txt", "3 0\n", "3 2\n", "says '2' of '3'"),
+        ("train_test_split.txt", "\n12 0\n", "\n", "don't number the same images"),
+        ("images.txt", "2 ", "1 ", "has a number twice"),
+        ("classes.txt", "1 ", "9 ", "doesn't number its classes"),
+    ],
+)
+def test_unusable_lists_of_birds_are_refused(birds, file, old, new, said):
+    change(birds / file, old, new)
+    with pytest.raises(Corrupt, match=said):
+        open_source("cub200", birds)
+
+
+def test_splits_without_images_are_refused(birds):
+    path = birds / "train_test_split.txt"
+    path.write_text(path.read_text().replace(" 0\n", " 1\n"))
+    with pytest.raises(Corrupt, match="no test image"):
+        open_source("cub200", birds)
+    path.write_text(path.read_text().replace(" 1\n", " 0\n"))
+    with pytest.raises(ConfigError, match="no training image of class 0"):
+        open_source("cub200", birds)
