@@ -267,16 +267,16 @@ def _connect(spec: ProcessSpec, tell: Tell) -> Processes:
         )
         processes = Processes(jax.process_index(), jax.process_count())
         _check_versions(processes)
-    except ValueError as error:
-        if spec.coordinator is not None:
+        return processes
+    except (KeyError, ValueError) as error:
+        if spec.coordinator is not None or _is_lost_connection(error):
             raise
         raise ConfigError(
-            f"--distributed finds no cluster ({error}) Without one, start each process with "
+            f"--distributed finds no usable settings of a cluster (JAX: {error}) Start each process with "
             "--coordinator HOST:PORT, --processes N and its own --process, from 0."
         ) from error
     finally:
         timer.cancel()
-    return processes
 
 
 def check_port(port: int) -> None:

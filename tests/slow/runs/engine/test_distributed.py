@@ -73,7 +73,11 @@ def test_a_run_survives_the_death_of_a_process_and_resumes_with_another_number_o
     code, _, err = outcome(alone)
     assert code == 0, err
     assert "run_1" in err
-    assert rcig("list", "--store", store, "--json").json["runs"][0]["status"] == "finished"
+
+    first, second = map(outcome, start_both(store, "--steps", steps, "--resume", "run_1", "--json"))
+    assert (first[0], second[0]) == (0, 0), first[2]
+    assert json.loads(first[1])["status"] == "finished"  # nothing else is on stdout
+    assert second[1] == ""
 
 
 def newest(store):

@@ -80,7 +80,7 @@ def test_without_a_cluster_the_error_names_the_options(tmp_path):
     with Job("share", tmp_path, indices=[""], **empty) as job:
         code, out, err = job.outcome(0)
     assert (code, out) == (2, "")
-    assert "--distributed finds no cluster" in err
+    assert "--distributed finds no usable settings of a cluster" in err
     assert "--coordinator HOST:PORT" in err
 
 
