@@ -25,8 +25,8 @@ PART = "data/train-00000-of-00001.parquet"
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", EXACT)
 def test_an_exported_set_is_imported_bit_for_bit(tmp_path, name, channels):
-    given = exported_set(ipc=70, channels=channels, side=16)
-    found = read(write(tmp_path, name, given), dataset_info(channels, side=16, max_images=900))
+    given = exported_set(ipc=70, channels=channels, side=8)
+    found = read(write(tmp_path, name, given), dataset_info(channels, side=8, max_images=900))
     assert found.space == "whitened"
     assert same_bits(found.inputs(given.whitening), given.images)
     assert same_bits(found.labels, given.labels)
