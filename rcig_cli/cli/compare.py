@@ -1,68 +1,54 @@
 """``rcig compare``."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rcig_cli.cli.options import (
-    DEFAULT_STORE,
-    DebugOption,
-    JsonOption,
-    QuietOption,
-    StoreOption,
-    context,
-)
+from rcig_cli.cli.options import Context, with_context
 from rcig_cli.errors import ConfigError
 from rcig_cli.reporting.formatting import accuracy, describe_protocol
 
 if TYPE_CHECKING:
-    from rcig_cli.reporting.compare import Comparison, Row
+    from rcig_cli.reporting.compare import Comparison
 
 
+@with_context
 def compare(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Two runs or more.")],
-    store: StoreOption = DEFAULT_STORE,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
+    here: Context,
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Two or more runs.")],
 ) -> None:
-    """Put runs side by side: where their settings differ, and their accuracies, as far as they were judged.
+    """Compare runs: the settings in which they differ, and their accuracies so far.
 
     Example: rcig compare run_1 run_2
     """
-    del debug
-    here = context(store, json, quiet)
     if len(set(runs)) < 2:
-        raise ConfigError("compare needs two runs or more, for example: rcig compare run_1 run_2.")
-    from rcig_cli.reporting import compare as job
+        raise ConfigError("compare needs two or more runs, for example: rcig compare run_1 run_2.")
+    from rcig_cli.reporting.compare import compare
 
-    found = job.compare(here.store(), runs)
-    for problem in found.unreadable:
+    comparison = compare(here.store(), runs)
+    for problem in comparison.unreadable:
         here.console.warn(problem)
-    if json:
-        here.console.data("", found.to_json())
+    if here.console.json:
+        here.console.data("", comparison.to_json())
         return
-    here.console.table(("", *(run.name for run in found.runs)), list(_lines(found)))
-    for index, run in enumerate(found.runs):
-        if not any(row.evaluations[index] for row in found.rows):
+    here.console.table(("", *(run.name for run in comparison.runs)), list(_rows(comparison)))
+    for index, run in enumerate(comparison.runs):
+        if not any(row.evaluations[index] for row in comparison.rows):
             here.next(f"evaluate {run.name}")
 
 
-def _lines(found: "Comparison") -> Iterator[list[str]]:
-    for name, values in found.differences.items():
+def _rows(comparison: "Comparison") -> Iterator[list[str]]:
+    """A row for each setting; for each protocol the accuracies, then random subsets' and the paper's."""
+    for name, values in comparison.differences.items():
         yield [name, *("-" if value is None else str(value) for value in values)]
-    for row in found.rows:
-        yield from _judged(row)
-
-
-def _judged(row: "Row") -> Iterator[list[str]]:
-    """One protocol: the runs' accuracies, then those of random subsets, and the paper's."""
-    yield [describe_protocol(row.protocol), *_cells(row.values("accuracy"))]
-    for name, said in (("random_subset", "  random subset"), ("paper", "  paper")):
-        if any(row.values(name)):
-            yield [said, *_cells(row.values(name))]
-
-
-def _cells(accuracies: list[Any]) -> list[str]:
-    return [accuracy(each) for each in accuracies]
+    for row in comparison.rows:
+        labels = {
+            "accuracy": describe_protocol(row.protocol),
+            "random_subset": "  random subset",
+            "paper": "  paper",
+        }
+        for name, label in labels.items():
+            accuracies = row.values(name)
+            if name == "accuracy" or any(accuracies):
+                yield [label, *map(accuracy, accuracies)]

@@ -49,12 +49,10 @@ def _find(here: Context, name: str) -> dict[str, Any]:
         return _sweep(store, name)
     if not name.startswith("run_") and not _is_imported(store, name):
         return store.dataset(name).to_json()
-    from rcig_cli.reporting.measurements import read_measurements
+    from rcig_cli.store.results import read_results
 
     run = store.run(name)
-    evaluations, attacks = (
-        read_measurements(store.run_path(name), kind) for kind in ("evaluations", "attacks")
-    )
+    evaluations, attacks = (read_results(store.run_path(name), kind) for kind in ("evaluations", "attacks"))
     for problem in (*evaluations.problems, *attacks.problems):
         here.console.warn(problem.message)
     # Records of LiRA, which have no protocol, extend another attack's.

@@ -5,17 +5,12 @@ from typing import Annotated
 
 import typer
 
-from rcig_cli.cli.options import (
-    DEFAULT_STORE,
-    DebugOption,
-    JsonOption,
-    QuietOption,
-    StoreOption,
-    context,
-)
+from rcig_cli.cli.options import Context, with_context
 
 
+@with_context
 def visualize(
+    here: Context,
     run: Annotated[str, typer.Argument(metavar="RUN", help="A finished run.")],
     grid: Annotated[
         bool,
@@ -23,43 +18,30 @@ def visualize(
     ] = False,
     labels: Annotated[bool, typer.Option("--labels", help="The learned soft labels, as a heat map.")] = False,
     curves: Annotated[
-        bool, typer.Option("--curves", help="Loss, accuracy, gradients and learning rates over the steps.")
+        bool, typer.Option("--curves", help="Loss, accuracy and other metrics of each outer step.")
     ] = False,
     animate: Annotated[
-        bool, typer.Option("--animate", help="The images as they came about, as a GIF.")
+        bool, typer.Option("--animate", help="The images in the course of the distillation, as a GIF.")
     ] = False,
     compare: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Beside another run of the same data set, by class.")
+        str | None, typer.Option(metavar="RUN", help="Next to another run of the same data set, by class.")
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="The file, or the folder for several. Default: figures in the run's folder."),
     ] = None,
-    store: StoreOption = DEFAULT_STORE,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
 ) -> None:
-    """Draw a distilled set, and print the paths of the pictures.
+    """Draw a distilled set, and print the paths of the figures.
 
     Example: rcig visualize run_1 --grid --labels --out pictures/
     """
-    del debug
-    here = context(store, json, quiet)
-    artifacts = here.store()
-    artifacts.run(run)
-    from rcig_cli.reporting import visualize as job
+    store = here.store()
+    from rcig_cli.reporting.visualize import visualize
     from rcig_cli.runs.distill.distilled import open_distilled
 
-    chosen = {
-        "grid": grid,
-        "labels": labels,
-        "curves": curves,
-        "animate": animate,
-        "compare": compare is not None,
-    }
-    kinds = [kind for kind, wanted in chosen.items() if wanted] or ["grid"]
-    other = open_distilled(artifacts, compare) if compare is not None else None
-    paths = job.visualize(open_distilled(artifacts, run), kinds, other=other, out=out)
+    flags = {"grid": grid, "labels": labels, "curves": curves, "animate": animate}
+    kinds = [kind for kind, wanted in flags.items() if wanted] + ["compare"] * (compare is not None)
+    other = open_distilled(store, compare) if compare is not None else None
+    paths = visualize(open_distilled(store, run), kinds or ["grid"], other=other, out=out)
     files = [str(path) for path in paths]
     here.console.data("\n".join(files), {"run": run, "files": files})

@@ -179,13 +179,18 @@ def _draw(axes: "Axes", panel: Panel) -> None:
 
 
 def _set_x_axis(axes: "Axes", panel: Panel) -> None:
-    """Choose the scale, and put ticks at the points if these are few, integers and far enough apart."""
+    """Choose the scale and the ticks: integers for integers, at the points if these are few and far apart."""
+    from matplotlib.ticker import MaxNLocator
+
     places = sorted({place for one in panel.series for place in one.x})
     along = [math.log(place) for place in places] if panel.logarithmic else places
     if panel.logarithmic:
         axes.set_xscale("log")
+    if not all(float(place).is_integer() for place in places):
+        return
     least = _CLOSEST_TICKS * (along[-1] - along[0])
-    apart = all(right - left >= least for left, right in pairwise(along))
-    if apart and len(places) <= _MOST_TICKS and all(float(place).is_integer() for place in places):
+    if len(places) <= _MOST_TICKS and all(right - left >= least for left, right in pairwise(along)):
         axes.set_xticks(places, [f"{place:.0f}" for place in places])
         axes.minorticks_off()
+    elif not panel.logarithmic:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -13,10 +13,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from rcig_cli.reporting.measurements import read_measurements
 from rcig_cli.runs.engine.environment import processors
 from rcig_cli.runs.report import Report
-from rcig_cli.store.results import write_result
+from rcig_cli.store.results import read_results, write_result
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ class Stopwatch:
 def timing_of(run_path: Path) -> Timing | None:
     """What was measured of a run, in however many pieces it was distilled; None if nothing was."""
     weights, times, seconds = [], [], 0.0
-    for record in read_measurements(run_path, "timings").found:
+    for record in read_results(run_path, "timings").found:
         numbers = [record.get(name) for name in ("steps", "milliseconds_per_step", "seconds")]
         if all(_is_number(number) for number in numbers):
             weights.append(numbers[0])

@@ -11,7 +11,6 @@ from typing import Any
 from rcig_cli.errors import ConfigError, Interrupted, NumericsError
 from rcig_cli.presets.config import DistillConfig, flat
 from rcig_cli.presets.sweep import SweepPlan
-from rcig_cli.reporting.measurements import read_measurements
 from rcig_cli.runs.distill import distill
 from rcig_cli.runs.distill.distilled import open_distilled
 from rcig_cli.runs.distill.running import CheckpointPolicy, Surroundings
@@ -25,6 +24,7 @@ from rcig_cli.store.layout import Store
 from rcig_cli.store.locks import RunLock
 from rcig_cli.store.manifest import RunManifest, SweepManifest, write_manifest
 from rcig_cli.store.provenance import now, versions
+from rcig_cli.store.results import read_results
 
 
 @dataclass(frozen=True)
@@ -292,7 +292,7 @@ class _Sweep:
         key = cell.config.ipc, cell.protocol
         baseline = bool(self.layout.plan.evaluate.get("baseline", True)) and key not in self.baselines
         self.baselines.add(key)
-        records = read_measurements(self.store.run_path(run.name), "evaluations").found
+        records = read_results(self.store.run_path(run.name), "evaluations").found
         kept = _recorded(records, cell.protocol)
         if kept is not None and (kept[1] is not None or not baseline):
             return kept

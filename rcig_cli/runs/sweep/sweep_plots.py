@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from rcig_cli.reporting.figures.plots import Panel, Series, draw_panels
-from rcig_cli.reporting.measurements import read_log
 from rcig_cli.runs.distill.distill import METRICS
 from rcig_cli.runs.sweep.sweep import describe
 from rcig_cli.runs.sweep.sweep_table import Row, Table
@@ -23,6 +22,7 @@ from rcig_cli.store.documents import canonical
 from rcig_cli.store.files import make_folder, write_bytes_atomically, write_text_atomically
 from rcig_cli.store.layout import TABLE, Store
 from rcig_cli.store.manifest import write_manifest
+from rcig_cli.store.metrics import MetricsLog
 from rcig_cli.store.plain import check_own
 from rcig_cli.store.provenance import now
 
@@ -168,7 +168,7 @@ def _course(row: Row, store: Store) -> tuple[list[float], list[float]]:
     records = [
         (record.get("step"), record.get("accuracy"))
         for outcome in row.outcomes
-        for record in read_log(store.run_path(outcome.run.name) / METRICS)
+        for record in MetricsLog(store.run_path(outcome.run.name) / METRICS).read()
     ]
     known = [(step, accuracy) for step, accuracy in records if step is not None and accuracy is not None]
     if not known:
