@@ -58,12 +58,12 @@ def _parts(folder: Path) -> list[Path]:
 
 
 def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
-    """Read the columns, provided that they have no more rows and bytes than a set of the data set can have.
+    """Read the columns of a file that has no more rows and bytes than a distilled set of the data set.
 
     Raises
     ------
     ConfigError
-        If they have, a column has another type, or the folder has several files.
+        If it has more, a column has another type, or the folder has several files.
     Corrupt
         If it is damaged, cut short or exported by a newer version.
     """
