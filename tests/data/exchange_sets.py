@@ -1,6 +1,5 @@
 """Distilled sets that the tests of import and export share."""
 
-import io
 from dataclasses import replace
 
 import numpy as np
@@ -64,10 +63,3 @@ def published_state(images, labels, **more):
     }
     changed = {key: value for key, value in {**state, **more}.items() if value is not None}
     return flax.serialization.msgpack_serialize(changed)
-
-
-def npy_header(shape, descr="<f4"):
-    """The header of an array in an ``.npz`` file, whatever bytes follow it."""
-    stream = io.BytesIO()
-    np.lib.format.write_array_header_1_0(stream, {"shape": shape, "fortran_order": False, "descr": descr})
-    return stream.getvalue()

@@ -1,5 +1,6 @@
 """Damaged and malicious files are refused with one sentence, and without the memory that they ask for."""
 
+import io
 import json
 import os
 import pickle
@@ -15,7 +16,7 @@ import pytest
 
 from rcig_cli.data.exchange.formats import EXPORTS, read_file
 from rcig_cli.errors import ConfigError, Corrupt, NotFound, RcigError
-from tests.data.exchange_sets import dataset_info, exported_set, npy_header, published_state, read, write
+from tests.data.exchange_sets import dataset_info, exported_set, published_state, read, write
 
 GIVEN = exported_set()
 HUGE = (10**12, 4, 4, 3)
@@ -40,6 +41,13 @@ def zipped(path, members, method=zipfile.ZIP_STORED):
     with zipfile.ZipFile(path, "w", method) as archive:
         for name, content in members.items():
             archive.writestr(name, content)
+
+
+def npy_header(shape, descr="<f4"):
+    """The header of an array in an ``.npz`` file, whatever bytes follow it."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"shape": shape, "fortran_order": False, "descr": descr})
+    return stream.getvalue()
 
 
 def npz(images):
