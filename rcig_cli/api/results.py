@@ -375,23 +375,24 @@ class Run:
 
     def metrics(self) -> dict[str, npt.NDArray[np.float64]]:
         """Read what each outer step reported: a float64 array ``[steps]`` for each name, and ``step``."""
-        from rcig_cli.reporting.measurements import read_log
+        from rcig_cli.reporting.figures.curves import columns_of
         from rcig_cli.runs.distill.distill import METRICS
+        from rcig_cli.store.metrics import MetricsLog
 
-        return columns(read_log(self.path / METRICS))
+        return columns_of(MetricsLog(self.path / METRICS).read())
 
     def evaluations(self) -> list[Evaluation]:
         """Read all evaluations of this run, the oldest first."""
-        from rcig_cli.reporting.measurements import read_measurements
+        from rcig_cli.store.results import read_results
 
-        found = read_measurements(self.path, "evaluations").found
+        found = read_results(self.path, "evaluations").found
         return [Evaluation.from_json(self.name, document) for document in found]
 
     def attacks(self) -> list[Attack]:
         """Read all membership inference attacks on this run, the oldest first."""
-        from rcig_cli.reporting.measurements import read_measurements
+        from rcig_cli.store.results import read_results
 
-        found = read_measurements(self.path, "attacks").found
+        found = read_results(self.path, "attacks").found
         return [Attack.from_json(document) for document in found if "protocol" in document]
 
     def __repr__(self) -> str:
@@ -403,16 +404,6 @@ class Run:
     def _repr_html_(self) -> str:
         figure = _figure(self) if self.status == "finished" else ""
         return f"<p>{html.escape(repr(self))}</p>{figure}"
-
-
-def columns(records: Iterable[Mapping[str, float | None]]) -> dict[str, npt.NDArray[np.float64]]:
-    """Turn the lines of a log into one array for each name; values that were not finite become NaN."""
-    rows = list(records)
-    names = dict.fromkeys(name for row in rows for name in row)
-    return {
-        name: np.array([np.nan if (value := row.get(name)) is None else value for row in rows], np.float64)
-        for name in names
-    }
 
 
 def _grid(shown: DistilledArrays | Run) -> "Image.Image":
