@@ -1,4 +1,4 @@
-"""What the user sees: data on stdout, messages and progress on stderr."""
+"""Output of a command: results on stdout, messages and progress on stderr."""
 
 import json
 import re
@@ -14,21 +14,20 @@ from rich.table import Table
 
 from rcig_cli.reporting.formatting import percent
 
-_LINE_EVERY = 30.0  # seconds between progress lines where nothing can be animated
-# What a document in a store may hold and is no text to a terminal: control characters, orders to write from
-# right to left, and halves of characters, which can't be encoded.
-_UNSHOWN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_LINE_EVERY = 30.0  # seconds between progress lines where stderr is not a terminal
+# Names from data sets may hold control characters, right-to-left marks and unpaired surrogates.
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Console:
-    """Both streams, as the options say; also a job's report.
+    """stdout and stderr of a command; also the `Report` of the job that it runs.
 
     Parameters
     ----------
     json
-        Data as one JSON object.
+        Print results as one JSON object.
     quiet
-        Nothing on stderr.
+        Print nothing on stderr but errors.
     """
 
     def __init__(self, *, json: bool = False, quiet: bool = False) -> None:
@@ -40,15 +39,15 @@ class Console:
         self._last_line = time.monotonic()
 
     def note(self, sentence: str) -> None:
-        """Say something the user should know."""
-        self.err.print(shown(sentence), markup=False)
+        """Print a message."""
+        self.err.print(printable(sentence), markup=False)
 
     def warn(self, sentence: str) -> None:
-        """Say something the user should worry about."""
-        self.err.print(shown(f"Warning: {sentence}"), style="yellow", markup=False)
+        """Print a warning."""
+        self.err.print(printable(f"Warning: {sentence}"), style="yellow", markup=False)
 
     def agrees(self, question: str) -> bool:
-        """Ask at the terminal, on stderr, even where all else is quiet; only a yes is a yes."""
+        """Ask a question on stderr, also if quiet; any answer but yes is no."""
         print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
@@ -57,29 +56,29 @@ class Console:
         if self.json:
             print(json.dumps(document), flush=True)
         else:
-            self.out.print(shown(text), markup=False)
+            self.out.print(printable(text), markup=False)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Print a table: first column to the left, the others to the right."""
+        """Print a table, the first column aligned to the left and the others to the right."""
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for index, column in enumerate(columns):
             table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
         for row in rows:
-            table.add_row(*map(shown, row))
+            table.add_row(*map(printable, row))
         self.out.print(table)
 
     def fail(self, message: str, code: int) -> None:
-        """Print an error, as the end of a command."""
+        """Print an error; the command ends with this exit code."""
         fail(message, code, as_json=self.json)
 
     def next(self, command: str) -> None:
-        """Name the next useful command."""
+        """Print the next useful command."""
         if not self.json:
-            self.err.print(shown(f"Next: {command}"), style="dim", markup=False)
+            self.err.print(printable(f"Next: {command}"), style="dim", markup=False)
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Show progress while a job runs."""
+        """Show progress bars while a job runs, if stderr is a terminal."""
         if self.quiet or not self.err.is_terminal:
             yield
             return
@@ -95,36 +94,31 @@ class Console:
         self._tasks = {}
 
     def progress(self, label: str, done: int, total: int, values: Mapping[str, float] | None = None) -> None:
-        """Move a bar; where nothing can be animated, write a line now and then, and the last numbers."""
-        shown = "  ".join(_number(name, value) for name, value in (values or {}).items())
+        """Update a progress bar; without a terminal, print a line every 30 seconds and at the end."""
+        shown = "  ".join(
+            f"{name} {percent(value) if name == 'accuracy' else format(value, '.3g')}"
+            for name, value in (values or {}).items()
+        )
         if self._bar is not None:
             if label not in self._tasks:
-                # What was done before we looked says nothing about the speed, and so about the time left.
+                # Work of an earlier process doesn't count for the speed, and so for the time left.
                 self._tasks[label] = self._bar.add_task(label, total=total, completed=done, values=shown)
             self._bar.update(self._tasks[label], completed=done, total=total, values=shown)
-        elif not self.quiet and (
-            (done == total and values) or time.monotonic() - self._last_line > _LINE_EVERY
-        ):
+        elif (done == total and values) or time.monotonic() - self._last_line > _LINE_EVERY:
             self._last_line = time.monotonic()
             self.note(f"{label} {done}/{total}  {shown}".rstrip())
 
 
-def shown(text: str) -> str:
-    """Return a text with what isn't for a terminal written as Python writes it."""
-    return _UNSHOWN.sub(lambda match: repr(match[0])[1:-1], text)
-
-
-def _number(name: str, value: float) -> str:
-    if name == "accuracy":
-        return f"{name} {percent(value)}"
-    return f"{name} {value:.3g}"
+def printable(text: str) -> str:
+    """Replace characters that could control a terminal by their Python escapes."""
+    return _UNPRINTABLE.sub(lambda match: repr(match[0])[1:-1], text)
 
 
 def fail(message: str, code: int, *, as_json: bool) -> None:
-    """Print an error: a sentence on stderr, and with ``--json`` an object on stdout."""
+    """Print an error on stderr, and with ``--json`` also an object on stdout."""
     if as_json:
         print(json.dumps({"error": {"code": code, "message": message}}), flush=True)
     RichConsole(stderr=True, highlight=False, soft_wrap=True).print(
-        shown(f"rcig: {message}"), style="red" if code < 128 else "", markup=False
+        printable(f"rcig: {message}"), style="red" if code < 128 else "", markup=False
     )
     sys.stdout.flush()

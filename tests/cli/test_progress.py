@@ -1,4 +1,4 @@
-"""The bar's time left: of what goes on where it was stopped too."""
+"""The time left on the progress bar of a resumed run."""
 
 import io
 
@@ -8,7 +8,7 @@ from rich.progress import Progress
 from rcig_cli.cli.console import Console
 
 
-def test_what_was_done_before_does_not_count_for_the_speed():
+def test_steps_done_before_do_not_count_for_the_speed():
     now = [0.0]
     console = Console()
     console._bar = Progress(console=RichConsole(file=io.StringIO()), get_time=lambda: now[0])
