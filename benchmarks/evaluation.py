@@ -22,7 +22,7 @@ import jax
 import numpy as np
 
 from rcig_cli.distillation.records import training_set
-from rcig_cli.runs.engine.training import Schedule, Trainer, make_trainer
+from rcig_cli.runs.engine.training import Schedule, TrainingSet, make_training, make_trainings
 
 NETWORKS, ROUNDS = 5, 3
 
@@ -32,9 +32,9 @@ def trainings(width: int, images: int, steps: int) -> tuple[Callable[[Any], Any]
     network = network_of(width)
     schedule = Schedule(steps, warmup=steps // 4)
     psi = distilled(jax.random.normal(jax.random.key(0), (images, SIDE, SIDE, 3)))
-    own = training_set(psi.images, psi.labels, flip=True)
-    one, trainer = make_trainer(network, schedule), Trainer(network, schedule, lambda _: None)
-    return lambda keys: list(trainer.on_one(keys, own)), lambda keys: [one(key, *own) for key in keys]
+    own = TrainingSet(*training_set(psi.images, psi.labels, flip=True))
+    one, five = make_training(network, schedule), make_trainings(network, schedule, lambda _: None)
+    return lambda keys: list(five(keys, own)), lambda keys: [list(one(key, own)) for key in keys]
 
 
 def main() -> None:

@@ -326,19 +326,20 @@ def evaluate(
     from rcig_cli.runs.evaluate import evaluate as job
 
     loaded = load(run, store=store)
-    protocol = job.default_protocol(
+    found = job.evaluate(
         loaded.distilled,
-        architecture=arch,
-        normalization=norm,
+        report=_Report(shown=progress),
+        baseline=baseline,
+        arch=arch,
+        norm=norm,
         augment=augment,
         hard_labels=hard_labels,
         networks=networks,
         steps=steps,
-        learning_rate=lr,
+        lr=lr,
         width=width,
         seed=seed,
     )
-    found = job.evaluate(loaded.distilled, protocol, _Report(shown=progress), baseline=baseline)
     return Evaluation.from_json(loaded.name, found.to_json())
 
 
@@ -387,21 +388,20 @@ def attack(
     """
     _prepare_jax()
     from rcig_cli.runs.membership import attack as job
-    from rcig_cli.runs.membership.attack_protocol import default_protocol
 
     loaded = load(run, store=store)
-    protocol = default_protocol(
-        loaded.distilled,
-        architecture=arch,
-        normalization=norm,
+    found = job.attack(
+        [loaded.distilled],
+        report=_Report(shown=progress),
+        steps=steps,
+        arch=arch,
+        norm=norm,
         networks=networks,
-        steps=list(steps) if steps else None,
-        learning_rate=lr,
+        lr=lr,
         width=width,
         shadows=shadows,
         seed=seed,
     )
-    (found,) = job.attack([loaded.distilled], [protocol], _Report(shown=progress))
     return Attack.from_json(found.to_json())
 
 

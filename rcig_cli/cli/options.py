@@ -123,7 +123,7 @@ def with_context(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def with_settings(
-    *declared: "Setting", panel: str | None = None
+    *declared: "Setting", panel: str | None = None, show_defaults: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add an option for each setting to a command.
 
@@ -136,6 +136,8 @@ def with_settings(
         The settings, in the order in which ``--help`` lists them.
     panel
         The heading for settings that don't name one.
+    show_defaults
+        Whether help texts end with the default value, where it is the same in all cases.
     """
     by_name = {each.name: each for each in declared}
 
@@ -143,7 +145,7 @@ def with_settings(
         signature = inspect.signature(command, eval_str=True)
         own = [parameter for name, parameter in signature.parameters.items() if name != "settings"]
         split = next((i for i, p in enumerate(own) if not _comes_first(p)), len(own))
-        options = [_parameter(each, panel) for each in declared]
+        options = [_parameter(each, panel, show_defaults) for each in declared]
 
         @wraps(command)
         def run(**given: Any) -> None:
@@ -205,16 +207,17 @@ def _comes_first(parameter: inspect.Parameter) -> bool:
     return is_argument or parameter.annotation is Context
 
 
-def _parameter(declared: "Setting", panel: str | None) -> inspect.Parameter:
+def _parameter(declared: "Setting", panel: str | None, show_default: bool) -> inspect.Parameter:
     flags = [declared.option]
     kind: Any = str | None
     metavar: str | None = "|".join(declared.choices) or {int: "INTEGER", float: "NUMBER"}.get(declared.type)
     if declared.type is bool:
         kind, metavar = bool | None, None
         flags = [f"{declared.option}/--no-{declared.option.removeprefix('--')}"]
+    known = declared.default is not None and declared.type is not bool and "Default" not in declared.help
     option = typer.Option(
         *flags,
-        help=declared.help,
+        help=f"{declared.help} Default: {declared.default}." if show_default and known else declared.help,
         metavar=metavar,
         rich_help_panel=declared.panel or panel,
         show_default=False,

@@ -1,9 +1,9 @@
-"""Networks, in Flax: each maps images to features, and its last layer maps features to logits.
+"""Networks in Flax: a body maps images to features, a linear head maps features to logits.
 
-``architectures``  the networks there are, by name
-``network``        a body with a linear head: the value that everything else takes
-``chain``          bodies that are a chain of blocks: the ConvNet, VGG-11, AlexNet
+``architectures``  the available networks by name, and `build_network`
+``network``        `Network`, a body with a linear head: what the rest of the package uses
+``chain``          bodies that are a sequence of blocks: the ConvNet, VGG-11, AlexNet
 ``resnet``         ResNet-18
-``layers``         a chain's block, and what its derivatives are written by hand for: speed
+``layers``         the block of a chain, with hand-written derivatives for speed
 ``norms``          batch, instance, layer and group norm
 """

@@ -1,63 +1,49 @@
-"""The networks there are, by name."""
+"""The available architectures and norms by name, and how a network is built from them.
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any, NamedTuple
+The tables can be imported without JAX, so that the command line can check names before it loads anything.
+"""
+
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from rcig_cli.errors import ConfigError
-from rcig_cli.networks.chain import ALEXNET, VGG11, VGG11_PUBLISHED, Chain, ChainNetwork, convnet
-from rcig_cli.networks.network import Body, Network
-from rcig_cli.networks.norms import GROUPS, NORMALIZATIONS
-from rcig_cli.networks.resnet import ResNet18
+
+if TYPE_CHECKING:
+    from rcig_cli.networks.network import Body, Network
+
+ArchitectureName = Literal["convnet", "resnet18", "vgg11", "alexnet", "resnet18-published", "vgg11-published"]
+Norm = Literal["none", "batch", "instance", "layer", "group"]
+NORMS: tuple[Norm, ...] = get_args(Norm)
+GROUPS = 4  # into which group norm divides the channels
 
 
 class Architecture(NamedTuple):
-    """An architecture, and what it is where nothing else is asked for.
+    """The settings that an architecture has by default.
 
     Attributes
     ----------
-    body
-        What builds its body.
-    normalization
-        Its norm; it takes all of `NORMALIZATIONS`.
+    norm
+        Its usual norm; every architecture can be built with each of `NORMS`.
     width
-        Channels of its first layer; the others are in proportion.
+        Channels of its first layer; the other layers are in proportion.
     depth
-        Its blocks, or None where their number is fixed.
+        Number of blocks, or None where it is fixed.
     """
 
-    body: Callable[..., Body]
-    normalization: str
+    norm: Norm
     width: int
     depth: int | None = None
 
 
-def _convnet(depth: int, **settings: Any) -> Body:
-    return Chain(layers=convnet(depth), **settings)
-
-
-# The published two are what the paper's Table 3 calls ResNet and VGG; its RCIG is judged without a norm (DN).
-ARCHITECTURES = {
-    "convnet": Architecture(_convnet, "none", width=128, depth=3),
-    "resnet18": Architecture(ResNet18, "instance", width=64),
-    "vgg11": Architecture(partial(Chain, layers=VGG11), "batch", width=64),
-    "alexnet": Architecture(partial(Chain, layers=ALEXNET), "none", width=128),
-    "resnet18-published": Architecture(partial(ResNet18, published=True), "none", width=64),
-    "vgg11-published": Architecture(partial(Chain, layers=VGG11_PUBLISHED), "batch", width=128),
+# The two published forms are what the paper's Table 3 calls ResNet and VGG.  RCIG is evaluated there without
+# a norm ("DN").
+ARCHITECTURES: dict[ArchitectureName, Architecture] = {
+    "convnet": Architecture("none", width=128, depth=3),
+    "resnet18": Architecture("instance", width=64),
+    "vgg11": Architecture("batch", width=64),
+    "alexnet": Architecture("none", width=128),
+    "resnet18-published": Architecture("none", width=64),
+    "vgg11-published": Architecture("batch", width=128),
 }
-
-
-def architecture_of(name: str) -> Architecture:
-    """Return the architecture of a name.
-
-    Raises
-    ------
-    ConfigError
-        If there is none of that name.
-    """
-    if name not in ARCHITECTURES:
-        raise ConfigError(f"architecture must be one of {', '.join(ARCHITECTURES)}, not {name!r}.")
-    return ARCHITECTURES[name]
 
 
 def build_network(
@@ -69,7 +55,7 @@ def build_network(
     depth: int | None = None,
     activation: str = "relu",
     normalization: str | None = None,
-) -> Network:
+) -> "Network":
     """Build a network by its name.
 
     Parameters
@@ -81,49 +67,68 @@ def build_network(
     classes
         Number of logits, C.
     width, depth, normalization
-        None for the architecture's own; only the ConvNet's depth can be chosen.
+        None for the architecture's default; only the depth of the ConvNet can be chosen.
     activation
-        ``"relu"``, or ``"softplus"`` while distilling.
+        ``"relu"``, or ``"softplus"`` for distillation.
 
     Raises
     ------
     ConfigError
-        If there is no such architecture, norm or depth, if the images are too small for the depth, or the
-        width is none that the norm can be taken of.
+        If there is no such architecture, norm or depth, if the images are too small for the depth, or if the
+        norm can't be computed at this width.
     """
-    form = architecture_of(architecture)
-    normalization = form.normalization if normalization is None else normalization
-    if normalization not in NORMALIZATIONS:
-        raise ConfigError(f"norm must be one of {', '.join(NORMALIZATIONS)}, not {normalization!r}.")
-    settings = {
-        "width": form.width if width is None else width,
-        "activation": activation,
-        "normalization": normalization,
-        **_depth(architecture, depth, image_shape),
-    }
-    body = form.body(**settings)
+    from rcig_cli.networks.chain import Chain, ChainNetwork
+    from rcig_cli.networks.network import Network
+
+    if architecture not in ARCHITECTURES:
+        raise ConfigError(f"arch must be one of {', '.join(ARCHITECTURES)}, not {architecture!r}.")
+    default = ARCHITECTURES[architecture]
+    normalization = default.norm if normalization is None else normalization
+    if normalization not in NORMS:
+        raise ConfigError(f"norm must be one of {', '.join(NORMS)}, not {normalization!r}.")
+    body = _body(
+        architecture,
+        _depth(architecture, depth, image_shape),
+        width=default.width if width is None else width,
+        activation=activation,
+        normalization=normalization,
+    )
     if normalization == "group" and any(channels % GROUPS for channels in body.channels):
         raise ConfigError(
-            f"group norm cuts the channels into {GROUPS} groups, which --width {body.width} doesn't allow; "
-            f"use a multiple of {2 * GROUPS}."
+            f"Group norm divides the channels into {GROUPS} groups, which is not possible with --width "
+            f"{body.width}; use a multiple of {2 * GROUPS}."
         )
     if isinstance(body, Chain):
         return ChainNetwork(body, classes, image_shape)
     return Network(body, classes, image_shape)
 
 
-def _depth(architecture: str, depth: int | None, image_shape: tuple[int, int, int]) -> dict[str, int]:
-    """Return the depth as a setting, where it is one."""
-    own = ARCHITECTURES[architecture].depth
-    if own is None and depth is None:
-        return {}
-    if own is None:
-        raise ConfigError(f"the depth of {architecture} is fixed; only that of convnet can be chosen.")
-    depth = own if depth is None else depth
+def _body(name: str, depth: int | None, **settings: Any) -> "Body":
+    from rcig_cli.networks.chain import ALEXNET, VGG11, VGG11_PUBLISHED, Chain, convnet
+    from rcig_cli.networks.resnet import ResNet18
+
+    if name.startswith("resnet18"):
+        return ResNet18(published=name == "resnet18-published", **settings)
+    if depth is not None:
+        return Chain(layers=convnet(depth), **settings)
+    layers = {"vgg11": VGG11, "vgg11-published": VGG11_PUBLISHED, "alexnet": ALEXNET}[name]
+    return Chain(layers=layers, **settings)
+
+
+def _depth(
+    architecture: ArchitectureName, depth: int | None, image_shape: tuple[int, int, int]
+) -> int | None:
+    """Return the number of blocks, or None where it is fixed."""
+    default = ARCHITECTURES[architecture].depth
+    if default is None:
+        if depth is not None:
+            raise ConfigError(f"The depth of {architecture} is fixed; only that of convnet can be chosen.")
+        return None
+    depth = default if depth is None else depth
     padded = min(image_shape[:2]) + (4 if image_shape[2] == 1 else 0)
     if padded >> depth < 1:
         raise ConfigError(
-            f"images of {image_shape[0]} px are too small for a ConvNet of depth {depth}; use --depth "
+            f"Images of {image_shape[0]} px are too small for a ConvNet of depth {depth}; use --depth "
             f"{padded.bit_length() - 1} or less."
         )
-    return {"depth": depth}
+    return depth

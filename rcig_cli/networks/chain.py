@@ -3,8 +3,8 @@
 A block is a convolution with bias, a norm (or none), an activation and, at some places, a 2x2 pool; the
 features are the flattened last map.
 
-A pool is left out where the map has become too small for it: no convolution sees less than 2x2 pixels, which
-instance norm would turn into a constant.  So VGG-11, whose five pools need 32 px, takes 8 px too.
+A pool is left out where the map is too small for it, so that no convolution sees less than 2x2 pixels, which
+instance norm would turn into a constant.  VGG-11, whose five pools need 32 px, can therefore be used at 8 px.
 """
 
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ VGG11: Layers = (
     *(Layer(512), Layer(512, "max")),
     *(Layer(512), Layer(512, "max")),
 )
-# What the published figures of "VGG" were made with: as many channels in every layer, average pools.
+# The form behind the published figures of "VGG": the same number of channels in every layer, average pools.
 VGG11_PUBLISHED: Layers = tuple(Layer(128, "average" if layer.pool == "max" else "none") for layer in VGG11)
 
 # The form for small images (Krizhevsky et al., 2012, has it for large ones).
@@ -66,7 +66,7 @@ class Chain(Body, kw_only=True):
     Attributes
     ----------
     layers
-        What they are, from the images up.
+        Its layers, from the input on.
     """
 
     layers: Layers
@@ -80,13 +80,13 @@ class Chain(Body, kw_only=True):
     def __call__(self, x: Array, blocks: slice = slice(None)) -> Array:
         """Map images ``[b, H, W, c]`` to the last map ``[b, h, w, k]``.
 
-        With ``blocks``, only these are passed, and ``x`` is what the one before them gave.
+        With ``blocks``, only these blocks are applied, and ``x`` is the output of the block before them.
         """
         for block in range(len(self.layers))[blocks]:
             layer = self.layers[block]
             padding = layer.side // 2 + (margin(x) if block == 0 else 0)
             side = min(x.shape[1:3]) + 2 * padding + 1 - layer.side
-            least = 2 if block == len(self.layers) - 1 else 4  # the next convolution is to see 2x2
+            least = 2 if block == len(self.layers) - 1 else 4  # leaves 2x2 pixels to the next convolution
             x = Block(
                 self.channels[block],
                 padding,
@@ -100,19 +100,19 @@ class Chain(Body, kw_only=True):
 
 @dataclass(frozen=True)
 class ChainNetwork(Network):
-    """A network that can be cut before its last block, so that it can be linearised in stages."""
+    """A network that can be split before its last block, so that it can be linearised in stages."""
 
     body: Chain
 
     @property
     def lower_layers(self) -> tuple[str, ...]:
-        """Keys, in the body's parameters, of all layers but the last, from the images up."""
+        """Keys, in the body's parameters, of all layers but the last, from the input on."""
         return tuple(f"block_{i}" for i in range(len(self.body.layers) - 1))
 
     def lower(self, body: Parameters, images: Array) -> Array:
-        """What the layers but the last make of images: ``[b, h, w, k]``."""
+        """Output of all layers but the last: ``[b, h, w, k]``."""
         return self._pass(body, images, slice(None, -1))
 
     def upper(self, parameters: Parameters, z: Array) -> tuple[Array, Array]:
-        """Logits ``[b, C]`` and features ``[b, d]`` of what ``lower`` gave."""
+        """Logits ``[b, C]`` and features ``[b, d]`` from the output of ``lower``."""
         return self._head(parameters, self._pass(parameters["body"], z, slice(-1, None)))

@@ -1,17 +1,17 @@
-"""A block of a convolution, an activation and a pool, written so that its derivatives are fast everywhere.
+"""A block of a convolution, an activation and a pool, written so that its derivatives are fast on any device.
 
     block(x) = mean over 2x2 windows of activation( x * kernel + bias )
 
-It computes what the plain layers compute.  What differs is the shape of the program that XLA sees:
+It computes the same as the standard layers.  What differs is the program that XLA compiles:
 
 * Bias, activation and pool are one operation with one derivative, ``mean(slope da) + mean(slope) dbias``.
-  Left to itself, XLA on a CPU evaluates the activation anew inside whatever transposes or reduces the
-  pooled map, and sums a bias's gradient over four times as many numbers, slowly.
-* A convolution of an image with one or three channels is a thin matrix product, and the patches it multiplies
-  don't depend on the parameters: a linearised network keeps them, so that its products with the Jacobian are
-  plain matrix products (two to three times faster on a CPU than the convolution).
-* A convolution of a map smaller than its kernel is computed from patches too: XLA on a CPU has a fast program
-  for larger ones only (2x2 pixels, 512 channels, a 3x3 kernel: 950 ms, and 3 ms from patches).
+  Otherwise XLA on a CPU recomputes the activation inside every operation that transposes or reduces the
+  pooled map, and sums the gradient of the bias over four times as many numbers.
+* A convolution of an image with one or three channels is computed as a matrix product with the image's
+  patches.  The patches don't depend on the parameters, so a linearised network keeps them, and its products
+  with the Jacobian are matrix products (two to three times faster on a CPU than the convolution).
+* A convolution of a map smaller than its kernel is computed from patches too: XLA on a CPU is fast for larger
+  maps only (2x2 pixels, 512 channels, a 3x3 kernel: 950 ms, from patches 3 ms).
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ class Activation(NamedTuple):
     slope: Callable[[Array], Array]
 
 
-SHARPNESS = 60.0  # of the softplus that stands for a ReLU while distilling (paper, S3)
+SHARPNESS = 60.0  # of the softplus that replaces the ReLU in distillation (paper, S3)
 
 RELU = Activation(value=jax.nn.relu, slope=lambda a: (a > 0).astype(a.dtype))
 SOFTPLUS = Activation(
@@ -42,13 +42,13 @@ SOFTPLUS = Activation(
 )
 ACTIVATIONS = {"relu": RELU, "softplus": SOFTPLUS}
 
-THIN = 27  # numbers in a patch up to which a convolution is better computed from patches
+THIN = 27  # largest number of values in a patch for which a convolution is computed from patches
 
 
 def margin(images: Array) -> int:
-    """Zeros that a network's first convolution adds on each side, beyond its kernel's: 2 if images are grey.
+    """Extra zero padding on each side in a network's first convolution, in pixels: 2 for grey images.
 
-    So 28 pixels become 32, and every architecture's maps are those of colour images.
+    It enlarges 28 pixels to 32, so that all maps have the sizes that they have for colour images.
     """
     return 2 if images.shape[-1] == 1 else 0
 
@@ -67,9 +67,9 @@ def activated_pool(activation: Activation, a: Array, bias: Array) -> Array:
     Parameters
     ----------
     activation
-        What is applied to each element.
+        Applied to each element.
     a
-        What a convolution gave, ``[b, H, W, c]``.
+        Output of a convolution, ``[b, H, W, c]``.
     bias
         ``[c]``.
 
@@ -92,7 +92,7 @@ def _activated_pool_jvp(
 
 
 def _window_sums(a: Array) -> Array:
-    """Sum over 2x2 windows; as a reduce_window, which XLA doesn't compute anew for each of its users."""
+    """Sum over 2x2 windows; as a reduce_window, which XLA doesn't recompute for each of its users."""
     sums: Array = jax.lax.reduce_window(a, 0.0, jax.lax.add, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
     return sums
 
@@ -100,9 +100,9 @@ def _window_sums(a: Array) -> Array:
 def max_pool(a: Array) -> Array:
     """Largest of each 2x2 window: ``[b, H, W, c]`` to ``[b, H//2, W//2, c]``.
 
-    Its derivative follows the choices made.  That of jnp.max divides by the number of entries equal to the
-    maximum, which is 0 where XLA computes the map anew and rounds otherwise.  (That of a reduce_window is ten
-    times slower on a CPU.)
+    Its derivative goes to the chosen entries.  The derivative of jnp.max divides by the number of entries
+    equal to the maximum, which is 0 where XLA recomputes the map with other rounding.  (The derivative of a
+    reduce_window is ten times slower on a CPU.)
     """
     cut = windows(a)
     rows = _larger(cut[:, :, 0], cut[:, :, 1])
@@ -114,7 +114,7 @@ def _larger(x: Array, y: Array) -> Array:
 
 
 def patches(images: Array, padding: int, side: int = 3) -> Array:
-    """Every square neighbourhood of an image as a row.
+    """Return every square neighbourhood of an image as a row.
 
     Parameters
     ----------
@@ -208,12 +208,12 @@ class Block(nn.Module):
         activation = ACTIVATIONS[self.activation]
         if self.pool == "average":
             return activated_pool(activation, a, bias)
-        # An activation never falls, and so the largest is the same after it as before: a quarter of the work.
+        # Activations are monotonic, so they may follow the max pool: a quarter of the work.
         return activation.value((max_pool(a) if self.pool == "max" else a) + bias)
 
 
 def convolve(x: Array, kernel: Array, padding: int, stride: int = 1) -> Array:
-    """Convolve, by whichever way is fast.
+    """Convolve, by the faster of the two methods below.
 
     Parameters
     ----------

@@ -1,12 +1,13 @@
-"""A network as a value: a body that makes features, and a linear head that makes logits of them.
+"""A network as a value: a body that computes features, and a linear head that computes logits.
 
     logits = features(images) kernel + bias
 
-The split is the one the algorithm makes: it solves for the head's kernel in closed form and linearises the
-rest.  So parameters are always ``{"body": ..., "head": {"kernel": [d, C], "bias": [C]}}``.
+The algorithm solves for the head's kernel in closed form and linearises the rest.  So parameters are always
+``{"body": ..., "head": {"kernel": [d, C], "bias": [C]}}``.
 
-The statistics of batch norms are no parameters.  A network carries those it divides by (``statistics``), and
-so maps each image by itself; in training it divides by the batch's own and keeps running ones.
+The statistics of batch norms are not parameters.  A network holds those it divides by (``statistics``), so
+that its output for an image doesn't depend on the rest of the batch; in training it divides by the statistics
+of the batch and updates running ones.
 """
 
 from collections.abc import Mapping
@@ -24,14 +25,14 @@ Parameters = Mapping[str, Any]
 
 
 class Body(nn.Module):
-    """What all networks have but the head: a map from images ``[b, H, W, c]`` to features ``[b, ...]``.
+    """A network without its head: a map from images ``[b, H, W, c]`` to features ``[b, ...]``.
 
     Attributes
     ----------
     width
         Channels of the first layer; the others are in proportion.
     activation
-        ``"relu"``, or ``"softplus"`` while distilling at depth 3 or less.
+        ``"relu"``, or ``"softplus"`` in distillation at depth 3 or less.
     normalization, statistics
         See `norms.norm`.
     """
@@ -54,13 +55,13 @@ class Network:
     Attributes
     ----------
     body
-        What makes features.
+        Computes features.
     classes
         Number of logits, C.
     image_shape
         ``(H, W, c)``.
     statistics
-        What its batch norms divide by, as `first_statistics` and `train` give it.
+        What its batch norms divide by, as returned by `first_statistics` and `train`.
     """
 
     body: Body
@@ -82,7 +83,7 @@ class Network:
         return self._head(parameters, self._pass(parameters["body"], images))
 
     def first_statistics(self) -> Parameters:
-        """Running statistics before any training: mean 0, variance 1; nothing without batch norms."""
+        """Running statistics before any training: mean 0, variance 1; empty without batch norms."""
         if not self._has_statistics:
             return {}
         shapes = jax.eval_shape(self.body.init, jax.random.key(0), jnp.zeros((1, *self.image_shape)))
@@ -93,13 +94,13 @@ class Network:
         return first
 
     def with_statistics(self, statistics: Parameters) -> Self:
-        """The network with its norms' statistics fixed."""
+        """The network with the statistics of its norms fixed."""
         return replace(self, statistics=statistics)
 
     def with_statistics_of(self, parameters: Parameters, images: Array) -> Self:
-        """The network with its norms' statistics fixed at what they are of these images, ``[n, H, W, c]``.
+        """The network with the statistics of its norms fixed at those of these images, ``[n, H, W, c]``.
 
-        They count as constants: no gradient goes through them.
+        They are constants: no gradient flows through them.
         """
         if not self._has_statistics:
             return self
@@ -117,16 +118,16 @@ class Network:
 
     @property
     def lower_layers(self) -> tuple[str, ...]:
-        """Keys, in the body's parameters, of the layers below the cut: none, where there is no cut."""
+        """Keys, in the body's parameters, of the layers below the split; none where there is no split."""
         return ()
 
     def lower(self, body: Parameters, images: Array) -> Array:
-        """What the layers below the cut make of images."""
+        """Output of the layers below the split."""
         del body
         return images
 
     def upper(self, parameters: Parameters, z: Array) -> tuple[Array, Array]:
-        """Logits ``[b, C]`` and features ``[b, d]`` of what ``lower`` gave."""
+        """Logits ``[b, C]`` and features ``[b, d]`` from the output of ``lower``."""
         return self.apply(parameters, z)
 
     @property

@@ -1,4 +1,4 @@
-"""The norms, one for all networks: what each takes its means and variances over.
+"""The norms that all networks share, and what each takes its means and variances over.
 
     norm(a) = scale (a - mean) / sqrt(variance + 1e-5) + bias
 
@@ -12,7 +12,7 @@ norm              mean and variance over                                scale an
 ``group``         pixels and a quarter of the channels, for each image  channel
 ================  ====================================================  ==================
 
-Layer and group norm are what the data set distillation literature means by these names.
+Layer norm and group norm are as in the data set distillation literature.
 """
 
 from collections.abc import Callable
@@ -21,21 +21,20 @@ from typing import NamedTuple
 import flax.linen as nn
 from jax import Array
 
-NORMALIZATIONS = ("none", "batch", "instance", "layer", "group")
-GROUPS = 4  # that a group norm cuts the channels into
+from rcig_cli.networks.architectures import GROUPS
 
 _EPSILON = 1e-5
 
 
 class Statistics(NamedTuple):
-    """Whose statistics a batch norm divides by.
+    """Which statistics a batch norm divides by.
 
     Attributes
     ----------
     own
-        Those of the batch at hand, rather than the running ones.
+        Whether those of the current batch, rather than the running ones.
     momentum
-        What is left of the running ones after each batch that is seen with its own.
+        Weight of the old running statistics when a batch updates them.
     """
 
     own: bool
@@ -52,15 +51,16 @@ def norm(normalization: str, statistics: Statistics) -> Callable[[Array], Array]
     Parameters
     ----------
     normalization
-        One of `NORMALIZATIONS`.
+        One of `architectures.NORMS`.
     statistics
-        What a batch norm divides by; its running statistics are kept in ``batch_stats``.
+        Which statistics a batch norm divides by; its running ones are kept in ``batch_stats``.
     """
     if normalization == "none":
         return lambda a: a
     if normalization == "batch":
         return nn.BatchNorm(not statistics.own, epsilon=_EPSILON, momentum=statistics.momentum)
-    # The others' variances are of few numbers, at times nearly equal ones: E[a^2] - E[a]^2 would lose them.
+    # The other norms take variances of few, sometimes nearly equal numbers, which E[a^2] - E[a]^2 would round
+    # away.
     if normalization == "instance":
         return nn.InstanceNorm(epsilon=_EPSILON, use_fast_variance=False)
     if normalization == "group":

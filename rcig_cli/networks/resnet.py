@@ -6,8 +6,8 @@ one before, and the mean over all pixels:
     block(x) = relu( norm(conv(relu(norm(conv(x))))) + shortcut(x) )
 
 The shortcut is the identity, or a 1x1 convolution with a norm where channels or size change.  A convolution
-has a bias where no norm follows it.  A stage keeps its size where half of it would be less than 2x2 pixels,
-which instance norm would turn into a constant.
+has a bias where no norm follows it.  A stage keeps the size of its input where half of it would be less than
+2x2 pixels, which instance norm would turn into a constant.
 """
 
 import flax.linen as nn
@@ -21,7 +21,7 @@ STAGES, BLOCKS = 4, 2
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions around which a shortcut leads.
+    """Two 3x3 convolutions with a shortcut around them.
 
     Attributes
     ----------
@@ -60,8 +60,8 @@ class ResNet18(Body, kw_only=True):
     Attributes
     ----------
     published
-        Whether in the form that the published figures of "ResNet" were made with: a norm after the first
-        convolution only, and the last map flattened rather than averaged.
+        Whether in the form behind the published figures of "ResNet": a norm after the first convolution
+        only, and the last map flattened rather than averaged.
     """
 
     published: bool = False

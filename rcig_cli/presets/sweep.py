@@ -41,15 +41,14 @@ _KINDS: Mapping[type, tuple[str, tuple[type, ...]]] = {
     str: ("a text", (str,)),
 }
 _EVALUATE: Mapping[str, type] = {
-    **{"architecture": str, "normalization": str, "augment": bool, "hard_labels": bool, "baseline": bool},
-    **{"networks": int, "steps": int, "width": int, "depth": int, "seed": int, "learning_rate": float},
+    **{"arch": str, "norm": str, "augment": bool, "hard_labels": bool, "baseline": bool, "flip": bool},
+    **{"networks": int, "steps": int, "width": int, "depth": int, "seed": int, "lr": float, "warmup": int},
 }
 # What the paper, the command line or a hasty hand calls them.
 _OTHER_NAMES = {
     **{"n_Hinv": "n_hessian", "n_hinv": "n_hessian", "hessian_steps": "n_hessian", "inner_steps": "n_inner"},
     **{"image_lr": "image_rate", "label_lr": "label_rate", "temperature_lr": "temperature_rate"},
     **{"pool_lr": "pool_rate", "norm": "normalization", "seeds": "seed", "algorithms": "algorithm"},
-    **{"lr": "learning_rate", "arch": "architecture"},
 }
 
 

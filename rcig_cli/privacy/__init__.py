@@ -1,7 +1,6 @@
-"""Attacks on membership: arrays -> how well it is told who was in the data (numpy, scikit-learn).
+"""Membership inference attacks on arrays of logits (NumPy and scikit-learn, no JAX).
 
-roc.py         scores -> AUC, TPR at a small FPR
-features.py    logits, classes -> what an attacker sees of an example
-attacks.py     five attacks, each fitted on one half of the examples and judged on the other
-lira.py        the likelihood-ratio attack, from shadow networks
+``roc``      AUC, and true-positive rate at a low false-positive rate
+``attacks``  five attacks, fitted on one half of the examples and tested on the other
+``lira``     the likelihood-ratio attack, with shadow networks
 """

@@ -1,17 +1,21 @@
-"""Five attacks on membership, by the protocol that the suite of TensorFlow Privacy made standard.
+"""Five membership inference attacks, by the protocol of the privacy tests in TensorFlow Privacy.
 
-    threshold             the lower the loss, the more a member; nothing is learned
-    logistic_regression   learned from logits and loss,
-    mlp                   on one half of the examples, members and non-members in equal shares,
-    random_forest         and judged on the other half
+    threshold             a lower loss means a member; nothing is learned
+    logistic_regression   learned from logits and loss
+    mlp                   on one half of the examples, with equal numbers of members and non-members,
+    random_forest         and tested on the other half
     knn
 
-All are judged on the same half.  Their settings are fixed: no search over settings sees the other half.
+All five are tested on the same half.  Their hyperparameters are fixed, so no search sees the test half.
+
+The loss is the one that networks are trained with, the mean squared error to the centred one-hot label.
+Without regularisation it is near 0 for every member, whatever the margin.
 """
 
 import math
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,16 +29,51 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from rcig_cli.privacy.features import Seen
 from rcig_cli.privacy.roc import Bools, Floats, Success, success
 
 ATTACKS = ("threshold", "logistic_regression", "mlp", "random_forest", "knn")
 
+_LEAST_LOSS = 1e-12  # smaller losses are rounding errors of float32 logits of order 1
+
 Indices = npt.NDArray[np.int64]
+Learner = Callable[[int, int], Any]  # (number of examples, seed) -> scikit-learn classifier
 
 
-# What learns from examples, given how many there are and a seed.
-Learner = Callable[[int, int], Any]
+@dataclass(frozen=True, eq=False)
+class Observations:
+    """What an attacker observes of n examples, and the membership to be inferred.
+
+    Attributes
+    ----------
+    logits
+        The network's output, ``[n, C]``.
+    losses
+        The loss at the true class, ``[n]``, at least 0.
+    members
+        bool ``[n]``: which examples are members.
+    """
+
+    logits: Floats
+    losses: Floats
+    members: Bools
+
+    @property
+    def features(self) -> Floats:
+        """Logits and the logarithm of the loss, ``[n, C + 1]``: losses differ by orders of magnitude."""
+        return np.column_stack([self.logits, np.log(np.maximum(self.losses, _LEAST_LOSS))])
+
+
+def observe(logits: Floats, classes: npt.NDArray[np.int32], members: Bools) -> Observations:
+    """Return what an attacker observes, from logits ``[n, C]``, classes ``[n]`` and membership ``[n]``."""
+    return Observations(logits, squared_errors(logits, classes), members)
+
+
+def squared_errors(logits: Floats, classes: npt.NDArray[np.int32]) -> Floats:
+    """Return the mean squared errors ``[n]`` of logits ``[n, C]`` to the centred one-hot labels."""
+    count = logits.shape[1]
+    labels = (classes[:, None] == np.arange(count)) - 1 / count
+    errors: Floats = ((logits.astype(np.float64) - labels) ** 2).mean(axis=1)
+    return errors
 
 
 def _logistic_regression(count: int, seed: int) -> Any:
@@ -44,7 +83,7 @@ def _logistic_regression(count: int, seed: int) -> Any:
 
 def _mlp(count: int, seed: int) -> Any:
     del count
-    # With less weight decay it memorises its half, and finds less in the other.
+    # With less weight decay it overfits its half and finds less in the other.
     return MLPClassifier((64,), alpha=1.0, learning_rate_init=3e-3, max_iter=60, random_state=seed)
 
 
@@ -54,14 +93,14 @@ def _random_forest(count: int, seed: int) -> Any:
 
 
 def _knn(count: int, seed: int) -> Any:
-    del seed  # it draws nothing
-    # Few neighbours can't tell a weak leak from noise.
+    del seed  # it is deterministic
+    # With few neighbours a weak leak is lost in noise.
     neighbours = KNeighborsClassifier(min(count, max(25, math.isqrt(count))))
-    return make_pipeline(FunctionTransformer(_loss_as_much_as_logits), neighbours)
+    return make_pipeline(FunctionTransformer(_weigh_loss_like_logits), neighbours)
 
 
-def _loss_as_much_as_logits(features: Floats) -> Floats:
-    """Features of one scale, weighed for distances: otherwise many logits drown the one loss."""
+def _weigh_loss_like_logits(features: Floats) -> Floats:
+    """Scale standardised features so that the loss counts as much in distances as all logits together."""
     logits = features.shape[1] - 1
     weighed: Floats = features * np.append(np.full(logits, logits**-0.5), 1.0)
     return weighed
@@ -75,35 +114,40 @@ _LEARNERS: Mapping[str, Learner] = {
 }
 
 
-def attack(seen: Seen, seed: int) -> dict[str, Success]:
-    """Attack with each of `ATTACKS`.
+def attack(observed: Observations, seed: int) -> dict[str, Success]:
+    """Run each of `ATTACKS`.
 
     Parameters
     ----------
-    seen
-        What is seen of the examples, two members and two non-members at least.
+    observed
+        Observations of at least two members and two non-members.
     seed
-        Decides the halves and what the attacks draw, below 2^32.
+        Determines the halves and the attacks' random numbers, below 2^32.
+
+    Returns
+    -------
+    dict
+        The success of each attack on the test half, by its name.
     """
-    fitted_on, judged_on = halves(seen.members, seed)
-    features, members = seen.features, seen.members
-    scores: dict[str, Floats] = {"threshold": -seen.losses[judged_on]}
+    fitted_on, tested_on = halves(observed.members, seed)
+    features, members = observed.features, observed.members
+    scores: dict[str, Floats] = {"threshold": -observed.losses[tested_on]}
     for name, learner in _LEARNERS.items():
-        learned = _fit(learner(len(fitted_on), seed), features[fitted_on], members[fitted_on])
-        scores[name] = learned.predict_proba(features[judged_on])[:, 1]
-    return {name: success(scores[name], members[judged_on]) for name in ATTACKS}
+        fitted = _fit(learner(len(fitted_on), seed), features[fitted_on], members[fitted_on])
+        scores[name] = fitted.predict_proba(features[tested_on])[:, 1]
+    return {name: success(scores[name], members[tested_on]) for name in ATTACKS}
 
 
 def halves(members: Bools, seed: int) -> tuple[Indices, Indices]:
-    """Places that the attacks learn from, and places they are judged by: disjoint, both with half of each."""
-    learned, judged = train_test_split(
+    """Return the indices to fit attacks on and those to test them on, each half of both groups."""
+    fitted_on, tested_on = train_test_split(
         np.arange(len(members)), test_size=0.5, stratify=members, random_state=seed
     )
-    return learned, judged
+    return fitted_on, tested_on
 
 
 def _fit(learner: Any, features: Floats, members: Bools) -> Any:
     with warnings.catch_warnings():
-        # An attack that has not converged is an attack all the same: it is judged by what it finds.
+        # A fit that has not converged is still a valid attack.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return make_pipeline(StandardScaler(), learner).fit(features, members)

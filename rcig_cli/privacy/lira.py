@@ -3,12 +3,12 @@
 Carlini et al., "Membership inference attacks from first principles", 2022:
 
     phi   = log( p_y / (1 - p_y) ), p = softmax(logits), y the true class
-    in    = phi of networks whose training data had the example in it, out = of those that had not
+    in    = phi of networks trained with the example, out = of networks trained without it
     online    score = log N(phi; mean_in, var_in) - log N(phi; mean_out, var_out)
     offline   score = (phi - mean_out) / sqrt(var_out), in the order of 1 - Pr[N(mean_out, var_out) > phi]
 
-Means are an example's own.  So are variances from 64 shadow networks on; with fewer, which is too few to tell
-them, all examples share the mean variance.
+Each example has its own means.  With 64 shadow networks or more it has its own variances too; fewer are not
+enough to estimate these, so all examples share the mean variance.
 """
 
 import numpy as np
@@ -22,7 +22,7 @@ _LEAST_VARIANCE = 1e-12
 
 
 def confidences(logits: Floats, classes: npt.NDArray[np.int32]) -> Floats:
-    """phi ``[n]`` of logits ``[n, C]`` and true classes ``[n]``, finite however sure the network is."""
+    """Return phi ``[n]`` of logits ``[n, C]`` and true classes ``[n]``, finite for any finite logits."""
     rows = np.arange(len(classes))
     others = logits.astype(np.float64)
     own = others[rows, classes]
@@ -37,17 +37,17 @@ def confidences(logits: Floats, classes: npt.NDArray[np.int32]) -> Floats:
 def inclusion(shadows: int, examples: int, random: np.random.Generator) -> Bools:
     """Draw which examples each shadow network is trained on, ``[shadows, examples]``.
 
-    Each has half of the examples, give or take one; the second of a pair has those that the first has not, so
-    each example is in just as many as it is out of.
+    Each has half of the examples, rounded down or up.  The second of a pair has those that the first doesn't,
+    so each example is in half of the training sets.
 
     Parameters
     ----------
     shadows
         An even number.
     examples
-        How many there are.
+        Number of examples.
     random
-        Draws.
+        The random generator.
     """
     first = np.zeros((shadows // 2, examples), np.bool_)
     for row in first:
@@ -61,25 +61,25 @@ def online_scores(target: Floats, shadows: Floats, inside: Bools) -> Floats:
     Parameters
     ----------
     target
-        phi of the attacked network, ``[n]``.
+        phi for the attacked network, ``[n]``.
     shadows
-        phi of the shadow networks, ``[S, n]``.
+        phi for the shadow networks, ``[S, n]``.
     inside
-        Whose training data had which example, ``[S, n]``; each at least once in and once out.
+        Which were trained with which example, ``[S, n]``; each example at least once with and once without.
     """
     scores: Floats = _log_density(target, shadows, inside) - _log_density(target, shadows, ~inside)
     return scores
 
 
 def offline_scores(target: Floats, shadows: Floats, outside: Bools) -> Floats:
-    """Score examples by networks without them alone, higher for members.
+    """Score examples with networks trained without them only, higher for members.
 
     Parameters
     ----------
     target, shadows
         As for `online_scores`.
     outside
-        Whose training data had not which example, ``[S, n]``; each at least once.
+        Which were trained without which example, ``[S, n]``; each example at least once.
     """
     mean, variance = _moments(shadows, outside)
     scores: Floats = (target - mean) / np.sqrt(variance)
@@ -87,14 +87,14 @@ def offline_scores(target: Floats, shadows: Floats, outside: Bools) -> Floats:
 
 
 def _log_density(target: Floats, shadows: Floats, which: Bools) -> Floats:
-    """Logarithm of the fitted Gaussian's density, less a constant."""
+    """Return the logarithm of the density of the fitted Gaussian, up to a constant."""
     mean, variance = _moments(shadows, which)
     density: Floats = -0.5 * ((target - mean) ** 2 / variance + np.log(variance))
     return density
 
 
 def _moments(shadows: Floats, which: Bools) -> tuple[Floats, Floats]:
-    """Mean and variance ``[n]`` of each example over the networks chosen for it."""
+    """Return mean and variance ``[n]`` for each example over the networks selected for it."""
     count = which.sum(axis=0)
     mean = np.where(which, shadows, 0).sum(axis=0) / count
     squares = np.where(which, (shadows - mean) ** 2, 0).sum(axis=0)

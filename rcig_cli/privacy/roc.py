@@ -1,10 +1,11 @@
-"""How well scores tell members from non-members.
+"""How well scores separate members from non-members.
 
     AUC          = P(member's score > non-member's) + P(equal) / 2
-    TPR at FPR a = the largest share of members above a threshold that at most a share a of others is above
+    TPR at FPR a = the largest fraction of members above a threshold that at most a fraction a of the
+                   non-members exceeds
 
-A small FPR is counted, not interpolated: of ``n`` non-members at most ``floor(a n)`` may be taken for
-members, so that with fewer than ``1 / a`` of them none may be.
+The FPR is counted, not interpolated: of ``n`` non-members at most ``floor(a n)`` may exceed the threshold,
+so with fewer than ``1 / a`` of them none may.
 """
 
 import math
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
-# What Carlini et al. (2022) judge an attack by: who is found while hardly anybody is accused wrongly.
+# Low rates, as in Carlini et al. (2022): an attack matters if it is right about the few that it names.
 FALSE_POSITIVE_RATES = (0.001, 0.01)
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -24,12 +25,12 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Success:
-    """How well an attack did.
+    """The success of an attack.
 
     Attributes
     ----------
     auc
-        Area under its ROC curve; 0.5 is guessing.
+        Area under its ROC curve; 0.5 for random guessing.
     tpr
         Its true positive rate at each of `FALSE_POSITIVE_RATES`.
     """
@@ -39,7 +40,7 @@ class Success:
 
 
 def success(scores: Floats, members: Bools) -> Success:
-    """Judge scores ``[n]``, higher for members, by who the members ``[n]`` are."""
+    """Return AUC and TPR of scores ``[n]``, higher for members, given the membership ``[n]``."""
     return Success(
         float(roc_auc_score(members, scores)),
         tuple(tpr_at(scores, members, rate) for rate in FALSE_POSITIVE_RATES),
@@ -47,17 +48,17 @@ def success(scores: Floats, members: Bools) -> Success:
 
 
 def tpr_at(scores: Floats, members: Bools, rate: float) -> float:
-    """The true positive rate of scores ``[n]`` at a false positive rate of at most ``rate``, below 1."""
+    """Return the true-positive rate of scores ``[n]`` at a false-positive rate of at most ``rate`` (< 1)."""
     others = np.sort(scores[~members])[::-1]
-    # Whoever is above the first non-member that may not be accused is found; its equals are not.
+    # The threshold is the highest score of a non-member that may not exceed it; ties count as not found.
     return float((scores[members] > others[false_positives(len(others), rate)]).mean())
 
 
 def false_positives(non_members: int, rate: float) -> int:
-    """How many of so many non-members a false positive rate allows to be taken for members."""
-    return math.floor(rate * non_members + 1e-9)  # 0.001 * 5000 is a little less than 5 in floating point
+    """Return how many of some non-members a false-positive rate allows to be classified as members."""
+    return math.floor(rate * non_members + 1e-9)  # in floating point 0.001 * 5000 may be less than 5
 
 
 def chance_error(members: int, non_members: int) -> float:
-    """Standard error of the AUC of scores that know nothing: that of the Mann-Whitney statistic."""
+    """Return the standard error of the AUC of random scores (of the Mann-Whitney statistic)."""
     return math.sqrt((members + non_members + 1) / (12 * members * non_members))

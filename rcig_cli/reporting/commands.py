@@ -6,7 +6,6 @@ Of a distillation only the settings are given that don't follow from the others.
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, fields
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,20 +13,20 @@ from typing import Any
 from rcig_cli.errors import ConfigError
 from rcig_cli.presets.config import LEARNING_RATES, DistillConfig, flat
 from rcig_cli.runs.distill.distilled import DistilledSet
-from rcig_cli.runs.evaluate.evaluate import default_protocol as evaluation_protocol
-from rcig_cli.runs.membership.attack_protocol import default_protocol as attack_protocol
+from rcig_cli.runs.evaluate.protocol import evaluation_protocol
+from rcig_cli.runs.membership.protocol import attack_protocol
 from rcig_cli.runs.prepare.prepare import PrepareConfig
 from rcig_cli.runs.prepare.prepared import Prepared, resolved
+from rcig_cli.settings import values_of
 from rcig_cli.store.manifest import RunManifest
 
 # Settings whose flag is not simply their name.
 _FLAGS = {
-    "architecture": "arch",
     "image_rate": "image-lr",
     "label_rate": "label-lr",
-    "learning_rate": "lr",
     "n_hessian": "hessian-steps",
     "n_inner": "inner-steps",
+    "architecture": "arch",
     "normalization": "norm",
     "path": "from",
     "pool_rate": "pool-lr",
@@ -35,11 +34,6 @@ _FLAGS = {
 }
 # From these others follow, so they are looked at first.
 _FIRST = ("algorithm", "solver", "depth", "models")
-# What each command takes of its protocol; the rest is the run's.
-_NETWORK = ("architecture", "normalization")
-_TRAINING = ("networks", "steps", "learning_rate", "width", "seed")
-_OF_ATTACK = (*_NETWORK, *_TRAINING, "shadows")
-_OF_EVALUATION = (*_NETWORK, "augment", "hard_labels", *_TRAINING)
 
 
 def commands_of(
@@ -107,7 +101,12 @@ def import_command(run: RunManifest) -> str:
 
 def evaluate_command(distilled: DistilledSet, evaluation: Mapping[str, Any]) -> str:
     """How an evaluation was made."""
-    given = _unusual(evaluation["protocol"], partial(evaluation_protocol, distilled), _OF_EVALUATION)
+    protocol, images = evaluation["protocol"], len(distilled.images)
+    given = _unusual(
+        protocol, lambda **some: values_of(evaluation_protocol(distilled.config, images, **some))
+    )
+    if given.get("warmup") == min(500, protocol["steps"] // 2):
+        del given["warmup"]
     if evaluation.get("random_subset") is None:
         given["baseline"] = "none"
     return _command("evaluate", distilled.run.name, given)
@@ -115,28 +114,16 @@ def evaluate_command(distilled: DistilledSet, evaluation: Mapping[str, Any]) -> 
 
 def attack_command(distilled: DistilledSet, attack: Mapping[str, Any]) -> str:
     """How an attack on membership was made."""
-    given = _unusual(attack.get("protocol", {}), partial(attack_protocol, distilled), _OF_ATTACK)
+    protocol = attack.get("protocol", {})
+    given = _unusual(protocol, lambda **some: attack_protocol(distilled.config, **some).to_json())
     lira = {"lira": True} if given.get("shadows") else {}
     return _command("mia", distilled.run.name, {**given, **lira})
 
 
-def _unusual(
-    protocol: Mapping[str, Any], default: Callable[..., Any], names: Iterable[str]
-) -> dict[str, Any]:
-    """What has to be given, of ``names``, to come to a protocol."""
-    architecture = protocol.get("architecture", "convnet")
-    try:
-        plain = asdict(default(architecture=architecture))
-    except ConfigError:  # an architecture of another version
-        plain = {}
-    plain["architecture"] = "convnet"
-    found = {name: _listed(protocol[name]) for name in names if name in protocol}
-    return {name: value for name, value in found.items() if value != _listed(plain.get(name))}
-
-
-def _listed(value: Any) -> Any:
-    """A tuple as JSON gives it back."""
-    return list(value) if isinstance(value, tuple) else value
+def _unusual(protocol: Mapping[str, Any], default: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    """Which settings have to be given to come to a protocol."""
+    plain = {**default(arch=protocol.get("arch", "convnet")), "arch": "convnet"}
+    return {name: protocol[name] for name in plain if name in protocol and protocol[name] != plain[name]}
 
 
 def _command(verb: str, what: str, given: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 TARGETS = {"real": "real images", "random_subset": "random subset", "distilled": "distilled set"}
 
 # Values of the paper's protocol, which are shown only on request.
-_PAPER_TRAINING = {"seed": 0, "learning_rate": 1e-4}
+_PAPER_TRAINING = {"seed": ("seed", 0), "lr": ("learning rate", 1e-4)}
 _UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
 
@@ -42,8 +42,8 @@ def accuracy(measured: Mapping[str, Any] | None, missing: str = "-") -> str:
 
 def describe_network(protocol: Mapping[str, Any]) -> str:
     """The network that a protocol trains: ``"convnet, batch norm, width 32"``."""
-    norm, width = protocol["normalization"], protocol.get("width")
-    parts = [protocol["architecture"], *([] if norm == "none" else [f"{norm} norm"])]
+    norm, width = protocol["norm"], protocol.get("width")
+    parts = [protocol["arch"], *([] if norm == "none" else [f"{norm} norm"])]
     return ", ".join([*parts, *([] if width is None else [f"width {width}"])])
 
 
@@ -54,8 +54,8 @@ def describe_training(protocol: Mapping[str, Any], *, in_full: bool = False) -> 
     parts += ["hard labels"] if protocol.get("hard_labels") else []
     parts += ["mirrored images too"] if in_full and protocol.get("flip") else []
     parts += [
-        f"{name.replace('_', ' ')} {protocol[name]:g}"
-        for name, value in _PAPER_TRAINING.items()
+        f"{label} {protocol[name]:g}"
+        for name, (label, value) in _PAPER_TRAINING.items()
         if in_full or protocol[name] != value
     ]
     return ", ".join(parts)

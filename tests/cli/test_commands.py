@@ -139,7 +139,7 @@ def test_hard_labels_are_the_classes_that_the_learned_ones_favour(rcig, digits_r
 
     shown = []
     monkeypatch.setattr(job, "training_set", lambda *given, **_: shown.append(given[1]) or given)
-    monkeypatch.setattr(job._Trainings, "of_one", lambda *_: job.Spread((0.5,)))
+    monkeypatch.setattr(job, "make_measurement", lambda *_: lambda *_: job.Spread((0.5,)))
     for flags in ((), ("--hard-labels",)):
         outcome = rcig("evaluate", "run_1", "--baseline", "none", "--store", digits_run, *flags, "--json")
         assert outcome.json["evaluations"][0]["hard_labels"] is bool(flags)

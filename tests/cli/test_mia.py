@@ -83,9 +83,9 @@ def test_the_table_says_what_stands_in_it(rcig, digits_run, tmp_path):
         assert f"\n{row}" in outcome.out
     assert max(map(len, outcome.out.splitlines()[:-1])) <= 80
     assert outcome.out.rstrip().endswith(str(picture))
-    assert "1 network on each target, after 3 steps" in outcome.err
-    assert "0.500 ± 0.030" in outcome.err
-    assert "(0 and 1 of 180)" in outcome.err
+    assert "1 network for each target, after 3 steps" in outcome.err
+    assert "Chance AUC (180 members, 180 non-members): 0.500 ± 0.030." in outcome.err
+    assert "(0 and 1 of 180 non-members)" in outcome.err
 
 
 def test_the_papers_figures_stand_beside(rcig, digits_run, tmp_path, monkeypatch):
@@ -99,7 +99,7 @@ def test_the_papers_figures_stand_beside(rcig, digits_run, tmp_path, monkeypatch
     assert lines["test accuracy"].count("(99.2)") == lines["test accuracy"].count("(98.9)") == 1
     assert re.findall(r"\(.*?\)", lines["MLP"]) == ["(1.00)", "(0.53)", "(0.53)"]
     assert max(map(len, shown.out.splitlines()[:-1])) <= 80
-    assert "the paper's mean, Table 5, width 128, 16000 steps" in shown.err
+    assert "(in brackets: paper, Table 5, width 128, 16000 steps)" in shown.err
     paper = rcig("mia", "run_1", *flags, "--json").json["targets"]["distilled"]["paper"]
     assert paper["where"] == "Table 5"
     assert paper["accuracy"] == pytest.approx({"mean": 0.989, "std": 0.0})
@@ -186,13 +186,14 @@ def test_one_run_is_told_what_lira_needs(rcig, digits_run, tmp_path):
     ("flags", "code", "said"),
     [
         (["run_7"], 3, "no run 'run_7'"),
-        (["run_1", "run_1"], 2, "Each run counts once"),
+        (["run_1", "run_1"], 2, "Give each run once"),
         (["run_1", "--out", "curves.pdf"], 2, "must end in .png"),
         (["run_1", "--steps", 0], 2, "steps must be"),
-        (["run_1", "--networks", 0], 2, "networks must be above 0"),
+        (["run_1", "--networks", 0], 2, "networks must be a whole number of 1 or more"),
         (["run_1", "--lira", "--shadows", 5], 2, "even number from 4"),
+        (["run_1", "--shadows", 4], 2, "--shadows requires --lira"),
         (["run_1", "--lira", "--shadows", 0], 2, "even number from 4"),
-        (["run_1", "--arch", "resnet"], 2, "architecture must be one of"),
+        (["run_1", "--arch", "resnet"], 2, "arch must be one of"),
         (["run_1", "--lr", "1e30", "--networks", 1, "--steps", 5], 6, "use a lower --lr"),
     ],
 )

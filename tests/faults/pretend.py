@@ -11,7 +11,7 @@ from rcig_cli.distillation.records import Distilled
 from rcig_cli.distillation.step import Finite, Info
 from rcig_cli.runs.engine.engine import Engine
 from rcig_cli.runs.engine.state import RunState
-from rcig_cli.runs.evaluate.spread import Spread
+from rcig_cli.runs.evaluate.evaluate import Spread
 
 
 def take_over():
@@ -21,7 +21,7 @@ def take_over():
 
     running.make_engine = make_engine
     running._first = first
-    evaluate._Trainings = Trainings
+    evaluate.make_measurement = make_measurement
 
 
 def first(real, classes, config):
@@ -69,13 +69,7 @@ def make_engine(network, config, real, *, batch, seed, devices=None):
     )
 
 
-class Trainings:
-    """Stands for training and testing networks: a number that follows from the set."""
-
-    def __init__(self, distilled, protocol, report, total):
-        del protocol, report, total
-        self.value = float(np.abs(distilled.images).mean())
-
-    def of_one(self, stream, own):
-        del stream, own
-        return Spread((self.value,))
+def make_measurement(prepared, protocol, report, total):
+    """Stands for training and testing networks: a number computed from the set."""
+    del prepared, protocol, report, total
+    return lambda _stream, own: Spread((float(np.abs(own.images).mean()),))

@@ -47,11 +47,11 @@ def _cut_off():
     from rcig_cli.runs.engine import processes
     from rcig_cli.runs.evaluate import evaluate
     from rcig_cli.runs.housekeeping import doctor
-    from rcig_cli.runs.membership import attack_networks
+    from rcig_cli.runs.membership import attack
     from rcig_cli.runs.prepare import preparing
 
-    running.make_engine = evaluate._Trainings = processes._connect = doctor.examine = _enough
-    preparing.Preparing.run = attack_networks.Laboratory.__init__ = _enough
+    running.make_engine = evaluate.make_measurement = processes._connect = doctor.examine = _enough
+    preparing.Preparing.run = attack.Attacker.__init__ = _enough
     # What Matplotlib makes when it is imported lies in its own folder, not in the first input's.
     import matplotlib.pyplot  # noqa: F401
 

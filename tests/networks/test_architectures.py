@@ -7,8 +7,7 @@ import pytest
 
 from rcig_cli.distillation import pool
 from rcig_cli.errors import ConfigError
-from rcig_cli.networks.architectures import ARCHITECTURES, build_network
-from rcig_cli.networks.norms import NORMALIZATIONS
+from rcig_cli.networks.architectures import ARCHITECTURES, NORMS, build_network
 
 SIDES = (8, 28, 32, 64, 128)
 DEPTHS = {8: 2, 28: 3, 32: 3, 64: 4, 128: 5}  # of the ConvNet
@@ -105,7 +104,7 @@ def test_features_and_logits(architecture, side, channels):
     assert features.shape == (2, ODD.get((architecture, side, channels), expected))
 
 
-@pytest.mark.parametrize("norm", NORMALIZATIONS)
+@pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_norm_goes_with_every_architecture(architecture, norm):
     network = built(architecture, normalization=norm, width=8)
@@ -122,7 +121,7 @@ def test_every_norm_goes_with_every_architecture(architecture, norm):
 def test_an_architecture_has_a_norm_and_a_width_of_its_own(architecture):
     own = ARCHITECTURES[architecture]
     body = built(architecture).body
-    assert (body.normalization, body.width) == (own.normalization, own.width)
+    assert (body.normalization, body.width) == (own.norm, own.width)
     assert body.channels[0] == own.width
     half = built(architecture, width=own.width // 2).body
     assert half.channels == tuple(channels // 2 for channels in body.channels)
@@ -153,9 +152,9 @@ def test_training_lowers_the_loss_on_the_smallest_images(architecture, norm):
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"architecture": "resnet99"}, "architecture must be one of convnet, resnet18, vgg11, alexnet, "),
+        ({"architecture": "resnet99"}, "arch must be one of convnet, resnet18, vgg11, alexnet, "),
         ({"normalization": "spectral"}, "norm must be one of none, batch, instance, layer, group"),
-        ({"architecture": "vgg11", "depth": 3}, "the depth of vgg11 is fixed; only that of convnet"),
+        ({"architecture": "vgg11", "depth": 3}, "The depth of vgg11 is fixed; only that of convnet"),
         ({"architecture": "convnet", "depth": 6}, "use --depth 5 or less"),
         ({"normalization": "group", "width": 12, "architecture": "alexnet"}, "use a multiple of 8"),
     ],

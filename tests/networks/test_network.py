@@ -1,10 +1,9 @@
-"""Shapes, parameter counts and refusals of the networks."""
+"""Shapes, parameter counts and initialization of the networks."""
 
 import jax
 import numpy as np
 import pytest
 
-from rcig_cli.errors import ConfigError
 from rcig_cli.networks.architectures import build_network
 
 # Side, channels, depth, width -> features, parameters: counted by hand from the published form.
@@ -44,13 +43,3 @@ def test_fresh_networks_differ_by_key_and_only_by_key():
     one, same, other = (jax.tree.leaves(network.init(jax.random.key(k))) for k in (1, 1, 2))
     assert all((a == b).all() for a, b in zip(one, same, strict=True))
     assert any((a != b).any() for a, b in zip(one, other, strict=True))
-
-
-def test_an_unknown_architecture_is_refused_with_the_known_ones():
-    with pytest.raises(ConfigError, match="one of convnet"):
-        build_network("resnet99", image_shape=(8, 8, 1), classes=3, width=4, depth=2)
-
-
-def test_images_too_small_for_the_depth_are_refused_with_a_depth_that_fits():
-    with pytest.raises(ConfigError, match="--depth 3 or less"):
-        build_network("convnet", image_shape=(8, 8, 3), classes=3, width=4, depth=4)

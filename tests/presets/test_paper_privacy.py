@@ -4,7 +4,7 @@ import pytest
 
 from rcig_cli.presets.paper_privacy import STEPS, paper_attacks
 from rcig_cli.privacy.attacks import ATTACKS
-from rcig_cli.runs.membership.attack_record import TARGETS
+from rcig_cli.runs.membership.results import TARGETS
 
 
 @pytest.mark.parametrize("name", ["mnist", "mnist_0", "mnist3", "fashion_mnist", "fashion_mnist-4"])

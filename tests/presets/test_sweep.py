@@ -115,7 +115,7 @@ def test_files_that_are_not_there_or_no_files(tmp_path):
         read_plan(tmp_path)
 
 
-PLACES = ["[[sweep]]\nimage_rate = [{}]", "[[sweep]]\nseed=0\n[evaluate]\nlearning_rate = {}"]
+PLACES = ["[[sweep]]\nimage_rate = [{}]", "[[sweep]]\nseed=0\n[evaluate]\nlr = {}"]
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1" + "0" * 400])

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from rcig_cli.privacy.features import Seen
+from rcig_cli.privacy.attacks import Observations
 
 CLASSES = 10
 
@@ -21,7 +21,7 @@ def noise(n, seed=0):
 
 
 def seen(logits, log_losses, members):
-    return Seen(logits, np.exp(log_losses), members)
+    return Observations(logits, np.exp(log_losses), members)
 
 
 def lower_losses(n, d, seed=0):

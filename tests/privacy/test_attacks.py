@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from rcig_cli.privacy.attacks import ATTACKS, attack, halves
-from rcig_cli.privacy.features import Seen, see, squared_errors
+from rcig_cli.privacy.attacks import ATTACKS, Observations, attack, halves, observe, squared_errors
 from rcig_cli.privacy.roc import chance_error
 from tests.privacy import leaks
 
@@ -82,7 +81,7 @@ def test_nothing_is_found_where_membership_is_drawn_by_lot(seed):
 def test_a_leak_whose_records_are_shuffled_is_no_leak():
     leaky = leaks.lower_losses(N, 2.0)
     shuffled = np.random.default_rng(1).permutation(leaky.members)
-    for name, auc in aucs(Seen(leaky.logits, leaky.losses, shuffled)).items():
+    for name, auc in aucs(Observations(leaky.logits, leaky.losses, shuffled)).items():
         assert auc == pytest.approx(0.5, abs=FOUR_ERRORS), name
 
 
@@ -127,10 +126,10 @@ def test_the_loss_is_the_one_networks_are_trained_with():
     labels = np.asarray(centred_one_hot(jnp.asarray(classes), 3))
     expected = ((logits - labels) ** 2).mean(axis=1)
     assert squared_errors(logits, classes) == pytest.approx(expected, rel=1e-6)
-    assert see(logits, classes, classes > 0).features.shape == (20, 4)
+    assert observe(logits, classes, classes > 0).features.shape == (20, 4)
 
 
 def test_a_loss_of_zero_is_a_small_one():
-    seen = Seen(np.zeros((2, 3)), np.array([0.0, 1e-3]), np.array([True, False]))
+    seen = Observations(np.zeros((2, 3)), np.array([0.0, 1e-3]), np.array([True, False]))
     assert np.isfinite(seen.features).all()
     assert seen.features[0, -1] < seen.features[1, -1]

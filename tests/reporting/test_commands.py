@@ -1,7 +1,6 @@
 """The commands that a report lists reproduce what they are said to."""
 
 import shlex
-from dataclasses import asdict
 
 from typer.main import get_command
 
@@ -9,9 +8,10 @@ from rcig_cli.cli.app import app
 from rcig_cli.presets.config import flat
 from rcig_cli.reporting.commands import attack_command, distill_command, evaluate_command
 from rcig_cli.runs.distill.distilled import open_distilled
-from rcig_cli.runs.evaluate import evaluate
-from rcig_cli.runs.membership import attack_protocol
+from rcig_cli.runs.evaluate.protocol import evaluation_protocol
+from rcig_cli.runs.membership.protocol import attack_protocol
 from rcig_cli.runs.prepare.prepared import open_prepared, resolved
+from rcig_cli.settings import values_of
 from rcig_cli.store.layout import open_store
 
 NAMES = {"norm": "normalization"}
@@ -37,14 +37,12 @@ def test_distill_commands_lead_to_the_same_configuration(digits_run):
 
 def test_evaluate_and_mia_commands_have_the_options_that_are_not_the_default(digits_run):
     distilled = open_distilled(open_store(digits_run, create=False), "run_1")
-    protocol = evaluate.default_protocol(
-        distilled, architecture="alexnet", hard_labels=True, learning_rate=0.01
-    )
-    command = evaluate_command(distilled, {"protocol": asdict(protocol)})
-    assert command == "rcig evaluate run_1 --arch alexnet --hard-labels --lr 0.01 --baseline none"
-    attacked = attack_protocol.default_protocol(distilled, steps=[300, 100], networks=2, shadows=4)
-    for stored in (asdict(attacked), {**asdict(attacked), "steps": [100, 300]}):  # JSON has no tuples
-        command = attack_command(distilled, {"protocol": stored})
-        assert command == "rcig mia run_1 --networks 2 --steps 100 --steps 300 --shadows 4 --lira"
-    plain = asdict(attack_protocol.default_protocol(distilled))
+    config = distilled.config
+    protocol = evaluation_protocol(config, 10, arch="alexnet", hard_labels=True, lr=0.01, steps=50)
+    command = evaluate_command(distilled, {"protocol": values_of(protocol)})
+    assert command == "rcig evaluate run_1 --arch alexnet --lr 0.01 --hard-labels --steps 50 --baseline none"
+    attacked = attack_protocol(config, steps=[300, 100], networks=2, shadows=4).to_json()
+    command = attack_command(distilled, {"protocol": attacked})
+    assert command == "rcig mia run_1 --networks 2 --shadows 4 --steps 100 --steps 300 --lira"
+    plain = attack_protocol(config).to_json()
     assert attack_command(distilled, {"protocol": plain}) == "rcig mia run_1"

@@ -1,130 +1,111 @@
-"""Attack networks on who was in their data: real images, a random subset of them, and the distilled set."""
+"""Membership inference attacks on networks trained on real images, a random subset, and a distilled set."""
 
+import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from rcig_cli.errors import ConfigError
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+
+from rcig_cli.data.sources.subset import stratified_order
+from rcig_cli.distillation.pool import Model
+from rcig_cli.distillation.records import centred_one_hot, training_set
+from rcig_cli.errors import ConfigError, NumericsError
 from rcig_cli.presets.paper_privacy import paper_attacks
-from rcig_cli.privacy.roc import FALSE_POSITIVE_RATES, chance_error, false_positives
+from rcig_cli.privacy import attacks
+from rcig_cli.privacy.lira import confidences
 from rcig_cli.runs.distill.distilled import DistilledSet
-from rcig_cli.runs.membership.attack_lira import Distillation, from_other_runs
-from rcig_cli.runs.membership.attack_networks import Laboratory, Progress
-from rcig_cli.runs.membership.attack_protocol import AttackProtocol
-from rcig_cli.runs.membership.attack_record import TARGETS, Target, merged
+from rcig_cli.runs.engine.draws import first_images
+from rcig_cli.runs.engine.training import Schedule, TrainingSet, make_logits, make_training
+from rcig_cli.runs.evaluate.evaluate import protocol_network
+from rcig_cli.runs.membership.lira import Candidates, Examples, TrainedRun, attack_offline, attack_online
+from rcig_cli.runs.membership.protocol import AttackProtocol, attack_protocol
+from rcig_cli.runs.membership.results import (
+    TARGETS,
+    AttackResult,
+    LiraResult,
+    NetworkResult,
+    RunResult,
+    TargetResult,
+)
 from rcig_cli.runs.report import Report
 from rcig_cli.store.results import write_result
 
 _FEWEST_EXAMPLES = 4  # members, and non-members: two of each in each half
-
-
-@dataclass(frozen=True, eq=False)
-class Attacked:
-    """What was found of one run.
-
-    Attributes
-    ----------
-    run
-        Its name.
-    protocol
-        How it was attacked.
-    examples
-        How many members there were, and as many non-members.
-    targets
-        What was found of each of `TARGETS`.
-    distillation
-        The networks trained on its distilled set.
-    """
-
-    run: str
-    protocol: AttackProtocol
-    examples: int
-    targets: Mapping[str, Target]
-    distillation: Distillation
-
-    @property
-    def judged(self) -> int:
-        """How many members, and as many non-members, the five attacks are judged by: half of them."""
-        return self.examples // 2
-
-    @property
-    def chance_error(self) -> float:
-        """Standard error of the AUC of an attack that guesses."""
-        return chance_error(self.judged, self.judged)
-
-    @property
-    def false_positives(self) -> dict[str, int]:
-        """How many non-members may be taken for members at each false positive rate."""
-        return {str(rate): false_positives(self.judged, rate) for rate in FALSE_POSITIVE_RATES}
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
-        counts = {"members": self.examples, "non_members": self.examples, "judged_by": self.judged}
-        chance = {"chance_error": self.chance_error, "false_positives": self.false_positives}
-        return {
-            "run": self.run,
-            "targets": {name: target.to_json() for name, target in self.targets.items()},
-            "protocol": {**asdict(self.protocol), "steps": list(self.protocol.steps), **counts, **chance},
-        }
+# Random streams; those of the targets are their indices in TARGETS.
+_SUBSET, _SHADOWS = len(TARGETS), len(TARGETS) + 1
 
 
 def attack(
-    sets: Sequence[DistilledSet], protocols: Sequence[AttackProtocol], report: Report
-) -> list[Attacked]:
-    """Attack networks trained on distilled sets, and on what these stand for; keep what is found.
+    sets: Sequence[DistilledSet], *, report: Report, steps: Sequence[int] | None = None, **settings: Any
+) -> AttackResult:
+    """Attack networks trained on distilled sets, on the real images, and on a random subset of these.
+
+    The results are stored with the runs.
 
     Parameters
     ----------
     sets
-        One or more, each of a run of its own.
-    protocols
-        How, for each.
+        One or more, of different runs.
     report
-        Where messages go.
+        Receives messages and progress.
+    steps
+        Training steps after which networks are attacked; by default the paper's.
+    **settings
+        Other settings of `AttackProtocol` by name, such as ``networks=2``; ``shadows`` adds LiRA.
 
     Raises
     ------
     ConfigError
-        If they don't belong together, or hold too few images.
+        If a setting is unknown or has a value that is not allowed, the runs don't go together, or a data set
+        has too few images.
     NumericsError
         If a training diverges.
+
+    Source: the protocol is that of the RCIG paper, sections 4.5 and S2; LiRA is Carlini et al., "Membership
+    inference attacks from first principles", 2022.
     """
     _check(sets)
-    progress = Progress(report, sum(_training_steps(protocol) for protocol in protocols))
+    protocols = [attack_protocol(each.config, steps=steps, **settings) for each in sets]
+    progress = _Progress(report, sum(_training_steps(protocol) for protocol in protocols))
     with_lira = protocols[0].shadows > 0
     if with_lira and len(sets) == 1:
         report.note(
-            "LiRA needs a second run, distilled from other images, to attack the distilled set: "
-            "give several, of disjoint --subset chunks."
+            "To attack the distilled set, LiRA needs a second run, distilled from other images: give several "
+            "runs of disjoint --subset chunks."
         )
-    done = []
+    runs, trained = [], []
     for distilled, protocol in zip(sets, protocols, strict=True):
-        attacked = _attack_one(distilled, protocol, progress)
-        write_result(distilled.path, "attacks", "mia", attacked.to_json())
-        done.append(attacked)
-    return _with_lira_of_distilled(sets, done, report) if with_lira else done
-
-
-def all_targets(attacked: Sequence[Attacked]) -> dict[str, Target]:
-    """What was found of each target in all runs together."""
-    return {name: merged([each.targets[name] for each in attacked]) for name in TARGETS}
+        run, networks = _attack_run(distilled, protocol, progress)
+        write_result(distilled.path, "attacks", "mia", run.to_json())
+        runs.append(run)
+        trained.append(networks)
+    if with_lira and len(sets) > 1:
+        for at, distilled in enumerate(sets):
+            lira = attack_offline(trained[at], trained[:at] + trained[at + 1 :])
+            runs[at] = _with_lira(runs, at, lira, distilled, report)
+    return AttackResult(tuple(runs))
 
 
 def _check(sets: Sequence[DistilledSet]) -> None:
     names = [each.run.name for each in sets]
     if len(set(names)) < len(names):
-        raise ConfigError(f"Each run counts once; given: {', '.join(names)}.")
+        raise ConfigError(f"Give each run once, not {', '.join(names)}.")
+    first = sets[0].prepared.manifest
     for each in sets:
-        first, manifest = sets[0].prepared.manifest, each.prepared.manifest
+        manifest = each.prepared.manifest
         if (manifest.shape, manifest.class_names) != (first.shape, first.class_names):
             raise ConfigError(
-                f"{each.run.name} is of {manifest.name} and {names[0]} of {first.name}, with other images or "
-                "classes: attack them one by one."
+                f"{each.run.name} was distilled from {manifest.name} and {names[0]} from {first.name}, which "
+                "differ in the shape of images or in classes: attack these runs one by one."
             )
         if min(manifest.sizes.values()) < _FEWEST_EXAMPLES:
             raise ConfigError(
                 f"{manifest.name} has {manifest.sizes['train']} training and {manifest.sizes['test']} test "
-                f"images: attacks need {_FEWEST_EXAMPLES} of each."
+                f"images; attacks need at least {_FEWEST_EXAMPLES} of each."
             )
 
 
@@ -132,45 +113,166 @@ def _training_steps(protocol: AttackProtocol) -> int:
     return (len(TARGETS) * protocol.networks + 2 * protocol.shadows) * protocol.steps[-1]
 
 
-def _attack_one(distilled: DistilledSet, protocol: AttackProtocol, progress: Progress) -> Attacked:
-    laboratory = Laboratory(distilled, protocol, progress)
+def _attack_run(
+    distilled: DistilledSet, protocol: AttackProtocol, progress: "_Progress"
+) -> tuple[RunResult, TrainedRun]:
+    """Attack one run; return the results, and what LiRA on other runs needs."""
+    one = Attacker(distilled, protocol, progress)
     manifest, config = distilled.prepared.manifest, distilled.config
     paper = paper_attacks(manifest.name, manifest.sizes["train"], config.ipc)
     targets = {}
-    for name, members in (("real", laboratory.train), ("random_subset", laboratory.random_subset())):
-        trained, lira = laboratory.on_real(name, members)
-        targets[name] = Target(trained.found, (lira,) if lira else (), paper.get(name))
-    trained = laboratory.on_distilled()
+    for name, members in (("real", one.train), ("random_subset", one.random_subset())):
+        by_steps, lira = one.attack_real(name, members)
+        targets[name] = TargetResult(by_steps, (lira,) if lira else (), paper.get(name))
+    by_steps, models = one.attack_distilled()
     reported = paper.get("distilled") if config.algorithm.algorithm == "rcig" else None
-    targets["distilled"] = Target(trained.found, (), reported)
-    count = len(laboratory.candidates.members)
-    return Attacked(distilled.run.name, protocol, count, targets, laboratory.distillation(trained))
-
-
-def _with_lira_of_distilled(
-    sets: Sequence[DistilledSet], attacked: Sequence[Attacked], report: Report
-) -> list[Attacked]:
-    """The same, with LiRA on each distilled set by the other runs, where there are any."""
-    return [
-        _with_lira(distilled, each, [other for other in attacked if other is not each], report)
-        for distilled, each in zip(sets, attacked, strict=True)
-    ]
+    targets["distilled"] = TargetResult(by_steps, (), reported)
+    result = RunResult(distilled.run.name, protocol, len(one.candidates.members), targets)
+    return result, TrainedRun(models, one.candidates, distilled.prepared.whitening(), one.phi)
 
 
 def _with_lira(
-    distilled: DistilledSet, attacked: Attacked, others: Sequence[Attacked], report: Report
-) -> Attacked:
-    if not others:
-        return attacked
-    lira = from_other_runs(attacked.distillation, [other.distillation for other in others])
+    runs: Sequence[RunResult], at: int, lira: LiraResult | None, distilled: DistilledSet, report: Report
+) -> RunResult:
+    """Add and store the result of LiRA on the distilled set of run number ``at``."""
+    run = runs[at]
     if lira is None:
-        report.warn(f"LiRA can't attack {attacked.run}: the other runs were distilled from the same images.")
-        return attacked
+        report.warn(f"LiRA can't attack {run.run}: the other runs were distilled from the same images.")
+        return run
     record = {
-        "run": attacked.run,
+        "run": run.run,
         "targets": {"distilled": {"lira": [lira.to_json()]}},
-        "compared_with": [other.run for other in others],
+        "compared_with": [other.run for other in runs if other is not run],
     }
     write_result(distilled.path, "attacks", "lira", record)
-    target = replace(attacked.targets["distilled"], lira=(lira,))
-    return replace(attacked, targets={**attacked.targets, "distilled": target})
+    target = replace(run.targets["distilled"], lira=(lira,))
+    return replace(run, targets={**run.targets, "distilled": target})
+
+
+class _Progress:
+    """Reports the number of training steps done, of a total."""
+
+    def __init__(self, report: Report, total: int) -> None:
+        self.report, self.total, self.done = report, total, 0
+
+    def add(self, steps: int, values: Mapping[str, float] | None = None) -> None:
+        self.done += steps
+        self.report.progress("training and attacking networks", self.done, self.total, values)
+
+
+ByModel = tuple[Mapping[int, tuple[NetworkResult, ...]], Sequence[Model]]  # results by steps; networks
+
+
+class Attacker:
+    """Trains networks on the images of one run, and attacks them.
+
+    Parameters
+    ----------
+    distilled
+        The run's set.
+    protocol
+        How networks are trained and attacked.
+    progress
+        Told of each training.
+    """
+
+    def __init__(self, distilled: DistilledSet, protocol: AttackProtocol, progress: _Progress) -> None:
+        prepared = distilled.prepared
+        self.distilled, self.protocol, self.progress = distilled, protocol, progress
+        self.classes = prepared.classes
+        self.train, self.test = Examples(*prepared.split("train")), Examples(*prepared.split("test"))
+        # The run's name enters, so that the networks of several runs are independent.
+        self.seeds = (protocol.seed, zlib.crc32(distilled.run.name.encode()))
+        self.key = jax.random.fold_in(jax.random.key(self.seeds[0]), self.seeds[1])
+        network = protocol_network(prepared, protocol)
+        # No warm-up and no decay: the number of steps alone determines the progress of a training.
+        schedule = Schedule(protocol.steps[-1], protocol.lr, warmup=0, final=1.0)
+        self.train_to_stops = make_training(network, schedule, protocol.steps)
+        self.train_to_end = make_training(network, schedule)
+        self.logits = make_logits(network)
+        self.candidates = self.candidates_among(self.train)
+
+    def phi(self, model: Model, examples: Examples) -> npt.NDArray[Any]:
+        """Return the confidences ``[n]`` of a network at the true classes of examples."""
+        return confidences(self.logits(model, examples.images), examples.classes)
+
+    def candidates_among(self, members: Examples) -> Candidates:
+        """Return the same number of members and non-members, stratified by class; the rest is context."""
+        count = min(len(members), len(self.test)) // 2 * 2  # they are halved
+        order = stratified_order(members.classes, self.protocol.seed)
+        return Candidates(
+            members.take(order[:count]), self.test.take(self._non_members(count)), members.take(order[count:])
+        )
+
+    def _non_members(self, count: int) -> npt.NDArray[np.int64]:
+        return stratified_order(self.test.classes, self.protocol.seed)[:count]
+
+    def random_subset(self) -> Examples:
+        """Return as many real images of each class as were distilled; drawn once for a run."""
+        key = jax.random.fold_in(self.key, _SUBSET)
+        return self.train.take(first_images(key, self.train.classes, self.classes, self.distilled.config.ipc))
+
+    def attack_distilled(self) -> ByModel:
+        """Train networks on the distilled set, and attack them."""
+        images, labels = jnp.asarray(self.distilled.images), jnp.asarray(self.distilled.labels)
+        return self._attack("distilled", TrainingSet(*training_set(images, labels, flip=self.protocol.flip)))
+
+    def attack_real(
+        self, target: str, members: Examples
+    ) -> tuple[Mapping[int, tuple[NetworkResult, ...]], LiraResult | None]:
+        """Train networks on real images, and attack them; with LiRA too if the protocol has shadows."""
+        flip = self.protocol.flip and target != "real"
+        by_steps, models = self._attack(target, self._labelled(members, flip=flip))
+        if not self.protocol.shadows:
+            return by_steps, None
+        stream = _SHADOWS + TARGETS.index(target)
+        key = jax.random.fold_in(self.key, stream)
+
+        def train_shadow(number: int, examples: Examples) -> Model:
+            own = self._labelled(examples, flip=flip)
+            (model,) = self.train_to_end(jax.random.fold_in(key, number), own)
+            self.progress.add(self.protocol.steps[-1])
+            return model._replace(optimizer=())
+
+        lira = attack_online(
+            models,
+            self.candidates_among(members),
+            train_shadow,
+            self.phi,
+            np.random.default_rng((*self.seeds, stream)),
+            shadows=self.protocol.shadows,
+        )
+        return by_steps, lira
+
+    def _labelled(self, examples: Examples, *, flip: bool) -> TrainingSet:
+        labels = centred_one_hot(jnp.asarray(examples.classes), self.classes)
+        return TrainingSet(*training_set(jnp.asarray(examples.images), labels, flip=flip))
+
+    def _attack(self, target: str, own: TrainingSet) -> ByModel:
+        """Train networks on one training set, and attack each at every stop."""
+        stream, stops = TARGETS.index(target), self.protocol.steps
+        found: dict[int, list[NetworkResult]] = {steps: [] for steps in stops}
+        models = []
+        keys = jax.random.split(jax.random.fold_in(self.key, stream), self.protocol.networks)
+        for number, key in enumerate(keys):
+            (seed,) = np.random.SeedSequence((*self.seeds, stream, number)).generate_state(1)
+            before = 0
+            for steps, trained in zip(stops, self.train_to_stops(key, own), strict=True):
+                model = trained._replace(optimizer=())
+                result = self._attack_network(model, int(seed), f"the {target} images, {steps} steps")
+                found[steps].append(result)
+                values = {"accuracy": result.accuracy, "AUC": result.attacks["mlp"].auc}
+                self.progress.add(steps - before, values)
+                before = steps
+            models.append(model)
+        return {steps: tuple(each) for steps, each in found.items()}, models
+
+    def _attack_network(self, model: Model, seed: int, where: str) -> NetworkResult:
+        members = self.candidates.members
+        of_members, of_test = (self.logits(model, each.images) for each in (members, self.test))
+        if not (np.isfinite(of_members).all() and np.isfinite(of_test).all()):
+            raise NumericsError(f"Training on {where}, diverged: use a lower --lr.")
+        accuracy = float((of_test.argmax(axis=1) == self.test.classes).mean())
+        logits = np.concatenate([of_members, of_test[self._non_members(len(members))]])
+        classes, are_members = self.candidates.examples.classes, self.candidates.are_members
+        return NetworkResult(accuracy, attacks.attack(attacks.observe(logits, classes, are_members), seed))

@@ -5,7 +5,7 @@ was.  A run of the store that is finished and would come out the same is taken a
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rcig_cli.errors import ConfigError, Interrupted, NumericsError
@@ -15,11 +15,12 @@ from rcig_cli.runs.distill import distill
 from rcig_cli.runs.distill.distilled import open_distilled
 from rcig_cli.runs.distill.running import CheckpointPolicy, Surroundings
 from rcig_cli.runs.engine.timing import Stopwatch, Timing, timing_of
-from rcig_cli.runs.evaluate.evaluate import Protocol, evaluate, protocol_for, trained_network
-from rcig_cli.runs.evaluate.spread import Spread
+from rcig_cli.runs.evaluate.evaluate import Spread, evaluate, protocol_network
+from rcig_cli.runs.evaluate.protocol import EvaluationProtocol, evaluation_protocol
 from rcig_cli.runs.prepare.prepared import Prepared, resolved
 from rcig_cli.runs.report import Report
 from rcig_cli.runs.signals import StopRequest, stop_on_signals
+from rcig_cli.settings import values_of
 from rcig_cli.store.layout import Store
 from rcig_cli.store.locks import RunLock
 from rcig_cli.store.manifest import RunManifest, SweepManifest, write_manifest
@@ -40,7 +41,7 @@ class Cell:
     """
 
     config: DistillConfig
-    protocol: Protocol
+    protocol: EvaluationProtocol
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,7 @@ class Layout:
         return {
             **self.plan.to_json(),
             "configurations": [cell.config.to_json() for cell in self.cells],
-            "protocols": [asdict(cell.protocol) for cell in self.cells],
+            "protocols": [values_of(cell.protocol) for cell in self.cells],
         }
 
 
@@ -113,8 +114,8 @@ def lay_out(prepared: Prepared, plan: SweepPlan) -> Layout:
             if config in cells:
                 continue
             distill.check_possible(prepared, config)
-            protocol = protocol_for(config, prepared.classes * config.ipc, **judged)
-            trained_network(prepared, protocol)
+            protocol = evaluation_protocol(config, prepared.classes * config.ipc, **judged)
+            protocol_network(prepared, protocol)
         except ConfigError as error:
             swept = {name: settings[name] for name in plan.axes if name in settings}
             raise ConfigError(f"with {describe(swept)}: {error}" if swept else str(error)) from None
@@ -224,7 +225,9 @@ class _Sweep:
         self.store, self.manifest, self.layout = store, manifest, layout
         self.policy, self.report, self.stop = policy, report, stop
         self.runs: dict[DistillConfig, str] = {}
-        self.baselines: set[tuple[int, Protocol]] = set()  # what random subsets have been judged for
+        self.baselines: set[tuple[int, EvaluationProtocol]] = (
+            set()
+        )  # what random subsets have been judged for
 
     def record(self, **changes: Any) -> None:
         """Write what has changed into the sweep's manifest, the runs always."""
@@ -298,7 +301,7 @@ class _Sweep:
             return kept
         distilled = open_distilled(self.store, run.name)
         report = _Watched(self.report, self._check_stop)
-        made = evaluate(distilled, cell.protocol, report, baseline=baseline)
+        made = evaluate(distilled, cell.protocol, report=report, baseline=baseline)
         return made.accuracy, made.random_subset
 
     def _check_stop(self) -> None:
@@ -326,12 +329,12 @@ def _config_of(run: RunManifest) -> DistillConfig | None:
 
 
 def _recorded(
-    records: Sequence[Mapping[str, Any]], protocol: Protocol
+    records: Sequence[Mapping[str, Any]], protocol: EvaluationProtocol
 ) -> tuple[Spread, Spread | None] | None:
     """The accuracies of the newest evaluation under a protocol, rather one with random subsets."""
     found = None
     for record in records:
-        if record.get("protocol") == asdict(protocol):
+        if record.get("protocol") == values_of(protocol):
             accuracy, random = record.get("accuracy"), record.get("random_subset")
             if found is None or found[1] is None or random:
                 found = _accuracy(accuracy), _accuracy(random) if random else None

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from rcig_cli.presets.config import DistillConfig, flat
-from rcig_cli.runs.evaluate.evaluate import Protocol
-from rcig_cli.runs.evaluate.spread import Spread
+from rcig_cli.runs.evaluate.evaluate import Spread
+from rcig_cli.runs.evaluate.protocol import EvaluationProtocol
 from rcig_cli.runs.sweep.sweep import Layout, Outcome
 
 
@@ -89,7 +89,7 @@ class Baseline:
     """
 
     ipc: int
-    protocol: Protocol
+    protocol: EvaluationProtocol
     accuracy: Spread
 
 
@@ -127,7 +127,7 @@ def tabulate(layout: Layout, outcomes: Sequence[Outcome]) -> Table:
     """Gather the outcomes of a sweep by settings, the seed aside."""
     axes = tuple(name for name in layout.axes if name != "seed")
     groups: dict[DistillConfig, list[Outcome]] = {}
-    baselines: dict[tuple[int, Protocol], Baseline] = {}
+    baselines: dict[tuple[int, EvaluationProtocol], Baseline] = {}
     for outcome in outcomes:
         config, protocol = outcome.cell.config, outcome.cell.protocol
         groups.setdefault(replace(config, seed=0), []).append(outcome)

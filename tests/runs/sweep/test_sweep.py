@@ -196,15 +196,15 @@ def test_seeds_are_gathered_and_all_their_networks_counted(monkeypatch):
     from rcig_cli.presets.config import DistillConfig
     from rcig_cli.presets.sweep import make_plan
     from rcig_cli.runs.engine.timing import Timing
-    from rcig_cli.runs.evaluate.evaluate import protocol_for
-    from rcig_cli.runs.evaluate.spread import Spread
+    from rcig_cli.runs.evaluate.evaluate import Spread
+    from rcig_cli.runs.evaluate.protocol import evaluation_protocol
     from rcig_cli.runs.sweep import sweep
     from rcig_cli.runs.sweep.sweep_table import tabulate
     from tests.store.conftest import _run_manifest
 
     start = DistillConfig("digits", ipc=1, steps=100)
     configs = [start.override({"width": width, "seed": seed}) for width in (4, 8) for seed in (0, 1, 2)]
-    protocol = protocol_for(start, 10)
+    protocol = evaluation_protocol(start, 10)
     cells = [sweep.Cell(config, replace(protocol, width=config.width)) for config in configs]
     plan = make_plan({"ipc": 1, "sweep": {"width": [4, 8], "seed": [0, 1, 2]}})
     layout = sweep.Layout(plan, None, tuple(cells), ("width", "seed"))

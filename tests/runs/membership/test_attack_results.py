@@ -1,0 +1,59 @@
+"""Results of attacks over networks and runs, and the curves drawn from them."""
+
+import pytest
+
+from rcig_cli.errors import ConfigError
+from rcig_cli.privacy.attacks import ATTACKS
+from rcig_cli.privacy.roc import Success
+from rcig_cli.runs.membership.results import (
+    TARGETS,
+    AttackResult,
+    LiraResult,
+    NetworkResult,
+    RunResult,
+    TargetResult,
+    curves,
+    write_curves,
+)
+
+
+def network(accuracy, auc):
+    others = {name: Success(0.1, (0.0, 0.0)) for name in ATTACKS}
+    return NetworkResult(accuracy, {**others, "mlp": Success(auc, (0.0, 0.0))})
+
+
+TARGET = TargetResult(
+    {100: (network(0.4, 0.5), network(0.6, 0.6)), 250: (network(0.9, 0.7), network(0.9, 0.9))}
+)
+
+
+def test_panels_have_means_and_deviations():
+    over_steps, accuracy, against = curves({"real": TARGET})
+    (aucs,), (accuracies,), (both,) = over_steps.series, accuracy.series, against.series
+    assert aucs.label == "real images"
+    assert aucs.x == accuracies.x == [100, 250]
+    assert aucs.y == both.y == pytest.approx([0.55, 0.8])
+    assert aucs.error == pytest.approx([0.05, 0.1])
+    assert accuracies.y == both.x == pytest.approx([50, 90])
+    assert over_steps.level == against.level == 0.5
+
+
+def test_curves_are_written_as_png_only(tmp_path):
+    with pytest.raises(ConfigError, match=r"must end in \.png"):
+        write_curves({"real": TARGET}, "title", tmp_path / "a.svg")
+    path = tmp_path / "new" / "a.png"
+    write_curves({"real": TARGET}, "title", path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_results_of_several_runs_are_joined_network_by_network():
+    lira = LiraResult("offline", 3, 3, 2, (Success(0.8, (0.1, 0.2)),))
+    other = TargetResult({100: (network(1.0, 0.9),), 250: (network(1.0, 1.0),)}, (lira,))
+    runs = [
+        RunResult(f"run_{n}", None, 4, dict.fromkeys(TARGETS, each)) for n, each in enumerate((TARGET, other))
+    ]
+    both = AttackResult(tuple(runs)).targets["random_subset"]
+    assert [each.accuracy for each in both.by_steps[100]] == [0.4, 0.6, 1.0]
+    assert both.auc("mlp").values == (0.7, 0.9, 1.0)
+    assert both.auc("lira").values == (0.8,)
+    assert both.to_json()["lira"][0]["tpr"]["0.01"] == {"mean": 0.2, "std": 0.0, "values": [0.2]}
