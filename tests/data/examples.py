@@ -1,6 +1,7 @@
 """Small data sets that tests share."""
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from rcig_cli.data.sources.source import Batch, ImageSource, Split
+from rcig_cli.errors import RcigError
 
 
 class ArraySource(ImageSource):
@@ -61,6 +63,30 @@ def natural_images(count: int, side: int, channels: int, seed: int = 0) -> np.nd
     smooth = np.cumsum(np.cumsum(noise, axis=1), axis=2)
     smooth += 2 * rng.normal(size=(count, 1, 1, 1)) + 0.3 * noise
     return np.clip(128 + 20 * smooth, 0, 255).astype(np.uint8)
+
+
+def memory_taken(function: Callable[[], Any]) -> tuple[Any, int]:
+    """What a function returns, or the `RcigError` that it raises, and the most bytes that it took.
+
+    Memory that libraries take outside of Python counts too.
+    """
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # restart the peak
+    before = _memory("VmRSS")
+    try:
+        found = function()
+    except RcigError as error:
+        found = error
+    taken = _memory("VmHWM") - before
+    text = str(found) if isinstance(found, RcigError) else "."
+    assert 0 < len(text) < 2000
+    assert "\n" not in text
+    return found, taken
+
+
+def _memory(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
 
 
 class NoTensorFlow:

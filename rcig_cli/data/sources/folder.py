@@ -230,6 +230,8 @@ def find_files(root: Path) -> ClassFolders:
     """
     try:
         return _find_files(root)
+    except RecursionError as error:  # in os.walk, before Python 3.12
+        raise ConfigError(f"{root} has too many folders within folders: is it the right one?") from error
     except OSError as error:
         raise RcigError(f"{error.filename or root} can't be read: {error.strerror or error}.") from error
 

@@ -235,11 +235,14 @@ def open_npz(name: str, path: Path, resolution: int | None = None) -> ImageSourc
 
 
 def _records(images: Member, labels: npt.NDArray[np.int32], scale: float) -> Records:
+    def convert(block: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        pixels = to_eight_bit(block, scale)
+        pixels = pixels[..., None] if pixels.ndim == 3 else pixels
+        return over_white(pixels) if pixels.shape[3] == 4 else pixels
+
+    # Unlike a loop's variable, `map` doesn't keep a block while the next one is read.
     def blocks(rows: int) -> Iterator[npt.NDArray[np.uint8]]:
-        for block in images.blocks(rows):
-            pixels = to_eight_bit(block, scale)
-            pixels = pixels[..., None] if pixels.ndim == 3 else pixels
-            yield over_white(pixels) if pixels.shape[3] == 4 else pixels
+        return map(convert, images.blocks(rows))
 
     channels = 1 if _depth(images) == 1 else 3
     return Records(blocks, labels, (images.shape[1], images.shape[2], channels), _row_bytes(images))

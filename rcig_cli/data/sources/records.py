@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -81,7 +82,8 @@ class RecordSource(ImageSource):
 
     def _pieces(self, records: Records, size: int) -> Iterator[Batch]:
         row_bytes = records.row_bytes or math.prod(records.shape)
+        blocks = records.blocks(min(size, max(1, _PIECE // row_bytes)))
         start = 0
-        for block in records.blocks(min(size, max(1, _PIECE // row_bytes))):
-            yield Batch(to_square(block, self.shape[0]), records.labels[start : start + len(block)])
-            start += len(block)
+        for images in map(to_square, blocks, itertools.repeat(self.shape[0])):
+            yield Batch(images, records.labels[start : start + len(images)])
+            start += len(images)

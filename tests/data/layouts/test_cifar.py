@@ -239,7 +239,7 @@ def test_a_pickle_that_names_anything_but_arrays_is_refused_and_never_run(tmp_pa
         b"\x80\x02}(U\x04dataB\xff\xff\xff\xff",  # a text longer than the file
         b"\x80\x05\x96" + struct.pack("<Q", 2**60) + b".",  # a bytearray longer than memory
         b"\x80\x02}r\xff\xff\xff\xff.",  # a memo of 2**32 places
-        b"\x80\x02]" + b"}" * 2**22 + b".",  # four million dictionaries
+        b"\x80\x02]" + b"}" * (2**20 + 9) + b".",  # a million dictionaries
         b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nJ\xff\xff\xff\x7f\x85U\x01O\x87R.",
         python2_pickle({"data": pixels(2, 9)}).replace(b"K\x02K\x09\x86", b"K\x03K\x09\x86"),
         python2_pickle({"data": pixels(2, 9)}).replace(b"u1", b"O8"),

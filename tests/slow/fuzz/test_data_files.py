@@ -1,0 +1,312 @@
+"""Damaged and hostile data files end in one of our errors or in correct data, within a stated memory.
+
+Every format is damaged at random: ``RCIG_FUZZ_TRIALS`` says how often, 200 times each by default.
+"""
+
+import gzip
+import io
+import os
+import struct
+import subprocess
+import zipfile
+import zlib
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rcig_cli.data.images import picture
+from rcig_cli.data.images.picture import FORMATS, read_header, read_picture
+from rcig_cli.data.sources.opening import open_source
+from rcig_cli.errors import ConfigError, Corrupt, RcigError
+from tests.data import exchange_sets
+from tests.data.downloads import COPIES, example_splits, write_cifar10_binary, write_idx
+from tests.data.examples import memory_taken, pixels, save_picture
+
+MIB = 2**20
+TRIALS = int(os.environ.get("RCIG_FUZZ_TRIALS", "200"))
+LABELS = np.array([0, 1, 2, 0])
+
+# Warnings of libraries don't reach a user (cli/app.py).
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def damaged(content, random):
+    """Cut, insert, remove or overwrite; mostly near the beginning, where headers are."""
+    place = random.randrange(min(len(content), random.choice([64, 4096, 2**30])) or 1)
+    some = random.randbytes(random.choice([1, 1, 4, 40]))
+    match random.randrange(6):
+        case 0:
+            return content[:place]
+        case 1:
+            return content[:place] + some + content[place:]
+        case 2:
+            return content[:place] + content[place + len(some) :]
+        case 3:
+            return content[:place] + b"\xff" * len(some) + content[place + len(some) :]
+        case 4:
+            flipped = content[place : place + 1] or b"\0"
+            return content[:place] + bytes([flipped[0] ^ 1 << random.randrange(8)]) + content[place + 1 :]
+        case _:
+            return content[:place] + some + content[place + len(some) :]
+
+
+def damaged_inside(content, random):
+    """Damage what a zip archive or a gzip file holds and pack it again, with correct checksums."""
+    if content.startswith(b"\x1f\x8b"):
+        return gzip.compress(damaged(gzip.decompress(content), random), 1)
+    stream = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(stream, "w") as new:
+        victim = random.choice(old.namelist())
+        for name in old.namelist():
+            member = old.read(name)
+            new.writestr(name, damaged(member, random) if name == victim else member)
+    return stream.getvalue()
+
+
+def read_through(path, name="own"):
+    """Read a data set to its end and check that it is one."""
+    source = open_source(name, path)
+    for split in ("train", "test"):
+        assert len(source.labels(split)) == source.sizes[split]
+        for batch in source.batches(split, 16):
+            assert batch.images.shape[1:] == source.shape
+            assert batch.images.dtype == np.uint8
+            assert batch.labels.min() >= 0
+            assert batch.labels.max() < len(source.class_names)
+    assert all(text.isprintable() for text in source.class_names)
+    return source
+
+
+def fuzz(files, read, most):
+    """Damage one file at a time, read, and restore it; return how many readings were refused."""
+    random, refused = Random(len(files)), 0
+    lists = [path for path in files if path.suffix not in (".JPEG", ".jpg", ".png")] or files
+    for _ in range(TRIALS):
+        path = random.choice(lists if random.random() < 0.7 else files)
+        content = path.read_bytes()
+        packed = path.suffix in (".npz", ".gz") and random.random() < 0.6
+        path.write_bytes((damaged_inside if packed else damaged)(content, random))
+        found, memory = memory_taken(read)
+        refused += isinstance(found, RcigError)
+        assert memory < most, (path, found)
+        path.write_bytes(content)
+    found = read()
+    assert found is not None
+    return refused
+
+
+@pytest.mark.parametrize("title", [*COPIES, "packed IDX files"])
+def test_damaged_downloads(tmp_path, title):
+    if title in COPIES:
+        name, write = COPIES[title]
+        write(tmp_path / "copy")
+    else:
+        name = None
+        write_idx(tmp_path / "copy", example_splits(10, 20, 10, 28, 28, 1), packed=True)
+    files = sorted(path for path in (tmp_path / "copy").rglob("*") if path.is_file())
+    assert fuzz(files, lambda: read_through(tmp_path / "copy", name or "mnist"), 64 * MIB)
+
+
+def save_npz(path, images, save=np.savez, **more):
+    save(path, x_train=images, y_train=LABELS, x_test=images[:3], y_test=LABELS[:3], **more)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("images", "options"),
+    [
+        (pixels(4, 6, 6), {"class_names": np.array(["cat", "dog", "cow"])}),
+        (pixels(4, 6, 5, 4), {"class_names": np.array(["cat", "dog", "cow"], "S")}),
+        (pixels(4, 6, 5, 1).astype("u2"), {"save": np.savez_compressed}),
+        ((pixels(4, 6, 6, 3) / 255).astype("f4"), {}),
+    ],
+)
+def test_damaged_npz_files(tmp_path, images, options):
+    path = save_npz(tmp_path / "own.npz", images, **options)
+    assert fuzz([path], lambda: read_through(path), 64 * MIB)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_damaged_images(tmp_path, name, monkeypatch):
+    """With fewer pixels allowed, memory that a library takes beside them shows."""
+    monkeypatch.setattr(picture, "MOST_PIXELS", 2**20)
+    colour = Image.fromarray(pixels(19, 18, 3))
+    variants = [(colour, {}), (colour.convert("L"), {})]
+    if name in ("PNG", "TIFF", "WEBP"):
+        variants.append((Image.fromarray(pixels(19, 18, 4)), {}))
+    if name in ("PNG", "TIFF"):
+        variants.append((Image.fromarray(pixels(9, 8).astype(np.uint16) * 257), {}))
+    if name == "TIFF":
+        variants += [(colour, {"compression": c}) for c in ("tiff_lzw", "tiff_adobe_deflate", "packbits")]
+    if name == "GIF":
+        variants.append((colour.quantize(8), {"save_all": True, "append_images": [colour.quantize(4)]}))
+    refused = 0
+    for image, options in variants:
+        path = tmp_path / "image.bin"
+        image.save(path, name, **options)
+        refused += fuzz(
+            [path], lambda path=path: read_picture(path, read_header(path).grey, side=8), 64 * MIB
+        )
+    assert refused
+
+
+@pytest.mark.parametrize("name", ["npz", "safetensors", "parquet", "png", "flax"])
+def test_damaged_distilled_sets(tmp_path, name):
+    given = exchange_sets.exported_set()
+    if name == "flax":
+        path = tmp_path / "set.msgpack"
+        path.write_bytes(exchange_sets.published_state(given.images, given.labels))
+    else:
+        path = exchange_sets.write(tmp_path, name, given)
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    space = "whitened" if name == "flax" else None
+    assert fuzz(files, lambda: exchange_sets.read(path, space=space), 600 * MIB)
+
+
+# Files that declare or unpack to much more than they are
+
+
+def packed(count):
+    packer = zlib.compressobj(9)
+    pieces = [packer.compress(bytes(min(MIB, count - at))) for at in range(0, count, MIB)]
+    return b"".join([*pieces, packer.flush()])
+
+
+def archive(path, arrays):
+    """An ``.npz`` file; of an array given as ``(shape, descr)`` the values are zeros."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+        for name, array in arrays.items():
+            with file.open(f"{name}.npy", "w", force_zip64=True) as stream:
+                if isinstance(array, np.ndarray):
+                    np.lib.format.write_array(stream, array)
+                    continue
+                shape, descr = array
+                stream.write(exchange_sets.npy_header(shape, descr))
+                left = int(np.prod(shape)) * np.dtype(descr).itemsize
+                while left > 0:
+                    left -= stream.write(bytes(min(MIB, left)))
+    return path
+
+
+def total(path, size=16, resolution=None):
+    source = open_source("own", path, resolution)
+    return sum(len(batch) for split in ("train", "test") for batch in source.batches(split, size))
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "most"),
+    [
+        (((6, 4096, 4096, 3), "|u1"), ((3, 4096, 4096, 3), "|u1"), 160),
+        (((3, 8192, 4096, 4), "|u1"), ((3, 6, 6, 4), "|u1"), 320),
+        (((3, 4096, 8192), "<f4"), ((3, 6, 6), "<f4"), 320),
+    ],
+)
+def test_large_images_in_a_small_archive_are_read_one_by_one(tmp_path, train, test, most):
+    labels = {"y_train": np.arange(train[0][0]) % 3, "y_test": np.arange(3)}
+    path = archive(tmp_path / "own.npz", {"x_train": train, "x_test": test, **labels})
+    assert path.stat().st_size < 3 * MIB
+    found, memory = memory_taken(lambda: total(path, 512, 8))
+    assert found == train[0][0] + 3
+    assert memory < most * MIB
+
+
+def test_images_beyond_the_limit_and_many_labels(tmp_path):
+    arrays = {"y_train": LABELS[:3], "x_test": pixels(3, 6, 6, 3), "y_test": LABELS[:3]}
+    path = archive(tmp_path / "own.npz", {"x_train": ((3, 8192, 8192, 3), "|u1"), **arrays})
+    found, memory = memory_taken(lambda: total(path))
+    assert isinstance(found, ConfigError)
+    assert "at most 134217728" in str(found)
+    assert memory < 32 * MIB
+    count = 60 * MIB
+    arrays = {"x_test": pixels(3, 1, 1), "y_test": LABELS[:3]}
+    path = archive(path, {"x_train": ((count, 1, 1), "|u1"), "y_train": ((count,), "|u1"), **arrays})
+    found, memory = memory_taken(lambda: total(path))
+    assert "no training image" in str(found)
+    assert memory < 512 * MIB
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width, height, rows, *chunks, kind=2):
+    header = struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0)
+    every = [chunk(b"IHDR", header), *chunks, chunk(b"IDAT", rows), chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(every)
+
+
+@pytest.mark.parametrize("kind", [2, 6])
+def test_a_large_image_takes_16_bytes_a_pixel(tmp_path, kind):
+    path, side = tmp_path / "a.png", 4096
+    path.write_bytes(png(side, side, packed(side * (1 + side * (3 if kind == 2 else 4))), kind=kind))
+    assert path.stat().st_size < MIB
+    found, memory = memory_taken(lambda: read_picture(path, grey=False, side=8))
+    assert found.shape == (8, 8, 3)
+    assert memory < 16 * side * side + 32 * MIB
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        lambda: chunk(b"zTXt", b"name\0\0" + packed(300 * MIB)),
+        lambda: chunk(b"iCCP", b"name\0\0" + packed(300 * MIB)),
+        lambda: chunk(b"iTXt", b"name\0\x01\0\0\0" + packed(300 * MIB)),
+        lambda: b"".join(chunk(b"zTXt", b"name%d\0\0" % n + packed(MIB - 9)) for n in range(200)),
+        lambda: chunk(b"eXIf", b"II*\0\x08\0\0\0\xff\xff" + bytes(9000)),
+    ],
+)
+def test_metadata_of_an_image_take_little_memory(tmp_path, bomb):
+    path = tmp_path / "a.png"
+    path.write_bytes(png(8, 8, packed(8 * 25), bomb()))
+    found, memory = memory_taken(lambda: read_picture(path, grey=False))
+    assert isinstance(found, RcigError) or found.shape == (8, 8, 3)
+    assert memory < 80 * MIB  # Pillow keeps up to 64 MiB of texts
+
+
+def test_packed_idx_files_of_large_images(tmp_path):
+    write_idx(tmp_path, example_splits(2, 2, 2, 7, 7, 1), packed=True)
+    for part in ("train", "t10k"):
+        content = struct.pack(">HBB3I", 0, 8, 3, 2, 8192, 8192) + bytes(2 * 8192**2)
+        (tmp_path / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(content, 1))
+    del content
+    found, memory = memory_taken(lambda: total(tmp_path, 16, 8))
+    assert found == 4
+    assert memory < 256 * MIB
+
+
+def test_a_sparse_file_of_gigabytes_is_no_batch_of_cifar(tmp_path):
+    write_cifar10_binary(tmp_path, example_splits(10, 10, 10, 32, 32, 3))
+    os.truncate(tmp_path / "data_batch_3.bin", 3073 * 2**21)
+    found, memory = memory_taken(lambda: total(tmp_path))
+    assert isinstance(found, Corrupt)
+    assert memory < 32 * MIB
+
+
+def test_ten_thousand_files_take_little_memory(tmp_path):
+    for name in ("cat", "dog"):
+        for number in range(2):
+            save_picture(tmp_path / name / f"{number}.png", pixels(6, 6, 3))
+    for number in range(10_000):
+        os.link(tmp_path / "cat" / "0.png", tmp_path / "dog" / f"{number:05}.png")
+    found, memory = memory_taken(lambda: open_source("own", tmp_path).sizes)
+    assert sum(found.values()) == 10_004
+    assert memory < 16 * MIB
+
+
+def test_folders_hundreds_deep(tmp_path):
+    for name in ("cat", "dog"):
+        for number in range(3):
+            save_picture(tmp_path / name / f"{number}.png", pixels(6, 6, 3))
+    home = Path.cwd()
+    os.chdir(tmp_path / "cat")
+    for _ in range(1500):
+        os.mkdir("a")
+        os.chdir("a")
+    os.chdir(home)
+    found, _ = memory_taken(lambda: total(tmp_path))
+    assert found == 6 or isinstance(found, RcigError)
+    # What removes temporary folders is recursive, too.
+    subprocess.run(["rm", "-rf", tmp_path / "cat"], check=True)
