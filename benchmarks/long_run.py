@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.measuring import environment
-from rcig_cli.runs.prepare.prepared import open_prepared, resolved
+from rcig_cli.runs.configuration import resolved
+from rcig_cli.runs.prepare.prepared import open_prepared
 from rcig_cli.store.layout import open_store
 from rcig_cli.store.manifest import RunManifest
 

@@ -140,9 +140,7 @@ def prepared(source: ImageSource, store_path: Path, workers: int | None) -> tupl
     prepare.open_source = lambda *_: source
     stages = Stages()
     began = time.perf_counter(), time.process_time()
-    prepare.prepare(
-        open_store(store_path, create=True), prepare.PrepareConfig("generated"), stages, workers=workers
-    )
+    prepare.prepare(open_store(store_path, create=True), "generated", report=stages, workers=workers)
     arrays = store_path / "datasets" / "generated" / "arrays.zarr"
     return stages, {
         "seconds": time.perf_counter() - began[0],

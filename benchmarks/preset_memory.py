@@ -35,15 +35,15 @@ def needed(name: str, ipc: int) -> float:
     from rcig_cli.distillation.platform import Platform
     from rcig_cli.distillation.records import Distilled
     from rcig_cli.presets.preset import resolve
+    from rcig_cli.runs.configuration import network_for
     from rcig_cli.runs.engine import engine
     from rcig_cli.runs.engine.batches import RealData
-    from rcig_cli.runs.prepare.prepared import network_for
 
     engine.current_platform = lambda: Platform()
     side, channels, classes = SHAPES[name]
     shape = side, side, channels
     config = resolve(name, shape, classes, {"ipc": ipc})
-    network = network_for(config, shape, classes, config.activation)
+    network = network_for(config, shape, classes)
     real = RealData(np.zeros((config.batch, *shape), np.float32), np.zeros(config.batch, np.int32))
     made = engine.make_engine(network, config.algorithm, real, batch=config.batch, seed=0)
     n = classes * ipc

@@ -21,8 +21,8 @@ import numpy as np
 
 from rcig_cli.distillation.step import make_step
 from rcig_cli.presets.preset import resolve
+from rcig_cli.runs.configuration import network_for
 from rcig_cli.runs.engine.mesh import current_platform
-from rcig_cli.runs.prepare.prepared import network_for
 
 SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
 SOLVES = {"none": ("cg", 0), **{f"{n} + {n} CG": ("cg", n) for n in (1, 2, 4, 6, 10, 20)}}
@@ -35,7 +35,7 @@ def step_of(dataset: str, ipc: int, solver: str, iterations: int) -> Any:
     shape = SHAPES[dataset]
     flags = {"solver": solver, "n_inner": iterations, "n_hessian": iterations, "width": 32, "batch": BATCH}
     config = resolve(dataset, shape, CLASSES, {"ipc": ipc, **flags})
-    network = network_for(config, shape, CLASSES, config.activation)
+    network = network_for(config, shape, CLASSES)
     step = make_step(network, config.algorithm, current_platform())
     keys = jax.random.split(jax.random.key(0), 3)
     learner = step.start(distilled(jax.random.normal(keys[0], (ipc * CLASSES, *shape))))

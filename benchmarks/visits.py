@@ -21,11 +21,12 @@ from rcig_cli.distillation.bilevel.problem import Bilevel, pose
 from rcig_cli.distillation.records import Distilled, Tree, centred_one_hot, training_set
 from rcig_cli.networks.network import Network
 from rcig_cli.presets.config import DistillConfig
+from rcig_cli.runs.configuration import distilling_network, resolved
 from rcig_cli.runs.engine.batches import Batches, RealData
 from rcig_cli.runs.engine.draws import Use, draw_each, first_images, key_for, step_keys
 from rcig_cli.runs.engine.engine import make_engine
 from rcig_cli.runs.engine.mesh import current_platform
-from rcig_cli.runs.prepare.prepared import Prepared, distilling_network, open_prepared, resolved
+from rcig_cli.runs.prepare.prepared import Prepared, open_prepared
 from rcig_cli.store.layout import open_store
 
 _ROWS = 10  # images whose Jacobian is written out at a time

@@ -109,21 +109,22 @@ def prepare(
     >>> rcig.prepare("digits")
     Dataset digits: 1437 training and 360 test images, 10 classes, 8x8x1
     """
-    from rcig_cli.runs.prepare.prepare import PrepareConfig
     from rcig_cli.runs.prepare.prepare import prepare as prepare_dataset
 
     opened = _open(store, create=True)
-    config = PrepareConfig(
-        name=name,
-        path=None if source is None else str(Path(source).expanduser().absolute()),
+    prepared = prepare_dataset(
+        opened,
+        name,
+        path=None if source is None else Path(source),
+        report=_Report(shown=progress),
+        overwrite=overwrite,
         resolution=resolution,
         zca=zca,
         zca_reg=zca_reg,
         subset=subset,
         chunk=chunk,
     )
-    manifest = prepare_dataset(opened, config, _Report(shown=progress), overwrite=overwrite)
-    return Dataset.from_manifest(opened, manifest)
+    return Dataset.from_manifest(opened, prepared.manifest)
 
 
 def distill(

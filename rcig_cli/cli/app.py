@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from rcig_cli.errors import RcigError
+from rcig_cli.runs.signals import leave, watch_signals
 
 # Name of each command -> "module:function" and the line that `rcig --help` shows.
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -120,11 +121,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Parameters
     ----------
     arguments
-        As typed after ``rcig``; by default those of this process.
+        As typed after ``rcig``; by default those of this process, which then runs this command alone.
     """
+    given = with_resume_value(list(sys.argv[1:] if arguments is None else arguments))
     if arguments is None:
         warnings.simplefilter("ignore")  # of libraries; users see only our own messages
-    given = with_resume_value(list(sys.argv[1:] if arguments is None else arguments))
+        watch_signals(lambda message: _note(message, given))
     try:
         code = app(given or ["--help"], standalone_mode=False, prog_name="rcig") or 0
         message = _STOPPED if code == _CTRL_C else ""  # Typer turns a KeyboardInterrupt into this code
@@ -140,7 +142,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from rcig_cli.cli.console import fail
 
         fail(message, code, as_json="--json" in given)
+    if arguments is None and code:
+        leave(code)  # threads may still compute
     sys.exit(code)
+
+
+def _note(message: str, given: Sequence[str]) -> None:
+    if not {"--quiet", "-q"} & set(given):
+        print(message, file=sys.stderr, flush=True)
 
 
 def _described(error: Exception) -> tuple[int, str]:

@@ -293,8 +293,8 @@ def _remedy(here: Context, prepared: "Prepared", run: "RunManifest", divergence:
     """How to go on with a run that diverged."""
     from rcig_cli.presets.config import flat
     from rcig_cli.reporting.commands import words_of
+    from rcig_cli.runs.configuration import resolved
     from rcig_cli.runs.distill.divergence import is_stuck, lower_rate
-    from rcig_cli.runs.prepare.prepared import resolved
 
     if divergence["checkpoint"] is None:
         return "Start a new run with a lower learning rate, or with a higher --l2-rate."
@@ -351,10 +351,10 @@ def choose_dataset(here: Context, artifacts: "Store", name: str | None) -> str:
         raise ConfigError(f"say which data set to distil: {', '.join(names)}.")
     if names:
         return names[0]
-    from rcig_cli.runs.prepare.prepare import PrepareConfig, prepare
+    from rcig_cli.runs.prepare.prepare import prepare
 
     here.console.note("No data set is prepared yet: preparing digits, which comes with scikit-learn.")
-    return prepare(artifacts, PrepareConfig("digits"), here.console, wait=True).name
+    return prepare(artifacts, "digits", report=here.console, wait=True).name
 
 
 def _open_prepared(

@@ -1,22 +1,21 @@
 """``rcig prepare``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from rcig_cli.cli.options import (
-    DEFAULT_STORE,
-    DebugOption,
-    JsonOption,
-    QuietOption,
-    StoreOption,
-    context,
-)
+from rcig_cli.cli.options import Context, with_context, with_settings
 from rcig_cli.errors import ConfigError
+from rcig_cli.runs.prepare.config import PrepareConfig
+from rcig_cli.settings import settings_of
 
 
+@with_context
+@with_settings(*settings_of(PrepareConfig).values())
 def prepare(
+    here: Context,
+    settings: dict[str, Any],
     name: Annotated[
         str | None,
         typer.Argument(
@@ -27,66 +26,46 @@ def prepare(
         Path | None,
         typer.Option(
             "--from",
-            help="A folder of class folders, a download unpacked (docs/datasets.md), or an .npz file.",
+            help="A folder of class folders, an unpacked download (docs/datasets.md), or an .npz file.",
         ),
     ] = None,
-    resolution: Annotated[
-        int | None, typer.Option(help="Side in pixels to which images are cropped and resized.", min=1)
-    ] = None,
-    zca: Annotated[
-        bool | None, typer.Option("--zca/--no-zca", help="Whiten the images. Default: RGB yes, grey no.")
-    ] = None,
-    zca_reg: Annotated[
-        float, typer.Option(help="Regularisation of the whitening, as a share of the average eigenvalue.")
-    ] = 0.1,
-    subset: Annotated[
-        int | None, typer.Option(help="Keep only this many training images, as many of each class.", min=1)
-    ] = None,
-    chunk: Annotated[int, typer.Option(help="Which of the disjoint subsets, from 0.", min=0)] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Prepare again what is prepared.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a data set of that name in the store.")
+    ] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait while another process prepares a data set of that name.")
     ] = False,
-    store: StoreOption = DEFAULT_STORE,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
 ) -> None:
-    """Make a data set ready: real images in, whitened arrays in the store.
+    """Preprocess images and save them. Stop it any time; the same command resumes.
 
     Example: rcig prepare cifar10, or rcig prepare birds --from birds/ --resolution 32
-
-    Stop it any time: the same command goes on where it was.
     """
-    del debug
     if name is None and path is not None:
         raise ConfigError(f"give your data a name: rcig prepare NAME --from {path}")
-    here = context(store, json, quiet)
-    from rcig_cli.runs.prepare import prepare as job
+    from rcig_cli.runs.prepare.prepare import prepare as job
 
-    config = job.PrepareConfig(
-        name=name or "digits",
-        path=str(path.expanduser().absolute()) if path else None,
-        resolution=resolution,
-        zca=zca,
-        zca_reg=zca_reg,
-        subset=subset,
-        chunk=chunk,
-    )
     with here.console.working():
-        manifest = job.prepare(here.store(create=True), config, here.console, overwrite=overwrite, wait=wait)
-    height, width, channels = manifest.shape
-    kind = ("grey" if channels == 1 else "RGB") + (", whitened" if manifest.whitened else "")
+        prepared = job(
+            here.store(create=True),
+            name or "digits",
+            path=path,
+            report=here.console,
+            overwrite=overwrite,
+            wait=wait,
+            **settings,
+        )
+    height, width, channels = prepared.shape
+    kind = ("grey" if channels == 1 else "RGB") + (", whitened" if prepared.whitened else "")
     here.console.data(
-        f"{manifest.name}: {manifest.sizes['train']} training and {manifest.sizes['test']} test images, "
-        f"{len(manifest.class_names)} classes, {height}x{width} {kind}",
+        f"{prepared.name}: {prepared.sizes['train']} training and {prepared.sizes['test']} test images, "
+        f"{prepared.classes} classes, {height}x{width} {kind}",
         {
-            "dataset": manifest.name,
-            "train": manifest.sizes["train"],
-            "test": manifest.sizes["test"],
-            "classes": len(manifest.class_names),
-            "shape": list(manifest.shape),
-            "whitened": manifest.whitened,
+            "dataset": prepared.name,
+            "train": prepared.sizes["train"],
+            "test": prepared.sizes["test"],
+            "classes": prepared.classes,
+            "shape": list(prepared.shape),
+            "whitened": prepared.whitened,
         },
     )
-    here.next(f"distill {manifest.name} --ipc 1")
+    here.next(f"distill {prepared.name} --ipc 1")

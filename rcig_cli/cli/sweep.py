@@ -81,10 +81,10 @@ def sweep(
 
 def _dataset(here: Context, artifacts: "Store", name: str | None) -> str:
     if name == _EMBEDDED and not artifacts.dataset_path(name).exists():
-        from rcig_cli.runs.prepare.prepare import PrepareConfig, prepare
+        from rcig_cli.runs.prepare.prepare import prepare
 
         here.console.note(f"Preparing {name}, which comes with scikit-learn.")
-        return prepare(artifacts, PrepareConfig(name), here.console, wait=True).name
+        return prepare(artifacts, name, report=here.console, wait=True).name
     return choose_dataset(here, artifacts, name)
 
 

@@ -5,18 +5,18 @@ Of a distillation only the settings are given that don't follow from the others.
 
 import shlex
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from rcig_cli.errors import ConfigError
 from rcig_cli.presets.config import LEARNING_RATES, DistillConfig, flat
+from rcig_cli.runs.configuration import resolved
 from rcig_cli.runs.distill.distilled import DistilledSet
 from rcig_cli.runs.evaluate.protocol import evaluation_protocol
 from rcig_cli.runs.membership.protocol import attack_protocol
-from rcig_cli.runs.prepare.prepare import PrepareConfig
-from rcig_cli.runs.prepare.prepared import Prepared, resolved
+from rcig_cli.runs.prepare.config import PrepareConfig
+from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.settings import values_of
 from rcig_cli.store.manifest import RunManifest
 
@@ -53,9 +53,8 @@ def commands_of(
 def prepare_command(prepared: Prepared) -> str:
     """How the data set was prepared; of the user's own data only the file's name is told."""
     made = prepared.manifest.config
-    plain = asdict(PrepareConfig(prepared.manifest.name))
-    names = [field.name for field in fields(PrepareConfig) if field.name != "name"]
-    given = {name: made[name] for name in names if name in made and made[name] != plain[name]}
+    usual = {"path": None, **values_of(PrepareConfig())}
+    given = {name: made[name] for name, value in usual.items() if name in made and made[name] != value}
     if given.get("path"):
         given["path"] = Path(given["path"]).name
     return _command("prepare", prepared.manifest.name, given)

@@ -1,17 +1,40 @@
-"""Stopping in good order: a signal is noted, and the job stops where its state is whole."""
+"""Stopping on signals: jobs stop where their state is consistent, and the process always ends.
 
+SIGINT (Ctrl-C), SIGTERM and SIGHUP (the terminal was closed) ask a command to stop.
+
+- A job that saves its state notes the signal (`stop_on_signals`), and raises `Interrupted` once it has saved.
+- Elsewhere the signal raises an exception in the main thread, as Ctrl-C does in Python.
+- A signal that comes more than a second after the first ends the process at once.
+
+Python runs signal handlers in the main thread, between two of its instructions: not while a library
+compiles or computes.  On the command line a thread therefore watches as well (`watch_signals`).  It ends the
+process on a second signal even then; and it ends it ten seconds after the first, unless a job runs that saves
+its state.  It ends it by `os._exit`, as `leave` does: no destructors of libraries run while threads still
+compute, since these may block for ever.  Locks are the kernel's, and temporary files that remain are removed
+by later commands.
+"""
+
+import os
+import select
 import signal
+import sys
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import NoReturn
+
+from rcig_cli.errors import Interrupted
 
 _HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_ONE_PRESS = 1.0  # seconds
+_ONE_PRESS = 1.0  # seconds in which signals count as one: a terminal and a wrapper may both send it
+_TELL_AFTER = 2.0  # seconds after which a command that is still stopping says so
+_GRACE = 10.0  # seconds in which a command that has nothing to save must end
 
 
 class StopRequest:
-    """Whether a signal has asked us to stop.
+    """Whether a signal has asked a job to stop.
 
     Attributes
     ----------
@@ -29,31 +52,87 @@ class StopRequest:
             self.signal_number, self.noted = number, time.monotonic()
 
 
-_under_way: list[StopRequest] = []
+_running: list[StopRequest] = []  # of the jobs that stop by themselves, one within another
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Note SIGINT, SIGTERM and SIGHUP instead of dying of them.
+    """Note SIGINT, SIGTERM and SIGHUP, for a job that saves its state and then raises `Interrupted`.
 
-    Another one kills at once, if it doesn't come within a second of the first: a terminal and a wrapper may
-    both send what was meant once.  Within a job that does this too, a signal is noted for both: if it comes
-    when the inner one has nothing left to stop, the outer one still stops.
+    A second signal ends the process, if it comes more than a second after the first.  If one job runs within
+    another, both note the signal.  A signal that the outermost job noted and did not stop for, because it was
+    just done, is raised again after it.  Outside of the main thread, where Python handles no signals, nothing
+    is noted.
     """
     request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
 
     def note(number: int, _: FrameType | None) -> None:
         if request.signal_number is not None and time.monotonic() - request.noted > _ONE_PRESS:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
-        for each in _under_way:
+        for each in _running:
             each.note(number)
 
-    _under_way.append(request)
-    before = {each: signal.signal(each, note) for each in _HANDLED}
+    _running.append(request)
+    # Nohup ignores SIGHUP, and so do we then.
+    handled = [each for each in _HANDLED if each != signal.SIGHUP or signal.getsignal(each) != signal.SIG_IGN]
+    before = {each: signal.signal(each, note) for each in handled}
     try:
         yield request
     finally:
-        _under_way.remove(request)
+        _running.remove(request)
         for each, handler in before.items():
             signal.signal(each, handler)
+    if request.signal_number is not None and not _running:
+        signal.raise_signal(request.signal_number)
+
+
+def watch_signals(tell: Callable[[str], None]) -> None:
+    """Make sure that this process, which runs one command, ends on a signal; see the module.
+
+    Parameters
+    ----------
+    tell
+        Shows a message; called in another thread if stopping takes longer than two seconds.
+    """
+
+    def stop(number: int, _: FrameType | None) -> None:
+        raise Interrupted("Stopped.", number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, stop)
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    threading.Thread(target=_watch, args=(reading, tell), daemon=True, name="signals").start()
+
+
+def _watch(reading: int, tell: Callable[[str], None]) -> None:
+    while (first := os.read(reading, 1)[0]) not in _HANDLED:
+        pass
+    came = idle_since = time.monotonic()
+    told = False
+    while True:
+        ready, _, _ = select.select([reading], [], [], 0.1)
+        now = time.monotonic()
+        if ready and os.read(reading, 1)[0] in _HANDLED and now - came > _ONE_PRESS:
+            os._exit(128 + first)
+        if _running:
+            idle_since = now
+        if now - idle_since > _GRACE:
+            os._exit(128 + first)
+        if now - came > _TELL_AFTER and not told:
+            told = True
+            tell("Stopping as soon as the current computation is done. Press Ctrl-C to stop at once.")
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with an exit code, and run nothing more: no destructors, and no wait for threads."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)

@@ -52,7 +52,7 @@ def test_preparing_again_is_a_note_and_another_way_a_refusal(rcig, tmp_path):
     rcig("prepare", "digits", "--store", store)
     again = rcig("prepare", "digits", "--store", store)
     assert again.code == 0
-    assert "prepared already" in again.err
+    assert "already prepared" in again.err
     otherwise = rcig("prepare", "digits", "--resolution", 12, "--store", store)
     assert otherwise.code == 2
     assert "resolution: 12, not None" in otherwise.err

@@ -174,8 +174,9 @@ def test_an_imported_run_cannot_be_resumed(rcig, store, tmp_path):
 
 
 def test_an_imported_run_is_not_used_as_a_distilled_run_of_the_same_settings(rcig, store, tmp_path):
+    from rcig_cli.runs.configuration import resolved
     from rcig_cli.runs.distill.resume import newest_unfinished
-    from rcig_cli.runs.prepare.prepared import open_prepared, resolved
+    from rcig_cli.runs.prepare.prepared import open_prepared
     from rcig_cli.runs.sweep.sweep import _Sweep
 
     checkpoint(tmp_path / "frepo", 10, (8, 8, 1), ipc=1)

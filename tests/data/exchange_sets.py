@@ -24,7 +24,7 @@ def exported_set(ipc=2, channels=3, side=4, class_names=NAMES, seed=0):
     images = rng.normal(size=(len(classes), side, side, channels)).astype(np.float32)
     images[0, 0, 0, 0], images[-1, -1, -1, -1] = -0.0, 1e-41
     labels = np.eye(len(class_names))[classes] - 1 / len(class_names) + rng.normal(size=(len(classes), 1)) / 9
-    whitening = fit([natural_images(50, side, channels)], zca=channels == 3)
+    whitening = fit(natural_images(50, side, channels), zca=channels == 3)
     return ExportedSet(
         "run_7", "pets", class_names, images, labels.astype(np.float32), classes, whitening=whitening
     )

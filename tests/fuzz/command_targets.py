@@ -48,10 +48,10 @@ def _cut_off():
     from rcig_cli.runs.evaluate import evaluate
     from rcig_cli.runs.housekeeping import doctor
     from rcig_cli.runs.membership import attack
-    from rcig_cli.runs.prepare import preparing
+    from rcig_cli.runs.prepare import passes
 
     running.make_engine = evaluate.make_measurement = processes._connect = doctor.examine = _enough
-    preparing.Preparing.run = attack.Attacker.__init__ = _enough
+    passes.Preparation.run = attack.Attacker.__init__ = _enough
     # What Matplotlib makes when it is imported lies in its own folder, not in the first input's.
     import matplotlib.pyplot  # noqa: F401
 

@@ -26,7 +26,6 @@ from rcig_cli.store.locate import locate
 from rcig_cli.store.locks import RunLock
 from rcig_cli.store.manifest import MANIFEST, write_manifest
 from rcig_cli.store.metrics import MetricsLog
-from rcig_cli.store.partial import partial_folder, remove_published
 from rcig_cli.store.provenance import now
 from rcig_cli.store.results import KINDS, read_results
 from rcig_cli.store.rows import StoredRows
@@ -371,26 +370,6 @@ def config_seeds():
     return [json.dumps(each).encode() for each in [*full, {"ipc": 1, "solver": "adam", "width": 8}]]
 
 
-def _partial(scratch):
-    with partial_folder(scratch / "datasets", "digits") as partial:
-        (partial.begin_content() / "file").write_bytes(b"1")
-        sums = np.arange(6, dtype=np.int64)
-        partial.save({"key": "k", "stage": "writing", "done": 3, "rows": {"train/images": 3}}, {"sums": sums})
-
-
-def feed_progress(data, scratch):
-    """What a preparation that was stopped has left behind."""
-    store = _store(scratch)
-    _lay(scratch, _partial, {"datasets/.partial-digits/state/progress.json": data})
-    verify(store, [], Silent())
-    remove_published(scratch / "datasets", "digits")
-    with partial_folder(scratch / "datasets", "digits") as partial:
-        if partial.has_state:
-            partial.is_finished("k")
-            partial.progress()
-            partial.arrays()
-
-
 # What stands in the place of a file or a folder of a store, and where.
 _STRANGE = {
     b"p": lambda path: os.mkfifo(path),
@@ -527,7 +506,6 @@ def _file(make, place):
 
 
 _MEASURED = [f"runs/*/{kind}/*.json" for kind in KINDS]
-_PROGRESS = "datasets/.partial-digits/state/progress.json"
 
 
 def diverged(manifest):
@@ -559,6 +537,5 @@ TARGETS = (
     Target("sweep_file", lambda: _TOML, feed_sweep_file, 32 * MIB, text_mutant),
     Target("sweep_plan", lambda: _PLANS, feed_plan, 16 * MIB, bare_mutant),
     Target("configuration", config_seeds, feed_config, 16 * MIB, bare_mutant),
-    Target("progress", _file(_partial, _PROGRESS), feed_progress, 16 * MIB, bare_mutant),
     Target("furniture", furniture_seeds, feed_furniture, 256 * MIB, furniture_mutant),
 )

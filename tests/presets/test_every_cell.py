@@ -9,7 +9,7 @@ from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
 from rcig_cli.distillation.step import make_step
 from rcig_cli.presets.preset import NAMES, presets, resolve
-from rcig_cli.runs.prepare.prepared import network_for
+from rcig_cli.runs.configuration import network_for
 from tests.presets.test_presets import SHAPES
 
 CLASSES = 2
@@ -24,7 +24,7 @@ def test_a_tiny_step_with_each_preset(dataset, ipc):
     few = min(ipc, 2)  # cells that differ in this alone then share a compiled program
     small = {"ipc": few, "width": 2, "batch": 4, "n_inner": 1, "n_hessian": 1}
     config = known.override({**small, "backward_subset": subset})
-    network = network_for(config, shape, CLASSES, config.activation)
+    network = network_for(config, shape, CLASSES)
     step = make_step(network, config.algorithm, Platform())
     random, n = np.random.default_rng(0), CLASSES * few
     images, real = (random.normal(size=(count, *shape)).astype(np.float32) for count in (n, config.batch))

@@ -7,10 +7,11 @@ from typer.main import get_command
 from rcig_cli.cli.app import app
 from rcig_cli.presets.config import flat
 from rcig_cli.reporting.commands import attack_command, distill_command, evaluate_command
+from rcig_cli.runs.configuration import resolved
 from rcig_cli.runs.distill.distilled import open_distilled
 from rcig_cli.runs.evaluate.protocol import evaluation_protocol
 from rcig_cli.runs.membership.protocol import attack_protocol
-from rcig_cli.runs.prepare.prepared import open_prepared, resolved
+from rcig_cli.runs.prepare.prepared import open_prepared
 from rcig_cli.settings import values_of
 from rcig_cli.store.layout import open_store
 

@@ -12,7 +12,6 @@ from rcig_cli.store.digests import mismatches, sha256_of_file
 from rcig_cli.store.documents import read_document
 from rcig_cli.store.locks import RunLock
 from rcig_cli.store.metrics import MetricsLog
-from rcig_cli.store.partial import partial_folder
 from rcig_cli.store.results import write_result
 
 READERS = [read_document, sha256_of_file, lambda path: MetricsLog(path).read(),
@@ -103,20 +102,6 @@ def test_no_measurement_is_written_through_a_link(tmp_path):
     with pytest.raises(Corrupt, match="isn't a plain folder"):
         write_result(tmp_path, "evaluations", "convnet", {})
     assert os.listdir(tmp_path / "outside") == []
-
-
-@pytest.mark.parametrize("part", ["", "state", "content"])
-def test_no_preparation_goes_on_through_a_link(tmp_path, part):
-    outside, path = tmp_path / "outside", tmp_path / "datasets" / ".partial-digits" / part
-    for folder in (outside / "state", outside / "content", path.parent):
-        folder.mkdir(parents=True, exist_ok=True)
-    path.symlink_to(outside)
-    with (
-        pytest.raises(Corrupt, match="isn't a plain folder"),
-        partial_folder(tmp_path / "datasets", "digits"),
-    ):
-        pass
-    assert sorted(os.listdir(outside)) == ["content", "state"]
 
 
 def test_no_array_goes_on_through_a_link(tmp_path):

@@ -1,9 +1,17 @@
-"""Sums over training images from which means and a covariance follow, gathered in one pass.
+"""Statistics of training images, gathered in one pass, from which channel means and a whitening follow.
 
-With q = p - 128 for a pixel p, the sums are of q and of q q^T.  They are exact: 1024 products of
-numbers no larger than 128 add up to at most 2^24, which float32 holds without rounding, so products may
-be formed in float32, at twice the speed, and are added up in float64.  So neither the order of images nor
-how they are grouped changes a bit of them, and they may be stored half-way and taken up again.
+What is gathered depends on what is wanted (`Gather`):
+
+=========  ==============================================================================================
+squares    sums of pixels and of their squares: enough for channel means and standard deviations
+products   also all products of two pixels, ``[D, D]``: enough for a covariance
+images     the images themselves, where they are so few that this takes less than the products
+=========  ==============================================================================================
+
+With q = p - 128 for a pixel p, the sums are of q and of q q^T.  They are exact: 1024 products of numbers
+no larger than 128 add up to at most 2^24, which float32 holds without rounding, so products may be formed
+in float32, at twice the speed, and are added up in float64.  So neither the order of the images nor the way
+they are batched changes a bit of the result, and a pass can be saved half-way and resumed.
 
 An image whose side is above 64 pixels counts as k x k sub-images ("tiles") of every k-th pixel, with k
 the smallest that divides the side and leaves at most 64.
@@ -11,27 +19,28 @@ the smallest that divides the side and leaves at most 64.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.errors import ConfigError, Corrupt
 
+Gather = Literal["squares", "products", "images"]
 _Real = TypeVar("_Real", bound=np.generic)
 
 _SHIFT = 128
 _EXACT_ROWS = 1024
 _LARGEST_TILE = 64
 _SMALLEST_TILE = 16
-_PANEL = 1024  # rows of a D x D matrix at a time: what is computed on the way to it stays small
+_PANEL = 1024  # rows of a D x D matrix that are computed at a time, to keep intermediate results small
 _BLOCK_BYTES = 2**26  # of float32 rows, so that large images don't take more memory than small ones
 
 
 def tile_side(side: int) -> int:
-    """Give the side of the sub-images that images of ``side`` pixels are whitened in.
+    """Return the side of the sub-images that images of ``side`` pixels are whitened in.
 
     Raises
     ------
@@ -76,76 +85,96 @@ def from_tiles(tiles: npt.NDArray[_Real]) -> npt.NDArray[_Real]:
 
 
 def panels(dimension: int) -> Iterator[slice]:
-    """Yield the rows of a large matrix, some at a time."""
+    """Yield slices that cut the rows of a large matrix into pieces."""
     for start in range(0, dimension, _PANEL):
         yield slice(start, min(start + _PANEL, dimension))
 
 
-def block_size(shape: tuple[int, int, int], *, products: bool) -> int:
-    """Give the most images that `Moments.add` takes at a time: as many as keep the sums exact."""
+def dimension_of(shape: tuple[int, int, int]) -> int:
+    """Return D, the numbers of a tile of images of a shape ``(H, W, c)``."""
+    return tile_side(shape[0]) ** 2 * shape[2]
+
+
+def rows_of(shape: tuple[int, int, int], count: int) -> int:
+    """Return how many tiles so many images of a shape ``(H, W, c)`` have together."""
+    return count * (shape[0] // tile_side(shape[0])) ** 2
+
+
+def what_to_gather(shape: tuple[int, int, int], count: int, *, whiten: bool) -> Gather:
+    """Choose what to gather of ``count`` training images.
+
+    Raises
+    ------
+    ConfigError
+        If they are to be whitened and their size can't be.
+    """
+    if not whiten:
+        return "squares"
+    return "images" if rows_of(shape, count) < dimension_of(shape) else "products"
+
+
+def block_size(shape: tuple[int, int, int], gather: Gather) -> int:
+    """Return the most images that `Moments.add` takes at a time: as many as keep the sums exact."""
     side, _, channels = shape
-    tiles = (side // tile_side(side)) ** 2 if products else 1
+    tiles = rows_of(shape, 1) if gather == "products" else 1
     return max(1, min(_EXACT_ROWS // tiles, _BLOCK_BYTES // (side * side * channels * 4)))
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """What some images add to the sums: all but the products.
+    """What some images add to the statistics; all that can be computed in parallel.
 
     Parameters
     ----------
     count
         How many images.
-    sums, squares
-        int64 ``[H, W, c]``; the squares only where no products are wanted.
+    sums
+        int64 ``[H, W, c]``.
+    squares
+        int64 ``[H, W, c]``; None where products are gathered, which include them.
     rows
-        float32 ``[count * tiles, D]``, where products are wanted.
+        float32 ``[count * tiles, D]``, where products are gathered.
+    images
+        uint8 ``[count, H, W, c]``, where images are gathered.
     """
 
     count: int
     sums: npt.NDArray[np.int64]
-    squares: npt.NDArray[np.int64] | None
-    rows: npt.NDArray[np.float32] | None
+    squares: npt.NDArray[np.int64] | None = None
+    rows: npt.NDArray[np.float32] | None = None
+    images: npt.NDArray[np.uint8] | None = None
 
 
-def block_of(images: npt.NDArray[np.uint8], *, products: bool) -> Block:
-    """Compute what images, uint8 ``[b, H, W, c]``, add to the sums."""
+def block_of(images: npt.NDArray[np.uint8], gather: Gather) -> Block:
+    """Compute what images, uint8 ``[b, H, W, c]``, add to the statistics."""
     sums = images.sum(axis=0, dtype=np.int64) - _SHIFT * len(images)
-    if not products:
-        squares = np.square(images.astype(np.int32) - _SHIFT).sum(axis=0, dtype=np.int64)
-        return Block(len(images), sums, squares, None)
-    tile = tile_side(images.shape[1])
-    rows = to_tiles(images).reshape(-1, tile * tile * images.shape[3]).astype(np.float32)
-    rows -= _SHIFT
-    return Block(len(images), sums, None, rows)
+    if gather == "products":
+        rows = to_tiles(images).reshape(-1, dimension_of(images.shape[1:])).astype(np.float32)
+        rows -= _SHIFT
+        return Block(len(images), sums, rows=rows)
+    squares = np.square(images.astype(np.int32) - _SHIFT).sum(axis=0, dtype=np.int64)
+    return Block(len(images), sums, squares, images=images if gather == "images" else None)
 
 
 class Moments:
-    """Sums over the images seen so far.
+    """Statistics of the images seen so far.
 
     Parameters
     ----------
     shape
         ``(H, W, c)`` of the images.
-    products
-        Whether to gather all products of two pixels, or squares only.
+    gather
+        What to gather.
     """
 
-    def __init__(self, shape: tuple[int, int, int], products: bool) -> None:
-        self.shape, self.products, self.count = shape, products, 0
-        side, _, channels = shape
-        tile = tile_side(side) if products else side
-        self._tiles = (side // tile) ** 2
+    def __init__(self, shape: tuple[int, int, int], gather: Gather) -> None:
+        self.shape, self.gather, self.count = shape, gather, 0
         self._sums = np.zeros(shape, dtype=np.int64)
         self._squares = np.zeros(shape, dtype=np.int64)
-        dimension = tile * tile * channels if products else 0
+        dimension = dimension_of(shape) if gather == "products" else 0
         # Of the symmetric matrix only the panels from the diagonal on; the rest is 0 until it is asked for.
         self._products = np.zeros((dimension, dimension))
-
-    @property
-    def rows(self) -> int:
-        """How many vectors the covariance is made of: images times tiles."""
-        return self.count * self._tiles
+        self._images: list[npt.NDArray[np.uint8]] = []
 
     def add(self, block: Block) -> None:
         """Add what `block_of` computed of at most `block_size` images."""
@@ -156,46 +185,60 @@ class Moments:
         if block.rows is not None:
             for panel in panels(len(self._products)):
                 self._products[panel, panel.start :] += block.rows[:, panel].T @ block.rows[:, panel.start :]
+        if block.images is not None:
+            self._images.append(block.images)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Give the sums, by name, to be stored; ``count`` apart."""
-        kept = {"products": self._products} if self.products else {"squares": self._squares}
-        return {"sums": self._sums, **kept}
+        """Return the statistics by name, so that they can be saved; ``count`` apart."""
+        if self.gather == "products":
+            return {"sums": self._sums, "products": self._products}
+        kept = {"images": self._all_images()} if self.gather == "images" else {}
+        return {"sums": self._sums, "squares": self._squares, **kept}
 
     @classmethod
     def from_arrays(
         cls, shape: tuple[int, int, int], count: int, arrays: Mapping[str, npt.NDArray[Any]]
     ) -> Self:
-        """Rebuild what ``arrays`` gave.
+        """Rebuild what ``arrays`` returned.
 
         Raises
         ------
         Corrupt
-            If the arrays aren't those of such images.
+            If the arrays aren't those of ``count`` images of this shape.
         """
-        moments = cls(shape, "products" in arrays)
-        for name, array in moments.arrays().items():
+        gather: Gather = next((each for each in ("products", "images") if each in arrays), "squares")
+        moments = cls(shape, gather)
+        moments.count = count
+        due = moments.arrays()
+        if gather == "images":
+            due["images"] = np.empty((count, *shape), np.uint8)
+        for name, array in due.items():
             found = arrays.get(name)
             if found is None or found.shape != array.shape or found.dtype != array.dtype:
-                raise Corrupt("The sums that were stored half-way are damaged.")
-            setattr(moments, f"_{name}", found)
-        moments.count = count
+                raise Corrupt("The saved statistics of the training images are damaged.")
+            setattr(moments, f"_{name}", [found] if name == "images" else found)
         return moments
 
+    def _all_images(self) -> npt.NDArray[np.uint8]:
+        if len(self._images) != 1:
+            empty = np.empty((0, *self.shape), np.uint8)
+            self._images = [np.concatenate([empty, *self._images])]
+        return self._images[0]
+
     def mean(self) -> npt.NDArray[np.float64]:
-        """Give the mean image, ``[H, W, c]``, pixels from 0 to 255."""
+        """Return the mean image, ``[H, W, c]``, pixels from 0 to 255."""
         mean: npt.NDArray[np.float64] = self._sums / self.count + _SHIFT
         return mean
 
     def channel_mean(self) -> npt.NDArray[np.float64]:
-        """Give the mean of each channel, ``[c]``, for pixels between 0 and 1."""
+        """Return the mean of each channel, ``[c]``, for pixels between 0 and 1."""
         mean: npt.NDArray[np.float64] = self.mean().mean(axis=(0, 1)) / 255
         return mean
 
     def channel_std(self) -> npt.NDArray[np.float64]:
-        """Give the deviation of each channel, ``[c]``, for pixels between 0 and 1."""
+        """Return the standard deviation of each channel, ``[c]``, for pixels between 0 and 1."""
         channels = self.shape[2]
-        squares = np.diag(self._products) if self.products else self._squares
+        squares = np.diag(self._products) if self.gather == "products" else self._squares
         per_channel = squares.reshape(-1, channels).sum(axis=0)
         mean_square = per_channel / (self.count * self.shape[0] * self.shape[1])
         shifted_mean = self.channel_mean() * 255 - _SHIFT
@@ -203,47 +246,40 @@ class Moments:
         return std
 
     def covariance(self) -> npt.NDArray[np.float64]:
-        """Give the covariance of the pixels of a tile, ``[D, D]``, pixels from 0 to 255.
+        """Return the covariance of the pixels of a tile, ``[D, D]``, pixels from 0 to 255.
 
-        It is that of all images, divided by their number, and averaged over the tiles.  The sums of
-        products are given up for it, since at 64 pixels each such matrix takes 1.2 GB: call this once, last.
+        It is that of all images, divided by their number, and averaged over the tiles.  The products are
+        overwritten by it, since at 64 pixels each such matrix takes 1.2 GB: call this once, last.
         """
-        tile_means = to_tiles((self.mean() - _SHIFT)[None]).reshape(self._tiles, -1)
+        tile_means = self._tile_means()
         covariance, self._products = self._products, np.zeros((0, 0))
         for panel in panels(len(covariance)):
             part = covariance[panel, panel.start :]
-            part /= self.rows
-            part -= tile_means[:, panel].T @ tile_means[:, panel.start :] / self._tiles
+            part /= rows_of(self.shape, self.count)
+            part -= tile_means[:, panel].T @ tile_means[:, panel.start :] / len(tile_means)
             covariance[panel.stop :, panel] = covariance[panel, panel.stop :].T
         return covariance
 
+    def centred_rows(self) -> npt.NDArray[np.float64]:
+        """Return X, ``[N, D]``: all tiles less their mean, pixels from 0 to 255; X^T X / N is the covariance.
 
-def gather(batches: Iterable[npt.NDArray[np.uint8]], *, products: bool) -> Moments:
-    """Add up all images.
+        Only where images are gathered.
+        """
+        images, means = self._all_images(), self._tile_means()
+        rows = to_tiles(images).reshape(len(images), *means.shape).astype(np.float64)
+        rows -= _SHIFT
+        rows -= means
+        return rows.reshape(-1, means.shape[1])
 
-    Parameters
-    ----------
-    batches
-        uint8 ``[b, H, W, c]``, of any batch sizes.
-    products
-        Whether a covariance is wanted.
+    def _tile_means(self) -> npt.NDArray[np.float64]:
+        """The mean image less 128, as ``[tiles, D]``."""
+        return to_tiles((self.mean() - _SHIFT)[None]).reshape(-1, dimension_of(self.shape))
 
-    Returns
-    -------
-    Moments
-        The sums.
 
-    Raises
-    ------
-    ConfigError
-        If there is no image, or the image size can't be whitened.
-    """
-    moments: Moments | None = None
-    for batch in batches:
-        moments = moments or Moments(batch.shape[1:], products)
-        step = block_size(moments.shape, products=products)
-        for start in range(0, len(batch), step):
-            moments.add(block_of(batch[start : start + step], products=products))
-    if moments is None or not moments.count:
-        raise ConfigError("There are no training images to measure: check the data set.")
+def measure(images: npt.NDArray[np.uint8], gather: Gather) -> Moments:
+    """Return the statistics of images that are in memory, uint8 ``[n, H, W, c]``."""
+    moments = Moments(images.shape[1:], gather)
+    step = block_size(moments.shape, gather)
+    for start in range(0, len(images), step):
+        moments.add(block_of(images[start : start + step], gather))
     return moments

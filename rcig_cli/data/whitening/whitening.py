@@ -1,19 +1,34 @@
 """Pixels to network inputs and back.
 
-A pixel p of channel k becomes z = (p / 255 - mean_k) / std_k.  For colour images the flattened z is
-then whitened: with the covariance C of the training images, D x D, and
+A pixel p of channel k becomes z = (p / 255 - mean_k) / std_k.  For colour images the flattened z, of D
+numbers, is then whitened: with the covariance C of the N training images and
 
-    C + regularisation * tr(C) / D * I  =  U S U^T        (S descending),
+    C + rho * tr(C) / D * I  =  U S U^T        (rho: the regularisation; S descending)
 
-an image becomes W (z - zca_mean), W = U S^(-1/2) U^T, and comes back by the inverse U S^(1/2) U^T.
-Eigenvalues past the number of training images say nothing about the data and count as 1.
+an image becomes W (z - zca_mean) with W = U S^(-1/2) U^T, and W^(-1) = U S^(1/2) U^T turns it back.
+
+**Few images (N < D).**  Eigenvalues past the N-th say nothing about the data and count as 1, as in the
+published implementation.  C = X^T X / N for the centred training images X, ``[N, D]``, has rank r < N.  With
+its non-zero eigenvalues s_1 .. s_r, their eigenvectors u_1 .. u_r, and a = rho * tr(C) / D,
+
+    W z  =  z + sum_i ((s_i + a)^(-1/2) - 1) u_i (u_i^T z),     W^(-1) z the same with +1/2 for -1/2,
+
+since W is the identity on the complement of u_1 .. u_r, where eigenvalues count as 1.  They follow from the
+N x N matrix G = X X^T / N: if G v = s v and s > 0, then u = X^T v / sqrt(N s), and tr(G) = tr(C).  This
+takes O(N^2 D) operations instead of O(D^3), is applied in O(N D) an image, and is stored as ``[D, N]``.
+
+It is the map that a decomposition of the D x D matrix gives, with one difference.  X is centred, so that
+r <= N - 1; there the eigenvalues from the (r + 1)-th to the N-th are 0 + a, along vectors that rounding picks
+anywhere in the null space of C.  Here they count as 1, as all others of the null space.  Training images,
+and all that lies in their span, have no component along such vectors, so they are whitened the same.
 
 An image whose side is above 64 pixels is taken apart into k x k sub-images of every k-th pixel, which
-share one C, the average of theirs, and so one W.
+share one C, the average of theirs, and so one W; "images" above then means sub-images.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -21,7 +36,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.data.whitening.moments import Moments, from_tiles, gather, panels, to_tiles
+from rcig_cli.data.whitening.moments import (
+    Moments,
+    dimension_of,
+    from_tiles,
+    measure,
+    panels,
+    rows_of,
+    to_tiles,
+    what_to_gather,
+)
 from rcig_cli.errors import ConfigError, Corrupt
 
 Floats = npt.NDArray[np.float32]
@@ -38,7 +62,11 @@ class Whitening:
     zca_mean
         float32 ``[H * W * c]``, mean of the standardised training images; None without whitening.
     matrix, inverse
-        float32 ``[D, D]``, ``D = H * W * c`` up to a side of 64 pixels; None without whitening.
+        float32 ``[D, D]``, W and its inverse, with ``D = H * W * c`` up to a side of 64 pixels; None without
+        whitening, or where there are fewer training images than D.
+    basis, eigenvalues
+        float32 ``[D, N]``, u_1 .. u_r and then columns of zeros, and ``[N]``, s_i + a, and 1 for the columns
+        of zeros, where there are fewer training images than D; else None.
     """
 
     mean: Floats
@@ -46,11 +74,13 @@ class Whitening:
     zca_mean: Floats | None = None
     matrix: Floats | None = None
     inverse: Floats | None = None
+    basis: Floats | None = None
+    eigenvalues: Floats | None = None
 
     @property
     def whitened(self) -> bool:
         """Whether more than the channels' means and deviations is removed."""
-        return self.matrix is not None
+        return self.zca_mean is not None
 
     def apply(self, images: npt.NDArray[np.uint8]) -> Floats:
         """Turn pixels into network inputs.
@@ -73,9 +103,9 @@ class Whitening:
 
     def whiten(self, values: Floats) -> Floats:
         """Whiten standardised images, float32 ``[b, H, W, c]``: the last part of `apply`."""
-        if self.matrix is None or self.zca_mean is None:
+        if self.zca_mean is None:
             return values
-        return _multiply(values - self.zca_mean.reshape(values.shape[1:]), self.matrix)
+        return self._multiply(values - self.zca_mean.reshape(values.shape[1:]), self.matrix, -0.5)
 
     def invert(self, images: npt.NDArray[np.floating[Any]]) -> Floats:
         """Turn network inputs into pixels on a scale from 0 to 255, neither clipped nor rounded.
@@ -91,9 +121,23 @@ class Whitening:
             float32 ``[b, H, W, c]``.
         """
         values = images.astype(np.float32)
-        if self.inverse is not None and self.zca_mean is not None:
-            values = _multiply(values, self.inverse) + self.zca_mean.reshape(values.shape[1:])
+        if self.zca_mean is not None:
+            values = self._multiply(values, self.inverse, 0.5) + self.zca_mean.reshape(values.shape[1:])
         return (values * self.std + self.mean) * np.float32(255)
+
+    def _multiply(self, images: Floats, dense: Floats | None, exponent: float) -> Floats:
+        """Multiply by a power of the regularised covariance: the dense matrix, where there is one."""
+        tiles = to_tiles(images)
+        if dense is not None:
+            # The matrix is symmetric, so rows may be multiplied from the right.
+            rows = tiles.reshape(-1, len(dense)) @ dense
+        else:
+            assert self.basis is not None
+            assert self.eigenvalues is not None
+            rows = tiles.reshape(-1, len(self.basis))
+            change = self.eigenvalues ** np.float32(exponent) - np.float32(1)
+            rows = rows + (rows @ self.basis * change) @ self.basis.T
+        return from_tiles(rows.reshape(tiles.shape))
 
     def pixels(self, images: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
         """Turn network inputs into pixels that can be shown.
@@ -111,7 +155,7 @@ class Whitening:
         return np.clip(np.rint(self.invert(images)), 0, 255).astype(np.uint8)
 
     def arrays(self) -> dict[str, Floats]:
-        """Give what has to be stored, by name; what is None is left out."""
+        """Return what has to be stored, by name; what is None is left out."""
         named = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in named.items() if value is not None}
 
@@ -141,10 +185,17 @@ class Whitening:
         return cls(**found)
 
 
-def _multiply(images: Floats, matrix: Floats) -> Floats:
-    # The matrix is symmetric, so rows may be multiplied from the right.
-    tiles = to_tiles(images)
-    return from_tiles((tiles.reshape(-1, len(matrix)) @ matrix).reshape(tiles.shape))
+def array_shapes(shape: tuple[int, int, int], count: int, *, whiten: bool) -> dict[str, tuple[int, ...]]:
+    """Return the names and shapes of the arrays of a whitening fitted to ``count`` images ``(H, W, c)``."""
+    shapes: dict[str, tuple[int, ...]] = {"mean": (shape[2],), "std": (shape[2],)}
+    if whiten:
+        dimension, rows = dimension_of(shape), rows_of(shape, count)
+        shapes["zca_mean"] = (math.prod(shape),)
+        if rows < dimension:
+            shapes |= {"basis": (dimension, rows), "eigenvalues": (rows,)}
+        else:
+            shapes |= {"matrix": (dimension, dimension), "inverse": (dimension, dimension)}
+    return shapes
 
 
 def _consistent(arrays: Mapping[str, Floats]) -> bool:
@@ -153,32 +204,34 @@ def _consistent(arrays: Mapping[str, Floats]) -> bool:
     channels = arrays["mean"].shape
     if len(channels) != 1 or arrays["std"].shape != channels or not (arrays["std"] > 0).all():
         return False
-    return len(arrays) == 2 or _consistent_zca(arrays)
-
-
-def _consistent_zca(arrays: Mapping[str, Floats]) -> bool:
-    if len(arrays) != 5 or arrays["zca_mean"].ndim != 1 or arrays["matrix"].ndim != 2:
+    if len(arrays) == 2:
+        return True
+    dense = set(arrays) == {"mean", "std", "zca_mean", "matrix", "inverse"}
+    low_rank = set(arrays) == {"mean", "std", "zca_mean", "basis", "eigenvalues"}
+    if not (dense or low_rank) or arrays["zca_mean"].ndim != 1:
         return False
-    rows, columns = arrays["matrix"].shape
-    square = rows == columns and arrays["inverse"].shape == (rows, columns)
-    return square and rows > 0 and arrays["zca_mean"].size % rows == 0
+    first, second = (arrays[name] for name in (("matrix", "inverse") if dense else ("basis", "eigenvalues")))
+    if first.ndim != 2 or not len(first) or arrays["zca_mean"].size % len(first):
+        return False
+    if dense:
+        return first.shape == second.shape == (len(first), len(first))
+    return second.shape == first.shape[1:] and bool((second > 0).all())
 
 
 def fit(
-    batches: Iterable[npt.NDArray[np.uint8]],
+    images: npt.NDArray[np.uint8],
     *,
     mean: Iterable[float] | None = None,
     std: Iterable[float] | None = None,
     zca: bool,
     regularisation: float = 0.1,
 ) -> Whitening:
-    """Measure the map on the training images, in one pass.
+    """Fit the map to training images that are in memory.
 
     Parameters
     ----------
-    batches
-        Training images, uint8 ``[b, H, W, c]``, of any batch sizes.  Not read if there is nothing left
-        to measure.
+    images
+        Training images, uint8 ``[n, H, W, c]``.
     mean, std
         Per channel, of pixels between 0 and 1; measured where not given.  A measured deviation of 0 (a
         blank channel) counts as 1.
@@ -187,22 +240,16 @@ def fit(
     regularisation
         Added to every eigenvalue, as a share of their average; above 0.
 
-    Returns
-    -------
-    Whitening
-        The map.  Memory taken is about 40 ``D**2`` bytes, 6 GB at 64 RGB pixels: the covariance, and four
-        such matrices more that LAPACK works in.
-
     Raises
     ------
     ConfigError
         If there are no images, all are the same, or ``regularisation`` or the image size can't be used.
     """
     check_regularisation(regularisation)
-    if mean is not None and std is not None and not zca:
-        return Whitening(_floats(mean), _floats(std))
-    moments = gather(batches, products=zca)
-    return fit_to(moments, mean=mean, std=std, regularisation=regularisation)
+    if not len(images):
+        raise ConfigError("There are no training images to measure: check the data set.")
+    gather = what_to_gather(images.shape[1:], len(images), whiten=zca)
+    return fit_to(measure(images, gather), mean=mean, std=std, regularisation=regularisation)
 
 
 def check_regularisation(regularisation: float) -> None:
@@ -224,12 +271,14 @@ def fit_to(
     std: Iterable[float] | None = None,
     regularisation: float = 0.1,
 ) -> Whitening:
-    """Compute the map from what was measured on the training images; see ``fit``.
+    """Fit the map to the statistics of training images.
 
     Parameters
     ----------
     moments
-        The sums over all of them, with products if images are to be whitened; those are used up.
+        The statistics of all of them.  Their products, if images are to be whitened by these, are
+        overwritten; memory then peaks at about 40 ``D**2`` bytes, 6 GB at 64 RGB pixels: the covariance, and
+        four such matrices more that LAPACK works in.
     mean, std, regularisation
         As in ``fit``.
 
@@ -240,7 +289,7 @@ def fit_to(
     """
     channel_mean = moments.channel_mean() if mean is None else np.asarray(list(mean))
     channel_std = _no_zeros(moments.channel_std()) if std is None else np.asarray(list(std))
-    if not moments.products:
+    if moments.gather == "squares":
         return Whitening(_floats(channel_mean), _floats(channel_std))
     return _whitening(moments, channel_mean, channel_std, regularisation)
 
@@ -259,29 +308,83 @@ def _whitening(
     # Stored and used in float32: zca_mean must undo exactly the standardisation that apply computes.
     mean, std = mean.astype(np.float32).astype(np.float64), std.astype(np.float32).astype(np.float64)
     zca_mean = (moments.mean() / 255 - mean) / std
-    covariance = moments.covariance()
-    scale = np.tile(1 / (255 * std), len(covariance) // len(std))
-    covariance *= scale
-    covariance *= scale[:, None]
-    matrix, inverse = _roots(covariance, moments.rows, regularisation)
-    return Whitening(_floats(mean), _floats(std), zca_mean.ravel().astype(np.float32), matrix, inverse)
+    scale = np.tile(1 / (255 * std), dimension_of(moments.shape) // len(std))
+    fitted: dict[str, npt.NDArray[np.floating[Any]]] = {
+        "mean": mean,
+        "std": std,
+        "zca_mean": zca_mean.ravel(),
+    }
+    if moments.gather == "images":
+        rows = moments.centred_rows()
+        rows *= scale
+        basis, eigenvalues = low_rank(rows, regularisation)
+        fitted |= {"basis": basis, "eigenvalues": eigenvalues}
+    else:
+        covariance = moments.covariance()
+        covariance *= scale
+        covariance *= scale[:, None]
+        matrix, inverse = _roots(covariance, regularisation)
+        fitted |= {"matrix": matrix, "inverse": inverse}
+    return Whitening(**{name: array.astype(np.float32, copy=False) for name, array in fitted.items()})
 
 
-def _roots(covariance: npt.NDArray[np.float64], rows: int, regularisation: float) -> tuple[Floats, Floats]:
-    """Give the inverse square root and the square root of the regularised covariance."""
-    added = regularisation * float(np.trace(covariance)) / len(covariance)
+def low_rank(
+    rows: npt.NDArray[np.float64], regularisation: float
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Decompose the regularised covariance of fewer vectors than they have elements.
+
+    Parameters
+    ----------
+    rows
+        X, centred vectors ``[N, D]``, N < D.
+    regularisation
+        Added to every eigenvalue, as a share of their average.
+
+    Returns
+    -------
+    ndarray, ndarray
+        The eigenvectors u_1 .. u_r and columns of zeros, ``[D, N]``; s_i + a and ones, ``[N]``; descending.
+
+    Raises
+    ------
+    ConfigError
+        If all vectors are zero.
+    """
+    count, dimension = rows.shape
+    gram = rows @ rows.T / count
+    added = _added(float(np.trace(gram)), dimension, regularisation)
+    ascending, vectors = np.linalg.eigh(gram)
+    found, vectors = ascending[::-1], vectors[:, ::-1]
+    rank = int((found > found[0] * dimension * np.finfo(np.float64).eps).sum())
+    basis = np.zeros((dimension, count))
+    np.matmul(rows.T, vectors[:, :rank] / np.sqrt(count * found[:rank]), out=basis[:, :rank])
+    # An eigenvector's sign is LAPACK's choice: fix it, so that equal data give equal arrays everywhere.
+    largest = basis[np.abs(basis).argmax(axis=0), np.arange(count)]
+    basis *= np.where(largest < 0, -1.0, 1.0)
+    eigenvalues = np.ones(count)
+    eigenvalues[:rank] = found[:rank] + added
+    return basis, eigenvalues
+
+
+def _added(trace: float, dimension: int, regularisation: float) -> float:
+    added = regularisation * trace / dimension
     if not added > 0:
         raise ConfigError("All training images are the same, so there is nothing to whiten: use --no-zca.")
-    # SciPy's would take less memory, but let no other thread run: a signal would wait for minutes.
+    return added
+
+
+def _roots(covariance: npt.NDArray[np.float64], regularisation: float) -> tuple[Floats, Floats]:
+    """Return the inverse square root and the square root of the regularised covariance."""
+    added = _added(float(np.trace(covariance)), len(covariance), regularisation)
+    # SciPy's would take less memory, but holds Python's lock: a signal would have to wait for minutes.
     ascending, vectors = np.linalg.eigh(covariance)
     # A covariance has no negative eigenvalues; what is below 0 is rounding.
     eigenvalues = np.maximum(ascending, 0) + added
-    eigenvalues[: max(0, len(eigenvalues) - rows)] = 1
     return _power(vectors, eigenvalues, -0.5), _power(vectors, eigenvalues, 0.5)
 
 
 def _power(vectors: npt.NDArray[np.float64], eigenvalues: npt.NDArray[np.float64], exponent: float) -> Floats:
-    """Give ``U S^exponent U^T``, some rows at a time, and of the symmetric matrix one half."""
+    """Return ``U S^exponent U^T``, computed some rows at a time, one half of the symmetric matrix."""
     scale = eigenvalues**exponent
     power = np.empty(vectors.shape, dtype=np.float32)
     for panel in panels(len(power)):

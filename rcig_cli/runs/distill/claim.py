@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from rcig_cli.runs.configuration import resolved
 from rcig_cli.runs.distill.distill import start_run
 from rcig_cli.runs.distill.resume import going_on, newest_unfinished
-from rcig_cli.runs.prepare.prepared import Prepared, resolved
+from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.store.layout import Store
 from rcig_cli.store.locks import RunLock
 from rcig_cli.store.manifest import RunManifest, write_manifest

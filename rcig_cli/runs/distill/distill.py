@@ -11,11 +11,12 @@ import numpy as np
 
 from rcig_cli.errors import ConfigError, Interrupted, NumericsError
 from rcig_cli.presets.config import DistillConfig
+from rcig_cli.runs.configuration import distilling_network
 from rcig_cli.runs.distill.distilled import write_distilled
 from rcig_cli.runs.distill.divergence import Diverged
 from rcig_cli.runs.distill.running import Running, Surroundings
 from rcig_cli.runs.distill.snapshots import SNAPSHOTS
-from rcig_cli.runs.prepare.prepared import Prepared, distilling_network
+from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.runs.signals import stop_on_signals
 from rcig_cli.store.digests import digests
 from rcig_cli.store.layout import Store

@@ -18,6 +18,7 @@ from rcig_cli.distillation.bilevel.learning_rates import start_rate, tune
 from rcig_cli.distillation.records import Distilled, centred_one_hot
 from rcig_cli.errors import Corrupt, Interrupted
 from rcig_cli.presets.config import DistillConfig
+from rcig_cli.runs.configuration import distilling_network
 from rcig_cli.runs.distill.divergence import (
     Diverged,
     comes_from,
@@ -34,7 +35,7 @@ from rcig_cli.runs.engine.engine import Engine, make_engine
 from rcig_cli.runs.engine.mesh import choose_devices, own_device
 from rcig_cli.runs.engine.processes import Processes
 from rcig_cli.runs.engine.state import Fetch, RunState
-from rcig_cli.runs.prepare.prepared import Prepared, distilling_network
+from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.runs.report import Report
 from rcig_cli.runs.signals import StopRequest
 from rcig_cli.store import checkpoints

@@ -18,8 +18,9 @@ from rcig_cli.data.exchange.imported_set import ImportedSet, check_set
 from rcig_cli.data.exchange.records import SPACES, WHITENING, DatasetInfo, LazyArray, SetFile, Space
 from rcig_cli.data.whitening.whitening import Whitening
 from rcig_cli.errors import ConfigError
+from rcig_cli.runs.configuration import resolved
 from rcig_cli.runs.distill.distilled import write_distilled
-from rcig_cli.runs.prepare.prepared import Prepared, open_prepared, resolved
+from rcig_cli.runs.prepare.prepared import Prepared, open_prepared
 from rcig_cli.runs.report import Report
 from rcig_cli.store.digests import sha256_of_file
 from rcig_cli.store.documents import digest_of

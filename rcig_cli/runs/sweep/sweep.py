@@ -11,13 +11,14 @@ from typing import Any
 from rcig_cli.errors import ConfigError, Interrupted, NumericsError
 from rcig_cli.presets.config import DistillConfig, flat
 from rcig_cli.presets.sweep import SweepPlan
+from rcig_cli.runs.configuration import resolved
 from rcig_cli.runs.distill import distill
 from rcig_cli.runs.distill.distilled import open_distilled
 from rcig_cli.runs.distill.running import CheckpointPolicy, Surroundings
 from rcig_cli.runs.engine.timing import Stopwatch, Timing, timing_of
 from rcig_cli.runs.evaluate.evaluate import Spread, evaluate, protocol_network
 from rcig_cli.runs.evaluate.protocol import EvaluationProtocol, evaluation_protocol
-from rcig_cli.runs.prepare.prepared import Prepared, resolved
+from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.runs.report import Report
 from rcig_cli.runs.signals import StopRequest, stop_on_signals
 from rcig_cli.settings import values_of

@@ -274,7 +274,7 @@ def test_a_data_set_prepared_otherwise_is_worth_a_note(store):
 OVERWRITE = """
 import sys
 from pathlib import Path
-from rcig_cli.runs.prepare.prepare import PrepareConfig, prepare
+from rcig_cli.runs.prepare.prepare import prepare
 from rcig_cli.store.layout import open_store
 class Silent:
     def note(self, sentence): pass
@@ -283,7 +283,7 @@ class Silent:
 store = open_store(Path(sys.argv[1]), create=True)
 while True:
     for resolution in (None, 10):
-        prepare(store, PrepareConfig("digits", resolution=resolution), Silent(), overwrite=True)
+        prepare(store, "digits", resolution=resolution, report=Silent(), overwrite=True)
         print("again", flush=True)
 """
 

@@ -12,7 +12,7 @@ PIXELS = random.integers(256, size=(4 * COUNT, 4, 4, 1)).astype(np.uint8)
 
 
 def whitening(shift):
-    return fit([PIXELS], mean=[0.1 * shift], std=[0.3], zca=False, regularisation=0.1)
+    return fit(PIXELS, mean=[0.1 * shift], std=[0.3], zca=False, regularisation=0.1)
 
 
 def examples(which, white):

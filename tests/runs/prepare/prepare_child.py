@@ -49,12 +49,12 @@ class Generated(ImageSource):
 
 def small_pieces(monkeypatch=None):
     """Batches of 64 images at most, chunks of 2 and shards of 14: many of each in a small set."""
-    from rcig_cli.data.whitening.whitening import moments
-    from rcig_cli.runs.prepare import preparing
+    from rcig_cli.data.whitening import moments
+    from rcig_cli.runs.prepare import passes
 
     image = SIDE * SIDE * 3 * 4
     changes = [
-        (preparing, "_BATCH_BYTES", 64 * image),
+        (passes, "_BATCH_BYTES", 64 * image),
         (moments, "_BLOCK_BYTES", 100 * image),
         (moments, "_PANEL", 50),
         (grids, "CHUNK_BYTES", 2 * image),
@@ -115,7 +115,7 @@ def peak_bytes():
 
 
 def main():
-    from rcig_cli.runs.prepare import prepare, preparing
+    from rcig_cli.runs.prepare import passes, prepare
     from rcig_cli.store.layout import open_store
 
     store, case = Path(sys.argv[1]), json.loads(sys.argv[2])
@@ -123,21 +123,21 @@ def main():
         grids.CHUNK_BYTES, grids.SHARD_BYTES = case["pieces"]
     else:
         small_pieces()
-    preparing.SAVE_EVERY, preparing._SAVING_SHARE = case.get("save_every", 0), 1e9
+    passes.SAVE_EVERY, passes.SAVING_SHARE = case.get("save_every", 0), 1e9
     source = Generated(**case.get("source", {}))
     prepare.open_source = lambda *_: source
     report = Silent()
     if "kill" in case:
         kill_at(*case["kill"], report)
-    config = prepare.PrepareConfig("generated", **case.get("config", {}))
     if case.get("say"):
         report.on_progress = lambda count: print(count, flush=True)
     prepare.prepare(
         open_store(store, create=True),
-        config,
-        report,
+        "generated",
+        report=report,
         workers=case.get("workers", 2),
         overwrite=case.get("overwrite", False),
+        **case.get("config", {}),
     )
     print(json.dumps({"read": source.read, "peak": peak_bytes(), "told": report.told}))
 

@@ -1,0 +1,105 @@
+"""Work in threads while the main thread stays responsive to signals.
+
+NumPy, Pillow, zstd and the disk all release Python's lock, so that reading, computing and writing overlap.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_POLL_EVERY = 0.1  # seconds
+_CLOSE_WITHIN = 5.0  # seconds that a source may take to finish the batch that it is reading
+
+
+def overlapped(
+    items: Iterable[Item],
+    function: Callable[[Item], Result],
+    *,
+    workers: int,
+    poll: Callable[[], None] = lambda: None,
+) -> Generator[Result, None, None]:
+    """Map a function over items: one thread reads them, others compute; results keep the items' order.
+
+    At most ``workers + 2`` items and results are held at a time.  Closing the generator ends the threads.
+
+    Parameters
+    ----------
+    items
+        Read in one thread.
+    function
+        Called in several threads at once.
+    workers
+        Number of threads that compute; with 0 everything happens in the caller's thread.
+    poll
+        Called before each result, and every 0.1 s while one is waited for; it may raise.
+
+    Raises
+    ------
+    Exception
+        What the items or the function raise, in its place in the order.
+    """
+    if not workers:
+        for item in items:
+            poll()
+            yield function(item)
+        return
+    iterator = iter(items)
+    reader = ThreadPoolExecutor(1, thread_name_prefix="reader")
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="worker")
+
+    def read() -> Future[Result] | None:
+        for item in iterator:
+            return pool.submit(function, item)
+        return None
+
+    pending = deque(reader.submit(read) for _ in range(workers + 1))
+    try:
+        while (result := _result(pending.popleft(), poll)) is not None:
+            pending.append(reader.submit(read))
+            yield _result(result, poll)
+    finally:
+        for each in pending:
+            each.cancel()
+        if isinstance(iterator, Generator):
+            wait([reader.submit(iterator.close)], timeout=_CLOSE_WITHIN)
+        for executor in (reader, pool):
+            executor.shutdown(wait=False, cancel_futures=True)
+
+
+def in_background(function: Callable[[], Result], poll: Callable[[], None]) -> Result:
+    """Call a function that takes minutes in a thread, and poll meanwhile.
+
+    If ``poll`` raises, the thread computes on, and its result is dropped.  A normal exit of the interpreter
+    waits for the thread; a process that is to end earlier must call `os._exit`, as the command line does.
+    (A daemon thread would not be waited for, but destructors of libraries would run while it computes, and
+    OpenBLAS's then blocks for ever.)
+
+    Parameters
+    ----------
+    function
+        Without arguments.
+    poll
+        Called every 0.1 s.
+    """
+    future: Future[Result] = Future()
+
+    def call() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=call, name="background").start()
+    return _result(future, poll)
+
+
+def _result(future: Future[Result], poll: Callable[[], None]) -> Result:
+    poll()
+    while not wait([future], timeout=_POLL_EVERY).done:
+        poll()
+    return future.result()
