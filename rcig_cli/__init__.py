@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         list_runs,
         load,
         prepare,
+        report,
     )
     from rcig_cli.api.results import Attack, Dataset, DistilledArrays, Evaluation, Run, Score
     from rcig_cli.errors import ConfigError, Corrupt, Interrupted, Locked, NotFound, NumericsError, RcigError
@@ -61,6 +62,7 @@ __all__ = [
     "list_runs",
     "load",
     "prepare",
+    "report",
 ]
 
 

@@ -517,6 +517,29 @@ def grid(run: str | Run, *, store: StorePath = None) -> "Image.Image":
     return load(run, store=store).grid()
 
 
+def report(run: str | Run, out: str | os.PathLike[str] | None = None, *, store: StorePath = None) -> Path:
+    """Write a self-contained HTML page about a finished run: figures, accuracies, settings, commands.
+
+    Parameters
+    ----------
+    run
+        A finished run.
+    out
+        The HTML file; by default ``figures/report.html`` in the run's folder.
+    store
+        See `rcig_cli.api.functions`.
+
+    Returns
+    -------
+    Path
+        The HTML file.
+    """
+    from rcig_cli.reporting.html_report import write_report
+
+    path = None if out is None else Path(out)
+    return write_report(load(run, store=store).distilled, report=_Report(shown=False), out=path)
+
+
 def _open(store: StorePath, *, create: bool = False) -> "Store":
     from rcig_cli.store.layout import open_store
 
