@@ -275,18 +275,10 @@ def distill_arrays(
 def evaluate(
     run: str | Run,
     *,
-    networks: int = 5,
-    arch: str = "convnet",
-    norm: str | None = None,
-    augment: bool = False,
-    hard_labels: bool = False,
-    steps: int | None = None,
-    lr: float | None = None,
-    width: int | None = None,
-    seed: int = 0,
     baseline: bool = True,
     store: StorePath = None,
     progress: bool = False,
+    **settings: Any,
 ) -> Evaluation:
     """Train networks on a distilled set from random initialisations, and measure their test accuracy.
 
@@ -294,28 +286,26 @@ def evaluate(
     ----------
     run
         A finished run.
-    networks
-        How many networks are trained.
-    arch, norm, width
-        The network: ``"convnet"``, ``"resnet18"`` and so on; its norm; channels of its first block.  By
-        default the run's own ConvNet.
-    augment
-        Whether to train with augmentation.
-    hard_labels
-        Whether to train on the class that each learned label favours.
-    steps, lr
-        Training steps and Adam's learning rate; by default the paper's.
-    seed
-        Determines all randomness.
     baseline
         Whether to train networks on random real images as well, as many of each class.
     store, progress
         See `rcig_cli.api.functions`.
+    **settings
+        ``networks`` (5), ``arch``, ``norm``, ``width``, ``augment``, ``hard_labels``, ``steps``, ``lr``,
+        ``seed`` and the other fields of `rcig_cli.runs.evaluate.protocol.EvaluationProtocol`; by default the
+        paper's protocol on the run's own network.
 
     Returns
     -------
     Evaluation
         It is also saved with the run.
+
+    Raises
+    ------
+    NotFound
+        If there is no such run, or it is not finished.
+    ConfigError
+        If a setting is unknown or has a value that is not allowed.
 
     Examples
     --------
@@ -327,36 +317,17 @@ def evaluate(
     from rcig_cli.runs.evaluate import evaluate as job
 
     loaded = load(run, store=store)
-    found = job.evaluate(
-        loaded.distilled,
-        report=_Report(shown=progress),
-        baseline=baseline,
-        arch=arch,
-        norm=norm,
-        augment=augment,
-        hard_labels=hard_labels,
-        networks=networks,
-        steps=steps,
-        lr=lr,
-        width=width,
-        seed=seed,
-    )
+    found = job.evaluate(loaded.distilled, report=_Report(shown=progress), baseline=baseline, **settings)
     return Evaluation.from_json(loaded.name, found.to_json())
 
 
 def attack(
-    run: str | Run,
+    run: str | Run | Sequence[str | Run],
     *,
-    networks: int = 5,
     steps: Sequence[int] | None = None,
-    shadows: int = 0,
-    arch: str | None = None,
-    norm: str | None = None,
-    lr: float | None = None,
-    width: int | None = None,
-    seed: int = 0,
     store: StorePath = None,
     progress: bool = False,
+    **settings: Any,
 ) -> Attack:
     """Run membership inference attacks, which tell whether an image was in a network's training set.
 
@@ -365,22 +336,26 @@ def attack(
     Parameters
     ----------
     run
-        A finished run.
-    networks
-        How many networks are trained on each of the three.
+        A finished run, or several of disjoint chunks of a data set (see `prepare`).
     steps
-        Training steps after which they are attacked; by default the paper's, 100 to 16000.
-    shadows
-        Number of shadow networks for LiRA, even and at least 4; 0 leaves LiRA out.
-    arch, norm, lr, width, seed
-        As for `evaluate`.
+        Training steps after which the networks are attacked; by default the paper's, 100 to 16000.
     store, progress
         See `rcig_cli.api.functions`.
+    **settings
+        ``networks`` (5), ``shadows`` (an even number from 4 adds LiRA), ``arch``, ``norm``, ``width``,
+        ``lr``, ``seed`` and the other fields of `rcig_cli.runs.membership.protocol.AttackProtocol`.
 
     Returns
     -------
     Attack
-        It is also saved with the run.
+        It is also saved with each run.
+
+    Raises
+    ------
+    NotFound
+        If there is no such run, or it is not finished.
+    ConfigError
+        If a setting is unknown or has a value that is not allowed, or the runs share images.
 
     Examples
     --------
@@ -390,20 +365,10 @@ def attack(
     _prepare_jax()
     from rcig_cli.runs.membership import attack as job
 
-    loaded = load(run, store=store)
-    found = job.attack(
-        [loaded.distilled],
-        report=_Report(shown=progress),
-        steps=steps,
-        arch=arch,
-        norm=norm,
-        networks=networks,
-        lr=lr,
-        width=width,
-        shadows=shadows,
-        seed=seed,
-    )
-    return Attack.from_json(found.to_json())
+    loaded = [load(each, store=store) for each in ([run] if isinstance(run, str | Run) else run)]
+    sets = [each.distilled for each in loaded]
+    found = job.attack(sets, report=_Report(shown=progress), steps=steps, **settings)
+    return Attack.from_json({**found.to_json(), "run": ", ".join(each.name for each in loaded)})
 
 
 def load(run: str | Run, *, store: StorePath = None) -> Run:

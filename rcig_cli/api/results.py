@@ -171,7 +171,7 @@ class Attack:
     Attributes
     ----------
     run
-        The run whose distilled set was attacked.
+        The name of the run whose distilled set was attacked, or the names of several.
     accuracy
         Test accuracy of the attacked networks, for each training set.
     auc

@@ -5,7 +5,7 @@
 * XLA's YNN fusion on the CPU is turned off.  It fuses a matrix product whose operand is zero at compile time
   with its neighbours and reads uninitialised memory: the numbers are silently wrong (JAX 0.10 to 0.12;
   ``tests/runs/engine/test_environment.py`` has the case).  XLA reads ``XLA_FLAGS`` when its first backend is
-  made.  What is compiled with `compiled` is right in any case, since it passes the same flag itself.
+  made.  What is compiled with `jit` is right in any case, since it passes the same flag itself.
 * malloc keeps freed memory: XLA frees its buffers after every step, and by default each goes back to the
   operating system, to be mapped and zeroed page by page at the next step.
 * OpenBLAS' threads, which factor and solve with A, sleep as soon as they are done.  By default they spin for
@@ -63,7 +63,7 @@ def jaxlib_version() -> tuple[int, int]:
     return int(major), int(minor)
 
 
-def compiled(function: Callable[..., Any], **options: Any) -> Any:
+def jit(function: Callable[..., Any], **options: Any) -> Any:
     """Return ``jax.jit(function, **options)``, compiled without the YNN fusion on the CPU.
 
     Unlike ``XLA_FLAGS`` this has its effect also where another library has used JAX before.  The result

@@ -22,6 +22,7 @@ from rcig_cli.augmentation import augment
 from rcig_cli.distillation import pool
 from rcig_cli.distillation.pool import Model
 from rcig_cli.networks.network import Network
+from rcig_cli.runs.engine.environment import jit
 from rcig_cli.runs.engine.mesh import current_platform
 from rcig_cli.runs.prepare.prepared import Images
 
@@ -87,7 +88,7 @@ def make_training(network: Network, schedule: Schedule, stops: Sequence[int] = (
         model is reused for the next one, so the caller must have finished with it by then.
     """
     optimizer = schedule.optimizer()
-    initialize = jax.jit(lambda key: pool.fresh_model(network, optimizer, key))
+    initialize = jit(lambda key: pool.fresh_model(network, optimizer, key))
     advance = _make_advance(_make_step(network, optimizer, schedule))
 
     def train(key: Array, training_set: TrainingSet) -> Iterator[Model]:
@@ -127,9 +128,9 @@ def make_trainings(network: Network, schedule: Schedule, watch: Callable[[int], 
 
     optimizer = schedule.optimizer()
     step = _make_step(network, optimizer, schedule)
-    initialize = jax.jit(jax.vmap(lambda key: pool.fresh_model(network, optimizer, key)))
+    initialize = jit(jax.vmap(lambda key: pool.fresh_model(network, optimizer, key)))
 
-    @partial(jax.jit, donate_argnums=0)
+    @partial(jit, donate_argnums=0)
     def advance(models: Model, count: Array, keys: Array, images: Array, labels: Array) -> Model:
         axis = 0 if images.ndim == 5 else None
         of_each = jax.vmap(step, (0, 0, axis, axis))
@@ -167,7 +168,7 @@ def _make_step(network: Network, optimizer: optax.GradientTransformation, schedu
 def _make_advance(step: Step) -> Callable[[int, Model, Array, Array, Array], Model]:
     """Return a function for many steps: called from Python on a CPU, a loop in one program elsewhere."""
     if current_platform().unroll:
-        compiled = jax.jit(step, donate_argnums=0)
+        compiled = jit(step, donate_argnums=0)
 
         def advance(steps: int, model: Model, *rest: Array) -> Model:
             for _ in range(steps):
@@ -179,13 +180,13 @@ def _make_advance(step: Step) -> Callable[[int, Model, Array, Array, Array], Mod
     def loop(steps: Array, model: Model, *rest: Array) -> Model:
         return jax.lax.fori_loop(0, steps, lambda _, each: step(each, *rest), model)
 
-    return jax.jit(loop)
+    return jit(loop)
 
 
 def make_logits(network: Network) -> Callable[[Model, Images], npt.NDArray[np.float32]]:
     """Return ``(model, images [n, H, W, c]) -> logits [n, C]``, with the model's running statistics."""
 
-    @jax.jit
+    @jit
     def predict(model: Model, batch: Array) -> Array:
         return network.with_statistics(model.statistics).apply(model.parameters, batch)[0]
 

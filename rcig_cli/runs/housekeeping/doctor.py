@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from rcig_cli.networks.layers import patches
-from rcig_cli.runs.engine.environment import compiled, processors
+from rcig_cli.runs.engine.environment import jit, processors
 from rcig_cli.store.provenance import versions
 
 
@@ -51,7 +51,7 @@ def largest_zero_derivative(tries: int = 5) -> float:
         zeros = jax.tree.map(jnp.zeros_like, kernels)
         return jax.jvp(lambda k: network(k, x), (kernels,), (zeros,))[1]
 
-    compute = compiled(derivative)
+    compute = jit(derivative)
     largest = 0.0
     for _ in range(tries):
         values = jnp.abs(compute(kernels, x))
