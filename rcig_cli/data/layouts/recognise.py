@@ -52,29 +52,13 @@ _of_imagenette = partial(open_folder, usual_side=KNOWN["imagenette"].shape[0])
 LAYOUTS = (
     Layout("Tiny-ImageNet", "tiny_imagenet", image_lists.holds_tiny_imagenet, image_lists.open_tiny_imagenet),
     Layout("CUB-200-2011", "cub200", image_lists.holds_cub200, image_lists.open_cub200),
-    Layout(
-        "CIFAR-10, binary version",
-        "cifar10",
-        partial(cifar.holds_binary, cifar.CIFAR10),
-        partial(cifar.open_binary, cifar.CIFAR10),
-    ),
-    Layout(
-        "CIFAR-100, binary version",
-        "cifar100",
-        partial(cifar.holds_binary, cifar.CIFAR100),
-        partial(cifar.open_binary, cifar.CIFAR100),
-    ),
-    Layout(
-        "CIFAR-10, python version",
-        "cifar10",
-        partial(cifar.holds_python, cifar.CIFAR10),
-        partial(cifar.open_python, cifar.CIFAR10),
-    ),
-    Layout(
-        "CIFAR-100, python version",
-        "cifar100",
-        partial(cifar.holds_python, cifar.CIFAR100),
-        partial(cifar.open_python, cifar.CIFAR100),
+    *(
+        Layout(f"CIFAR-{of.classes}, {version} version", of.dataset, partial(holds, of), partial(opens, of))
+        for version, holds, opens in (
+            ("binary", cifar.holds_binary, cifar.open_binary),
+            ("python", cifar.holds_python, cifar.open_python),
+        )
+        for of in (cifar.CIFAR10, cifar.CIFAR100)
     ),
     Layout("Downsampled ImageNet", "imagenet64", imagenet64.holds, imagenet64.open_layout),
     Layout("ImageNette", "imagenette", partial(_holds_synsets, "imagenette"), _of_imagenette),

@@ -1,3 +1,9 @@
+"""Image files: colours, bit depths, orientation, damage, and sizes that are refused."""
+
+import struct
+import tracemalloc
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,9 +13,9 @@ from rcig_cli.errors import ConfigError, Corrupt
 from tests.data.examples import pixels, save_picture
 
 
-def test_usual_endings_are_images_and_others_are_not():
+def test_usual_suffixes_are_images_and_others_are_not():
     assert {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".webp"} <= picture_suffixes()
-    assert not {".txt", ".npz", ".eps", ".pdf", ".h5"} & picture_suffixes()
+    assert not {".txt", ".npz", ".eps", ".ps", ".psd", ".ico", ".wmf", ".pdf", ".h5"} & picture_suffixes()
 
 
 def test_rgb_and_grey_come_back_as_they_were(tmp_path):
@@ -24,7 +30,7 @@ def test_rgb_and_grey_come_back_as_they_were(tmp_path):
     assert read_header(grey_path).size == (5, 7)
 
 
-def test_alpha_is_laid_over_white(tmp_path):
+def test_alpha_is_composited_over_white(tmp_path):
     image = pixels(4, 4, 4)
     image[0, 0] = [1, 2, 3, 0]
     path = save_picture(tmp_path / "alpha.png", image)
@@ -67,7 +73,7 @@ def test_cmyk_becomes_rgb(tmp_path):
     assert read_picture(tmp_path / "c.tif", grey=False)[0, 0].tolist() == [255, 0, 0]
 
 
-def test_the_orientation_mark_is_applied(tmp_path):
+def test_the_exif_orientation_is_applied(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     image = pixels(3, 5, 3)
@@ -82,7 +88,7 @@ def test_an_animation_gives_its_first_frame(tmp_path):
     assert read_picture(tmp_path / "a.gif", grey=False)[0, 0].tolist() == [255, 0, 0]
 
 
-def test_what_is_no_image_is_called_damaged(tmp_path):
+def test_a_file_that_is_no_image_is_reported(tmp_path):
     path = tmp_path / "no.png"
     path.write_bytes(b"hello")
     with pytest.raises(Corrupt, match=r"no\.png"):
@@ -90,26 +96,84 @@ def test_what_is_no_image_is_called_damaged(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "bmp", "tif", "webp"])
-def test_a_file_cut_short_is_called_damaged(tmp_path, suffix):
+def test_a_file_cut_short_is_reported(tmp_path, suffix):
     path = save_picture(tmp_path / f"cut.{suffix}", pixels(40, 40, 3))
     path.write_bytes(path.read_bytes()[:-400])
     with pytest.raises(Corrupt, match=rf"cut\.{suffix}"):
         read_picture(path, grey=False)
 
 
-@pytest.mark.parametrize("limit", [99, 20])
-def test_a_decompression_bomb_is_not_opened(tmp_path, monkeypatch, limit):
-    path = save_picture(tmp_path / "bomb.png", pixels(10, 10))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+def png(width, height):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    rows = chunk(b"IDAT", zlib.compress(bytes(99))) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + rows
+
+
+def tiff(*tags):
+    entries = b"".join(struct.pack("<HHLL", tag, 4, 1, value) for tag, value in sorted(tags))
+    return b"II*\0" + struct.pack("<LH", 8, len(tags)) + entries + bytes(64)
+
+
+TILE = ((256, 8), (257, 8), (258, 8), (259, 8), (262, 1), (277, 1), (324, 99), (325, 9))
+BOMBS = {
+    "huge.png": png(60_000, 60_000),
+    "wide.png": png(2**31 - 1, 2**31 - 1),
+    "just.png": png(8192, 8193),
+    "huge.bmp": b"BM"
+    + struct.pack("<LLLLllHHLLllLL", 99, 0, 54, 40, 30_000, 30_000, 1, 24, 0, 0, 0, 0, 0, 0),
+    "huge.tif": tiff((256, 60_000), (257, 60_000), (258, 8), (259, 1), (262, 1), (273, 99), (277, 1)),
+    "tile.tif": tiff(*TILE, (322, 65_536), (323, 65_536)),
+    "huge.gif": b"GIF89a\xff\xff\xff\xff\x80\0\0" + bytes(6) + b",\0\0\0\0\xff\xff\xff\xff\0\x08\x01\0;",
+    "huge.webp": b"RIFF\x1a\0\0\0WEBPVP8L\x0d\0\0\0\x2f\xff\xff\xff\x0f" + bytes(9),
+    "huge.ppm": b"P6 60000 60000 255\n" + bytes(99),
+    "huge.tga": bytes([0, 0, 2, *bytes(9), 255, 255, 255, 255, 24, 0]) + bytes(99),
+    "huge.jpg": b"\xff\xd8\xff\xc0\0\x11\x08\xff\xff\xff\xff\x03\x01\x22\0\x02\x11\x01\x03\x11\x01\xff\xd9",
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_images_that_declare_too_many_pixels_take_no_memory(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(BOMBS[name])
+    tracemalloc.start()
     with pytest.raises(ConfigError, match="too large"):
+        read_picture(path, grey=False)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**24
+
+
+def test_a_file_beyond_the_limit_is_refused_unread(tmp_path):
+    path = save_picture(tmp_path / "a.png", pixels(6, 6, 3))
+    with path.open("r+b") as file:
+        file.truncate(2**40)
+    with pytest.raises(ConfigError, match="at most 268435456 bytes"):
         read_header(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n(touched) (w) file closefile\n",
+        b"\xd7\xcd\xc6\x9a" + bytes(40),  # WMF
+        b"8BPS\0\x01" + bytes(6) + struct.pack(">HLLHH", 3, 9, 9, 8, 3),
+        b"icns" + struct.pack(">L", 8),
+    ],
+)
+def test_other_formats_are_refused_whatever_they_are_called(tmp_path, content):
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(Corrupt, match="damaged or no image"):
+        read_header(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize(
     ("values", "word"),
     [(np.zeros((2, 2), np.float32), "floats"), (np.full((2, 2), 70000, np.int32), "16 bits")],
 )
-def test_pixels_of_no_known_scale_are_refused(tmp_path, values, word):
+def test_floats_and_deeper_integers_are_refused(tmp_path, values, word):
     path = save_picture(tmp_path / "f.tif", values)
     with pytest.raises(ConfigError, match=word):
         read_picture(path, grey=True)

@@ -18,7 +18,7 @@ def test_uint8_is_not_copied():
     assert to_eight_bit(images, 1) is images
 
 
-def test_alpha_lets_white_through():
+def test_alpha_blends_with_white():
     image = np.array([[10, 20, 30, 0], [10, 20, 30, 255], [0, 100, 255, 51]], dtype=np.uint8)
     assert over_white(image).tolist() == [[255, 255, 255], [10, 20, 30], [204, 224, 255]]
 
@@ -39,13 +39,13 @@ def test_the_side_that_is_chosen(sizes, resolution, side):
     assert choose_side(sizes, resolution) == side
 
 
-def test_only_a_change_nobody_asked_for_is_mentioned():
+def test_only_a_size_that_the_user_did_not_set_is_mentioned():
     assert size_notes({(28, 28)}, 28, None) == ()
     assert size_notes({(400, 300)}, 48, 48) == ()
     assert "64 x 64" in size_notes({(400, 300)}, 64, None)[0]
 
 
-def test_the_right_size_is_left_alone():
+def test_images_of_the_right_size_are_returned_as_they_are():
     images = pixels(2, 8, 8, 3)
     assert to_square(images, 8) is images
 
@@ -59,13 +59,13 @@ def test_the_central_square_is_cut_out(channels):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_making_smaller_averages_areas(channels):
+def test_downscaling_averages_areas(channels):
     images = pixels(3, 12, 12, channels)
     means = images.reshape(3, 4, 3, 4, 3, channels).mean(axis=(2, 4))
     assert np.abs(to_square(images, 4) - means).max() <= 1
 
 
-def test_making_larger_stays_between_the_pixels():
+def test_upscaling_interpolates():
     images = np.array([[[0, 100], [0, 100]]], dtype=np.uint8)[..., None]
     rows = to_square(images, 8)[0, :, :, 0].astype(int)
     assert (np.diff(rows, axis=1) >= 0).all()
