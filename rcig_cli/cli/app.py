@@ -38,18 +38,32 @@ _CTRL_C = 130
 _STOPPED = "Stopped. Saved data sets and runs are unchanged."
 
 
+# Typer writes types such as <int range> and <list[str]>.
+_TYPE = re.compile(r"<(?:list\[)?(int|float|str|path)(?: range)?\]?>")
+_METAVARS = {"int": "INTEGER", "float": "NUMBER", "str": "TEXT", "path": "PATH"}
+
+
 class Command(TyperCommand):
     """A command whose help page lists options under the headings that they name."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Write a required argument as ``RUN`` and several as ``RUN...``, without Typer's braces."""
+        return [re.sub(r"\{(.+?)(\.\.\.)?\}", r"\1", piece) for piece in super().collect_usage_pieces(ctx)]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write one section per heading, in the order in which the headings first appear."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
-            heading = "Arguments" if parameter.param_type_name == "argument" else "Options"
             record = parameter.get_help_record(ctx)
-            if record is not None:
-                panel = getattr(parameter, "rich_help_panel", None)
-                sections.setdefault(panel or heading, []).append(record)
+            if record is None:
+                continue
+            if parameter.param_type_name == "argument":
+                heading, usage = "Arguments", _TYPE.sub("", record[0]).rstrip()
+            else:
+                usage = _TYPE.sub(lambda match: _METAVARS[match[1]], record[0])
+                heading = "Common options" if parameter.name == "help" else "Options"
+            panel = getattr(parameter, "rich_help_panel", None)
+            sections.setdefault(panel or heading, []).append((usage, record[1]))
         for heading, records in sections.items():
             with formatter.section(heading):
                 formatter.write_dl(records)
