@@ -36,7 +36,7 @@ from rcig_cli.presets.config import DistillConfig
 from rcig_cli.presets.preset import resolve
 from rcig_cli.runs.engine.batches import RealData
 from rcig_cli.runs.engine.engine import Engine, make_engine
-from rcig_cli.runs.engine.state import RunState
+from rcig_cli.runs.engine.program import RunState
 
 
 def per_call(function: Callable[[Any], Any], value: Any, calls: int) -> float:
@@ -56,7 +56,12 @@ def measure_step(config: DistillConfig, calls: int) -> dict[str, Any]:
     shown = random.standard_normal((4096, SIDE, SIDE, 3), dtype=np.float32)
     real = RealData(shown, np.arange(len(shown), dtype=np.int32) % CLASSES)
     network = network_of(config.width, config.depth)
-    engine = make_engine(network, config.algorithm, real, batch=config.batch, seed=0)
+    engine = make_engine(
+        lambda platform: config.algorithm_record.make(network, config.method, platform),
+        real,
+        batch=config.batch,
+        seed=0,
+    )
     state = engine.start(distilled(jnp.asarray(shown[:images])))
     start = time.perf_counter()
     needed = engine.compile(state)
@@ -64,7 +69,7 @@ def measure_step(config: DistillConfig, calls: int) -> dict[str, Any]:
     in_loop = loop_seconds(engine, state, calls)
     of_device = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
     peak = of_device or peak_host_megabytes() * 1e6
-    step, (learner, *others) = problem(images, config.batch, config.width, config.algorithm, config.depth)
+    step, (learner, *others) = problem(images, config.batch, config.width, config.method, config.depth)
     update = jax.jit(step.update)
     return {
         "steps_in_a_call": engine.most,

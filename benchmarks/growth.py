@@ -25,10 +25,10 @@ import jax
 import numpy as np
 
 from benchmarks.flops import count
-from rcig_cli.distillation.config import AlgorithmConfig
+from rcig_cli.distillation.methods.rcig import RcigSettings
 from rcig_cli.reporting.figures.plots import Panel, Series, draw_panels
 
-ALGORITHM = AlgorithmConfig(solver="cg", n_inner=4, n_hessian=4, flip=False)
+ALGORITHM = RcigSettings(solver="cg", inner_steps=4, hessian_steps=4, flip=False)
 PICTURE = ROOT / "docs" / "pictures" / "growth.png"
 
 _LINE_POINTS = 41  # of a drawn line: so many that the plot puts no sign at each

@@ -24,9 +24,10 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
-from rcig_cli.distillation.config import AlgorithmConfig  # noqa: E402
+from rcig_cli.distillation.methods import METHODS  # noqa: E402
+from rcig_cli.distillation.methods.rcig import RcigSettings  # noqa: E402
 from rcig_cli.distillation.records import Distilled, centred_one_hot  # noqa: E402
-from rcig_cli.distillation.step import Step, make_step  # noqa: E402
+from rcig_cli.distillation.step import Step  # noqa: E402
 from rcig_cli.networks.architectures import build_network  # noqa: E402
 from rcig_cli.networks.network import Network  # noqa: E402
 from rcig_cli.runs.engine.mesh import current_platform  # noqa: E402
@@ -62,10 +63,10 @@ def network_of(width: int, depth: int = DEPTH) -> Network:
     )
 
 
-def problem(images: int, batch: int, width: int, algorithm: AlgorithmConfig, depth: int = DEPTH) -> Problem:
+def problem(images: int, batch: int, width: int, settings: RcigSettings, depth: int = DEPTH) -> Problem:
     """An outer step on so many distilled images and real ones, on JAX's default device."""
     network = network_of(width, depth)
-    step = make_step(network, algorithm, current_platform())
+    step = METHODS["rcig"].make(network, settings, current_platform())
     of_images, of_real, of_model, of_subsets = jax.random.split(jax.random.key(0), 4)
     real = jax.random.normal(of_real, (batch, SIDE, SIDE, 3)), jnp.arange(batch) % CLASSES
     learner = step.start(distilled(jax.random.normal(of_images, (images, SIDE, SIDE, 3))))

@@ -84,7 +84,7 @@ FULL = Scale(
     {}, (), ((1, "cg"), (10, "cg"), (1, "adam"), (10, "adam")), ("cg", "adam"), 8192, 10, 15_000, 2500, ()
 )
 SMALL = Scale(
-    {"width": 4, "depth": 1, "batch": 32, "pool_size": 3, "n_inner": 1, "n_hessian": 1},
+    {"width": 4, "depth": 1, "batch": 32, "pool_size": 3, "inner_steps": 1, "hessian_steps": 1},
     ("--width=4", "--depth=1", "--batch=32", "--pool-size=3", "--inner-steps=1", "--hessian-steps=1"),
     ((2, "cg"),),
     ("adam",),

@@ -45,7 +45,12 @@ def needed(name: str, ipc: int) -> float:
     config = resolve(name, shape, classes, {"ipc": ipc})
     network = network_for(config, shape, classes)
     real = RealData(np.zeros((config.batch, *shape), np.float32), np.zeros(config.batch, np.int32))
-    made = engine.make_engine(network, config.algorithm, real, batch=config.batch, seed=0)
+    made = engine.make_engine(
+        lambda platform: config.algorithm_record.make(network, config.method, platform),
+        real,
+        batch=config.batch,
+        seed=0,
+    )
     n = classes * ipc
     psi = Distilled(*(jax.ShapeDtypeStruct(size, np.float32) for size in ((n, *shape), (n, classes), ())))
     return made.compile(jax.eval_shape(made.start, psi)) / 1e9

@@ -19,7 +19,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rcig_cli.distillation.step import make_step
 from rcig_cli.presets.preset import resolve
 from rcig_cli.runs.configuration import network_for
 from rcig_cli.runs.engine.mesh import current_platform
@@ -33,10 +32,16 @@ ROUNDS, BATCH = 7, 256
 def step_of(dataset: str, ipc: int, solver: str, iterations: int) -> Any:
     """A compiled step with its arguments, as a function of nothing."""
     shape = SHAPES[dataset]
-    flags = {"solver": solver, "n_inner": iterations, "n_hessian": iterations, "width": 32, "batch": BATCH}
+    flags = {
+        "solver": solver,
+        "inner_steps": iterations,
+        "hessian_steps": iterations,
+        "width": 32,
+        "batch": BATCH,
+    }
     config = resolve(dataset, shape, CLASSES, {"ipc": ipc, **flags})
     network = network_for(config, shape, CLASSES)
-    step = make_step(network, config.algorithm, current_platform())
+    step = config.algorithm_record.make(network, config.method, current_platform())
     keys = jax.random.split(jax.random.key(0), 3)
     learner = step.start(distilled(jax.random.normal(keys[0], (ipc * CLASSES, *shape))))
     real = jax.random.normal(keys[1], (BATCH, *shape)), jnp.arange(BATCH) % CLASSES

@@ -34,23 +34,24 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.flops import count
-from rcig_cli.distillation.config import AlgorithmConfig
+from rcig_cli.distillation.methods import METHODS
+from rcig_cli.distillation.methods.rcig import RcigSettings
 from rcig_cli.presets.preset import resolve
 from rcig_cli.runs.engine.batches import RealData
-from rcig_cli.runs.engine.draws import draw, step_keys
 from rcig_cli.runs.engine.engine import make_engine
+from rcig_cli.runs.engine.randomness import draw, step_keys
 from tests.oracles.plain_step import PlainConvNet, make_plain_update, plain_apply
 
 WIDTH, BATCH, MATRIX = 32, 256, 4096
 
-PAPER = AlgorithmConfig(solver="adam", n_inner=20, n_hessian=20)
-DEFAULT = resolve("digits", (SIDE, SIDE, 3), CLASSES, {"ipc": 1}).algorithm
+PAPER = RcigSettings(solver="adam", inner_steps=20, hessian_steps=20)
+DEFAULT = resolve("digits", (SIDE, SIDE, 3), CLASSES, {"ipc": 1}).method
 SUBSET = replace(DEFAULT, flip=False, backward_subset=200)
 
 
-def compare(ipc: int, algorithm: AlgorithmConfig, *, with_oracle: bool, rounds: int = 7) -> dict[str, float]:
+def compare(ipc: int, settings: RcigSettings, *, with_oracle: bool, rounds: int = 7) -> dict[str, float]:
     """Time a step, a matrix product and, once, the oracle; return the ratios."""
-    step, arguments = problem(ipc * CLASSES, BATCH, WIDTH, algorithm)
+    step, arguments = problem(ipc * CLASSES, BATCH, WIDTH, settings)
     learner, theta_0, images, classes, _ = arguments
     ours = jax.jit(step.update)
     matrix = jax.random.normal(jax.random.key(1), (MATRIX, MATRIX))
@@ -66,7 +67,7 @@ def compare(ipc: int, algorithm: AlgorithmConfig, *, with_oracle: bool, rounds: 
         "matmul_gflop_per_second": 2 * MATRIX**3 / product_time / 1e9,
     }
     if with_oracle:
-        plain = jax.jit(make_plain_update(plain_apply(PlainConvNet(DEPTH, WIDTH)), algorithm))
+        plain = jax.jit(make_plain_update(plain_apply(PlainConvNet(DEPTH, WIDTH)), settings))
         rates = jnp.array([1e-4, 1e-4])
         slow = learner.psi, rates, theta_0, images, classes
         seconds(plain, *slow)
@@ -77,13 +78,14 @@ def compare(ipc: int, algorithm: AlgorithmConfig, *, with_oracle: bool, rounds: 
     return {name: float(f"{value:.4g}") for name, value in result.items()}
 
 
-def loop_over_bare_step(algorithm: AlgorithmConfig, steps: int = 24, rounds: int = 3) -> dict[str, float]:
+def loop_over_bare_step(settings: RcigSettings, steps: int = 24, rounds: int = 3) -> dict[str, float]:
     """Time a run's loop and the bare step in turn; return steps per second, and their ratio."""
-    step, (learner, theta_0, images, classes, key) = problem(CLASSES, BATCH, WIDTH, algorithm)
+    step, (learner, theta_0, images, classes, key) = problem(CLASSES, BATCH, WIDTH, settings)
     random = np.random.default_rng(0)
     many = random.normal(size=(10 * BATCH, SIDE, SIDE, 3)).astype(np.float32)
     real = RealData(many, np.arange(len(many), dtype=np.int32) % CLASSES)
-    engine = make_engine(network_of(WIDTH), algorithm, real, batch=BATCH, seed=0)
+    network, make = network_of(WIDTH), METHODS["rcig"].make
+    engine = make_engine(lambda platform: make(network, settings, platform), real, batch=BATCH, seed=0)
     update, train = jax.jit(step.update), jax.jit(step.train)
     keys = step_keys(0, 1)
     drawn = [int(draw(keys[0], jnp.uint32(n), 30, 15).training_steps) for n in range(2 + rounds * steps)]

@@ -39,7 +39,7 @@ from benchmarks.measuring import (  # isort: skip
 import jax
 import numpy as np
 
-from rcig_cli.distillation.config import AlgorithmConfig
+from rcig_cli.distillation.methods.rcig import RcigSettings
 from rcig_cli.reporting.figures.plots import Panel, Series, draw_panels
 from rcig_cli.runs.engine.environment import processors
 
@@ -66,10 +66,10 @@ def cases(iterations: int) -> list[Found]:
 def measure(case: Found) -> Found:
     """In a process of its own: compile one case, or time it too if it has ``rounds``."""
     iterations = case["iterations"]
-    algorithm = AlgorithmConfig(
+    algorithm = RcigSettings(
         solver=case["solver"],
-        n_inner=iterations,
-        n_hessian=iterations,
+        inner_steps=iterations,
+        hessian_steps=iterations,
         backward_subset=case["subset"],
         flip=False,
     )

@@ -120,7 +120,14 @@ def record(cls: type[Record]) -> type[Record]:
     return made
 
 
-def setting(default: Any, help: str, *, panel: str | None = None, **bounds: Any) -> Any:  # noqa: A002
+def setting(
+    default: Any,
+    help: str,  # noqa: A002
+    *,
+    panel: str | None = None,
+    choices: Iterable[str] = (),
+    **bounds: Any,
+) -> Any:
     """Declare a field of a record.
 
     Parameters
@@ -131,10 +138,14 @@ def setting(default: Any, help: str, *, panel: str | None = None, **bounds: Any)
         One sentence for the command line and the reference.
     panel
         The heading under which the command line lists it.
+    choices
+        The texts that are allowed, where they are known only when the program runs; else use ``Literal``.
     **bounds
         ``ge``, ``gt``, ``le``, ``lt``.
     """
-    return pydantic.Field(default, description=help, json_schema_extra={"panel": panel}, **bounds)
+    return pydantic.Field(
+        default, description=help, json_schema_extra={"panel": panel, "choices": [*choices]}, **bounds
+    )
 
 
 def settings_of(record: type) -> dict[str, Setting]:
@@ -153,15 +164,14 @@ def _described(name: str, hint: Any, field: FieldInfo) -> Setting:
     if get_origin(hint) in (Union, UnionType):
         optional = NoneType in get_args(hint)
         (hint,) = (each for each in get_args(hint) if each is not NoneType)
-    choices = get_args(hint) if get_origin(hint) is Literal else ()
     bounds = {
         kind: getattr(constraint, kind)
         for constraint in field.metadata
         for kind in ("ge", "gt", "le", "lt")
         if getattr(constraint, kind, None) is not None
     }
-    extra = field.json_schema_extra
-    assert isinstance(extra, dict)
+    extra: Any = field.json_schema_extra
+    choices = get_args(hint) if get_origin(hint) is Literal else tuple(extra["choices"])
     return Setting(
         name=name,
         type=str if choices else hint,
@@ -169,7 +179,7 @@ def _described(name: str, hint: Any, field: FieldInfo) -> Setting:
         optional=optional,
         default=None if field.is_required() else field.default,
         help=field.description or "",
-        panel=extra["panel"],  # type: ignore[arg-type]
+        panel=extra["panel"],
         bounds=bounds,
     )
 
@@ -191,8 +201,10 @@ def make(record: type[Record], values: Mapping[str, Any], *, where: str = "") ->
     ConfigError
         If a setting is unknown (the nearest one is named), missing, or has a value that is not allowed.
     """
-    known = settings_of(record)
-    check_names(values, known, where=where)
+    known, fields = settings_of(record), record.__pydantic_fields__  # type: ignore[attr-defined]
+    check_names((name for name in values if name not in fields), known, where=where)
+    chosen = {name: value for name, value in values.items() if name in known and known[name].choices}
+    check(known, chosen)
     try:
         return record(**values)
     except pydantic.ValidationError as error:

@@ -53,7 +53,7 @@ def test_a_setting_is_described_by_its_declaration():
         ({"lr": float("nan")}, "lr must be a number above 0, not nan."),
         ({"solver": "adm"}, "solver must be one of adam, cg, not 'adm' (did you mean adam?)."),
         ({"seed": 2**32}, "seed must be a whole number from 0 to 4294967295, not 4294967296."),
-        ({"sted": 1}, "There is no setting 'sted'; did you mean steps?"),
+        ({"stebs": 1}, "There is no setting 'stebs'; did you mean steps?"),
     ],
 )
 def test_a_bad_value_names_the_setting_the_value_and_what_is_allowed(values, message):

@@ -187,26 +187,17 @@ def distill(
     Run run_1: 1 image per class of digits, 400 steps, finished
     """
     _prepare_jax()
-    from rcig_cli.runs.distill.claim import claim_of, claim_run
-    from rcig_cli.runs.distill.distill import run as run_to_end
-    from rcig_cli.runs.distill.running import CheckpointPolicy, Surroundings
-    from rcig_cli.runs.prepare.prepared import open_prepared
+    from rcig_cli.runs.distill.distill import distill as run_distillation
+    from rcig_cli.runs.distill.resume import NEWEST
+    from rcig_cli.runs.distill.run_loop import RunContext
 
     opened, name = _dataset_of(dataset, store)
-    prepared = open_prepared(opened, name)
-    flags = settings if ipc is None else {"ipc": ipc, **settings}
-    if isinstance(resume, str):
-        claim = claim_run(opened, opened.run(resume), flags, None)
-    elif ipc is None:
+    given = settings if ipc is None else {"ipc": ipc, **settings}
+    if ipc is None and not isinstance(resume, str):
         raise ConfigError("ipc is missing: give the number of distilled images per class, such as ipc=1.")
-    else:
-        claim = claim_of(opened, prepared, flags, {}, resume=resume, wait=None)
-    around = Surroundings(
-        CheckpointPolicy(steps=checkpoint_every), _Report(shown=progress), devices, on_step=on_step
-    )
-    with claim as (manifest, _):
-        if manifest.status != "finished":
-            manifest = run_to_end(opened.run_path(manifest.name), manifest, prepared, around)
+    context = RunContext(_Report(shown=progress), checkpoint_every, devices, on_step=on_step)
+    which = resume if isinstance(resume, str) else NEWEST if resume else None
+    manifest = run_distillation(opened, {"dataset": name, **given}, context, resume=which)
     return Run(opened, manifest)
 
 

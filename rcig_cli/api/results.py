@@ -326,9 +326,9 @@ class Run:
     @property
     def config(self) -> dict[str, Any]:
         """Every setting, by name."""
-        from rcig_cli.presets.config import DistillConfig, flat
+        from rcig_cli.presets.config import DistillConfig
 
-        return flat(DistillConfig.from_json(self.manifest.config))
+        return DistillConfig.from_json(self.manifest.config).to_json()
 
     @cached_property
     def distilled(self) -> "DistilledSet":

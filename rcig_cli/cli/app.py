@@ -191,7 +191,7 @@ def with_resume_value(arguments: list[str]) -> list[str]:
     """Write ``--resume`` without a run's name as ``--resume newest``: Typer has no optional values."""
     if "--resume" not in arguments:
         return arguments
-    from rcig_cli.cli.distill import NEWEST
+    from rcig_cli.runs.distill.resume import NEWEST
 
     written = []
     for index, argument in enumerate(arguments):

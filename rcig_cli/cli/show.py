@@ -80,12 +80,12 @@ def _sweep(store: "Store", name: str) -> dict[str, Any]:
 
 
 def _as_toml(document: Mapping[str, Any]) -> str:
-    from rcig_cli.presets.config import DistillConfig, flat
+    from rcig_cli.presets.config import DistillConfig, declared_settings
     from rcig_cli.settings import to_toml
 
     if document["kind"] != "run":
         raise ConfigError(f"--toml prints the settings of a run, and {document['name']} is none.")
-    return to_toml(flat(DistillConfig.from_json(document["config"]))).rstrip("\n")
+    return to_toml(DistillConfig.from_json(document["config"]).to_json(), declared_settings()).rstrip("\n")
 
 
 def _description(document: Mapping[str, Any]) -> list[str]:
@@ -118,7 +118,7 @@ def lines_of(document: Mapping[str, Any], indent: str = "") -> list[str]:
 
 def _diverged(divergence: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     """Describe a divergence, and the learning rates that were lowered after it."""
-    rates, config = divergence["rates"], {**config, **config["algorithm"]}
+    rates = divergence["rates"]
     lower = [f"{name} {config[name]:g}, not {rates[name]:g}" for name in rates if config[name] < rates[name]]
     return describe_divergence(divergence) + (f"; since then {', '.join(lower)}" if lower else "")
 

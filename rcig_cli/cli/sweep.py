@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rcig_cli.cli.distill import choose_dataset
 from rcig_cli.cli.options import (
     DEFAULT_STORE,
     Context,
@@ -85,7 +84,9 @@ def _dataset(here: Context, artifacts: "Store", name: str | None) -> str:
 
         here.console.note(f"Preparing {name}, which comes with scikit-learn.")
         return prepare(artifacts, name, report=here.console, wait=True).name
-    return choose_dataset(here, artifacts, name)
+    from rcig_cli.runs.distill.distill import choose_dataset
+
+    return choose_dataset(artifacts, name, here.console)
 
 
 def _swept(
@@ -97,14 +98,13 @@ def _swept(
     checkpoint_every: int | None,
 ) -> "tuple[str, Table, tuple[Path, ...]]":
     """Go through a sweep from wherever it is; return its name, what it found, and its plots."""
-    from rcig_cli.runs.distill.running import CheckpointPolicy
     from rcig_cli.runs.sweep import sweep as job
     from rcig_cli.runs.sweep.sweep_plots import publish
     from rcig_cli.runs.sweep.sweep_table import tabulate
 
     layout = job.lay_out(prepared, plan)
     manifest, lock = job.claim(artifacts, layout, new=new)
-    policy = CheckpointPolicy(steps=checkpoint_every)
+    policy = checkpoint_every
     with lock:
         done = "is finished" if manifest.status == "finished" else f"has {_runs(len(layout.cells))}"
         here.console.note(f"{manifest.name} of {prepared.manifest.name} {done}.")

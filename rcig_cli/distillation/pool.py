@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from rcig_cli.distillation.bilevel.linearized import Network
+from rcig_cli.distillation.network import Network
 from rcig_cli.distillation.records import Tree
 
 

@@ -1,15 +1,16 @@
-"""One outer step (paper, Algorithm 1), of any member of the family.
+"""One outer step of any method: propose a gradient in psi, then apply it.
 
-    theta = argmin L_in,  v = H^-1 g_T            two solves
-    psi    <- psi - AdaBelief(direct + implicit)
-    mean   <- 0.99 mean + 0.01 psi                its bias-corrected value is the product
+    psi  <- psi - AdaBelief(gradient)
+    mean <- decay * mean + (1 - decay) * psi        its bias-corrected value is the product
 
-``make_step`` closes over what is fixed and returns the functions a run is made of.  None is compiled here.
+A method says what the gradient is (``propose``).  `make_step` adds what all methods share: the optimizer, the
+average and the pool of models.  It closes over what is fixed and returns pure functions; nothing is compiled
+here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,21 +18,17 @@ import optax
 from jax import Array
 
 from rcig_cli.distillation import pool
-from rcig_cli.distillation.bilevel import learning_rates
-from rcig_cli.distillation.bilevel import problem as bilevel
-from rcig_cli.distillation.bilevel.learning_rates import Rate
-from rcig_cli.distillation.bilevel.linearized import Network
-from rcig_cli.distillation.bilevel.problem import Proposal
-from rcig_cli.distillation.bilevel.solvers import Solution
-from rcig_cli.distillation.bilevel.subsampling import choose
-from rcig_cli.distillation.config import AlgorithmConfig
-from rcig_cli.distillation.platform import Platform
+from rcig_cli.distillation.bilevel.subsampling import choose, subset_size
+from rcig_cli.distillation.network import Network
 from rcig_cli.distillation.pool import Model
-from rcig_cli.distillation.records import Distilled, Tree, all_finite, training_set
+from rcig_cli.distillation.records import Distilled, Tree, all_finite, total, training_set
+from rcig_cli.distillation.settings import MethodSettings, PoolSettings
+
+Metrics = dict[str, Array]
 
 
 class Learner(NamedTuple):
-    """Everything an outer step changes, but the pool.
+    """Everything that an outer step changes, except the pool.
 
     Attributes
     ----------
@@ -41,28 +38,45 @@ class Learner(NamedTuple):
         The state of its AdaBelief.
     average
         The running mean of psi, as ``optax.ema`` keeps it.
-    inner_rate, hessian_rate
-        Learning rates of the two Adam solves; they rest with conjugate gradients.
+    extra
+        What else the method keeps from step to step, such as learning rates of its solves.
     """
 
     psi: Distilled
     optimizer: optax.OptState
     average: optax.EmaState
-    inner_rate: Rate
-    hessian_rate: Rate
+    extra: Tree
+
+
+class Proposal(NamedTuple):
+    """What one pool model proposes.
+
+    Attributes
+    ----------
+    gradient
+        The gradient in psi.
+    metrics
+        Numbers to report by name, each ``[]``; those of several pool models are averaged.
+    counts
+        Counts by name, each ``[]`` int32 or a pytree of these; those of several pool models are added.
+    """
+
+    gradient: Distilled
+    metrics: Metrics
+    counts: dict[str, Any]
 
 
 class Finite(NamedTuple):
-    """Which numbers of an outer step are finite, each ``[]``, in the order in which one follows from another.
+    """Which parts of an outer step are finite, each ``[]``, in the order in which one follows from another.
 
     Attributes
     ----------
     pool_models
-        The parameters of the models it was taken at.
+        The parameters of the models that it was taken at.
     loss, gradient
-        The outer loss and the meta-gradient there.
+        The outer loss and the gradient in psi.
     images, labels, temperature
-        What psi has become.
+        The new psi.
     """
 
     pool_models: Array
@@ -74,140 +88,183 @@ class Finite(NamedTuple):
 
 
 class Info(NamedTuple):
-    """What one outer step has to say, all ``[]``.
+    """What one outer step reports.
 
     Attributes
     ----------
-    loss, accuracy, direct_norm, implicit_norm, inner_progress, hessian_progress
-        See `bilevel.Observed`; means over the pool models of the step.
-    temperature
-        tau.
-    inner_rate, hessian_rate
-        Learning rates of the two Adam solves.
+    metrics
+        Numbers by name, each ``[]``: ``loss``, ``accuracy`` and those of the method's record.
     finite
-        What of the step is finite.
+        Whether each part of the step is finite.
     """
 
-    loss: Array
-    accuracy: Array
-    direct_norm: Array
-    implicit_norm: Array
-    inner_progress: Array
-    hessian_progress: Array
-    temperature: Array
-    inner_rate: Array
-    hessian_rate: Array
+    metrics: Metrics
     finite: Finite
+
+
+Propose = Callable[..., Proposal]  # (learner, theta_0, images, classes, key) -> Proposal
+Tune = Callable[..., Learner]
 
 
 @dataclass(frozen=True)
 class Step:
-    """The functions a run is made of, each pure.
+    """The functions that a run consists of, each pure.
 
-    Keys draw subsets of the images (`subsample`); where gradients go through all of them they may be left
-    out.
+    Keys draw subsets of the distilled images; where gradients go through all of them, they may be left out.
 
     Attributes
     ----------
     start
         ``psi -> Learner``.
     propose
-        ``(learner, theta_0, images, classes, key) -> Proposal``: both solves and the meta-gradient.
+        ``(learner, theta_0, images, classes, key) -> Proposal``: the gradient at one pool model.
     accept
-        ``(learner, proposal) -> (learner, Info)``: what that does to psi.
+        ``(learner, proposal) -> (learner, Info)``: the step in psi.
     train
-        ``(model, psi, key) -> model``: one step of ordinary training on the distilled set; the same key at
-        each of several, the model's age tells them apart.
+        ``(model, psi, key) -> model``: one step of ordinary training on the distilled set.  The same key may
+        be used for several steps, since the model's age tells them apart.
     fresh
         ``key -> model``.
     renew
-        ``(model, key) -> model``: a fresh one, where the old one has had its share.
+        ``(model, key) -> model``: a fresh one in place of a model that has had all its training steps.
     product
-        ``learner -> Distilled``: the bias-corrected average.
-    solve_inner, solve_hessian
-        ``(psi, theta_0, rate, key) -> Solution`` and
-        ``(psi, theta_0, theta, rate, (images, classes), key) -> Solution``: one Adam solve alone, for tuning.
+        ``learner -> Distilled``: the bias-corrected average, which is what is evaluated and exported.
+    tune
+        ``(learner, theta_0, images, classes, key, *, compile, look) -> learner``: set learning rates before
+        the first step, by trials driven from Python; None if there is nothing to tune.
+    models, pool_size, training_steps
+        Pool models per outer step, models in the pool, and the most training steps that one gets at a time.
     """
 
     start: Callable[[Distilled], Learner]
-    propose: Callable[..., Proposal]
+    propose: Propose
     accept: Callable[[Learner, Proposal], tuple[Learner, Info]]
     train: Callable[..., Model]
     fresh: Callable[[Array], Model]
     renew: Callable[[Model, Array], Model]
     product: Callable[[Learner], Distilled]
-    solve_inner: Callable[..., Solution]
-    solve_hessian: Callable[..., Solution]
+    tune: Tune | None
+    models: int
+    pool_size: int
+    training_steps: int
 
     def update(
         self, learner: Learner, theta_0: Tree, images: Array, classes: Array, key: Array | None = None
     ) -> tuple[Learner, Info]:
-        """Propose at one pool model and accept: steps 2 to 6 of one outer step."""
+        """Propose at one pool model and accept: one outer step without the training of the pool."""
         return self.accept(learner, self.propose(learner, theta_0, images, classes, key))
 
 
-def make_step(network: Network, config: AlgorithmConfig, platform: Platform) -> Step:
+@dataclass(frozen=True)
+class Pool:
+    """How many models a run keeps, and how they are trained.
+
+    Attributes
+    ----------
+    size
+        Models in the pool.
+    max_age
+        Training steps after which a model is replaced.
+    training_steps
+        The most training steps that a model gets after each outer step it is used in.
+    lr
+        Learning rate of Adam.
+    """
+
+    size: int
+    max_age: int
+    training_steps: int
+    lr: float
+
+    @classmethod
+    def of(cls, settings: PoolSettings) -> "Pool":
+        """The pool that settings describe."""
+        return cls(settings.pool_size, settings.pool_max_steps, settings.pool_steps, settings.pool_lr)
+
+
+@dataclass(frozen=True)
+class Extra:
+    """What a method keeps from step to step beside psi.
+
+    Attributes
+    ----------
+    start
+        ``() -> extra`` of the first step.
+    accept
+        ``(extra, counts) -> extra`` after a step; ``counts`` are the proposal's.
+    metrics
+        ``extra -> metrics`` to report.
+    tune
+        See `Step`.
+    """
+
+    start: Callable[[], Tree] = dict
+    accept: Callable[[Tree, Mapping[str, Any]], Tree] = lambda extra, _counts: extra
+    metrics: Callable[[Tree], Metrics] = lambda _extra: {}
+    tune: Tune | None = None
+
+
+def make_step(
+    network: Network,
+    settings: MethodSettings,
+    propose: Propose,
+    pool_of: Pool,
+    *,
+    temperature_lr: float | None = None,
+    extra: Extra | None = None,
+) -> Step:
     """Put the functions of a run together.
 
     Parameters
     ----------
     network
-        What is distilled with.
-    config
-        The algorithm's settings.
-    platform
-        How loops and batches are laid out.
+        The network that is distilled with.
+    settings
+        The method's settings.
+    propose
+        The method's gradient.
+    pool_of
+        How pool models are trained.
+    temperature_lr
+        Learning rate for the log temperature, if the method's loss has one.
+    extra
+        What else the method keeps from step to step.
     """
     belief = optax.scale_by_belief()
-    mean = optax.ema(config.average_decay)
-    adam = optax.adam(config.pool_rate)
+    mean = optax.ema(settings.average_decay)
+    adam = optax.adam(pool_of.lr)
+    rates = settings.image_lr, settings.label_lr, temperature_lr or 0.0
+    more = extra or Extra()
 
-    def pose(psi: Distilled, theta_0: Tree, key: Array | None) -> bilevel.Bilevel:
-        return bilevel.pose(network, config, platform, psi, theta_0, key)
-
-    def propose(
-        learner: Learner, theta_0: Tree, images: Array, classes: Array, key: Array | None = None
-    ) -> Proposal:
-        rates = learner.inner_rate.value, learner.hessian_rate.value
-        return pose(learner.psi, theta_0, key).propose(rates, images, classes)
+    def start(psi: Distilled) -> Learner:
+        return Learner(psi, belief.init(psi), mean.init(psi), more.start())
 
     def accept(learner: Learner, proposal: Proposal) -> tuple[Learner, Info]:
         direction, optimizer = belief.update(proposal.gradient, learner.optimizer)
-        rates = config.image_rate, config.label_rate, config.temperature_rate
         psi = Distilled._make(p - rate * d for p, rate, d in zip(learner.psi, rates, direction, strict=True))
         average = mean.update(psi, learner.average)[1]
-        inner_rate = learning_rates.adapt(learning_rates.count(learner.inner_rate, proposal.inner))
-        hessian_rate = learning_rates.adapt(learning_rates.count(learner.hessian_rate, proposal.hessian))
-        info = _info(learner, psi, proposal)
-        return Learner(psi, optimizer, average, inner_rate, hessian_rate), info
-
-    def start(psi: Distilled) -> Learner:
-        inner_rate = learning_rates.start_rate(config.inner_rate_start)
-        hessian_rate = learning_rates.start_rate(config.hessian_rate_start)
-        return Learner(psi, belief.init(psi), mean.init(psi), inner_rate, hessian_rate)
+        metrics = {**proposal.metrics, **more.metrics(learner.extra)}
+        if temperature_lr is not None:
+            metrics["temperature"] = jnp.exp(learner.psi.log_temperature)
+        info = Info(metrics, _finite(proposal, psi))
+        return Learner(psi, optimizer, average, more.accept(learner.extra, proposal.counts)), info
 
     def train(model: Model, psi: Distilled, key: Array | None = None) -> Model:
-        images, labels = training_set(psi.images, psi.labels, flip=config.flip)
-        subset = bilevel.backward_subset(config, labels.shape[0])
-        if subset is not None:
+        images, labels = training_set(psi.images, psi.labels, flip=settings.flip)
+        size = subset_size(settings.backward_subset, labels.shape[0])
+        if size is not None:
             assert key is not None
-            chosen = choose(jax.random.fold_in(key, model.age), labels.shape[0], subset)
+            chosen = choose(jax.random.fold_in(key, model.age), labels.shape[0], size)
             images, labels = images[chosen], labels[chosen]
         return pool.train(network, adam, model, images, labels)
 
     def fresh(key: Array) -> Model:
         return pool.fresh_model(network, adam, key)
 
-    def solve_hessian(
-        psi: Distilled,
-        theta_0: Tree,
-        theta: Tree,
-        rate: Array,
-        real: tuple[Array, Array],
-        key: Array | None = None,
-    ) -> Solution:
-        posed = pose(psi, theta_0, key)
-        return posed.solve_hessian(theta, posed.judge(theta, *real), rate)
+    def product(learner: Learner) -> Distilled:
+        average = learner.average
+        corrected: Distilled = optax.tree.bias_correction(average.ema, settings.average_decay, average.count)
+        return corrected
 
     return Step(
         start=start,
@@ -215,27 +272,33 @@ def make_step(network: Network, config: AlgorithmConfig, platform: Platform) -> 
         accept=accept,
         train=train,
         fresh=fresh,
-        renew=lambda model, key: pool.renew(model, config.pool_max_steps, lambda: fresh(key)),
-        product=lambda learner: optax.tree.bias_correction(
-            learner.average.ema, config.average_decay, learner.average.count
-        ),
-        solve_inner=lambda psi, theta_0, rate, key=None: pose(psi, theta_0, key).solve_inner(rate),
-        solve_hessian=solve_hessian,
+        renew=lambda model, key: pool.renew(model, pool_of.max_age, lambda: fresh(key)),
+        product=product,
+        tune=more.tune,
+        models=settings.models,
+        pool_size=pool_of.size,
+        training_steps=pool_of.training_steps,
     )
 
 
-def _info(learner: Learner, psi: Distilled, proposal: Proposal) -> Info:
-    return Info(
-        *proposal.observed,
-        temperature=jnp.exp(learner.psi.log_temperature),
-        inner_rate=learner.inner_rate.value,
-        hessian_rate=learner.hessian_rate.value,
-        finite=Finite(
-            pool_models=proposal.broken == 0,
-            loss=jnp.isfinite(proposal.observed.loss),
-            gradient=all_finite(proposal.gradient),
-            images=all_finite(psi.images),
-            labels=all_finite(psi.labels),
-            temperature=jnp.isfinite(jnp.exp(psi.log_temperature)),
-        ),
+def averaged(proposals: Sequence[Proposal]) -> Proposal:
+    """Combine the proposals of several pool models: the mean of gradients and metrics, the sum of counts."""
+    summed: Proposal = total(proposals)
+    gradient, metrics = jax.tree.map(lambda leaf: leaf / len(proposals), (summed.gradient, summed.metrics))
+    return Proposal(gradient, metrics, summed.counts)
+
+
+def broken_models(theta_0: Tree) -> Array:
+    """Count a pool model whose parameters are not finite: 0 or 1, ``[]`` int32."""
+    return jnp.int32(~all_finite(theta_0))
+
+
+def _finite(proposal: Proposal, psi: Distilled) -> Finite:
+    return Finite(
+        pool_models=proposal.counts["broken_models"] == 0,
+        loss=jnp.isfinite(proposal.metrics["loss"]),
+        gradient=all_finite(proposal.gradient),
+        images=all_finite(psi.images),
+        labels=all_finite(psi.labels),
+        temperature=jnp.isfinite(jnp.exp(psi.log_temperature)),
     )

@@ -14,8 +14,8 @@ PRESETS = {
             "depth": 2,
             "batch": 256,
             "steps": 1000,
-            "image_rate": 0.02,
-            "label_rate": 0.02,
+            "image_lr": 0.02,
+            "label_lr": 0.02,
             "average_decay": 0.995,
         }
     )

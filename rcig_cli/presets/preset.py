@@ -1,7 +1,8 @@
 """What a preset is, and how a data set, a number of images per class and some flags become a configuration.
 
-Settings come from, in this order: the flags; the data set's preset for this many images per class, or the
-nearest below; what follows from the images' shape; the algorithm's defaults, which are the paper's.
+Settings come from, in this order: what the user gave; the data set's preset for this many images per class,
+or for the nearest number below; the method's defaults for this many images; what follows from the images'
+shape; the records' defaults, which are the paper's.
 """
 
 import math
@@ -10,8 +11,9 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-from rcig_cli.distillation.config import AlgorithmConfig
-from rcig_cli.presets.config import DistillConfig
+from rcig_cli.distillation.methods import METHODS
+from rcig_cli.presets.config import DistillConfig, declared_settings, settings_for
+from rcig_cli.settings import check
 
 NAMES = (
     *("digits", "mnist", "fashion_mnist", "cifar10", "cifar100"),
@@ -20,14 +22,6 @@ NAMES = (
 
 # Another name that a data set may be prepared under.
 _ALSO = {"caltech_birds2011": "cub200"}
-
-# Conjugate gradients need far fewer iterations than Adam and no tuning, the more the more images there are
-# (docs/results.md); Adam's are the paper's.
-DEFAULT_SOLVER = "cg"
-ITERATIONS = {"adam": 20, "cg": 10}
-FEW_IMAGES, ITERATIONS_OF_FEW = 10, {"adam": 20, "cg": 4}
-# Without the last kernel in closed form few iterations leave much unsolved (docs/results.md).
-ITERATIONS_OF_CIG = {"adam": 20, "cg": 30}
 
 # "We use this whenever |S| <= 1000" (paper, S3); only for RGB images.
 LARGEST_FLIPPED = 1000
@@ -156,32 +150,26 @@ def resolve(
     ConfigError
         If a setting is unknown or can't have its value.
     """
-    ipc = flags["ipc"]
-    known = presets(dataset)
+    check(declared_settings(), flags)
+    ipc, algorithm = flags["ipc"], flags.get("algorithm", "rcig")
+    known, allowed = presets(dataset), settings_for(algorithm)
     preset = known[_nearest(known, ipc)].settings if known else {}
-    steps = STEPS[_nearest(STEPS, ipc)]
     depth = flags.get("depth", preset.get("depth", _depth(shape[0])))
-    count = classes * ipc if isinstance(ipc, int) else 0
-    algorithm = flags.get("algorithm", "rcig")
-    solver = flags.get("solver", "adam" if algorithm == "vig" else DEFAULT_SOLVER)
-    derived = _derived(depth, shape[2], count) | _solves(solver, algorithm, count)
-    settings = {"steps": steps, **derived, **preset}
-    if "pool_size" not in flags:
-        settings["pool_size"] = _multiple(AlgorithmConfig.pool_size, flags.get("models", 1))
-    start = DistillConfig(dataset=dataset, ipc=1, steps=1)
-    return start.override({**settings, **flags})
+    chosen = {
+        "steps": STEPS[_nearest(STEPS, ipc)],
+        **_by_shape(depth, shape[2], classes * ipc),
+        **METHODS[algorithm].defaults(classes * ipc, flags),
+        **preset,
+    }
+    if "pool_size" in allowed and "pool_size" not in flags:
+        chosen["pool_size"] = _multiple(allowed["pool_size"].default, flags.get("models", 1))
+    usable = {name: value for name, value in chosen.items() if name in allowed}
+    return DistillConfig.from_json({"dataset": dataset, **usable, **flags})
 
 
 def _multiple(count: int, models: int) -> int:
-    """``count``, or as little more as can be shared out evenly among ``models``."""
-    return math.ceil(count / models) * models if isinstance(models, int) and models > 0 else count
-
-
-def _solves(solver: str, algorithm: str, count: int) -> dict[str, Any]:
-    """The solver, and the iterations that it takes with so many distilled images."""
-    usual = ITERATIONS_OF_FEW if count <= FEW_IMAGES else ITERATIONS
-    iterations = (ITERATIONS_OF_CIG if algorithm == "cig" else usual).get(solver, 1)
-    return {"solver": solver, "n_inner": iterations, "n_hessian": iterations}
+    """Return ``count``, or as little more as can be shared out evenly among ``models``."""
+    return math.ceil(count / models) * models
 
 
 def _depth(side: int) -> int:
@@ -189,8 +177,8 @@ def _depth(side: int) -> int:
     return max(2, math.ceil(math.log2(side / 4)))
 
 
-def _derived(depth: int, channels: int, count: int) -> dict[str, Any]:
-    """What the paper chooses by depth, and by channels and number of images."""
+def _by_shape(depth: int, channels: int, count: int) -> dict[str, Any]:
+    """What the paper chooses by depth, and by channels and number of distilled images."""
     return {
         "depth": depth,
         "activation": "softplus" if depth <= 3 else "relu",
@@ -201,4 +189,4 @@ def _derived(depth: int, channels: int, count: int) -> dict[str, Any]:
 
 def _nearest(table: Mapping[int, Any], ipc: int) -> int:
     """The largest key not above ``ipc``, or the smallest there is."""
-    return max((key for key in table if isinstance(ipc, int) and key <= ipc), default=min(table))
+    return max((key for key in table if key <= ipc), default=min(table))

@@ -6,11 +6,11 @@
     ipc = 1
 
     [[sweep]]                      each block: every combination of its lists
-    n_inner = [2, 5, 10]
+    inner_steps = [2, 5, 10]
     seed = [0, 1]
 
     [[sweep]]                      the sweep is what any block gives, once each
-    n_hessian = [2, 5, 10]
+    hessian_steps = [2, 5, 10]
 
     [evaluate]                     how each run is judged
     networks = 3
@@ -22,13 +22,13 @@ import math
 import sys
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rcig_cli.distillation.config import AlgorithmConfig
 from rcig_cli.errors import ConfigError, NotFound
-from rcig_cli.presets.config import DistillConfig, short
+from rcig_cli.presets.config import declared_settings
+from rcig_cli.settings import shown as short
 
 MOST_RUNS = 1000
 _MOST_BYTES = 1 << 20
@@ -46,9 +46,7 @@ _EVALUATE: Mapping[str, type] = {
 }
 # What the paper, the command line or a hasty hand calls them.
 _OTHER_NAMES = {
-    **{"n_Hinv": "n_hessian", "n_hinv": "n_hessian", "hessian_steps": "n_hessian", "inner_steps": "n_inner"},
-    **{"image_lr": "image_rate", "label_lr": "label_rate", "temperature_lr": "temperature_rate"},
-    **{"pool_lr": "pool_rate", "norm": "normalization", "seeds": "seed", "algorithms": "algorithm"},
+    **{"n_Hinv": "hessian_steps", "n_inner": "inner_steps", "seeds": "seed", "algorithms": "algorithm"},
 }
 
 
@@ -134,7 +132,7 @@ def make_plan(document: Mapping[str, Any]) -> SweepPlan:
         With the first thing that is wrong, and what it might have been.
     """
     settings = {name: value for name, value in document.items() if name not in ("sweep", "evaluate")}
-    known = {**_types(DistillConfig), **_types(AlgorithmConfig)}
+    known = {name: each.type for name, each in declared_settings().items()}
     _check_names(settings, {*known, "sweep", "evaluate"})
     for name, value in settings.items():
         if isinstance(value, list):
@@ -182,11 +180,6 @@ def _evaluate(table: Any) -> dict[str, Any]:
     for name, value in table.items():
         _check_kind(f"{name} under [evaluate]", value, _EVALUATE[name])
     return dict(table)
-
-
-def _types(record: type) -> dict[str, type]:
-    # A choice of words is annotated as a Literal, which is no type.
-    return {field.name: field.type if isinstance(field.type, type) else str for field in fields(record)}
 
 
 def _check_kind(name: str, value: Any, kind: type) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rcig_cli.errors import ConfigError
-from rcig_cli.presets.config import LEARNING_RATES, DistillConfig, flat
+from rcig_cli.presets.config import DistillConfig
 from rcig_cli.runs.configuration import resolved
 from rcig_cli.runs.distill.distilled import DistilledSet
 from rcig_cli.runs.evaluate.protocol import evaluation_protocol
@@ -22,15 +22,9 @@ from rcig_cli.store.manifest import RunManifest
 
 # Settings whose flag is not simply their name.
 _FLAGS = {
-    "image_rate": "image-lr",
-    "label_rate": "label-lr",
-    "n_hessian": "hessian-steps",
-    "n_inner": "inner-steps",
     "architecture": "arch",
     "normalization": "norm",
     "path": "from",
-    "pool_rate": "pool-lr",
-    "temperature_rate": "temperature-lr",
 }
 # From these others follow, so they are looked at first.
 _FIRST = ("algorithm", "solver", "depth", "models")
@@ -67,7 +61,7 @@ def distill_command(prepared: Prepared, config: DistillConfig) -> str:
 
 def distill_commands(prepared: Prepared, run: RunManifest, config: DistillConfig) -> list[str]:
     """How a run was distilled: the line that began it, and each that went on with lower rates."""
-    last = {name: flat(config)[name] for name in LEARNING_RATES}
+    last = {name: config.to_json()[name] for name in config.algorithm_record.learning_rates}
     rates = [*(each["rates"] for each in run.divergences), last]
     begun = distill_command(prepared, config.override(rates[0]))
     changes = (
@@ -78,18 +72,18 @@ def distill_commands(prepared: Prepared, run: RunManifest, config: DistillConfig
 
 def needed_settings(prepared: Prepared, config: DistillConfig) -> dict[str, Any]:
     """Which settings have to be given, beside data set and images per class, to come to a configuration."""
-    wanted, chosen = flat(config), {"ipc": config.ipc}
+    wanted, chosen = config.to_json(), {"ipc": config.ipc}
     order = sorted(wanted, key=lambda name: name not in _FIRST)
     try:
         while True:
-            found = flat(resolved(prepared, chosen))
-            differing = [name for name in order if found[name] != wanted[name] and name not in chosen]
+            found = resolved(prepared, chosen).to_json()
+            differing = [name for name in order if found.get(name) != wanted[name] and name not in chosen]
             if not differing:
                 break
             chosen[differing[0]] = wanted[differing[0]]
     except ConfigError:  # half of the settings don't go with the other half's defaults
-        found = flat(resolved(prepared, {"ipc": config.ipc}))
-        chosen = {name: wanted[name] for name in order if found[name] != wanted[name]}
+        found = resolved(prepared, {"ipc": config.ipc, "algorithm": config.algorithm}).to_json()
+        chosen = {name: wanted[name] for name in order if found.get(name) != wanted[name]}
     return {name: value for name, value in chosen.items() if name != "ipc"}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rcig_cli.presets.config import DistillConfig, flat
+from rcig_cli.presets.config import DistillConfig
 from rcig_cli.store.documents import canonical
 from rcig_cli.store.layout import Store
 from rcig_cli.store.manifest import RunManifest
@@ -100,5 +100,5 @@ def differences(runs: Sequence[RunManifest]) -> dict[str, tuple[Any, ...]]:
 
 
 def _settings(run: RunManifest) -> dict[str, Any]:
-    settings = flat(DistillConfig.from_json(run.config))
+    settings = DistillConfig.from_json(run.config).to_json()
     return {name: settings[name] for name in _OF_IMPORTED} if run.imported else settings

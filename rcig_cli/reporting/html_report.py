@@ -17,7 +17,6 @@ from PIL import Image
 
 from rcig_cli import __version__
 from rcig_cli.errors import ConfigError, NotFound
-from rcig_cli.presets.config import flat
 from rcig_cli.reporting.commands import commands_of, needed_settings
 from rcig_cli.reporting.figures.canvas import encode_png
 from rcig_cli.reporting.formatting import (
@@ -129,7 +128,7 @@ def _settings(distilled: DistilledSet) -> list[tuple[str, str, str]]:
     """Name, value and origin of every setting, those that were chosen first."""
     config = distilled.config
     chosen = {"dataset", "ipc", *needed_settings(distilled.prepared, config)}
-    ordered = sorted(flat(config).items(), key=lambda item: (item[0] not in chosen, item[0]))
+    ordered = sorted(config.to_json().items(), key=lambda item: (item[0] not in chosen, item[0]))
     return [(name, _value(value), "chosen" if name in chosen else "") for name, value in ordered]
 
 

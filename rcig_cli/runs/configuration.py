@@ -19,13 +19,13 @@ def network_for(config: DistillConfig, shape: tuple[int, int, int], classes: int
         If the images are too small for it.
     """
     return build_network(
-        config.architecture,
+        "convnet",
         image_shape=shape,
         classes=classes,
         width=config.width,
         depth=config.depth,
         activation=config.activation,
-        normalization=config.normalization,
+        normalization=config.norm,
     )
 
 

@@ -192,8 +192,8 @@ def test_list_and_show(rcig, digits_run):
     }
     assert "finished" in rcig("list", "--store", digits_run).out
     shown = rcig("show", "run_1", "--store", digits_run, "--json").json
-    assert shown["config"]["algorithm"]["n_inner"] == 2
-    assert "n_inner: 2" in rcig("show", "run_1", "--store", digits_run).out
+    assert shown["config"]["algorithm"]["inner_steps"] == 2
+    assert "inner_steps: 2" in rcig("show", "run_1", "--store", digits_run).out
 
 
 def test_metrics_hold_every_step_once(digits_run):

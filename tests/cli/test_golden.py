@@ -46,7 +46,7 @@ def test_a_run_is_shown_judged_drawn_and_handed_on(rcig, store, tmp_path, run):
 def test_a_sweep_is_shown(rcig, store):
     shown = rcig("show", "sweep_1", "--store", store)
     assert shown.code == 0
-    assert "n_inner 2: " in shown.out
+    assert "inner_steps 2: " in shown.out
 
 
 def test_what_was_measured_is_still_there(rcig, store):

@@ -15,10 +15,10 @@ width = 4
 batch = 64
 pool_size = 3
 pool_steps = 3
-n_hessian = 1
+hessian_steps = 1
 
 [sweep]
-n_inner = [1, 2]
+inner_steps = [1, 2]
 
 [evaluate]
 networks = 1
@@ -48,7 +48,7 @@ def _environment():
 def test_a_table_and_the_pictures_paths_on_stdout(swept):
     store, out, err = swept
     head, first, second, random, *paths = out.splitlines()
-    assert head.split() == ["n_inner", "accuracy", "ms/step", "seconds", "runs"]
+    assert head.split() == ["inner_steps", "accuracy", "ms/step", "seconds", "runs"]
     assert (first.split()[0], second.split()[0]) == ("1", "2")
     assert random.startswith("random images")
     assert [path.rpartition("/")[2] for path in paths] == [
@@ -61,7 +61,7 @@ def test_a_table_and_the_pictures_paths_on_stdout(swept):
         with Image.open(store.parent / path) as picture:
             assert min(picture.size) > 300
     assert "Preparing digits" in err
-    assert "run_2, 2 of 2: n_inner 2." in err
+    assert "run_2, 2 of 2: inner_steps 2." in err
     assert err.rstrip().endswith("Next: rcig show sweep_1 --store a")
 
 
@@ -81,7 +81,7 @@ def test_list_and_show_know_it(rcig, swept):
         "finished",
     ]
     shown = rcig("show", "sweep_1", "--store", store)
-    assert "n_inner 1: " in shown.out
+    assert "inner_steps 1: " in shown.out
     assert len(rcig("show", "sweep_1", "--store", store, "--json").json["table"]["rows"]) == 2
     assert rcig("show", "run_1", "--store", store, "--json").json["parents"]["sweep"]["name"] == "sweep_1"
     one_sentence(rcig("show", "sweep_9", "--store", store), 3, "sweep_9")
@@ -110,16 +110,20 @@ def test_a_damaged_manifest_hides_nothing_else(rcig, swept, tmp_path):
 @pytest.mark.parametrize(
     ("text", "code", "said"),
     [
-        (FILE.replace("[1, 2]", "[-1, 2]"), 2, "with n_inner -1: n_inner must be a whole number"),
-        (FILE.replace("n_inner = [1, 2]", "depth = [2, 9]"), 2, "with depth 9"),
-        (FILE.replace("n_inner = [1, 2]", 'solver = ["newton"]'), 2, "adam, cg"),
-        (FILE.replace("n_inner = [1, 2]", 'algorithm = ["vig"]\nsolver = "cg"'), 2, "its solver is adam"),
-        (FILE.replace("n_inner = [1, 2]", "average_decay = [1.5]"), 2, "average_decay"),
-        (FILE.replace("n_inner = [1, 2]", "ipc = [1, 5000]"), 2, "5000 is more than there is"),
+        (FILE.replace("[1, 2]", "[-1, 2]"), 2, "with inner_steps -1: inner_steps must be a whole number"),
+        (FILE.replace("inner_steps = [1, 2]", "depth = [2, 9]"), 2, "with depth 9"),
+        (FILE.replace("inner_steps = [1, 2]", 'solver = ["newton"]'), 2, "adam, cg"),
+        (
+            FILE.replace("inner_steps = [1, 2]", 'algorithm = ["vig"]\nsolver = "cg"'),
+            2,
+            "solver must be one of adam",
+        ),
+        (FILE.replace("inner_steps = [1, 2]", "average_decay = [1.5]"), 2, "average_decay"),
+        (FILE.replace("inner_steps = [1, 2]", "ipc = [1, 5000]"), 2, "5000 is too many"),
         (FILE.replace("networks = 1", "networks = 0"), 2, "networks must be a whole number of 1 or more"),
         (FILE.replace("networks = 1", "depth = 9"), 2, "too small for a ConvNet of depth 9"),
         (FILE.replace("networks = 1", 'arch = "vit"'), 2, "arch must be one of"),
-        (FILE.replace("n_inner", "n_Hinv"), 2, "did you mean 'n_hessian'"),
+        (FILE.replace("inner_steps", "n_Hinv"), 2, "did you mean 'hessian_steps'"),
         ('dataset = "cifar10"\n' + FILE, 3, "cifar10"),
         ('dataset = "../etc"\n' + FILE, 2, "../etc"),
         ("nonsense", 2, "isn't readable TOML"),

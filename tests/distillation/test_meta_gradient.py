@@ -8,19 +8,16 @@ import numpy as np
 import pytest
 
 from rcig_cli.distillation.bilevel import solvers
+from rcig_cli.distillation.bilevel.formulations import Layout, LinearizedBody
 from rcig_cli.distillation.bilevel.linearized import body_of
-from rcig_cli.distillation.bilevel.meta_gradient import combine, meta_gradient, outer_gradient
-from rcig_cli.distillation.bilevel.outer import LOSSES, judge
-from rcig_cli.distillation.bilevel.student import Student
-from rcig_cli.distillation.family import FAMILY
+from rcig_cli.distillation.bilevel.meta_gradient import combine, meta_gradient
+from rcig_cli.distillation.bilevel.outer import evaluate_outer_loss, platt
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot, training_set
 from rcig_cli.networks.architectures import build_network
 from tests.oracles import rcig as oracle
 
 pytestmark = pytest.mark.usefixtures("float64")
-
-RCIG = FAMILY["rcig"]
 
 # n is not b, C is 3, sizes are odd; the grey one has a padded first convolution.
 CASES = {
@@ -56,7 +53,8 @@ class Setting:
         self.theta_0 = jax.tree.map(
             lambda leaf: leaf.astype(jnp.float64) + 0.1 * normal(*leaf.shape), network.init(next(keys))
         )
-        self.student = Student(RCIG, network, self.theta_0)
+        layout = Layout(Platform(parts=parts), staged=self.staged)
+        self.formulation = LinearizedBody(network, self.theta_0, layout)
         labels = centred_one_hot(jnp.arange(n) % classes, classes, jnp.float64) + 0.05 * normal(n, classes)
         self.psi = Distilled(normal(n, *shape), labels, jnp.asarray(0.3))
         self.real = normal(b, *shape), jnp.arange(b) % classes
@@ -68,19 +66,24 @@ class Setting:
     def problem(self):
         images, labels = training_set(self.psi.images, self.psi.labels, flip=self.flip)
         lam = self.l2_rate * self.psi.images.shape[0]
-        platform = Platform(parts=self.parts)
-        return self.student.pose(images, labels, lam, platform, in_stages=self.staged)
+        return self.formulation.problem(images, labels, lam)
 
-    def judged(self, theta_B, problem):
-        theta_F = self.student.last_kernel(problem, theta_B)
-        predict, tau = self.student.predictor(theta_B, theta_F), self.psi.log_temperature
+    def outer_loss(self, theta_B, problem):
+        predict, tau = self.formulation.predictor(problem, theta_B), self.psi.log_temperature
         platform = Platform(parts=self.parts, piece=2 if self.parts > 1 else None)
-        return judge(predict, LOSSES[RCIG.outer], tau, *self.real, platform)
+        return evaluate_outer_loss(predict, platt, tau, *self.real, platform)
 
     def gradients(self, theta_B, v, problem):
-        look = partial(self.student.look, theta_B, v, parts=self.parts)
-        judged = self.judged(theta_B, problem)
-        return meta_gradient(RCIG, problem, judged, self.psi, look, flip=self.flip, margin=True)
+        outer = self.outer_loss(theta_B, problem)
+        return meta_gradient(
+            self.psi,
+            outer,
+            partial(self.formulation.outputs, theta_B, v),
+            direct=partial(self.formulation.direct, problem, outer),
+            implicit=partial(self.formulation.implicit, problem),
+            flip=self.flip,
+            margin=True,
+        )
 
     @cached_property
     def ours(self):
@@ -89,13 +92,13 @@ class Setting:
         @jax.jit
         def derivatives(theta_B, v):
             problem = self.problem()
-            judged = self.judged(theta_B, problem)
+            outer = self.outer_loss(theta_B, problem)
             direct, implicit = self.gradients(theta_B, v, problem)
             return {
                 "inner loss and gradient": problem.value_and_gradient(theta_B),
                 "Hessian product": problem.hessian(theta_B)(v),
-                "outer loss": judged.value,
-                "g_T": outer_gradient(RCIG, problem, judged),
+                "outer loss": outer.value,
+                "g_T": self.formulation.outer_gradient(problem, outer),
                 "direct": direct,
                 "implicit": implicit,
             }
@@ -132,7 +135,7 @@ class Setting:
             problem = self.problem()
             steps = 2 * problem.labels.size
             theta_B = solvers.inner_by_cg(problem, steps, Platform()).value
-            g = outer_gradient(RCIG, problem, self.judged(theta_B, problem))
+            g = self.formulation.outer_gradient(problem, self.outer_loss(theta_B, problem))
             v = solvers.hessian_by_cg(problem, g, steps, Platform()).value
             return theta_B, g, v, self.gradients(theta_B, v, problem)
 

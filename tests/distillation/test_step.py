@@ -9,10 +9,9 @@ import optax
 import pytest
 
 from rcig_cli.distillation.bilevel.meta_gradient import combine
-from rcig_cli.distillation.config import AlgorithmConfig
+from rcig_cli.distillation.methods import METHODS
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
-from rcig_cli.distillation.step import make_step
 from rcig_cli.networks.architectures import build_network
 from tests.oracles import rcig as oracle
 from tests.oracles.plain_step import PlainConvNet, make_plain_update, plain_apply
@@ -23,11 +22,12 @@ PLATFORMS = {"loops inside": Platform(), "unrolled, in parts": Platform(unroll=T
 
 
 def posed(platform, dtype=jnp.float32, depth=2, **settings):
-    config = AlgorithmConfig(n_inner=4, n_hessian=3, pool_size=3, **settings)
+    wanted = {"solver": "adam", "inner_steps": 4, "hessian_steps": 3, "pool_size": 3, **settings}
+    config = METHODS["rcig"].settings(**wanted)
     network = build_network(
         "convnet", image_shape=SHAPE, classes=CLASSES, width=2, depth=depth, activation="softplus"
     )
-    step = make_step(network, config, platform)
+    step = METHODS["rcig"].make(network, config, platform)
     keys = jax.random.split(jax.random.key(0), 4)
     labels = centred_one_hot(jnp.arange(5) % CLASSES, CLASSES, dtype)
     psi = Distilled(jax.random.normal(keys[0], (5, *SHAPE), dtype), labels, jnp.zeros(()))
@@ -43,21 +43,21 @@ def posed(platform, dtype=jnp.float32, depth=2, **settings):
 def test_a_step_with_adam_is_the_plain_step(layout, depth):
     config, step, psi, theta_0, real = posed(PLATFORMS[layout], jnp.float64, depth)
     learner = step.start(psi)
-    learner = learner._replace(
-        inner_rate=learner.inner_rate._replace(value=jnp.asarray(RATES[0])),
-        hessian_rate=learner.hessian_rate._replace(value=jnp.asarray(RATES[1])),
-    )
+    rates = learner.extra
+    inner = rates.inner._replace(value=jnp.asarray(RATES[0]))
+    hessian = rates.hessian._replace(value=jnp.asarray(RATES[1]))
+    learner = learner._replace(extra=rates._replace(inner=inner, hessian=hessian))
     moved, info = jax.jit(step.update)(learner, theta_0, *real)
     plain = make_plain_update(plain_apply(PlainConvNet(depth, 2)), config)
     loss, direct, implicit = jax.jit(plain)(psi, jnp.array(RATES), theta_0, *real)
     direct, implicit = Distilled(*direct), Distilled(*implicit)
     margin = 0.5 / CLASSES  # of every label at the start
-    np.testing.assert_allclose(info.loss - margin, loss, rtol=1e-9)
-    np.testing.assert_allclose(info.direct_norm, jnp.linalg.norm(direct.images), rtol=1e-8)
-    np.testing.assert_allclose(info.implicit_norm, jnp.linalg.norm(implicit.images), rtol=1e-7)
+    np.testing.assert_allclose(info.metrics["loss"] - margin, loss, rtol=1e-9)
+    np.testing.assert_allclose(info.metrics["direct_norm"], jnp.linalg.norm(direct.images), rtol=1e-8)
+    np.testing.assert_allclose(info.metrics["implicit_norm"], jnp.linalg.norm(implicit.images), rtol=1e-7)
     belief = optax.scale_by_belief()
     direction, _ = belief.update(combine(direct, implicit), belief.init(psi))
-    rates = config.image_rate, config.label_rate, config.temperature_rate
+    rates = config.image_lr, config.label_lr, config.temperature_lr
     for new, old, rate, d in zip(moved.psi, psi, rates, direction, strict=True):
         np.testing.assert_allclose(new, old - rate * d, rtol=1e-6, atol=1e-9)
 
@@ -88,7 +88,7 @@ def test_a_pool_model_is_trained_and_in_the_end_replaced():
 
 
 def test_training_lowers_the_squared_error():
-    _, step, psi, _, _ = posed(Platform(), pool_rate=1e-2)
+    _, step, psi, _, _ = posed(Platform(), pool_lr=1e-2)
     network = build_network(
         "convnet", image_shape=SHAPE, classes=CLASSES, width=2, depth=2, activation="softplus"
     )
@@ -108,18 +108,18 @@ def test_training_lowers_the_squared_error():
 def test_without_iterations_the_step_is_frepos_with_the_platt_loss(solver):
     """Nothing solved for: theta is 0, as is the implicit gradient; the last kernel has its closed form."""
     config, step, psi, theta_0, real = posed(Platform(), jnp.float64, solver=solver)
-    config = replace(config, n_inner=0, n_hessian=0)
+    config = replace(config, inner_steps=0, hessian_steps=0)
     network = build_network(
         "convnet", image_shape=SHAPE, classes=CLASSES, width=2, depth=2, activation="softplus"
     )
-    step = make_step(network, config, Platform())
+    step = METHODS["rcig"].make(network, config, Platform())
     proposal = jax.jit(step.propose)(step.start(psi), theta_0, *real)
     problem = Problem(network.apply, theta_0, config.l2_rate, True)
     zero = jnp.zeros_like(oracle.flat_body(problem)[0])
     np.testing.assert_allclose(
-        proposal.observed.loss, oracle.outer_loss(problem, zero, psi, *real, False), rtol=1e-10
+        proposal.metrics["loss"], oracle.outer_loss(problem, zero, psi, *real, False), rtol=1e-10
     )
     expected = oracle.direct(problem, zero, psi, real, True)
     for ours, direct in zip(proposal.gradient, expected, strict=True):
         np.testing.assert_allclose(ours, direct, rtol=1e-7, atol=1e-12)
-    assert float(proposal.observed.implicit_norm) == 0
+    assert float(proposal.metrics["implicit_norm"]) == 0

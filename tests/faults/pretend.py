@@ -10,7 +10,7 @@ import numpy as np
 from rcig_cli.distillation.records import Distilled
 from rcig_cli.distillation.step import Finite, Info
 from rcig_cli.runs.engine.engine import Engine
-from rcig_cli.runs.engine.state import RunState
+from rcig_cli.runs.engine.program import RunState
 from rcig_cli.runs.evaluate.evaluate import Spread
 
 

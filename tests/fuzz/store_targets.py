@@ -12,7 +12,7 @@ import numpy as np
 
 from rcig_cli.cli.show import lines_of
 from rcig_cli.errors import Corrupt, RcigError
-from rcig_cli.presets.config import DistillConfig, difference, flat
+from rcig_cli.presets.config import DistillConfig, difference
 from rcig_cli.presets.preset import resolve
 from rcig_cli.presets.sweep import make_plan, read_plan
 from rcig_cli.runs.engine.timing import timing_of
@@ -100,7 +100,7 @@ def feed_run(data, scratch):
     "\n".join(lines_of(run.to_json()))
     write_manifest(store.run_path(name), replace(run, updated=now()))
     config = DistillConfig.from_json(run.config)
-    json.dumps(flat(config), allow_nan=False)
+    json.dumps(config.to_json(), allow_nan=False)
     difference(config, DistillConfig("digits", 1, 1))
 
 
@@ -319,8 +319,8 @@ def text_mutant(data, random):
 
 
 _TOML = [
-    b'dataset = "digits"\nipc = 1\n[[sweep]]\nn_inner = [2, 5]\nseed = [0, 1]\n[evaluate]\nnetworks = 3\n',
-    b'steps = 5\n[sweep]\nipc = [1, 10]\nsolver = ["adam", "cg"]\nimage_rate = [1e-3, 0.1]\nflip = true\n',
+    b'dataset = "digits"\nipc = 1\n[[sweep]]\ninner_steps = [2]\nseed = [0, 1]\n[evaluate]\nnetworks = 3\n',
+    b'steps = 5\n[sweep]\nipc = [1, 10]\nsolver = ["adam", "cg"]\nimage_lr = [1e-3, 0.1]\nflip = true\n',
     b"ipc = 1\n[[sweep]]\nwidth = [8, 16]\n[[sweep]]\nalgorithm = ['rcig', 'frepo']\n[evaluate]\nsteps = 5\n",
 ]
 
@@ -336,7 +336,7 @@ def _resolve_all(plan):
     combinations = plan.combinations()
     assert 0 < len(combinations) <= 1000
     for settings in combinations[:20]:
-        json.dumps(flat(resolve("digits", (8, 8, 1), 10, settings)), allow_nan=False)
+        json.dumps(resolve("digits", (8, 8, 1), 10, settings).to_json(), allow_nan=False)
 
 
 def feed_plan(data, scratch):
@@ -351,8 +351,8 @@ def feed_plan(data, scratch):
 
 
 _PLANS = [
-    b'{"ipc": 1, "sweep": [{"n_inner": [2, 5], "seed": [0, 1]}], "evaluate": {"networks": 3}}',
-    b'{"dataset": "digits", "sweep": {"ipc": [1, 10], "image_rate": [0.1, 1]}}',
+    b'{"ipc": 1, "sweep": [{"inner_steps": [2, 5], "seed": [0, 1]}], "evaluate": {"networks": 3}}',
+    b'{"dataset": "digits", "sweep": {"ipc": [1, 10], "image_lr": [0.1, 1]}}',
 ]
 
 
@@ -360,7 +360,7 @@ def feed_config(data, scratch):
     """A configuration, as a run's manifest has it."""
     _put(scratch, "config.json", data)
     config = DistillConfig.from_json(read_document(scratch / "config.json"))
-    json.dumps(flat(config), allow_nan=False)
+    json.dumps(config.to_json(), allow_nan=False)
     DistillConfig.from_json(config.to_json())
     config.override({"seed": 1})
 
@@ -511,7 +511,7 @@ _MEASURED = [f"runs/*/{kind}/*.json" for kind in KINDS]
 def diverged(manifest):
     """A run's manifest, as if it had diverged and gone on."""
     document = json.loads(manifest)
-    rates = {"image_rate": 0.3, "label_rate": 0.2, "temperature_rate": 1e-2, "pool_rate": 1e-4}
+    rates = {"image_lr": 0.3, "label_lr": 0.2, "temperature_lr": 1e-2, "pool_lr": 1e-4}
     record = {"step": 3, "not_finite": ["loss", "images"], "checkpoint": 2, "rates": rates}
     return sealed({**document, "divergences": [record, {**record, "checkpoint": None}]}).encode()
 

@@ -94,14 +94,14 @@ def make_plain_update(apply, config):
     def update(psi, rates, theta_0, images, classes):
         zero = jax.tree.map(jnp.zeros_like, body_at(theta_0))
         inner_gradient = jax.grad(inner)
-        theta = adam(lambda t: inner_gradient(t, psi, theta_0), rates[0], config.n_inner, zero)
+        theta = adam(lambda t: inner_gradient(t, psi, theta_0), rates[0], config.inner_steps, zero)
         loss, g = jax.value_and_grad(outer)(theta, psi, theta_0, images, classes)
 
         def excess(v):
             Hv = jax.jvp(lambda t: inner_gradient(t, psi, theta_0), (theta,), (v,))[1]
             return jax.tree.map(jnp.subtract, Hv, g)
 
-        v = adam(excess, rates[1], config.n_hessian, zero)
+        v = adam(excess, rates[1], config.hessian_steps, zero)
         direct = jax.grad(outer, 1)(theta, psi, theta_0, images, classes)
 
         def coupling(psi):

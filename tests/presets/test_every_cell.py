@@ -7,7 +7,6 @@ import pytest
 
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
-from rcig_cli.distillation.step import make_step
 from rcig_cli.presets.preset import NAMES, presets, resolve
 from rcig_cli.runs.configuration import network_for
 from tests.presets.test_presets import SHAPES
@@ -20,12 +19,12 @@ CELLS = [(name, ipc) for name in NAMES if name != "digits" for ipc in presets(na
 def test_a_tiny_step_with_each_preset(dataset, ipc):
     shape = SHAPES.get(dataset, (32, 32, 3))
     known = resolve(dataset, shape, CLASSES, {"ipc": ipc})
-    subset = known.algorithm.backward_subset and 3
+    subset = known.method.backward_subset and 3
     few = min(ipc, 2)  # cells that differ in this alone then share a compiled program
-    small = {"ipc": few, "width": 2, "batch": 4, "n_inner": 1, "n_hessian": 1}
+    small = {"ipc": few, "width": 2, "batch": 4, "inner_steps": 1, "hessian_steps": 1}
     config = known.override({**small, "backward_subset": subset})
     network = network_for(config, shape, CLASSES)
-    step = make_step(network, config.algorithm, Platform())
+    step = config.algorithm_record.make(network, config.method, Platform())
     random, n = np.random.default_rng(0), CLASSES * few
     images, real = (random.normal(size=(count, *shape)).astype(np.float32) for count in (n, config.batch))
     learner = step.start(

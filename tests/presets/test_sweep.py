@@ -15,11 +15,11 @@ dataset = "digits"
 ipc = 1
 
 [[sweep]]
-n_inner = [2, 5]
+inner_steps = [2, 5]
 seed = [0, 1]
 
 [[sweep]]
-n_hessian = [2, 5]
+hessian_steps = [2, 5]
 
 [evaluate]
 networks = 3
@@ -35,15 +35,15 @@ def written(tmp_path, text):
 def test_each_block_is_a_product_and_the_sweep_their_union(tmp_path):
     plan = read_plan(written(tmp_path, GOOD))
     assert plan.dataset == "digits"
-    assert plan.axes == ("n_inner", "seed", "n_hessian")
+    assert plan.axes == ("inner_steps", "seed", "hessian_steps")
     assert plan.evaluate == {"networks": 3}
     assert plan.combinations() == [
-        {"ipc": 1, "n_inner": 2, "seed": 0},
-        {"ipc": 1, "n_inner": 2, "seed": 1},
-        {"ipc": 1, "n_inner": 5, "seed": 0},
-        {"ipc": 1, "n_inner": 5, "seed": 1},
-        {"ipc": 1, "n_hessian": 2},
-        {"ipc": 1, "n_hessian": 5},
+        {"ipc": 1, "inner_steps": 2, "seed": 0},
+        {"ipc": 1, "inner_steps": 2, "seed": 1},
+        {"ipc": 1, "inner_steps": 5, "seed": 0},
+        {"ipc": 1, "inner_steps": 5, "seed": 1},
+        {"ipc": 1, "hessian_steps": 2},
+        {"ipc": 1, "hessian_steps": 5},
     ]
 
 
@@ -67,8 +67,8 @@ def test_one_block_is_a_table_and_one_value_needs_no_list():
         ("[sweep]\nseed = [0]", "ipc = 1"),
         ("ipc = 1\nseed = [0, 1]", "under [sweep]"),
         ("ipc = 1\n[sweep]\nseed = []", "no values"),
-        ("ipc = 1\n[sweep]\nn_iner = [1]", "did you mean 'n_inner'"),
-        ("ipc = 1\n[sweep]\nn_Hinv = [1]", "did you mean 'n_hessian'"),
+        ("ipc = 1\n[sweep]\nn_iner = [1]", "did you mean 'inner_steps'"),
+        ("ipc = 1\n[sweep]\nn_Hinv = [1]", "did you mean 'hessian_steps'"),
         ("ipc = 1\nwidht = 3\n[sweep]\nseed = [0]", "did you mean 'width'"),
         ("ipc = 1\n[sweep]\nxqzjv = [1]", "there are: "),
         ("ipc = 1\n[sweep]\n" + "x" * 5000 + " = [1]", "there is no setting 'xxx"),
@@ -79,7 +79,7 @@ def test_one_block_is_a_table_and_one_value_needs_no_list():
         ("ipc = 1\n[sweep]\nsolver = [[1]]", "solver must be a text"),
         ('ipc = 1\n[sweep]\nflip = ["maybe"]', "flip must be true or false"),
         ("ipc = 1\n[sweep]\nflip = [1]", "flip must be true or false"),
-        ("ipc = 1\nimage_rate = 1979-05-27\n[sweep]\nseed = [0]", "image_rate must be a number"),
+        ("ipc = 1\nimage_lr = 1979-05-27\n[sweep]\nseed = [0]", "image_lr must be a number"),
         ("ipc = {a = 1}\n[sweep]\nseed = [0]", "ipc must be a whole number"),
         ("ipc = 1\n[sweep]\nseed = [0]\n[evaluate]\nnetwork = 3", "did you mean 'networks'"),
         ('ipc = 1\n[sweep]\nseed = [0]\n[evaluate]\nnetworks = "3"', "networks under [evaluate] must be"),
@@ -115,7 +115,7 @@ def test_files_that_are_not_there_or_no_files(tmp_path):
         read_plan(tmp_path)
 
 
-PLACES = ["[[sweep]]\nimage_rate = [{}]", "[[sweep]]\nseed=0\n[evaluate]\nlr = {}"]
+PLACES = ["[[sweep]]\nimage_lr = [{}]", "[[sweep]]\nseed=0\n[evaluate]\nlr = {}"]
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1" + "0" * 400])

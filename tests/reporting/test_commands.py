@@ -5,7 +5,8 @@ import shlex
 from typer.main import get_command
 
 from rcig_cli.cli.app import app
-from rcig_cli.presets.config import flat
+from rcig_cli.cli.options import converted
+from rcig_cli.presets.config import declared_settings
 from rcig_cli.reporting.commands import attack_command, distill_command, evaluate_command
 from rcig_cli.runs.configuration import resolved
 from rcig_cli.runs.distill.distilled import open_distilled
@@ -15,24 +16,23 @@ from rcig_cli.runs.prepare.prepared import open_prepared
 from rcig_cli.settings import values_of
 from rcig_cli.store.layout import open_store
 
-NAMES = {"norm": "normalization"}
-
 
 def test_distill_commands_lead_to_the_same_configuration(digits_run):
     prepared = open_prepared(open_store(digits_run, create=False), "digits")
     chosen = [
         {"ipc": 1},
-        {"ipc": 10, "algorithm": "vig", "n_inner": 7, "flip": True, "image_rate": 0.125, "seed": 3},
-        {"ipc": 3, "algorithm": "cig", "models": 4, "normalization": "batch", "width": 8, "batch": 99},
-        {"ipc": 1, "solver": "adam", "pool_rate": 1e-6, "label_margin": False, "backward_subset": 5},
+        {"ipc": 10, "algorithm": "vig", "inner_steps": 7, "flip": True, "image_lr": 0.125, "seed": 3},
+        {"ipc": 3, "algorithm": "cig", "models": 4, "norm": "batch", "width": 8, "batch": 99},
+        {"ipc": 1, "solver": "adam", "pool_lr": 1e-6, "label_margin": False, "backward_subset": 5},
     ]
     for settings in chosen:
         config = resolved(prepared, settings)
         words = shlex.split(distill_command(prepared, config))[1:]
         given = get_command(app).commands["distill"].make_context("rcig distill", words[1:]).params
-        flags = {NAMES.get(name, name): value for name, value in given.items() if value is not None}
-        known = {name: value for name, value in flags.items() if name in flat(config)}
-        assert flat(resolved(prepared, known)) == flat(config), words
+        flags = {name: value for name, value in given.items() if value is not None}
+        texts = {name: value for name, value in flags.items() if name in config.to_json()}
+        known = converted(declared_settings(), texts)
+        assert resolved(prepared, known) == config, words
         assert len(words) <= 3 + 2 * len(settings) + 2
 
 

@@ -213,14 +213,14 @@ def test_a_runs_log_is_vouched_for_or_absent(tmp_path, run_manifest, log):
         {"step": 0},
         {"not_finite": []},
         {"checkpoint": -1},
-        {"rates": {"image_rate": "1"}},
-        {"rates": {"image_rate": True}},
-        {"rates": {"image_rate": 10**400}},
+        {"rates": {"image_lr": "1"}},
+        {"rates": {"image_lr": True}},
+        {"rates": {"image_lr": 10**400}},
         {"more": 1},
     ],
 )
 def test_a_divergence_is_whole_or_refused(tmp_path, run_manifest, change):
-    divergence = {"step": 3, "not_finite": ["loss"], "checkpoint": None, "rates": {"image_rate": 1}}
+    divergence = {"step": 3, "not_finite": ["loss"], "checkpoint": None, "rates": {"image_lr": 1}}
     run = run_manifest(divergences=(divergence,))
     document = json.loads(canonical(run.to_json()))
     assert RunManifest.from_json(document, tmp_path) == run

@@ -6,7 +6,7 @@ J is used as two linear maps, ``t -> J t`` and ``u -> J^T u``; the primal pass r
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,35 +15,6 @@ from jax import Array
 from rcig_cli.distillation.records import Tree, split, total
 
 Apply = Callable[[Tree, Array], tuple[Array, Array]]  # (parameters, images) -> (logits, features)
-
-
-class Network(Protocol):
-    """What the algorithm needs of a network."""
-
-    @property
-    def lower_layers(self) -> tuple[str, ...]:
-        """Keys, in the body's parameters, of the layers below the cut, from the images up."""
-
-    def init(self, key: Array) -> Tree:
-        """Draw fresh parameters."""
-
-    def first_statistics(self) -> Tree:
-        """Running statistics of its norms before any training."""
-
-    def with_statistics_of(self, parameters: Tree, images: Array) -> Self:
-        """The network with its norms' statistics fixed at what they are of these images."""
-
-    def train(self, parameters: Tree, statistics: Tree, images: Array) -> tuple[Array, Tree]:
-        """Logits with the statistics of these images, and the running statistics after them."""
-
-    def apply(self, parameters: Tree, images: Array) -> tuple[Array, Array]:
-        """Logits ``[b, C]`` and features ``[b, d]`` of images ``[b, H, W, c]``."""
-
-    def lower(self, body: Tree, images: Array) -> Array:
-        """What the layers below the cut, ``body``, make of images: z, ``[b, ...]``."""
-
-    def upper(self, parameters: Tree, z: Array) -> tuple[Array, Array]:
-        """Logits and features of z, by all that lies above the cut."""
 
 
 class Linearized(NamedTuple):

@@ -2,13 +2,13 @@
 
     L_out = mean loss( p(X_T), y_T )  -  mean_i min( margin(y_S[i]), 1/(2C) )
 
-    p(X) = J theta_B + h theta_F,  J theta  or  f(theta_0 + theta),  as the member of the family has it
+    p(X) = J theta_B + h theta_F,  J theta  or  f(theta_0 + theta),  as the method poses it (`formulations`)
 
 The first term reaches psi only through theta, theta_F and tau, so all that is needed of the real batch is
 its gradient in these: one pass forward and one back.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -16,12 +16,13 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from rcig_cli.distillation.bilevel.student import Predictor
-from rcig_cli.distillation.family import OuterLoss
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Tree, centred_one_hot, split, total
 
 Loss = Callable[[Array, Array, Array], Array]  # (p [b, C], classes [b], log tau) -> []
+
+# images -> (p [b, C], and the gradient in all parameters as a function of dL/dp)
+Predictor = Callable[[Array], tuple[Array, Callable[[Array], Tree]]]
 
 
 def platt(p: Array, classes: Array, log_temperature: Array) -> Array:
@@ -36,10 +37,7 @@ def squared_error(p: Array, classes: Array, log_temperature: Array) -> Array:
     return 0.5 * jnp.mean((p - centred_one_hot(classes, p.shape[1], p.dtype)) ** 2)
 
 
-LOSSES: Mapping[OuterLoss, Loss] = {"platt": platt, "squared_error": squared_error}
-
-
-class Judged(NamedTuple):
+class OuterLoss(NamedTuple):
     """The outer loss on a real batch, and its gradients.
 
     Attributes
@@ -71,22 +69,22 @@ class Judged(NamedTuple):
         return {"body": self.parameters["body"], "bias": self.parameters["head"]["bias"]}
 
 
-def judge(
+def evaluate_outer_loss(
     predict: Predictor,
     loss: Loss,
     log_temperature: Array,
     images: Array,
     classes: Array,
     platform: Platform,
-) -> Judged:
+) -> OuterLoss:
     """Evaluate the outer loss and its gradients.
 
     Parameters
     ----------
     predict
-        What the solution makes of images.
+        Predicts real images by the solution of the inner problem.
     loss
-        The member's loss.
+        The method's loss.
     log_temperature
         log tau.
     images, classes
@@ -95,16 +93,16 @@ def judge(
         Says in how many pieces the batch goes through; they add up.
     """
 
-    def judge_piece(piece: Array, piece_classes: Array) -> Judged:
+    def of_piece(piece: Array, piece_classes: Array) -> OuterLoss:
         p, pull = predict(piece)
         value, (dp, d_temperature) = jax.value_and_grad(loss, (0, 2))(p, piece_classes, log_temperature)
         accuracy = jnp.mean(jnp.argmax(p, -1) == piece_classes)
         share = piece.shape[0] / images.shape[0]
-        return jax.tree.map(lambda leaf: share * leaf, Judged(value, accuracy, pull(dp), d_temperature))
+        return jax.tree.map(lambda leaf: share * leaf, OuterLoss(value, accuracy, pull(dp), d_temperature))
 
     count = platform.pieces(images.shape[0])
     pieces = list(zip(split(images, count), split(classes, count), strict=True))
-    summed: Judged = total(platform.in_turn(judge_piece, pieces))
+    summed: OuterLoss = total(platform.in_turn(of_piece, pieces))
     return platform.average(summed)
 
 

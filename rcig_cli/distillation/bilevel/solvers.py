@@ -49,11 +49,6 @@ class Solution(NamedTuple):
         return ~(self.progress[-1] <= self.progress[0])
 
 
-def nothing_to_solve() -> Solution:
-    """The solution of a member of the family that solves for nothing but its last kernel."""
-    return Solution({}, jnp.ones(1))
-
-
 def not_begun(like: Tree) -> Solution:
     """Zero, in the structure of ``like``: a solve of no iterations.
 

@@ -15,7 +15,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from rcig_cli.distillation.bilevel.linearized import Linearized, Network, body_of, stack
+from rcig_cli.distillation.bilevel.linearized import Linearized, body_of, stack
+from rcig_cli.distillation.network import Network
 from rcig_cli.distillation.records import Tree, split
 
 

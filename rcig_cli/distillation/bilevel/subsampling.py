@@ -28,6 +28,11 @@ def choose(key: Array, count: int, size: int) -> Array:
     return jax.random.permutation(key, count)[:size]
 
 
+def subset_size(backward_subset: int | None, count: int) -> int | None:
+    """How many of ``count`` images gradients go through, or None: all of them."""
+    return backward_subset if backward_subset is not None and backward_subset < count else None
+
+
 def linearize_subsampled(
     apply: Apply, theta: Tree, images: Array, size: int, platform: Platform
 ) -> Linearized:

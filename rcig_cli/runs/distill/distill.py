@@ -1,23 +1,31 @@
-"""Distil a data set: the run, its checkpoints, its end.
+"""Distil a data set: start a run or resume one, and bring it to its end.
 
-A run is created at once with its whole configuration, then goes step by step.  Whatever ends it, the newest
-checkpoint stands, and a resumed run gives byte for byte what an uninterrupted one gives (on a CPU).
+A run is created at once with its complete configuration.  Whatever ends it, its newest checkpoint remains,
+and on a CPU a resumed run gives byte for byte the result of an uninterrupted one.
 """
 
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rcig_cli.errors import ConfigError, Interrupted, NumericsError
-from rcig_cli.presets.config import DistillConfig
-from rcig_cli.runs.configuration import distilling_network
+from rcig_cli.presets.config import DistillConfig, declared_settings
+from rcig_cli.reporting.formatting import count_of
+from rcig_cli.runs.configuration import distilling_network, resolved
 from rcig_cli.runs.distill.distilled import write_distilled
-from rcig_cli.runs.distill.divergence import Diverged
-from rcig_cli.runs.distill.running import Running, Surroundings
+from rcig_cli.runs.distill.divergence import Diverged, is_stuck, lower_rate
+from rcig_cli.runs.distill.resume import NEWEST, locked_run, newest_unfinished, nothing_to_resume, resumed
+from rcig_cli.runs.distill.run_loop import RunContext, RunLoop
 from rcig_cli.runs.distill.snapshots import SNAPSHOTS
-from rcig_cli.runs.prepare.prepared import Prepared
+from rcig_cli.runs.engine.mesh import choose_devices
+from rcig_cli.runs.prepare.prepare import prepare
+from rcig_cli.runs.prepare.prepared import Prepared, open_prepared, parent_of
+from rcig_cli.runs.report import Report
 from rcig_cli.runs.signals import stop_on_signals
+from rcig_cli.settings import check
 from rcig_cli.store.digests import digests
 from rcig_cli.store.layout import Store
 from rcig_cli.store.locks import RunLock
@@ -28,15 +36,173 @@ from rcig_cli.store.provenance import now, versions
 METRICS = "metrics.jsonl"
 
 
-def start_run(
-    store: Store, prepared: Prepared, config: DistillConfig, sweep: SweepManifest | None = None
-) -> tuple[RunManifest, RunLock]:
-    """Create a run, locked for this process; where it is one of a ``sweep``, that is its parent too.
+def distill(
+    store: Store,
+    settings: Mapping[str, Any],
+    context: RunContext,
+    *,
+    resume: str | None = None,
+    wait: bool = False,
+) -> RunManifest:
+    """Distil a data set, and return the finished run.
+
+    Parameters
+    ----------
+    store
+        Where the data set is, and where the run is created.
+    settings
+        Settings by name (`presets.config.DistillConfig` and the method's record); the others follow from the
+        preset.  Without ``dataset``, the only prepared data set is used, or digits if there is none.
+    context
+        Where and how the run is executed.
+    resume
+        The run to resume; "newest" for the newest unfinished run of these settings, or a new one if there is
+        none; None for a new run.
+    wait
+        Whether to wait if another process is writing the run.
 
     Raises
     ------
     ConfigError
-        If there can't be such a run: more images per class than a class has.
+        If a setting can't have its value, or is not that of the run to resume.
+    NotFound
+        If there is no such data set or run.
+    Locked
+        If another process is writing the run.
+    RunInterrupted
+        If a signal stopped it, after saving a checkpoint.
+    Diverged
+        If numbers are no longer finite; the last good checkpoint remains.
+    """
+    check(declared_settings(), settings)
+    named = resume if resume not in (None, NEWEST) else None
+    if named is None and "ipc" not in settings:
+        if resume is not None and "dataset" in settings:
+            _refuse_imported(store, settings["dataset"])
+        raise ConfigError("Say how many images per class to distil, for example --ipc 1.")
+    processes = context.processes
+    with ExitStack() as held:
+        if not processes.is_first:
+            run, is_new = store.run(processes.share_text("")), False
+            prepared = parent_of(store, run)
+        elif named is not None:
+            run = store.run(named)
+            resumed(run, settings)  # refuses other settings before anything is loaded
+            prepared = parent_of(store, run)
+            run, is_new = held.enter_context(locked_run(store, run, settings, _note(context, wait))), False
+        else:
+            dataset = choose_dataset(store, settings.get("dataset"), context.report)
+            prepared = open_prepared(store, dataset)
+            run, is_new = held.enter_context(
+                _new_or_unfinished(store, prepared, settings, context, resume=resume is not None, wait=wait)
+            )
+        if processes.is_first:
+            processes.share_text(run.name)
+        if run.status == "finished":
+            context.report.note(f"{run.name} is already finished.")
+            return run
+        context.report.note(_greeting(run, is_new))
+        try:
+            return execute(store.run_path(run.name), run, prepared, context)
+        except Diverged as error:
+            if error.record["checkpoint"] is not None and not is_stuck((*run.divergences, error.record)):
+                usual = resolved(prepared, {"ipc": run.config["ipc"], "algorithm": run.config["algorithm"]})
+                error.lower = lower_rate(error.record, usual.to_json())
+            raise
+
+
+def _note(context: RunContext, wait: bool) -> Any:
+    return context.report.note if wait else None
+
+
+@contextmanager
+def _new_or_unfinished(
+    store: Store,
+    prepared: Prepared,
+    settings: Mapping[str, Any],
+    context: RunContext,
+    *,
+    resume: bool,
+    wait: bool,
+) -> Iterator[tuple[RunManifest, bool]]:
+    """Lock the newest unfinished run of these settings, if one is to be resumed, or else a new run.
+
+    Yields the run, and whether it is new.
+    """
+    by_devices = "models" not in settings and (context.devices is not None or context.processes.count > 1)
+    models = {"models": len(choose_devices(context.devices))} if by_devices else {}
+    config = resolved(prepared, {**models, **settings})
+    any_models = "models" not in settings
+    found = (
+        newest_unfinished(store, config, prepared.manifest.digest, any_models=any_models) if resume else None
+    )
+    if found is not None:
+        with locked_run(store, found, {}, _note(context, wait)) as run:
+            yield run, False
+        return
+    run, lock = create_run(store, prepared, config)
+    with lock:
+        yield run, True
+
+
+def choose_dataset(store: Store, name: str | None, report: Report) -> str:
+    """Return the data set named, or the only one prepared; prepare digits in a store that has none.
+
+    Raises
+    ------
+    ConfigError
+        If several are prepared and none is named.
+    NotFound
+        If there is none of that name.
+    """
+    if name is not None:
+        if not store.dataset_path(name).exists():
+            _refuse_imported(store, name)
+            store.dataset(name)  # raises, naming what there is
+        return name
+    names = [manifest.name for manifest in store.datasets().found]
+    if len(names) > 1:
+        raise ConfigError(f"Say which data set to distil: {', '.join(names)}.")
+    if names:
+        return names[0]
+    report.note("No data set is prepared yet: preparing digits, which comes with scikit-learn.")
+    return prepare(store, "digits", report=report, wait=True).name
+
+
+def _refuse_imported(store: Store, name: str) -> None:
+    """Say so if what is named as a data set is an imported run."""
+    taken = store.dataset_path(name).exists() or not store.run_path(name).is_dir()
+    if not taken and store.run(name).imported:
+        raise nothing_to_resume(store.run(name))
+
+
+def _greeting(run: RunManifest, is_new: bool) -> str:
+    config = run.config
+    solver = f", solver {config['solver']}" if "solver" in config else ""
+    network = f"ConvNet of depth {config['depth']} and width {config['width']}"
+    verb = "distils" if is_new else "resumes distilling"
+    return (
+        f"{run.name} {verb} {run.dataset} to {count_of(config['ipc'], 'image')} per class in "
+        f"{config['steps']} steps ({network}, {config['algorithm']}{solver}, seed {run.seed})."
+    )
+
+
+def create_run(
+    store: Store, prepared: Prepared, config: DistillConfig, sweep: SweepManifest | None = None
+) -> tuple[RunManifest, RunLock]:
+    """Create a run, locked by this process.
+
+    Parameters
+    ----------
+    store, prepared, config
+        Where, from which data set, and with which settings.
+    sweep
+        The sweep that it is part of, if it is.
+
+    Raises
+    ------
+    ConfigError
+        If the data set has fewer images of a class than are to be distilled.
     """
     check_possible(prepared, config)
     parents = {"dataset": prepared.manifest.as_parent}
@@ -63,19 +229,19 @@ def start_run(
 
 
 def check_possible(prepared: Prepared, config: DistillConfig) -> None:
-    """Refuse what the data set can't give."""
+    """Refuse a configuration that the data set has too few or too small images for."""
     counts = np.bincount(prepared.labels("train"), minlength=prepared.classes)
     fewest = int(np.argmin(counts))
     if config.ipc > counts[fewest]:
         raise ConfigError(
-            f"--ipc {config.ipc} is more than there is: class {prepared.manifest.class_names[fewest]!r} of "
+            f"--ipc {config.ipc} is too many: class {prepared.manifest.class_names[fewest]!r} of "
             f"{config.dataset} has {counts[fewest]} training images."
         )
     distilling_network(prepared, config)
 
 
-def run(path: Path, manifest: RunManifest, prepared: Prepared, around: Surroundings) -> RunManifest:
-    """Go on with a run from its newest checkpoint, or from the start, to its end.
+def execute(path: Path, manifest: RunManifest, prepared: Prepared, context: RunContext) -> RunManifest:
+    """Take a run from its newest checkpoint, or from the start, to its end.
 
     Parameters
     ----------
@@ -84,9 +250,9 @@ def run(path: Path, manifest: RunManifest, prepared: Prepared, around: Surroundi
     manifest
         The run's manifest.
     prepared
-        The data set it is distilled from.
-    around
-        What it works with.
+        The data set that is distilled.
+    context
+        Where and how the run is executed.
 
     Returns
     -------
@@ -96,37 +262,40 @@ def run(path: Path, manifest: RunManifest, prepared: Prepared, around: Surroundi
     Raises
     ------
     ConfigError
-        If it would not fit in memory.
-    Interrupted
-        If a signal stopped it, after a checkpoint.
+        If it does not fit into memory.
+    RunInterrupted
+        If a signal stopped it, after saving a checkpoint.
     Diverged
-        If numbers are no longer finite; the last good checkpoint stands.
+        If numbers are no longer finite; the last good checkpoint remains.
     NumericsError
-        If the product isn't finite, though the state is.
+        If the product is not finite, although the state is.
     """
     with stop_on_signals() as stop, MetricsLog(path / METRICS) as metrics:
         if manifest.versions != versions():
-            around.report.warn("Other library versions than this run began with: the last digits may differ.")
-        one = Running(path, manifest, prepared, around, stop, metrics)
-        # What changes from here on is vouched for again at the next checkpoint, or at the end.
-        one.record(status="running", files={}, log=None)
+            context.report.warn(
+                "This run was started with other library versions: the last digits may differ."
+            )
+        loop = RunLoop(path, manifest, prepared, context, stop, metrics)
+        # Files that change from here on get new checksums at the next checkpoint, or at the end.
+        loop.record(status="running", files={}, log=None)
         try:
-            one.restore_or_begin()
-            one.go()
-            arrays = one.product()
-            files = write_distilled(path, arrays) | digests(path, SNAPSHOTS) if one.writes else {}
+            loop.restore_or_start()
+            loop.take_steps()
+            arrays = loop.product()
+            files = write_distilled(path, arrays) | digests(path, SNAPSHOTS) if loop.writes else {}
         except (Interrupted, ConfigError):
-            one.record(status="interrupted", step=one.step, **_kept(one))
+            loop.record(status="interrupted", step=loop.step, **_checksums(loop))
             raise
         except NumericsError as error:
-            told = (error.record,) if isinstance(error, Diverged) else ()
-            divergences = (*one.manifest.divergences, *told)
-            one.record(status="failed", step=one.saved, divergences=divergences, **_kept(one))
+            divergences = loop.manifest.divergences
+            if isinstance(error, Diverged):
+                divergences = (*divergences, error.record)
+            loop.record(status="failed", step=loop.saved, divergences=divergences, **_checksums(loop))
             raise
-        return one.record(status="finished", step=one.step, files=files, log=one.log())
+        return loop.record(status="finished", step=loop.step, files=files, log=loop.log_checksum())
 
 
-def _kept(one: Running) -> dict[str, Any]:
-    """What the manifest of a run that ends before its time vouches for."""
-    there = one.writes and (one.path / SNAPSHOTS).is_dir()
-    return {"files": digests(one.path, SNAPSHOTS) if there else {}, "log": one.log()}
+def _checksums(loop: RunLoop) -> dict[str, Any]:
+    """Checksums of the files of a run that ends early."""
+    exists = loop.writes and (loop.path / SNAPSHOTS).is_dir()
+    return {"files": digests(loop.path, SNAPSHOTS) if exists else {}, "log": loop.log_checksum()}

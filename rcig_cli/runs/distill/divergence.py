@@ -1,4 +1,4 @@
-"""A run that diverges: what is no longer finite, and with what it may go on."""
+"""A run that diverges: what is no longer finite, and with which settings it can be resumed."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,18 +6,19 @@ from typing import Any
 import jax
 import numpy as np
 
+from rcig_cli.distillation.methods import METHODS
 from rcig_cli.distillation.step import Info
 from rcig_cli.errors import NumericsError
-from rcig_cli.presets.config import LEARNING_RATES, DistillConfig, flat
+from rcig_cli.presets.config import DistillConfig
 from rcig_cli.reporting.formatting import describe_divergence
-from rcig_cli.runs.engine.state import RunState
+from rcig_cli.runs.engine.program import RunState
 
-# Which rate drives what failed first, where that isn't the images'.
-_DRIVEN_BY = {"pool_models": "pool_rate", "labels": "label_rate", "temperature": "temperature_rate"}
-_SUGGESTED = 0.3  # of the rate with which it diverged
+# The learning rate behind what failed first, where that isn't the images'.
+_DRIVEN_BY = {"pool_models": "pool_lr", "labels": "label_lr", "temperature": "temperature_lr"}
+_SUGGESTED = 0.3  # of the learning rate with which it diverged
 
-# What a step computes from the state before it, whatever its rates.
-_BEFORE_RATES = {"pool_models", "loss", "gradient"}
+# What a step computes from the state before it, whatever its learning rates.
+_BEFORE_UPDATE = {"pool_models", "loss", "gradient"}
 
 
 class Diverged(NumericsError):
@@ -29,20 +30,28 @@ class Diverged(NumericsError):
         Its name.
     record
         What its manifest keeps of it: see ``RunManifest.divergences``.
+
+    Attributes
+    ----------
+    run, record
+        As given.
+    lower
+        A learning rate to resume with, by name; None if resuming can't help.
     """
 
     def __init__(self, run: str, record: Mapping[str, Any]) -> None:
-        self.record = dict(record)
+        self.run, self.record = run, dict(record)
+        self.lower: Mapping[str, float] | None = None
         super().__init__(f"{run} {describe_divergence(record)}.")
 
 
 def not_finite(info: Info) -> list[str]:
-    """Names of what an outer step says isn't finite, the first cause first."""
+    """Return names of what an outer step reports as not finite, the first cause first."""
     return [name for name, finite in info.finite._asdict().items() if not finite]
 
 
 def not_finite_in(state: RunState) -> list[str]:
-    """Names of what isn't finite in a state of numpy arrays, of which a step sees but the models it draws."""
+    """Return names of what is not finite in a state of numpy arrays, models not yet sampled included."""
     parts = {"pool_models": state.pool, "optimizer": state.learner}
     return [
         name
@@ -52,20 +61,16 @@ def not_finite_in(state: RunState) -> list[str]:
 
 
 def comes_from(checkpoint: int, step: int, what: Sequence[str]) -> bool:
-    """Whether a step failed by the state of the checkpoint before it alone, so that no rate helps."""
-    return step == checkpoint + 1 and bool(_BEFORE_RATES & set(what))
-
-
-def _rates(config: DistillConfig) -> dict[str, Any]:
-    settings = flat(config)
-    return {name: settings[name] for name in LEARNING_RATES}
+    """Whether a step failed because of the checkpoint before it alone, so that no learning rate helps."""
+    return step == checkpoint + 1 and bool(_BEFORE_UPDATE & set(what))
 
 
 def record_of(
     step: int, what: Sequence[str], checkpoint: int | None, config: DistillConfig
 ) -> dict[str, Any]:
-    """Return what a manifest keeps: when, what, the checkpoint that stands, and the learning rates so far."""
-    return {"step": step, "not_finite": list(what), "checkpoint": checkpoint, "rates": _rates(config)}
+    """Return what a manifest keeps: step, what diverged, checkpoint to resume from, and learning rates."""
+    rates = {name: getattr(config.method, name) for name in METHODS[config.algorithm].learning_rates}
+    return {"step": step, "not_finite": list(what), "checkpoint": checkpoint, "rates": rates}
 
 
 def is_stuck(records: Sequence[Mapping[str, Any]]) -> bool:
@@ -73,11 +78,11 @@ def is_stuck(records: Sequence[Mapping[str, Any]]) -> bool:
     if len(records) < 2:
         return False
     before, last = records[-2:]
-    return before["checkpoint"] == last["checkpoint"] and before["rates"] != last["rates"]
+    return bool(before["checkpoint"] == last["checkpoint"] and before["rates"] != last["rates"])
 
 
 def lower_rate(record: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, float]:
-    """Suggest a setting to go on with.
+    """Suggest a learning rate to resume with.
 
     Parameters
     ----------
@@ -89,12 +94,12 @@ def lower_rate(record: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str,
     Returns
     -------
     dict
-        The rate that is furthest above the preset's, as the preset has it; where none is above, the one that
-        drives what failed first, lower.
+        The rate that is furthest above the preset's, as the preset has it; where none is above, the one
+        behind what failed first, lowered.
     """
     above = {name: rate / usual[name] for name, rate in record["rates"].items()}
     name = max(above, key=lambda name: above[name])
     if above[name] > 1:
         return {name: usual[name]}
-    name = _DRIVEN_BY.get(record["not_finite"][0], "image_rate")
+    name = _DRIVEN_BY.get(record["not_finite"][0], "image_lr")
     return {name: float(f"{_SUGGESTED * record['rates'][name]:.1g}")}

@@ -1,13 +1,18 @@
-"""Which run to go on with, and with what settings."""
+"""Which run to resume, with which settings, and the lock on it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from rcig_cli.distillation.methods import METHODS
 from rcig_cli.errors import ConfigError
-from rcig_cli.presets.config import LEARNING_RATES, DistillConfig, difference, flat
+from rcig_cli.presets.config import DistillConfig, difference
 from rcig_cli.store.layout import Store
-from rcig_cli.store.manifest import RunManifest
+from rcig_cli.store.locks import RunLock
+from rcig_cli.store.manifest import RunManifest, write_manifest
+
+NEWEST = "newest"  # in place of a run's name
 
 
 def newest_unfinished(
@@ -15,70 +20,110 @@ def newest_unfinished(
 ) -> RunManifest | None:
     """Return the newest unfinished run of the same configuration and the same data, if there is one.
 
-    With ``any_models`` it may see another number of pool models a step: where that follows from the devices
-    at hand, and these are others than it began with.
+    With ``any_models`` its number of pool models per step may differ: where that number follows from the
+    devices, the run may have been started on others.
     """
+    free = {"models", "pool_size"} if any_models else set()
     for run in reversed(store.runs().found):
         same_data = run.parents["dataset"]["digest"] == dataset_digest
-        unfinished = run.status in ("running", "interrupted")  # a diverged run would diverge again
-        # One that diverged and went on with lower rates has not had this configuration from its first step.
+        unfinished = run.status in ("running", "interrupted")  # a run that diverged would diverge again
+        # A run that diverged and was resumed with lower rates had another configuration at first.
         if unfinished and same_data and not run.divergences:
-            theirs = DistillConfig.from_json(run.config)
-            if theirs == (_with_models_of(theirs, config) if any_models else config):
+            theirs = {**run.config}
+            ours = {**config.to_json(), **{name: theirs[name] for name in free if name in theirs}}
+            if theirs == ours:
                 return run
     return None
 
 
-def _with_models_of(theirs: DistillConfig, config: DistillConfig) -> DistillConfig:
-    models, pool_size = theirs.algorithm.models, theirs.algorithm.pool_size
-    return replace(config, algorithm=replace(config.algorithm, models=models, pool_size=pool_size))
-
-
-def going_on(run: RunManifest, flags: Mapping[str, Any]) -> RunManifest:
-    """The run as it goes on with these settings: as it is, or with lower learning rates where it diverged.
+def resumed(run: RunManifest, settings: Mapping[str, Any]) -> RunManifest:
+    """Return a run as it is to be resumed: unchanged, or with lower learning rates if it diverged.
 
     Parameters
     ----------
     run
         The run's manifest.
-    flags
+    settings
         Settings that were given, by name; the others are the run's.
 
     Raises
     ------
     ConfigError
-        If they say anything else, with what was asked for and what the run has, field by field; or if it
-        was imported.
+        If other settings are given, with each of them and its value in the run; or if the run was imported.
     """
     if run.imported:
         raise nothing_to_resume(run)
-    has = DistillConfig.from_json(run.config)
-    wanted = has.override(flags)
-    differing = difference(wanted, has)
+    current = DistillConfig.from_json(run.config)
+    wanted = current.override(settings)
+    differing = difference(wanted, current)
     if not differing:
         return run
-    said = f"{run.name} was started with another configuration ({'; '.join(differing)})"
+    problem = f"{run.name} was started with another configuration ({'; '.join(differing)})"
     if run.status != "failed":
-        raise ConfigError(f"{said}: resume it without these flags, or start a new run without --resume.")
-    if "sweep" in run.parents:
-        raise ConfigError(f"{said}, and a run of a sweep keeps it: start a run of your own without --resume.")
-    if not _only_lowers(flat(wanted), flat(has)):
         raise ConfigError(
-            f"{said}: one that diverged goes on with lower learning rates ({', '.join(LEARNING_RATES)}) and "
-            "nothing else changed. Resume it so, or start a new run without --resume."
+            f"{problem}. Resume it without these settings, or start a new run without --resume."
+        )
+    if "sweep" in run.parents:
+        raise ConfigError(
+            f"{problem}, and settings of a sweep's run can't be changed. Start a new run without --resume."
+        )
+    if not _only_lowers(wanted, current):
+        rates = ", ".join(METHODS[current.algorithm].learning_rates)
+        raise ConfigError(
+            f"{problem}. A run that diverged can be resumed only with lower learning rates ({rates}) and no "
+            "other changes. Otherwise start a new run without --resume."
         )
     return replace(run, config=wanted.to_json())
 
 
-def _only_lowers(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
-    """Whether some settings differ from others in lower learning rates only."""
+def _only_lowers(wanted: DistillConfig, current: DistillConfig) -> bool:
+    """Whether two configurations differ in nothing but lower learning rates."""
+    if wanted.algorithm != current.algorithm:
+        return False
+    ours, theirs, rates = wanted.to_json(), current.to_json(), METHODS[current.algorithm].learning_rates
     changed = [name for name in ours if ours[name] != theirs[name]]
-    return all(name in LEARNING_RATES and ours[name] < theirs[name] for name in changed)
+    return all(name in rates and ours[name] < theirs[name] for name in changed)
 
 
 def nothing_to_resume(run: RunManifest) -> ConfigError:
-    """Say that a run was made elsewhere."""
+    """Return the error that says that a run was imported."""
     return ConfigError(
-        f"{run.name} was imported from {run.parents['file']['name']}: there is nothing to go on with. "
-        f"Distil a set of your own: rcig distill {run.dataset} --ipc {run.config['ipc']}"
+        f"{run.name} was imported from {run.parents['file']['name']}, so there is nothing to resume. "
+        f"To distill a set of your own: rcig distill {run.dataset} --ipc {run.config['ipc']}"
     )
+
+
+@contextmanager
+def locked_run(
+    store: Store, run: RunManifest, settings: Mapping[str, Any], wait: Callable[[str], None] | None
+) -> Iterator[RunManifest]:
+    """Lock a run that is to be resumed, and write changed settings into its manifest.
+
+    Parameters
+    ----------
+    store, run
+        The run's store, and its manifest as it was read before.
+    settings
+        Settings that were given; see `resumed`.
+    wait
+        Called with a message if another process is writing the run, and we wait for it; None: don't wait.
+
+    Yields
+    ------
+    RunManifest
+        Its manifest as it is now that no other process writes it.
+
+    Raises
+    ------
+    ConfigError
+        If the settings are not those of the run.
+    Locked
+        If another process is writing it.
+    """
+    path = store.run_path(run.name)
+    with RunLock(path, wait=wait):
+        current = store.run(run.name)
+        changed = resumed(current, settings)
+        if changed != current:
+            write_manifest(path, changed)
+        yield changed

@@ -5,15 +5,13 @@ import jax.numpy as jnp
 from jax import Array
 
 from rcig_cli.distillation import pool as pools
-from rcig_cli.distillation.bilevel.problem import average
-from rcig_cli.distillation.config import AlgorithmConfig
 from rcig_cli.distillation.pool import Model
 from rcig_cli.distillation.records import Tree
-from rcig_cli.distillation.step import Info, Learner, Step
+from rcig_cli.distillation.step import Info, Learner, Step, averaged
 from rcig_cli.runs.engine.batches import Batches, ReadAhead
-from rcig_cli.runs.engine.draws import Draws, draw_each, step_keys
-from rcig_cli.runs.engine.program import Program
-from rcig_cli.runs.engine.state import Fetch, RunState, shape_of_model, size_in_bytes
+from rcig_cli.runs.engine.environment import jit
+from rcig_cli.runs.engine.program import Fetch, Program, RunState, shape_of_model, size_in_bytes
+from rcig_cli.runs.engine.randomness import Draws, draw_each, step_keys
 
 
 class Driven:
@@ -21,22 +19,22 @@ class Driven:
 
     Parameters
     ----------
-    step, config, seed
-        The functions of a step, the algorithm's settings, and the run's seed.
+    step, seed
+        The method's functions, and the run's seed.
     batches
         The real images of each step.
     """
 
     most = 1
 
-    def __init__(self, step: Step, config: AlgorithmConfig, seed: int, batches: Batches) -> None:
-        self._batches, self._models = batches, config.models
+    def __init__(self, step: Step, seed: int, batches: Batches) -> None:
+        self._batches, self._models = batches, step.models
         self._ahead = ReadAhead(lambda step, _: batches.of(step))
-        share = config.pool_size // config.models
-        keys = step_keys(seed, config.models)
+        share = step.pool_size // step.models
+        keys = step_keys(seed, step.models)
 
         def draws_of(number: Array) -> list[Draws]:
-            return draw_each(keys, number, share, config.pool_steps)
+            return draw_each(keys, number, share, step.training_steps)
 
         def train(model: Model, learner: Learner, key: Array) -> Model:
             return step.train(model, learner.psi, key)
@@ -48,10 +46,10 @@ class Driven:
             learner: Learner, points: list[Tree], images: Array, classes: Array, keys: list[Array]
         ) -> tuple[Learner, Info]:
             each = zip(points, images, classes, keys, strict=True)
-            return step.accept(learner, average([step.propose(learner, *one) for one in each]))
+            return step.accept(learner, averaged([step.propose(learner, *one) for one in each]))
 
-        self._draws_of, self._pick, self._train = jax.jit(draws_of), jax.jit(pools.pick), jax.jit(train)
-        self._put_back = jax.jit(put_back, donate_argnums=0)
+        self._draws_of, self._pick, self._train = jit(draws_of), jit(pools.pick), jit(train)
+        self._put_back = jit(put_back, donate_argnums=0)
         self._update = Program(update)
 
     def compile(self, state: RunState) -> int:

@@ -17,16 +17,13 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from rcig_cli.distillation import pool as pools
-from rcig_cli.distillation.bilevel.problem import Proposal, average
-from rcig_cli.distillation.config import AlgorithmConfig
 from rcig_cli.distillation.pool import Model
 from rcig_cli.distillation.records import Distilled
-from rcig_cli.distillation.step import Info, Step
+from rcig_cli.distillation.step import Info, Proposal, Step, averaged
 from rcig_cli.runs.engine.batches import Batches, ReadAhead
-from rcig_cli.runs.engine.draws import Draws, draw_each, step_keys
 from rcig_cli.runs.engine.mesh import BATCH, MODELS, own_device, put
-from rcig_cli.runs.engine.program import Program
-from rcig_cli.runs.engine.state import Fetch, RunState
+from rcig_cli.runs.engine.program import Fetch, Program, RunState
+from rcig_cli.runs.engine.randomness import Draws, draw_each, step_keys
 
 MOST = 32  # steps in a call where these may be a loop and the real images are on the device
 MOST_READ = 4  # where they are not: so many steps' images wait in memory, twice
@@ -40,8 +37,8 @@ class Sharded:
 
     Parameters
     ----------
-    step, config, seed
-        The functions of a step, the algorithm's settings, and the run's seed.
+    step, seed
+        The method's functions, and the run's seed.
     batches
         The real images of each step.
     mesh
@@ -53,16 +50,15 @@ class Sharded:
     def __init__(
         self,
         step: Step,
-        config: AlgorithmConfig,
         seed: int,
         batches: Batches,
         mesh: Mesh,
         *,
         in_loop: bool,
     ) -> None:
-        self._step, self._config, self._batches, self._mesh = step, config, batches, mesh
+        self._step, self._batches, self._mesh = step, batches, mesh
         self._seed = seed
-        self._here = config.models // mesh.shape[MODELS]  # pool models of one group in a step
+        self._here = step.models // mesh.shape[MODELS]  # pool models of one group in a step
         resident = batches.real.fits(own_device(mesh.devices.flat))
         self._real = put(batches.real, mesh, P()) if resident else ()
         self.most = (MOST if resident else MOST_READ) if in_loop else 1
@@ -133,7 +129,7 @@ class Sharded:
             self._step.propose(state.learner, model.parameters, images[m], classes[m], one.subsets)
             for m, (one, model) in enumerate(zip(each, models, strict=True))
         ]
-        learner, info = self._step.accept(state.learner, _all_together(average(proposals)))
+        learner, info = self._step.accept(state.learner, _all_together(averaged(proposals)))
         pool = state.pool
         for one, model in zip(each, models, strict=True):
             trained = self._step.renew(self._trained(model, learner.psi, one), one.fresh)
@@ -142,9 +138,9 @@ class Sharded:
 
     def _draws(self, number: Array) -> list[Draws]:
         """The draws of this group's models, their places in its part of the pool."""
-        config, first = self._config, jax.lax.axis_index(MODELS) * self._here
-        keys = step_keys(self._seed, config.models)[first + jnp.arange(self._here)]
-        return draw_each(keys, number, config.pool_size // config.models, config.pool_steps)
+        step, first = self._step, jax.lax.axis_index(MODELS) * self._here
+        keys = step_keys(self._seed, step.models)[first + jnp.arange(self._here)]
+        return draw_each(keys, number, step.pool_size // step.models, step.training_steps)
 
     def _trained(self, model: Model, psi: Distilled, draws: Draws) -> Model:
         def train(_: int, model: Model) -> Model:
@@ -155,10 +151,9 @@ class Sharded:
 
 
 def _all_together(proposal: Proposal) -> Proposal:
-    """What all groups propose together."""
-    gradient, observed = jax.lax.pmean((proposal.gradient, proposal.observed), (MODELS, BATCH))
-    inner, hessian, broken = jax.lax.psum((proposal.inner, proposal.hessian, proposal.broken), MODELS)
-    return Proposal(gradient, inner, hessian, broken, observed)
+    """Combine the proposals of all groups."""
+    gradient, metrics = jax.lax.pmean((proposal.gradient, proposal.metrics), (MODELS, BATCH))
+    return Proposal(gradient, metrics, jax.lax.psum(proposal.counts, MODELS))
 
 
 def _same_in_a_group(leaf: Array) -> Array:

@@ -17,7 +17,7 @@ from rcig_cli.networks.architectures import build_network
 from rcig_cli.networks.network import Network
 from rcig_cli.presets.preset import PaperResult, paper_result
 from rcig_cli.runs.distill.distilled import DistilledSet
-from rcig_cli.runs.engine.draws import first_images
+from rcig_cli.runs.engine.randomness import first_images
 from rcig_cli.runs.engine.training import Schedule, TrainingSet, make_logits, make_trainings
 from rcig_cli.runs.evaluate.protocol import EvaluationProtocol, NetworkProtocol, evaluation_protocol
 from rcig_cli.runs.prepare.prepared import Prepared
@@ -215,12 +215,12 @@ def _random_subset(distilled: DistilledSet, *, flip: bool) -> Callable[[Array], 
 def _paper_result(distilled: DistilledSet, protocol: EvaluationProtocol) -> PaperResult | None:
     """Return what the paper reports for such a set and such networks; it has no results with hard labels."""
     config = distilled.config
-    if distilled.run.imported or config.algorithm.algorithm != "rcig" or protocol.hard_labels:
+    if distilled.run.imported or config.algorithm != "rcig" or protocol.hard_labels:
         return None
     return paper_result(
         config.dataset,
         config.ipc,
-        distilled_with=config.normalization,
+        distilled_with=config.norm,
         tested=(protocol.arch, protocol.norm),
         augment=protocol.augment,
     )

@@ -69,10 +69,10 @@ def network_defaults(config: DistillConfig, given: dict[str, Any]) -> dict[str, 
     check({"arch": settings_of(NetworkProtocol)["arch"]}, {n: v for n, v in given.items() if n == "arch"})
     arch: ArchitectureName = given.get("arch", "convnet")
     usual = ARCHITECTURES[arch]
-    size = config if arch == config.architecture else usual
+    size = config if arch == "convnet" else usual
     return {
         "norm": usual.norm,
         "width": size.width,
         "depth": size.depth,
-        "flip": config.algorithm.flip,
+        "flip": config.method.flip,
     }

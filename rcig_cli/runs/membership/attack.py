@@ -18,7 +18,7 @@ from rcig_cli.presets.paper_privacy import paper_attacks
 from rcig_cli.privacy import attacks
 from rcig_cli.privacy.lira import confidences
 from rcig_cli.runs.distill.distilled import DistilledSet
-from rcig_cli.runs.engine.draws import first_images
+from rcig_cli.runs.engine.randomness import first_images
 from rcig_cli.runs.engine.training import Schedule, TrainingSet, make_logits, make_training
 from rcig_cli.runs.evaluate.evaluate import protocol_network
 from rcig_cli.runs.membership.lira import Candidates, Examples, TrainedRun, attack_offline, attack_online
@@ -125,7 +125,7 @@ def _attack_run(
         by_steps, lira = one.attack_real(name, members)
         targets[name] = TargetResult(by_steps, (lira,) if lira else (), paper.get(name))
     by_steps, models = one.attack_distilled()
-    reported = paper.get("distilled") if config.algorithm.algorithm == "rcig" else None
+    reported = paper.get("distilled") if config.algorithm == "rcig" else None
     targets["distilled"] = TargetResult(by_steps, (), reported)
     result = RunResult(distilled.run.name, protocol, len(one.candidates.members), targets)
     return result, TrainedRun(models, one.candidates, distilled.prepared.whitening(), one.phi)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rcig_cli.errors import ConfigError, Interrupted, NumericsError
-from rcig_cli.presets.config import DistillConfig, flat
+from rcig_cli.presets.config import DistillConfig
 from rcig_cli.presets.sweep import SweepPlan
 from rcig_cli.runs.configuration import resolved
 from rcig_cli.runs.distill import distill
 from rcig_cli.runs.distill.distilled import open_distilled
-from rcig_cli.runs.distill.running import CheckpointPolicy, Surroundings
+from rcig_cli.runs.distill.run_loop import RunContext
 from rcig_cli.runs.engine.timing import Stopwatch, Timing, timing_of
 from rcig_cli.runs.evaluate.evaluate import Spread, evaluate, protocol_network
 from rcig_cli.runs.evaluate.protocol import EvaluationProtocol, evaluation_protocol
@@ -121,13 +121,13 @@ def lay_out(prepared: Prepared, plan: SweepPlan) -> Layout:
             swept = {name: settings[name] for name in plan.axes if name in settings}
             raise ConfigError(f"with {describe(swept)}: {error}" if swept else str(error)) from None
         cells[config] = Cell(config, protocol)
-    configs = [flat(config) for config in cells]
+    configs = [config.to_json() for config in cells]
     axes = tuple(name for name in plan.axes if len({config[name] for config in configs}) > 1)
     return Layout(plan, prepared, tuple(cells.values()), axes)
 
 
 def describe(settings: Mapping[str, Any]) -> str:
-    """Some settings in a line, such as ``n_inner 5, seed 0``."""
+    """Some settings in a line, such as ``inner_steps 5, seed 0``."""
     return ", ".join(f"{name} {value}" for name, value in settings.items())
 
 
@@ -172,7 +172,7 @@ def run_sweep(
     store: Store,
     manifest: SweepManifest,
     layout: Layout,
-    policy: CheckpointPolicy,
+    policy: int | None,
     report: Report,
 ) -> list[Outcome]:
     """Distil and judge what isn't yet; a run that diverges is an outcome like any other.
@@ -219,7 +219,7 @@ class _Sweep:
         store: Store,
         manifest: SweepManifest,
         layout: Layout,
-        policy: CheckpointPolicy,
+        policy: int | None,
         report: Report,
         stop: StopRequest,
     ) -> None:
@@ -262,7 +262,7 @@ class _Sweep:
         with lock:
             run = self.store.run(run.name)
             if run.status in ("running", "interrupted"):
-                values = flat(cell.config)
+                values = cell.config.to_json()
                 swept = describe({name: values[name] for name in self.layout.axes})
                 self.report.note(f"{run.name}, {number} of {len(self.layout.cells)}: {swept or 'as given'}.")
                 run = self._distil(run)
@@ -275,7 +275,7 @@ class _Sweep:
         if config in self.runs:
             run = self.store.run(self.runs[config])
             return run, RunLock(self.store.run_path(run.name))
-        run, lock = distill.start_run(self.store, self.layout.prepared, config, self.manifest)
+        run, lock = distill.create_run(self.store, self.layout.prepared, config, self.manifest)
         self.runs[config] = run.name
         self.record()
         return run, lock
@@ -284,7 +284,7 @@ class _Sweep:
         path = self.store.run_path(run.name)
         stopwatch = Stopwatch(self.report)
         try:
-            return distill.run(path, run, self.layout.prepared, Surroundings(self.policy, stopwatch))
+            return distill.execute(path, run, self.layout.prepared, RunContext(stopwatch, self.policy))
         except NumericsError as error:
             self.report.warn(str(error))
             return self.store.run(run.name)

@@ -30,8 +30,8 @@ FIGURES = "figures"
 
 _ACCURACY = "test accuracy (%)"
 _COUNTED = {
-    "n_inner": "iterations of the inner solve, n_inner",
-    "n_hessian": "iterations of the Hessian-inverse solve, n_hessian",
+    "inner_steps": "iterations of the inner solve",
+    "hessian_steps": "iterations of the Hessian-inverse solve",
     "steps": "outer steps",
 }
 _MOST_SERIES = 12  # that a legend is still read of

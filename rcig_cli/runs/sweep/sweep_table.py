@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rcig_cli.presets.config import DistillConfig, flat
+from rcig_cli.presets.config import DistillConfig
 from rcig_cli.runs.evaluate.evaluate import Spread
 from rcig_cli.runs.evaluate.protocol import EvaluationProtocol
 from rcig_cli.runs.sweep.sweep import Layout, Outcome
@@ -135,7 +135,7 @@ def tabulate(layout: Layout, outcomes: Sequence[Outcome]) -> Table:
             key = config.ipc, protocol
             baselines.setdefault(key, Baseline(config.ipc, protocol, outcome.random_subset))
     rows = (
-        Row({name: flat(config)[name] for name in axes}, config.steps, tuple(group))
+        Row({name: config.to_json()[name] for name in axes}, config.steps, tuple(group))
         for config, group in groups.items()
     )
     return Table(axes, tuple(rows), tuple(baselines.values()))

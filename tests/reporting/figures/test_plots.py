@@ -11,7 +11,7 @@ from PIL import Image
 from rcig_cli.reporting.figures.plots import Panel, Series, draw_panels
 from tests.reporting.figures.pictures import clear_border
 
-LINE = Series("n_hessian 20", [2, 5, 10, 20], [50.0, 60.0, 70.0, 72.0], [3.0, 2.0, 2.0, 1.0])
+LINE = Series("hessian_steps 20", [2, 5, 10, 20], [50.0, 60.0, 70.0, 72.0], [3.0, 2.0, 2.0, 1.0])
 
 
 def pixels(encoded):

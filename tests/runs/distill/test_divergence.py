@@ -8,11 +8,12 @@ from dataclasses import replace
 import pytest
 
 from rcig_cli.cli.app import main
+from rcig_cli.distillation.methods import METHODS
 from rcig_cli.errors import ConfigError, NumericsError
-from rcig_cli.presets.config import LEARNING_RATES, DistillConfig
-from rcig_cli.runs.distill import distill, running
+from rcig_cli.presets.config import DistillConfig
+from rcig_cli.runs.distill import distill, run_loop
 from rcig_cli.runs.distill.divergence import comes_from, is_stuck, lower_rate
-from rcig_cli.runs.distill.resume import going_on
+from rcig_cli.runs.distill.resume import resumed
 from rcig_cli.store.layout import open_store
 from rcig_cli.store.manifest import write_manifest
 from tests.conftest import TINY, start_rcig
@@ -36,7 +37,7 @@ def diverged(digits, tmp_path_factory):
     shutil.copytree(digits, store)
     told = iter([[]] * 13 + [["loss", "gradient"]])
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(running, "not_finite", lambda _: next(told))
+        patched.setattr(run_loop, "not_finite", lambda _: next(told))
         with pytest.raises(SystemExit) as stopped:
             main([*map(str, RUN), "--checkpoint-every", "4", "--store", str(store)])
     assert stopped.value.code == 6
@@ -106,7 +107,7 @@ def test_midway_the_newest_checkpoint_stands(diverged, rcig):
     assert (run["status"], run["step"]) == ("failed", 12)
     assert (divergence["step"], divergence["checkpoint"]) == (14, 12)
     assert divergence["not_finite"] == ["loss", "gradient"]
-    assert divergence["rates"] == {name: run["config"]["algorithm"][name] for name in LEARNING_RATES}
+    assert divergence["rates"] == {name: run["config"][name] for name in METHODS["rcig"].learning_rates}
     assert _checkpoints(diverged) == [8, 12]
     assert [row["step"] for row in log] == list(range(1, 15))
     shown = rcig("show", "run_1", "--store", diverged).out
@@ -119,12 +120,12 @@ def test_it_goes_on_with_a_lower_rate(copy, rcig):
     assert rcig(*LOWER, "--store", copy).code == 0
     run, log = _manifest(copy), _log(copy)
     assert (run["status"], run["step"]) == ("finished", STEPS)
-    assert run["config"]["algorithm"]["image_rate"] == 1e-3
+    assert run["config"]["algorithm"]["image_lr"] == 1e-3
     assert len(run["divergences"]) == 1
     assert [row["step"] for row in log] == list(range(1, STEPS + 1))
     assert log[:12] == before[:12]
     assert log[13:14] != before[13:]  # the first step that sees an image of the new rate
-    assert "since then image_rate 0.001, not 0.02" in rcig("show", "run_1", "--store", copy).out
+    assert "since then image_lr 0.001, not 0.02" in rcig("show", "run_1", "--store", copy).out
     assert rcig("verify", "--store", copy).code == 0
 
 
@@ -179,7 +180,7 @@ def test_where_nothing_helps_it_says_so(digits, tmp_path, rcig):
     assert rcig(*line).code == 6
     outcome = rcig("distill", "--resume", "run_1", "--image-lr", 0.01, "--store", tmp_path / "a")
     assert outcome.code == 6
-    assert "Lower rates did not help from there: start a new run" in outcome.err
+    assert "Lower learning rates did not help from there. Start a new run" in outcome.err
 
 
 def test_a_product_that_is_not_finite_is_a_failure_too(digits, tmp_path, rcig, monkeypatch):
@@ -231,8 +232,8 @@ def test_a_checkpoint_is_ruled_out_by_what_follows_from_it_alone():
 
 
 def test_stuck_is_twice_from_the_same_checkpoint_with_other_rates():
-    once = {"checkpoint": None, "rates": {"image_rate": 1}}
-    lower = {"checkpoint": None, "rates": {"image_rate": 0.1}}
+    once = {"checkpoint": None, "rates": {"image_lr": 1}}
+    lower = {"checkpoint": None, "rates": {"image_lr": 0.1}}
     assert not is_stuck([once])
     assert not is_stuck([once, once])
     assert is_stuck([once, lower])
@@ -240,18 +241,18 @@ def test_stuck_is_twice_from_the_same_checkpoint_with_other_rates():
 
 
 def test_the_rate_to_lower():
-    usual = dict(zip(LEARNING_RATES, (0.003, 0.002, 0.03, 1e-4), strict=True))
+    usual = {"image_lr": 0.003, "label_lr": 0.002, "temperature_lr": 0.03, "pool_lr": 1e-4}
     record = {"not_finite": ["loss", "images"], "rates": usual}
-    assert lower_rate(record, usual) == {"image_rate": 0.0009}
-    assert lower_rate({**record, "not_finite": ["temperature"]}, usual) == {"temperature_rate": 0.009}
-    above = {**usual, "image_rate": 0.006, "label_rate": 2.0}
-    assert lower_rate({**record, "rates": above}, usual) == {"label_rate": 0.002}
+    assert lower_rate(record, usual) == {"image_lr": 0.0009}
+    assert lower_rate({**record, "not_finite": ["temperature"]}, usual) == {"temperature_lr": 0.009}
+    above = {**usual, "image_lr": 0.006, "label_lr": 2.0}
+    assert lower_rate({**record, "rates": above}, usual) == {"label_lr": 0.002}
 
 
 def test_a_run_of_a_sweep_keeps_its_settings(diverged):
     run = open_store(diverged, create=False).run("run_1")
     of_a_sweep = replace(run, parents={**run.parents, "sweep": run.parents["dataset"]})
-    lower = {"image_rate": 1e-3}
-    assert DistillConfig.from_json(going_on(run, lower).config).algorithm.image_rate == 1e-3
-    with pytest.raises(ConfigError, match="a run of a sweep keeps it"):
-        going_on(of_a_sweep, lower)
+    lower = {"image_lr": 1e-3}
+    assert DistillConfig.from_json(resumed(run, lower).config).method.image_lr == 1e-3
+    with pytest.raises(ConfigError, match="settings of a sweep's run can't be changed"):
+        resumed(of_a_sweep, lower)

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from rcig_cli.runs.engine.draws import Use, batch_order, draw, first_images, key_for
+from rcig_cli.runs.engine.randomness import Use, batch_order, draw, first_images, key_for
 
 
 def draws(seed, steps, pool_size=30, pool_steps=15):

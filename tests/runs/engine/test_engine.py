@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rcig_cli.distillation.config import AlgorithmConfig
+from rcig_cli.distillation.methods import METHODS
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
 from rcig_cli.networks.architectures import build_network
@@ -18,12 +18,14 @@ def after(steps, platform, monkeypatch, solver):
     network = build_network(
         "convnet", image_shape=(8, 8, 3), classes=3, width=4, depth=2, activation="softplus"
     )
-    config = AlgorithmConfig(
-        solver=solver, n_inner=3, n_hessian=3, pool_size=2, pool_steps=3, pool_max_steps=4
+    settings = METHODS["rcig"].settings(
+        solver=solver, inner_steps=3, hessian_steps=3, pool_size=2, pool_steps=3, pool_max_steps=4
     )
     random = np.random.default_rng(0)
     real = RealData(random.normal(size=(40, 8, 8, 3)).astype(np.float32), np.arange(40, dtype=np.int32) % 3)
-    made = engine.make_engine(network, config, real, batch=16, seed=3)
+    made = engine.make_engine(
+        lambda platform: METHODS["rcig"].make(network, settings, platform), real, batch=16, seed=3
+    )
     labels = centred_one_hot(jnp.arange(6) % 3, 3)
     state = made.start(Distilled(jnp.asarray(real.images[:6]), labels, jnp.zeros(())))
     infos = []
@@ -42,7 +44,7 @@ def test_one_program_and_many_do_the_same(monkeypatch, solver):
     driven, driven_infos = after(6, Platform(unroll=True, parts=2), monkeypatch, solver)
     assert whole.pool.age.tolist() == driven.pool.age.tolist()
     for one, other in zip(whole_infos, driven_infos, strict=True):
-        np.testing.assert_allclose(one.loss, other.loss, rtol=1e-4)
+        np.testing.assert_allclose(one.metrics["loss"], other.metrics["loss"], rtol=1e-4)
     for one, other in zip(jax.tree.leaves(whole), jax.tree.leaves(driven), strict=True):
         np.testing.assert_allclose(one, other, rtol=2e-2, atol=2e-3)
 
@@ -51,7 +53,9 @@ def test_images_read_ahead_give_what_those_on_the_device_give(monkeypatch):
     resident, infos = after(6, Platform(unroll=False), monkeypatch, "cg")
     monkeypatch.setattr(RealData, "fits", lambda *_: False)
     read, read_infos = after(6, Platform(unroll=False), monkeypatch, "cg")
-    assert [info.loss for info in infos] == pytest.approx([info.loss for info in read_infos], rel=1e-6)
+    assert [info.metrics["loss"] for info in infos] == pytest.approx(
+        [info.metrics["loss"] for info in read_infos], rel=1e-6
+    )
     for one, other in zip(jax.tree.leaves(resident), jax.tree.leaves(read), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 

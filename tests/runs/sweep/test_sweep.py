@@ -178,7 +178,7 @@ def test_begun_anew_it_takes_nothing(rcig, store, tmp_path):
 
 def test_a_run_that_diverges_is_a_row_like_any_other(rcig, tmp_path):
     text = FILE.format(steps=5).replace("150", "20")
-    (tmp_path / "wild.toml").write_text(text.replace("l2_rate = [5e-4, 5e-3]", "image_rate = [1e30, 0.02]"))
+    (tmp_path / "wild.toml").write_text(text.replace("l2_rate = [5e-4, 5e-3]", "image_lr = [1e30, 0.02]"))
     outcome = rcig("sweep", tmp_path / "wild.toml", "--store", tmp_path / "a", "--json")
     assert outcome.code == 0
     wild, tame = outcome.json["rows"]

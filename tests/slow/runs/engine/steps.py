@@ -21,7 +21,7 @@ jax.config.update("jax_enable_x64", True)
 import jax.numpy as jnp
 import numpy as np
 
-from rcig_cli.distillation.config import AlgorithmConfig
+from rcig_cli.distillation.methods import METHODS
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
 from rcig_cli.networks.architectures import build_network
@@ -36,20 +36,26 @@ def compute(devices, subset):
     network = build_network(
         "convnet", image_shape=(8, 8, 3), classes=3, width=4, depth=2, activation="softplus"
     )
-    config = AlgorithmConfig(
-        solver="cg", n_inner=2, n_hessian=2, models=4, pool_size=8, pool_steps=3, pool_max_steps=4,
+    settings = METHODS["rcig"].settings(
+        solver="cg", inner_steps=2, hessian_steps=2, models=4, pool_size=8, pool_steps=3, pool_max_steps=4,
         backward_subset=subset,
     )  # fmt: skip
     random = np.random.default_rng(0)
     real = RealData(random.normal(size=(80, 8, 8, 3)), np.arange(80, dtype=np.int32) % 3)
-    made = engine.make_engine(network, config, real, batch=48, seed=3, devices=devices)
+    made = engine.make_engine(
+        lambda platform: METHODS["rcig"].make(network, settings, platform),
+        real,
+        batch=48,
+        seed=3,
+        devices=devices,
+    )
     labels = centred_one_hot(jnp.arange(6) % 3, 3, jnp.float64)
     state = made.start(Distilled(jnp.asarray(real.images[:6]), labels, jnp.zeros(())))
     losses, step = [], 0
     while step < STEPS:
         count = min(made.most, STEPS - step)
         state, fetch = made.advance(state, step, count)
-        losses += [float(info.loss) for info in fetch()]
+        losses += [float(info.metrics["loss"]) for info in fetch()]
         step += count
     whole = made.gather(state)
     again = made.gather(made.place(whole))

@@ -8,23 +8,22 @@ import numpy as np
 import pytest
 
 from rcig_cli.distillation.bilevel import solvers
-from rcig_cli.distillation.bilevel.meta_gradient import combine, meta_gradient, outer_gradient
-from rcig_cli.distillation.bilevel.outer import LOSSES, judge
-from rcig_cli.distillation.bilevel.student import Student
-from rcig_cli.distillation.config import AlgorithmConfig
-from rcig_cli.distillation.family import FAMILY
+from rcig_cli.distillation.bilevel.formulations import FixedBody, Layout, LinearizedNetwork, OriginalNetwork
+from rcig_cli.distillation.bilevel.meta_gradient import combine, meta_gradient
+from rcig_cli.distillation.bilevel.outer import evaluate_outer_loss, squared_error
+from rcig_cli.distillation.methods import METHODS
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot, training_set
-from rcig_cli.distillation.step import make_step
 from rcig_cli.networks.architectures import build_network
 from tests.oracles import family as oracle
 from tests.oracles.rcig import Problem
 
 SHAPE, CLASSES, N, B, L2_RATE = (7, 7, 3), 3, 4, 5, 0.05
+FORMULATIONS = {"cig": LinearizedNetwork, "vig": OriginalNetwork, "frepo": FixedBody}
 
 
 class Posed:
-    """One small problem, as a member of the family and as its oracle see it."""
+    """One small problem, as a method and as its oracle see it."""
 
     def __init__(self, algorithm):
         keys = iter(jax.random.split(jax.random.key(3), 40))
@@ -37,24 +36,32 @@ class Posed:
         labels = centred_one_hot(jnp.arange(N) % CLASSES, CLASSES, jnp.float64) + 0.05 * normal(N, CLASSES)
         self.psi = Distilled(normal(N, *SHAPE), labels, jnp.asarray(0.3))
         self.real = normal(B, *SHAPE), jnp.arange(B) % CLASSES
-        self.algorithm, self.member = algorithm, FAMILY[algorithm]
-        self.student = Student(self.member, network, self.theta_0)
+        self.algorithm = algorithm
+        self.formulation = FORMULATIONS[algorithm](network, self.theta_0, Layout(Platform(parts=3)))
         self.oracle = Problem(network.apply, self.theta_0, L2_RATE, True)
         images, labels = training_set(self.psi.images, self.psi.labels, flip=True)
-        self.problem = self.student.pose(images, labels, L2_RATE * N, Platform(parts=3))
+        self.problem = self.formulation.problem(images, labels, L2_RATE * N)
         self.at, self.unravel = oracle.flat_all(self.oracle)
         self.theta = 0.1 * normal(*self.at.shape)
         self.v = normal(*self.at.shape)
 
-    def judged(self, theta):
-        predict = self.student.predictor(theta, self.student.last_kernel(self.problem, theta))
+    def outer_loss(self, theta):
+        of_theta = () if self.algorithm == "frepo" else (theta,)
+        predict = self.formulation.predictor(self.problem, *of_theta)
         tau = self.psi.log_temperature
-        return judge(predict, LOSSES[self.member.outer], tau, *self.real, Platform(parts=2, piece=2))
+        return evaluate_outer_loss(predict, squared_error, tau, *self.real, Platform(parts=2, piece=2))
 
     def meta_gradient(self, theta, v):
-        look = partial(self.student.look, theta, v, parts=3)
+        formulation, problem, outer = self.formulation, self.problem, self.outer_loss(theta)
+        frepo = self.algorithm == "frepo"
         return meta_gradient(
-            self.member, self.problem, self.judged(theta), self.psi, look, flip=True, margin=False
+            self.psi,
+            outer,
+            formulation.outputs if frepo else partial(formulation.outputs, theta, v),
+            direct=partial(formulation.direct, problem, outer),
+            implicit=(lambda _: None) if frepo else partial(formulation.implicit, problem),
+            flip=True,
+            margin=False,
         )
 
 
@@ -91,13 +98,13 @@ def test_each_derivative_is_the_oracles(posed):
 
     @jax.jit
     def ours(theta, v):
-        judged = posed.judged(theta)
+        outer = posed.outer_loss(theta)
         direct, implicit = posed.meta_gradient(theta, v)
         return {
             "inner": posed.problem.value_and_gradient(theta),
             "at zero": posed.problem.value_and_gradient_at_zero()[1],
             "product": posed.problem.hessian(theta)(v),
-            "outer": (judged.value, outer_gradient(posed.member, posed.problem, judged)),
+            "outer": (outer.value, posed.formulation.outer_gradient(posed.problem, outer)),
             "implicit": implicit[:2],
         }, direct
 
@@ -112,8 +119,8 @@ def test_each_derivative_is_the_oracles(posed):
 def test_frepo_has_a_direct_gradient_alone(posed):
     outer = partial(oracle.outer_loss, "frepo", posed.oracle, None)
     value, expected = jax.jit(jax.value_and_grad(outer))(posed.psi, *posed.real)
-    (direct, implicit), judged = jax.jit(lambda: (posed.meta_gradient({}, {}), posed.judged({})))()
-    assert_close(judged.value, value)
+    (direct, implicit), outer = jax.jit(lambda: (posed.meta_gradient({}, {}), posed.outer_loss({})))()
+    assert_close(outer.value, value)
     assert_close(direct.images, expected.images)
     assert_close(direct.labels, expected.labels)
     assert all(float(jnp.abs(leaf).max()) == 0 for leaf in implicit)
@@ -123,7 +130,7 @@ def test_frepo_has_a_direct_gradient_alone(posed):
 @pytest.mark.parametrize("leaf", ["images", "labels"])
 def test_the_meta_gradient_is_the_derivative_of_the_outer_loss_at_the_inner_minimum(posed, leaf):
     name, theta, v = posed.algorithm, None, None
-    if posed.member.solves:
+    if name != "frepo":
         theta = oracle.minimiser(name, posed.oracle, posed.psi, 0 * posed.theta)
         gradient = jax.jit(jax.grad(partial(oracle.inner_loss, name, posed.oracle, psi=posed.psi)))(theta)
         assert float(jnp.linalg.norm(gradient)) < 1e-12
@@ -179,13 +186,13 @@ LOOPS, UNROLLED = Platform(), Platform(unroll=True, parts=2, piece=3)
     [("rcig", LOOPS), ("cig", UNROLLED), ("vig", LOOPS), ("vig", UNROLLED), ("frepo", UNROLLED)],
 )
 def test_a_step_lowers_the_outer_loss_it_is_about(algorithm, platform):
-    config = AlgorithmConfig(
-        algorithm=algorithm, n_inner=6, n_hessian=6, inner_rate_start=1e-3, hessian_rate_start=1e-2
-    )
+    solves = {"inner_steps": 6, "hessian_steps": 6, "inner_rate_start": 1e-3, "hessian_rate_start": 1e-2}
+    method = METHODS[algorithm]
+    settings = method.settings(**{name: value for name, value in solves.items() if name in method.declared})
     network = build_network(
         "convnet", image_shape=SHAPE, classes=CLASSES, width=4, depth=2, activation="softplus"
     )
-    step = make_step(network, config, platform)
+    step = method.make(network, settings, platform)
     keys = jax.random.split(jax.random.key(0), 3)
     labels = centred_one_hot(jnp.arange(N) % CLASSES, CLASSES)
     learner = step.start(Distilled(jax.random.normal(keys[0], (N, *SHAPE)), labels, jnp.zeros(())))
@@ -194,6 +201,6 @@ def test_a_step_lowers_the_outer_loss_it_is_about(algorithm, platform):
     update, losses = jax.jit(step.update), []
     for _ in range(40):
         learner, info = update(learner, theta_0, *real)
-        losses.append(float(info.loss))
+        losses.append(float(info.metrics["loss"]))
         assert all(info.finite)
     assert losses[-1] < losses[0]

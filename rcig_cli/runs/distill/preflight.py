@@ -5,7 +5,6 @@ until one fits, so that the flag named is one that helps.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import jax
 
@@ -19,8 +18,8 @@ _SMALLEST_BATCH, _SMALLEST_SUBSET = 16, 10
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
-def memory_there(device: jax.Device) -> int:
-    """Bytes of memory that a device may give us."""
+def available_memory(device: jax.Device) -> int:
+    """Bytes of memory that may be used on a device."""
     limit = memory_limit(device)
     if limit is not None:
         return limit
@@ -28,14 +27,14 @@ def memory_there(device: jax.Device) -> int:
 
 
 def check_memory(
-    needed: int, there: int, config: DistillConfig, images: int, needed_by: Callable[[DistillConfig], int]
+    needed: int, available: int, config: DistillConfig, images: int, needed_by: Callable[[DistillConfig], int]
 ) -> None:
     """Refuse a run that would not fit.
 
     Parameters
     ----------
-    needed, there
-        Bytes the run takes, and bytes there are.
+    needed, available
+        Bytes that the run needs, and that there are.
     config
         Its configuration.
     images
@@ -48,37 +47,37 @@ def check_memory(
     ConfigError
         With the flag that makes it fit, where one of those tried does.
     """
-    if needed <= there:
+    if needed <= available:
         return
-    wants = f"This run needs about {size(needed)} of memory, and there are {size(there)}"
+    wants = f"This run needs about {size(needed)} of memory, but only {size(available)} are available"
     for flag, smaller in _smaller(config, images):
         taken = needed_by(smaller)
-        if taken <= there:
+        if taken <= available:
             raise ConfigError(f"{wants}. With {flag} it needs about {size(taken)}.")
     raise ConfigError(f"{wants}. Try a smaller --width, or a larger machine.")
 
 
 def _smaller(config: DistillConfig, images: int) -> Iterator[tuple[str, DistillConfig]]:
     """Flags that need less memory with little or no loss, each with its configuration, mildest first."""
-    batch, subset = config.batch, min(config.algorithm.backward_subset or images, images)
+    batch, subset = config.batch, min(config.method.backward_subset or images, images)
     while batch // 2 >= _SMALLEST_BATCH or subset // 2 >= _SMALLEST_SUBSET:
         if batch >= subset:
             batch //= 2
         else:
             subset //= 2
         flags = [f"--batch {batch}"] if batch < config.batch else []
-        algorithm = config.algorithm
+        changes = {"batch": batch}
         if subset < images:
             flags.append(f"--backward-subset {subset}")
-            algorithm = replace(algorithm, backward_subset=subset)
-        yield " ".join(flags), replace(config, batch=batch, algorithm=algorithm)
+            changes["backward_subset"] = subset
+        yield " ".join(flags), config.override(changes)
 
 
-def estimate(needed: int, there: int, seconds_per_step: float, steps: int) -> str:
-    """One line: memory of memory, time a step, time for all that are left."""
+def estimate(needed: int, available: int, seconds_per_step: float, steps: int) -> str:
+    """Return a line with memory needed and available, time per step, and time for the remaining steps."""
     return (
-        f"Needs about {size(needed)} of the {size(there)} of memory, and {seconds_per_step:.2g} s a step: "
-        f"about {duration(seconds_per_step * steps)} for the {steps} steps left."
+        f"Needs about {size(needed)} of {size(available)} of memory, and {seconds_per_step:.2g} s per step: "
+        f"about {duration(seconds_per_step * steps)} for the remaining {steps} steps."
     )
 
 

@@ -5,14 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rcig_cli.distillation.bilevel import implicit
+from rcig_cli.distillation.bilevel.formulations import LinearizedBody, LinearizedNetwork, OriginalNetwork
 from rcig_cli.distillation.bilevel.linearized import body_of, linearize, with_body
-from rcig_cli.distillation.bilevel.meta_gradient import outer_gradient
-from rcig_cli.distillation.bilevel.problem import pose
+from rcig_cli.distillation.bilevel.outer import platt, squared_error
 from rcig_cli.distillation.bilevel.subsampling import choose, linearize_subsampled, through_subset
-from rcig_cli.distillation.config import AlgorithmConfig
+from rcig_cli.distillation.methods import METHODS
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
-from rcig_cli.distillation.step import make_step
 from rcig_cli.networks.architectures import build_network
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -107,41 +107,63 @@ def test_each_image_is_chosen_equally_often_and_never_twice():
     assert abs(counts / 2000 - SIZE / N).max() < 4 * np.sqrt(SIZE / N / 2000)
 
 
-def settings(algorithm, subset):
-    return AlgorithmConfig(
-        algorithm=algorithm, n_inner=3, n_hessian=3, flip=False, l2_rate=0.05, backward_subset=subset
-    )
+POSED = {
+    "rcig": (LinearizedBody, platt),
+    "cig": (LinearizedNetwork, squared_error),
+    "vig": (OriginalNetwork, squared_error),
+}
 
 
-@pytest.mark.parametrize("algorithm", ["rcig", "cig", "vig", "frepo"])
+def settings(algorithm, subset, **changes):
+    wanted = {"solver": "adam", "inner_steps": 3, "hessian_steps": 3, "flip": False, "l2_rate": 0.05}
+    return METHODS[algorithm].settings(**{**wanted, "backward_subset": subset, **changes})
+
+
+def pose(network, algorithm, subset, platform, psi, theta_0, key=None, **changes):
+    config = settings(algorithm, subset, **changes)
+    return implicit.pose(network, config, platform, *POSED[algorithm], psi, theta_0, key)
+
+
+@pytest.mark.parametrize("algorithm", ["rcig", "cig", "vig"])
 def test_the_meta_gradient_through_a_subset_is_the_meta_gradient_on_average(algorithm):
     network, theta_0, psi, real = posed()
-    full = pose(network, settings(algorithm, None), Platform(), psi, theta_0)
+    full = pose(network, algorithm, None, Platform(), psi, theta_0)
     rate = jnp.asarray(1e-2)
 
     @jax.jit
     def exact():
         theta = full.solve_inner(rate).value
-        judged = full.judge(theta, *real)
-        v = full.solve_hessian(theta, judged, rate).value
-        return theta, v, full.gradients(theta, v, judged)
+        outer_loss = full.evaluate(theta, *real)
+        v = full.solve_hessian(theta, outer_loss, rate).value
+        return theta, v, full.gradients(theta, v, outer_loss)
 
     theta, v, expected = exact()
 
     def estimate(key):
-        part = pose(network, settings(algorithm, SIZE), Platform(), psi, theta_0, key)
-        return part.gradients(theta, v, part.judge(theta, *real))
+        part = pose(network, algorithm, SIZE, Platform(), psi, theta_0, key)
+        return part.gradients(theta, v, part.evaluate(theta, *real))
 
     assert_unbiased(estimate, expected)
+
+
+def test_frepos_gradient_through_a_subset_is_its_gradient_on_average():
+    network, theta_0, psi, real = posed()
+
+    def gradient(subset, key):
+        config = METHODS["frepo"].settings(flip=False, l2_rate=0.05, backward_subset=subset)
+        step = METHODS["frepo"].make(network, config, Platform())
+        return step.propose(step.start(psi), theta_0, *real, key).gradient
+
+    assert_unbiased(lambda key: gradient(SIZE, key), gradient(None, None))
 
 
 @pytest.mark.parametrize("algorithm", ["rcig", "vig"])
 @pytest.mark.parametrize("what", ["inner gradient", "Hessian product", "g_T"])
 def test_each_gradient_of_a_solve_is_through_a_subset_what_it_is_on_average(algorithm, what):
     network, theta_0, psi, real = posed()
-    full = pose(network, settings(algorithm, None), Platform(), psi, theta_0)
+    full = pose(network, algorithm, None, Platform(), psi, theta_0)
     theta = jax.tree.map(lambda leaf: 0.1 * leaf, full.solve_inner(jnp.asarray(1e-2)).value)
-    judged = full.judge(theta, *real)
+    outer_loss = full.evaluate(theta, *real)
 
     def gradient(problem):
         if what == "inner gradient":
@@ -149,10 +171,10 @@ def test_each_gradient_of_a_solve_is_through_a_subset_what_it_is_on_average(algo
         return problem.hessian(theta)(theta) if what == "Hessian product" else outer(problem)
 
     def outer(problem):
-        return outer_gradient(full.member, problem, judged)
+        return full.formulation.outer_gradient(problem, outer_loss)
 
     def estimate(key):
-        part = pose(network, settings(algorithm, SIZE), Platform(), psi, theta_0, key)
+        part = pose(network, algorithm, SIZE, Platform(), psi, theta_0, key)
         return gradient(part.problem.redrawn(part.keys.inner))
 
     if (algorithm, what) == ("vig", "g_T"):  # the distilled images have no part in it
@@ -167,8 +189,7 @@ def test_a_subset_of_all_images_changes_nothing(solver, layout):
     network, theta_0, psi, real = posed()
 
     def gradient(subset):
-        config = AlgorithmConfig(solver=solver, n_inner=3, n_hessian=3, flip=False, backward_subset=subset)
-        step = make_step(network, config, PLATFORMS[layout])
+        step = METHODS["rcig"].make(network, settings("rcig", subset, solver=solver), PLATFORMS[layout])
         return jax.jit(step.propose)(step.start(psi), theta_0, *real, jax.random.key(0)).gradient
 
     assert_close(gradient(N), gradient(None), 1e-12)
@@ -178,14 +199,12 @@ def test_conjugate_gradients_take_all_images_in_chunks(platform):
     network, theta_0, psi, real = posed()
 
     def found(subset):
-        config = AlgorithmConfig(
-            solver="cg", n_inner=4, n_hessian=4, flip=False, l2_rate=0.05, backward_subset=subset
-        )
-        problem = pose(network, config, platform, psi, theta_0, jax.random.key(0))
-        inner = problem.solve_inner(jnp.asarray(0.0))
-        judged = problem.judge(inner.value, *real)
+        key, iterations = jax.random.key(0), {"inner_steps": 4, "hessian_steps": 4}
+        problem = pose(network, "rcig", subset, platform, psi, theta_0, key, solver="cg", **iterations)
+        inner = problem.solve_inner()
+        outer_loss = problem.evaluate(inner.value, *real)
         return inner.value, problem._replace(keys=problem.keys._replace(outer=None)).solve_hessian(
-            inner.value, judged, jnp.asarray(0.0)
+            inner.value, outer_loss
         ).value
 
     assert_close(jax.jit(lambda: found(SIZE))(), jax.jit(lambda: found(None))(), 1e-9)
@@ -195,8 +214,8 @@ def test_memory_grows_with_the_subset_and_not_with_the_set():
     network, theta_0, _, real = posed()
 
     def temporary(n, subset):
-        config = AlgorithmConfig(n_inner=2, n_hessian=2, flip=False, backward_subset=subset)
-        step = make_step(network, config, Platform())
+        config = settings("rcig", subset, inner_steps=2, hessian_steps=2)
+        step = METHODS["rcig"].make(network, config, Platform())
         labels = centred_one_hot(jnp.arange(n) % CLASSES, CLASSES, jnp.float64)
         psi = Distilled(jnp.zeros((n, *SHAPE), jnp.float64), labels, jnp.asarray(0.0))
         lowered = jax.jit(step.update).lower(step.start(psi), theta_0, *real, jax.random.key(0))

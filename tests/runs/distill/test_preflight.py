@@ -36,7 +36,7 @@ def test_what_fits_is_not_refused():
 
 def test_the_flags_named_are_the_mildest_that_were_found_to_fit():
     def needed(config):
-        return 10 * config.batch + (config.algorithm.backward_subset or 200)
+        return 10 * config.batch + (config.method.backward_subset or 200)
 
     with pytest.raises(ConfigError) as refusal:
         preflight.check_memory(1480, 1000, config(), 200, needed)
@@ -51,12 +51,12 @@ def test_where_nothing_helps_it_says_so():
 def test_there_is_memory_here():
     import jax
 
-    assert preflight.memory_there(jax.devices()[0]) > 100e6
+    assert preflight.available_memory(jax.devices()[0]) > 100e6
 
 
 def test_a_run_that_does_not_fit_is_refused_with_a_flag_that_makes_it_fit(rcig, tmp_path, monkeypatch):
     flags = ["distill", "--ipc", 1, *TINY, "--steps", 2, "--store", tmp_path / "a"]
-    monkeypatch.setattr(preflight, "memory_there", lambda _: 1_150_000)
+    monkeypatch.setattr(preflight, "available_memory", lambda _: 1_150_000)
     refused = rcig(*flags)
     assert refused.code == 2
     assert "This run needs about" in refused.err

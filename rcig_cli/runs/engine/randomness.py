@@ -67,7 +67,7 @@ def draw(key: Array, step: Array, pool_size: int, pool_steps: int) -> Draws:
     keys = jax.random.split(jax.random.fold_in(key, step), 5)
     key_model, key_training, fresh, subsets, training_subsets = keys
     model = jax.random.randint(key_model, (), 0, pool_size)
-    training_steps = jax.random.randint(key_training, (), 1, pool_steps + 1)
+    training_steps = jax.random.randint(key_training, (), min(1, pool_steps), pool_steps + 1)
     return Draws(model, training_steps, fresh, subsets, training_subsets)
 
 

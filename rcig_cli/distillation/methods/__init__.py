@@ -1,0 +1,26 @@
+"""The methods, one file each, and their registry.
+
+To add a method, write a module with its settings record, its ``make`` and its `Method`, put the `Method`
+into `METHODS`, and write a test; `method` describes the record.  Options, presets, the run loop, metrics,
+curves and the command reference follow.
+"""
+
+from collections.abc import Mapping
+
+from rcig_cli.distillation.methods.cig import CIG
+from rcig_cli.distillation.methods.frepo import FREPO
+from rcig_cli.distillation.methods.method import Method, Metric
+from rcig_cli.distillation.methods.rcig import RCIG
+from rcig_cli.distillation.methods.vig import VIG
+
+METHODS: Mapping[str, Method] = {
+    method.name: method
+    for method in (
+        RCIG,
+        CIG,
+        VIG,
+        FREPO,
+    )
+}
+
+__all__ = ["METHODS", "Method", "Metric"]

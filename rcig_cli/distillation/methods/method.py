@@ -1,0 +1,97 @@
+"""What a method is: a value that everything else in the project is driven by.
+
+Run loop, checkpoints, metrics, curves, command-line options, presets and the reference read a method's record
+and know no method by name.  The record, and the module it is in, cost no JAX to import, so that
+``rcig distill --help`` is fast; a module imports its mathematics inside ``make``.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rcig_cli.distillation.settings import MethodSettings
+from rcig_cli.settings import Setting, settings_of
+
+if TYPE_CHECKING:
+    from rcig_cli.distillation.network import Network
+    from rcig_cli.distillation.platform import Platform
+    from rcig_cli.distillation.step import Step
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that each outer step reports.
+
+    Attributes
+    ----------
+    name
+        Its key in ``metrics.jsonl``.
+    label
+        What a plot calls it, with its unit.
+    panel
+        The title of the plot that shows it; metrics with the same panel share one.
+    log
+        Whether that plot has a logarithmic axis.
+    """
+
+    name: str
+    label: str
+    panel: str
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method of data set distillation.
+
+    Attributes
+    ----------
+    name
+        What ``--algorithm`` calls it.
+    title
+        Its full name.
+    reference
+        The paper that describes it.
+    settings
+        The record of its settings.
+    metrics
+        What each of its outer steps reports.
+    make
+        ``(network, settings, platform) -> Step``: the functions that a run consists of.
+    defaults
+        ``(images, given) -> settings``: defaults that depend on the number of distilled images (mirrored ones
+        not counted) and on the settings given, by name.
+    """
+
+    name: str
+    title: str
+    reference: str
+    settings: type[MethodSettings]
+    metrics: tuple[Metric, ...]
+    make: Callable[["Network", Any, "Platform"], "Step"]
+    defaults: Callable[[int, Mapping[str, Any]], Mapping[str, Any]] = lambda _images, _given: {}
+
+    @property
+    def declared(self) -> dict[str, Setting]:
+        """Its settings by name."""
+        return settings_of(self.settings)
+
+    @property
+    def learning_rates(self) -> tuple[str, ...]:
+        """Names of its learning rates: what a run that diverged may lower when it is resumed."""
+        return tuple(name for name in self.declared if name.endswith("_lr"))
+
+
+RCIG_PAPER = "Loo, Hasani, Lechner, Rus: Dataset Distillation with Convexified Implicit Gradients, ICML 2023"
+
+LOSS = Metric("loss", "outer loss", "Loss")
+ACCURACY = Metric("accuracy", "accuracy on the real batch", "Accuracy")
+DIRECT_NORM = Metric("direct_norm", "direct", "Gradient norm (images)", log=True)
+IMPLICIT_NORM = Metric("implicit_norm", "implicit", "Gradient norm (images)", log=True)
+INNER_RATE = Metric("inner_rate", "inner solve", "Learning rate (Adam)", log=True)
+HESSIAN_RATE = Metric("hessian_rate", "Hessian-inverse solve", "Learning rate (Adam)", log=True)
+INNER_PROGRESS = Metric("inner_progress", "inner solve", "Last over first value of each solve", log=True)
+HESSIAN_PROGRESS = Metric(
+    "hessian_progress", "Hessian-inverse solve", "Last over first value of each solve", log=True
+)
+TEMPERATURE = Metric("temperature", "temperature tau", "Temperature")

@@ -1,0 +1,104 @@
+"""Settings that methods share; each method's own record (``methods/``) is composed from these.
+
+The defaults are the paper's (S3) and those of its published runs.  Importing this costs no JAX.
+"""
+
+from typing import Literal, Self
+
+import pydantic
+
+from rcig_cli.settings import record, setting
+
+Solver = Literal["adam", "cg"]
+
+METHOD = "Method"
+POOL = "Model pool"
+INNER = "Inner problem"
+
+
+@record
+class MethodSettings:
+    """Settings that every method has.
+
+    ``backward_subset`` counts mirrored images; ``l2_rate`` is multiplied by the number of distilled images,
+    counted before mirroring: ``lam = l2_rate * |S|``.
+    """
+
+    l2_rate: float = setting(5e-4, "L2 regularization per distilled image.", panel=METHOD, gt=0)
+    flip: bool = setting(True, "Also train on mirrored images.", panel=METHOD)
+    label_margin: bool = setting(
+        True, "Keep the top class of each learned label ahead of the second.", panel=METHOD
+    )
+    image_lr: float = setting(3e-3, "Learning rate for images (AdaBelief).", panel=METHOD, gt=0)
+    label_lr: float = setting(3e-3, "Learning rate for labels (AdaBelief).", panel=METHOD, gt=0)
+    average_decay: float = setting(0.99, "EMA decay; the average is the final set.", panel=METHOD, ge=0, lt=1)
+    models: int = setting(
+        1, "Pool models per outer step; their gradients are averaged. Default: one per device.", ge=1
+    )
+    backward_subset: int | None = setting(
+        None,
+        "Back-propagate through N distilled images per step. Default: through all of them.",
+        panel=METHOD,
+        ge=1,
+    )
+
+
+@record
+class TemperatureSettings:
+    """Settings of the Platt loss, which scales predictions by a learned temperature tau."""
+
+    temperature_lr: float = setting(
+        3e-2, "Learning rate for the log temperature (AdaBelief).", panel=METHOD, gt=0
+    )
+
+
+@record
+class KernelSettings:
+    """Settings of the closed form of the last kernel."""
+
+    solve_precision: Literal["float32", "float64"] = setting(
+        "float32", "Precision of the feature-kernel solve.", panel=INNER
+    )
+
+
+@record
+class PoolSettings(MethodSettings):
+    """Settings of methods with a pool of partially trained models at which the network is linearized."""
+
+    pool_size: int = setting(30, "Models in the pool.", panel=POOL, ge=1)
+    pool_max_steps: int = setting(
+        100, "Training steps after which a pool model is replaced.", panel=POOL, ge=1
+    )
+    pool_steps: int = setting(15, "Maximum pool-model training steps per outer step.", panel=POOL, ge=1)
+    pool_lr: float = setting(5e-5, "Learning rate for pool models (Adam).", panel=POOL, gt=0)
+
+    @pydantic.model_validator(mode="after")
+    def _share_out_the_pool(self) -> Self:
+        if self.pool_size % self.models:
+            raise ValueError(
+                f"pool_size {self.pool_size} can't be divided evenly among {self.models} models per step; "
+                f"use a multiple of {self.models}"
+            )
+        return self
+
+
+@record
+class SolveSettings:
+    """Settings of the inner solve and of the solve for ``v = H^-1 g``."""
+
+    solver: Solver = setting(
+        "cg", "Solver: cg (conjugate gradients) or adam (the paper's, 20 + 20 tuned steps).", panel=INNER
+    )
+    inner_steps: int = setting(20, "Iterations of the inner solve.", panel=INNER, ge=0)
+    hessian_steps: int = setting(20, "Iterations of the Hessian-inverse solve.", panel=INNER, ge=0)
+    inner_rate_start: float = setting(
+        1e-5, "Learning rate at which tuning of the inner Adam solve starts.", panel=INNER, gt=0
+    )
+    hessian_rate_start: float = setting(
+        5e-5, "Learning rate at which tuning of the Hessian-inverse Adam solve starts.", panel=INNER, gt=0
+    )
+
+
+@record
+class ImplicitSettings(PoolSettings, SolveSettings):
+    """Settings of methods with an inner problem to solve."""

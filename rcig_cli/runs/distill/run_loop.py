@@ -1,0 +1,355 @@
+"""The loop over outer steps: take steps, report their numbers, save checkpoints.
+
+Several processes that distill one run together all execute this loop in lockstep, and the first one writes.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+
+from rcig_cli.distillation.methods import METHODS
+from rcig_cli.distillation.records import Distilled, centred_one_hot
+from rcig_cli.errors import Corrupt, Interrupted
+from rcig_cli.presets.config import DistillConfig
+from rcig_cli.runs.configuration import distilling_network
+from rcig_cli.runs.distill import preflight
+from rcig_cli.runs.distill.divergence import (
+    Diverged,
+    comes_from,
+    is_stuck,
+    not_finite,
+    not_finite_in,
+    record_of,
+)
+from rcig_cli.runs.distill.snapshots import Snapshots
+from rcig_cli.runs.engine.batches import RealData
+from rcig_cli.runs.engine.engine import Engine, make_engine
+from rcig_cli.runs.engine.mesh import choose_devices, own_device
+from rcig_cli.runs.engine.processes import Processes
+from rcig_cli.runs.engine.program import Fetch, RunState
+from rcig_cli.runs.engine.randomness import Use, first_images, key_for
+from rcig_cli.runs.prepare.prepared import Prepared
+from rcig_cli.runs.report import Report
+from rcig_cli.runs.signals import StopRequest
+from rcig_cli.store import checkpoints
+from rcig_cli.store.manifest import RunManifest, write_manifest
+from rcig_cli.store.metrics import MetricsLog
+from rcig_cli.store.provenance import now
+
+OnStep = Callable[[int, Mapping[str, float]], bool | None]
+
+_REPORT_EVERY = 0.5  # seconds: length of one call to the engine, and time between progress reports
+_TIMED_STEPS = 3  # steps after which the remaining time is estimated
+_SAVE_EVERY = 600.0  # seconds between checkpoints, by default
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """Where and how a run is executed; none of it changes the result.
+
+    Attributes
+    ----------
+    report
+        Where messages and progress go.
+    checkpoint_every
+        Outer steps between checkpoints; None: 10 minutes.
+    devices
+        How many devices to use; None: one, or with several processes all of them.
+    processes
+        The processes that distill the run together.
+    on_step
+        Called after each outer step with its number, from 1, and its metrics; if it returns False, the run
+        ends there.
+    """
+
+    report: Report
+    checkpoint_every: int | None = None
+    devices: int | None = None
+    processes: Processes = field(default_factory=Processes)
+    on_step: OnStep | None = None
+
+
+class RunInterrupted(Interrupted):
+    """A signal stopped a run.
+
+    Parameters
+    ----------
+    run
+        Its name.
+    message, signal_number
+        See `Interrupted`.
+    """
+
+    def __init__(self, run: str, message: str, signal_number: int) -> None:
+        super().__init__(message, signal_number)
+        self.run = run
+
+
+class RunLoop:
+    """A run in progress.
+
+    Parameters
+    ----------
+    path, manifest
+        Its folder and its manifest.
+    prepared
+        The data set that is distilled.
+    context
+        Where and how the run is executed.
+    stop
+        Whether a signal has arrived.
+    metrics
+        The log of its numbers.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        manifest: RunManifest,
+        prepared: Prepared,
+        context: RunContext,
+        stop: StopRequest,
+        metrics: MetricsLog,
+    ) -> None:
+        self.path, self.manifest, self.context = path, manifest, context
+        self.stop, self.metrics = stop, metrics
+        self.config = DistillConfig.from_json(manifest.config)
+        self.prepared = prepared
+        self.real = RealData(prepared.images("train"), prepared.labels("train"))
+        self.devices = choose_devices(context.devices)
+        self.engine = self._engine_for(self.config)
+        self.start_images = _start_images(self.real, prepared.classes, self.config)
+        self.step = self.saved = 0
+        self.state: RunState | None = None
+        self.memory_needed = self.memory_available = 0  # bytes
+        self.snapshots = Snapshots(
+            path,
+            steps=self.config.steps,
+            ipc=self.config.ipc,
+            classes=prepared.classes,
+            shape=prepared.manifest.shape,
+        )
+        # Calls whose numbers were not fetched yet: the first step, its numbers, and a snapshot if one is due.
+        self.pending: list[tuple[int, Fetch, Distilled | None]] = []
+        self.timed_from: tuple[int, float] | None = (
+            None  # the first step after compilation, and when it ended
+        )
+        self.seconds_per_step: float | None = None
+        self.estimated = False
+        self.reported_at = 0.0
+
+    @property
+    def writes(self) -> bool:
+        """Whether this is the process that writes files."""
+        return self.context.processes.is_first
+
+    def record(self, **changes: Any) -> RunManifest:
+        """Write changes into the run's manifest."""
+        self.manifest = replace(self.manifest, updated=now(), **changes)
+        if self.writes:
+            write_manifest(self.path, self.manifest)
+        return self.manifest
+
+    def restore_or_start(self) -> None:
+        """Restore the newest checkpoint, or start at step 0 with tuned learning rates."""
+        template = jax.eval_shape(self.engine.start, self.start_images)
+        self._check_memory(template)
+        restored = checkpoints.latest(self.path, template) if self.writes else None
+        step = int(self.context.processes.share_text(str(-1 if restored is None else restored.step)))
+        if step < 0:
+            self.state = self._tuned(self.engine.start(self.start_images))
+            self.snapshots.add(0, np.asarray(self.start_images.images))
+            self.save()
+        else:
+            for sentence in restored.warnings if restored else ():
+                self.context.report.warn(sentence)
+            whole = self.context.processes.share(restored.state if restored else template)
+            self.state, self.step, self.saved = self.engine.place(whole), step, step
+        if self.writes:
+            self.metrics.truncate_after(self.step)
+            self._restore_snapshots()
+
+    def take_steps(self) -> None:
+        """Take all remaining steps."""
+        saved_at = time.monotonic()
+        while self.step < self.config.steps:
+            due = self._checkpoint_is_due(time.monotonic() - saved_at)
+            signal_number = self.stop.signal_number or 0
+            stop, save, count = self.context.processes.agree_on(signal_number, due, self._steps_in_a_call())
+            if stop:
+                self._interrupt(stop)
+            if save:
+                self.save()
+                saved_at = time.monotonic()
+            count = min(count, self.snapshots.until(self.step), self._steps_until_checkpoint())
+            assert self.state is not None
+            self.state, fetch = self.engine.advance(self.state, self.step, count)
+            snapshot = self.engine.product(self.state) if self.snapshots.due(self.step + count) else None
+            self.pending.append((self.step, fetch, snapshot))
+            self.step += count
+            self.flush(keep=1)
+        self.save()
+        self.record(config=self.config.to_json())  # with fewer steps, if it ended early
+        if self.writes:
+            checkpoints.prune(self.path, self.step)  # an earlier process, killed, may have left an old one
+
+    def flush(self, keep: int = 0) -> None:
+        """Fetch the numbers of all calls but the last ``keep``; log, check and report them."""
+        ready = self.pending[: len(self.pending) - keep]
+        self.pending = self.pending[len(ready) :]
+        for first, fetch, snapshot in ready:
+            for step, info in enumerate(fetch(), first + 1):
+                values = {name: float(value) for name, value in info.metrics.items()}
+                if self.writes:
+                    self.metrics.append({"step": step, **values})
+                if what := not_finite(info):
+                    raise self._diverged(step, what, hopeless=comes_from(self.saved, step, what))
+                if self.context.on_step is not None and self.context.on_step(step, values) is False:
+                    self.config = self.config.override({"steps": self.step})
+            if snapshot is not None and self.writes:
+                self.snapshots.add(step, np.asarray(snapshot.images))
+            self._report_progress(step, values)
+
+    def save(self) -> None:
+        """Save a checkpoint, once all its numbers are known to be finite."""
+        self.flush()
+        if self.step == self.saved and checkpoints.steps(self.path):
+            return
+        assert self.state is not None
+        whole = self.engine.gather(self.state)
+        if what := not_finite_in(whole):
+            raise self._diverged(self.step, what)
+        if self.writes:
+            self.snapshots.save()
+            checkpoints.save(self.path, self.step, whole)
+        self.saved = self.step
+        self.record(step=self.step, log=self.log_checksum())
+
+    def log_checksum(self) -> dict[str, Any] | None:
+        """Length and checksum of the log, for the manifest."""
+        return self.metrics.vouched() if self.writes else None
+
+    def product(self) -> dict[str, npt.NDArray[Any]]:
+        """The arrays of the distilled set."""
+        assert self.state is not None
+        product = self.engine.product(self.state)
+        classes = np.repeat(np.arange(product.labels.shape[1], dtype=np.int32), self.config.ipc)
+        return {
+            "images": np.asarray(product.images),
+            "labels": np.asarray(product.labels),
+            "classes": classes,
+        }
+
+    def _engine_for(self, config: DistillConfig) -> Engine:
+        network, method = distilling_network(self.prepared, config), METHODS[config.algorithm]
+        return make_engine(
+            lambda platform: method.make(network, config.method, platform),
+            self.real,
+            batch=config.batch,
+            seed=config.seed,
+            devices=self.devices,
+        )
+
+    def _check_memory(self, template: RunState) -> None:
+        """Compile the step, and refuse to start if it needs more memory than there is."""
+        self.context.report.note("Compiling the outer step.")
+        self.memory_needed = self.engine.compile(template)
+        images = self.start_images.labels.shape[0] * (2 if self.config.method.flip else 1)
+        self.memory_available = preflight.available_memory(own_device(self.devices))
+        preflight.check_memory(
+            self.memory_needed,
+            self.memory_available,
+            self.config,
+            images,
+            lambda config: self._engine_for(config).compile(template),
+        )
+
+    def _checkpoint_is_due(self, seconds_since: float) -> bool:
+        every = self.context.checkpoint_every
+        return self.step > self.saved and (self.step % every == 0 if every else seconds_since >= _SAVE_EVERY)
+
+    def _steps_until_checkpoint(self) -> int:
+        every = self.context.checkpoint_every
+        return every - self.step % every if every else self.config.steps
+
+    def _steps_in_a_call(self) -> int:
+        """As many steps as take about as long as the time between reports."""
+        if self.seconds_per_step is None:
+            return 1
+        return max(1, min(self.engine.most, int(_REPORT_EVERY / self.seconds_per_step)))
+
+    def _report_progress(self, step: int, values: dict[str, float]) -> None:
+        if self.timed_from is None:
+            self.timed_from = step, time.monotonic()  # compilation is over: time counts from here
+            return
+        seconds = (time.monotonic() - self.timed_from[1]) / (step - self.timed_from[0])
+        self.seconds_per_step = seconds
+        if not self.estimated and step - self.timed_from[0] >= _TIMED_STEPS:
+            self.estimated = True
+            left = self.config.steps - step
+            self.context.report.note(
+                preflight.estimate(self.memory_needed, self.memory_available, seconds, left)
+            )
+        if time.monotonic() - self.reported_at >= _REPORT_EVERY or step == self.config.steps:
+            self.reported_at = time.monotonic()
+            shown = {"loss": values["loss"], "accuracy": values["accuracy"], "steps/s": 1 / seconds}
+            self.context.report.progress("distilling", step, self.config.steps, shown)
+
+    def _tuned(self, state: RunState) -> RunState:
+        """The state with tuned learning rates, if the method tunes any."""
+        if self.engine.tune is None:
+            return state
+        processes = self.context.processes
+
+        def look() -> None:
+            if self.stop.signal_number is not None and processes.count == 1:
+                self._interrupt(self.stop.signal_number)
+
+        learner = processes.share(self.engine.tune(state, look))
+        return self.engine.place(self.engine.gather(state)._replace(learner=learner))
+
+    def _restore_snapshots(self) -> None:
+        try:
+            self.snapshots.restore(self.step)
+        except Corrupt as error:
+            self.context.report.warn(
+                f"{error} An animation of {self.path.name} will start at step {self.step}."
+            )
+
+    def _diverged(self, step: int, what: Sequence[str], *, hopeless: bool = False) -> Diverged:
+        """Return the error that says what diverged, and which checkpoint can be resumed from.
+
+        The newest checkpoint is removed, if there is an older one, where resuming from it is ``hopeless`` or
+        was tried with other learning rates already.
+        """
+        record = record_of(step, what, self.saved, self.config)
+        if hopeless or is_stuck((*self.manifest.divergences, record)):
+            older = [each for each in checkpoints.steps(self.path) if each < self.saved]
+            if older and self.writes:
+                checkpoints.prune(self.path, older[-1])
+                self.saved = older[-1]
+            if older or hopeless:
+                record["checkpoint"] = older[-1] if older else None
+        return Diverged(self.path.name, record)
+
+    def _interrupt(self, signal_number: int) -> None:
+        if self.state is None:
+            message = "Stopped before the first step."
+        else:
+            self.save()
+            message = f"Stopped at step {self.step} of {self.config.steps}, after saving a checkpoint."
+        raise RunInterrupted(self.path.name, message, signal_number)
+
+
+def _start_images(real: RealData, classes: int, config: DistillConfig) -> Distilled:
+    """The psi of the first step: random real images of each class with their centred one-hot labels."""
+    chosen = first_images(key_for(config.seed, Use.FIRST_IMAGES), real.classes, classes, config.ipc)
+    labels = centred_one_hot(jnp.asarray(real.classes[chosen]), classes)
+    return Distilled(jnp.asarray(real.images[chosen]), labels, jnp.zeros(()))
