@@ -1,4 +1,4 @@
-"""What tests share: JAX set up as the product sets it up, float64, a compilation cache, and the command."""
+"""Shared fixtures: JAX configured as commands configure it, a compilation cache, commands, a finished run."""
 
 import json
 import os
@@ -8,28 +8,30 @@ import sys
 from pathlib import Path
 
 import hypothesis
+import platformdirs
 import pytest
 
 from rcig_cli.runs.engine.environment import prepare_environment, prepare_jax
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# A shell's background job ignores Ctrl-C, and every command started here would, too.
+# A background job of a shell ignores Ctrl-C, and the commands that tests start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 prepare_environment()
 os.environ["NO_COLOR"] = "1"
 
-# A deadline would measure how busy the machine is.
+# A deadline would fail on a busy machine.
 hypothesis.settings.register_profile("rcig", deadline=None)
 hypothesis.settings.load_profile("rcig")
-# Nearly all of the suite's time is compiling: tests run fewer of XLA's optimizations than the product does.
+# Most of the tests' time is compilation: run fewer of XLA's optimizations, and keep what was compiled in the
+# user's cache folder, where other checkouts find it too.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-os.environ.setdefault("RCIG_COMPILATION_CACHE", str(ROOT / ".cache" / "compiled"))
+os.environ.setdefault("RCIG_COMPILATION_CACHE", platformdirs.user_cache_dir("rcig") + "/compiled-tests")
 prepare_jax()
 
-# A network and a run so small that compiling it is the work.
+# Options of `rcig distill` for the smallest useful network and inner problem.
 TINY = ["--width", "4", "--batch", "64", "--pool-size", "3", "--pool-steps", "3", "--inner-steps", "2"]
 TINY += ["--hessian-steps", "2"]
 
@@ -44,8 +46,8 @@ def float64():
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _forget_what_was_compiled():
-    """Compiled programs would stay in memory, gigabytes by the end, and slow the garbage collector down."""
+def _clear_compiled_programs():
+    """Free compiled programs after each file: they would take gigabytes by the end."""
     yield
     if "jax" in sys.modules:
         import jax
@@ -54,14 +56,14 @@ def _forget_what_was_compiled():
 
 
 class Outcome:
-    """What a command left behind."""
+    """The exit code, stdout and stderr of a command."""
 
     def __init__(self, code, out, err):
         self.code, self.out, self.err = code, out, err
 
     @property
     def json(self):
-        """The one object on stdout."""
+        """The object that the command printed on stdout."""
         return json.loads(self.out)
 
 
@@ -81,14 +83,14 @@ def rcig(capsys):
 
 
 def start_rcig(*arguments, **options):
-    """Start a command as a process of its own, as a user does."""
+    """Start a command in a new process."""
     command = [sys.executable, "-m", "rcig_cli", *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
 @pytest.fixture(scope="session")
 def digits_run(tmp_path_factory):
-    """A store with digits and one finished tiny run, `run_1`; not to be changed."""
+    """Return a store with digits and one finished tiny run, `run_1`, which tests must not change."""
     store = tmp_path_factory.mktemp("digits") / "artifacts"
     process = start_rcig("distill", "--ipc", 1, *TINY, "--steps", 6, "--store", store)
     out, err = process.communicate()

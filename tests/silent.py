@@ -1,8 +1,8 @@
-"""A report to nobody, for jobs that are tested without a terminal."""
+"""A report that discards its messages, for jobs that are tested without a terminal."""
 
 
 class Silent:
-    """Takes every message, if only it can be written."""
+    """Implements `rcig_cli.runs.report.Report`; checks that every message can be encoded."""
 
     def note(self, sentence):
         sentence.encode()

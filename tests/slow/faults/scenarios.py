@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from tests.conftest import TINY
-from tests.faults.inspection import tree
-from tests.faults.layer import FAULTS, Operation, Point, points_of
+from tests.slow.faults.inspection import tree
+from tests.slow.faults.layer import FAULTS, Operation, Point, points_of
 
 DISTILL = ("distill", "digits", "--ipc", 1, "--steps", 4, "--checkpoint-every", 2, "--resume")
 EVALUATE = ("evaluate", "run_1", "--networks", 1, "--steps", 2, "--width", 4, "--baseline", "none")

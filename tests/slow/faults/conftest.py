@@ -4,18 +4,9 @@ from collections import Counter
 
 import pytest
 
-from tests.faults.layer import FAULTS, Commands, build
+from tests.slow.faults.layer import FAULTS, Commands, build
 
 TRIED = "crash points"
-LONG = ("crash", "soak")  # marks of what takes minutes, and the targets of make that run it
-
-
-def pytest_collection_modifyitems(config, items):
-    """Skip what takes minutes, unless it was asked for by its mark."""
-    for item in items:
-        for mark in LONG:
-            if item.get_closest_marker(mark) and mark not in config.option.markexpr:
-                item.add_marker(pytest.mark.skip(reason=f"takes minutes: make {mark}"))
 
 
 @pytest.fixture(scope="session")
@@ -40,10 +31,9 @@ def pytest_terminal_summary(terminalreporter):
     if not tried:
         return
     terminalreporter.section("crash points tried")
-    if "crash" in terminalreporter.config.option.markexpr:
-        terminalreporter.write_line(_row("", "", FAULTS))
-        for command, verb in sorted({key[:2] for key in tried}):
-            terminalreporter.write_line(_row(command, verb, [tried[command, verb, each] for each in FAULTS]))
+    terminalreporter.write_line(_row("", "", FAULTS))
+    for command, verb in sorted({key[:2] for key in tried}):
+        terminalreporter.write_line(_row(command, verb, [tried[command, verb, each] for each in FAULTS]))
     each = [sum(tried[key] for key in tried if key[2] == fault) for fault in FAULTS]
     terminalreporter.write_line(_row("all", "", each) + f"   together {tried.total()}")
 

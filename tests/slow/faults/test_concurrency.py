@@ -13,8 +13,8 @@ from rcig_cli.store.digests import mismatches
 from rcig_cli.store.layout import open_store
 from rcig_cli.store.locks import RunLock
 from tests.conftest import start_rcig
-from tests.faults.inspection import orphans, problems, tree
-from tests.faults.scenarios import DISTILL, done, prepare
+from tests.slow.faults.inspection import orphans, problems, tree
+from tests.slow.faults.scenarios import DISTILL, done, prepare
 
 AT_ONCE = 16
 NOISE = ("Traceback", "should not have happened")

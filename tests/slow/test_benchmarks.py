@@ -12,7 +12,7 @@ from benchmarks import long_run
 from benchmarks.measuring import short, straight_line, table
 from benchmarks.on_gpu import SMALL
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 TINY, TINY_FLAGS = {**SMALL.settings, "ipc": 1, "solver": "cg"}, [*SMALL.flags, "--ipc=1", "--solver=cg"]
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.inspection import orphan
-from tests.faults.scenarios import SCENARIOS, prepare
+from tests.slow.faults.inspection import orphan
+from tests.slow.faults.scenarios import SCENARIOS, prepare
 
 # Appended to as a run goes on, and cut back to the checkpoint by the next; and what nobody reads.
 NOT_FORCED = {"metrics.jsonl", "lock"}

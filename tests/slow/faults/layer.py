@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SOURCE = Path(__file__).with_name("faults.c")
 
 
@@ -115,7 +115,7 @@ class Commands:
         self.library, self.folder = library, Path(folder)
         environment = {**os.environ, "LD_PRELOAD": str(library), "PYTHONPATH": str(ROOT)}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.zygote"],
+            [sys.executable, "-m", "tests.slow.faults.zygote"],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.PIPE,

@@ -84,7 +84,7 @@ def run(request):
     from rcig_cli.cli import app
 
     if request["pretend"]:
-        from tests.faults import pretend
+        from tests.slow.faults import pretend
 
         pretend.take_over()
     if fault := request["fault"]:

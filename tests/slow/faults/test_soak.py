@@ -10,10 +10,8 @@ import signal
 import time
 from collections import Counter
 
-import pytest
-
 from tests.conftest import TINY, start_rcig
-from tests.faults.inspection import difference, problems, tree
+from tests.slow.faults.inspection import difference, problems, tree
 
 STEPS = int(os.environ.get("RCIG_SOAK_STEPS", "3000"))
 RUN = ["distill", "digits", "--ipc", "1", *TINY, "--steps", str(STEPS), "--checkpoint-every", "20"]
@@ -59,7 +57,6 @@ def live(store, chance):
     return number if process.returncode else None
 
 
-@pytest.mark.soak
 def test_a_run_stopped_at_random_for_minutes_ends_with_the_same_bytes(tmp_path):
     seed = int(os.environ.get("RCIG_SOAK_SEED", random.SystemRandom().randrange(2**32)))
     print(f"\nRCIG_SOAK_SEED={seed} RCIG_SOAK_STEPS={STEPS}")
