@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -74,6 +75,16 @@ def test_a_run_whose_callback_raised_is_resumed(run, tmp_path):
     assert resumed.name == "run_1"
     assert resumed.images.tobytes() == run.images.tobytes()
     assert rcig.distill(dataset, resume="run_1").status == "finished"
+
+
+def test_it_works_outside_of_the_main_thread(run, tmp_path):
+    made = []
+    rcig.prepare("digits", store=tmp_path)
+    settings = settings_of(run)
+    thread = threading.Thread(target=lambda: made.append(rcig.distill("digits", **settings, store=tmp_path)))
+    thread.start()
+    thread.join()
+    assert made[0].images.tobytes() == run.images.tobytes()
 
 
 def test_distilling_arrays_is_distilling_a_prepared_set_and_leaves_nothing(run, tmp_path, monkeypatch):
