@@ -326,9 +326,7 @@ class Run:
     @property
     def config(self) -> dict[str, Any]:
         """Every setting, by name."""
-        from rcig_cli.presets.config import DistillConfig
-
-        return DistillConfig.from_json(self.manifest.config).to_json()
+        return dict(self.manifest.config)
 
     @cached_property
     def distilled(self) -> "DistilledSet":

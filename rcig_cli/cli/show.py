@@ -80,12 +80,12 @@ def _sweep(store: "Store", name: str) -> dict[str, Any]:
 
 
 def _as_toml(document: Mapping[str, Any]) -> str:
-    from rcig_cli.presets.config import DistillConfig, declared_settings
+    from rcig_cli.presets.config import declared_settings
     from rcig_cli.settings import to_toml
 
     if document["kind"] != "run":
         raise ConfigError(f"--toml prints the settings of a run, and {document['name']} is none.")
-    return to_toml(DistillConfig.from_json(document["config"]).to_json(), declared_settings()).rstrip("\n")
+    return to_toml(document["config"], declared_settings()).rstrip("\n")
 
 
 def _description(document: Mapping[str, Any]) -> list[str]:

@@ -6,11 +6,13 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import rcig_cli
 from rcig_cli.cli.app import COMMANDS
 from rcig_cli.store.layout import open_store
 from tests.conftest import TINY, start_rcig
@@ -170,7 +172,7 @@ def test_runs_are_compared_by_what_differs_and_what_they_were_judged_to_be_worth
     assert re.search(r"^  random subset +\d+\.\d ± .+ +-$", table, re.MULTILINE)
     alone = rcig("compare", "run_1", "run_1", "--store", store)
     assert alone.code == 2
-    assert "two runs or more" in alone.err
+    assert "two or more runs" in alone.err
 
 
 def test_visualize_prints_the_path_of_a_picture(rcig, digits_run):
@@ -192,8 +194,22 @@ def test_list_and_show(rcig, digits_run):
     }
     assert "finished" in rcig("list", "--store", digits_run).out
     shown = rcig("show", "run_1", "--store", digits_run, "--json").json
-    assert shown["config"]["algorithm"]["inner_steps"] == 2
+    assert shown["config"]["inner_steps"] == 2
     assert "inner_steps: 2" in rcig("show", "run_1", "--store", digits_run).out
+
+
+def test_settings_printed_as_toml_repeat_the_run(rcig, digits_run, tmp_path):
+    shown = rcig("show", "run_1", "--toml", "--store", digits_run)
+    assert tomllib.loads(shown.out)["inner_steps"] == 2
+    assert re.search(r"^batch = 64 +# Real images per outer step\.$", shown.out, re.MULTILINE)
+    (tmp_path / "settings.toml").write_text(shown.out)
+    rcig("prepare", "digits", "--store", tmp_path / "a")
+    again = rcig("distill", "--config", tmp_path / "settings.toml", "--store", tmp_path / "a", "--json")
+    assert again.json["step"] == 6
+    first, second = (rcig_cli.load("run_1", store=store) for store in (digits_run, tmp_path / "a"))
+    assert second.images.tobytes() == first.images.tobytes()
+    refused = rcig("show", "digits", "--toml", "--store", digits_run)
+    assert refused.code == 2
 
 
 def test_metrics_hold_every_step_once(digits_run):
