@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from benchmarks.measuring import environment
 from rcig_cli.runs.configuration import resolved
 from rcig_cli.runs.prepare.prepared import open_prepared
-from rcig_cli.store.layout import open_store
-from rcig_cli.store.manifest import RunManifest
+from rcig_cli.store.records import RunManifest
+from rcig_cli.store.store import open_store
 
 DATASET = "cifar10"
 

@@ -134,8 +134,8 @@ def leave_decomposition_out() -> None:
 def prepared(source: ImageSource, store_path: Path, workers: int | None) -> tuple[Stages, dict[str, Any]]:
     """Prepare a source with the product's own code; say how long the stages took, and what it left."""
     from rcig_cli.runs.prepare import prepare
-    from rcig_cli.store.layout import open_store
-    from rcig_cli.store.space import bytes_of
+    from rcig_cli.store.files import bytes_of
+    from rcig_cli.store.store import open_store
 
     prepare.open_source = lambda *_: source
     stages = Stages()
@@ -152,16 +152,15 @@ def prepared(source: ImageSource, store_path: Path, workers: int | None) -> tupl
 
 def random_reads(store_path: Path, batch: int) -> dict[str, Any]:
     """Read batches of random images from the disk, as they lie there and as a set of full size would."""
-    from rcig_cli.store import grids
-    from rcig_cli.store.arrays import read_array, write_arrays
-    from rcig_cli.store.rows import StoredRows
+    from rcig_cli.store import arrays
+    from rcig_cli.store.arrays import StoredRows, read_array, write_arrays
 
     group = store_path / "datasets" / "generated" / "arrays.zarr"
     images = read_array(group, "train/images", 0, 4096)
-    chunks = {"1 MiB": grids.CHUNK_BYTES, "64 KiB": grids.LARGE_CHUNK_BYTES}
+    chunks = {"1 MiB": arrays.CHUNK_BYTES, "64 KiB": arrays.LARGE_CHUNK_BYTES}
     found = {}
     for name, size in chunks.items():
-        grids.CHUNK_BYTES = size
+        arrays.CHUNK_BYTES = size
         path = store_path / name.replace(" ", "_")
         write_arrays(path, {"images": images})
         rows, random = StoredRows(path, "images"), np.random.default_rng(1)
@@ -174,7 +173,7 @@ def random_reads(store_path: Path, batch: int) -> dict[str, Any]:
         found[name] = dict(
             zip(("seconds", "processor_seconds"), map(min, zip(*taken, strict=True)), strict=True)
         )
-    grids.CHUNK_BYTES = chunks["1 MiB"]
+    arrays.CHUNK_BYTES = chunks["1 MiB"]
     return {"batch": batch, "chunks": found}
 
 

@@ -5,6 +5,12 @@ The message of an error is one or two sentences: what is wrong, and what to do a
 """
 
 
+def shorten(value: object, limit: int = 60) -> str:
+    """Return the ``repr`` of a value, cut to `limit` characters, for an error message."""
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
 class RcigError(Exception):
     """Something failed that the user can be told about in a sentence."""
 

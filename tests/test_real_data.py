@@ -54,7 +54,7 @@ def test_preparing_cifar10_is_quick_and_small(cifar10):
 
 def test_whitening_and_its_inverse_give_the_pixels_back(cifar10):
     from rcig_cli.runs.prepare.prepared import open_prepared
-    from rcig_cli.store.layout import open_store
+    from rcig_cli.store.store import open_store
 
     prepared = open_prepared(open_store(cifar10[0], create=False), "cifar10")
     pixels = prepared.whitening().invert(prepared.split("test")[0])

@@ -23,7 +23,7 @@ from rcig_cli.errors import ConfigError
 if TYPE_CHECKING:
     from PIL import Image
 
-    from rcig_cli.store.layout import Store
+    from rcig_cli.store.store import Store
 
 StorePath: TypeAlias = str | os.PathLike[str] | None
 OnStep: TypeAlias = Callable[[int, Mapping[str, float]], bool | None]
@@ -497,7 +497,7 @@ def report(run: str | Run, out: str | os.PathLike[str] | None = None, *, store: 
 
 
 def _open(store: StorePath, *, create: bool = False) -> "Store":
-    from rcig_cli.store.layout import open_store
+    from rcig_cli.store.store import open_store
 
     return open_store(Path(store or os.environ.get("RCIG_STORE") or "artifacts"), create=create)
 

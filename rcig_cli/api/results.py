@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from rcig_cli.data.whitening.whitening import Whitening
     from rcig_cli.runs.distill.distilled import DistilledSet
-    from rcig_cli.store.layout import Store
-    from rcig_cli.store.manifest import DatasetManifest, RunManifest
+    from rcig_cli.store.records import DatasetManifest, RunManifest
+    from rcig_cli.store.store import Store
 
 Floats = npt.NDArray[np.float32]
 

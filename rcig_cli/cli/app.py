@@ -29,8 +29,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "list": ("list:list_all", "List data sets, runs and sweeps."),
     "show": ("show:show", "Show the details of a data set, run or sweep."),
     "verify": ("verify:verify", "Check files against their recorded checksums."),
-    "rm": ("housekeeping:rm", "Delete data sets, runs or sweeps."),
-    "gc": ("housekeeping:gc", "Delete old checkpoints and temporary files."),
+    "rm": ("rm:rm", "Delete data sets, runs or sweeps."),
+    "gc": ("gc:gc", "Delete old checkpoints and temporary files."),
     "doctor": ("doctor:doctor", "Check this machine."),
 }
 

@@ -13,7 +13,7 @@ from rcig_cli.presets.config import declared_settings
 
 if TYPE_CHECKING:
     from rcig_cli.runs.engine.processes import Processes
-    from rcig_cli.store.manifest import RunManifest
+    from rcig_cli.store.records import RunManifest
 
 _SETTINGS = declared_settings()
 _SETTINGS.pop("dataset")  # an argument

@@ -15,7 +15,7 @@ from rcig_cli.cli.console import Console
 
 if TYPE_CHECKING:
     from rcig_cli.settings import Setting
-    from rcig_cli.store.layout import Store
+    from rcig_cli.store.store import Store
 
 _COMMON = "Common options"
 StoreOption = Annotated[
@@ -67,7 +67,7 @@ class Context:
 
     def store(self, *, create: bool = False) -> "Store":
         """Open the store."""
-        from rcig_cli.store.layout import open_store
+        from rcig_cli.store.store import open_store
 
         return open_store(self.root, create=create)
 

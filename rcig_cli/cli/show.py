@@ -19,7 +19,7 @@ from rcig_cli.reporting.formatting import (
 )
 
 if TYPE_CHECKING:
-    from rcig_cli.store.layout import Store
+    from rcig_cli.store.store import Store
 
 
 @with_context
@@ -45,7 +45,7 @@ def show(
 
 def _find(here: Context, name: str) -> dict[str, Any]:
     store = here.store()
-    if name.startswith("sweep_") and (store.sweeps_path / name).is_dir():
+    if name.startswith("sweep_") and (store.place("sweep") / name).is_dir():
         return _sweep(store, name)
     if not name.startswith("run_") and not _is_imported(store, name):
         return store.dataset(name).to_json()
@@ -69,7 +69,7 @@ def _sweep(store: "Store", name: str) -> dict[str, Any]:
     """Read a sweep's manifest, and its table once it is finished."""
     from rcig_cli.store.digests import mismatches
     from rcig_cli.store.documents import read_document
-    from rcig_cli.store.layout import TABLE
+    from rcig_cli.store.store import TABLE
 
     sweep, path = store.sweep(name), store.sweep_path(name)
     damaged = mismatches(path, sweep.files)

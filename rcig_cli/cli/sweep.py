@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rcig_cli.presets.sweep import SweepPlan
     from rcig_cli.runs.prepare.prepared import Prepared
     from rcig_cli.runs.sweep.sweep_table import Row, Table
-    from rcig_cli.store.layout import Store
+    from rcig_cli.store.store import Store
 
 _EMBEDDED = "digits"  # comes with scikit-learn
 

@@ -1,4 +1,4 @@
-"""``rcig verify``: whether everything in the store is still what was written."""
+"""``rcig verify``: compare every file with its recorded checksum."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from rcig_cli.reporting.formatting import count_of
 if TYPE_CHECKING:
     from rcig_cli.store.audit import Finding
 
-_ALIKE = 3  # notes that say the same, before the rest are only counted
+_ALIKE = 3  # notes with the same text that are printed; further ones are counted
 
 
 def verify(
@@ -29,44 +29,45 @@ def verify(
         list[str] | None, typer.Argument(metavar="[NAME]...", help="Data sets, runs, sweeps. Default: all.")
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Pass over the content of files larger than 1 MiB.")
+        bool, typer.Option("--quick", help="Skip the content of files larger than 1 MiB.")
     ] = False,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Check every file against what vouches for it, and name what is damaged. Changes nothing.
+    """Check every file against its recorded checksum, and name the damaged ones. Changes nothing.
 
     Example: rcig verify
 
-    Leaves with 5 if something is damaged. Files that nothing vouches for are listed, and are no damage.
+    Exits with code 5 if something is damaged. Files without a recorded checksum are listed, and are no
+    damage.
     """
     del debug
     here = context(store, json, quiet)
     from rcig_cli.runs.housekeeping import verify as job
 
-    artifacts = job.store_at(here.root)
+    artifacts = job.open_damaged(here.root)
     with here.console.working():
-        look = job.verify(artifacts, names or [], here.console, quick=quick)
+        found = job.verify(artifacts, names or [], here.console, quick=quick)
     document = {
-        "ok": not look.problems,
-        "checked": look.checked,
-        "problems": [asdict(one) for one in look.problems],
-        "orphans": [asdict(one) for one in look.orphans],
-        "notes": [{"path": one.path, "note": one.problem} for one in look.notes],
+        "ok": not found.problems,
+        "checked": found.checked,
+        "problems": [asdict(one) for one in found.problems],
+        "orphans": [asdict(one) for one in found.orphans],
+        "notes": [{"path": one.path, "note": one.problem} for one in found.notes],
     }
-    lines = [*_lines("damaged", look.problems), *_lines("orphan", look.orphans), *_notes(look.notes)]
-    sound = f"{count_of(len(look.problems), 'problem')} found" if look.problems else "all as it was written"
-    here.console.data("\n".join([*lines, f"{count_of(look.checked, 'file')} checked, {sound}"]), document)
-    if look.problems:
+    lines = [*_lines("damaged", found.problems), *_lines("orphan", found.orphans), *_notes(found.notes)]
+    result = f"{count_of(len(found.problems), 'problem')} found" if found.problems else "no damage found"
+    here.console.data("\n".join([*lines, f"{count_of(found.checked, 'file')} checked, {result}"]), document)
+    if found.problems:
         raise typer.Exit(Corrupt.exit_code)
-    if any("rcig gc" in one.problem for one in look.orphans):
+    if any("rcig gc" in one.problem for one in found.orphans):
         here.next("gc --dry-run")
 
 
 def _notes(notes: "Sequence[Finding]") -> list[str]:
-    """A line for each, or for the first few of many that say the same."""
+    """Return a line for each note; of many with the same text, for the first few and their number."""
     alike = Counter(one.problem for one in notes)
     seen: Counter[str] = Counter()
     lines = []
@@ -75,7 +76,7 @@ def _notes(notes: "Sequence[Finding]") -> list[str]:
         if seen[one.problem] <= _ALIKE:
             lines += _lines("note", [one])
         if seen[one.problem] == _ALIKE and alike[one.problem] > _ALIKE:
-            lines.append(f"note: {alike[one.problem] - _ALIKE} more like this one (--json names them all)")
+            lines.append(f"note: {alike[one.problem] - _ALIKE} more like this one (--json lists all)")
     return lines
 
 

@@ -18,7 +18,7 @@ from rcig_cli.runs.membership.protocol import attack_protocol
 from rcig_cli.runs.prepare.config import PrepareConfig
 from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.settings import values_of
-from rcig_cli.store.manifest import RunManifest
+from rcig_cli.store.records import RunManifest
 
 # Settings whose flag is not simply their name.
 _FLAGS = {

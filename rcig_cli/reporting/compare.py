@@ -6,9 +6,9 @@ from typing import Any
 
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.store.documents import canonical
-from rcig_cli.store.layout import Store
-from rcig_cli.store.manifest import RunManifest
+from rcig_cli.store.records import RunManifest
 from rcig_cli.store.results import read_results
+from rcig_cli.store.store import Store
 
 Record = Mapping[str, Any]
 

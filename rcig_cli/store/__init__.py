@@ -1,6 +1,5 @@
-"""The artifact store: where prepared data sets and runs live, and how they survive a crash.
+"""The artifact store: where prepared data sets and runs are kept, and how they survive a crash.
 
-Importing this package costs nothing; :mod:`rcig_cli.store.arrays` needs Zarr and
-:mod:`rcig_cli.store.checkpoints` needs JAX and Orbax, so import those two late.
-The format on disk is described in ``docs/store-format.md``.
+Importing this package costs nothing.  `rcig_cli.store.arrays` imports Zarr, and `rcig_cli.store.records`
+imports pydantic: commands import those late.  The format on disk is described in ``docs/store-format.md``.
 """

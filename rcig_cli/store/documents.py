@@ -1,27 +1,29 @@
-"""JSON documents: one canonical way to write them, one guarded way to read them.
+"""JSON documents of a store: one way to write them, one way to read them.
 
-Canonical means sorted keys, an indent of two, a final newline and ASCII only, so that equal documents
-have equal bytes and a digest of the bytes is a digest of the content.
+Every document has a field ``format``, the number of the store's format, and a field ``sha256``, the checksum
+of its other fields.  It is canonical: sorted keys, an indent of two, ASCII only, a final newline.  So equal
+documents have equal bytes, and a changed, lost or added byte leaves either another checksum or another way of
+writing.
 """
 
 import hashlib
 import json
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from rcig_cli.errors import Corrupt
-from rcig_cli.store.files import storage_errors
-from rcig_cli.store.names import shorten
-from rcig_cli.store.plain import read_plain
+from rcig_cli.errors import Corrupt, NotFound, shorten
+from rcig_cli.store.files import storage_errors, write_text_atomically
 
 FORMAT = 1
-MAX_BYTES = 64 * 2**20
+_CHECKSUM = "sha256"
+
+Record = TypeVar("Record")
 
 
 def canonical(document: Mapping[str, Any]) -> str:
-    """Return the one text of a document.
+    """Return the canonical JSON text of a document.
 
     Raises
     ------
@@ -32,44 +34,76 @@ def canonical(document: Mapping[str, Any]) -> str:
 
 
 def digest_of(document: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a document's canonical bytes, in hexadecimal."""
+    """Return the SHA-256 of a document's canonical text, in hexadecimal."""
     return hashlib.sha256(canonical(document).encode()).hexdigest()
 
 
-def read_document(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
+def write_document(path: Path, document: Mapping[str, Any], *, replace: bool = True) -> None:
+    """Write a document atomically, with its format and checksum.
+
+    Parameters
+    ----------
+    path
+        The file; its folder must exist.
+    document
+        JSON values, without the keys ``format`` and ``sha256``.
+    replace
+        Whether the file may exist already.
 
     Raises
     ------
-    NotFound
-        If there is no such file.
-    Corrupt
-        If it isn't a JSON object in UTF-8, or is larger than any document of ours (64 MiB).
+    AlreadyExists
+        If not `replace`, and the file exists.
+    ValueError
+        For NaN and infinities.
+    RcigError
+        If it can't be written; an existing file is unchanged.
     """
-    return parse(read_bytes(path), str(path))
+    complete = {**document, "format": FORMAT}
+    text = canonical({**complete, _CHECKSUM: digest_of(complete)})
+    write_text_atomically(path, text, replace=replace)
 
 
-def read_bytes(path: Path) -> bytes:
-    """Read the bytes of a document.
+def read_document(path: Path) -> dict[str, Any]:
+    """Read a document; return it without its format and checksum.
 
     Raises
     ------
     NotFound
         If there is no such file.
     Corrupt
-        If it is no plain file, or larger than any document of ours (64 MiB).
+        If it is damaged, or was written by a newer format.
     """
     with storage_errors(path, "read"):
-        return read_plain(path, MAX_BYTES, "document")
+        text = path.read_bytes()
+    document = parse(text, str(path))
+    found = document.get("format")
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+        raise Corrupt(f"{path} is damaged: its format is {shorten(found)}, and should be a number from 1.")
+    if found > FORMAT:
+        raise Corrupt(
+            f"{path} was written by a newer rcig (format {found}). This version reads format {FORMAT}: "
+            "upgrade rcig-cli to use it."
+        )
+    checksum = document.pop(_CHECKSUM, None)
+    try:
+        sound = checksum == digest_of(document)
+        sound = sound and text == canonical({**document, _CHECKSUM: checksum}).encode()
+    except ValueError:  # NaN
+        sound = False
+    if not sound:
+        raise Corrupt(f"{path} is damaged: it has changed since it was written.")
+    del document["format"]
+    return document
 
 
 def parse(text: bytes, where: str) -> dict[str, Any]:
-    """Parse the bytes of a JSON object.
+    """Parse a JSON object in UTF-8.
 
     Parameters
     ----------
     text
-        UTF-8.
+        Its bytes.
     where
         What to call it in an error.
 
@@ -79,36 +113,38 @@ def parse(text: bytes, where: str) -> dict[str, Any]:
         If it isn't a JSON object.
     """
     try:
-        document = json.loads(text.decode(), parse_constant=_finite, parse_float=_finite)
-    # Brackets nested by the thousand exhaust the stack.
-    except (ValueError, RecursionError) as error:
+        document = json.loads(text)
+    except ValueError as error:
         raise Corrupt(f"{where} is damaged: it isn't readable JSON ({error}).") from error
     if not isinstance(document, dict):
-        raise Corrupt(f"{where} is damaged: it holds {shorten(document)} in place of a JSON object.")
+        raise Corrupt(f"{where} is damaged: it holds {shorten(document)} instead of a JSON object.")
     return document
 
 
-def _finite(number: str) -> float:
-    """Read a number; Python's JSON has NaN and infinities too, and takes 1e400 for one."""
-    value = float(number)
-    if not math.isfinite(value):
-        raise ValueError(f"{shorten(number)} is no number of JSON, or too large")
-    return value
+@dataclass(frozen=True)
+class Problem:
+    """A file or folder that can't be read, and a sentence about it."""
+
+    path: Path
+    message: str
 
 
-def check_format(document: Mapping[str, Any], path: Path) -> None:
-    """Refuse what this version can't read.
+@dataclass(frozen=True)
+class Listing(Generic[Record]):
+    """The readable records of a folder, in order, and the problems with the others."""
 
-    Raises
-    ------
-    Corrupt
-        If the format's number is newer than 1, or isn't a number.
-    """
-    found = document.get("format")
-    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
-        raise Corrupt(f"{path} is damaged: its format is {shorten(found)}, and should be a number from 1.")
-    if found > FORMAT:
-        raise Corrupt(
-            f"{path} was written by a newer rcig (format {found}); this one reads format {FORMAT}. "
-            "Upgrade rcig-cli to use it."
-        )
+    found: tuple[Record, ...]
+    problems: tuple[Problem, ...]
+
+
+def read_each(paths: Iterable[Path], read: Callable[[Path], Record]) -> Listing[Record]:
+    """Read every path with `read`; where that raises `Corrupt`, the others are still read."""
+    found, problems = [], []
+    for path in paths:
+        try:
+            found.append(read(path))
+        except NotFound:  # removed by another process since the folder was listed
+            continue
+        except Corrupt as error:
+            problems.append(Problem(path, str(error)))
+    return Listing(tuple(found), tuple(problems))

@@ -1,7 +1,7 @@
-"""One writer per run: a kernel lock that dies with the process that holds it.
+"""One writer per run or sweep: a kernel lock that ends with the process that holds it.
 
-The lock is an ``flock`` on the file ``lock`` in the run's folder.  The file also holds the process
-number of the last writer, but only for the error message: what counts is the kernel's lock.
+The lock is an ``flock`` on the file ``lock`` in the folder of the run.  The file also holds the process
+number of the writer, for the error message only.
 """
 
 import contextlib
@@ -16,7 +16,6 @@ from typing import Self
 
 from rcig_cli.errors import Locked, NotFound
 from rcig_cli.store.files import storage_errors, write_all
-from rcig_cli.store.plain import plain_descriptor
 
 LOCK = "lock"
 Wait = Callable[[str], None]
@@ -25,24 +24,24 @@ _BUSY = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
 
 
 class RunLock:
-    """The right to write a run, from its creation to its release or the end of the process.
+    """The exclusive right to write a run, from construction to `release` or the end of the process.
 
     Parameters
     ----------
     run_path
         The run's folder.
     name
-        What to call it in an error; the folder's name by default.
+        The run's name for an error; default: the name of the folder.
     wait
-        Called with a sentence about who is writing the run, before waiting for that to end; None to refuse
-        instead.  The waiting takes no time of the processor, and a signal can end it.
+        Called with a sentence that names the process that writes the run, before waiting for it to end.
+        None: raise `Locked` instead.  A signal ends the waiting.
 
     Raises
     ------
     Locked
-        If another process (or another lock of this one) is writing the run, and there is no `wait`.
+        If another process (or another lock of this one) holds the lock, and there is no `wait`.
     NotFound
-        If there is no such run, or no longer.
+        If the run doesn't exist, or was removed meanwhile.
     """
 
     def __init__(self, run_path: Path, *, name: str | None = None, wait: Wait | None = None) -> None:
@@ -52,16 +51,17 @@ class RunLock:
 
     @property
     def held(self) -> bool:
-        """Whether the lock hasn't been released yet."""
+        """Whether the lock is still held."""
         return self._descriptor is not None
 
     def release(self) -> None:
-        """Let other processes write the run; releasing twice is harmless."""
+        """Release the lock; a second call has no effect."""
         if self._descriptor is not None:
-            # The number is only for a message: it doesn't matter if it can't be taken out.
+            # The number is only for a message, so failing to remove it doesn't matter.
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, 0)
-            # Closing wouldn't do: a program being started right now still has its copy for an instant.
+            # Closing alone isn't enough: a program that is just being started still has a copy of the
+            # descriptor.
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             self._forget()
 
@@ -83,7 +83,7 @@ _held: weakref.WeakSet[RunLock] = weakref.WeakSet()
 
 
 def _drop_inherited() -> None:
-    # A forked child shares the lock; were it to live on, the lock would outlive the process it belongs to.
+    # A forked child shares the lock, and would keep it after the death of the process that took it.
     for lock in list(_held):
         lock._forget()
 
@@ -96,7 +96,7 @@ def _acquire(run_path: Path, name: str, wait: Wait | None) -> int:
         raise NotFound(f"There is no run {name}.")
     path = run_path / LOCK
     with storage_errors(path):
-        descriptor = plain_descriptor(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             _lock(descriptor, path, name, wait)
             _write_process_number(descriptor)

@@ -1,7 +1,7 @@
 """The log of a run's numbers: one JSON object a line, in the order of the steps.
 
-A process that is killed leaves at most one torn line at the end; it is passed over when reading and
-dropped before writing.  NaN and infinities, which JSON doesn't have, are written as null.
+A process that is killed leaves at most one incomplete line at the end; it is ignored when reading and removed
+before writing.  NaN and infinities, which JSON doesn't have, are written as null.
 """
 
 import hashlib
@@ -11,18 +11,18 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rcig_cli.errors import Corrupt
 from rcig_cli.store.documents import parse
 from rcig_cli.store.files import storage_errors, write_all, write_text_atomically
-from rcig_cli.store.plain import plain_descriptor, read_plain
 
-MAX_BYTES = 2**30  # millions of steps
+if TYPE_CHECKING:
+    from rcig_cli.store.records import LoggedBytes
 
 
 class MetricsLog:
-    """A file of JSON lines; nothing is opened before the first `append`.
+    """A file of JSON lines; it is opened by the first `append`.
 
     Parameters
     ----------
@@ -33,10 +33,10 @@ class MetricsLog:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor: int | None = None
-        self._digest = hashlib.sha256()  # of what the open file holds
+        self._digest = hashlib.sha256()  # of the open file's content
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Add a record; it is with the kernel, and so visible to readers, when this returns.
+        """Add a record; readers see it when this returns.
 
         Parameters
         ----------
@@ -60,7 +60,7 @@ class MetricsLog:
         self._digest.update(line)
 
     def truncate_after(self, step: int) -> None:
-        """Drop the records of later steps, and a torn line at the end; a reader sees all or nothing.
+        """Remove the records of later steps, and an incomplete line at the end, atomically.
 
         Raises
         ------
@@ -78,11 +78,10 @@ class MetricsLog:
         Raises
         ------
         Corrupt
-            If a line other than the last is damaged, or it is no plain file of at most 1 GiB.
+            If a line other than the last is damaged.
         """
         with storage_errors(self.path, "read"):
-            there = os.path.lexists(self.path)
-            lines = read_plain(self.path, MAX_BYTES, "log").splitlines() if there else []
+            lines = self.path.read_bytes().splitlines() if self.path.exists() else []
         records = []
         for number, line in enumerate(lines, 1):
             try:
@@ -92,13 +91,13 @@ class MetricsLog:
                     raise
         return records
 
-    def vouched(self) -> dict[str, Any] | None:
-        """Force the log to the disk, and return what a manifest then says of it.
+    def checksum(self) -> "LoggedBytes | None":
+        """Force the log to the disk, and return its length and SHA-256 for the manifest.
 
         Returns
         -------
         dict or None
-            "bytes", its length, and "sha256", their digest; None if there is no file.
+            "bytes" and "sha256"; None if there is no file.
 
         Raises
         ------
@@ -120,10 +119,8 @@ class MetricsLog:
 
     def _opened(self) -> int:
         if self._descriptor is None:
-            # Not through a link, which could lead out of the store.
-            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
-            self._descriptor = plain_descriptor(self.path, flags)
-            self._digest = hashlib.sha256(_drop_torn_line(self._descriptor))
+            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+            self._digest = hashlib.sha256(_drop_incomplete_line(self._descriptor))
         return self._descriptor
 
     def __enter__(self) -> Self:
@@ -135,7 +132,7 @@ class MetricsLog:
         self.close()
 
 
-def _drop_torn_line(descriptor: int) -> bytes:
+def _drop_incomplete_line(descriptor: int) -> bytes:
     """Cut the file after its last complete line; return what it then holds."""
     content = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
     whole = content[: content.rfind(b"\n") + 1]

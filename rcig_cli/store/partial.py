@@ -21,16 +21,16 @@ import numpy.typing as npt
 
 from rcig_cli.errors import Corrupt, NotFound, RcigError
 from rcig_cli.store.files import (
-    aside_folder,
+    PARTIAL,
     make_folder,
-    place_folder,
-    publish_folder,
+    publish,
     remove_folder,
+    replace_folder,
     storage_errors,
+    temporary_folder,
 )
-from rcig_cli.store.leftovers import PARTIAL
 from rcig_cli.store.locks import RunLock, Wait
-from rcig_cli.store.manifest import MANIFEST
+from rcig_cli.store.records import MANIFEST
 
 Array = npt.NDArray[Any]
 
@@ -96,10 +96,10 @@ class Partial:
             If it can't be written; what was saved before stands.
         """
         encoded = np.frombuffer(json.dumps(document).encode(), np.uint8)
-        with aside_folder(self.path) as aside:
+        with temporary_folder(self.path) as aside:
             with storage_errors(aside):
                 np.savez(aside / _FILE, allow_pickle=False, **{_DOCUMENT: encoded}, **arrays)
-            place_folder(aside, self.path / _STATE)
+            replace_folder(aside, self.path / _STATE)
 
     def discard(self) -> None:
         """Remove what has been done; the folder stays locked."""
@@ -126,7 +126,7 @@ class Partial:
         """
         # First: a data set that is replaced is `content` for an instant, which the state doesn't describe.
         self._discard_state()
-        (place_folder if overwrite else publish_folder)(self.content, final)
+        (replace_folder if overwrite else publish)(self.content, final)
         with suppress(RcigError):  # what is published is published
             self.remove()
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 import rcig_cli
 from rcig_cli.cli.app import COMMANDS
-from rcig_cli.store.layout import open_store
+from rcig_cli.store.store import open_store
 from tests.conftest import TINY, start_rcig
 
 

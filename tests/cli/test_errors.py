@@ -1,10 +1,13 @@
 """Bad input gets one clear sentence and its exit code, and loses nothing."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from rcig_cli.store.records import write_manifest
+from rcig_cli.store.store import open_store
 from tests.conftest import TINY
 
 
@@ -138,8 +141,8 @@ def test_an_unfinished_run_is_not_judged(rcig, digits_run, tmp_path):
 
     store = tmp_path / "copy"
     shutil.copytree(digits_run, store)
-    manifest = store / "runs/run_1/manifest.json"
-    manifest.write_text(manifest.read_text().replace('"finished"', '"running"'))
+    run = open_store(store, create=False).run("run_1")
+    write_manifest(store / "runs/run_1", replace(run, status="running"))
     one_sentence(rcig("visualize", "run_1", "--store", store), 3, "rcig distill --resume run_1")
 
 

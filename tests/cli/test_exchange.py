@@ -8,7 +8,7 @@ import pytest
 
 from rcig_cli.store.arrays import read_array
 from rcig_cli.store.digests import mismatches, sha256_of_file
-from rcig_cli.store.layout import open_store
+from rcig_cli.store.store import open_store
 from tests.cli.test_errors import one_sentence
 from tests.data.examples import natural_images
 from tests.data.exchange_sets import published_state, same_bits

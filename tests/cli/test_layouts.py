@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rcig_cli.runs.prepare.prepared import open_prepared
-from rcig_cli.store.layout import open_store
+from rcig_cli.store.store import open_store
 from tests.data.downloads import (
     example_splits,
     write_cifar10_binary,

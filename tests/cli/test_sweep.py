@@ -1,10 +1,9 @@
 """``rcig sweep`` as a user meets it: what it prints and draws, and what it says of a file that can't be."""
 
-import json
-
 import pytest
 from PIL import Image
 
+from rcig_cli.store.documents import read_document, write_document
 from tests.cli.test_errors import one_sentence
 from tests.conftest import start_rcig
 
@@ -101,10 +100,10 @@ def test_a_damaged_manifest_hides_nothing_else(rcig, swept, tmp_path):
 
     shutil.copytree(swept[0], tmp_path / "a")
     manifest = tmp_path / "a" / "sweeps" / "sweep_1" / "manifest.json"
-    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"runs": ["../x"]}))
+    write_document(manifest, read_document(manifest) | {"runs": ["../x"]})
     outcome = rcig("list", "--store", tmp_path / "a", "--json")
     assert len(outcome.json["runs"]) == 2
-    assert "'runs' must be a list of names of runs" in outcome.err
+    assert "'runs.0' must be the name of a run" in outcome.err
 
 
 @pytest.mark.parametrize(

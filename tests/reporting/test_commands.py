@@ -14,7 +14,7 @@ from rcig_cli.runs.evaluate.protocol import evaluation_protocol
 from rcig_cli.runs.membership.protocol import attack_protocol
 from rcig_cli.runs.prepare.prepared import open_prepared
 from rcig_cli.settings import values_of
-from rcig_cli.store.layout import open_store
+from rcig_cli.store.store import open_store
 
 
 def test_distill_commands_lead_to_the_same_configuration(digits_run):

@@ -1,12 +1,12 @@
 """The HTML report: complete, self-contained, and no text of a user becomes markup."""
 
-import json
 import shutil
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
+from rcig_cli.store.documents import read_document, write_document
 from tests.conftest import TINY
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -72,12 +72,11 @@ def test_a_report_has_figures_accuracies_attacks_commands_and_settings(rcig, rep
     rcig("evaluate", "run_1", "--networks", 1, "--steps", 5, "--augment", "--store", store)
     spread = {"mean": 0.75, "std": 0.01, "values": [0.75]}
     attack = {
-        "format": 1,
         "targets": {"real": {"accuracy": spread, "auc": {"mlp": spread, "knn": {"mean": 0.5}}}},
     }
     attacks = store / "runs" / "run_1" / "attacks"
     attacks.mkdir(exist_ok=True)  # another test may have attacked the run
-    (attacks / "20260101T000000.000000Z-mia.json").write_text(json.dumps(attack))
+    write_document(attacks / "20260101T000000.000000Z-mia.json", attack)
     page = report(store)
     assert [image["src"][:15] for image in page.named("img")] == [
         "data:image/png;", "data:image/gif;", "data:image/png;", "data:image/png;"
@@ -105,9 +104,9 @@ def test_a_report_has_styles_for_dark_narrow_print_and_reduced_motion(store, rep
 
 def test_a_run_without_metrics_and_snapshots_has_a_report_without_their_figures(rcig, report, store):
     run = store / "runs" / "run_1"
-    manifest = json.loads((run / "manifest.json").read_text())
+    manifest = read_document(run / "manifest.json")
     manifest["files"] = {name: value for name, value in manifest["files"].items() if "snapshots" not in name}
-    (run / "manifest.json").write_text(json.dumps(manifest))
+    write_document(run / "manifest.json", manifest)
     shutil.rmtree(run / "snapshots.zarr")
     (run / "metrics.jsonl").unlink()
     for flag, said in (("--animate", "no snapshots"), ("--curves", "no metrics")):

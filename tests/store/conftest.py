@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rcig_cli.store.layout import Store, open_store
-from rcig_cli.store.manifest import DatasetManifest, RunManifest, SweepManifest
+from rcig_cli.store.records import DatasetManifest, RunManifest, SweepManifest
+from rcig_cli.store.store import Store, open_store
 
 ROOT = Path(__file__).parents[2]
 TIME = "2025-03-01T12:30:00.123456+00:00"

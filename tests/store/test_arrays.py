@@ -1,4 +1,4 @@
-"""Arrays: exact, deterministic, in shards, and safe against damage and hostile metadata."""
+"""Arrays: exact, deterministic, in shards; damage is found; rows are read alone."""
 
 import errno
 import json
@@ -10,17 +10,26 @@ import pytest
 import zarr
 
 from rcig_cli.errors import Corrupt, RcigError
-from rcig_cli.store import arrays, grids
-from rcig_cli.store.arrays import ArrayWriter, read_array, read_arrays, write_arrays
+from rcig_cli.store import arrays
+from rcig_cli.store.arrays import (
+    ArrayWriter,
+    StoredRows,
+    array_names,
+    grid_for,
+    read_array,
+    read_arrays,
+    write_arrays,
+)
 from rcig_cli.store.digests import digests
-from rcig_cli.store.grids import grid_for
+
+DTYPES = ["bool", "float16", "float32", "float64", "int8", "int32", "int64", "uint8", "uint32", "uint64"]
 
 
 @pytest.fixture
 def small_grid(monkeypatch):
     """Cut at 64 bytes and 256 bytes in place of 1 MiB and 64 MiB."""
-    monkeypatch.setattr(grids, "CHUNK_BYTES", 64)
-    monkeypatch.setattr(grids, "SHARD_BYTES", 256)
+    monkeypatch.setattr(arrays, "CHUNK_BYTES", 64)
+    monkeypatch.setattr(arrays, "SHARD_BYTES", 256)
 
 
 @pytest.fixture
@@ -35,16 +44,11 @@ def group(tmp_path, small_grid, images):
     return path
 
 
-def edit_metadata(group, name, **changes):
-    path = group / name / "zarr.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-
-
 def shards(group, name):
     return sorted(path for path in (group / name / "c").rglob("*") if path.is_file())
 
 
-@pytest.mark.parametrize("dtype", sorted(grids.DTYPES))
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(), (1,), (5,), (0, 3), (3, 0), (37, 3), (300, 2, 2)])
 def test_every_dtype_and_shape_comes_back(tmp_path, small_grid, dtype, shape):
     value = np.random.default_rng(1).integers(0, 2, shape).astype(dtype)
@@ -71,15 +75,49 @@ def test_byte_order_and_strides_do_not_matter(tmp_path):
 
 def test_names_are_a_tree_in_a_flat_dictionary(group, images):
     back = read_arrays(group)
-    assert list(back) == arrays.array_names(group) == ["rate", "train/images", "train/labels"]
+    assert list(back) == array_names(group) == ["rate", "train/images", "train/labels"]
     np.testing.assert_array_equal(back["train/images"], images)
 
 
+@pytest.mark.parametrize("rows", [slice(None), slice(3, 20), slice(30, 99), slice(5, 5), slice(9, 3)])
+def test_slices_of_stored_rows(group, images, rows):
+    np.testing.assert_array_equal(StoredRows(group, "train/images")[rows], images[rows])
+
+
 @pytest.mark.parametrize(
-    "rows", [(0, 37), (3, 5), (None, 20), (16, None), (36, 100), (-2, None), (5, 5), (9, 3)]
+    "chosen",
+    [[3], [], [36, 0, 0, 17, 36], [[1, 30], [30, 2]], [[[5]]], list(range(37))],
+    ids=["one", "none", "repeated", "two axes", "three axes", "all"],
 )
-def test_some_rows(group, images, rows):
-    np.testing.assert_array_equal(read_array(group, "train/images", *rows), images[slice(*rows)])
+def test_indices_of_any_shape_into_stored_rows(group, images, chosen):
+    chosen = np.asarray(chosen, np.int64)
+    rows = StoredRows(group, "train/images")
+    found = rows[chosen]
+    assert (found.shape, found.dtype) == ((*chosen.shape, 2, 2, 1), np.float32)
+    np.testing.assert_array_equal(found, images[chosen])
+    assert (len(rows), rows.shape, rows.dtype, rows.nbytes) == (37, images.shape, images.dtype, images.nbytes)
+
+
+@pytest.mark.parametrize("chosen", [[37], [0, -1]])
+def test_rows_that_do_not_exist(group, chosen):
+    with pytest.raises(IndexError, match="37 rows"):
+        StoredRows(group, "train/images")[np.array(chosen)]
+
+
+def test_only_the_shards_of_the_rows_are_read(group, images):
+    """With the first of three shards lost and the last damaged, the second still gives its rows."""
+    first, _, last = shards(group, "train/images")
+    first.unlink()
+    content = bytearray(last.read_bytes())
+    content[3] ^= 1
+    last.write_bytes(content)
+    rows = StoredRows(group, "train/images")
+    np.testing.assert_array_equal(rows[np.array([31, 16])], images[[31, 16]])
+    np.testing.assert_array_equal(rows[16:32], images[16:32])
+    with pytest.raises(Corrupt, match=r"train/images .* its file c/0/0/0/0 is missing or empty"):
+        rows[np.array([16, 15])]
+    with pytest.raises(Corrupt, match=r"train/images .* is damaged"):
+        rows[np.array([32])]
 
 
 @pytest.mark.parametrize("sizes", [[37], [1] * 37, [20, 17], [3, 0, 16, 18], [16, 16, 5]])
@@ -138,7 +176,7 @@ def test_the_writer_holds_at_most_a_shard(tmp_path, small_grid):
     with ArrayWriter.create(tmp_path / "a", {"x": ((100, 4), np.float32)}) as writer:
         for _ in range(25):
             writer.append("x", np.ones((4, 4), np.float32))
-            assert sum(block.nbytes for block in writer._columns["x"].waiting) < grids.SHARD_BYTES
+            assert sum(block.nbytes for block in writer._columns["x"].waiting) < arrays.SHARD_BYTES
 
 
 @pytest.mark.parametrize(
@@ -158,32 +196,8 @@ def test_what_was_not_declared_is_refused(tmp_path, batch, sentence):
 def test_a_writer_closes_only_when_full(tmp_path):
     writer = ArrayWriter.create(tmp_path / "a", {"x": ((5,), bool), "y": ((), float), "z": ((0,), int)})
     writer.append("x", np.ones(3, bool))
-    with pytest.raises(ValueError, match=r"x has 3 of its 5 rows; y has 0 of its 1 rows$"):
+    with pytest.raises(ValueError, match=r"incomplete arrays: x has 3 of its 5 rows; y has 0 of its 1 rows$"):
         writer.close()
-
-
-def test_a_failing_body_is_not_hidden_by_the_writer(tmp_path):
-    with (
-        pytest.raises(RuntimeError, match="stop"),
-        ArrayWriter.create(tmp_path / "a", {"x": ((5,), bool)}),
-    ):
-        raise RuntimeError("stop")
-
-
-@pytest.mark.parametrize("name", ["", "..", "a/../b", "/a", "a//b", "a.b", "c d"])
-def test_names_that_cannot_be(tmp_path, name):
-    with pytest.raises(ValueError, match="not a name"):
-        write_arrays(tmp_path / "a", {name: np.ones(2)})
-    with pytest.raises(Corrupt, match="missing"):
-        read_array(tmp_path / "a", name)
-
-
-@pytest.mark.parametrize(
-    "value", [np.array(["a"]), np.array([None]), np.array([1j])], ids=["text", "object", "complex"]
-)
-def test_dtypes_that_cannot_be(tmp_path, value):
-    with pytest.raises(ValueError, match="x can't hold"):
-        write_arrays(tmp_path / "a", {"x": value})
 
 
 def test_every_flipped_byte_of_a_shard_is_found(group):
@@ -211,53 +225,15 @@ def test_a_lost_shard_is_found(group, images):
     shards(group, "train/images")[2].unlink()
     with pytest.raises(Corrupt, match=r"train/images .* its file c/2/0/0/0 is missing or empty"):
         read_arrays(group)
-    np.testing.assert_array_equal(read_array(group, "train/images", 0, 32), images[:32])
 
 
 def test_what_is_missing_is_named(group):
-    with pytest.raises(Corrupt, match=r"The array test/images in .* is damaged: it is missing"):
-        read_array(group, "test/images")
-    with pytest.raises(Corrupt, match="it is missing"):
-        read_array(group, "train")
+    for name in ("test/images", "train"):
+        with pytest.raises(Corrupt, match=rf"The array {name} in .* is missing"):
+            read_array(group, name)
     shutil.rmtree(group)
-    with pytest.raises(Corrupt, match=r"its zarr\.json is missing"):
+    with pytest.raises(Corrupt, match=r"zarr\.json is missing"):
         read_arrays(group)
-
-
-HOSTILE = {
-    "zarr_format": 2,
-    "node_type": "pickle",
-    "shape": [37, 2, 2],
-    "data_type": "object",
-    "codecs": [{"name": "numcodecs.pickle"}],
-    "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [1, 1, 1, 1]}},
-    "chunk_key_encoding": {"name": "v2"},
-    "storage_transformers": [{"name": "x"}],
-}
-
-
-@pytest.mark.parametrize("field", HOSTILE)
-def test_metadata_of_another_kind_is_refused(group, field):
-    edit_metadata(group, "train/images", **{field: HOSTILE[field]})
-    with pytest.raises(Corrupt, match=r"train/images .*zarr\.json isn't as this format has it"):
-        read_array(group, "train/images")
-
-
-@pytest.mark.parametrize("field", ["shape", "shard"])
-def test_metadata_cannot_take_memory(group, field):
-    huge = [10**13, 2, 2, 1]
-    grid = {"name": "regular", "configuration": {"chunk_shape": huge}}
-    edit_metadata(group, "train/images", **({"shape": huge} if field == "shape" else {"chunk_grid": grid}))
-    with pytest.raises(
-        Corrupt, match=r"train/images .* it declares 160000000000000 bytes, and 68719476736 is the"
-    ):
-        read_array(group, "train/images")
-
-
-def test_the_limit_is_for_all_arrays_together(group, images):
-    with pytest.raises(Corrupt, match=f"it declares {37 * 8} bytes"):
-        read_arrays(group, max_bytes=images.nbytes + 200)
-    assert len(read_arrays(group, max_bytes=images.nbytes + 37 * 8 + 500)) == 3
 
 
 @pytest.mark.parametrize(
@@ -272,3 +248,38 @@ def test_a_refusing_disk_is_a_sentence(tmp_path, monkeypatch, number, sentence):
     monkeypatch.setattr("builtins.open", refuse)
     with pytest.raises(RcigError, match=sentence):
         write_arrays(tmp_path / "a", {"x": np.ones(3)})
+
+
+def test_writing_resumes_with_what_was_secured(tmp_path, group, images):
+    declared = {"train/images": (images.shape, images.dtype), "train/labels": ((37,), np.int64)}
+    write_arrays(tmp_path / "whole", {"train/images": images, "train/labels": np.arange(37)})
+    writer = ArrayWriter.create(tmp_path / "a", declared)
+    writer.append("train/images", images[:20])
+    rows = writer.secure()
+    assert rows == {"train/images": 16, "train/labels": 0}
+    writer.append("train/images", images[20:])
+    last = shards(tmp_path / "a", "train/images")[-1]
+    os.truncate(last, 10)  # after a power failure, what wasn't secured may be incomplete
+    with ArrayWriter.resume(tmp_path / "a", declared, rows) as resumed:
+        assert not last.exists()
+        resumed.append("train/images", images[16:])
+        resumed.append("train/labels", np.arange(37))
+    assert digests(tmp_path / "a") == digests(tmp_path / "whole")
+
+
+def test_writing_resumes_only_what_was_begun(tmp_path, small_grid, images):
+    declared = {"x": (images.shape, images.dtype)}
+    writer = ArrayWriter.create(tmp_path / "a", declared)
+    writer.append("x", images[:32])
+    for other, rows in (({"x": ((37, 2), np.float32)}, 32), (declared, 20), (declared, 37)):
+        with pytest.raises(Corrupt):
+            ArrayWriter.resume(tmp_path / "a", other, {"x": rows})
+    shards(tmp_path / "a", "x")[0].unlink()
+    with pytest.raises(Corrupt, match="missing or empty"):
+        ArrayWriter.resume(tmp_path / "a", declared, {"x": 32})
+
+
+def test_chunks_of_a_large_array_hold_an_image_or_a_few():
+    small, large = grid_for((50_000, 64, 64, 3), 4), grid_for((1_281_167, 64, 64, 3), 4)
+    assert (small.chunk[0], large.chunk[0], large.shard_rows) == (21, 1, 1365)
+    assert grid_for((20_000_000, 8, 8, 3), 4).chunk[0] == 2**16 // 768

@@ -1,8 +1,6 @@
-"""Checkpoints: exact, silent, and never without a sound one, whatever happens while saving."""
+"""Checkpoints: exact, and never without a complete one, whatever happens while saving."""
 
 import errno
-import json
-import logging
 import os
 import random
 import shutil
@@ -12,12 +10,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
 import pytest
 
 from rcig_cli.errors import Corrupt, NotFound, RcigError
 from rcig_cli.store.checkpoints import latest, load, save, steps
-from rcig_cli.store.digests import digests
 
 
 class Adam(NamedTuple):
@@ -36,7 +32,9 @@ def make_state(seed=0):
         "optimizer": (Adam(np.int64(seed), {"w": rng.normal(size=(3, 2)), "b": np.full(3, -0.0)}), Empty()),
         "pool": [np.arange(4, dtype=np.uint32), np.array([True, False]), np.zeros((0, 3), np.float32), None],
         "zeros": np.full((2, 2), -0.0, np.float32),
-        "half": jnp.full(3, -0.0, jnp.bfloat16),
+        "half": np.full(3, -0.0, np.float16),
+        "transposed": np.arange(6, dtype=np.int32).reshape(2, 3).T,
+        "scalar": np.float32(0.1),
         "step": seed,
     }
 
@@ -54,9 +52,8 @@ def flip(path, position=None):
     path.write_bytes(content)
 
 
-def data_file(run_path, step):
-    files = (run_path / f"checkpoints/{step}/state").rglob("*")
-    return max((path for path in files if path.is_file()), key=lambda path: path.stat().st_size)
+def state_file(run_path, step):
+    return run_path / "checkpoints" / str(step) / "state.safetensors"
 
 
 @pytest.fixture
@@ -121,9 +118,9 @@ def test_a_damaged_newest_falls_back_with_a_warning(two, damage):
     folder = two / "checkpoints/20"
     match damage:
         case "flip":
-            flip(data_file(two, 20))
+            flip(state_file(two, 20))
         case "lose a file":
-            data_file(two, 20).unlink()
+            state_file(two, 20).unlink()
         case "lose the manifest":
             (folder / "manifest.json").unlink()
         case "tear the manifest":
@@ -137,29 +134,18 @@ def test_a_damaged_newest_falls_back_with_a_warning(two, damage):
     (warning,) = restored.warnings
     assert "20" in warning
     assert "damaged" in warning
-    assert warning.endswith("Going on from step 10 in place of 20.")
-
-
-def test_every_flipped_byte_of_a_manifest_is_found_or_harmless(two):
-    manifest = two / "checkpoints/20/manifest.json"
-    content = manifest.read_bytes()
-    for position in random.Random(0).sample(range(len(content)), 60):
-        flip(manifest, position)
-        restored = latest(two, make_state())
-        assert_same(restored.state, make_state(restored.step))
-        manifest.write_bytes(content)
+    assert warning.endswith("Resuming from step 10 instead.")
 
 
 def test_what_is_damaged_is_named(two):
-    flip(data_file(two, 20))
-    name = data_file(two, 20).relative_to(two / "checkpoints/20")
-    with pytest.raises(Corrupt, match=rf"^Checkpoint 20 of run_1 is damaged: {name} has changed since"):
+    flip(state_file(two, 20))
+    with pytest.raises(Corrupt, match=r"^Checkpoint 20 of run_1 is damaged: state\.safetensors has changed"):
         load(two, 20, make_state())
 
 
 def test_all_damaged_is_an_error(two):
     for step in (10, 20):
-        flip(data_file(two, step))
+        flip(state_file(two, step))
     with pytest.raises(
         Corrupt, match=r"No checkpoint of run_1 can be used\. Checkpoint 20 .* Checkpoint 10 of"
     ):
@@ -171,11 +157,11 @@ def test_all_damaged_is_an_error(two):
     [
         (
             {"psi": np.zeros((10, 4, 4, 2), np.float32)},
-            r"it holds psi float32 \[10, 4, 4, 1\], and psi float32 \[10,",
+            r"psi is float32 \[10, 4, 4, 1\] instead of float32 \[10, 4",
         ),
-        ({"psi": np.zeros((10, 4, 4, 1))}, "and psi float64"),
-        ({"more": np.zeros(1)}, "and more float64"),
-        ({"zzz": np.zeros(1)}, "it holds 10 arrays, and 11 are wanted"),
+        ({"psi": np.zeros((10, 4, 4, 1))}, "psi is float32 .* instead of float64"),
+        ({"more": np.zeros(1)}, "more is missing"),
+        ({"pool": []}, "pool/0 is not part of its state"),
     ],
 )
 def test_what_does_not_fit_the_template_is_refused(run_path, change, sentence):
@@ -192,28 +178,8 @@ def test_a_newer_format_is_refused(two):
         latest(two, make_state())
 
 
-@pytest.mark.parametrize("field", ["shape", "chunks"])
-def test_stored_metadata_cannot_take_memory(run_path, field):
-    save(run_path, 1, {"a": np.ones((2, 3))})
-    folder = run_path / "checkpoints/1"
-    array = next((folder / "state").rglob(".zarray"))
-    array.write_text(json.dumps({**json.loads(array.read_text()), field: [10**9, 10**9]}))
-    document = json.loads((folder / "manifest.json").read_text())
-    document["files"] = digests(folder, "state")
-    (folder / "manifest.json").write_text(json.dumps(document))
-    with pytest.raises(Corrupt, match="the array of a isn't that of its manifest"):
-        load(run_path, 1, {"a": np.ones((2, 3))})
-
-
-def test_what_no_checkpoint_can_hold(run_path):
-    for leaf in ("text", object(), np.array([None]), jax.random.key(0)):
-        with pytest.raises(TypeError, match="can't hold x"):
-            save(run_path, 1, {"x": leaf})
-    assert steps(run_path) == []
-
-
-def test_asides_of_the_dead_are_removed_at_the_next_save(two):
-    leftovers = [two / "checkpoints/.aside-0123", two / ".aside-4567"]
+def test_temporary_files_of_crashed_processes_are_removed_at_the_next_save(two):
+    leftovers = [two / "checkpoints/.tmp-0123", two / ".tmp-4567"]
     for leftover in leftovers:
         leftover.mkdir()
     save(two, 30, make_state())
@@ -233,16 +199,6 @@ def test_a_refusing_disk_leaves_what_was_there(two, monkeypatch, number, sentenc
             save(two, 30, make_state())
     assert sorted(path.name for path in (two / "checkpoints").iterdir()) == ["10", "20"]
     assert latest(two, make_state()).step == 20
-
-
-def test_a_disk_full_within_orbax_is_a_sentence(two, monkeypatch):
-    def refuse(*_arguments, **_options):
-        raise ValueError("RESOURCE_EXHAUSTED: writing: No space left on device [os_error_code='28']")
-
-    monkeypatch.setattr(ocp.Checkpointer, "save", refuse)
-    with pytest.raises(RcigError, match=r"The disk is full: .* still stands"):
-        save(two, 30, make_state())
-    assert steps(two) == [10, 20]
 
 
 SAVE_AND_LOAD = """
@@ -289,7 +245,7 @@ def test_a_kill_at_any_moment_leaves_a_sound_checkpoint(run_path, python):
 
 
 def test_the_package_alone_is_cheap(run_python):
-    code = "import sys, rcig_cli.store; print({'jax', 'orbax', 'zarr', 'numpy'} & set(sys.modules))"
+    code = "import sys, rcig_cli.store; print({'jax', 'pydantic', 'zarr', 'numpy'} & set(sys.modules))"
     assert run_python(code).stdout == "set()\n"
 
 
@@ -298,7 +254,11 @@ def test_nothing_in_a_checkpoint_tells_where_it_was_written(two):
     assert [path for path in files if str(two).encode() in path.read_bytes()] == []
 
 
-def test_the_logger_of_the_libraries_is_left_as_it_was(two):
-    logging.getLogger("absl").setLevel(logging.INFO)
-    latest(two, make_state())
-    assert logging.getLogger("absl").level == logging.INFO
+def test_leaves_are_read_without_jax(two, run_python):
+    code = (
+        "import sys, pathlib; from rcig_cli.store.checkpoints import latest, read_leaves, steps\n"
+        "leaves = read_leaves(pathlib.Path(sys.argv[1]) / 'checkpoints' / '20')\n"
+        "print('jax' in sys.modules, leaves['psi'].shape, leaves['optimizer/0/moments/b'].dtype)"
+    )
+    done = run_python(code, two)
+    assert done.stdout == "False (10, 4, 4, 1) float64\n", done.stderr

@@ -1,6 +1,5 @@
-"""Durable writing: what stood before survives every failure, and every failure is a sentence."""
+"""Durable writing: after any failure the old content is unchanged, and the failure is a sentence."""
 
-import contextlib
 import errno
 import os
 import signal
@@ -9,16 +8,15 @@ from pathlib import Path
 import pytest
 
 from rcig_cli.errors import NotFound, RcigError
-from rcig_cli.store import files, renames
-from rcig_cli.store.asides import is_dead, remove_dead_asides
+from rcig_cli.store import files
 
 
-def names_in(folder: Path) -> list[str]:
+def names_in(folder):
     return sorted(entry.name for entry in folder.iterdir())
 
 
-def failing(number: int):
-    def fail(*_arguments: object, **_options: object) -> None:
+def failing(number):
+    def fail(*_arguments, **_options):
         raise OSError(number, os.strerror(number))
 
     return fail
@@ -26,12 +24,22 @@ def failing(number: int):
 
 @pytest.fixture(params=["kernel", "fallback"])
 def renaming(request, monkeypatch):
-    """Run a test with the kernel's renames, and with what stands in for them."""
+    """Run a test with exchanging renames and hard links, and as on a file system that has neither."""
     if request.param == "fallback":
-        monkeypatch.setattr(renames, "_system_call", lambda: None)
+        monkeypatch.setattr(files, "_exchange_call", lambda: None)
+        monkeypatch.setattr(os, "link", failing(errno.EPERM))
 
 
-def test_text_is_written_and_replaced(tmp_path):
+@pytest.fixture
+def old(tmp_path):
+    """A folder with a file in it, to be replaced."""
+    folder = tmp_path / "final"
+    folder.mkdir()
+    (folder / "old").write_text("old")
+    return folder
+
+
+def test_a_file_is_written_and_replaced(tmp_path):
     path = tmp_path / "a.json"
     files.write_text_atomically(path, "old")
     files.write_text_atomically(path, "new ü")
@@ -39,7 +47,7 @@ def test_text_is_written_and_replaced(tmp_path):
     assert names_in(tmp_path) == ["a.json"]
 
 
-def test_text_needs_a_new_name_if_told_so(tmp_path, renaming):
+def test_an_existing_file_is_kept_without_replace(tmp_path, renaming):
     path = tmp_path / "a.json"
     files.write_text_atomically(path, "old", replace=False)
     with pytest.raises(files.AlreadyExists, match=r"a\.json exists already\."):
@@ -52,28 +60,26 @@ def test_text_needs_a_new_name_if_told_so(tmp_path, renaming):
 @pytest.mark.parametrize(
     ("number", "sentence"),
     [
-        (errno.ENOSPC, r"The disk is full: .*a\.json can't be written, .* still stands\. Free some space"),
-        (errno.EDQUOT, "The disk is full"),
-        (errno.EROFS, r"a\.json can't be written \(read-only file system\)\. Check its permissions"),
-        (errno.EACCES, r"a\.json can't be written \(permission denied\)"),
-        (errno.EPERM, r"can't be written .* another store with --store\."),
+        (errno.ENOSPC, r"The disk is full: .*a\.json can't be written\. .* is unchanged\. Free some space"),
+        (errno.EACCES, r"a\.json can't be written \(permission denied\)\. .* another store with --store\."),
         (errno.EIO, r"input/output error: .*a\.json can't be written"),
         (errno.EMFILE, r"a\.json can't be written \(too many open files\)\."),
     ],
 )
-def test_a_failed_write_is_a_sentence_and_the_old_text_stands(tmp_path, monkeypatch, call, number, sentence):
+def test_a_failed_write_is_a_sentence_and_the_old_file_is_unchanged(
+    tmp_path, monkeypatch, call, number, sentence
+):
     path = tmp_path / "a.json"
     path.write_text("old")
     with monkeypatch.context() as patch:
         patch.setattr(os, call, failing(number))
-        with pytest.raises(RcigError, match=sentence) as caught:
+        with pytest.raises(RcigError, match=sentence):
             files.write_text_atomically(path, "new")
-    assert caught.value.exit_code == 1
     assert path.read_text() == "old"
     assert names_in(tmp_path) == ["a.json"]
 
 
-def test_a_disk_that_fills_up_in_the_middle_leaves_the_old_text(tmp_path, monkeypatch):
+def test_a_disk_that_is_full_after_some_bytes_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "a.json"
     path.write_text("old")
     write, calls = os.write, []
@@ -93,101 +99,62 @@ def test_a_disk_that_fills_up_in_the_middle_leaves_the_old_text(tmp_path, monkey
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(NotFound, match=r"absent/\.aside-[0-9a-f]+ isn't there"):
+    with pytest.raises(NotFound, match=r"absent/\.tmp-[0-9a-f]+ does not exist"):
         files.write_text_atomically(tmp_path / "absent" / "a.json", "text")
 
 
-def test_publishing_gives_the_name(tmp_path, renaming):
-    with files.aside_folder(tmp_path) as aside:
-        assert aside.name.startswith(".aside-")
-        (aside / "inner").mkdir()
-        (aside / "inner" / "a").write_text("a")
-        files.publish_folder(aside, tmp_path / "final")
+def test_a_folder_is_published(tmp_path, renaming):
+    with files.temporary_folder(tmp_path) as temporary:
+        (temporary / "inner").mkdir()
+        (temporary / "inner" / "a").write_text("a")
+        files.publish(temporary, tmp_path / "final")
     assert (tmp_path / "final" / "inner" / "a").read_text() == "a"
     assert names_in(tmp_path) == ["final"]
 
 
-@pytest.mark.parametrize("content", [[], ["kept"]])
-def test_publishing_never_replaces(tmp_path, renaming, content):
-    final = tmp_path / "final"
-    final.mkdir()
-    for name in content:
-        (final / name).write_text("old")
-    with files.aside_folder(tmp_path) as aside:
-        (aside / "a").write_text("a")
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_publishing_never_replaces(tmp_path, renaming, old, kind):
+    with files.temporary_folder(tmp_path, clean=False) as temporary:
+        (temporary / "a").write_text("a")
         with pytest.raises(files.AlreadyExists, match="final exists already"):
-            files.publish_folder(aside, final)
-        assert (aside / "a").exists()
-    assert names_in(final) == content
+            files.publish(temporary if kind == "folder" else temporary / "a", old)
+        assert (temporary / "a").exists()
+        files.publish(temporary if kind == "folder" else temporary / "a", tmp_path / "free")
+    assert names_in(old) == ["old"]
+    assert names_in(tmp_path) == ["final", "free"]
+
+
+def test_a_folder_is_replaced_and_the_old_one_removed(tmp_path, renaming, old):
+    with files.temporary_folder(tmp_path) as temporary:
+        (temporary / "new").write_text("new")
+        files.replace_folder(temporary, old)
+    assert names_in(old) == ["new"]
     assert names_in(tmp_path) == ["final"]
 
 
-def test_exchanging_replaces(tmp_path, renaming):
-    final = tmp_path / "final"
-    final.mkdir()
-    (final / "old").write_text("old")
-    with files.aside_folder(tmp_path) as aside:
-        (aside / "new").write_text("new")
-        files.exchange_folder(aside, final)
-        assert names_in(aside) == ["old"]
-    assert names_in(final) == ["new"]
-    assert names_in(tmp_path) == ["final"]
-
-
-def test_what_was_replaced_has_a_living_owner_until_it_is_removed(tmp_path, renaming):
-    final = tmp_path / "final"
-    final.mkdir()
-    (final / "old").write_text("old")
-    with files.aside_folder(tmp_path) as aside:
-        files.exchange_folder(aside, final)
-        assert names_in(aside) == ["old"]
-        assert not is_dead(aside)
-        remove_dead_asides(tmp_path)
-        assert names_in(aside) == ["old"]
-    assert names_in(tmp_path) == ["final"]
-
-
-def test_exchanging_needs_something_to_replace(tmp_path, renaming):
-    with files.aside_folder(tmp_path) as aside, pytest.raises(NotFound):
-        files.exchange_folder(aside, tmp_path / "final")
-    assert names_in(tmp_path) == []
-
-
-@pytest.mark.parametrize("there", [False, True])
-def test_placing_publishes_or_exchanges(tmp_path, there):
-    final = tmp_path / "final"
-    if there:
-        final.mkdir()
-    with files.aside_folder(tmp_path) as aside:
-        (aside / "new").write_text("new")
-        files.place_folder(aside, final)
-    assert names_in(final) == ["new"]
-
-
-@pytest.mark.parametrize("there", [False, True])
-def test_a_rename_that_cannot_be_made_durable_is_undone(tmp_path, monkeypatch, renaming, there):
-    final = tmp_path / "final"
-    if there:
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_rename_that_can_not_be_made_durable_is_undone(tmp_path, monkeypatch, renaming, exists):
+    final, sync = tmp_path / "final", files._sync
+    if exists:
         final.mkdir()
         (final / "old").write_text("old")
-    sync = files._sync
 
     def fail_on_parent(path):
         failing(errno.EIO)() if path == tmp_path else sync(path)
 
-    with files.aside_folder(tmp_path) as aside:
-        (aside / "new").write_text("new")
+    with files.temporary_folder(tmp_path) as temporary:
+        (temporary / "new").write_text("new")
         monkeypatch.setattr(files, "_sync", fail_on_parent)
         with pytest.raises(RcigError, match="input/output error"):
-            files.place_folder(aside, final)
-    assert names_in(tmp_path) == (["final"] if there else [])
-    assert not there or names_in(final) == ["old"]
+            files.replace_folder(temporary, final)
+    assert names_in(tmp_path) == (["final"] if exists else [])
+    assert not exists or names_in(final) == ["old"]
 
 
-def test_an_aside_goes_when_its_body_fails(tmp_path):
-    def fail() -> None:
-        with files.aside_folder(tmp_path / "parent") as aside:
-            (aside / "a").write_text("a")
+def test_a_temporary_folder_is_removed_when_its_body_fails(tmp_path):
+    def fail():
+        with files.temporary_folder(tmp_path / "parent") as temporary:
+            (temporary / "a").write_text("a")
             raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError, match="stop"):
@@ -195,52 +162,46 @@ def test_an_aside_goes_when_its_body_fails(tmp_path):
     assert names_in(tmp_path / "parent") == []
 
 
-def test_asides_of_the_dead_go_and_those_of_the_living_stay(tmp_path, python):
+def test_temporary_folders_of_killed_processes_are_removed_and_those_of_live_ones_kept(tmp_path, python):
     program = (
-        "import sys, pathlib; from rcig_cli.store.files import aside_folder\n"
-        "with aside_folder(pathlib.Path(sys.argv[1])) as aside: print(aside, flush=True); input()"
+        "import sys, pathlib; from rcig_cli.store.files import temporary_folder\n"
+        "with temporary_folder(pathlib.Path(sys.argv[1])) as folder: print(folder, flush=True); input()"
     )
-    dead, living = python(program, tmp_path), python(program, tmp_path)
-    dead_aside, living_aside = (Path(process.stdout.readline().strip()) for process in (dead, living))
-    dead.send_signal(signal.SIGKILL)
-    dead.wait()
-    assert dead_aside.is_dir()
-    (tmp_path / ".aside-file").write_text("torn")
-    with files.aside_folder(tmp_path) as mine:
-        assert names_in(tmp_path) == sorted([living_aside.name, mine.name])
+    killed, live = python(program, tmp_path), python(program, tmp_path)
+    killed_folder, live_folder = (Path(process.stdout.readline().strip()) for process in (killed, live))
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    (tmp_path / ".tmp-file").write_text("incomplete")
+    assert [files.is_abandoned(path) for path in (killed_folder, live_folder)] == [True, False]
+    with files.temporary_folder(tmp_path, clean=False):
+        assert killed_folder.is_dir()
+    with files.temporary_folder(tmp_path) as mine:
+        assert names_in(tmp_path) == sorted([live_folder.name, mine.name])
 
 
-def test_removing_a_folder(tmp_path):
-    (tmp_path / "run_1" / "inner").mkdir(parents=True)
-    files.remove_folder(tmp_path / "run_1")
+def test_the_only_copy_of_a_replaced_folder_is_kept(tmp_path):
+    """What a crash leaves on a file system that can't exchange names."""
+    replaced = tmp_path / ".replaced-run_1-0123456789abcdef"
+    replaced.mkdir()
+    assert files.displaced_from(replaced) == tmp_path / "run_1"
+    assert not files.is_abandoned(replaced)
+    assert not files.remove_if_abandoned(replaced)
+    (tmp_path / "run_1").mkdir()
+    assert files.displaced_from(replaced) is None
+    assert files.remove_if_abandoned(replaced)
+    assert names_in(tmp_path) == ["run_1"]
+
+
+def test_a_folder_is_removed(tmp_path, old):
+    (old / "inner").mkdir()
+    files.remove_folder(old)
     assert names_in(tmp_path) == []
-    with pytest.raises(NotFound, match="run_1 isn't there"):
-        files.remove_folder(tmp_path / "run_1")
+    with pytest.raises(NotFound, match="final does not exist"):
+        files.remove_folder(old)
 
 
-def test_swapping_is_one_step_where_the_kernel_can(tmp_path):
-    for name in ("a", "b"):
-        (tmp_path / name).write_text(name)
-    if not renames.swap(tmp_path / "a", tmp_path / "b"):
-        pytest.skip("this file system can't swap two names")
-    assert (tmp_path / "a").read_text() == "b"
-
-
-def test_a_file_made_aside_gets_a_free_name_only(tmp_path, renaming):
-    (tmp_path / "taken").write_text("old")
-    with files.aside_folder(tmp_path, tidy=False) as aside:
-        for name in ("taken", "free"):
-            (aside / "made").write_text("new")
-            with pytest.raises(files.AlreadyExists) if name == "taken" else contextlib.nullcontext():
-                files.publish_file(aside / "made", tmp_path / name)
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"taken": "old", "free": "new"}
-
-
-def test_asides_of_others_stay_in_a_folder_that_is_no_stores(tmp_path):
-    (tmp_path / ".aside-of-somebody").mkdir()
-    with files.aside_folder(tmp_path, tidy=False):
-        pass
-    assert (tmp_path / ".aside-of-somebody").is_dir()
-    with files.aside_folder(tmp_path):
-        pass
-    assert not (tmp_path / ".aside-of-somebody").exists()
+def test_a_link_is_removed_and_not_what_it_leads_to(tmp_path, old):
+    (tmp_path / "link").symlink_to(old)
+    files.remove_folder(tmp_path / "link")
+    assert names_in(tmp_path) == ["final"]
+    assert names_in(old) == ["old"]

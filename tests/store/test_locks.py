@@ -1,4 +1,4 @@
-"""Locks: one writer, across processes, and none after a death."""
+"""Locks: one writer across processes; the lock ends with its process."""
 
 import errno
 import fcntl

@@ -1,4 +1,4 @@
-"""The log of numbers: torn ends are forgiven, damage within isn't."""
+"""The log of numbers: an incomplete last line is ignored, other damage is an error."""
 
 import errno
 import hashlib
@@ -32,7 +32,7 @@ def test_no_file_is_no_records(tmp_path):
 
 
 @pytest.mark.parametrize("torn", ['{"step": 4, "lo', "{", "\0" * 30])
-def test_a_torn_end_is_passed_over_and_then_dropped(log, torn):
+def test_an_incomplete_last_line_is_ignored_and_then_removed(log, torn):
     with log.path.open("a") as stream:
         stream.write(torn)
     assert [record["step"] for record in log.read()] == [1, 2, 3]
@@ -41,7 +41,7 @@ def test_a_torn_end_is_passed_over_and_then_dropped(log, torn):
     assert [record["step"] for record in log.read()] == [1, 2, 3, 4]
 
 
-def test_truncating_drops_later_steps_and_torn_ends(log):
+def test_truncating_removes_later_steps_and_an_incomplete_line(log):
     with log.path.open("a") as stream:
         stream.write('{"step"')
     log.truncate_after(2)
@@ -50,7 +50,7 @@ def test_truncating_drops_later_steps_and_torn_ends(log):
     assert [record["step"] for record in log.read()] == [1, 2, 3]
 
 
-def test_damage_within_is_named(log):
+def test_damage_in_another_line_is_named(log):
     lines = log.path.read_text().splitlines()
     log.path.write_text("\n".join([lines[0], "{torn", lines[2], ""]))
     for read in (log.read, lambda: log.truncate_after(1)):
@@ -63,7 +63,7 @@ def test_numbers_that_json_lacks_become_null(log):
     assert log.read()[-1] == {"step": 4, "loss": None, "rates": [None, 1.0], "more": {"x": None}}
 
 
-def test_a_full_disk_leaves_whole_lines(log, monkeypatch):
+def test_a_full_disk_leaves_complete_lines(log, monkeypatch):
     write, before = os.write, log.path.read_bytes()
 
     def half(descriptor, data):
@@ -78,29 +78,29 @@ def test_a_full_disk_leaves_whole_lines(log, monkeypatch):
     assert log.path.read_bytes() == before
 
 
-def test_a_log_is_vouched_for_as_far_as_it_goes(tmp_path):
+def test_the_checksum_is_of_all_complete_lines(tmp_path):
     path = tmp_path / "metrics.jsonl"
     with MetricsLog(path) as log:
-        assert log.vouched() is None
+        assert log.checksum() is None
         assert not path.exists()
         for step in (1, 2, 3):
             log.append({"step": step, "loss": 0.1})
             content = path.read_bytes()
-            assert log.vouched() == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+            assert log.checksum() == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
         log.truncate_after(2)
         content = path.read_bytes()
-        assert log.vouched() == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        assert log.checksum() == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     with path.open("ab") as torn:
         torn.write(b'{"step": 3')
     with MetricsLog(path) as again:
-        assert again.vouched() == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        assert again.checksum() == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def test_what_could_not_be_written_is_not_vouched_for(tmp_path, monkeypatch):
+def test_a_line_that_could_not_be_written_is_not_in_the_checksum(tmp_path, monkeypatch):
     path = tmp_path / "metrics.jsonl"
     with MetricsLog(path) as log:
         log.append({"step": 1})
-        before = log.vouched()
+        before = log.checksum()
 
         def torn(descriptor, data):
             os.write(descriptor, data[:3])
@@ -111,5 +111,5 @@ def test_what_could_not_be_written_is_not_vouched_for(tmp_path, monkeypatch):
             with pytest.raises(RcigError):
                 log.append({"step": 2})
         assert (
-            log.vouched() == before == {"bytes": 12, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+            log.checksum() == before == {"bytes": 12, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
         )

@@ -27,11 +27,10 @@ from rcig_cli.runs.report import Report
 from rcig_cli.runs.signals import stop_on_signals
 from rcig_cli.settings import check
 from rcig_cli.store.digests import digests
-from rcig_cli.store.layout import Store
 from rcig_cli.store.locks import RunLock
-from rcig_cli.store.manifest import RunManifest, SweepManifest
 from rcig_cli.store.metrics import MetricsLog
-from rcig_cli.store.provenance import now, versions
+from rcig_cli.store.records import RunManifest, SweepManifest, now, versions
+from rcig_cli.store.store import Store
 
 METRICS = "metrics.jsonl"
 

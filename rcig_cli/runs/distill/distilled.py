@@ -17,9 +17,9 @@ from rcig_cli.presets.config import DistillConfig
 from rcig_cli.runs.prepare.prepared import Prepared, parent_of
 from rcig_cli.store.arrays import read_array, write_arrays
 from rcig_cli.store.digests import digests, mismatches
-from rcig_cli.store.files import aside_folder, place_folder
-from rcig_cli.store.layout import Store
-from rcig_cli.store.manifest import RunManifest
+from rcig_cli.store.files import replace_folder, temporary_folder
+from rcig_cli.store.records import RunManifest
+from rcig_cli.store.store import Store
 
 DISTILLED = "distilled.zarr"
 
@@ -59,9 +59,9 @@ def write_distilled(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[
     """
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise NumericsError("The distilled images are not finite numbers, so they were not written.")
-    with aside_folder(path) as aside:
+    with temporary_folder(path) as aside:
         write_arrays(aside, arrays)
-        place_folder(aside, path / DISTILLED)
+        replace_folder(aside, path / DISTILLED)
     return digests(path, DISTILLED)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 from rcig_cli.distillation.methods import METHODS
 from rcig_cli.errors import ConfigError
 from rcig_cli.presets.config import DistillConfig, difference
-from rcig_cli.store.layout import Store
 from rcig_cli.store.locks import RunLock
-from rcig_cli.store.manifest import RunManifest, write_manifest
+from rcig_cli.store.records import RunManifest, write_manifest
+from rcig_cli.store.store import Store
 
 NEWEST = "newest"  # in place of a run's name
 

@@ -39,9 +39,8 @@ from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.runs.report import Report
 from rcig_cli.runs.signals import StopRequest
 from rcig_cli.store import checkpoints
-from rcig_cli.store.manifest import RunManifest, write_manifest
 from rcig_cli.store.metrics import MetricsLog
-from rcig_cli.store.provenance import now
+from rcig_cli.store.records import LoggedBytes, RunManifest, now, write_manifest
 
 OnStep = Callable[[int, Mapping[str, float]], bool | None]
 
@@ -232,9 +231,9 @@ class RunLoop:
         self.saved = self.step
         self.record(step=self.step, log=self.log_checksum())
 
-    def log_checksum(self) -> dict[str, Any] | None:
+    def log_checksum(self) -> LoggedBytes | None:
         """Length and checksum of the log, for the manifest."""
-        return self.metrics.vouched() if self.writes else None
+        return self.metrics.checksum() if self.writes else None
 
     def product(self) -> dict[str, npt.NDArray[Any]]:
         """The arrays of the distilled set."""

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from rcig_cli.errors import Corrupt, NotFound
 from rcig_cli.store.arrays import read_arrays, write_arrays
-from rcig_cli.store.files import aside_folder, place_folder
+from rcig_cli.store.files import replace_folder, temporary_folder
 
 SNAPSHOTS = "snapshots.zarr"
 
@@ -87,9 +87,9 @@ class Snapshots:
     def save(self) -> None:
         """Write what was taken since; a reader finds the old file or the new."""
         if not self._written:
-            with aside_folder(self._path) as aside:
+            with temporary_folder(self._path) as aside:
                 write_arrays(aside, self._arrays())
-                place_folder(aside, self._path / SNAPSHOTS)
+                replace_folder(aside, self._path / SNAPSHOTS)
             self._written = True
 
     def restore(self, step: int) -> None:
@@ -150,7 +150,7 @@ def read_course(path: Path) -> Course:
             f"{path.name} kept no snapshots to animate: it was imported, or distilled before there were any. "
             "A run that is distilled anew keeps them."
         )
-    arrays = read_arrays(path / SNAPSHOTS, max_bytes=2**30)
+    arrays = read_arrays(path / SNAPSHOTS)
     if set(arrays) != {"steps", "indices", "images"}:
         raise Corrupt(f"The snapshots of {path.name} are damaged: an array is missing.")
     steps, indices, images = arrays["steps"], arrays["indices"], arrays["images"]

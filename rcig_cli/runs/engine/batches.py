@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from rcig_cli.runs.engine.mesh import memory_limit
 from rcig_cli.runs.engine.randomness import Use, batch_order, key_for
-from rcig_cli.store.rows import StoredRows
+from rcig_cli.store.arrays import StoredRows
 
 _LARGEST_SHARE = 0.25  # of a device's memory, for the real images
 

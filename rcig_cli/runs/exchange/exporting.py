@@ -6,8 +6,8 @@ from rcig_cli.data.exchange.formats import export_format
 from rcig_cli.data.exchange.records import ExportedSet
 from rcig_cli.errors import ConfigError
 from rcig_cli.runs.distill.distilled import open_distilled
-from rcig_cli.store.files import AlreadyExists, aside_folder, publish_file, publish_folder, storage_errors
-from rcig_cli.store.layout import Store
+from rcig_cli.store.files import AlreadyExists, publish, storage_errors, temporary_folder
+from rcig_cli.store.store import Store
 
 
 def export_set(store: Store, run: str, path: Path | None = None, *, format: str = "npz") -> Path:  # noqa: A002
@@ -56,12 +56,12 @@ def export_set(store: Store, run: str, path: Path | None = None, *, format: str 
     if path.exists() or path.is_symlink():
         raise exists
     assert chosen.write is not None
-    with aside_folder(path.absolute().parent, tidy=False) as temporary:
+    with temporary_folder(path.absolute().parent, clean=False) as temporary:
         prepared = temporary if chosen.is_folder else temporary / "set"
         with storage_errors(path):
             chosen.write(prepared, exported)
         try:
-            (publish_folder if chosen.is_folder else publish_file)(prepared, path.absolute())
+            publish(prepared, path.absolute())
         except AlreadyExists:
             raise exists from None
     return path

@@ -17,7 +17,7 @@ from rcig_cli.data.exchange.formats import read_file
 from rcig_cli.data.exchange.imported_set import ImportedSet, check_set
 from rcig_cli.data.exchange.records import SPACES, WHITENING, DatasetInfo, LazyArray, SetFile, Space
 from rcig_cli.data.whitening.whitening import Whitening
-from rcig_cli.errors import ConfigError
+from rcig_cli.errors import ConfigError, shorten
 from rcig_cli.runs.configuration import resolved
 from rcig_cli.runs.distill.distilled import write_distilled
 from rcig_cli.runs.prepare.prepared import Prepared, open_prepared
@@ -25,10 +25,9 @@ from rcig_cli.runs.report import Report
 from rcig_cli.store.digests import sha256_of_file
 from rcig_cli.store.documents import digest_of
 from rcig_cli.store.files import AlreadyExists
-from rcig_cli.store.layout import Store
-from rcig_cli.store.manifest import RunManifest
-from rcig_cli.store.names import check_dataset_name, shorten
-from rcig_cli.store.provenance import now, versions
+from rcig_cli.store.names import check_name
+from rcig_cli.store.records import Parent, RunManifest, now, versions
+from rcig_cli.store.store import Store
 
 _TOLERANCE = 1e-3  # relative difference up to which two whitenings differ by rounding only
 _RESERVED = ("run_", "sweep_")
@@ -88,7 +87,7 @@ def import_set(
     inputs = imported.inputs(whitening)
     arrays = {"images": inputs, "labels": imported.labels, "classes": imported.classes}
     config = resolved(prepared, {"ipc": len(imported.classes) // prepared.classes})
-    parents = {
+    parents: dict[str, Parent] = {
         "dataset": prepared.manifest.as_parent,
         "file": {"name": _printable(path.absolute().name), "digest": _digest(file)},
     }
@@ -120,7 +119,7 @@ def import_set(
 
 def _check_name(store: Store, name: str) -> str:
     """Return the name that the user chose, if an imported run can have it."""
-    check_dataset_name(name)
+    check_name("data set", name)
     if name.startswith(_RESERVED):
         raise ConfigError(
             f"{name!r} can't name an imported run: choose one that doesn't begin with run_ or sweep_."

@@ -9,7 +9,7 @@ from jax import Array
 
 from rcig_cli.networks.layers import patches
 from rcig_cli.runs.engine.environment import jit, processors
-from rcig_cli.store.provenance import versions
+from rcig_cli.store.records import versions
 
 
 def examine() -> dict[str, Any]:

@@ -1,27 +1,16 @@
-"""Look a whole store over, or some of it, for what is no longer as it was written."""
+"""Verify a store, or some of its artifacts: compare every file with its recorded checksum."""
 
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rcig_cli.errors import Corrupt
 from rcig_cli.runs.report import Report
-from rcig_cli.store.audit import Look
-from rcig_cli.store.audit_artifacts import (
-    look_at_dataset,
-    look_at_places,
-    look_at_run,
-    look_at_store,
-    look_at_sweep,
-)
-from rcig_cli.store.layout import Store, open_store
-from rcig_cli.store.locate import Located, everything, locate
-
-_LOOKS = {"data set": look_at_dataset, "run": look_at_run, "sweep": look_at_sweep}
+from rcig_cli.store.audit import Audit, Findings
+from rcig_cli.store.store import Store, open_store
 
 
-def store_at(root: Path) -> Store:
-    """Open a store to verify it, even where what it says of itself is damaged.
+def open_damaged(root: Path) -> Store:
+    """Open a store to verify it, even if its ``store.json`` is damaged.
 
     Raises
     ------
@@ -36,62 +25,44 @@ def store_at(root: Path) -> Store:
         return Store(root)
 
 
-def verify(store: Store, names: Sequence[str], report: Report, *, quick: bool = False) -> Look:
-    """Check artifacts against what vouches for them.
+def verify(store: Store, names: Sequence[str], report: Report, *, quick: bool = False) -> Findings:
+    """Compare the files of artifacts with their checksums.
 
     Parameters
     ----------
     store
-        Where they are.
+        The store.
     names
-        Which; all, and the store itself, where there are none.
+        Which artifacts; if empty, all, and the folders around them.
     report
-        Where progress goes.
+        Where progress is shown.
     quick
-        Whether to pass over the content of files larger than 1 MiB.
-
-    Returns
-    -------
-    Look
-        What was found.
+        Whether to skip the content of files larger than 1 MiB.
 
     Raises
     ------
     ConfigError
-        If nothing may have such a name.
+        If no artifact may have such a name.
     NotFound
-        If nothing has it.
+        If none has it.
     """
-    artifacts = [one for name in names for one in locate(store, name)] if names else everything(store)
-    artifacts = list(dict.fromkeys(artifacts))
-    counter = _Counter(report, artifacts)
-    look = Look(store.root, quick, counter.tick)
-    if not look_at_store(look, store):
-        return look  # what a newer version keeps in it, who knows
+    named = [one for name in names for one in store.locate(name)]
+    artifacts = list(dict.fromkeys(named)) if names else store.artifacts()
+    total = max(1, sum(1 for one in artifacts for path in one.path.rglob("*") if path.is_file()))
+    done = 0
+
+    def on_file() -> None:
+        # Not every file has a checksum, and files that change meanwhile are checked again.
+        nonlocal done
+        done = min(done + 1, total - 1)
+        report.progress("verifying", done, total)
+
+    audit = Audit(store, quick=quick, on_file=on_file)
+    if not audit.check_store_document():
+        return audit.found  # a newer format: nothing else can be checked
     if not names:
-        look_at_places(look, store)
+        audit.check_folders()
     for one in artifacts:
-        _LOOKS[one.kind](look, store, one.name)
-    counter.end()
-    return look
-
-
-class _Counter:
-    """Counts files towards the number there were at the beginning."""
-
-    def __init__(self, report: Report, artifacts: Iterable[Located]) -> None:
-        self._report = report
-        self._total = max(1, sum(_files(one.path) for one in artifacts))
-        self._done = 0
-
-    def tick(self) -> None:
-        # Files that no one vouches for aren't looked at, and one that a writer replaced is so again.
-        self._done = min(self._done + 1, self._total - 1)
-        self._report.progress("verifying", self._done, self._total)
-
-    def end(self) -> None:
-        self._report.progress("verifying", self._total, self._total)
-
-
-def _files(folder: Path) -> int:
-    return sum(len(files) for _, _, files in os.walk(folder))
+        (audit.check_alone if names else audit.check)(one)
+    report.progress("verifying", total, total)
+    return audit.found

@@ -37,10 +37,10 @@ from rcig_cli.runs.prepare.parallel import in_background, overlapped
 from rcig_cli.runs.prepare.prepared import ARRAYS, WHITENING, read_whitening
 from rcig_cli.runs.report import Report
 from rcig_cli.runs.signals import StopRequest
-from rcig_cli.store.array_writer import ArrayWriter
+from rcig_cli.store.arrays import ArrayWriter
 from rcig_cli.store.digests import digests
+from rcig_cli.store.files import bytes_of, free_bytes
 from rcig_cli.store.partial import Partial
-from rcig_cli.store.space import bytes_of, free_bytes
 
 SAVE_EVERY = 30.0  # seconds, at least
 SAVING_SHARE = 0.05  # of the time, at most

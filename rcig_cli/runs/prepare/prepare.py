@@ -17,10 +17,9 @@ from rcig_cli.runs.report import Report
 from rcig_cli.runs.signals import stop_on_signals
 from rcig_cli.settings import make, values_of
 from rcig_cli.store.documents import digest_of
-from rcig_cli.store.layout import Store
-from rcig_cli.store.manifest import DatasetManifest, read_dataset_manifest, write_manifest
 from rcig_cli.store.partial import Partial, partial_folder, remove_published
-from rcig_cli.store.provenance import now, versions
+from rcig_cli.store.records import DatasetManifest, now, read_manifest, versions, write_manifest
+from rcig_cli.store.store import Store
 
 _MOST_WORKERS = 4  # each has a batch in memory; what takes longest, a matrix product, has threads of its own
 
@@ -159,5 +158,5 @@ def _make_content(
 
 def _key_of(folder: Partial) -> str | None:
     with suppress(Corrupt):
-        return str(read_dataset_manifest(folder.content).source.get("key"))
+        return str(read_manifest(folder.content, DatasetManifest).source.get("key"))
     return None

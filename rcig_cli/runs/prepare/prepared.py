@@ -10,10 +10,9 @@ import numpy.typing as npt
 from rcig_cli.data.whitening.whitening import Whitening
 from rcig_cli.errors import ConfigError
 from rcig_cli.runs.engine.environment import free_memory
-from rcig_cli.store.arrays import array_names, read_array
-from rcig_cli.store.layout import Store
-from rcig_cli.store.manifest import DatasetManifest, RunManifest
-from rcig_cli.store.rows import StoredRows
+from rcig_cli.store.arrays import StoredRows, array_names, read_array
+from rcig_cli.store.records import DatasetManifest, RunManifest
+from rcig_cli.store.store import Store
 
 ARRAYS = "arrays.zarr"
 WHITENING = "whitening/"  # before the names of `Whitening.arrays`

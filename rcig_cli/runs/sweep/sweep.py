@@ -22,11 +22,10 @@ from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.runs.report import Report
 from rcig_cli.runs.signals import StopRequest, stop_on_signals
 from rcig_cli.settings import values_of
-from rcig_cli.store.layout import Store
 from rcig_cli.store.locks import RunLock
-from rcig_cli.store.manifest import RunManifest, SweepManifest, write_manifest
-from rcig_cli.store.provenance import now, versions
+from rcig_cli.store.records import RunManifest, SweepManifest, now, versions, write_manifest
 from rcig_cli.store.results import read_results
+from rcig_cli.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -247,9 +246,7 @@ class _Sweep:
                 self.runs[config] = run.name
 
     def _is_own(self, run: RunManifest) -> bool:
-        return run.parents.get("sweep", {}).get("digest") == self.manifest.digest and (
-            run.parents["sweep"]["name"] == self.manifest.name
-        )
+        return run.parents.get("sweep") == self.manifest.as_parent
 
     def _is_as_good(self, run: RunManifest) -> bool:
         same_data = run.parents["dataset"] == self.manifest.parents["dataset"]

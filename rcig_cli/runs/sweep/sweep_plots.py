@@ -18,13 +18,11 @@ from rcig_cli.runs.distill.distill import METRICS
 from rcig_cli.runs.sweep.sweep import describe
 from rcig_cli.runs.sweep.sweep_table import Row, Table
 from rcig_cli.store.digests import digests
-from rcig_cli.store.documents import canonical
-from rcig_cli.store.files import make_folder, write_bytes_atomically, write_text_atomically
-from rcig_cli.store.layout import TABLE, Store
-from rcig_cli.store.manifest import write_manifest
+from rcig_cli.store.documents import write_document
+from rcig_cli.store.files import make_folder, write_bytes_atomically
 from rcig_cli.store.metrics import MetricsLog
-from rcig_cli.store.plain import check_own
-from rcig_cli.store.provenance import now
+from rcig_cli.store.records import now, write_manifest
+from rcig_cli.store.store import TABLE, Store
 
 FIGURES = "figures"
 
@@ -192,8 +190,8 @@ def publish(store: Store, name: str, table: Table) -> tuple[Path, ...]:
         The plots, as PNG files.
     """
     folder = store.sweep_path(name)
-    make_folder(check_own(folder / FIGURES))
-    write_text_atomically(folder / TABLE, canonical(table.to_json()))
+    make_folder(folder / FIGURES)
+    write_document(folder / TABLE, table.to_json())
     manifest = store.sweep(name)
     paths = []
     for kind, panels in panels_of(table, store).items():

@@ -14,8 +14,8 @@ from rcig_cli.presets.config import DistillConfig
 from rcig_cli.runs.distill import distill, run_loop
 from rcig_cli.runs.distill.divergence import comes_from, is_stuck, lower_rate
 from rcig_cli.runs.distill.resume import resumed
-from rcig_cli.store.layout import open_store
-from rcig_cli.store.manifest import write_manifest
+from rcig_cli.store.records import write_manifest
+from rcig_cli.store.store import open_store
 from tests.conftest import TINY, start_rcig
 
 STEPS = 40

@@ -9,7 +9,7 @@ from rcig_cli.runs.engine import batches
 from rcig_cli.runs.engine.batches import Batches, RealData
 from rcig_cli.runs.prepare import prepared
 from rcig_cli.store import rows
-from rcig_cli.store.layout import open_store
+from rcig_cli.store.store import open_store
 from tests.conftest import TINY
 
 RUN = ["distill", "digits", "--ipc", "1", *TINY, "--steps", "4", "--checkpoint-every", "2"]

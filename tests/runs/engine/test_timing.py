@@ -1,7 +1,5 @@
 """The time of a step: the median of what was between reports, and kept with the run."""
 
-import json
-
 import pytest
 
 from rcig_cli.runs.engine import timing
@@ -54,12 +52,4 @@ def test_a_run_reported_once_has_its_own_rate():
 def test_nothing_measured_is_nothing_kept(tmp_path):
     Stopwatch(Silent()).keep(tmp_path)
     assert list(tmp_path.iterdir()) == []
-    assert timing_of(tmp_path) is None
-
-
-def test_records_of_something_else_are_passed_over(tmp_path):
-    (tmp_path / "timings").mkdir()
-    for number, record in enumerate(({}, {"steps": "3", "milliseconds_per_step": None, "seconds": True})):
-        path = tmp_path / "timings" / f"{number}.json"
-        path.write_text(json.dumps({"format": 1, **record}))
     assert timing_of(tmp_path) is None

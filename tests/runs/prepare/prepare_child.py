@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from rcig_cli.data.sources.source import Batch, ImageSource
-from rcig_cli.store import grids
+from rcig_cli.store import arrays
 
 SIDE, CLASSES = 8, 4
 
@@ -57,8 +57,8 @@ def small_pieces(monkeypatch=None):
         (passes, "_BATCH_BYTES", 64 * image),
         (moments, "_BLOCK_BYTES", 100 * image),
         (moments, "_PANEL", 50),
-        (grids, "CHUNK_BYTES", 2 * image),
-        (grids, "SHARD_BYTES", 14 * image),
+        (arrays, "CHUNK_BYTES", 2 * image),
+        (arrays, "SHARD_BYTES", 14 * image),
     ]
     for module, name, value in changes:
         monkeypatch.setattr(module, name, value) if monkeypatch else setattr(module, name, value)
@@ -87,15 +87,15 @@ def kill(*_):
 
 def kill_at(where, count, report):
     """Kill this process at the count-th progress shown, file forced to the disk, or name given."""
-    from rcig_cli.store import files, renames
+    from rcig_cli.store import files
 
     if where == "progress":
         report.on_progress = lambda so_far: so_far >= count and kill()
         return
     module, name = {
         "sync": (files, "_sync"),
-        "rename": (renames, "rename_exclusively"),
-        "swap": (renames, "swap"),
+        "rename": (files, "_rename_new_folder"),
+        "swap": (files, "_swap"),
     }[where]
     original, calls = getattr(module, name), []
 
@@ -116,11 +116,11 @@ def peak_bytes():
 
 def main():
     from rcig_cli.runs.prepare import passes, prepare
-    from rcig_cli.store.layout import open_store
+    from rcig_cli.store.store import open_store
 
     store, case = Path(sys.argv[1]), json.loads(sys.argv[2])
     if "pieces" in case:
-        grids.CHUNK_BYTES, grids.SHARD_BYTES = case["pieces"]
+        arrays.CHUNK_BYTES, arrays.SHARD_BYTES = case["pieces"]
     else:
         small_pieces()
     passes.SAVE_EVERY, passes.SAVING_SHARE = case.get("save_every", 0), 1e9

@@ -19,8 +19,8 @@ from rcig_cli.data.whitening.whitening import fit
 from rcig_cli.errors import ConfigError, Corrupt, Interrupted, Locked, RcigError
 from rcig_cli.runs.prepare import passes
 from rcig_cli.runs.prepare import prepare as job
-from rcig_cli.store import array_writer
-from rcig_cli.store.layout import open_store
+from rcig_cli.store import arrays
+from rcig_cli.store.store import open_store
 from tests.runs.prepare.prepare_child import Generated, Silent, small_pieces
 from tests.runs.prepare.test_parallel import ended
 
@@ -197,7 +197,7 @@ def test_a_source_that_fails_leaves_nothing(here):
 
 
 def test_a_full_disk_is_resumed_after(here, uninterrupted, monkeypatch):
-    whole, before = array_writer._Column._flush, set(threading.enumerate())
+    whole, before = arrays._Column._flush, set(threading.enumerate())
 
     def full(column):
         if column.name == "train/images" and column.done >= 300:
@@ -205,7 +205,7 @@ def test_a_full_disk_is_resumed_after(here, uninterrupted, monkeypatch):
         whole(column)
 
     with monkeypatch.context() as patched:
-        patched.setattr(array_writer._Column, "_flush", full)
+        patched.setattr(arrays._Column, "_flush", full)
         with pytest.raises(RcigError, match="The disk is full"):
             here(Generated(), workers=3)
     assert ended(before)

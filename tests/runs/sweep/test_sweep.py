@@ -88,7 +88,7 @@ def test_what_it_finds(undisturbed):
 
 def test_its_runs_name_it_and_it_names_its_runs(undisturbed):
     from rcig_cli.store.digests import mismatches
-    from rcig_cli.store.layout import open_store
+    from rcig_cli.store.store import open_store
 
     store = open_store(undisturbed[0], create=False)
     sweep = store.sweep("sweep_1")

@@ -8,17 +8,16 @@ from pathlib import Path
 from rcig_cli.errors import RcigError
 from rcig_cli.store.checkpoints import CHECKPOINTS, steps
 from rcig_cli.store.digests import mismatches
-from rcig_cli.store.layout import STORE, open_store
-from rcig_cli.store.manifest import MANIFEST
 from rcig_cli.store.metrics import MetricsLog
+from rcig_cli.store.records import MANIFEST
 from rcig_cli.store.results import read_results
+from rcig_cli.store.store import STORE, open_store
 
 PARTIAL = ".partial-"  # a data set being prepared, with which the next command goes on
-ORPHAN = re.compile(r"\.(aside|partial|replaced)-")
+ORPHAN = re.compile(r"\.(tmp|partial|replaced)-")
 _TIME = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-")
-_TIMED = (MANIFEST, "_CHECKPOINT_METADATA")  # the second is Orbax's, which writes the time into it
 # Times, and a document's digest of itself, which follows from them.
-_MOMENTS = ("created", "updated", "sha256", "init_timestamp_nsecs", "commit_timestamp_nsecs")
+_MOMENTS = ("created", "updated", "sha256")
 
 
 def files(store):
@@ -45,17 +44,14 @@ def tree(store):
         if path.name == "lock":
             continue  # the process number in it is for a message
         content = path.read_bytes()
-        if path.name in _TIMED:
+        if path.name == MANIFEST:
             content = json.dumps(_timeless(json.loads(content))).encode()
         found[_TIME.sub("", path.relative_to(store).as_posix())].add(content)
     return dict(found)
 
 
 def _timeless(document):
-    plain = {name: value for name, value in document.items() if name not in _MOMENTS}
-    if document.get("kind") == "checkpoint":
-        plain["files"] = {name: digest for name, digest in document["files"].items() if _TIMED[1] not in name}
-    return plain
+    return {name: value for name, value in document.items() if name not in _MOMENTS}
 
 
 def difference(one, other):

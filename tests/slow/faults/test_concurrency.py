@@ -10,8 +10,8 @@ from contextlib import contextmanager
 import pytest
 
 from rcig_cli.store.digests import mismatches
-from rcig_cli.store.layout import open_store
 from rcig_cli.store.locks import RunLock
+from rcig_cli.store.store import open_store
 from tests.conftest import start_rcig
 from tests.slow.faults.inspection import orphans, problems, tree
 from tests.slow.faults.scenarios import DISTILL, done, prepare

@@ -12,7 +12,7 @@ from collections import Counter
 
 import pytest
 
-from rcig_cli.store.layout import STORE
+from rcig_cli.store.store import STORE
 from tests.slow.faults.conftest import TRIED
 from tests.slow.faults.inspection import PARTIAL, difference, orphans, problems, tree
 from tests.slow.faults.layer import FAULTS, Point
@@ -20,8 +20,6 @@ from tests.slow.faults.scenarios import REAL_SCENARIOS, SCENARIOS, prepare
 
 EVERY = int(os.environ.get("RCIG_CRASH_SAMPLE", "1"))  # test every k-th point only
 REAL = 12  # points of each command with real steps for each fault
-# Where one array of a checkpoint can't be written while others are: libraries' threads had much to say of it.
-AMID_ARRAYS = "runs/run_1/checkpoints/.aside-*/state.orbax-checkpoint-tmp/leaf_00002/.zarray.__lock"
 ATTEMPTS = 3  # threads may come to a point in one run and not in the next
 SENTENCE = re.compile(r"rcig: .*[Tt]he disk (is full|reported an input/output error): .*")
 NOISE = re.compile(r"Traceback|should not have happened|[A-Za-z]*(Error|Exception)\b")
@@ -117,14 +115,6 @@ def spread(points, count, fault):
     count = min(count, len(points))
     offset = list(FAULTS).index(fault) / len(FAULTS)
     return [points[int((number + offset) * len(points) / count)] for number in range(count)]
-
-
-@pytest.mark.parametrize("fault", ["EIO", "full disk"])
-def test_an_array_of_a_checkpoint_amid_others(commands, fault, tmp_path, record_property):
-    prepared = prepare(commands, "distill", tmp_path)
-    points = [point for point in prepared.points if (point.verb, point.path) == ("write", AMID_ARRAYS)]
-    assert len(points) == 3
-    crash(commands, prepared, points, fault, record_property)
 
 
 def test_an_old_checkpoint_that_a_kill_left_is_removed(commands, tmp_path, record_property):

@@ -19,7 +19,7 @@ import warnings
 MODULES = (
     *("rcig_cli.runs.prepare.prepare", "rcig_cli.runs.distill.distill", "rcig_cli.runs.distill.resume"),
     *("rcig_cli.runs.evaluate.evaluate", "rcig_cli.runs.exchange.importing"),
-    *("orbax.checkpoint", "rcig_cli.data.sources.digits", "sklearn.datasets", "tensorstore", "zarr"),
+    *("safetensors.numpy", "rcig_cli.data.sources.digits", "sklearn.datasets", "zarr"),
 )
 LONGEST = 120  # seconds a command may take
 

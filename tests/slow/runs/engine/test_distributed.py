@@ -6,7 +6,7 @@ import re
 import signal
 import time
 
-from rcig_cli.store.manifest import read_run_manifest, write_manifest
+from rcig_cli.store.records import RunManifest, read_manifest, write_manifest
 from tests.conftest import start_rcig
 from tests.runs.engine.job import free_port
 
@@ -87,7 +87,7 @@ def newest(store):
 def shorten(store, steps):
     """Shorten the run: change its configuration to fewer steps."""
     path = store / "runs" / "run_1"
-    manifest = read_run_manifest(path)
+    manifest = read_manifest(path, RunManifest)
     document = json.loads(json.dumps(manifest.to_json()))
     document["config"]["steps"] = steps
     write_manifest(path, type(manifest).from_json(document, path))

@@ -1,0 +1,72 @@
+"""``rcig rm``: delete data sets, runs and sweeps."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from rcig_cli.cli.options import (
+    DEFAULT_STORE,
+    Context,
+    DebugOption,
+    JsonOption,
+    QuietOption,
+    StoreOption,
+    context,
+)
+from rcig_cli.errors import ConfigError
+from rcig_cli.reporting.formatting import size
+
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
+
+
+def rm(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME...", help="Data sets, runs, sweeps (a sweep's runs are kept)."),
+    ],
+    yes: YesOption = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Delete a data set even if runs in the store need it.")
+    ] = False,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Delete data sets, runs or sweeps permanently. Shows their sizes and asks first.
+
+    Example: rcig rm run_3 run_4
+    """
+    del debug
+    here = context(store, json, quiet)
+    from rcig_cli.runs.housekeeping.remove import plan_removal, remove
+
+    removals = plan_removal(here.store(), names, force=force)
+    for one in removals:
+        kind, remark = one.artifact.kind, f"  {one.remark}" if one.remark else ""
+        here.console.note(f"{one.artifact.name}: a {kind} of {size(one.bytes)}.{remark}")
+    total = sum(one.bytes for one in removals)
+    confirm(here, f"Delete {'it' if len(removals) == 1 else 'them'} permanently?", yes)
+    for one in removals:
+        remove(one)
+    listed = [{"name": r.artifact.name, "kind": r.artifact.kind, "bytes": r.bytes} for r in removals]
+    removed = ", ".join(one.artifact.name for one in removals)
+    here.console.data(f"removed {removed}: {size(total)}", {"removed": listed, "bytes": total})
+
+
+def confirm(here: Context, question: str, yes: bool) -> None:
+    """Ask the user unless `yes`; end the command with code 1 if the answer isn't yes.
+
+    Raises
+    ------
+    ConfigError
+        If there is no terminal to ask on.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigError("Not interactive: pass --yes.")
+    if not here.console.agrees(question):
+        here.console.note("Nothing was removed.")
+        raise typer.Exit(1)

@@ -1,0 +1,100 @@
+"""Find and remove what is no longer needed: checkpoints of finished runs, and temporary files."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rcig_cli.errors import Locked, NotFound
+from rcig_cli.runs.report import Report
+from rcig_cli.store.checkpoints import CHECKPOINTS, steps
+from rcig_cli.store.files import (
+    PARTIAL,
+    bytes_of,
+    is_abandoned,
+    remove_folder,
+    remove_if_abandoned,
+    temporaries,
+)
+from rcig_cli.store.locks import RunLock
+from rcig_cli.store.store import Store
+
+_CHECKPOINT = "a checkpoint of a finished run"
+_TEMPORARY = "left by a process that crashed"
+_PREPARATION = "a preparation that was stopped"
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """A file or folder that is no longer needed.
+
+    Parameters
+    ----------
+    path
+        Where it is.
+    bytes
+        The size of its files.
+    reason
+        Why it is no longer needed.
+    """
+
+    path: Path
+    bytes: int
+    reason: str
+
+
+def find_garbage(store: Store, *, preparations: bool = False) -> list[Garbage]:
+    """Find temporary files of crashed processes, and checkpoints of finished runs.
+
+    Parameters
+    ----------
+    store
+        Where to look.
+    preparations
+        Whether to include preparations that were stopped and could be resumed.
+    """
+    found = [(path, _TEMPORARY) for path in temporaries(store.root) if is_abandoned(path)]
+    if preparations:
+        found += [(path, _PREPARATION) for path in sorted(store.datasets_path.glob(f"{PARTIAL}*"))]
+    for run in store.runs().found:
+        if run.status == "finished":
+            path = store.run_path(run.name)
+            found += [(path / CHECKPOINTS / str(step), _CHECKPOINT) for step in steps(path)]
+    return [Garbage(path, bytes_of(path), reason) for path, reason in found]
+
+
+def remove_garbage(store: Store, garbage: Sequence[Garbage], report: Report) -> list[Garbage]:
+    """Remove what `find_garbage` has found; return what was removed.
+
+    A warning says what is in use by now, or can't be removed.
+    """
+    removed = []
+    for number, one in enumerate(garbage, 1):
+        try:
+            if _REMOVERS[one.reason](store, one.path):
+                removed.append(one)
+            else:
+                report.warn(f"{one.path} was kept: it can't be removed, or is being written.")
+        except NotFound:
+            continue
+        except Locked as error:
+            report.warn(f"{one.path} was kept: {error}")
+        report.progress("removing", number, len(garbage))
+    return removed
+
+
+def _remove_checkpoint(store: Store, path: Path) -> bool:
+    run = path.parent.parent
+    with RunLock(run):
+        return store.run(run.name).status == "finished" and not remove_folder(path).exists()
+
+
+def _remove_preparation(_: Store, path: Path) -> bool:
+    with RunLock(path):
+        return not remove_folder(path).exists()
+
+
+_REMOVERS: dict[str, Callable[[Store, Path], bool]] = {
+    _TEMPORARY: lambda _, path: remove_if_abandoned(path),
+    _CHECKPOINT: _remove_checkpoint,
+    _PREPARATION: _remove_preparation,
+}

@@ -1,0 +1,115 @@
+"""Remove data sets, runs and sweeps: plan it, show the plan, then remove.
+
+A folder is renamed before it is deleted, so that a reader, or a crash, never finds a part of an artifact.
+"""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+from rcig_cli.errors import ConfigError, RcigError
+from rcig_cli.store.files import bytes_of, remove_folder
+from rcig_cli.store.locks import LOCK, RunLock
+from rcig_cli.store.store import Artifact, Store
+
+
+@dataclass(frozen=True)
+class Removal:
+    """An artifact that will be removed.
+
+    Parameters
+    ----------
+    artifact
+        Which.
+    bytes
+        The size of its files.
+    remark
+        What the user should know before, a sentence; or empty.
+    """
+
+    artifact: Artifact
+    bytes: int
+    remark: str = ""
+
+
+def plan_removal(store: Store, names: Sequence[str], *, force: bool = False) -> list[Removal]:
+    """Say what removing artifacts means; runs and sweeps come before their data sets.
+
+    Parameters
+    ----------
+    store
+        The store.
+    names
+        Which artifacts.
+    force
+        Whether a data set may be removed though runs or sweeps in the store need it.
+
+    Raises
+    ------
+    ConfigError
+        If no artifact may have such a name, two artifacts have it, or a data set is still needed.
+    NotFound
+        If no artifact has it.
+    Locked
+        If a run or sweep that will be removed, or that needs a data set that will be, is being written.
+    """
+    chosen = list(dict.fromkeys(store.locate_one(name) for name in names))
+    users = {one: _users(store, one, chosen) for one in chosen if one.kind == "data set"}
+    for one, needing in users.items():
+        if needing and not force:
+            listed = ", ".join(user.name for user in needing)
+            raise ConfigError(
+                f"{one.name} is needed by {listed}. These runs need it to be evaluated or resumed; "
+                "use --force to delete it anyway."
+            )
+    for one in (*chosen, *(user for needing in users.values() for user in needing)):
+        if one.kind != "data set" and (one.path / LOCK).exists():
+            RunLock(one.path).release()
+    ordered = sorted(chosen, key=lambda one: one.kind == "data set")
+    return [Removal(one, bytes_of(one.path), _remark(store, one, users.get(one, []))) for one in ordered]
+
+
+def remove(removal: Removal) -> None:
+    """Remove an artifact permanently.
+
+    Raises
+    ------
+    NotFound
+        If it doesn't exist any more.
+    Locked
+        If it is being written.
+    RcigError
+        If it, or some of its files, can't be removed.
+    """
+    one = removal.artifact
+    with RunLock(one.path) if one.kind != "data set" and one.path.is_dir() else nullcontext():
+        rest = remove_folder(one.path)
+    if rest.exists():
+        raise RcigError(
+            f"{one.name} is no longer in the store, but some of its files could not be removed: {rest}. "
+            "Check its permissions, then try again with `rcig gc`."
+        )
+
+
+def _users(store: Store, dataset: Artifact, chosen: Sequence[Artifact]) -> list[Artifact]:
+    """Return the runs and sweeps that were made from a data set, without those that will be removed too."""
+    runs = [
+        Artifact("run", run.name, store.run_path(run.name))
+        for run in store.runs().found
+        if run.dataset == dataset.name
+    ]
+    sweeps = [
+        Artifact("sweep", sweep.name, store.sweep_path(sweep.name))
+        for sweep in store.sweeps().found
+        if sweep.dataset == dataset.name
+    ]
+    return [one for one in (*runs, *sweeps) if one not in chosen]
+
+
+def _remark(store: Store, one: Artifact, users: Sequence[Artifact]) -> str:
+    if users:
+        return f"Needed by {', '.join(user.name for user in users)}."
+    if one.kind == "sweep":
+        return "Its runs are kept."
+    sweeps = [sweep.name for sweep in store.sweeps().found if one.kind == "run" and one.name in sweep.runs]
+    return f"Part of {', '.join(sweeps)}." if sweeps else ""

@@ -1,0 +1,340 @@
+"""Manifests: what a data set, a run, a sweep or a checkpoint says about itself, as typed records.
+
+A manifest is the document (see `documents`) ``manifest.json`` in the folder that it describes.  The types and
+bounds of its fields are checked by pydantic, when a record is made and when one is read.
+"""
+
+import dataclasses
+import platform
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+from typing_extensions import TypedDict
+
+from rcig_cli.errors import Corrupt, shorten
+from rcig_cli.store import names
+from rcig_cli.store.documents import digest_of, read_document, write_document
+
+MANIFEST = "manifest.json"
+_LIBRARIES = ("rcig-cli", "jax", "jaxlib", "flax", "optax", "safetensors", "zarr", "numpy")
+_CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def _check(holds: Any, expected: str) -> AfterValidator:
+    def checked(value: str) -> str:
+        if not holds(value):
+            raise ValueError(f"must be {expected}")
+        return value
+
+    return AfterValidator(checked)
+
+
+def _is_utc(value: str) -> bool:
+    try:
+        return datetime.fromisoformat(value).utcoffset() == timedelta(0)
+    except ValueError:
+        return False
+
+
+Status = Literal["running", "interrupted", "finished", "failed"]
+Time = Annotated[str, _check(_is_utc, "a time in UTC")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+DatasetName = Annotated[str, _check(names.is_dataset_name, "the name of a data set")]
+RunName = Annotated[str, _check(names.is_run_name, "the name of a run")]
+SweepName = Annotated[str, _check(names.is_sweep_name, "the name of a sweep")]
+
+
+class Parent(TypedDict):
+    """What a run or sweep was made from: its name, and the digest of its manifest or its SHA-256."""
+
+    name: str
+    digest: Sha256
+
+
+class LoggedBytes(TypedDict):
+    """How many bytes of a log, from its beginning, a manifest records, and their SHA-256."""
+
+    bytes: Count
+    sha256: Sha256
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class CheckpointManifest:
+    """What a checkpoint is.
+
+    Parameters
+    ----------
+    step
+        The number of outer steps done.
+    files
+        From each file's path, relative to the folder, to its SHA-256.
+    """
+
+    step: Count
+    files: dict[str, Sha256]
+    kind: Literal["checkpoint"] = "checkpoint"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the manifest as JSON values."""
+        return dataclasses.asdict(self)
+
+
+class _Artifact:
+    """What the manifests of data sets, runs and sweeps have in common."""
+
+    _content: ClassVar[tuple[str, ...]]
+    name: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the manifest as JSON values."""
+        return dataclasses.asdict(self)  # type: ignore[call-overload, no-any-return]
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of what the manifest says about the content, by which children name their parents.
+
+        When, where and with which versions of libraries it was made is no part of it: the same data prepared
+        again have the same digest.
+        """
+        document = self.to_json()
+        return digest_of({name: document[name] for name in self._content})
+
+    @property
+    def as_parent(self) -> Parent:
+        """The entry for it among the parents of a child."""
+        return {"name": self.name, "digest": self.digest}
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class DatasetManifest(_Artifact):
+    """What a prepared data set is and where it came from.
+
+    Parameters
+    ----------
+    name
+        The name of its folder.
+    created
+        When, in UTC, as `now` returns it.
+    class_names
+        One for each class, in the order of the labels.
+    shape
+        Height, width and channels of one image, in pixels.
+    sizes
+        The number of images in "train" and in "test".
+    whitened
+        Whether the images are whitened (ZCA).
+    config
+        The fully resolved settings of the preparation, JSON values only.
+    source
+        Where the data came from, JSON values only.
+    versions
+        As `versions` returns them.
+    files
+        From each file's path, relative to the folder, to its SHA-256.
+    """
+
+    name: DatasetName
+    created: Time
+    class_names: tuple[str, ...]
+    shape: tuple[Positive, Positive, Positive]
+    sizes: dict[str, Count]
+    whitened: bool
+    config: dict[str, Any]
+    source: dict[str, Any]
+    versions: dict[str, str]
+    files: dict[str, Sha256]
+    kind: Literal["dataset"] = "dataset"
+
+    _content: ClassVar[tuple[str, ...]] = ("class_names", "shape", "sizes", "whitened", "files")
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class RunManifest(_Artifact):
+    """What a run is, how far it is, and what it was made from.
+
+    Parameters
+    ----------
+    name
+        The name of its folder.
+    created, updated
+        When, in UTC, as `now` returns it.
+    status
+        "running", "interrupted", "finished" or "failed".
+    step
+        The number of outer steps done.
+    config
+        The fully resolved configuration, JSON values only.
+    seed
+        All randomness follows from it and the step.
+    dataset
+        The name of the data set.
+    parents
+        From role to parent: "dataset"; "sweep" where a sweep made the run; "file" where it was imported.
+    versions
+        As `versions` returns them.
+    files
+        From the path of each file of the result, relative to the folder, to its SHA-256.
+    log
+        How many bytes of ``metrics.jsonl``, from the beginning, are recorded, and their SHA-256: while the
+        run is under way, those up to the newest checkpoint; once it has ended, all.
+    divergences
+        For each time that it diverged: the outer ``step``, from 1; what was ``not_finite``, the first cause
+        first; the ``checkpoint`` that was left, None if there is none to resume from; and the learning
+        ``rates`` until then.  The run may have been resumed with lower rates.
+    """
+
+    name: RunName
+    created: Time
+    updated: Time
+    status: Status
+    step: Count
+    config: dict[str, Any]
+    seed: Count
+    dataset: DatasetName
+    parents: dict[str, Parent]
+    versions: dict[str, str]
+    files: dict[str, Sha256]
+    log: LoggedBytes | None = None
+    divergences: tuple[dict[str, Any], ...] = ()
+    kind: Literal["run"] = "run"
+
+    _content: ClassVar[tuple[str, ...]] = ("config", "seed", "dataset", "parents", "files")
+
+    @property
+    def imported(self) -> bool:
+        """Whether it was made elsewhere; its configuration says only how to evaluate it."""
+        return "file" in self.parents
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class SweepManifest(_Artifact):
+    """What a sweep is, which runs it consists of, and its results.
+
+    Parameters
+    ----------
+    name
+        The name of its folder.
+    created, updated
+        When, in UTC, as `now` returns it.
+    status
+        "running", "interrupted" or "finished".
+    config
+        What is swept and how it is evaluated, with every run's fully resolved configuration, JSON values
+        only.
+    dataset
+        The name of the data set.
+    parents
+        From role ("dataset") to parent.
+    runs
+        The names of its runs so far, in the sweep's order.
+    versions
+        As `versions` returns them.
+    files
+        From the path of each file of the results, relative to the folder, to its SHA-256.
+    """
+
+    name: SweepName
+    created: Time
+    updated: Time
+    status: Literal["running", "interrupted", "finished"]
+    config: dict[str, Any]
+    dataset: DatasetName
+    parents: dict[str, Parent]
+    runs: tuple[RunName, ...]
+    versions: dict[str, str]
+    files: dict[str, Sha256]
+    kind: Literal["sweep"] = "sweep"
+
+    # Without runs and files: the runs name the sweep as it is when it begins.
+    _content: ClassVar[tuple[str, ...]] = ("config", "dataset", "parents")
+
+
+AnyManifest = DatasetManifest | RunManifest | SweepManifest | CheckpointManifest
+Manifest = TypeVar("Manifest", DatasetManifest, RunManifest, SweepManifest, CheckpointManifest)
+
+
+def read_manifest(folder: Path, kind: type[Manifest]) -> Manifest:
+    """Read the manifest of a folder.
+
+    Parameters
+    ----------
+    folder
+        Of a data set, run, sweep or checkpoint.
+    kind
+        The record that it must be.
+
+    Raises
+    ------
+    NotFound
+        If the folder has none.
+    Corrupt
+        If it is damaged or was written by a newer format; the sentence lists every wrong field.
+    """
+    document = read_document(folder / MANIFEST)
+    try:
+        return TypeAdapter(kind).validate_python(document, strict=False)
+    except ValidationError as error:
+        raise Corrupt(f"{folder / MANIFEST} is damaged: {'; '.join(problems_of(error))}.") from error
+
+
+def write_manifest(folder: Path, manifest: AnyManifest) -> None:
+    """Write a manifest into a folder, atomically.
+
+    Raises
+    ------
+    ValueError
+        For NaN and infinities; nothing is written.
+    RcigError
+        If it can't be written; an existing manifest is unchanged.
+    """
+    write_document(folder / MANIFEST, manifest.to_json())
+
+
+def problems_of(error: ValidationError) -> list[str]:
+    """Say for each wrong field what is wrong with it: its name, its value and what is allowed."""
+    problems = []
+    for each in error.errors():
+        field = ".".join(map(str, each["loc"]))
+        allowed = re.sub(r"^(Input should be|Value error, must be|[A-Z])", _lower, each["msg"])
+        match each["type"]:
+            case "missing" | "missing_argument":
+                problems.append(f"{field!r} is missing")
+            case "unexpected_keyword_argument" | "extra_forbidden":
+                problems.append(f"{field!r} is not one of its fields")
+            case _:
+                problems.append(f"{field!r} {allowed}, and is {shorten(each['input'])}")
+    return problems
+
+
+def _lower(match: re.Match[str]) -> str:
+    return "must be" if match[0].endswith("be") else match[0].lower()
+
+
+def now() -> str:
+    """Return the time in UTC as manifests write it, such as ``2025-03-01T12:30:00.123456+00:00``."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that results depend on, without importing them.
+
+    Returns
+    -------
+    dict
+        From the name of a distribution to its version; those that aren't installed are left out.
+    """
+    from importlib import metadata
+
+    found = {"python": platform.python_version()}
+    for library in _LIBRARIES:
+        try:
+            found[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

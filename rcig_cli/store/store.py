@@ -1,0 +1,375 @@
+"""The store's folders: opening it, finding what is in it, and making new runs and sweeps.
+
+::
+
+    store.json              {"format": 1, ...}
+    datasets/<name>/        manifest.json  arrays.zarr/
+    runs/<run>/             manifest.json  lock  metrics.jsonl  checkpoints/  distilled.zarr/  ...
+    sweeps/<sweep>/         manifest.json  lock  table.json  figures/
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NoReturn, TypeVar
+
+from rcig_cli.errors import ConfigError, Corrupt, NotFound, shorten
+from rcig_cli.store import names
+from rcig_cli.store.documents import Listing, read_document, read_each, write_document
+from rcig_cli.store.files import (
+    TEMPORARY,
+    AlreadyExists,
+    make_folder,
+    publish,
+    storage_errors,
+    temporary_folder,
+)
+from rcig_cli.store.locks import RunLock
+from rcig_cli.store.records import (
+    MANIFEST,
+    AnyManifest,
+    DatasetManifest,
+    RunManifest,
+    SweepManifest,
+    read_manifest,
+    write_manifest,
+)
+
+STORE = "store.json"
+TABLE = "table.json"  # of a sweep
+
+Kind = Literal["data set", "run", "sweep"]
+Named = TypeVar("Named", DatasetManifest, RunManifest, SweepManifest)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the artifacts of a kind are, and how they are named and made."""
+
+    kind: Kind
+    folder: str
+    is_name: Callable[[str], bool]
+    advice: str
+
+
+_PLACES = {
+    place.kind: place
+    for place in (
+        _Place("data set", "datasets", names.is_dataset_name, "Make it with `rcig prepare`."),
+        _Place("run", "runs", names.is_run_name, "Start one with `rcig distill`."),
+        _Place("sweep", "sweeps", names.is_sweep_name, "Start one with `rcig sweep`."),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A data set, run or sweep, damaged or not.
+
+    Parameters
+    ----------
+    kind, name, path
+        What it is, its name, and its folder.
+    """
+
+    kind: Kind
+    name: str
+    path: Path
+
+
+def open_store(root: Path, *, create: bool) -> "Store":
+    """Open a store.
+
+    Parameters
+    ----------
+    root
+        Its folder.
+    create
+        Whether to make a store if there is nothing yet, or an empty folder.
+
+    Raises
+    ------
+    NotFound
+        If there is no store and none is to be made.
+    ConfigError
+        If `root` is something else than a store.
+    Corrupt
+        If the store is damaged, or was written by a newer version.
+    """
+    with storage_errors(root, "read"):
+        fresh = _is_fresh(root)
+    if fresh and not create:
+        raise NotFound(
+            f"There is no store at {root}. Make one with `rcig prepare`, or name another with --store."
+        )
+    if fresh:
+        make_folder(root)
+        write_document(root / STORE, {})
+    read_document(root / STORE)
+    return Store(root)
+
+
+def _is_fresh(root: Path) -> bool:
+    """Whether there is no store yet, but may be one."""
+    if not root.exists():
+        return True
+    if not root.is_dir():
+        raise ConfigError(f"{root} isn't an rcig store: it is a file. Choose another folder with --store.")
+    # List the folder before looking for store.json: another process may be making this very store.
+    others = [name for name in os.listdir(root) if name != ".DS_Store" and not name.startswith(TEMPORARY)]
+    if (root / STORE).exists():
+        return False
+    if others:
+        raise ConfigError(
+            f"{root} isn't an rcig store: it has files in it but no {STORE}. "
+            "Choose another folder, or an empty one, with --store."
+        )
+    return True
+
+
+@dataclass(frozen=True)
+class Store:
+    """An opened store; get one from `open_store`.
+
+    Methods that take a name raise `ConfigError` if an artifact of that kind can't have it.  Those that return
+    a manifest raise `NotFound` if there is no such artifact (the sentence names the nearest, and all there
+    are), and `Corrupt` if it is damaged.
+
+    Parameters
+    ----------
+    root
+        Its folder.
+    """
+
+    root: Path
+
+    def place(self, kind: Kind) -> Path:
+        """Return the folder of all artifacts of a kind; it needn't exist yet."""
+        return self.root / _PLACES[kind].folder
+
+    def places(self) -> list[Path]:
+        """Return the folders of all kinds of artifacts; they needn't exist yet."""
+        return [self.place(kind) for kind in _PLACES]
+
+    def path(self, kind: Kind, name: str) -> Path:
+        """Return the folder of an artifact; it needn't exist."""
+        return self.place(kind) / names.check_name(kind, name)
+
+    @property
+    def datasets_path(self) -> Path:
+        """The folder of all data sets; it needn't exist yet."""
+        return self.place("data set")
+
+    @property
+    def runs_path(self) -> Path:
+        """The folder of all runs; it needn't exist yet."""
+        return self.place("run")
+
+    def dataset_path(self, name: str) -> Path:
+        """Return the folder of a data set; it needn't exist."""
+        return self.path("data set", name)
+
+    def run_path(self, name: str) -> Path:
+        """Return the folder of a run; it needn't exist."""
+        return self.path("run", name)
+
+    def sweep_path(self, name: str) -> Path:
+        """Return the folder of a sweep; it needn't exist."""
+        return self.path("sweep", name)
+
+    def datasets(self) -> Listing[DatasetManifest]:
+        """Return all data sets in natural order, and what is wrong with those that can't be read."""
+        return read_each(_folders(self.place("data set")), lambda folder: _read(folder, DatasetManifest))
+
+    def runs(self) -> Listing[RunManifest]:
+        """Return all runs in natural order, and what is wrong with those that can't be read."""
+        return read_each(_folders(self.place("run")), lambda folder: _read(folder, RunManifest))
+
+    def sweeps(self) -> Listing[SweepManifest]:
+        """Return all sweeps in natural order, and what is wrong with those that can't be read."""
+        return read_each(_folders(self.place("sweep")), lambda folder: _read(folder, SweepManifest))
+
+    def dataset(self, name: str) -> DatasetManifest:
+        """Return the manifest of a data set."""
+        return self._named("data set", name, DatasetManifest)
+
+    def run(self, name: str) -> RunManifest:
+        """Return the manifest of a run."""
+        return self._named("run", name, RunManifest)
+
+    def sweep(self, name: str) -> SweepManifest:
+        """Return the manifest of a sweep."""
+        return self._named("sweep", name, SweepManifest)
+
+    def _named(self, kind: Kind, name: str, record: type[Named]) -> Named:
+        folder = self.path(kind, name)
+        if not _is_folder(folder):
+            self._raise_absent(kind, name)
+        return _read(folder, record)
+
+    def _raise_absent(self, kind: Kind, name: str) -> NoReturn:
+        existing = [folder.name for folder in _folders(self.path(kind, name).parent)]
+        if not existing:
+            raise NotFound(f"There is no {kind} {name!r}; the store has none yet. {_PLACES[kind].advice}")
+        nearest = names.nearest(name, existing)
+        hint = f"; did you mean {nearest!r}?" if nearest else "."
+        raise NotFound(f"There is no {kind} {name!r}{hint} The store has: {', '.join(existing)}.")
+
+    def create_run(self, make_manifest: Callable[[str], RunManifest]) -> tuple[str, RunLock]:
+        """Make a new run, numbered after the highest there is.
+
+        A reader never sees the run without its manifest, nor another writer without its lock.
+
+        Parameters
+        ----------
+        make_manifest
+            Returns the manifest for a name; called again, with the next name, if another process takes the
+            first.
+
+        Returns
+        -------
+        tuple
+            The run's name, and its lock, which is held.
+        """
+        return self._create_numbered("run", make_manifest)
+
+    def create_sweep(self, make_manifest: Callable[[str], SweepManifest]) -> tuple[str, RunLock]:
+        """Make a new sweep, as `create_run` makes a run."""
+        return self._create_numbered("sweep", make_manifest)
+
+    def create_named_run(self, name: str, fill: Callable[[Path], RunManifest]) -> RunManifest:
+        """Make a finished run with a name of its own; a reader never sees a part of it.
+
+        Parameters
+        ----------
+        name
+            Its name.
+        fill
+            Writes the files of the run into the folder it is given, and returns the manifest.
+
+        Raises
+        ------
+        AlreadyExists
+            If there is such a run; it is unchanged.
+        ConfigError
+            If no run may have that name.
+        """
+        path = self.run_path(name)
+        with temporary_folder(path.parent) as temporary:
+            manifest = fill(temporary)
+            write_manifest(temporary, manifest)
+            publish(temporary, path)
+        return manifest
+
+    def _create_numbered(
+        self, kind: Kind, make_manifest: Callable[[str], AnyManifest]
+    ) -> tuple[str, RunLock]:
+        parent = self.place(kind)
+        with temporary_folder(parent) as temporary:
+            lock = RunLock(temporary)
+            try:
+                taken = [names.number_of(kind, name) for name in os.listdir(parent)]
+                name = _publish_next(temporary, make_manifest, kind, max(taken, default=0) + 1)
+            except BaseException:
+                lock.release()
+                raise
+        lock.run_path = parent / name
+        return name, lock
+
+    def locate(self, name: str) -> list[Artifact]:
+        """Find the artifacts that have a name.
+
+        Parameters
+        ----------
+        name
+            Of a data set, run or sweep.  With ``datasets/``, ``runs/`` or ``sweeps/`` before it, only
+            artifacts of that kind are looked for.
+
+        Returns
+        -------
+        list
+            At least one; two if a data set and an imported run share the name.
+
+        Raises
+        ------
+        ConfigError
+            If no artifact may have that name.
+        NotFound
+            If none has it; the sentence names the nearest.
+        """
+        prefix, slash, rest = name.rpartition("/")
+        places = [place for place in _PLACES.values() if not slash or place.folder == prefix]
+        if not places:
+            raise ConfigError(f"{shorten(name)} is not the name of an artifact. `rcig list` shows all names.")
+        found = [
+            Artifact(place.kind, rest, self.path(place.kind, rest)) for place in places if place.is_name(rest)
+        ]
+        existing = [one for one in found if os.path.lexists(one.path)]
+        if existing:
+            return existing
+        likely = [place.kind for place in places if rest.startswith(f"{place.kind}_")]
+        return self._raise_absent((likely or [places[0].kind])[0], rest)
+
+    def locate_one(self, name: str) -> Artifact:
+        """Find the one artifact that has a name, as `locate` does.
+
+        Raises
+        ------
+        ConfigError
+            If no artifact may have that name, or two have it.
+        NotFound
+            If none has it.
+        """
+        found = self.locate(name)
+        if len(found) > 1:
+            choices = " or ".join(f"{one.path.parent.name}/{one.name}" for one in found)
+            raise ConfigError(f"There are two artifacts called {name}. Name one of them: {choices}.")
+        return found[0]
+
+    def artifacts(self) -> list[Artifact]:
+        """Find all artifacts, damaged or not: the folders with a name that an artifact may have."""
+        return [
+            Artifact(place.kind, folder.name, folder)
+            for place in _PLACES.values()
+            for folder in _folders(self.place(place.kind))
+            if place.is_name(folder.name)
+        ]
+
+
+def _publish_next(
+    temporary: Path, make_manifest: Callable[[str], AnyManifest], kind: Kind, number: int
+) -> str:
+    while True:
+        name = f"{kind}_{number}"
+        write_manifest(temporary, make_manifest(name))
+        try:
+            publish(temporary, temporary.parent / name)
+        except AlreadyExists:
+            number += 1
+        else:
+            return name
+
+
+def _is_folder(path: Path) -> bool:
+    with storage_errors(path, "read"):
+        return path.is_dir()
+
+
+def _folders(parent: Path) -> list[Path]:
+    with storage_errors(parent, "read"):
+        entries = list(parent.iterdir()) if parent.is_dir() else []
+    folders = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+    return sorted(folders, key=lambda folder: names.natural_key(folder.name))
+
+
+def _read(folder: Path, record: type[Named]) -> Named:
+    try:
+        manifest = read_manifest(folder, record)
+    except NotFound as error:
+        if not _is_folder(folder):
+            raise
+        raise Corrupt(f"{folder} is damaged: it has no {MANIFEST}.") from error
+    if manifest.name != folder.name:
+        raise Corrupt(f"{folder / MANIFEST} is damaged: it belongs to {manifest.name}, not to {folder.name}.")
+    return manifest

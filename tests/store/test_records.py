@@ -1,0 +1,134 @@
+"""Manifests: they come back as they were written, and a wrong field is named with what is allowed."""
+
+import dataclasses
+import platform
+
+import pytest
+from pydantic import ValidationError
+
+from rcig_cli.errors import Corrupt, NotFound
+from rcig_cli.store.documents import write_document
+from rcig_cli.store.records import (
+    CheckpointManifest,
+    DatasetManifest,
+    RunManifest,
+    SweepManifest,
+    now,
+    read_manifest,
+    versions,
+    write_manifest,
+)
+
+DIVERGENCE = {"step": 3, "not_finite": ["loss"], "checkpoint": None, "rates": {"image_lr": 0.1}}
+
+
+def test_every_kind_comes_back(tmp_path, run_manifest, dataset_manifest, sweep_manifest):
+    full = run_manifest(
+        log={"bytes": 3, "sha256": "a" * 64},
+        divergences=(DIVERGENCE,),
+        parents={role: {"name": role, "digest": "a" * 64} for role in ("dataset", "sweep", "file")},
+    )
+    checkpoint = CheckpointManifest(step=3, files={"state.safetensors": "a" * 64})
+    for manifest in (
+        full,
+        run_manifest(),
+        dataset_manifest(class_names=("\ud800", "ü")),
+        sweep_manifest(),
+        checkpoint,
+    ):
+        write_manifest(tmp_path, manifest)
+        assert read_manifest(tmp_path, type(manifest)) == manifest
+
+
+def test_the_digest_is_of_the_content_and_not_of_how_it_was_made(dataset_manifest):
+    digest = dataset_manifest().digest
+    assert dataset_manifest(created=now(), versions={"jax": "9"}, config={}, source={}).digest == digest
+    assert dataset_manifest(whitened=True).digest != digest
+    assert dataset_manifest(files={"arrays.zarr/zarr.json": "c" * 64}).digest != digest
+    assert dataset_manifest().as_parent == {"name": "digits", "digest": digest}
+
+
+def test_the_digest_of_a_sweep_does_not_change_while_it_runs(sweep_manifest):
+    later = {"status": "finished", "runs": ("run_1", "run_2"), "files": {"table.json": "b" * 64}}
+    assert sweep_manifest(**later).digest == sweep_manifest().digest
+    assert sweep_manifest(config={}).digest != sweep_manifest().digest
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", "../x"),
+        ("name", "run_01"),
+        ("status", "done"),
+        ("step", -1),
+        ("step", True),
+        ("step", 1.5),
+        ("seed", None),
+        ("created", "yesterday"),
+        ("created", "2025-03-01T12:30:00"),
+        ("updated", "2025-03-01T12:30:00+01:00"),
+        ("config", []),
+        ("parents", {"dataset": {"name": "digits"}}),
+        ("files", {"a": "A" * 64}),
+        ("log", {"bytes": -1, "sha256": "a" * 64}),
+        ("kind", "sweep"),
+    ],
+)
+def test_a_wrong_value_is_refused_when_the_record_is_made(run_manifest, field, value):
+    with pytest.raises(ValidationError, match=field):
+        run_manifest(**{field: value})
+
+
+def test_every_wrong_field_of_a_file_is_named(tmp_path, run_manifest):
+    document = run_manifest().to_json() | {"stpe": 3, "step": -1, "status": "done", "created": "yesterday"}
+    del document["seed"]
+    write_document(tmp_path / "manifest.json", document)
+    with pytest.raises(Corrupt) as caught:
+        read_manifest(tmp_path, RunManifest)
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path}/manifest.json is damaged: ")
+    for problem in (
+        "'seed' is missing",
+        "'stpe' is not one of its fields",
+        "'step' must be greater than or equal to 0, and is -1",
+        "'status' must be 'running', 'interrupted', 'finished' or 'failed', and is 'done'",
+        "'created' must be a time in UTC, and is 'yesterday'",
+    ):
+        assert problem in message
+
+
+def test_a_manifest_of_another_kind_is_refused(tmp_path, run_manifest):
+    write_manifest(tmp_path, run_manifest())
+    for kind in (DatasetManifest, SweepManifest, CheckpointManifest):
+        with pytest.raises(Corrupt, match="'kind' must be"):
+            read_manifest(tmp_path, kind)
+
+
+def test_what_can_not_be_written_leaves_the_old_manifest(tmp_path, run_manifest):
+    write_manifest(tmp_path, run_manifest())
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_manifest(tmp_path, run_manifest(config={"x": float("nan")}))
+    assert read_manifest(tmp_path, RunManifest) == run_manifest()
+
+
+def test_no_manifest(tmp_path):
+    with pytest.raises(NotFound, match=r"manifest\.json does not exist"):
+        read_manifest(tmp_path, RunManifest)
+
+
+def test_manifests_are_frozen(run_manifest):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        run_manifest().step = 3
+    assert dataclasses.replace(run_manifest(), step=3).step == 3
+
+
+def test_versions_come_without_imports(run_python):
+    code = (
+        "import sys; from rcig_cli.store.records import versions; found = versions()\n"
+        "assert not {'jax', 'zarr', 'numpy', 'safetensors'} & set(sys.modules); print(found['zarr'])"
+    )
+    printed = run_python(code).stdout
+    found = versions()
+    assert found["zarr"] == printed.strip()
+    assert found["python"] == platform.python_version()
+    assert {"jax", "jaxlib", "flax", "optax", "safetensors", "numpy"} <= set(found)

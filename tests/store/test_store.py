@@ -1,0 +1,269 @@
+"""The store: opening, finding, and making runs from many processes at once."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rcig_cli.errors import ConfigError, Corrupt, Locked, NotFound
+from rcig_cli.store.files import AlreadyExists
+from rcig_cli.store.locks import RunLock
+from rcig_cli.store.records import write_manifest
+from rcig_cli.store.store import open_store
+
+HEAVY = {"jax", "zarr", "numpy", "safetensors"}
+
+
+def add_dataset(store, manifest):
+    store.dataset_path(manifest.name).mkdir(parents=True)
+    write_manifest(store.dataset_path(manifest.name), manifest)
+
+
+def add_run(store, manifest):
+    store.run_path(manifest.name).mkdir(parents=True)
+    write_manifest(store.run_path(manifest.name), manifest)
+
+
+def test_a_store_is_made_and_opened_again(tmp_path):
+    made = open_store(tmp_path / "a" / "b", create=True)
+    assert json.loads((made.root / "store.json").read_text())["format"] == 1
+    assert open_store(made.root, create=False) == made == open_store(made.root, create=True)
+
+
+def test_an_empty_folder_becomes_a_store(tmp_path):
+    (tmp_path / ".DS_Store").touch()
+    (tmp_path / ".tmp-0").touch()
+    open_store(tmp_path, create=True)
+    assert (tmp_path / "store.json").exists()
+
+
+def test_no_store_is_made_unless_asked(tmp_path):
+    for root in (tmp_path / "absent", tmp_path):
+        with pytest.raises(NotFound, match=r"There is no store at .*`rcig prepare`.*--store"):
+            open_store(root, create=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_a_folder_with_other_files_is_unchanged(tmp_path, create):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(ConfigError, match=r"isn't an rcig store: it has files in it but no store\.json"):
+        open_store(tmp_path, create=create)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_file_is_not_a_store(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="isn't an rcig store: it is a file"):
+        open_store(tmp_path / "file", create=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [('{"format": 7}', "newer rcig"), ("{", "readable JSON"), ("{}", "its format is None")],
+)
+def test_a_store_that_cannot_be_read(tmp_path, content, sentence):
+    (tmp_path / "store.json").write_text(content)
+    with pytest.raises(Corrupt, match=sentence):
+        open_store(tmp_path, create=True)
+
+
+def test_an_empty_store_lists_nothing(store):
+    assert store.datasets().found == store.runs().found == ()
+
+
+def test_runs_are_listed_in_natural_order(store, run_manifest):
+    for name in ("run_10", "run_2", "imported"):
+        add_run(store, run_manifest(name))
+    assert [run.name for run in store.runs().found] == ["imported", "run_2", "run_10"]
+
+
+def test_a_damaged_data_set_does_not_hide_the_others(store, dataset_manifest):
+    for name in ("a", "b", "c", "d"):
+        add_dataset(store, dataset_manifest(name))
+    (store.dataset_path("b") / "manifest.json").write_text("{")
+    (store.dataset_path("c") / "manifest.json").unlink()
+    store.dataset_path("d").rename(store.dataset_path("e"))
+    (store.datasets_path / ".tmp-1").mkdir()
+    (store.datasets_path / "notes.txt").touch()
+    listing = store.datasets()
+    assert [dataset.name for dataset in listing.found] == ["a"]
+    assert [problem.path.name for problem in listing.problems] == ["b", "c", "e"]
+    for problem, phrase in zip(
+        listing.problems, ("readable JSON", "it has no manifest.json", "belongs to d, not to e"), strict=True
+    ):
+        assert phrase in problem.message
+
+
+def test_one_by_name(store, dataset_manifest, run_manifest):
+    add_dataset(store, dataset_manifest())
+    add_run(store, run_manifest())
+    assert store.dataset("digits") == dataset_manifest()
+    assert store.run("run_1") == run_manifest()
+
+
+def test_the_error_for_a_missing_name_lists_the_existing_ones(store, dataset_manifest, run_manifest):
+    with pytest.raises(NotFound, match=r"no data set 'mnist'; the store has none yet. Make it with"):
+        store.dataset("mnist")
+    for name in ("mnist", "cifar10"):
+        add_dataset(store, dataset_manifest(name))
+    with pytest.raises(NotFound) as caught:
+        store.dataset("cifra10")
+    assert str(caught.value) == (
+        "There is no data set 'cifra10'; did you mean 'cifar10'? The store has: cifar10, mnist."
+    )
+    add_run(store, run_manifest("run_3"))
+    with pytest.raises(NotFound, match=r"no run 'xyz'\. The store has: run_3"):
+        store.run("xyz")
+
+
+@pytest.mark.parametrize("name", ["..", "/etc", "a\0b", "x" * 10_000, "../datasets/digits"])
+def test_no_name_leads_outside(store, name):
+    for look_up in (
+        store.dataset_path,
+        store.run_path,
+        store.sweep_path,
+        store.dataset,
+        store.run,
+        store.sweep,
+    ):
+        with pytest.raises(ConfigError):
+            look_up(name)
+
+
+def test_runs_are_numbered_and_locked(store, run_manifest):
+    name, lock = store.create_run(run_manifest)
+    assert (name, lock.run_path) == ("run_1", store.run_path("run_1"))
+    with lock, pytest.raises(Locked, match="run_1 is being written"):
+        RunLock(store.run_path("run_1"))
+    RunLock(store.run_path("run_1")).release()
+    second, lock = store.create_run(run_manifest)
+    lock.release()
+    assert [run.name for run in store.runs().found] == ["run_1", second] == ["run_1", "run_2"]
+
+
+def test_sweeps_are_numbered_locked_and_found(store, sweep_manifest):
+    assert store.sweeps().found == ()
+    with pytest.raises(NotFound, match="no sweep 'sweep_1'; the store has none yet"):
+        store.sweep("sweep_1")
+    for expected in ("sweep_1", "sweep_2"):
+        name, lock = store.create_sweep(sweep_manifest)
+        assert (name, lock.run_path) == (expected, store.sweep_path(expected))
+        with lock, pytest.raises(Locked, match=f"{expected} is being written"):
+            RunLock(store.sweep_path(expected))
+    assert [sweep.name for sweep in store.sweeps().found] == ["sweep_1", "sweep_2"]
+    assert store.sweep("sweep_2") == sweep_manifest("sweep_2")
+    assert not store.runs_path.exists()
+
+
+def test_a_number_below_the_highest_is_not_used_again(store, run_manifest):
+    for name in ("run_2", "run_7", "imported"):
+        add_run(store, run_manifest(name))
+    name, lock = store.create_run(run_manifest)
+    lock.release()
+    assert name == "run_8"
+
+
+def test_a_run_that_cannot_be_made_leaves_nothing(store):
+    def refuse(name: str):
+        raise RuntimeError(f"no {name}")
+
+    with pytest.raises(RuntimeError, match="no run_1"):
+        store.create_run(refuse)
+    assert list(store.runs_path.iterdir()) == []
+
+
+CREATE_RUNS = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[3])
+from conftest import _run_manifest
+from rcig_cli.store.files import AlreadyExists
+from rcig_cli.store.store import open_store
+store = open_store(Path(sys.argv[1]), create=True)
+print("ready", flush=True)
+input()
+for _ in range(int(sys.argv[2])):
+    name, lock = store.create_run(_run_manifest)
+    assert store.run(name).name == name and lock.held
+    assert not store.runs().problems
+    print(name, flush=True)
+"""
+
+
+def test_many_processes_make_runs_at_once(tmp_path, python):
+    root, processes, each = tmp_path / "artifacts", 4, 6
+    started = [python(CREATE_RUNS, root, each, Path(__file__).parent) for _ in range(processes)]
+    for process in started:
+        assert process.stdout.readline() == "ready\n", process.stderr.read()
+    for process in started:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    outputs = [process.communicate(timeout=60) for process in started]
+    assert all(process.returncode == 0 for process in started), outputs
+    names = [name for output, _ in outputs for name in output.split()]
+    expected = [f"run_{number}" for number in range(1, processes * each + 1)]
+    assert sorted(names) == sorted(expected)
+    assert [run.name for run in open_store(root, create=False).runs().found] == expected
+    assert sorted(path.name for path in (root / "runs").iterdir()) == sorted(expected)
+
+
+def test_listing_needs_no_heavy_import(store, run_python):
+    code = (
+        "import sys, pathlib, rcig_cli.store.results, rcig_cli.store.metrics\n"
+        "from rcig_cli.store.store import open_store\n"
+        "open_store(pathlib.Path(sys.argv[1]), create=False).runs()\n"
+        f"print({HEAVY!r} & set(sys.modules))"
+    )
+    done = run_python(code, store.root)
+    assert done.stdout == "set()\n", done.stderr
+
+
+def test_a_named_run_is_visible_only_when_complete(store, run_manifest):
+    seen = []
+
+    def fill(folder):
+        (folder / "arrays").write_text("numbers")
+        seen.extend(path.name for path in store.runs_path.iterdir() if not path.name.startswith(".tmp-"))
+        return run_manifest("frepo", status="finished")
+
+    made = store.create_named_run("frepo", fill)
+    assert seen == []
+    assert store.run("frepo") == made
+    assert (store.run_path("frepo") / "arrays").read_text() == "numbers"
+    with pytest.raises(AlreadyExists):
+        store.create_named_run("frepo", lambda _: run_manifest("frepo", step=9))
+    assert store.run("frepo").step == 0
+    assert [path.name for path in store.runs_path.iterdir()] == ["frepo"]
+
+
+def test_a_named_run_that_fails_leaves_nothing(store):
+    def fill(folder):
+        raise ConfigError("no")
+
+    with pytest.raises(ConfigError):
+        store.create_named_run("frepo", fill)
+    assert list(store.runs_path.iterdir()) == []
+
+
+def test_locating_by_name(store, dataset_manifest, run_manifest):
+    add_dataset(store, dataset_manifest("shared"))
+    add_run(store, run_manifest("shared"))
+    add_run(store, run_manifest("run_2"))
+    assert [one.kind for one in store.locate("shared")] == ["data set", "run"]
+    with pytest.raises(ConfigError, match="datasets/shared or runs/shared"):
+        store.locate_one("shared")
+    assert store.locate_one("runs/shared").path == store.run_path("shared")
+    assert [(one.kind, one.name) for one in store.artifacts()] == [
+        ("data set", "shared"), ("run", "run_2"), ("run", "shared"),
+    ]  # fmt: skip
+    for name, error in (
+        ("run_9", "no run 'run_9'"),
+        ("sweep_1", "no sweep"),
+        ("other", "no data set 'other'"),
+    ):
+        with pytest.raises(NotFound, match=error):
+            store.locate(name)
+    for name in ("..", "runs/..", "a/b", "run_1/checkpoints", ""):
+        with pytest.raises(ConfigError):
+            store.locate(name)
