@@ -119,13 +119,7 @@ def holds_binary(cifar: Cifar, folder: Path) -> bool:
 
 
 def open_binary(cifar: Cifar, name: str, folder: Path, resolution: int | None) -> ImageSource:
-    """Open a folder of the binary version; labels are in memory, images are not.
-
-    Raises
-    ------
-    NotFound, ConfigError, Corrupt, RcigError
-        If a file is missing, can't be used, is damaged, or can't be read.
-    """
+    """Open a folder of the binary version; see `recognise.Layout.open`."""
     if present(folder, cifar.binary_names):
         lines = read_lines(folder, cifar.binary_names)
         class_names = check_names(folder / cifar.binary_names, lines, cifar.classes)
@@ -180,13 +174,7 @@ def holds_python(cifar: Cifar, folder: Path) -> bool:
 
 
 def open_python(cifar: Cifar, name: str, folder: Path, resolution: int | None) -> ImageSource:
-    """Open a folder of the python version; labels are in memory, images are not.
-
-    Raises
-    ------
-    NotFound, ConfigError, Corrupt, RcigError
-        If a file is missing, can't be used, is damaged, or can't be read.
-    """
+    """Open a folder of the python version; see `recognise.Layout.open`."""
     file, key = cifar.python_names
     if present(folder, file):
         names = read_pickle(folder, file).get(key)

@@ -77,13 +77,7 @@ def holds(folder: Path) -> bool:
 
 
 def open_layout(name: str, folder: Path, resolution: int | None) -> ImageSource:
-    """Open such a folder; labels are in memory, images are not.
-
-    Raises
-    ------
-    NotFound, ConfigError, Corrupt, RcigError
-        If a file is missing, can't be used, is damaged, or can't be read.
-    """
+    """Open such a folder; see `recognise.Layout.open`."""
     images = {split: _open(folder, _PARTS[split], "images", 3) for split in SPLITS}
     labels = {split: _labels(folder, split, images[split]) for split in SPLITS}
     if images["train"].shape[1:] != images["test"].shape[1:]:

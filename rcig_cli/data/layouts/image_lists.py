@@ -33,13 +33,7 @@ def holds_tiny_imagenet(folder: Path) -> bool:
 
 
 def open_tiny_imagenet(name: str, folder: Path, resolution: int | None) -> ImageSource:
-    """Open Tiny-ImageNet's folder; only headers have been read.
-
-    Raises
-    ------
-    NotFound, ConfigError, Corrupt, RcigError
-        If a file is missing, can't be used, is damaged, or can't be read.
-    """
+    """Open Tiny-ImageNet's folder; see `recognise.Layout.open`."""
     codes = _tiny_codes(folder)
     search = ImageSearch(folder)
     train = search.files(folder / "train", codes)
@@ -95,13 +89,7 @@ def holds_cub200(folder: Path) -> bool:
 
 
 def open_cub200(name: str, folder: Path, resolution: int | None) -> ImageSource:
-    """Open CUB-200-2011's folder; only headers have been read.
-
-    Raises
-    ------
-    NotFound, ConfigError, Corrupt, RcigError
-        If a file is missing, can't be used, is damaged, or can't be read.
-    """
+    """Open CUB-200-2011's folder; see `recognise.Layout.open`."""
     class_names = readable(_cub_class_names(folder))
     images, labels, training = (_cub_table(folder, file) for file in (_IMAGES, _LABELS, _SPLIT))
     if not images or not images.keys() == labels.keys() == training.keys():

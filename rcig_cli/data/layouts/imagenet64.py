@@ -36,13 +36,7 @@ def holds(folder: Path) -> bool:
 
 
 def open_layout(name: str, folder: Path, resolution: int | None) -> ImageSource:
-    """Open such a folder; labels are in memory, images are not.
-
-    Raises
-    ------
-    NotFound, ConfigError, Corrupt, RcigError
-        If a file is missing, can't be used, is damaged, or can't be read.
-    """
+    """Open such a folder; see `recognise.Layout.open`."""
     found = {split: [_members(folder, file) for file in _FILES[split]] for split in SPLITS}
     widths = {images.shape[1] for parts in found.values() for images, _ in parts}
     if len(widths) > 1:

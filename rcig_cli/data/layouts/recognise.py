@@ -15,7 +15,7 @@ from rcig_cli.data.layouts import cifar, idx, image_lists, imagenet64
 from rcig_cli.data.sources.folder import folders, open_folder
 from rcig_cli.data.sources.known import KNOWN, KnownDataset
 from rcig_cli.data.sources.source import SPLITS, ImageSource
-from rcig_cli.errors import ConfigError, NotFound, RcigError
+from rcig_cli.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,9 @@ class Layout:
     holds
         Whether a folder has it.
     open
-        From the data set's name, the folder and the resolution to its source.
+        From the data set's name in the store, the folder and the resolution that the user asked for to its
+        source.  Labels are in memory, images are not.  Raises NotFound, ConfigError, Corrupt, or RcigError or
+        OSError if a file is missing, can't be used, is damaged, or can't be read.
     """
 
     title: str
@@ -88,23 +90,17 @@ def open_recognised(name: str, folder: Path, resolution: int | None = None) -> I
     ------
     ConfigError
         If it holds another known data set than the name says, or can't be used.
-    NotFound, Corrupt, RcigError
-        If files are missing, damaged, or can't be read.
+    NotFound, Corrupt, RcigError, OSError
+        As `Layout.open`.
     """
-    try:
-        layout = next((layout for layout in LAYOUTS if layout.holds(folder)), None)
-        if layout is None:
-            return None
-        if layout.dataset and name in KNOWN and KNOWN[name] is not KNOWN[layout.dataset]:
-            raise ConfigError(
-                f"{folder} holds {layout.title}, not {name}: "
-                f"type rcig prepare {layout.dataset} --from {folder}."
-            )
-        source = layout.open(name, folder, resolution)
-    except FileNotFoundError as error:
-        raise NotFound(f"{error.filename or folder} is missing: unpack the download again.") from error
-    except OSError as error:
-        raise RcigError(f"{error.filename or folder} can't be read: {error.strerror or error}.") from error
+    layout = next((layout for layout in LAYOUTS if layout.holds(folder)), None)
+    if layout is None:
+        return None
+    if layout.dataset and name in KNOWN and KNOWN[name] is not KNOWN[layout.dataset]:
+        raise ConfigError(
+            f"{folder} holds {layout.title}, not {name}: type rcig prepare {layout.dataset} --from {folder}."
+        )
+    source = layout.open(name, folder, resolution)
     known = KNOWN.get(layout.dataset or name)
     source.notes = (f"{folder} is read as {layout.title}.", *source.notes, *_missing(source, known))
     return source

@@ -26,11 +26,12 @@ from rcig_cli.data.sources.class_names import misnamed, readable
 from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.data.sources.source import SPLITS, Batch, ImageSource, Split
 from rcig_cli.data.sources.subset import held_out
-from rcig_cli.errors import ConfigError, RcigError
+from rcig_cli.errors import ConfigError
 
 TEST_NAMES = ("test", "val", "validation")
 """Names of the folder beside ``train``; the first that exists is used."""
 
+_DEEPEST = 100  # os.walk is recursive before Python 3.12
 _HELD_OUT = 0.2
 _SPLIT_SEED = 2
 _DECODERS = min(8, os.cpu_count() or 1)
@@ -162,6 +163,8 @@ def open_folder(
         If the folder isn't laid out as above, or a class is empty.
     Corrupt
         If a header is damaged.
+    OSError
+        If the system refuses to read the folder.
     """
     found = find_files(path)
     notes = found.notes
@@ -225,18 +228,9 @@ def find_files(root: Path) -> ClassFolders:
     ------
     ConfigError
         If there are fewer than two classes, an empty one, or a test class without training images.
-    RcigError
+    OSError
         If the system refuses to read the folder.
     """
-    try:
-        return _find_files(root)
-    except RecursionError as error:  # in os.walk, before Python 3.12
-        raise ConfigError(f"{root} has too many folders within folders: is it the right one?") from error
-    except OSError as error:
-        raise RcigError(f"{error.filename or root} can't be read: {error.strerror or error}.") from error
-
-
-def _find_files(root: Path) -> ClassFolders:
     search = ImageSearch(root)
     train_root, test_root = _split_roots(root)
     class_names = tuple(folder.name for folder in folders(train_root))
@@ -326,6 +320,8 @@ class ImageSearch:
             return []
         found = []
         for parent, inner, names in os.walk(folder, onerror=_reraise):
+            if parent.count(os.sep) > folder.count(os.sep) + _DEEPEST:
+                raise ConfigError(f"{folder} holds folders more than {_DEEPEST} deep: is it the right one?")
             inner[:] = [name for name in inner if self._visible(parent, name)]
             paths = [os.path.join(parent, name) for name in names if self._visible(parent, name)]
             found += [path for path in paths if _is_image(path)]

@@ -60,8 +60,10 @@ def open_source(name: str, path: Path | None = None, resolution: int | None = No
         return _open_known(name, resolution)
     try:
         return _open_path(name, path, resolution)
+    except FileNotFoundError as error:
+        raise NotFound(f"{error.filename or path} is missing: unpack the download again.") from error
     except OSError as error:
-        raise RcigError(f"{path} can't be read: {error.strerror or error}.") from error
+        raise RcigError(f"{error.filename or path} can't be read: {error.strerror or error}.") from error
 
 
 def _open_path(name: str, path: Path, resolution: int | None) -> ImageSource:
