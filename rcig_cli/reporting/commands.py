@@ -1,7 +1,4 @@
-"""The commands that make a run, as a user would type them: from what its manifest records.
-
-Of a distillation only the settings are given that don't follow from the others.
-"""
+"""The shortest commands that reproduce a run, from what the store has recorded about it."""
 
 import shlex
 from collections.abc import Callable, Iterable, Mapping
@@ -20,18 +17,11 @@ from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.settings import values_of
 from rcig_cli.store.records import RunManifest
 
-# Settings whose flag is not simply their name.
-_FLAGS = {
-    "architecture": "arch",
-    "normalization": "norm",
-    "path": "from",
-}
-# From these others follow, so they are looked at first.
-_FIRST = ("algorithm", "solver", "depth", "models")
+Values = Mapping[str, Any]
 
 
 def commands_of(
-    distilled: DistilledSet, evaluations: Iterable[Mapping[str, Any]], attacks: Iterable[Mapping[str, Any]]
+    distilled: DistilledSet, evaluations: Iterable[Values], attacks: Iterable[Values]
 ) -> list[str]:
     """Return the commands that reproduce a run and its evaluations and attacks, in their order."""
     run, prepared = distilled.run, distilled.prepared
@@ -45,95 +35,93 @@ def commands_of(
 
 
 def prepare_command(prepared: Prepared) -> str:
-    """How the data set was prepared; of the user's own data only the file's name is told."""
+    """Return the command that prepared a data set; of the path of the user's data it has only the name."""
     made = prepared.manifest.config
-    usual = {"path": None, **values_of(PrepareConfig())}
-    given = {name: made[name] for name, value in usual.items() if name in made and made[name] != value}
-    if given.get("path"):
-        given["path"] = Path(given["path"]).name
-    return _command("prepare", prepared.manifest.name, given)
-
-
-def distill_command(prepared: Prepared, config: DistillConfig) -> str:
-    """How a run of this configuration is begun."""
-    return _command("distill", config.dataset, {"ipc": config.ipc, **needed_settings(prepared, config)})
-
-
-def distill_commands(prepared: Prepared, run: RunManifest, config: DistillConfig) -> list[str]:
-    """How a run was distilled: the line that began it, and each that went on with lower rates."""
-    last = {name: config.to_json()[name] for name in config.algorithm_record.learning_rates}
-    rates = [*(each["rates"] for each in run.divergences), last]
-    begun = distill_command(prepared, config.override(rates[0]))
-    changes = (
-        {name: rate for name, rate in new.items() if rate != old.get(name)} for old, new in pairwise(rates)
-    )
-    return [begun, *(shlex.join(["rcig", "distill", "--resume", run.name, *words_of(c)]) for c in changes)]
-
-
-def needed_settings(prepared: Prepared, config: DistillConfig) -> dict[str, Any]:
-    """Which settings have to be given, beside data set and images per class, to come to a configuration."""
-    wanted, chosen = config.to_json(), {"ipc": config.ipc}
-    order = sorted(wanted, key=lambda name: name not in _FIRST)
-    try:
-        while True:
-            found = resolved(prepared, chosen).to_json()
-            differing = [name for name in order if found.get(name) != wanted[name] and name not in chosen]
-            if not differing:
-                break
-            chosen[differing[0]] = wanted[differing[0]]
-    except ConfigError:  # half of the settings don't go with the other half's defaults
-        found = resolved(prepared, {"ipc": config.ipc, "algorithm": config.algorithm}).to_json()
-        chosen = {name: wanted[name] for name in order if found.get(name) != wanted[name]}
-    return {name: value for name, value in chosen.items() if name != "ipc"}
+    given = {
+        name: made[name] for name, value in values_of(PrepareConfig()).items() if made.get(name) != value
+    }
+    source = {"from": Path(made["path"]).name} if made.get("path") else {}
+    return _command("prepare", prepared.manifest.name, source | given)
 
 
 def import_command(run: RunManifest) -> str:
-    """How a run was imported; of the file only its name is told."""
+    """Return the command that imported a run; of the file's path it has only the name."""
     return _command("import", run.parents["file"]["name"], {"dataset": run.dataset, "name": run.name})
 
 
-def evaluate_command(distilled: DistilledSet, evaluation: Mapping[str, Any]) -> str:
-    """How an evaluation was made."""
-    protocol, images = evaluation["protocol"], len(distilled.images)
-    given = _unusual(
-        protocol, lambda **some: values_of(evaluation_protocol(distilled.config, images, **some))
+def distill_command(prepared: Prepared, config: DistillConfig) -> str:
+    """Return the command that starts a run of a configuration."""
+    return _command("distill", config.dataset, {"ipc": config.ipc, **chosen_settings(prepared, config)})
+
+
+def distill_commands(prepared: Prepared, run: RunManifest, config: DistillConfig) -> list[str]:
+    """Return the command that started a run, and those that resumed it with lower rates after it diverged."""
+    settings = config.to_json()
+    last = {name: settings[name] for name in config.algorithm_record.learning_rates}
+    rates = [*(each["rates"] for each in run.divergences), last]
+    resumed = (
+        {name: rate for name, rate in new.items() if rate != old.get(name)} for old, new in pairwise(rates)
     )
-    if given.get("warmup") == min(500, protocol["steps"] // 2):
-        del given["warmup"]
-    if evaluation.get("random_subset") is None:
-        given["baseline"] = "none"
-    return _command("evaluate", distilled.run.name, given)
+    return [
+        distill_command(prepared, config.override(rates[0])),
+        *(_command("distill", "--resume", {run.name: None, **changed}) for changed in resumed),
+    ]
 
 
-def attack_command(distilled: DistilledSet, attack: Mapping[str, Any]) -> str:
-    """How an attack on membership was made."""
-    protocol = attack.get("protocol", {})
-    given = _unusual(protocol, lambda **some: attack_protocol(distilled.config, **some).to_json())
+def chosen_settings(prepared: Prepared, config: DistillConfig) -> dict[str, Any]:
+    """Return settings, beside data set and images per class, from which all others of a run follow."""
+    chosen = _chosen(config.to_json(), lambda some: resolved(prepared, {"ipc": config.ipc, **some}).to_json())
+    return {name: value for name, value in chosen.items() if name not in ("dataset", "ipc")}
+
+
+def evaluate_command(distilled: DistilledSet, evaluation: Values) -> str:
+    """Return the command that made an evaluation."""
+    config, images = distilled.config, len(distilled.images)
+    given = _chosen(
+        evaluation["protocol"], lambda some: values_of(evaluation_protocol(config, images, **some))
+    )
+    baseline = {} if evaluation.get("random_subset") else {"baseline": "none"}
+    return _command("evaluate", distilled.run.name, given | baseline)
+
+
+def attack_command(distilled: DistilledSet, attack: Values) -> str:
+    """Return the command that made a membership inference attack."""
+    given = _chosen(
+        attack.get("protocol", {}), lambda some: attack_protocol(distilled.config, **some).to_json()
+    )
     lira = {"lira": True} if given.get("shadows") else {}
-    return _command("mia", distilled.run.name, {**given, **lira})
+    return _command("mia", distilled.run.name, given | lira)
 
 
-def _unusual(protocol: Mapping[str, Any], default: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-    """Which settings have to be given to come to a protocol."""
-    plain = {**default(arch=protocol.get("arch", "convnet")), "arch": "convnet"}
-    return {name: protocol[name] for name in plain if name in protocol and protocol[name] != plain[name]}
+def options_of(settings: Values) -> list[str]:
+    """Return settings as options on a command line: ``["--image-lr", "0.001"]``."""
+    words = []
+    for name, value in settings.items():
+        option = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{option}" if value else f"--no-{option}")
+        elif value is not None:
+            for each in value if isinstance(value, list) else [value]:
+                words += [f"--{option}", str(each)]
+    return words
 
 
-def _command(verb: str, what: str, given: Mapping[str, Any]) -> str:
-    return shlex.join(["rcig", verb, what, *words_of(given)])
+def _chosen(wanted: Values, complete: Callable[[dict[str, Any]], Values]) -> dict[str, Any]:
+    """Return a short choice of the settings ``wanted`` that ``complete`` completes to all of them.
+
+    Settings are chosen in their order, so those from which others follow must come first.
+    """
+    chosen: dict[str, Any] = {}
+    try:
+        while True:
+            found = complete(chosen)
+            missing = [name for name in wanted if found.get(name) != wanted[name] and name not in chosen]
+            if not missing:
+                return chosen
+            chosen[missing[0]] = wanted[missing[0]]
+    except ConfigError:  # some of the settings don't go with the defaults of others
+        return dict(wanted)
 
 
-def words_of(settings: Mapping[str, Any]) -> list[str]:
-    """Settings as they are given to a command: ``["--image-lr", "0.001"]``."""
-    return [word for name, value in settings.items() for word in _words(name, value)]
-
-
-def _words(name: str, value: Any) -> list[str]:
-    flag = _FLAGS.get(name, name.replace("_", "-"))
-    if value is None:
-        return []
-    if isinstance(value, bool):
-        return [f"--{flag}" if value else f"--no-{flag}"]
-    if isinstance(value, list):
-        return [word for each in value for word in _words(name, each)]
-    return [f"--{flag}", str(value)]
+def _command(verb: str, argument: str, options: Values) -> str:
+    return shlex.join(["rcig", verb, argument, *options_of(options)])

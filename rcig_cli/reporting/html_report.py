@@ -17,7 +17,8 @@ from PIL import Image
 
 from rcig_cli import __version__
 from rcig_cli.errors import ConfigError, NotFound
-from rcig_cli.reporting.commands import commands_of, needed_settings
+from rcig_cli.presets.config import settings_for
+from rcig_cli.reporting.commands import chosen_settings, commands_of
 from rcig_cli.reporting.figures.canvas import encode_png
 from rcig_cli.reporting.formatting import (
     TARGETS,
@@ -124,12 +125,16 @@ def _kinds(attack: Record) -> Sequence[str]:
     return list(dict.fromkeys(kind for target in attack["targets"].values() for kind in target["auc"]))
 
 
-def _settings(distilled: DistilledSet) -> list[tuple[str, str, str]]:
-    """Name, value and origin of every setting, those that were chosen first."""
+def _settings(distilled: DistilledSet) -> list[tuple[str, str, str, str]]:
+    """Name, value, origin and meaning of every setting, those that were chosen first."""
     config = distilled.config
-    chosen = {"dataset", "ipc", *needed_settings(distilled.prepared, config)}
-    ordered = sorted(config.to_json().items(), key=lambda item: (item[0] not in chosen, item[0]))
-    return [(name, _value(value), "chosen" if name in chosen else "") for name, value in ordered]
+    chosen = {"dataset", "ipc", *chosen_settings(distilled.prepared, config)}
+    declared = settings_for(config.algorithm)
+    rows = [
+        (name, _value(value), "chosen" if name in chosen else "", declared[name].help)
+        for name, value in config.to_json().items()
+    ]
+    return sorted(rows, key=lambda row: row[2], reverse=True)
 
 
 def _value(value: Any) -> str:

@@ -11,7 +11,7 @@ from rcig_cli.reporting.compare import differences
 from rcig_cli.reporting.figures.animation import draw_animation
 from rcig_cli.reporting.figures.canvas import encode_png
 from rcig_cli.reporting.figures.comparison import Side, draw_comparison
-from rcig_cli.reporting.figures.curves import columns_of, default_panels, draw_curves
+from rcig_cli.reporting.figures.curves import columns_of, draw_curves
 from rcig_cli.reporting.figures.grid import draw_grid
 from rcig_cli.reporting.figures.labels import draw_labels
 from rcig_cli.reporting.formatting import accuracy, count_of
@@ -88,8 +88,9 @@ def curves_image(distilled: DistilledSet) -> Image.Image:
     records = MetricsLog(distilled.path / METRICS).read()
     if not records:
         raise NotFound(f"{distilled.run.name} has no metrics to draw: it was not distilled here.")
-    metrics = columns_of(records)
-    return draw_curves(metrics, default_panels(metrics), f"{distilled.run.name}: {describe_run(distilled)}")
+    metrics = distilled.config.algorithm_record.metrics
+    title = f"{distilled.run.name}: {describe_run(distilled)}"
+    return draw_curves(columns_of(records), metrics, title)
 
 
 def animation(distilled: DistilledSet) -> bytes:

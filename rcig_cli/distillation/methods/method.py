@@ -32,12 +32,15 @@ class Metric:
         The title of the plot that shows it; metrics with the same panel share one.
     log
         Whether that plot has a logarithmic axis.
+    percent
+        Whether it is a fraction that the plot shows in percent.
     """
 
     name: str
     label: str
     panel: str
     log: bool = False
+    percent: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class Method:
 RCIG_PAPER = "Loo, Hasani, Lechner, Rus: Dataset Distillation with Convexified Implicit Gradients, ICML 2023"
 
 LOSS = Metric("loss", "outer loss", "Loss")
-ACCURACY = Metric("accuracy", "accuracy on the real batch", "Accuracy")
+ACCURACY = Metric("accuracy", "accuracy on the real batch (%)", "Accuracy", percent=True)
 DIRECT_NORM = Metric("direct_norm", "direct", "Gradient norm (images)", log=True)
 IMPLICIT_NORM = Metric("implicit_norm", "implicit", "Gradient norm (images)", log=True)
 INNER_RATE = Metric("inner_rate", "inner solve", "Learning rate (Adam)", log=True)

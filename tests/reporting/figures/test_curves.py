@@ -1,38 +1,27 @@
-"""Curves: the median is the median, panels follow from the metrics, and the picture is complete."""
+"""Curves: the median is the median, and every metric is drawn in its panel."""
 
 import numpy as np
 import pytest
 
+from rcig_cli.distillation.methods import Metric
 from rcig_cli.errors import ConfigError
-from rcig_cli.reporting.figures.curves import Curves, columns_of, default_panels, draw_curves, running_median
+from rcig_cli.reporting.figures.curves import columns_of, draw_curves, running_median
 from tests.reporting.figures.pictures import clear_border, extent
 
 BLUE, ORANGE = (0, 114, 178), (213, 94, 0)
-NORMS = Curves("norm", {"direct_norm": "direct", "implicit_norm": "implicit"}, logarithmic=True)
-LOSS = Curves("loss", {"loss": ""})
+LOSS = Metric("loss", "outer loss", "Loss")
+NORMS = [Metric(f"{name}_norm", name, "Norm", log=True) for name in ("direct", "implicit")]
 
 
-def metrics(count, **more):
+def columns(count, **more):
     steps = np.arange(1, count + 1.0)
     return {"step": steps, "loss": 1 / steps, "direct_norm": 2 / steps, "implicit_norm": 1 / steps, **more}
 
 
 def test_records_become_columns_with_nan_where_a_value_is_missing():
-    columns = columns_of([{"step": 1, "loss": None}, {"step": 2, "loss": 0.5, "late": 3}])
-    np.testing.assert_array_equal(columns["loss"], [np.nan, 0.5])
-    np.testing.assert_array_equal(columns["late"], [np.nan, 3])
-
-
-def test_panels_follow_from_names_and_values():
-    changing = np.linspace(1, 2, 50)
-    panels = default_panels(metrics(50, accuracy=changing / 4, constant=np.ones(50), new_score=changing))
-    assert [(panel.title, list(panel.names), panel.logarithmic) for panel in panels] == [
-        ("loss", ["loss"], True),
-        ("norm", ["direct_norm", "implicit_norm"], True),
-        ("accuracy on the real batch (%)", ["accuracy"], False),
-        ("new score", ["new_score"], False),
-    ]
-    assert [panel.title for panel in default_panels(metrics(1, lost=np.array([np.nan])))] == ["loss", "norm"]
+    found = columns_of([{"step": 1, "loss": None}, {"step": 2, "loss": 0.5, "late": 3}])
+    np.testing.assert_array_equal(found["loss"], [np.nan, 0.5])
+    np.testing.assert_array_equal(found["late"], [np.nan, 3])
 
 
 def test_the_running_median_is_that_of_the_values_around():
@@ -48,29 +37,34 @@ def test_the_running_median_ignores_values_that_are_not_finite():
 
 
 def test_two_panels_are_in_a_row_and_a_third_below():
-    two, three = (draw_curves(metrics(60), [LOSS, NORMS, LOSS][:count], "$x^2 <b>") for count in (2, 3))
+    other = Metric("other", "other", "Other")
+    two, three = (
+        draw_curves(columns(60, other=np.arange(60.0)), metrics, "$x^2 <b>")
+        for metrics in ([LOSS, *NORMS], [LOSS, *NORMS, other])
+    )
     assert two.width == three.width
     assert three.height > 1.6 * two.height
 
 
 def test_each_metric_of_a_panel_has_its_colour_and_its_height():
-    picture = draw_curves(metrics(300), [NORMS], "run_1")
-    # The direct norm is twice the implicit one, so its line ends above.
+    picture = draw_curves(columns(300), NORMS, "run_1")
+    # The direct norm is twice the implicit one, so its line is above.
     at = np.argwhere((np.asarray(picture) == BLUE).all(axis=-1))[:, 0].mean()
     assert at < np.argwhere((np.asarray(picture) == ORANGE).all(axis=-1))[:, 0].mean()
     assert extent(picture, ORANGE)[2] > 500
 
 
-def test_missing_metrics_are_left_out():
-    other = Curves("rates", {"inner_rate": "inner"})
-    pictures = [draw_curves(metrics(60), panels, "run_1") for panels in ([LOSS], [LOSS, other])]
+def test_missing_and_constant_metrics_are_left_out():
+    others = [Metric(name, name, "Others") for name in ("missing", "constant", "lost")]
+    more = {"constant": np.ones(60), "lost": np.full(60, np.nan)}
+    pictures = [draw_curves(columns(60, **more), metrics, "run_1") for metrics in ([LOSS], [LOSS, *others])]
     np.testing.assert_array_equal(*pictures)
 
 
 @pytest.mark.parametrize("count", [1, 2, 39, 40, 15_000])
 def test_any_number_of_steps_with_gaps(count):
     gaps = np.where(np.arange(count) % 3, np.arange(count) / 7.0, np.nan)
-    picture = draw_curves(metrics(count, direct_norm=gaps), [LOSS, NORMS], "run_1")
+    picture = draw_curves(columns(count, direct_norm=gaps), [LOSS, *NORMS], "run_1")
     assert clear_border(picture, 4)
 
 
