@@ -2,9 +2,7 @@
 
 import errno
 import os
-import random
 import shutil
-import time
 from typing import NamedTuple
 
 import jax
@@ -215,33 +213,6 @@ def test_saving_and_loading_is_silent(run_path, run_python):
     done = run_python(SAVE_AND_LOAD, run_path, options=("-W", "always"))
     assert done.returncode == 0, done.stderr
     assert (done.stdout, done.stderr) == ("", "")
-
-
-SAVE_FOREVER = """
-import itertools, sys, pathlib, numpy as np
-from rcig_cli.store import checkpoints
-run = pathlib.Path(sys.argv[1])
-first = max(checkpoints.steps(run), default=0) + 1
-for step in itertools.count(first):
-    checkpoints.save(run, step, {f"leaf{i}": np.full((50, 400), step + i / 8) for i in range(8)})
-    print(step, flush=True)
-"""
-
-
-def test_a_kill_at_any_moment_leaves_a_sound_checkpoint(run_path, python):
-    template = {f"leaf{i}": np.zeros((50, 400)) for i in range(8)}
-    moments = random.Random(1)
-    for _ in range(4):
-        process = python(SAVE_FOREVER, run_path)
-        seen = int(process.stdout.readline())
-        time.sleep(moments.uniform(0, 0.25))
-        process.kill()
-        rest = process.communicate()[0].split()
-        restored = latest(run_path, template)
-        assert restored.warnings == ()
-        assert restored.step >= int(rest[-1] if rest else seen)
-        for i in range(8):
-            assert (restored.state[f"leaf{i}"] == restored.step + i / 8).all()
 
 
 def test_the_package_alone_is_cheap(run_python):
