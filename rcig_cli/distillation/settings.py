@@ -100,5 +100,5 @@ class SolveSettings:
 
 
 @record
-class ImplicitSettings(PoolSettings, SolveSettings):
+class ImplicitSettings(SolveSettings, PoolSettings):
     """Settings of methods with an inner problem to solve."""

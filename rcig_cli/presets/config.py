@@ -10,7 +10,9 @@ from rcig_cli.distillation.methods import METHODS, Method
 from rcig_cli.distillation.settings import MethodSettings
 from rcig_cli.settings import Setting, check, check_names, make, record, setting, settings_of, values_of
 
-_MODEL = "Network"
+DEFAULT_ALGORITHM = "rcig"
+
+_NETWORK = "Network"
 
 
 @record
@@ -19,7 +21,7 @@ class DistillConfig:
 
     dataset: str = setting(..., "Name of a prepared data set.")
     ipc: int = setting(..., "Distilled images per class.", ge=1)
-    algorithm: str = setting("rcig", "Method: " + ", ".join(METHODS) + ".", choices=METHODS)
+    algorithm: str = setting(DEFAULT_ALGORITHM, "Method of distillation.", choices=METHODS)
     steps: int = setting(..., "Outer steps.", ge=1)
     batch: int = setting(1024, "Real images per outer step.", ge=1)
     seed: int = setting(0, "Random seed. Default: 0.", ge=0, le=2**32 - 1)
@@ -29,7 +31,7 @@ class DistillConfig:
     activation: str = setting(
         "softplus",
         "Activation while distilling: softplus or relu.",
-        panel=_MODEL,
+        panel=_NETWORK,
         choices=("softplus", "relu"),
     )
     method: MethodSettings
@@ -54,7 +56,7 @@ class DistillConfig:
         """
         general = settings_of(cls)
         check_names(values, declared_settings())
-        algorithm = values.get("algorithm", general["algorithm"].default)
+        algorithm = values.get("algorithm", DEFAULT_ALGORITHM)
         check(general, {"algorithm": algorithm})
         record = METHODS[algorithm].settings
         own = {name: value for name, value in values.items() if name not in general}

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from rcig_cli.distillation.methods import METHODS
-from rcig_cli.presets.config import DistillConfig, declared_settings, settings_for
+from rcig_cli.presets.config import DEFAULT_ALGORITHM, DistillConfig, declared_settings, settings_for
 from rcig_cli.settings import check
 
 NAMES = (
@@ -151,7 +151,7 @@ def resolve(
         If a setting is unknown or can't have its value.
     """
     check(declared_settings(), flags)
-    ipc, algorithm = flags["ipc"], flags.get("algorithm", "rcig")
+    ipc, algorithm = flags["ipc"], flags.get("algorithm", DEFAULT_ALGORITHM)
     known, allowed = presets(dataset), settings_for(algorithm)
     preset = known[_nearest(known, ipc)].settings if known else {}
     depth = flags.get("depth", preset.get("depth", _depth(shape[0])))
@@ -162,7 +162,9 @@ def resolve(
         **preset,
     }
     if "pool_size" in allowed and "pool_size" not in flags:
-        chosen["pool_size"] = _multiple(allowed["pool_size"].default, flags.get("models", 1))
+        chosen["pool_size"] = _multiple(
+            allowed["pool_size"].default, flags.get("models", allowed["models"].default)
+        )
     usable = {name: value for name, value in chosen.items() if name in allowed}
     return DistillConfig.from_json({"dataset": dataset, **usable, **flags})
 

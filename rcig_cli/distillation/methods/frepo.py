@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @record
-class FrepoSettings(PoolSettings, KernelSettings):
+class FrepoSettings(KernelSettings, PoolSettings):
     """Settings of FRePo."""
 
 

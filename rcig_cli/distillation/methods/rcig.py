@@ -26,7 +26,7 @@ _FEW_IMAGES = 10
 
 
 @record
-class RcigSettings(ImplicitSettings, TemperatureSettings, KernelSettings):
+class RcigSettings(KernelSettings, TemperatureSettings, ImplicitSettings):
     """Settings of RCIG."""
 
 

@@ -4,6 +4,7 @@ A run is created at once with its complete configuration.  Whatever ends it, its
 and on a CPU a resumed run gives byte for byte the result of an uninterrupted one.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from rcig_cli.distillation.methods import METHODS
 from rcig_cli.errors import ConfigError, Interrupted, NumericsError
-from rcig_cli.presets.config import DistillConfig, declared_settings
+from rcig_cli.presets.config import DEFAULT_ALGORITHM, DistillConfig, declared_settings
 from rcig_cli.reporting.formatting import count_of
 from rcig_cli.runs.configuration import distilling_network, resolved
 from rcig_cli.runs.distill.distilled import write_distilled
@@ -128,10 +130,10 @@ def _new_or_unfinished(
 
     Yields the run, and whether it is new.
     """
-    by_devices = "models" not in settings and (context.devices is not None or context.processes.count > 1)
-    models = {"models": len(choose_devices(context.devices))} if by_devices else {}
-    config = resolved(prepared, {**models, **settings})
     any_models = "models" not in settings
+    by_devices = any_models and (context.devices is not None or context.processes.count > 1)
+    models = {"models": _models_for(context, settings)} if by_devices else {}
+    config = resolved(prepared, {**models, **settings})
     found = (
         newest_unfinished(store, config, prepared.manifest.digest, any_models=any_models) if resume else None
     )
@@ -142,6 +144,13 @@ def _new_or_unfinished(
     run, lock = create_run(store, prepared, config)
     with lock:
         yield run, True
+
+
+def _models_for(context: RunContext, settings: Mapping[str, Any]) -> int:
+    """Pool models per step: the method's default, or as many more as divide evenly among the devices."""
+    devices = len(choose_devices(context.devices))
+    default: int = METHODS[settings.get("algorithm", DEFAULT_ALGORITHM)].declared["models"].default
+    return math.ceil(default / devices) * devices
 
 
 def choose_dataset(store: Store, name: str | None, report: Report) -> str:
