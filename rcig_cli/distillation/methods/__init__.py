@@ -11,6 +11,7 @@ from rcig_cli.distillation.methods.cig import CIG
 from rcig_cli.distillation.methods.frepo import FREPO
 from rcig_cli.distillation.methods.method import Method, Metric
 from rcig_cli.distillation.methods.rcig import RCIG
+from rcig_cli.distillation.methods.rfad import RFAD
 from rcig_cli.distillation.methods.vig import VIG
 
 METHODS: Mapping[str, Method] = {
@@ -20,6 +21,7 @@ METHODS: Mapping[str, Method] = {
         CIG,
         VIG,
         FREPO,
+        RFAD,
     )
 }
 
