@@ -1,11 +1,13 @@
 """The ``rcig`` command: the table of its commands, and the one place where errors are caught."""
 
 import importlib
+import json
 import re
 import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import typer
@@ -140,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = with_resume_value(list(sys.argv[1:] if arguments is None else arguments))
     if arguments is None:
         warnings.simplefilter("ignore")  # of libraries; users see only our own messages
-        watch_signals(lambda message: _note(message, given))
+        watch_signals(partial(_note, given), partial(_stopped, given))
     try:
         code = app(given or ["--help"], standalone_mode=False, prog_name="rcig") or 0
         message = _STOPPED if code == _CTRL_C else ""  # Typer turns a KeyboardInterrupt into this code
@@ -161,9 +163,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
-def _note(message: str, given: Sequence[str]) -> None:
+def _note(given: Sequence[str], message: str) -> None:
     if not {"--quiet", "-q"} & set(given):
         print(message, file=sys.stderr, flush=True)
+
+
+def _stopped(given: Sequence[str], code: int) -> None:
+    """Report that the command was stopped, from the thread that ends it: nothing may be imported here."""
+    print(f"rcig: {_STOPPED}", file=sys.stderr, flush=True)
+    if "--json" in given:
+        print(json.dumps({"error": {"code": code, "message": _STOPPED}}), flush=True)
 
 
 def _described(error: Exception) -> tuple[int, str]:

@@ -8,10 +8,10 @@ SIGINT (Ctrl-C), SIGTERM and SIGHUP (the terminal was closed) ask a command to s
 
 Python runs signal handlers in the main thread, between two of its instructions: not while a library
 compiles or computes.  On the command line a thread therefore watches as well (`watch_signals`).  It ends the
-process on a second signal even then; and it ends it ten seconds after the first, unless a job runs that saves
-its state.  It ends it by `os._exit`, as `leave` does: no destructors of libraries run while threads still
-compute, since these may block for ever.  Locks are the kernel's, and temporary files that remain are removed
-by later commands.
+process on a second signal even then; and it ends it ten seconds after the first, unless a job has work that
+is not saved yet.  It ends it by `os._exit`, as `leave` does: no destructors of libraries run while threads
+still compute, since these may block for ever.  Locks are the kernel's, and temporary files that remain are
+removed by later commands.
 """
 
 import os
@@ -30,7 +30,7 @@ from rcig_cli.errors import Interrupted
 _HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _ONE_PRESS = 1.0  # seconds in which signals count as one: a terminal and a wrapper may both send it
 _TELL_AFTER = 2.0  # seconds after which a command that is still stopping says so
-_GRACE = 10.0  # seconds in which a command that has nothing to save must end
+_GRACE = 10.0  # seconds after which a command ends that has nothing to save
 
 
 class StopRequest:
@@ -40,10 +40,14 @@ class StopRequest:
     ----------
     signal_number
         The first signal that came, or None.
+    unsaved
+        Whether the job has work that is not saved yet, so that the process must not end before it stops; set
+        by the job.
     """
 
     def __init__(self) -> None:
         self.signal_number: int | None = None
+        self.unsaved = False
         self.noted = 0.0  # when it came
 
     def note(self, number: int) -> None:
@@ -90,13 +94,15 @@ def stop_on_signals() -> Iterator[StopRequest]:
         signal.raise_signal(request.signal_number)
 
 
-def watch_signals(tell: Callable[[str], None]) -> None:
+def watch_signals(tell: Callable[[str], None], end: Callable[[int], None]) -> None:
     """Make sure that this process, which runs one command, ends on a signal; see the module.
 
     Parameters
     ----------
     tell
         Shows a message; called in another thread if stopping takes longer than two seconds.
+    end
+        Called with the exit code in another thread, just before that ends the process.
     """
 
     def stop(number: int, _: FrameType | None) -> None:
@@ -108,10 +114,10 @@ def watch_signals(tell: Callable[[str], None]) -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    threading.Thread(target=_watch, args=(reading, tell), daemon=True, name="signals").start()
+    threading.Thread(target=_watch, args=(reading, tell, end), daemon=True, name="signals").start()
 
 
-def _watch(reading: int, tell: Callable[[str], None]) -> None:
+def _watch(reading: int, tell: Callable[[str], None], end: Callable[[int], None]) -> None:
     while (first := os.read(reading, 1)[0]) not in _HANDLED:
         pass
     came = idle_since = time.monotonic()
@@ -119,12 +125,12 @@ def _watch(reading: int, tell: Callable[[str], None]) -> None:
     while True:
         ready, _, _ = select.select([reading], [], [], 0.1)
         now = time.monotonic()
-        if ready and os.read(reading, 1)[0] in _HANDLED and now - came > _ONE_PRESS:
-            os._exit(128 + first)
-        if _running:
+        again = ready and os.read(reading, 1)[0] in _HANDLED and now - came > _ONE_PRESS
+        if any(each.unsaved for each in _running):
             idle_since = now
-        if now - idle_since > _GRACE:
-            os._exit(128 + first)
+        if again or now - idle_since > _GRACE:
+            end(128 + first)
+            leave(128 + first)
         if now - came > _TELL_AFTER and not told:
             told = True
             tell("Stopping as soon as the current computation is done. Press Ctrl-C to stop at once.")

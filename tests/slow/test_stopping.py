@@ -12,7 +12,7 @@ from tests.conftest import TINY
 SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 LONG = ["--steps", 100_000]
 DISTILL = ["distill", "digits", "--ipc", 1, *TINY, *LONG]
-PASSES, RUNNING = "rcig_cli.runs.prepare.passes", "rcig_cli.runs.distill.running"
+PASSES, RUN_LOOP = "rcig_cli.runs.prepare.passes", "rcig_cli.runs.distill.run_loop"
 PIXELS = "rcig_cli.data.whitening.whitening:Whitening.pixels"
 
 # Command, function that is called as the phase begins, seconds that its first call sleeps for, and seconds
@@ -26,8 +26,8 @@ PHASES = {
         60,
         0.5,
     ),
-    "distill, compiling": (DISTILL, f"{RUNNING}:Running.restore_or_begin", 0, 4),
-    "distill, tuning": ([*DISTILL, "--solver", "adam"], f"{RUNNING}:tune", 0, 4),
+    "distill, compiling": (DISTILL, f"{RUN_LOOP}:RunLoop.restore_or_start", 0, 4),
+    "distill, tuning": ([*DISTILL, "--solver", "adam"], f"{RUN_LOOP}:RunLoop._tuned", 0, 4),
     "distill, steps": (DISTILL, "rcig_cli.store.metrics:MetricsLog.append", 0, 1),
     "evaluate, compiling": (
         ["evaluate", "run_1", *LONG],
@@ -91,7 +91,7 @@ def started(files, folder, name):
 @pytest.mark.parametrize("name", PHASES)
 def test_a_signal_ends_the_command(files, tmp_path, name, number):
     process, delay = started(files, tmp_path, name)
-    seconds, code, err = stopping.stop(process, number, within=60, delay=delay)
+    seconds, code, err = stopping.stop(process, number, within=30, delay=delay)
     assert code == SIGNALS[number], err
     assert "Stopped" in err
     assert "Traceback" not in err

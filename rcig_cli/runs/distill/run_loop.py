@@ -193,6 +193,7 @@ class RunLoop:
             snapshot = self.engine.product(self.state) if self.snapshots.due(self.step + count) else None
             self.pending.append((self.step, fetch, snapshot))
             self.step += count
+            self.stop.unsaved = True
             self.flush(keep=1)
         self.save()
         self.record(config=self.config.to_json())  # with fewer steps, if it ended early
@@ -230,6 +231,7 @@ class RunLoop:
             checkpoints.save(self.path, self.step, whole)
         self.saved = self.step
         self.record(step=self.step, log=self.log_checksum())
+        self.stop.unsaved = False
 
     def log_checksum(self) -> LoggedBytes | None:
         """Length and checksum of the log, for the manifest."""

@@ -111,6 +111,7 @@ class Preparation:
         """
         self._resume()
         self._check_room()
+        self.stop.unsaved = True
         try:
             if self.writer is None:
                 self._begin_writing(self._whitening())
