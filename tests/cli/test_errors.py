@@ -1,4 +1,4 @@
-"""Bad input gets one clear sentence and its exit code, and loses nothing."""
+"""Bad input ends in one or two lines of message and the documented exit code, and damages nothing."""
 
 import json
 from dataclasses import replace
@@ -38,14 +38,20 @@ def npz(path, **changes):
         (("prepare", "birds", "--from", "/no/such/folder"), 3, "/no/such/folder"),
         (("prepare", "--from", "birds"), 2, "rcig prepare NAME --from birds"),
         (("distill",), 2, "--ipc 1"),
-        (("distill", "--ipc", "0"), 2, "--ipc"),
-        (("distill", "--ipc", "many"), 2, "--ipc"),
+        (("distill", "--ipc", "0"), 2, "ipc must be a whole number of 1 or more, not 0"),
+        (("distill", "--ipc", "many"), 2, "ipc must be a whole number of 1 or more, not 'many'"),
         (("distill", "cifar10", "--ipc", "1"), 3, "cifar10"),
         (("distill", "--ipc", "1", "--solver", "newton"), 2, "adam, cg"),
+        (("distill", "no-such-set", "--ipc", "1", "--norm", "batsh"), 2, "did you mean batch?"),
+        (("distill", "--config", "/no/such/file"), 3, "/no/such/file"),
         (("distill", "--ipc", "1", "--widht", "3"), 2, "--widht"),
         (("distill", "--ipc", "1", "--seed", "-1"), 2, "seed"),
         (("distill", "--ipc", "1", "--algorithm", "kip"), 2, "rcig, cig, vig, frepo"),
-        (("distill", "--ipc", "1", "--algorithm", "vig", "--solver", "cg"), 2, "its solver is adam"),
+        (
+            ("distill", "--ipc", "1", "--algorithm", "vig", "--solver", "cg"),
+            2,
+            "solver must be one of adam, not 'cg'",
+        ),
         (("distill", "--resume", "run_9"), 3, "run_9"),
         (("evaluate", "run_9"), 3, "run_9"),
         (("evaluate", "../run_1"), 2, "run"),
@@ -56,7 +62,7 @@ def npz(path, **changes):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
-def test_what_cannot_be(rcig, tmp_path, arguments, code, said):
+def test_wrong_usage_is_refused(rcig, tmp_path, arguments, code, said):
     rcig("prepare", "digits", "--store", tmp_path)
     store = () if arguments[0] in ("frobnicate",) else ("--store", tmp_path)
     one_sentence(rcig(*arguments, *store), code, said)
@@ -69,13 +75,13 @@ def test_with_json_an_error_is_an_object_on_stdout(rcig, tmp_path):
     assert "run_9" in outcome.json["error"]["message"]
 
 
-def test_more_images_per_class_than_there_are(rcig, tmp_path):
+def test_more_images_per_class_than_there_are_is_refused(rcig, tmp_path):
     rcig("prepare", "digits", "--store", tmp_path)
-    one_sentence(rcig("distill", "--ipc", 5000, "--store", tmp_path), 2, "--ipc 5000 is more than there is")
+    one_sentence(rcig("distill", "--ipc", 5000, "--store", tmp_path), 2, "--ipc 5000 is too many")
     assert rcig("list", "--store", tmp_path, "--json").json["runs"] == []
 
 
-def test_several_data_sets_and_none_named(rcig, tmp_path):
+def test_with_several_data_sets_one_must_be_named(rcig, tmp_path):
     rcig("prepare", "digits", "--store", tmp_path)
     rcig("prepare", "mine", "--from", npz(tmp_path / "mine.npz"), "--store", tmp_path / "a")
     rcig("prepare", "digits", "--store", tmp_path / "a")
@@ -92,38 +98,38 @@ BAD_FILES = {
 
 
 @pytest.mark.parametrize(("changes", "code", "said"), BAD_FILES.values(), ids=BAD_FILES.keys())
-def test_files_that_cannot_be_used(rcig, tmp_path, changes, code, said):
+def test_unusable_files_are_refused(rcig, tmp_path, changes, code, said):
     path = npz(tmp_path / "bad.npz", **changes)
     one_sentence(rcig("prepare", "bad", "--from", path, "--store", tmp_path / "a"), code, said)
     assert rcig("list", "--store", tmp_path / "a", "--json").json["datasets"] == []
 
 
-def test_a_truncated_file(rcig, tmp_path):
+def test_a_truncated_file_is_reported_as_damaged(rcig, tmp_path):
     path = npz(tmp_path / "cut.npz")
     path.write_bytes(path.read_bytes()[:-400])
     one_sentence(rcig("prepare", "cut", "--from", path, "--store", tmp_path / "a"), 5, "cut.npz")
 
 
-def test_a_folder_without_classes(rcig, tmp_path):
+def test_a_folder_without_classes_is_refused(rcig, tmp_path):
     (tmp_path / "empty").mkdir()
     one_sentence(
         rcig("prepare", "birds", "--from", tmp_path / "empty", "--store", tmp_path / "a"), 2, "class"
     )
 
 
-def test_a_folder_that_is_no_store(rcig, tmp_path):
+def test_a_folder_that_is_no_store_is_refused_and_unchanged(rcig, tmp_path):
     (tmp_path / "letter.txt").write_text("dear all")
     one_sentence(rcig("list", "--store", tmp_path), 2, "isn't an rcig store")
     one_sentence(rcig("prepare", "digits", "--store", tmp_path), 2, "isn't an rcig store")
     assert (tmp_path / "letter.txt").read_text() == "dear all"
 
 
-def test_a_store_of_a_newer_format(rcig, tmp_path):
+def test_a_store_of_a_newer_format_is_refused(rcig, tmp_path):
     (tmp_path / "store.json").write_text(json.dumps({"format": 2}))
     one_sentence(rcig("list", "--store", tmp_path), 5, "newer")
 
 
-def test_a_damaged_product_is_named(rcig, digits_run, tmp_path):
+def test_a_damaged_distilled_set_is_named(rcig, digits_run, tmp_path):
     import shutil
 
     store = tmp_path / "copy"
@@ -136,7 +142,7 @@ def test_a_damaged_product_is_named(rcig, digits_run, tmp_path):
     one_sentence(rcig("evaluate", "run_1", "--store", store), 5, "distilled.zarr")
 
 
-def test_an_unfinished_run_is_not_judged(rcig, digits_run, tmp_path):
+def test_an_unfinished_run_is_not_drawn(rcig, digits_run, tmp_path):
     import shutil
 
     store = tmp_path / "copy"
@@ -146,7 +152,7 @@ def test_an_unfinished_run_is_not_judged(rcig, digits_run, tmp_path):
     one_sentence(rcig("visualize", "run_1", "--store", store), 3, "rcig distill --resume run_1")
 
 
-def test_a_set_prepared_otherwise_no_longer_fits_its_runs_but_the_same_one_does(rcig, tmp_path):
+def test_runs_need_their_data_set_as_it_was_prepared(rcig, tmp_path):
     assert rcig("distill", "--ipc", 1, *TINY, "--steps", 1, "--store", tmp_path / "a").code == 0
     rcig("prepare", "digits", "--overwrite", "--store", tmp_path / "a")
     assert rcig("visualize", "run_1", "--store", tmp_path / "a").code == 0
@@ -154,18 +160,18 @@ def test_a_set_prepared_otherwise_no_longer_fits_its_runs_but_the_same_one_does(
     one_sentence(rcig("evaluate", "run_1", "--store", tmp_path / "a"), 2, "prepared again")
 
 
-def test_resuming_a_run_with_another_configuration(rcig, digits_run):
+def test_resuming_a_run_with_other_settings_is_refused(rcig, digits_run):
     outcome = rcig("distill", "--resume", "run_1", "--width", 8, "--store", digits_run)
     one_sentence(outcome, 2, "width: 8, not 4")
 
 
-def test_resuming_a_finished_run_says_so(rcig, digits_run):
+def test_resuming_a_finished_run_reports_it(rcig, digits_run):
     outcome = rcig("distill", "--resume", "run_1", "--store", digits_run, "--json")
     assert outcome.json["status"] == "finished"
-    assert "run_1 is finished" in outcome.err
+    assert "run_1 is already finished" in outcome.err
 
 
-def test_a_full_disk_ends_in_a_sentence(rcig, tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_and_damages_nothing(rcig, tmp_path, monkeypatch):
     import errno
 
     from rcig_cli.store import files
