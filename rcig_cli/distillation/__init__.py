@@ -1,18 +1,13 @@
-"""The mathematics of RCIG: pure functions of arrays, compiled by whoever calls them.
+"""The mathematics of distillation: pure functions of arrays, compiled by whoever calls them.
 
-In the order in which one outer step uses them:
-
-``config``          every setting of the algorithm, with the paper's value as default
-``records``         psi, what is learned, and the set it stands for
-``platform``        how loops and image batches are laid out for the machine at hand
-``linearized``      a network linearised in its parameters: features, J v and J^T u
-``inner``           the inner problem, a quadratic in the body's parameters
-``solvers``         its minimiser and H^-1 g, by Adam or by conjugate gradients
-``learning_rates``  tuning and adapting the two Adam solves
-``outer``           the loss on real images and its gradients
-``meta``            the direct and the implicit gradient in psi
-``pool``            the partially trained models at which we linearise
-``step``            one outer step, put together from the above
+``methods/``    one file per method, and their registry
+``settings``    settings that methods share; the paper's values are the defaults
+``step``        one outer step of any method: the functions that a run consists of
+``bilevel/``    the inner problem, its solvers and the meta-gradient
+``pool``        the partially trained models at which networks are linearized
+``records``     psi, what is learned, and the training set that it stands for
+``platform``    how loops and image batches are laid out for the machine at hand
+``network``     what methods need of a network
 
 ``docs/notation.md`` maps the paper's symbols to these names.
 """
