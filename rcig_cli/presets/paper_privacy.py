@@ -1,4 +1,4 @@
-"""What the paper reports of membership inference: 10 000 images to 500, after 16 000 steps (Tables 5 and S1).
+"""The paper's results on membership inference: 10 000 images to 500, after 16 000 steps (Tables 5 and S1).
 
 Mean and standard deviation over 5 disjoint groups of 10 000 training images and 5 networks each (n = 25).
 Figure 3 (MNIST) and Figure S3 (Fashion-MNIST) have test accuracy and the MLP attack's AUC over the steps, as
@@ -8,7 +8,9 @@ curves without numbers.
 import re
 from dataclasses import dataclass
 
-# Steps after which networks are attacked.
+from rcig_cli.presets.preset import PAPER_METHOD
+
+# Training steps after which networks are attacked.
 STEPS = (100, 250, 500, 1000, 2000, 4000, 8000, 16_000)
 
 MEMBERS, IMAGES_PER_CLASS = 10_000, 50
@@ -18,12 +20,12 @@ Cell = tuple[float, float]
 
 @dataclass(frozen=True)
 class PaperAttack:
-    """A row of Table 5 or S1; each a mean and a standard deviation.
+    """A row of Table 5 or S1: means and standard deviations.
 
     Attributes
     ----------
     accuracy
-        Test accuracy, as a share of 1.
+        Test accuracy, as a fraction of 1.
     auc
         By attack.
     where
@@ -66,13 +68,29 @@ _RESULTS = {
     },
 }
 
-# A group has a data set of its own, called after the whole one: mnist_3, mnist3 or mnist-3.
+# A group is a data set with the name of the whole one and a number: mnist_3, mnist3 or mnist-3.
 _GROUP = re.compile(r"(.*?)[_-]?\d+")
 
 
-def paper_attacks(dataset: str, members: int, ipc: int) -> dict[str, PaperAttack]:
-    """The paper's rows for a data set's name, by target; empty where it reports none for these numbers."""
+def paper_attacks(
+    dataset: str, members: int, ipc: int, algorithm: str = PAPER_METHOD
+) -> dict[str, PaperAttack]:
+    """Return the paper's results on a data set by target; empty where it reports none.
+
+    Parameters
+    ----------
+    dataset
+        Its name.
+    members
+        Number of its training images.
+    ipc
+        Images per class that were distilled from it.
+    algorithm
+        The method that distilled them.
+    """
     if (members, ipc) != (MEMBERS, IMAGES_PER_CLASS):
         return {}
     group = _GROUP.fullmatch(dataset)
-    return _RESULTS.get(dataset) or _RESULTS.get(group.group(1) if group else "") or {}
+    found = _RESULTS.get(dataset) or _RESULTS.get(group.group(1) if group else "") or {}
+    of_real_images = {name: row for name, row in found.items() if name != "distilled"}
+    return found if algorithm == PAPER_METHOD else of_real_images

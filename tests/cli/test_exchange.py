@@ -187,8 +187,8 @@ def test_an_imported_run_is_not_used_as_a_distilled_run_of_the_same_settings(rci
     assert run.config == config.to_json()
     assert newest_unfinished(opened, config, dataset.digest) is None
     sweep = SimpleNamespace(manifest=SimpleNamespace(parents={"dataset": run.parents["dataset"]}))
-    assert _Sweep._is_as_good(sweep, opened.run("run_1"))
-    assert not _Sweep._is_as_good(sweep, run)
+    assert _Sweep._has_same_result(sweep, opened.run("run_1"))
+    assert not _Sweep._has_same_result(sweep, run)
 
 
 ERRORS = [

@@ -37,7 +37,7 @@ def distilled(rcig, name, path, store, *flags):
     return made.json["run"]
 
 
-def test_it_reports_what_the_contract_says_and_keeps_it(rcig, digits_run, tmp_path):
+def test_the_json_and_the_stored_results(rcig, digits_run, tmp_path):
     picture = tmp_path / "curves.png"
     outcome = rcig("mia", "run_1", "--networks", 2, "--steps", 20, "--steps", 5, "--seed", 3,
                    "--out", picture, "--store", digits_run, "--json")  # fmt: skip
@@ -75,7 +75,7 @@ def test_it_reports_what_the_contract_says_and_keeps_it(rcig, digits_run, tmp_pa
     )
 
 
-def test_the_table_says_what_stands_in_it(rcig, digits_run, tmp_path):
+def test_the_tables_and_their_headings(rcig, digits_run, tmp_path):
     picture = tmp_path / "curves.png"
     outcome = rcig("mia", "run_1", *QUICK, "--out", picture, "--store", digits_run)
     assert outcome.out.splitlines()[0].split("  ")[0] == "AUC"
@@ -88,7 +88,7 @@ def test_the_table_says_what_stands_in_it(rcig, digits_run, tmp_path):
     assert "(0 and 1 of 180 non-members)" in outcome.err
 
 
-def test_the_papers_figures_stand_beside(rcig, digits_run, tmp_path, monkeypatch):
+def test_the_papers_results_are_shown_in_brackets(rcig, digits_run, tmp_path, monkeypatch):
     from rcig_cli.runs.membership import attack
 
     rows = attack.paper_attacks("mnist", 10_000, 50)
@@ -106,7 +106,7 @@ def test_the_papers_figures_stand_beside(rcig, digits_run, tmp_path, monkeypatch
     assert paper["auc"]["threshold"] == {"mean": 0.49, "std": 0.0}
 
 
-def test_the_same_line_gives_the_same_numbers(rcig, digits_run, tmp_path):
+def test_the_same_command_gives_the_same_results(rcig, digits_run, tmp_path):
     def targets(*flags):
         fixed = [*QUICK, "--out", tmp_path / "c.png", "--store", digits_run, "--json"]
         return rcig("mia", "run_1", *fixed, *flags).json["targets"]
@@ -115,8 +115,8 @@ def test_the_same_line_gives_the_same_numbers(rcig, digits_run, tmp_path):
     assert targets() != targets("--seed", 1)
 
 
-def test_a_network_that_has_learned_by_heart_is_found_out_by_every_attack(rcig, tmp_path):
-    """Pictures of digits under labels drawn by lot: what a network knows of members it can only remember."""
+def test_every_attack_succeeds_on_a_network_that_memorised_random_labels(rcig, tmp_path):
+    """With random labels, all that a network knows of its members is memorised."""
     count, store = 100, tmp_path / "a"
     labels = np.random.default_rng(0).permutation(np.arange(2 * count) % 10)
     path = write_digits(tmp_path / "lots.npz", count, count, labels=labels)
@@ -129,17 +129,17 @@ def test_a_network_that_has_learned_by_heart_is_found_out_by_every_attack(rcig, 
     print(found)
     assert min(found.values()) > 0.9
     assert lira["tpr"]["0.01"]["mean"] > 0.5
-    # Ten of the hundred, were they all found, would add 0.05 to an AUC of 0.5.
+    # Ten of the hundred, if all were found, would add 0.05 to an AUC of 0.5.
     for name in ("random_subset", "distilled"):
         for auc in targets[name]["auc"].values():
             assert auc["mean"] == pytest.approx(0.5, abs=4 * chance_error(50, 50) + 0.05)
-    # But those ten are known to LiRA.
+    # LiRA is tested on those ten.
     assert targets["random_subset"]["lira"][0]["members"] == 10
     assert targets["random_subset"]["lira"][0]["auc"]["mean"] > 0.9
 
 
-def test_members_of_a_small_real_set_are_found_by_every_attack(rcig, tmp_path):
-    """A hundred digits as they are: the network classifies others well, and remembers these all the same."""
+def test_every_attack_succeeds_on_a_network_trained_on_few_images(rcig, tmp_path):
+    """A hundred digits with their true labels: the network generalises, and memorises these as well."""
     store, path = tmp_path / "a", write_digits(tmp_path / "few.npz", 100, 100)
     distilled(rcig, "few", path, store)
     flags = ["--networks", 1, "--steps", 400, "--lr", "3e-3", "--width", 8, "--store", store, "--json"]
@@ -175,7 +175,7 @@ def test_runs_of_disjoint_chunks_are_attacked_together_and_by_each_other(rcig, t
     assert record["targets"]["distilled"]["lira"] == [together["distilled"]["lira"][1]]
 
 
-def test_one_run_is_told_what_lira_needs(rcig, digits_run, tmp_path):
+def test_lira_on_a_distilled_set_needs_a_second_run(rcig, digits_run, tmp_path):
     flags = [*QUICK, "--lira", "--shadows", 4, "--out", tmp_path / "c.png", "--store", digits_run]
     outcome = rcig("mia", "run_1", *flags)
     assert "LiRA needs a second run, distilled from other images" in outcome.err
@@ -197,7 +197,7 @@ def test_one_run_is_told_what_lira_needs(rcig, digits_run, tmp_path):
         (["run_1", "--lr", "1e30", "--networks", 1, "--steps", 5], 6, "use a lower --lr"),
     ],
 )
-def test_what_cannot_be_is_refused_in_a_sentence(rcig, digits_run, flags, code, said):
+def test_wrong_usage_is_refused_with_one_message(rcig, digits_run, flags, code, said):
     outcome = rcig("mia", *flags, "--store", digits_run)
     assert outcome.code == code
     assert said in outcome.err

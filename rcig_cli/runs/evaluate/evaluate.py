@@ -215,11 +215,12 @@ def _random_subset(distilled: DistilledSet, *, flip: bool) -> Callable[[Array], 
 def _paper_result(distilled: DistilledSet, protocol: EvaluationProtocol) -> PaperResult | None:
     """Return what the paper reports for such a set and such networks; it has no results with hard labels."""
     config = distilled.config
-    if distilled.run.imported or config.algorithm != "rcig" or protocol.hard_labels:
+    if distilled.run.imported or protocol.hard_labels:
         return None
     return paper_result(
         config.dataset,
         config.ipc,
+        algorithm=config.algorithm,
         distilled_with=config.norm,
         tested=(protocol.arch, protocol.norm),
         augment=protocol.augment,

@@ -119,14 +119,13 @@ def _attack_run(
     """Attack one run; return the results, and what LiRA on other runs needs."""
     one = Attacker(distilled, protocol, progress)
     manifest, config = distilled.prepared.manifest, distilled.config
-    paper = paper_attacks(manifest.name, manifest.sizes["train"], config.ipc)
+    paper = paper_attacks(manifest.name, manifest.sizes["train"], config.ipc, config.algorithm)
     targets = {}
     for name, members in (("real", one.train), ("random_subset", one.random_subset())):
         by_steps, lira = one.attack_real(name, members)
         targets[name] = TargetResult(by_steps, (lira,) if lira else (), paper.get(name))
     by_steps, models = one.attack_distilled()
-    reported = paper.get("distilled") if config.algorithm == "rcig" else None
-    targets["distilled"] = TargetResult(by_steps, (), reported)
+    targets["distilled"] = TargetResult(by_steps, (), paper.get("distilled"))
     result = RunResult(distilled.run.name, protocol, len(one.candidates.members), targets)
     return result, TrainedRun(models, one.candidates, distilled.prepared.whitening(), one.phi)
 

@@ -190,35 +190,30 @@ def test_a_run_that_diverges_is_a_row_like_any_other(rcig, tmp_path):
     assert "1, 1 diverged" in again.out
 
 
-def test_seeds_are_gathered_and_all_their_networks_counted(monkeypatch):
+def test_a_row_has_all_networks_of_all_seeds():
     from dataclasses import replace
 
-    from rcig_cli.presets.config import DistillConfig
-    from rcig_cli.presets.sweep import make_plan
+    from rcig_cli.presets.preset import resolve
     from rcig_cli.runs.engine.timing import Timing
     from rcig_cli.runs.evaluate.evaluate import Spread
     from rcig_cli.runs.evaluate.protocol import evaluation_protocol
-    from rcig_cli.runs.sweep import sweep
-    from rcig_cli.runs.sweep.sweep_table import tabulate
+    from rcig_cli.runs.sweep.table import Cell, Outcome, tabulate
     from tests.store.conftest import _run_manifest
 
-    start = DistillConfig("digits", ipc=1, steps=100)
+    start = resolve("digits", (8, 8, 1), 10, {"ipc": 1, "steps": 100})
     configs = [start.override({"width": width, "seed": seed}) for width in (4, 8) for seed in (0, 1, 2)]
     protocol = evaluation_protocol(start, 10)
-    cells = [sweep.Cell(config, replace(protocol, width=config.width)) for config in configs]
-    plan = make_plan({"ipc": 1, "sweep": {"width": [4, 8], "seed": [0, 1, 2]}})
-    layout = sweep.Layout(plan, None, tuple(cells), ("width", "seed"))
     outcomes = [
-        sweep.Outcome(
-            cell,
+        Outcome(
+            Cell(config, replace(protocol, width=config.width)),
             _run_manifest(f"run_{n}", status="failed" if n == 5 else "finished"),
             None if n == 5 else Spread((n / 10, n / 10 + 0.1)),
             Spread((0.1,)) if n in (0, 1, 3) else None,
             Timing(10.0 + n, 2.0),
         )
-        for n, cell in enumerate(cells)
+        for n, config in enumerate(configs)
     ]
-    table = tabulate(layout, outcomes)
+    table = tabulate(("width", "seed"), outcomes)
     narrow, wide = table.rows
     assert table.axes == ("width",)
     assert narrow.accuracy.values == (0.0, 0.1, 0.1, 0.2, 0.2, 0.30000000000000004)

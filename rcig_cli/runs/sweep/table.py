@@ -1,27 +1,60 @@
-"""What a sweep found: a row for each combination of settings, over all seeds."""
+"""The results of a sweep: a row for each combination of settings, over all seeds."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from rcig_cli.presets.config import DistillConfig
+from rcig_cli.runs.engine.timing import Timing
 from rcig_cli.runs.evaluate.evaluate import Spread
 from rcig_cli.runs.evaluate.protocol import EvaluationProtocol
-from rcig_cli.runs.sweep.sweep import Layout, Outcome
+from rcig_cli.store.records import RunManifest
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The configuration of one run of a sweep, and the protocol of its evaluation."""
+
+    config: DistillConfig
+    protocol: EvaluationProtocol
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of one run.
+
+    Attributes
+    ----------
+    cell
+        Its settings.
+    run
+        Its manifest; its status is "finished", or "failed" if it diverged.
+    accuracy, random_subset
+        Of networks trained on the distilled set, and on random real images.  None if the run diverged;
+        random_subset is None too where another run of the sweep has the same.
+    timing
+        How long it took, or None if unknown.
+    """
+
+    cell: Cell
+    run: RunManifest
+    accuracy: Spread | None
+    random_subset: Spread | None
+    timing: Timing | None
 
 
 @dataclass(frozen=True)
 class Row:
-    """What was found for one combination of settings.
+    """The results for one combination of settings.
 
     Attributes
     ----------
     settings
         Those in which the rows differ.
     steps
-        Outer steps.
+        Number of outer steps.
     outcomes
         One for each seed.
     """
@@ -32,7 +65,7 @@ class Row:
 
     @property
     def accuracy(self) -> Spread | None:
-        """Of all networks of all seeds, as the paper counts them; None if every run diverged."""
+        """Over all networks of all seeds, as in the paper; None if every run diverged."""
         values = [v for outcome in self.outcomes if outcome.accuracy for v in outcome.accuracy.values]
         return Spread(tuple(values)) if values else None
 
@@ -43,23 +76,23 @@ class Row:
 
     @property
     def milliseconds(self) -> float | None:
-        """Of an outer step, compilation excluded: the median over the seeds; None if it isn't known."""
+        """Time of an outer step without compilation: the median over the seeds; None if unknown."""
         times = [outcome.timing.milliseconds for outcome in self.outcomes if outcome.timing]
         return float(np.median(times)) if times else None
 
     @property
     def seconds(self) -> float | None:
-        """That all steps of a run take, compilation excluded."""
+        """Time of all outer steps of a run, without compilation."""
         return None if self.milliseconds is None else self.steps * self.milliseconds / 1000
 
     @property
     def seconds_in_all(self) -> float | None:
-        """That a run took with everything, compilation included: the mean over the seeds."""
+        """Total time of a run, with compilation: the mean over the seeds."""
         times = [outcome.timing.seconds for outcome in self.outcomes if outcome.timing]
         return float(np.mean(times)) if times else None
 
     def to_json(self) -> dict[str, Any]:
-        """The row as JSON values."""
+        """Return the row as JSON values."""
         return {
             "settings": self.settings,
             "accuracy": self.accuracy.to_json() if self.accuracy else None,
@@ -76,17 +109,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Baseline:
-    """Random real images, as many as were distilled, under the same protocol.
-
-    Attributes
-    ----------
-    ipc
-        Images per class.
-    protocol
-        How they were judged.
-    accuracy
-        Of the networks trained on them.
-    """
+    """Accuracy of networks trained on random real images, ``ipc`` of each class, by a protocol."""
 
     ipc: int
     protocol: EvaluationProtocol
@@ -95,12 +118,12 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Table:
-    """All that a sweep found.
+    """All results of a sweep.
 
     Attributes
     ----------
     axes
-        The settings in which the rows differ, in the order they are written.
+        The settings in which the rows differ, in the order of the file.
     rows
         In the order of the sweep.
     baselines
@@ -112,7 +135,7 @@ class Table:
     baselines: tuple[Baseline, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The table as JSON values."""
+        """Return the table as JSON values."""
         return {
             "axes": list(self.axes),
             "rows": [row.to_json() for row in self.rows],
@@ -123,19 +146,35 @@ class Table:
         }
 
 
-def tabulate(layout: Layout, outcomes: Sequence[Outcome]) -> Table:
-    """Gather the outcomes of a sweep by settings, the seed aside."""
-    axes = tuple(name for name in layout.axes if name != "seed")
+def tabulate(axes: Sequence[str], outcomes: Sequence[Outcome]) -> Table:
+    """Group the outcomes of a sweep by their settings other than the seed.
+
+    Parameters
+    ----------
+    axes
+        The settings in which the runs differ.
+    outcomes
+        One for each run.
+    """
+    axes = tuple(name for name in axes if name != "seed")
     groups: dict[DistillConfig, list[Outcome]] = {}
     baselines: dict[tuple[int, EvaluationProtocol], Baseline] = {}
     for outcome in outcomes:
         config, protocol = outcome.cell.config, outcome.cell.protocol
-        groups.setdefault(replace(config, seed=0), []).append(outcome)
+        groups.setdefault(config.override({"seed": 0}), []).append(outcome)
         if outcome.random_subset is not None:
             key = config.ipc, protocol
             baselines.setdefault(key, Baseline(config.ipc, protocol, outcome.random_subset))
-    rows = (
-        Row({name: config.to_json()[name] for name in axes}, config.steps, tuple(group))
-        for config, group in groups.items()
-    )
+    rows = (Row(swept(config, axes), config.steps, tuple(group)) for config, group in groups.items())
     return Table(axes, tuple(rows), tuple(baselines.values()))
+
+
+def swept(config: DistillConfig, axes: Sequence[str]) -> dict[str, Any]:
+    """Return the settings of a configuration that are swept; None for those that its method doesn't have."""
+    values = config.to_json()
+    return {name: values.get(name) for name in axes}
+
+
+def describe_settings(settings: Mapping[str, Any]) -> str:
+    """Return settings on one line, such as ``inner_steps 5, seed 0``."""
+    return ", ".join(f"{name} {value}" for name, value in settings.items() if value is not None)

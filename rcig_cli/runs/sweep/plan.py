@@ -1,0 +1,192 @@
+"""What a sweep runs over: a TOML file, checked, and the combinations of settings in it.  Needs no JAX.
+
+::
+
+    dataset = "digits"             settings that all runs share
+    ipc = 1
+
+    [[sweep]]                      each block: every combination of its lists
+    inner_steps = [2, 5, 10]
+    seed = [0, 1]
+
+    [[sweep]]                      the sweep has the combinations of all blocks, each once
+    hessian_steps = [2, 5, 10]
+
+    [evaluate]                     how each run is evaluated
+    networks = 3
+
+Methods differ in their settings.  A shared setting is left out of the runs of methods that don't have it; a
+setting in a block is refused with such methods.
+"""
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rcig_cli.errors import ConfigError
+from rcig_cli.presets.config import declared_settings, settings_for
+from rcig_cli.runs.evaluate.protocol import EvaluationProtocol
+from rcig_cli.settings import check, check_names, read_toml, settings_of, shown
+
+MOST_RUNS = 1000
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """A sweep as its file describes it.
+
+    Attributes
+    ----------
+    dataset
+        Name of the data set, or None for the only prepared one.
+    settings
+        The settings that all runs share, by name.
+    blocks
+        The values of each swept setting, by name, in each block.
+    evaluate
+        Settings of `EvaluationProtocol` that differ from the defaults, by name.
+    baseline
+        Whether random subsets are evaluated as well.
+    """
+
+    dataset: str | None
+    settings: Mapping[str, Any]
+    blocks: tuple[Mapping[str, tuple[Any, ...]], ...]
+    evaluate: Mapping[str, Any]
+    baseline: bool = True
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """The names of all swept settings, in the order of the file."""
+        return tuple(dict.fromkeys(name for block in self.blocks for name in block))
+
+    @property
+    def algorithms(self) -> tuple[str, ...]:
+        """The algorithms of all runs."""
+        default = declared_settings()["algorithm"].default
+        shared = self.settings.get("algorithm", default)
+        return tuple(dict.fromkeys(a for block in self.blocks for a in block.get("algorithm", (shared,))))
+
+    def ignored(self) -> dict[str, tuple[str, ...]]:
+        """Return the shared settings that some algorithms don't have, with these algorithms."""
+        lacking = {
+            name: tuple(each for each in self.algorithms if name not in settings_for(each))
+            for name in self.settings
+        }
+        return {name: algorithms for name, algorithms in lacking.items() if algorithms}
+
+    def combinations(self) -> list[dict[str, Any]]:
+        """Return the settings of each run, block by block, the last setting of a block varying fastest."""
+        ignored, default = self.ignored(), self.algorithms[0]
+        found = []
+        for block in self.blocks:
+            for values in itertools.product(*block.values()):
+                swept = dict(zip(block, values, strict=True))
+                algorithm = swept.get("algorithm", self.settings.get("algorithm", default))
+                left_out = {name for name in self.settings if algorithm in ignored.get(name, ())}
+                shared = {name: value for name, value in self.settings.items() if name not in left_out}
+                found.append({**shared, **swept})
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as JSON values."""
+        return {
+            "dataset": self.dataset,
+            "settings": dict(self.settings),
+            "sweep": [{name: list(values) for name, values in block.items()} for block in self.blocks],
+            "evaluate": {**self.evaluate, "baseline": self.baseline},
+        }
+
+
+def read_plan(path: Path) -> SweepPlan:
+    """Read the file of a sweep.
+
+    Raises
+    ------
+    NotFound
+        If there is no such file.
+    ConfigError
+        If it can't be read or is not a valid sweep.
+    """
+    document = read_toml(path)
+    try:
+        return make_plan(document)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def make_plan(document: Mapping[str, Any]) -> SweepPlan:
+    """Check the content of a sweep's file.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is unknown (the nearest one is named) or has a value that is not allowed, if the tables
+        are not as described above, or if there are more than 1000 runs.
+    """
+    declared = declared_settings()
+    settings = {name: value for name, value in document.items() if name not in ("sweep", "evaluate")}
+    check_names(settings, [*declared, "sweep", "evaluate"])
+    for name, value in settings.items():
+        if isinstance(value, list):
+            raise ConfigError(f"{name} has several values; write it under [sweep].")
+    check(declared, settings)
+    dataset = settings.pop("dataset", None)
+    blocks = tuple(_block(block) for block in _blocks(document))
+    _check_count(blocks)
+    if not all("ipc" in settings or "ipc" in block for block in blocks):
+        raise ConfigError("Give the number of images per class, such as ipc = 1 in the first line.")
+    evaluate = document.get("evaluate", {})
+    if not isinstance(evaluate, dict):
+        raise ConfigError("evaluate must be a table: [evaluate], then for example networks = 3.")
+    plan = SweepPlan(dataset, settings, blocks, *_evaluation(evaluate))
+    for name, algorithms in plan.ignored().items():
+        if algorithms == plan.algorithms:
+            raise ConfigError(f"{name} is not a setting of {' or '.join(algorithms)}.")
+    return plan
+
+
+def _blocks(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    found = document.get("sweep", [])
+    blocks = [found] if isinstance(found, dict) else found
+    if not blocks or not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
+        raise ConfigError("There must be a table [sweep] of the swept settings, such as seed = [0, 1, 2].")
+    return blocks
+
+
+def _block(block: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
+    declared = declared_settings()
+    check_names(block, declared)
+    if "dataset" in block:
+        raise ConfigError("A sweep has one data set; write dataset above [sweep].")
+    values = {name: tuple(value) if isinstance(value, list) else (value,) for name, value in block.items()}
+    for name, each in values.items():
+        if not each:
+            raise ConfigError(f"{name} has no values under [sweep]; give at least one.")
+        for value in each:
+            check(declared, {name: value})
+    return values
+
+
+def _check_count(blocks: Iterable[Mapping[str, tuple[Any, ...]]]) -> None:
+    count = sum(math.prod(len(values) for values in block.values()) for block in blocks)
+    if count > MOST_RUNS:
+        raise ConfigError(f"That is {count} runs, more than {MOST_RUNS}: sweep over fewer values at a time.")
+
+
+def _evaluation(table: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+    """Return the settings of the protocol, and whether there is a baseline."""
+    declared = settings_of(EvaluationProtocol)
+    check_names(table, [*declared, "baseline"], where=" under [evaluate]")
+    settings = {name: value for name, value in table.items() if name != "baseline"}
+    try:
+        check(declared, settings)
+    except ConfigError as error:
+        raise ConfigError(f"Under [evaluate], {error}") from None
+    baseline = table.get("baseline", True)
+    if not isinstance(baseline, bool):
+        raise ConfigError(f"Under [evaluate], baseline must be true or false, not {shown(baseline)}.")
+    return settings, baseline

@@ -1,0 +1,200 @@
+"""The plots of a sweep, as far as its settings allow them.
+
+accuracy.png       test accuracy against a swept whole number, such as inner_steps   (paper, Figure 2)
+milliseconds.png   time of an outer step against it                                  (paper, Figure 1)
+seconds.png        test accuracy against the time of a whole run
+course.png         accuracy on real batches during distillation, against outer steps and against time
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rcig_cli.presets.config import declared_settings
+from rcig_cli.reporting.figures.plots import Panel, Series, draw_panels
+from rcig_cli.runs.distill.distill import METRICS
+from rcig_cli.runs.sweep.table import Row, Table, describe_settings
+from rcig_cli.store.digests import digests
+from rcig_cli.store.documents import write_document
+from rcig_cli.store.files import make_folder, write_bytes_atomically
+from rcig_cli.store.metrics import MetricsLog
+from rcig_cli.store.records import now, write_manifest
+from rcig_cli.store.store import TABLE, Store
+
+FIGURES = "figures"
+
+_ACCURACY = "test accuracy (%)"
+_MOST_SERIES = 12  # with which a legend is readable
+_MOST_COURSES = 8
+_STRETCHES = 25  # points of a line in course.png, each a mean over a stretch of steps
+
+Value = Callable[[Row], float | None]
+
+
+def publish(store: Store, name: str, table: Table) -> tuple[Path, ...]:
+    """Write the table and the plots of a sweep into its folder, and mark it finished.
+
+    The caller holds the sweep's lock.
+
+    Returns
+    -------
+    tuple
+        The plots, as PNG files.
+    """
+    folder = store.sweep_path(name)
+    make_folder(folder / FIGURES)
+    write_document(folder / TABLE, table.to_json())
+    manifest = store.sweep(name)
+    paths = []
+    for kind, panels in panels_of(table, store).items():
+        paths.append(folder / FIGURES / f"{kind}.png")
+        write_bytes_atomically(paths[-1], draw_panels(panels, f"{name}: {manifest.dataset}"))
+    files = {TABLE: digests(folder, TABLE)[TABLE]}
+    for path in paths:
+        files |= digests(folder, f"{FIGURES}/{path.name}")
+    write_manifest(folder, replace(manifest, status="finished", updated=now(), files=files))
+    return tuple(paths)
+
+
+def panels_of(table: Table, store: Store) -> dict[str, list[Panel]]:
+    """Return the panels of each plot, by the name of its file without ".png".
+
+    Parameters
+    ----------
+    table
+        The results of the sweep.
+    store
+        The store with its runs, whose metrics are drawn.
+    """
+    counts = [name for name in table.axes if declared_settings()[name].type is int]
+    of_accuracy = [_against(table, axis, _accuracy, _ACCURACY, error=_deviation) for axis in counts]
+    of_time = [
+        _against(table, axis, lambda row: row.milliseconds, "ms per outer step")
+        for axis in counts
+        if axis != "steps"
+    ]
+    drawn = {
+        "accuracy": [panel for panel in of_accuracy if panel],
+        "milliseconds": [panel for panel in of_time if panel],
+        "seconds": _against_seconds(table, counts),
+        "course": _courses(table, store),
+    }
+    return {name: panels for name, panels in drawn.items() if panels}
+
+
+def _accuracy(row: Row) -> float | None:
+    return 100 * row.accuracy.mean if row.accuracy else None
+
+
+def _deviation(row: Row) -> float:
+    return 100 * row.accuracy.std if row.accuracy else 0.0
+
+
+def _groups(table: Table, axis: str) -> Iterator[tuple[str, list[Row]]]:
+    """Yield groups of two or more rows that differ in one axis only, with their other settings as text."""
+    groups: dict[str, list[Row]] = {}
+    for row in table.rows:
+        others = {name: value for name, value in row.settings.items() if name != axis}
+        if row.settings[axis] is not None:
+            groups.setdefault(describe_settings(others), []).append(row)
+    yield from ((others, rows) for others, rows in groups.items() if len(rows) > 1)
+
+
+def _series(label: str, rows: Sequence[Row], x: Value, y: Value, error: Value | None) -> list[Series]:
+    """Return the points of the rows that have both values; nothing if no row has."""
+    points = [(x(row), y(row), (error(row) if error else None) or 0.0) for row in rows]
+    known = [(a, b, deviation) for a, b, deviation in points if a is not None and b is not None]
+    if not known:
+        return []
+    places, heights, errors = (list(column) for column in zip(*known, strict=True))
+    return [Series(label, places, heights, errors if error else ())]
+
+
+def _against(table: Table, axis: str, y: Value, y_label: str, *, error: Value | None = None) -> Panel | None:
+    def place(row: Row) -> float:
+        return float(row.settings[axis])
+
+    series = [
+        one for label, rows in _groups(table, axis) for one in _series(label or axis, rows, place, y, error)
+    ]
+    if not 0 < len(series) <= _MOST_SERIES:
+        return None
+    x_label = _label(axis)
+    if error is None:
+        return Panel(x_label, y_label, series, from_zero=True)
+    return Panel(x_label, y_label, series, *_baseline(table))
+
+
+def _label(axis: str) -> str:
+    """Return the first sentence of a setting's help: ``"iterations of the inner solve, inner_steps"``."""
+    text = declared_settings()[axis].help.split(".")[0]
+    return f"{text[:1].lower()}{text[1:]}, {axis}"
+
+
+def _baseline(table: Table) -> tuple[float, str] | tuple[()]:
+    if len(table.baselines) != 1:
+        return ()
+    return 100 * table.baselines[0].accuracy.mean, "random images"
+
+
+def _against_seconds(table: Table, counts: Sequence[str]) -> list[Panel]:
+    """Rows that differ in a whole number only are joined by a line; the others are single points."""
+    series: list[Series] = []
+    covered: set[int] = set()
+
+    def add(label: str, rows: Sequence[Row]) -> None:
+        series.extend(_series(label, rows, lambda row: row.seconds, _accuracy, _deviation))
+
+    for axis in counts:
+        for others, rows in _groups(table, axis):
+            if not {id(row) for row in rows} <= covered:
+                covered |= {id(row) for row in rows}
+                values = [row.settings[axis] for row in rows]
+                label = f"{axis} {min(values)} to {max(values)}"
+                add(f"{label}, {others}" if others else label, rows)
+    for row in table.rows:
+        if id(row) not in covered:
+            add(describe_settings(row.settings) or "distilled", [row])
+    if not 0 < len(series) <= _MOST_SERIES or len(table.rows) < 2:
+        return []
+    return [Panel("seconds to distil, compilation excluded", _ACCURACY, series, *_baseline(table))]
+
+
+def _courses(table: Table, store: Store) -> list[Panel]:
+    if len(table.rows) > _MOST_COURSES:
+        return []
+    by_steps, by_seconds = [], []
+    for row in table.rows:
+        steps, accuracies = _course(row, store)
+        if not steps:
+            continue
+        label = describe_settings(row.settings) or "distilled"
+        by_steps.append(Series(label, steps, accuracies))
+        if row.milliseconds is not None:
+            seconds = [step * row.milliseconds / 1000 for step in steps]
+            by_seconds.append(Series(label, seconds, accuracies))
+    y_label = "accuracy on real batches (%)"
+    panels = [
+        Panel("outer steps", y_label, by_steps),
+        Panel("seconds, compilation excluded", y_label, by_seconds),
+    ]
+    return [panel for panel in panels if panel.series]
+
+
+def _course(row: Row, store: Store) -> tuple[list[float], list[float]]:
+    """Return the mean step and the mean accuracy in percent, over all seeds, in each stretch of steps."""
+    records: list[dict[str, Any]] = [
+        record
+        for outcome in row.outcomes
+        for record in MetricsLog(store.run_path(outcome.run.name) / METRICS).read()
+        if record.get("step") is not None and record.get("accuracy") is not None
+    ]
+    if not records:
+        return [], []
+    steps, accuracies = np.array([(each["step"], each["accuracy"]) for each in records], float).T
+    stretch = np.minimum((steps - 1) * _STRETCHES // row.steps, _STRETCHES - 1)
+    chosen = [stretch == each for each in np.unique(stretch)]
+    return [float(steps[c].mean()) for c in chosen], [100 * float(accuracies[c].mean()) for c in chosen]
