@@ -1,4 +1,4 @@
-"""``rcig sweep`` as a user meets it: what it prints and draws, and what it says of a file that can't be."""
+"""``rcig sweep``: what it prints and draws, and its messages for mistakes in the file."""
 
 import pytest
 from PIL import Image
@@ -44,7 +44,7 @@ def _environment():
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
-def test_a_table_and_the_pictures_paths_on_stdout(swept):
+def test_the_table_and_the_paths_of_the_plots_are_on_stdout(swept):
     store, out, err = swept
     head, first, second, random, *paths = out.splitlines()
     assert head.split() == ["inner_steps", "accuracy", "ms/step", "seconds", "runs"]
@@ -64,7 +64,7 @@ def test_a_table_and_the_pictures_paths_on_stdout(swept):
     assert err.rstrip().endswith("Next: rcig show sweep_1 --store a")
 
 
-def test_list_and_show_know_it(rcig, swept):
+def test_list_and_show(rcig, swept):
     store = swept[0]
     (listed,) = rcig("list", "--store", store, "--json").json["sweeps"]
     assert listed == {
@@ -95,7 +95,7 @@ def test_a_damaged_table_is_named(rcig, swept, tmp_path):
     one_sentence(rcig("show", "sweep_1", "--store", tmp_path / "a"), 5, "table.json")
 
 
-def test_a_damaged_manifest_hides_nothing_else(rcig, swept, tmp_path):
+def test_a_damaged_manifest_does_not_hide_the_runs(rcig, swept, tmp_path):
     import shutil
 
     shutil.copytree(swept[0], tmp_path / "a")
@@ -128,7 +128,7 @@ def test_a_damaged_manifest_hides_nothing_else(rcig, swept, tmp_path):
         ("nonsense", 2, "is not valid TOML"),
     ],
 )
-def test_a_file_that_cannot_be_swept(rcig, tmp_path, text, code, said):
+def test_mistakes_are_reported_before_anything_is_run(rcig, tmp_path, text, code, said):
     rcig("prepare", "digits", "--store", tmp_path / "a")
     (tmp_path / "sweep.toml").write_text(text)
     one_sentence(rcig("sweep", tmp_path / "sweep.toml", "--store", tmp_path / "a"), code, said)
@@ -136,7 +136,7 @@ def test_a_file_that_cannot_be_swept(rcig, tmp_path, text, code, said):
     assert not (tmp_path / "a" / "sweeps").exists()
 
 
-def test_no_file(rcig, tmp_path):
+def test_a_missing_file(rcig, tmp_path):
     one_sentence(rcig("sweep", tmp_path / "none.toml", "--store", tmp_path / "a"), 3, "none.toml")
     one_sentence(rcig("sweep", "--store", tmp_path / "a"), 2, "FILE")
     assert not (tmp_path / "a").exists()

@@ -66,7 +66,7 @@ def test_a_swept_setting_is_refused_for_methods_that_do_not_have_it():
     plan = make_plan({"ipc": 1, "sweep": {"algorithm": ["rcig", "frepo"], "inner_steps": [2, 3]}})
     assert plan.ignored() == {}
     resolve("digits", (8, 8, 1), 10, plan.combinations()[0])
-    with pytest.raises(ConfigError, match="inner_steps.* of frepo"):
+    with pytest.raises(ConfigError, match=r"inner_steps.* of frepo"):
         resolve("digits", (8, 8, 1), 10, plan.combinations()[2])
 
 
