@@ -158,7 +158,7 @@ def test_a_row_has_all_networks_of_all_seeds():
     outcomes = [
         Outcome(
             Cell(config, replace(protocol, width=config.width)),
-            _run_manifest(f"run_{n}", status="failed" if n == 5 else "finished"),
+            _run_manifest(f"run_{n + 1}", status="failed" if n == 5 else "finished"),
             None if n == 5 else Spread((n / 10, n / 10 + 0.1)),
             Spread((0.1,)) if n in (0, 1, 3) else None,
             Timing(10.0 + n, 2.0),
@@ -170,7 +170,7 @@ def test_a_row_has_all_networks_of_all_seeds():
     assert table.axes == ("width",)
     assert narrow.accuracy.values == (0.0, 0.1, 0.1, 0.2, 0.2, 0.30000000000000004)
     assert wide.accuracy.values == (0.3, 0.4, 0.4, 0.5)
-    assert (narrow.diverged, wide.diverged) == ([], ["run_5"])
+    assert (narrow.diverged, wide.diverged) == ([], ["run_6"])
     assert (narrow.milliseconds, narrow.seconds, narrow.seconds_in_all) == (11.0, 1.1, 2.0)
     assert wide.to_json()["run_accuracies"][2] is None
     assert [each.protocol.width for each in table.baselines] == [4, 8]
