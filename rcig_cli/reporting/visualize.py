@@ -161,16 +161,16 @@ def _side(distilled: DistilledSet, settings: dict[str, Any]) -> Side:
     """One side of a comparison, described by its accuracy and the settings in which the two differ."""
     evaluations = read_results(distilled.path, "evaluations").found
     last = evaluations[-1] if evaluations else None
-    judged = "not evaluated"
+    result = "not evaluated"
     if last is not None:
-        judged = f"test accuracy {accuracy(last['accuracy'])} ({last['architecture']})"
+        result = f"test accuracy {accuracy(last['accuracy'])} ({last['architecture']})"
     described = ("ipc", "steps")  # by `describe_run`
     others = [
         f"{name.replace('_', ' ')} {value}"
         for name, value in settings.items()
         if name not in described and value is not None
     ]
-    details = [describe_run(distilled), judged, *others]
+    details = [describe_run(distilled), result, *others]
     return Side(distilled.run.name, details, _pixels(distilled), distilled.classes)
 
 

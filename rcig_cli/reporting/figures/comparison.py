@@ -45,7 +45,7 @@ class Side:
     Attributes
     ----------
     title, details
-        Its name, and what is said about it.
+        The name of the run, and its description in parts.
     images, labels
         ``[n, H, W, 1 or 3]``, ``uint8``, and the class of each, ``[n]``.
     """
