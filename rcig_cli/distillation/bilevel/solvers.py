@@ -52,7 +52,7 @@ class Solution(NamedTuple):
 def not_begun(like: Tree) -> Solution:
     """Zero, in the structure of ``like``: a solve of no iterations.
 
-    A product with 0: XLA on a CPU miscompiles zeros known at compile time (runs/engine/device.py).
+    A product with 0: XLA on a CPU miscompiles zeros known at compile time (runs/engine/environment.py).
     """
     return Solution(optax.tree.scale(0.0, like), jnp.ones(1))
 
