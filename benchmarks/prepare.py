@@ -1,12 +1,13 @@
 """How fast `rcig prepare` goes through 1.28 million RGB images of 64 x 64 pixels, in what memory and room.
 
-    python benchmarks/prepare.py [--images 8192] [--side 64] [--workers W] [--batch 256] [--no-decomposition]
+    python benchmarks/prepare.py [--images 12288] [--side 64] [--workers W] [--batch 256] [--no-decomposition]
 
 The images are generated as they are asked for, and cost neither a disk nor memory.  Only ``--images`` of them
 are really prepared, by the product's own code; the two passes are extrapolated to all by their rates, what
 happens once (the decomposition of the covariance) as it is.  Its time grows with the sixth power of the side:
 at 64 pixels it is most of the time of a short run, so that it may be left out; random numbers are then taken
-for eigenvectors, which makes no difference to the passes, but four matrices less are in memory.  At the end
+for eigenvectors, which makes no difference to the passes, but four matrices less are in memory.  At least as
+many images are needed as an image has numbers, 12288 at 64 pixels: fewer are whitened otherwise.  At the end
 batches of random images are read, as `rcig distill` does with a set larger than memory, from chunks as a
 small array has them and a large one.
 """
@@ -261,7 +262,7 @@ def main() -> None:
     from benchmarks.measuring import in_own_process, machine
 
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--images", type=int, default=8192, help="training images that are really prepared")
+    parser.add_argument("--images", type=int, default=12288, help="training images that are really prepared")
     parser.add_argument("--side", type=int, default=64, help="of an image, in pixels")
     parser.add_argument("--workers", type=int, default=None, help="threads that compute")
     parser.add_argument("--batch", type=int, default=256, help="random images that are read")

@@ -23,7 +23,7 @@ def test_sigterm_while_a_thread_computes_in_lapack(tmp_path):
 
 def test_ctrl_c_in_a_command_that_has_nothing_to_save(tmp_path, rcig):
     assert rcig("prepare", "digits", "--store", tmp_path / "a").code == 0
-    phase = "rcig_cli.runs.housekeeping.verify:_files"
+    phase = "rcig_cli.runs.housekeeping.verify:verify"
     process = stopping.start(tmp_path, phase, "verify", "--store", tmp_path / "a", hold=60)
     _, code, err = stopping.stop(process, signal.SIGINT, within=10)
     assert code == 130

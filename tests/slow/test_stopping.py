@@ -52,7 +52,7 @@ PHASES = {
     ),
     "visualize": (["visualize", "run_1", "--animate"], PIXELS, 60, 0.5),
     "report": (["report", "run_1"], PIXELS, 60, 0.5),
-    "verify": (["verify"], "rcig_cli.runs.housekeeping.verify:_files", 60, 0.5),
+    "verify": (["verify"], "rcig_cli.runs.housekeeping.verify:verify", 60, 0.5),
 }
 
 
