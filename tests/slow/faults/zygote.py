@@ -27,8 +27,9 @@ LONGEST = 120  # seconds a command may take
 def serve():
     """Answer until stdin ends."""
     warnings.simplefilter("ignore")
-    from rcig_cli.runs.engine.environment import prepare_environment, prepare_jax
+    from rcig_cli.runs.engine.environment import prepare_environment, prepare_jax, silence_libraries
 
+    silence_libraries()
     prepare_environment()
     prepare_jax()
     for name in MODULES:
