@@ -1,4 +1,4 @@
-"""The paper's evaluation augmentation: per image and step, one operation drawn at random.
+"""The augmentation of the paper's evaluation: one random operation for each image and step.
 
 An operation is a pure function ``(key, image) -> image``.  The colour operation computes
 
@@ -6,8 +6,8 @@ An operation is a pure function ``(key, image) -> image``.  The colour operation
     x'' = p + s * (x' - p),         p the mean of x' over the channels of a pixel,
 
 with ``b ~ U(-1/4, 1/4)`` and ``log g, log s ~ U(-1/4, 1/4)``; zoom and rotation read the image
-bilinearly at ``centre + M (position - centre)``.  What comes in from outside an image is 0, which
-is the mean of standardised and of whitened data.
+bilinearly at ``centre + M (position - centre)``.  Pixels from outside the image are 0, which is the
+mean of standardised and of whitened data.
 """
 
 import math
@@ -50,7 +50,7 @@ def flip_horizontally(key: jax.Array, image: jax.Array) -> jax.Array:
 
 
 def jitter_colour(key: jax.Array, image: jax.Array) -> jax.Array:
-    """Draw brightness, contrast and saturation.
+    """Change brightness, contrast and saturation at random.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def jitter_colour(key: jax.Array, image: jax.Array) -> jax.Array:
     Returns
     -------
     jax.Array
-        ``[H, W, c]``; the mean of the image moves by the brightness alone.
+        ``[H, W, c]``; its mean differs by the brightness only.
     """
     brightness_key, contrast_key, saturation_key = random.split(key, 3)
     image = image + _symmetric(brightness_key, BRIGHTNESS, image.dtype)
@@ -73,9 +73,9 @@ def jitter_colour(key: jax.Array, image: jax.Array) -> jax.Array:
 
 
 def zoom(key: jax.Array, image: jax.Array) -> jax.Array:
-    """Magnify about the centre by 0.8 to 1.25, keeping the size.
+    """Scale about the centre by 0.8 to 1.25, keeping the size of the image.
 
-    The logarithm of the factor is uniform, so that growing and shrinking are equally likely.
+    The logarithm of the factor is uniform, so enlarging and reducing are equally likely.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def zoom(key: jax.Array, image: jax.Array) -> jax.Array:
     Returns
     -------
     jax.Array
-        ``[H, W, c]``; below 1 the border fills with zeros.
+        ``[H, W, c]``; with factors below 1 the border is zero.
     """
     factor = jnp.exp(_symmetric(key, math.log(LARGEST_ZOOM), image.dtype))
     return resample(image, jnp.eye(2, dtype=image.dtype) / factor)
@@ -106,14 +106,14 @@ def rotate(key: jax.Array, image: jax.Array) -> jax.Array:
     Returns
     -------
     jax.Array
-        ``[H, W, c]``, zeros in the corners that come in.
+        ``[H, W, c]``, zero in corners from outside the image.
     """
     angle = _symmetric(key, math.radians(LARGEST_ANGLE), image.dtype)
     return resample(image, rotation(angle))
 
 
 def translate(key: jax.Array, image: jax.Array) -> jax.Array:
-    """Shift by whole pixels, up to an eighth of each side either way.
+    """Shift by whole pixels, up to an eighth of each side in each direction.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def translate(key: jax.Array, image: jax.Array) -> jax.Array:
     Returns
     -------
     jax.Array
-        ``[H, W, c]``, zeros where nothing moved in.
+        ``[H, W, c]``, zero where pixels come from outside the image.
     """
     height, width, _ = image.shape
     reach = (height // SHIFTS_PER_SIDE, width // SHIFTS_PER_SIDE)
@@ -147,7 +147,7 @@ def cut_out(key: jax.Array, image: jax.Array) -> jax.Array:
     Returns
     -------
     jax.Array
-        ``[H, W, c]``; the square is at least one pixel and lies wholly inside.
+        ``[H, W, c]``; the square has at least one pixel and lies within the image.
     """
     height, width, _ = image.shape
     side = max(1, min(height, width) // CUTOUTS_PER_SIDE)
@@ -157,12 +157,12 @@ def cut_out(key: jax.Array, image: jax.Array) -> jax.Array:
 
 
 def operations(channels: int) -> tuple[Operation, ...]:
-    """List the operations that images of so many channels draw from.
+    """Return the operations for images with this number of channels.
 
     Parameters
     ----------
     channels
-        1 for grey images, which leave out flip and colour, or 3.
+        1 for grey images, for which flip and colour are left out, or 3.
 
     Returns
     -------
@@ -174,7 +174,7 @@ def operations(channels: int) -> tuple[Operation, ...]:
 
 
 def augment(key: jax.Array, images: jax.Array) -> jax.Array:
-    """Apply to each image one operation, all equally likely, with its own random draw.
+    """Apply one random operation to each image, all with the same probability.
 
     Parameters
     ----------
@@ -193,8 +193,8 @@ def augment(key: jax.Array, images: jax.Array) -> jax.Array:
     candidates = operations(channels)
     choices = random.randint(choice_key, (batch,), 0, len(candidates))
 
-    # Under vmap a switch computes every branch: a few milliseconds for 256 images on two cores,
-    # against a loop over the images, which a GPU would have to walk one by one.
+    # Under vmap a switch computes every branch: a few milliseconds for 256 images on two cores.
+    # A loop over the images would be slow on a GPU.
     def one(choice: jax.Array, key: jax.Array, image: jax.Array) -> jax.Array:
         drawn: jax.Array = lax.switch(choice, candidates, key, image)
         return drawn
@@ -204,7 +204,7 @@ def augment(key: jax.Array, images: jax.Array) -> jax.Array:
 
 
 def rotation(angle: jax.Array) -> jax.Array:
-    """Build the matrix with which ``resample`` turns an image anticlockwise.
+    """Return the matrix with which ``resample`` rotates an image anticlockwise.
 
     Parameters
     ----------
@@ -221,7 +221,7 @@ def rotation(angle: jax.Array) -> jax.Array:
 
 
 def resample(image: jax.Array, matrix: jax.Array) -> jax.Array:
-    """Read an image bilinearly along a linear map about its centre.
+    """Resample an image bilinearly by a linear map about its centre.
 
     Parameters
     ----------
@@ -234,7 +234,7 @@ def resample(image: jax.Array, matrix: jax.Array) -> jax.Array:
     Returns
     -------
     jax.Array
-        ``[H, W, c]``, zero where the map leaves the image.
+        ``[H, W, c]``, zero where the map leads out of the image.
     """
     height, width, _ = image.shape
     middle_row, middle_column = (height - 1) / 2, (width - 1) / 2
