@@ -35,11 +35,10 @@ import pydantic
 import pydantic.dataclasses
 from pydantic.fields import FieldInfo
 
-from rcig_cli.errors import ConfigError, NotFound
+from rcig_cli.errors import ConfigError, NotFound, shorten
 
 Record = TypeVar("Record")
 
-_MOST_SHOWN = 60  # characters of a value in a message
 _LARGEST_FILE = 1 << 20  # bytes of a configuration file
 _STRICT = pydantic.ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
@@ -231,7 +230,7 @@ def refusal(declared: Setting, value: object) -> str:
     """Say that a setting can't have a value: name, value, and what is allowed."""
     near = difflib.get_close_matches(value, declared.choices, n=1) if isinstance(value, str) else []
     hint = f" (did you mean {near[0]}?)" if near else ""
-    return f"{declared.name} must be {declared.allowed}, not {shown(value)}{hint}"
+    return f"{declared.name} must be {declared.allowed}, not {shorten(value)}{hint}"
 
 
 def _fits(declared: Setting, value: Any) -> bool:
@@ -271,18 +270,12 @@ def check_names(given: Iterable[str], known: Iterable[str], *, where: str = "") 
         if name not in names:
             near = difflib.get_close_matches(str(name)[:100], names, n=1)
             hint = f"did you mean {near[0]}?" if near else f"the settings are {', '.join(names)}."
-            raise ConfigError(f"There is no setting {shown(name)}{where}; {hint}")
+            raise ConfigError(f"There is no setting {shorten(name)}{where}; {hint}")
 
 
 def values_of(record: Any) -> dict[str, Any]:
     """Return the settings of a record as JSON values by name."""
     return {name: getattr(record, name) for name in settings_of(type(record))}
-
-
-def shown(value: object) -> str:
-    """Return a value as Python writes it, shortened so that it fits into a sentence."""
-    text = repr(value)
-    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 3]}..."
 
 
 def read_toml(path: Path) -> dict[str, Any]:
