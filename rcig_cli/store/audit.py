@@ -290,6 +290,8 @@ class Audit:
 
     def _check_temporaries(self, folder: Path) -> None:
         for path in temporaries(folder):
+            if any(part.startswith(PARTIAL) for part in path.relative_to(self._store.root).parts):
+                continue  # a part of a preparation
             if displaced_from(path):
                 time.sleep(_PAUSE)  # a live process is done with it by then
             place = displaced_from(path)

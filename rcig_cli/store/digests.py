@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rcig_cli.errors import NotFound, RcigError
-from rcig_cli.store.files import in_threads, storage_errors
+from rcig_cli.store.files import in_threads, is_temporary, storage_errors
 
 
 def sha256_of_file(path: Path) -> str:
@@ -15,7 +15,7 @@ def sha256_of_file(path: Path) -> str:
 
 
 def digests(folder: Path, part: str = ".") -> dict[str, str]:
-    """Compute the SHA-256 of every file under a folder.
+    """Compute the SHA-256 of every file under a folder, without temporary files.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def digests(folder: Path, part: str = ".") -> dict[str, str]:
     start = folder / part
     with storage_errors(folder, "read"):
         paths = [start] if start.is_file() else [path for path in start.rglob("*") if path.is_file()]
-    names = {path.relative_to(folder).as_posix(): path for path in paths}
+    names = {path.relative_to(folder).as_posix(): path for path in paths if not is_temporary(path.name)}
     ordered = sorted(names)
     return dict(zip(ordered, in_threads(lambda name: sha256_of_file(names[name]), ordered), strict=True))
 

@@ -20,6 +20,7 @@ def test_every_file_has_its_checksum_sorted_by_path(folder):
     assert list(digests(folder).items()) == [("a.txt", ABC), ("a/b/c", ABC), ("a/z", ABC)]
     assert digests(folder, "a/b") == {"a/b/c": ABC}
     assert digests(folder, "a.txt") == {"a.txt": ABC}
+    (folder / "a" / ".tmp-0123456789abcdef").write_text("left by a crashed process")
     assert mismatches(folder, digests(folder)) == {}
 
 

@@ -26,10 +26,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rcig_cli.errors import ConfigError
+from rcig_cli.errors import ConfigError, shorten
 from rcig_cli.presets.config import declared_settings, settings_for
 from rcig_cli.runs.evaluate.protocol import EvaluationProtocol
-from rcig_cli.settings import check, check_names, read_toml, settings_of, shown
+from rcig_cli.settings import check, check_names, read_toml, settings_of
 
 MOST_RUNS = 1000
 
@@ -188,5 +188,5 @@ def _evaluation(table: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
         raise ConfigError(f"Under [evaluate], {error}") from None
     baseline = table.get("baseline", True)
     if not isinstance(baseline, bool):
-        raise ConfigError(f"Under [evaluate], baseline must be true or false, not {shown(baseline)}.")
+        raise ConfigError(f"Under [evaluate], baseline must be true or false, not {shorten(baseline)}.")
     return settings, baseline
