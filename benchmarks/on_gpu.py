@@ -4,8 +4,8 @@
 
 Type the same line again until it says that all is done: each time it works for about so many minutes, and
 what is done is not done again.  ``--data`` is an .npz with x_train, y_train, x_test and y_test, or a store in
-which cifar10 is prepared.  FOLDER gets ``on_gpu.json``, ``on_gpu.md`` (tables for docs/results.md), the
-messages of the runs and, if --data is a file, the store.
+which cifar10 is prepared.  FOLDER gets ``on_gpu.json``, ``on_gpu.md`` (tables for
+docs/appendix/results-speed.md), the messages of the runs and, if --data is a file, the store.
 
 1. The rates that a product of two 8192 x 8192 matrices reaches in TF32 and in float32.
 2. Width 128, batch 1024, 1 and 10 images per class, both solvers, random images, each in a process of its
@@ -280,7 +280,7 @@ def percent(accuracy: Found | None) -> str:
 
 
 def page(found: Found, scale: Scale, *, small: bool) -> str:
-    """Everything found so far, ready for docs/results.md."""
+    """Everything found so far, ready for docs/appendix/results-speed.md."""
     rates = found.get("rates")
     if rates is None:
         return ""

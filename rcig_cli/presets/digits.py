@@ -2,7 +2,7 @@
 
 Hardware: any two cores.  The learning rates of psi are some six times the paper's, since the run is fifteen
 times shorter: 400 to 1500 steps at the paper's gave 88 to 91 %, these settings 92 to 94 %
-(docs/results.md).
+(docs/appendix/results-accuracy.md).
 """
 
 from rcig_cli.presets.preset import Preset

@@ -36,7 +36,7 @@ def make(network: "Network", settings: CigSettings, platform: "Platform") -> "St
 
 
 def defaults(images: int, given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Iterations: without the closed form, few of them leave much unsolved (``docs/results.md``)."""
+    """Iterations: few leave much unsolved without the closed form (``docs/appendix/results-accuracy.md``)."""
     del images
     iterations = 30 if given.get("solver", "cg") == "cg" else 20
     return {"inner_steps": iterations, "hessian_steps": iterations}

@@ -50,7 +50,7 @@ def make(network: "Network", settings: RcigSettings, platform: "Platform") -> "S
 def defaults(images: int, given: Mapping[str, Any]) -> Mapping[str, Any]:
     """Iterations: conjugate gradients need fewer than the paper's Adam, the fewer the fewer the images.
 
-    ``docs/results.md`` has the measurements.
+    ``docs/appendix/results-solvers.md`` has the measurements.
     """
     few = 4 if images <= _FEW_IMAGES else 10
     iterations = few if given.get("solver", "cg") == "cg" else 20
