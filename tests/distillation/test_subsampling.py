@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rcig_cli.distillation.bilevel import implicit
 from rcig_cli.distillation.bilevel.formulations import LinearizedBody, LinearizedNetwork, OriginalNetwork
+from rcig_cli.distillation.bilevel.implicit import BilevelSpec
 from rcig_cli.distillation.bilevel.linearized import body_of, linearize, with_body
 from rcig_cli.distillation.bilevel.outer import platt, squared_error
 from rcig_cli.distillation.bilevel.subsampling import choose, linearize_subsampled, through_subset
@@ -121,7 +121,7 @@ def settings(algorithm, subset, **changes):
 
 def pose(network, algorithm, subset, platform, psi, theta_0, key=None, **changes):
     config = settings(algorithm, subset, **changes)
-    return implicit.pose(network, config, platform, *POSED[algorithm], psi, theta_0, key)
+    return BilevelSpec(network, config, platform, *POSED[algorithm]).at(psi, theta_0, key)
 
 
 @pytest.mark.parametrize("algorithm", ["rcig", "cig", "vig"])

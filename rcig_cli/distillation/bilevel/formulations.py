@@ -124,13 +124,11 @@ class LinearizedBody:
 
     def problem(self, images: Array, labels: Array, lam: float) -> InnerProblem:
         """See `Formulation`."""
-        layout, platform = self.layout, self.layout.platform
-        if layout.subset is not None:
-            J = linearize_subsampled(*self._body(), images, layout.subset, platform)
-        elif layout.staged:
-            J = linearize_in_stages(self.network, self.theta_0, images, platform.parts)
+        layout = self.layout
+        if layout.staged and layout.subset is None:
+            J = linearize_in_stages(self.network, self.theta_0, images, layout.platform.parts)
         else:
-            J = linearize(*self._body(), images, platform.parts)
+            J = _linearized(*_body(self.network, self.theta_0), images, layout)
         return inner_problem(J, labels, lam, wide=layout.float64)
 
     def predictor(self, problem: InnerProblem, theta: Tree) -> Predictor:
@@ -149,7 +147,7 @@ class LinearizedBody:
         """See `Formulation`."""
 
         def part(images: Array) -> Outputs:
-            apply, at = self._body()
+            apply, at = _body(self.network, self.theta_0)
             (_, features), derivative = jax.linearize(lambda t: apply(t, images), at)
             return Outputs(features, derivative(theta)[0], derivative(v)[0])
 
@@ -169,13 +167,32 @@ class LinearizedBody:
 
         return jax.grad(coupling)(seen)
 
-    def _body(self) -> tuple[Apply, Tree]:
-        """The network as a function of theta_B, and where to linearize it."""
-        return with_body(self.network.apply, self.theta_0), body_of(self.theta_0)
+
+class _WithoutClosedForm:
+    """What formulations share that solve for all parameters, the last kernel among them."""
+
+    def outer_gradient(self, problem: Any, outer: OuterLoss) -> Tree:
+        """See `Formulation`."""
+        del problem
+        return outer.parameters
+
+    def direct(self, problem: Any, outer: OuterLoss, seen: Views) -> None:
+        """Nothing depends on psi at fixed theta."""
+        del problem, outer, seen
+
+    def implicit(self, problem: Any, seen: Views) -> Views:
+        """Gradient of ``< J_S v, y_S - f_S > / (n C)``."""
+        del problem
+
+        def coupling(seen: Views) -> Array:
+            assert seen.outputs.J_v is not None
+            return jnp.vdot(seen.outputs.J_v, seen.residual) / seen.labels.size
+
+        return jax.grad(coupling)(seen)
 
 
 @dataclass(frozen=True)
-class LinearizedNetwork:
+class LinearizedNetwork(_WithoutClosedForm):
     """The network linearized in all parameters (paper, 3.2): a quadratic with no features and A = lam I."""
 
     network: Network
@@ -184,23 +201,13 @@ class LinearizedNetwork:
 
     def problem(self, images: Array, labels: Array, lam: float) -> InnerProblem:
         """See `Formulation`."""
-        platform, subset = self.layout.platform, self.layout.subset
-        J: Linearized
-        if subset is not None:
-            J = linearize_subsampled(self.network.apply, self.theta_0, images, subset, platform)
-        else:
-            J = linearize(self.network.apply, self.theta_0, images, platform.parts)
+        J = _linearized(self.network.apply, self.theta_0, images, self.layout)
         return inner_problem(J._replace(features=J.features[:, :0]), labels, lam)
 
     def predictor(self, problem: InnerProblem, theta: Tree) -> Predictor:
         """See `Formulation`."""
         del problem
         return _linearized_predictor(self.network, self.theta_0, theta)
-
-    def outer_gradient(self, problem: InnerProblem, outer: OuterLoss) -> Tree:
-        """See `Formulation`."""
-        del problem
-        return outer.parameters
 
     def outputs(self, theta: Tree, v: Tree, images: Array) -> Outputs:
         """See `Formulation`."""
@@ -212,18 +219,9 @@ class LinearizedNetwork:
 
         return _in_parts(part, images, self.layout)
 
-    def direct(self, problem: InnerProblem, outer: OuterLoss, seen: Views) -> None:
-        """See `Formulation`."""
-        del problem, outer, seen
-
-    def implicit(self, problem: InnerProblem, seen: Views) -> Views:
-        """Gradient of ``< J_S v, y_S - f_S > / (n C)``."""
-        del problem
-        return _implicit_without_head(seen)
-
 
 @dataclass(frozen=True)
-class OriginalNetwork:
+class OriginalNetwork(_WithoutClosedForm):
     """The network as it is, nonlinear in its parameters (paper, 3.1)."""
 
     network: Network
@@ -245,11 +243,6 @@ class OriginalNetwork:
 
         return predict
 
-    def outer_gradient(self, problem: VanillaProblem, outer: OuterLoss) -> Tree:
-        """See `Formulation`."""
-        del problem
-        return outer.parameters
-
     def outputs(self, theta: Tree, v: Tree, images: Array) -> Outputs:
         """See `Formulation`."""
 
@@ -259,15 +252,6 @@ class OriginalNetwork:
             return Outputs(features[:, :0], logits, derivative(v)[0])
 
         return _in_parts(part, images, self.layout)
-
-    def direct(self, problem: VanillaProblem, outer: OuterLoss, seen: Views) -> None:
-        """See `Formulation`."""
-        del problem, outer, seen
-
-    def implicit(self, problem: VanillaProblem, seen: Views) -> Views:
-        """Gradient of ``< J_S v, y_S - f_S > / (n C)``."""
-        del problem
-        return _implicit_without_head(seen)
 
     def _predict(self, theta: Tree, images: Array) -> Array:
         return self.network.apply(optax.tree.add(self.theta_0, theta), images)[0]
@@ -283,15 +267,7 @@ class FixedBody:
 
     def problem(self, images: Array, labels: Array, lam: float) -> InnerProblem:
         """See `Formulation`; theta plays no part."""
-        apply, at, platform = (
-            with_body(self.network.apply, self.theta_0),
-            body_of(self.theta_0),
-            self.layout.platform,
-        )
-        if self.layout.subset is not None:
-            J = linearize_subsampled(apply, at, images, self.layout.subset, platform)
-        else:
-            J = linearize(apply, at, images, platform.parts)
+        J = _linearized(*_body(self.network, self.theta_0), images, self.layout)
         return inner_problem(J, labels, lam, wide=self.layout.float64)
 
     def predictor(self, problem: InnerProblem) -> Predictor:
@@ -317,6 +293,18 @@ class FixedBody:
         return _through_head(problem, outer, seen)
 
 
+def _body(network: Network, theta_0: Tree) -> tuple[Apply, Tree]:
+    """The network as a function of theta_B, and where to linearize it."""
+    return with_body(network.apply, theta_0), body_of(theta_0)
+
+
+def _linearized(apply: Apply, at: Tree, images: Array, layout: Layout) -> Linearized:
+    """Linearize, in chunks if gradients go through a subset of the images."""
+    if layout.subset is not None:
+        return linearize_subsampled(apply, at, images, layout.subset, layout.platform)
+    return linearize(apply, at, images, layout.platform.parts)
+
+
 def _linearized_predictor(network: Network, theta_0: Tree, theta: Tree) -> Predictor:
     def predict(images: Array) -> tuple[Array, Callable[[Array], Tree]]:
         J = linearize(network.apply, theta_0, images)
@@ -331,14 +319,6 @@ def _through_head(problem: InnerProblem, outer: OuterLoss, seen: Views) -> Views
         return jnp.vdot(outer.head, seen.outputs.features.T @ alpha)
 
     return jax.grad(through_head)(seen)
-
-
-def _implicit_without_head(seen: Views) -> Views:
-    def coupling(seen: Views) -> Array:
-        assert seen.outputs.J_v is not None
-        return jnp.vdot(seen.outputs.J_v, seen.residual) / seen.labels.size
-
-    return jax.grad(coupling)(seen)
 
 
 def _in_parts(outputs: Callable[[Array], Outputs], images: Array, layout: Layout) -> Outputs:

@@ -7,6 +7,7 @@ real images, and `meta_gradient` takes the gradient in psi.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -128,84 +129,79 @@ class Bilevel(NamedTuple):
 MakeFormulation = Callable[[Network, Tree, Layout], Formulation]
 
 
-def pose(
-    network: Network,
-    settings: ImplicitSettings,
-    platform: Platform,
-    formulation: MakeFormulation,
-    loss: Loss,
-    psi: Distilled,
-    theta_0: Tree,
-    key: Array | None = None,
-) -> Bilevel:
-    """Pose the two-level problem at one pool model.
+@dataclass(frozen=True)
+class BilevelSpec:
+    """What is fixed of the two-level problem during a run.
 
-    Parameters
+    Attributes
     ----------
     network, settings, platform
-        The network that is distilled with, the method's settings, and the layout.
+        The network that is distilled with, the method's settings, and how loops and batches are laid out.
     formulation, loss
         How the inner problem is posed, and the outer loss.
-    psi
-        What is learned.
-    theta_0
-        The pool model's parameters.
-    key
-        Draws subsets; needed where ``backward_subset`` is less than the number of images, mirrored ones
-        included.
+    float64
+        Whether to solve with the feature kernel in float64.
     """
-    images, labels = training_set(psi.images, psi.labels, flip=settings.flip)
-    subset = subset_size(settings.backward_subset, labels.shape[0])
-    keys = Keys()
-    if subset is not None:
-        if key is None:
-            raise TypeError("a subset of the images is drawn with a key")
-        keys = Keys(*jax.random.split(key, len(Keys._fields)))
-    few = images if keys.statistics is None else images[choose(keys.statistics, len(images), subset or 0)]
-    layout = Layout(
-        platform,
-        subset=subset,
-        staged=bool(network.lower_layers) and _in_stages(settings, *labels.shape),
-        float64=getattr(settings, "solve_precision", "float32") == "float64",
-    )
-    posed = formulation(network.with_statistics_of(theta_0, few), theta_0, layout)
-    lam = settings.l2_rate * psi.images.shape[0]
-    problem = posed.problem(images, labels, lam)
-    return Bilevel(settings, platform, loss, psi, posed, problem, keys)
+
+    network: Network
+    settings: ImplicitSettings
+    platform: Platform
+    formulation: MakeFormulation
+    loss: Loss
+    float64: bool = False
+
+    def at(self, psi: Distilled, theta_0: Tree, key: Array | None = None) -> Bilevel:
+        """Pose the problem at a pool model.
+
+        Parameters
+        ----------
+        psi
+            What is learned.
+        theta_0
+            The pool model's parameters.
+        key
+            Draws subsets; needed where ``backward_subset`` is less than the number of images, mirrored ones
+            included.
+        """
+        settings, network = self.settings, self.network
+        images, labels = training_set(psi.images, psi.labels, flip=settings.flip)
+        subset = subset_size(settings.backward_subset, labels.shape[0])
+        keys, few = Keys(), images
+        if subset is not None:
+            if key is None:
+                raise TypeError("a subset of the images is drawn with a key")
+            each = jax.random.split(key, len(Keys._fields))
+            keys, few = Keys(*each), images[choose(each[0], len(images), subset)]
+        layout = Layout(
+            self.platform,
+            subset=subset,
+            staged=bool(network.lower_layers) and _in_stages(settings, *labels.shape),
+            float64=self.float64,
+        )
+        formulation = self.formulation(network.with_statistics_of(theta_0, few), theta_0, layout)
+        problem = formulation.problem(images, labels, settings.l2_rate * psi.images.shape[0])
+        return Bilevel(settings, self.platform, self.loss, psi, formulation, problem, keys)
 
 
-def make_implicit_step(
-    network: Network,
-    settings: ImplicitSettings,
-    platform: Platform,
-    formulation: MakeFormulation,
-    loss: Loss,
-    *,
-    limit: bool,
-    temperature_lr: float | None = None,
-) -> Step:
+def make_implicit_step(spec: BilevelSpec, *, limit: bool, temperature_lr: float | None = None) -> Step:
     """Put the functions of a run together.
 
     Parameters
     ----------
-    network, settings, platform
-        See `pose`.
-    formulation, loss
-        How the inner problem is posed, and the outer loss.
+    spec
+        The two-level problem.
     limit
         Whether the implicit gradient is scaled down to the direct one (`meta_gradient.combine`).
     temperature_lr
         Learning rate for the log temperature, if the loss has one.
     """
+    settings = spec.settings
     by_adam = settings.solver == "adam"
-
-    def problem_at(psi: Distilled, theta_0: Tree, key: Array | None) -> Bilevel:
-        return pose(network, settings, platform, formulation, loss, psi, theta_0, key)
 
     def propose(
         learner: Learner, theta_0: Tree, images: Array, classes: Array, key: Array | None = None
     ) -> Proposal:
-        bilevel = problem_at(learner.psi, theta_0, key)
+        bilevel = spec.at(learner.psi, theta_0, key)
         inner_lr, hessian_lr = _values(learner.extra) if by_adam else (None, None)
         theta = bilevel.solve_inner(inner_lr)
         outer = bilevel.evaluate(theta.value, images, classes)
@@ -237,10 +233,10 @@ def make_implicit_step(
         """Raise each learning rate while the losses of its solve fall (paper, S3)."""
 
         def solve_hessian(psi: Distilled, theta_0: Tree, theta: Tree, lr: Array) -> Solution:
-            bilevel = problem_at(psi, theta_0, key)
+            bilevel = spec.at(psi, theta_0, key)
             return bilevel.solve_hessian(theta, bilevel.evaluate(theta, images, classes), lr)
 
-        solve_inner = compile(lambda psi, theta_0, lr: problem_at(psi, theta_0, key).solve_inner(lr))
+        solve_inner = compile(lambda psi, theta_0, lr: spec.at(psi, theta_0, key).solve_inner(lr))
         solve_hessian = compile(solve_hessian)
 
         def inner_falls(lr: float) -> bool:
@@ -260,7 +256,7 @@ def make_implicit_step(
 
     extra = Extra(_start_of(settings), _after_step, _metrics, tune) if by_adam else None
     return make_step(
-        network, settings, propose, Pool.of(settings), temperature_lr=temperature_lr, extra=extra
+        spec.network, settings, propose, Pool.of(settings), temperature_lr=temperature_lr, extra=extra
     )
 
 

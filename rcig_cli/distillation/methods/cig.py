@@ -29,10 +29,11 @@ class CigSettings(ImplicitSettings):
 def make(network: "Network", settings: CigSettings, platform: "Platform") -> "Step":
     """Return the functions of a run."""
     from rcig_cli.distillation.bilevel.formulations import LinearizedNetwork
-    from rcig_cli.distillation.bilevel.implicit import make_implicit_step
+    from rcig_cli.distillation.bilevel.implicit import BilevelSpec, make_implicit_step
     from rcig_cli.distillation.bilevel.outer import squared_error
 
-    return make_implicit_step(network, settings, platform, LinearizedNetwork, squared_error, limit=False)
+    spec = BilevelSpec(network, settings, platform, LinearizedNetwork, squared_error)
+    return make_implicit_step(spec, limit=False)
 
 
 def defaults(images: int, given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -47,15 +48,7 @@ CIG = Method(
     title="convexified implicit gradients",
     reference=method.RCIG_PAPER,
     settings=CigSettings,
-    metrics=(
-        method.LOSS,
-        method.ACCURACY,
-        method.IMPLICIT_NORM,
-        method.INNER_PROGRESS,
-        method.HESSIAN_PROGRESS,
-        method.INNER_RATE,
-        method.HESSIAN_RATE,
-    ),
+    metrics=(method.LOSS, method.ACCURACY, method.IMPLICIT_NORM, *method.SOLVES),
     make=make,
     defaults=defaults,
 )

@@ -98,3 +98,6 @@ HESSIAN_PROGRESS = Metric(
     "hessian_progress", "Hessian-inverse solve", "Last over first value of each solve", log=True
 )
 TEMPERATURE = Metric("temperature", "temperature tau", "Temperature")
+
+# Of methods with an inner problem to solve.
+SOLVES = (INNER_PROGRESS, HESSIAN_PROGRESS, INNER_RATE, HESSIAN_RATE)

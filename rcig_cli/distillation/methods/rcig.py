@@ -33,18 +33,12 @@ class RcigSettings(KernelSettings, TemperatureSettings, ImplicitSettings):
 def make(network: "Network", settings: RcigSettings, platform: "Platform") -> "Step":
     """Return the functions of a run."""
     from rcig_cli.distillation.bilevel.formulations import LinearizedBody
-    from rcig_cli.distillation.bilevel.implicit import make_implicit_step
+    from rcig_cli.distillation.bilevel.implicit import BilevelSpec, make_implicit_step
     from rcig_cli.distillation.bilevel.outer import platt
 
-    return make_implicit_step(
-        network,
-        settings,
-        platform,
-        LinearizedBody,
-        platt,
-        limit=True,
-        temperature_lr=settings.temperature_lr,
-    )
+    float64 = settings.solve_precision == "float64"
+    spec = BilevelSpec(network, settings, platform, LinearizedBody, platt, float64)
+    return make_implicit_step(spec, limit=True, temperature_lr=settings.temperature_lr)
 
 
 def defaults(images: int, given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -63,15 +57,8 @@ RCIG = Method(
     reference=method.RCIG_PAPER,
     settings=RcigSettings,
     metrics=(
-        method.LOSS,
-        method.ACCURACY,
-        method.DIRECT_NORM,
-        method.IMPLICIT_NORM,
-        method.INNER_PROGRESS,
-        method.HESSIAN_PROGRESS,
-        method.TEMPERATURE,
-        method.INNER_RATE,
-        method.HESSIAN_RATE,
+        *(method.LOSS, method.ACCURACY, method.DIRECT_NORM, method.IMPLICIT_NORM),
+        *(method.TEMPERATURE, *method.SOLVES),
     ),
     make=make,
     defaults=defaults,

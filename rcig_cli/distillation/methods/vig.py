@@ -30,10 +30,11 @@ class VigSettings(ImplicitSettings):
 def make(network: "Network", settings: VigSettings, platform: "Platform") -> "Step":
     """Return the functions of a run."""
     from rcig_cli.distillation.bilevel.formulations import OriginalNetwork
-    from rcig_cli.distillation.bilevel.implicit import make_implicit_step
+    from rcig_cli.distillation.bilevel.implicit import BilevelSpec, make_implicit_step
     from rcig_cli.distillation.bilevel.outer import squared_error
 
-    return make_implicit_step(network, settings, platform, OriginalNetwork, squared_error, limit=False)
+    spec = BilevelSpec(network, settings, platform, OriginalNetwork, squared_error)
+    return make_implicit_step(spec, limit=False)
 
 
 VIG = Method(
@@ -41,14 +42,6 @@ VIG = Method(
     title="vanilla implicit gradients",
     reference=method.RCIG_PAPER,
     settings=VigSettings,
-    metrics=(
-        method.LOSS,
-        method.ACCURACY,
-        method.IMPLICIT_NORM,
-        method.INNER_PROGRESS,
-        method.HESSIAN_PROGRESS,
-        method.INNER_RATE,
-        method.HESSIAN_RATE,
-    ),
+    metrics=(method.LOSS, method.ACCURACY, method.IMPLICIT_NORM, *method.SOLVES),
     make=make,
 )
