@@ -1,12 +1,11 @@
-/* A layer under everything a process does to the files of a store: it counts, logs, fails or kills.
+/* Intercepts the operations of a process on the files of a store: logs them, makes one fail, or kills.
 
-   Loaded with LD_PRELOAD it stands between the process and libc, so it sees Python, Zarr's threads and the
-   C++ of TensorStore alike.  Nothing happens before faults_arm is called; a process that is started with
-   FAULTS_STORE (and _LOG, _KEY, _NTH, _KIND, _ERROR) in its environment is armed from its beginning.
+   It is loaded with LD_PRELOAD, and so intercepts what any library does through libc.  Nothing happens before
+   faults_arm is called.
 
-   An operation is known by its key, "verb path", with the path relative to the store and every long random
-   part of a name written as "*"; the fault strikes the occurrence-th operation of one key.  So a point is the
-   same one from run to run, whatever order threads come in.  */
+   The key of an operation is "verb path", with the path relative to the store and each long random part of a
+   name written as "*".  The fault strikes the n-th operation with one key, so a point is the same one from run
+   to run, in whatever order threads reach it.  */
 
 #define _GNU_SOURCE
 #include <ctype.h>
@@ -28,36 +27,23 @@
 #define RANDOM_LENGTH 12 /* hexadecimal digits in a row that make a part of a name random */
 #define KEY_LENGTH (PATH_MAX + 32)
 
-/* What becomes of the operation that is struck.  */
+/* What happens to the operation that is struck.  */
 enum fault { NOTHING, KILL, FAIL, FAIL_FROM_HERE };
 enum verdict { GO, REFUSE, TEAR_AND_KILL, TEAR };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static char prefix[PATH_MAX], target[KEY_LENGTH];
-static int armed, log_descriptor = -1, seen, occurrence, error_number, skip_sync, struck;
+static int armed, log_descriptor = -1, seen, occurrence, error_number, struck;
 static enum fault fault;
 
-/* Begin: operations under `store` are written to `log`, a line each; the `nth` (from 1) with `key` is struck.
-   With `no_sync`, fsync does nothing but be counted: what a killed process wrote is with the kernel.  */
-void faults_arm(const char *store, const char *log, const char *key, int nth, int which, int error, int no_sync)
+/* Start: operations under `store` are written to `log`, a line each; the `nth` (from 1) with `key` is struck.
+   From now on fsync is only logged: the kernel keeps what a killed process has written.  */
+void faults_arm(const char *store, const char *log, const char *key, int nth, int which, int error)
 {
     snprintf(prefix, sizeof prefix, "%s", store);
     snprintf(target, sizeof target, "%s", key);
     log_descriptor = syscall(SYS_openat, AT_FDCWD, log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    occurrence = nth, fault = which, error_number = error, skip_sync = no_sync, seen = struck = 0, armed = 1;
-}
-
-static int number_of(const char *name)
-{
-    const char *text = getenv(name);
-    return text ? atoi(text) : 0;
-}
-
-__attribute__((constructor)) static void arm_from_environment(void)
-{
-    const char *store = getenv("FAULTS_STORE"), *log = getenv("FAULTS_LOG"), *key = getenv("FAULTS_KEY");
-    if (store && log && key)
-        faults_arm(store, log, key, number_of("FAULTS_NTH"), number_of("FAULTS_KIND"), number_of("FAULTS_ERROR"), 0);
+    occurrence = nth, fault = which, error_number = error, seen = struck = 0, armed = 1;
 }
 
 static void die(void)
@@ -113,7 +99,7 @@ static int always_fits(const char *verb)
     return !strcmp(verb, "unlink") || !strcmp(verb, "rmdir") || !strcmp(verb, "truncate");
 }
 
-/* Count and log one operation, and say what is to become of it.  */
+/* Count and log one operation, and decide what happens to it.  */
 static enum verdict meet(const char *verb, int folder, const char *path, const char *other)
 {
     char whole[PATH_MAX], within[PATH_MAX], key[KEY_LENGTH], line[3 * KEY_LENGTH];
@@ -197,7 +183,7 @@ FILE *fopen64(const char *path, const char *mode)
     return mode[0] != 'r' && refused(meet("create", AT_FDCWD, path, NULL)) ? NULL : REAL(fopen64)(path, mode);
 }
 
-/* ---- writing: a kill leaves half of what was to be written, a disk that fills up too ---- */
+/* ---- writing: a killed process, or a disk that gets full, leaves half of what was to be written ---- */
 
 #define WRITE_BODY(whole, half)                                                                              \
     enum verdict verdict = armed ? meet("write", descriptor, "", NULL) : GO;                                 \
@@ -239,11 +225,11 @@ ssize_t writev(int descriptor, const struct iovec *parts, int number)
 
 int fsync(int descriptor)
 {
-    PLAIN("fsync", descriptor, "", NULL, skip_sync ? 0 : REAL(fsync)(descriptor));
+    PLAIN("fsync", descriptor, "", NULL, armed ? 0 : REAL(fsync)(descriptor));
 }
 int fdatasync(int descriptor)
 {
-    PLAIN("fsync", descriptor, "", NULL, skip_sync ? 0 : REAL(fdatasync)(descriptor));
+    PLAIN("fsync", descriptor, "", NULL, armed ? 0 : REAL(fdatasync)(descriptor));
 }
 int ftruncate(int descriptor, off_t length)
 {

@@ -1,4 +1,4 @@
-"""The commands that are disturbed, and the stores they begin with."""
+"""The commands that faults are injected into, and the stores they start from."""
 
 import shutil
 from collections.abc import Callable
@@ -7,39 +7,46 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.conftest import TINY
+from tests.slow.faults.injection import FAULTS, Operation, Point, points_of
 from tests.slow.faults.inspection import tree
-from tests.slow.faults.layer import FAULTS, Operation, Point, points_of
 
 DISTILL = ("distill", "digits", "--ipc", 1, "--steps", 4, "--checkpoint-every", 2, "--resume")
 EVALUATE = ("evaluate", "run_1", "--networks", 1, "--steps", 2, "--width", 4, "--baseline", "none")
+IMPORT = ("import", "{folder}/set.npz", "--dataset", "digits", "--space", "whitened", "--name", "taken")
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A command and what it begins with.
+    """A command, and the store it starts from.
 
     Attributes
     ----------
     arguments
-        The command; the same line is run again after a fault.
-    begin
-        ``(commands, store)``: make the store it begins with.
-    alone
-        Whether it runs as a process of its own, and its steps are real ones.
-    there_already
-        What the command says, refusing with code 2, if nothing was left to do; None if it just succeeds.
+        The command, which is run again after a fault.
+    start
+        ``(commands, store)``: makes the store.
+    refusal
+        What the command says, with exit code 2, if it had already done all its work; None if it succeeds.
     """
 
     arguments: tuple
-    begin: Callable
-    alone: bool = False
-    there_already: str | None = None
+    start: Callable
+    refusal: str | None = None
 
 
 @dataclass
 class Prepared:
-    """A scenario with its store, the points of its command, and what it ends with undisturbed."""
+    """A scenario with its store, and the operations and result of its command without a fault.
+
+    Attributes
+    ----------
+    base, work
+        The store that the command starts from, and the one that it changes.
+    operations, points
+        The operations of the command on files, and each as a point.
+    undisturbed
+        The `tree` of the store after the command.
+    """
 
     name: str
     scenario: Scenario
@@ -49,91 +56,70 @@ class Prepared:
     points: list[Point] = field(default_factory=list)
     undisturbed: dict = field(default_factory=dict)
 
-    @property
-    def arguments(self):
-        """The command, with its files beside the stores."""
-        return [str(each).format(folder=self.base.parent) for each in self.scenario.arguments]
-
-    def fresh(self):
-        """A store as the command begins with it."""
+    def reset(self):
+        """Make the store as the command starts from it."""
         shutil.rmtree(self.work, ignore_errors=True)
         if self.base.exists():
             shutil.copytree(self.base, self.work)
         return self.work
 
-    def run(self, commands, **fault):
-        """Run the command on the store that is there."""
-        line = [*self.arguments, "--store", self.work]
-        if self.scenario.alone:
-            return commands.run_alone(*line, store=self.work, **fault)
-        return commands.run(*line, store=self.work, pretend=True, **fault)
+    def run(self, commands, **injected):
+        """Run the command on the store as it is."""
+        arguments = [str(each).format(folder=self.base.parent) for each in self.scenario.arguments]
+        return commands.run(*arguments, "--store", self.work, store=self.work, **injected)
 
 
 def prepare(commands, name, folder):
-    """Make ready to disturb a scenario."""
-    folder = Path(folder)
-    one = Prepared(name, {**SCENARIOS, **REAL_SCENARIOS}[name], folder / "base", folder / "work")
-    one.scenario.begin(commands, one.base)
-    one.fresh()
-    ran = one.run(commands)
-    assert ran.code == 0, ran.out + ran.err
-    one.operations, one.points, one.undisturbed = ran.operations, points_of(ran.operations), tree(one.work)
+    """Make the store of a scenario, and run its command without a fault."""
+    one = Prepared(name, SCENARIOS[name], folder / "base", folder / "work")
+    one.scenario.start(commands, one.base)
+    one.reset()
+    result = one.run(commands)
+    assert result.code == 0, result.out + result.err
+    one.operations, one.points = result.operations, points_of(result.operations)
+    one.undisturbed = tree(one.work)
     return one
 
 
-def done(commands, *arguments, store, **options):
+def run(commands, *arguments, store):
     """Run a command that has to succeed."""
-    ran = commands.run(*arguments, "--store", store, pretend=True, **options)
-    assert ran.code == 0, ran.out + ran.err
-    return ran
+    result = commands.run(*arguments, "--store", store)
+    assert result.code == 0, result.out + result.err
 
 
 def _nothing(commands, store):
     del commands, store
 
 
-def _prepared(commands, store):
-    done(commands, "prepare", "digits", store=store)
+def _digits(commands, store):
+    run(commands, "prepare", "digits", store=store)
 
 
-def _finished(commands, store):
-    _prepared(commands, store)
-    done(commands, *DISTILL, store=store)
+def _finished_run(commands, store):
+    _digits(commands, store)
+    run(commands, *DISTILL, store=store)
 
 
-def _killed(commands, store):
-    """Killed in the middle of a line of metrics, two steps after a checkpoint was last written."""
-    _prepared(commands, store)
-    torn = Point("write", "runs/run_1/metrics.jsonl", 4)
-    arguments = [*DISTILL, "--store", store]
-    ran = commands.run(*arguments, store=store, point=torn, fault=FAULTS["SIGKILL"], pretend=True)
-    assert ran.code == -9
+def _killed_run(commands, store):
+    """Make a run that was killed while it wrote a line of metrics, two steps after its newest checkpoint."""
+    _digits(commands, store)
+    point = Point("write", "runs/run_1/metrics.jsonl", 4)
+    result = commands.run(*DISTILL, "--store", store, store=store, point=point, fault=FAULTS["SIGKILL"])
+    assert result.code == -9
     assert not (store / "runs/run_1/metrics.jsonl").read_bytes().endswith(b"\n")
 
 
-def _with_a_set(commands, store):
-    _prepared(commands, store)
-    draw = np.random.default_rng(0)
-    images = draw.normal(size=(10, 8, 8, 1)).astype(np.float32)
-    labels = np.eye(10, dtype=np.float32) - 0.1
-    np.savez(store.parent / "set.npz", images=images, labels=labels)
+def _set_to_import(commands, store):
+    _digits(commands, store)
+    images = np.random.default_rng(0).normal(size=(10, 8, 8, 1)).astype(np.float32)
+    np.savez(store.parent / "set.npz", images=images, labels=np.eye(10, dtype=np.float32) - 0.1)
 
 
 SCENARIOS = {
     "prepare": Scenario(("prepare", "digits"), _nothing),
-    "prepare again": Scenario(("prepare", "digits", "--overwrite"), _prepared),
-    "distill": Scenario(DISTILL, _prepared),
-    "distill, going on": Scenario(DISTILL, _killed),
-    "evaluate": Scenario(EVALUATE, _finished),
-    "import": Scenario(
-        ("import", "{folder}/set.npz", "--dataset", "digits", "--space", "whitened", "--name", "taken"),
-        _with_a_set,
-        there_already="There is a run taken already",
-    ),
-}
-
-# Real steps and real networks, in processes of their own: too slow for every point.
-REAL_SCENARIOS = {
-    "distill, really": Scenario((*DISTILL, *TINY), _prepared, alone=True),
-    "evaluate, really": Scenario(EVALUATE, _finished, alone=True),
+    "prepare again": Scenario(("prepare", "digits", "--overwrite"), _digits),
+    "distill": Scenario(DISTILL, _digits),
+    "resume": Scenario(DISTILL, _killed_run),
+    "evaluate": Scenario(EVALUATE, _finished_run),
+    "import": Scenario(IMPORT, _set_to_import, refusal="There is a run taken already"),
 }

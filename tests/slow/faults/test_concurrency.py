@@ -13,24 +13,17 @@ from rcig_cli.store.digests import mismatches
 from rcig_cli.store.locks import RunLock
 from rcig_cli.store.store import open_store
 from tests.conftest import start_rcig
-from tests.slow.faults.inspection import orphans, problems, tree
-from tests.slow.faults.scenarios import DISTILL, done, prepare
+from tests.slow.faults.inspection import problems, temporaries, tree
+from tests.slow.faults.scenarios import DISTILL, prepare, run
 
-AT_ONCE = 16
-NOISE = ("Traceback", "should not have happened")
-
-
-def product(store, run):
-    """What a run vouches for, by its path in the run."""
-    folder = store / "runs" / run
-    vouched = json.loads((folder / "manifest.json").read_text())["files"]
-    return {name: (folder / name).read_bytes() for name in vouched}
+WRITERS = 16
 
 
-@pytest.fixture(scope="module")
-def unfinished(commands, tmp_path_factory):
-    """A store with a run that was killed, and what finishing it gives."""
-    return prepare(commands, "distill, going on", tmp_path_factory.mktemp("unfinished"))
+def product(store, name):
+    """Return the files of a run that its manifest records, by their path in the run."""
+    folder = store / "runs" / name
+    recorded = json.loads((folder / "manifest.json").read_text())["files"]
+    return {path: (folder / path).read_bytes() for path in recorded}
 
 
 @contextmanager
@@ -43,55 +36,73 @@ def reading(store):
             opened = open_store(store, create=False)
             runs = opened.runs()
             wrong = [problem.message for problem in opened.datasets().problems + runs.problems]
-            for run in runs.found:
-                wrong += mismatches(opened.run_path(run.name), run.files).items()
+            for each in runs.found:
+                wrong += mismatches(opened.run_path(each.name), each.files).items()
             seen.append(wrong)
 
     reader = threading.Thread(target=read)
     reader.start()
-    yield seen
-    ended.set()
-    reader.join()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        reader.join()
 
 
-def test_many_prepare_one_data_set_at_once(commands, tmp_path):
+def test_many_processes_prepare_the_same_data_set(commands, tmp_path):
     store = tmp_path / "artifacts"
-    ran = commands.at_once(*[("prepare", "digits", "--store", store)] * 6)
-    assert any(one.code == 0 for one in ran)
-    for one in ran:
+    results = commands.at_once(*[("prepare", "digits", "--store", store)] * 6)
+    assert any(one.code == 0 for one in results)
+    for one in results:
         assert one.code == 0 or one.err.startswith("rcig: "), one.err
-        assert not any(word in one.err for word in NOISE)
-    done(commands, "prepare", "digits", store=tmp_path / "alone")
+        assert "Traceback" not in one.err
+        assert "should not have happened" not in one.err
+    run(commands, "prepare", "digits", store=tmp_path / "alone")
     assert tree(store) == tree(tmp_path / "alone")
-    assert problems(store) == orphans(store) == []
+    assert problems(store) == temporaries(store) == []
 
 
-def test_many_distil_in_one_store_at_once(commands, tmp_path):
+def test_many_processes_distill_in_one_store(commands, tmp_path):
     store = tmp_path / "artifacts"
-    done(commands, "prepare", "digits", store=store)
-    lines = [(*DISTILL[:-1], "--seed", seed, "--store", store, "--json") for seed in range(AT_ONCE)]
+    run(commands, "prepare", "digits", store=store)
+    lines = [(*DISTILL[:-1], "--seed", seed, "--store", store, "--json") for seed in range(WRITERS)]
     lines += [("prepare", "digits", "--store", store), *[("list", "--json", "--store", store)] * 3]
     with reading(store) as seen:
-        ran = commands.at_once(*lines)
-    assert [one.code for one in ran] == [0] * len(lines), [one.err for one in ran]
+        results = commands.at_once(*lines)
+    assert [one.code for one in results] == [0] * len(lines), [one.err for one in results]
     assert len(seen) >= 3
     assert not any(seen), seen
-    names = [json.loads(one.out)["run"] for one in ran[:AT_ONCE]]
-    assert sorted(names) == sorted(f"run_{number}" for number in range(1, AT_ONCE + 1))
-    runs = {run.name: run for run in open_store(store, create=False).runs().found}
-    assert {runs[name].seed for name in names} == set(range(AT_ONCE))
-    assert problems(store) == orphans(store) == []
-    for seed in (0, AT_ONCE - 1):
+    names = [json.loads(one.out)["run"] for one in results[:WRITERS]]
+    assert sorted(names) == sorted(f"run_{number}" for number in range(1, WRITERS + 1))
+    runs = {each.name: each for each in open_store(store, create=False).runs().found}
+    assert {runs[name].seed for name in names} == set(range(WRITERS))
+    assert problems(store) == temporaries(store) == []
+    for seed in (0, WRITERS - 1):
         alone = tmp_path / f"alone-{seed}"
         shutil.copytree(store / "datasets", alone / "datasets")
         shutil.copy(store / "store.json", alone)
-        done(commands, *DISTILL, "--seed", seed, store=alone)
+        run(commands, *DISTILL, "--seed", seed, store=alone)
         assert product(store, names[seed]) == product(alone, "run_1")
 
 
+def test_several_processes_that_find_no_data_set_prepare_it_once(commands, tmp_path):
+    store = tmp_path / "artifacts"
+    results = commands.at_once(*[("distill", "--ipc", 1, "--steps", 2, "--store", store)] * 4)
+    for one in results:
+        assert one.code == 0 or one.err.splitlines()[-1].startswith("rcig: "), one.err
+    assert any(one.code == 0 for one in results)
+    assert problems(store) == []
+
+
+@pytest.fixture(scope="module")
+def killed_run(commands, tmp_path_factory):
+    """A store with a run that was killed, and the result of finishing it."""
+    return prepare(commands, "resume", tmp_path_factory.mktemp("killed"))
+
+
 @pytest.fixture
-def killed(unfinished):
-    return unfinished.fresh(), unfinished
+def killed(killed_run):
+    return killed_run.reset(), killed_run
 
 
 def test_all_writers_but_the_first_are_refused_at_once(commands, killed):
@@ -99,64 +110,49 @@ def test_all_writers_but_the_first_are_refused_at_once(commands, killed):
     before = tree(store)
     with RunLock(store / "runs/run_1"):
         began = time.monotonic()
-        ran = commands.at_once(*[("distill", "--resume", "run_1", "--store", store)] * 4)
-        ran += commands.at_once((*DISTILL, "--store", store))
-        taken = time.monotonic() - began
-    assert [one.code for one in ran] == [4] * 5
-    assert all("rcig: run_1 is being written by process" in one.err for one in ran)
-    assert taken < 20
+        results = commands.at_once(*[("distill", "--resume", "run_1", "--store", store)] * 4)
+        results += commands.at_once((*DISTILL, "--store", store))
+        seconds = time.monotonic() - began
+    assert [one.code for one in results] == [4] * 5
+    assert all("rcig: run_1 is being written by process" in one.err for one in results)
+    assert seconds < 20
     assert tree(store) == before
 
 
-def test_with_wait_they_come_one_after_the_other(commands, killed):
+def test_with_wait_writers_follow_one_another(commands, killed):
     store, prepared = killed
     line = ("distill", "--resume", "run_1", "--wait", "--store", store)
-    found = []
+    results = []
     with RunLock(store / "runs/run_1"):
-        waiting = threading.Thread(target=lambda: found.extend(commands.at_once(line, line, line)))
+        waiting = threading.Thread(target=lambda: results.extend(commands.at_once(line, line, line)))
         waiting.start()
         for index in range(3):
             wait_for("Waiting for it to end.", commands.err(index))
     waiting.join()
-    assert [one.code for one in found] == [0] * 3, [one.err for one in found]
-    assert sum("goes on to distil" in one.err for one in found) == 1
-    assert sum("run_1 is finished." in one.err for one in found) == 2
+    assert [one.code for one in results] == [0] * 3, [one.err for one in results]
+    assert sum("run_1 resumes distilling" in one.err for one in results) == 1
+    assert sum("run_1 is already finished." in one.err for one in results) == 2
     assert tree(store) == prepared.undisturbed
 
 
-def wait_for(words, path):
+def wait_for(text, path):
     end = time.monotonic() + 60
-    while not (path.exists() and words in path.read_text()):
+    while not (path.exists() and text in path.read_text()):
         assert time.monotonic() < end, path.read_text() if path.exists() else path
         time.sleep(0.02)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_waiting_ends_with_a_signal(killed, number, code):
+def test_a_signal_ends_the_waiting(killed, number, code):
     store, _ = killed
     before = tree(store)
     with RunLock(store / "runs/run_1"):
         process = start_rcig("distill", "--resume", "run_1", "--wait", "--store", store)
-        said = process.stderr.readline()
+        message = process.stderr.readline()
         process.send_signal(number)
         _, err = process.communicate(timeout=60)
-    assert "is being written by process" in said
-    assert "Waiting for it to end." in said
+    assert "is being written by process" in message
+    assert "Waiting for it to end." in message
     assert process.returncode == code
     assert "Traceback" not in err
     assert tree(store) == before
-
-
-def test_wait_belongs_to_resume(rcig, tmp_path):
-    outcome = rcig("distill", "digits", "--ipc", 1, "--wait", "--store", tmp_path)
-    assert outcome.code == 2
-    assert "--wait belongs to --resume" in outcome.err
-
-
-def test_a_data_set_is_prepared_once_where_many_begin_at_once(commands, tmp_path):
-    store = tmp_path / "artifacts"
-    ran = commands.at_once(*[("distill", "--ipc", 1, "--steps", 2, "--store", store)] * 4)
-    for one in ran:
-        assert one.code == 0 or one.err.splitlines()[-1].startswith("rcig: "), one.err
-    assert any(one.code == 0 for one in ran)
-    assert problems(store) == []

@@ -1,22 +1,34 @@
-"""What gets a name has been forced to the disk before, and the name itself is forced to the disk next.
+"""Everything is forced to the disk before it gets its name, and the name itself right after.
 
-A killed process loses nothing that it handed to the kernel, so only the order of the operations can show
-what a loss of power would leave: here it is read off the log of every command.
+A killed process loses nothing that it gave to the kernel, so only the order of the operations shows what a
+loss of power would leave.  It is read from the log of every command.
 """
 
 from pathlib import Path
 
 import pytest
 
-from tests.slow.faults.inspection import orphan
+from tests.slow.faults.inspection import is_unfinished
 from tests.slow.faults.scenarios import SCENARIOS, prepare
 
-# Appended to as a run goes on, and cut back to the checkpoint by the next; and what nobody reads.
-NOT_FORCED = {"metrics.jsonl", "lock"}
+# A log is appended to and cut back to the checkpoint by the next process; a lock has no content to lose.
+NOT_SYNCED = {"metrics.jsonl", "lock"}
 
 
 class Disk:
-    """What the disk doesn't have yet: contents of files and folders, and names that readers can see."""
+    """What has not been forced to the disk yet.
+
+    Attributes
+    ----------
+    contents
+        Files and folders whose content has not.
+    names
+        Folders in which a name that readers see has not.
+    published
+        Files and folders that got such a name.
+    wrong
+        What got such a name too early.
+    """
 
     def __init__(self, store):
         self.store = store
@@ -24,7 +36,7 @@ class Disk:
         self.published = 0
         self.wrong = []
 
-    def meet(self, operation):
+    def apply(self, operation):
         path = Path(operation.file)
         match operation.verb:
             case "create" | "write" | "truncate":
@@ -41,28 +53,28 @@ class Disk:
                 self.rename(path, Path(operation.to))
 
     def rename(self, path, to):
-        moved = self.under(path)
+        moved = self.below(path)
         if self.visible(to):
-            unforced = {each for each in moved | self.names if each.name not in NOT_FORCED}
-            self.wrong += [f"{each} when {to} got its name" for each in sorted(unforced)]
+            not_synced = {each for each in moved | self.names if each.name not in NOT_SYNCED}
+            self.wrong += [f"{each} when {to} got its name" for each in sorted(not_synced)]
             self.names.add(to.parent)
             self.published += 1
-        self.contents -= moved | self.under(to)
+        self.contents -= moved | self.below(to)
         self.contents |= {to.parent} | {to / each.relative_to(path) for each in moved}
 
     def visible(self, path):
-        return not orphan(path.relative_to(self.store))
+        return not is_unfinished(path.relative_to(self.store))
 
-    def under(self, path):
+    def below(self, path):
         return {each for each in self.contents if each == path or path in each.parents}
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_what_gets_a_name_is_on_the_disk(commands, name, tmp_path):
+def test_names_are_given_to_what_is_on_the_disk(commands, name, tmp_path):
     scenario = prepare(commands, name, tmp_path)
     disk = Disk(scenario.work)
     for operation in scenario.operations:
-        disk.meet(operation)
+        disk.apply(operation)
     assert disk.wrong == []
     assert disk.names == set()
     assert disk.published >= 1

@@ -1,6 +1,6 @@
-"""A run that is stopped again and again, at random, ends with what an undisturbed one gives: `make soak`.
+"""A run that is stopped again and again, at random moments, gives what an undisturbed run gives.
 
-``RCIG_SOAK_STEPS`` says how long the run is, ``RCIG_SOAK_SEED`` repeats what was done.
+``RCIG_SOAK_STEPS`` is the length of the run; ``RCIG_SOAK_SEED`` repeats the moments of an earlier test.
 """
 
 import json
@@ -18,7 +18,7 @@ RUN = ["distill", "digits", "--ipc", "1", *TINY, "--steps", str(STEPS), "--check
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 WEIGHTS = (6, 1, 1)
 LONGEST = 6.0  # seconds from the first new step to the signal
-STARTING = 4.0  # seconds in which a process may be stopped before it takes any
+STARTING = 4.0  # seconds after the start in which some are stopped
 
 
 def finish(*arguments):
@@ -32,19 +32,19 @@ def manifest(store):
     return json.loads(path.read_text()) if path.exists() else {"status": "none", "step": 0}
 
 
-def grown(store, process):
-    """Wait until the log of the numbers has changed: a step was taken, or the process is no more."""
+def wait_for_a_step(store, process):
+    """Wait until the metrics file has changed, or the process has ended."""
     path = store / "runs/run_1/metrics.jsonl"
     before = path.stat().st_mtime_ns if path.exists() else 0
     while process.poll() is None and (not path.exists() or path.stat().st_mtime_ns == before):
         time.sleep(0.01)
 
 
-def live(store, chance):
-    """Go on with the run for a while; return the signal that ended it, or None if it came to its end."""
+def resume_for_a_while(store, chance):
+    """Resume the run, and stop it after a while; return the signal, or None if the run was finished."""
     process = start_rcig(*RUN, "--resume", "--store", store)
     if chance.random() < 0.75:
-        grown(store, process)
+        wait_for_a_step(store, process)
         time.sleep(chance.uniform(0, LONGEST))
     else:
         time.sleep(chance.uniform(0, STARTING))
@@ -52,12 +52,12 @@ def live(store, chance):
     process.send_signal(number)
     _, err = process.communicate()
     assert "Traceback" not in err, err
-    # A signal that comes before Python is ready for it ends the process as it ends any.
+    # A signal that arrives before its handler is installed ends the process by the signal itself.
     assert process.returncode in (0, -number, 128 + number), err
     return number if process.returncode else None
 
 
-def test_a_run_stopped_at_random_for_minutes_ends_with_the_same_bytes(tmp_path):
+def test_a_run_stopped_at_random_moments_gives_the_same_bytes(tmp_path):
     seed = int(os.environ.get("RCIG_SOAK_SEED", random.SystemRandom().randrange(2**32)))
     print(f"\nRCIG_SOAK_SEED={seed} RCIG_SOAK_STEPS={STEPS}")
     store, alone = tmp_path / "disturbed", tmp_path / "alone"
@@ -68,7 +68,7 @@ def test_a_run_stopped_at_random_for_minutes_ends_with_the_same_bytes(tmp_path):
     print(f"undisturbed: {time.monotonic() - began:.0f} s")
     chance, stopped, began = random.Random(seed), Counter(), time.monotonic()
     while manifest(store)["status"] != "finished":
-        number = live(store, chance)
+        number = resume_for_a_while(store, chance)
         assert problems(store) == []
         if number is not None:
             stopped[signal.Signals(number).name] += 1
