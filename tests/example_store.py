@@ -18,8 +18,8 @@ CLASSES, SHAPE, STEPS = ("circle", "square"), (8, 8, 1), 8
 KILLED = "run_4"  # at step 4 of many, after a checkpoint at step 2
 MEASURED = {"mean": 0.5, "std": 0.0, "values": [0.5]}
 PROTOCOL = {
-    **{"architecture": "convnet", "normalization": "none", "width": 2, "depth": 1, "flip": False},
-    **{"networks": 1, "seed": 0, "learning_rate": 1e-4, "steps": 5},
+    **{"arch": "convnet", "norm": "none", "width": 2, "depth": 1, "flip": False},
+    **{"networks": 1, "seed": 0, "lr": 1e-4, "steps": 5},
 }
 EVALUATION = {
     **{"architecture": "convnet", "normalization": "none", "augment": False, "hard_labels": False},
