@@ -1,8 +1,8 @@
-"""How the same mathematics is laid out for the machine at hand.
+"""How loops and batches are laid out for the machine at hand; the mathematics stays the same.
 
 XLA on a CPU runs a convolution inside one of its own loops some thirty times slower than outside
-(jax-ml/jax issue 12868), and splits small convolutions badly over cores; as many parts of a batch, each on
-a core of its own, run faster.  On an accelerator loops belong inside, and a batch stays whole.
+(jax-ml/jax issue 12868), and splits small convolutions badly over cores: independent parts of a batch, one
+per core, run faster.  On an accelerator loops belong inside, and a batch stays whole.
 """
 
 import math
@@ -29,15 +29,15 @@ class Platform:
     Attributes
     ----------
     unroll
-        Write loops out, one copy of the body after another, instead of an XLA loop.
+        Unroll loops, instead of using an XLA loop.
     parts
-        Into how many parts the distilled images are cut; they are independent, may run side by side.
+        Into how many parts the distilled images are cut; they are independent and can run in parallel.
     piece
-        Real images that go through the network at a time, ``parts`` such pieces side by side; None: all.
-        A piece that fits in a core's cache is done sooner.
+        Real images that go through the network at a time, ``parts`` such pieces in parallel; None: all.
+        A piece that fits into a core's cache is faster.
     settle
-        Returns a pytree unchanged, and has the compiler compute it there, once.  XLA on a CPU computes what
-        is cheap anew for each of its users: an iterate of an unrolled loop, anew from all before it.
+        Returns a pytree unchanged, and makes the compiler compute it there, once.  XLA on a CPU recomputes
+        cheap values for each use: an iterate of an unrolled loop, from all iterates before it.
     average
         Averages a pytree over the devices that share a batch of real images.
     """
@@ -49,7 +49,7 @@ class Platform:
     average: Callable[[Any], Any] = lambda tree: tree
 
     def pieces(self, count: int) -> int:
-        """Into how many pieces to cut ``count`` real images; each is compiled, so they stay few."""
+        """Return into how many pieces to cut ``count`` real images; each is compiled, so there are few."""
         if self.piece is None:
             return 1
         return min(max(count // self.piece, self.parts), _MOST_PIECES)
@@ -67,7 +67,7 @@ class Platform:
         return carry, jax.tree.map(lambda *rows: jnp.stack(rows), *outputs)
 
     def in_turn(self, function: Callable[..., Output], pieces: Sequence[tuple[Array, ...]]) -> list[Output]:
-        """Apply a function to one piece after another, ``parts`` of them side by side."""
+        """Apply a function to one piece after another, ``parts`` of them in parallel."""
         done: list[Output] = []
         for first, *rest in pieces:
             ready = after(first, done[-self.parts]) if len(done) >= self.parts else first
@@ -75,7 +75,7 @@ class Platform:
         return done
 
     def rows(self, function: Callable[[Array], Output], images: Array, size: int) -> Output:
-        """``function(images)``, row by row the images', with no more than ``size`` of them in memory."""
+        """Return ``function(images)``, a row per image, computed for at most ``size`` images at a time."""
         count = math.ceil(images.shape[0] / size)
         if self.unroll:
             pieces = [(piece,) for piece in split(images, count * self.parts)]
@@ -87,7 +87,7 @@ class Platform:
     def sum_over(
         self, function: Callable[[Array, Array], Output], images: Array, weights: Array, size: int
     ) -> Output:
-        """``function(images, weights)``, a sum over images linear in their weights, ``size`` at a time."""
+        """Return ``function(images, weights)``, a sum over images linear in their weights, in chunks."""
         count = math.ceil(images.shape[0] / size)
         if self.unroll:
             pieces = split(images, count * self.parts), split(weights, count * self.parts)
@@ -103,18 +103,18 @@ class Platform:
 
 
 def _stacked(rows: Array, count: int) -> Array:
-    """Cut ``[n, ...]`` into ``count`` equal chunks, ``[count, m, ...]``, the last filled up with zeros."""
+    """Cut ``[n, ...]`` into ``count`` equal chunks, ``[count, m, ...]``, the last padded with zeros."""
     size = math.ceil(rows.shape[0] / count)
     padding = [(0, count * size - rows.shape[0])] + [(0, 0)] * (rows.ndim - 1)
     return jnp.pad(rows, padding).reshape(count, size, *rows.shape[1:])
 
 
 def after(x: Array, done: Any) -> Array:
-    """``x``, not before ``done`` (a pytree of arrays) is there.
+    """Return ``x``, but not before ``done`` (a pytree of arrays) is computed.
 
-    XLA on a CPU starts all independent work at once, layer by layer, and so drives every piece out of the
-    cache before its next layer.  A dependency through a product with 0 is one that it keeps;
-    ``optimization_barrier`` is gone before it schedules.
+    XLA on a CPU starts all independent work at once, layer by layer, and so evicts every piece from the cache
+    before its next layer.  It keeps a dependency through a product with 0, while ``optimization_barrier`` is
+    removed before scheduling.
     """
     token = sum(leaf.ravel()[0] for leaf in jax.tree.leaves(done))
     return x + (0 * token).astype(x.dtype)

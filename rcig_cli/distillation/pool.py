@@ -1,7 +1,7 @@
-"""The pool of partially trained models at which we linearise (paper, 3.3).
+"""The pool of partially trained models at which networks are linearized (paper, 3.3).
 
 Each outer step picks one, and afterwards trains it on the distilled set as an ordinary network: all
-parameters, mean squared error, Adam.  A model that has had its share of steps is replaced by a fresh one.
+parameters, mean squared error, Adam.  A model that has had all its training steps is replaced by a fresh one.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ class Model(NamedTuple):
     age
         Training steps it has had, ``[]`` int32.
     statistics
-        Running statistics of its norms: what it would be tested with.
+        Running statistics of its normalization layers, used when it is tested.
     """
 
     parameters: Tree
@@ -38,7 +38,7 @@ class Model(NamedTuple):
 
 
 def fresh_model(network: Network, optimizer: optax.GradientTransformation, key: Array) -> Model:
-    """A model that has had no training."""
+    """Return an untrained model."""
     parameters = network.init(key)
     age = jnp.zeros((), jnp.int32)
     return Model(parameters, optimizer.init(parameters), age, network.first_statistics())
@@ -50,7 +50,7 @@ def pick(pool: Model, index: Array) -> Model:
 
 
 def put(pool: Model, index: Array, model: Model) -> Model:
-    """A stacked pool with model ``index`` replaced."""
+    """Replace model ``index`` of a stacked pool."""
     return jax.tree.map(
         lambda leaf, new: jax.lax.dynamic_update_index_in_dim(leaf, new, index, 0), pool, model
     )
@@ -71,6 +71,6 @@ def train(
 
 
 def renew(model: Model, max_age: int, fresh: Callable[[], Model]) -> Model:
-    """The model, or a fresh one if it has had ``max_age`` steps."""
+    """Return the model, or a fresh one if it has had ``max_age`` training steps."""
     renewed: Model = jax.lax.cond(model.age >= max_age, fresh, lambda: model)
     return renewed

@@ -2,7 +2,7 @@
 
     logits = features(images) kernel + bias
 
-The algorithm solves for the head's kernel in closed form and linearises the rest.  So parameters are always
+The algorithm solves for the head's kernel in closed form and linearizes the rest.  So parameters are always
 ``{"body": ..., "head": {"kernel": [d, C], "bias": [C]}}``.
 
 The statistics of batch norms are not parameters.  A network holds those it divides by (``statistics``), so

@@ -1,6 +1,6 @@
-"""The inner problem: ridge regression on the distilled set, by the network, linearised or as it is.
+"""The inner problem: ridge regression on the distilled set, by the network, linearized or as it is.
 
-Linearised, it is a quadratic.  With the last kernel in closed form (paper, equations 3 and 4),
+Linearized, it is a quadratic.  With the last kernel in closed form (paper, equations 3 and 4),
 r = y_S - J_S theta and A = h_S h_S^T + lam I:
 
     L_in(theta) = s/2 ( tr(r^T A^-1 r) + |theta|^2 )
@@ -41,7 +41,7 @@ class Minimisable(Protocol):
         """``v -> H v`` at theta."""
 
     def redrawn(self, key: Array | None) -> Self:
-        """The problem with gradients through a fresh subset of the images, where there is one."""
+        """The problem with gradients through a fresh subset of the images, if subsets are used."""
 
 
 class InnerProblem(NamedTuple):
@@ -50,13 +50,13 @@ class InnerProblem(NamedTuple):
     Attributes
     ----------
     J
-        The linearised network on the distilled images: ``features``, ``product``, ``transposed``.
+        The linearized network on the distilled images: ``features``, ``product``, ``transposed``.
     labels
         y_S, ``[n, C]``.
     lam
         Regularisation, ``l2_rate * |S|``, |S| counted before the flip.
     factor
-        Cholesky factor of A, ``[n, n]``; in float64 where solves are to be.
+        Cholesky factor of A, ``[n, n]``; float64 if solves are.
     """
 
     J: Linearized
@@ -70,7 +70,7 @@ class InnerProblem(NamedTuple):
         return self.lam / self.labels.size
 
     def redrawn(self, key: Array | None) -> Self:
-        """The problem with J_S^T through a fresh subset of the images, where there is one."""
+        """The problem with J_S^T through a fresh subset of the images, if subsets are used."""
         if key is None or self.J.draw is None:
             return self
         return self._replace(J=self.J._replace(transposed=self.J.draw(key)))
@@ -119,7 +119,8 @@ class InnerProblem(NamedTuple):
 def inner_problem(J: Linearized, labels: Array, lam: float, *, wide: bool = False) -> InnerProblem:
     """Factor A once; every later solve with it is two triangular ones.
 
-    With ``wide``, A and its solves are in float64 and all else stays as it is (paper, S3, "Miscellaneous").
+    With ``wide``, A and its solves are in float64, and everything else is unchanged (paper, S3,
+    "Miscellaneous").
     """
     if not wide:
         return InnerProblem(J, labels, lam, _factor(J.features, lam))
@@ -133,7 +134,7 @@ def _factor(h: Array, lam: float) -> Array:
 
 
 def solve_through(problem: InnerProblem, features: Array, rhs: Array) -> Array:
-    """``A(features)^-1 rhs``, differentiable in both, using the factor at hand in either direction."""
+    """Return ``A(features)^-1 rhs``, differentiable in both, by the factor of the problem."""
 
     def multiply(x: Array) -> Array:
         return features @ (features.T @ x) + problem.lam * x
@@ -160,9 +161,9 @@ class VanillaProblem(NamedTuple):
     parts
         Into how many parts the images are cut.
     subset
-        Images in a subset, if loss and gradient are to be estimated from one.
+        Size of the subset that loss and gradient are estimated from, or None.
     weight
-        How many images each of these stands for.
+        How many images each image of the subset stands for.
     """
 
     f: Callable[[Tree, Array], Array]
@@ -175,7 +176,7 @@ class VanillaProblem(NamedTuple):
     weight: float = 1.0
 
     def redrawn(self, key: Array | None) -> Self:
-        """The problem on a fresh subset of the images, where there is one."""
+        """The problem on a fresh subset of the images, if subsets are used."""
         if key is None or self.subset is None:
             return self
         count = self.labels.shape[0]
@@ -199,6 +200,6 @@ class VanillaProblem(NamedTuple):
         return self.value_and_gradient(self.zero)
 
     def hessian(self, theta: Tree) -> Callable[[Tree], Tree]:
-        """``v -> H v`` at theta, the gradient linearised once."""
+        """``v -> H v`` at theta, the gradient linearized once."""
         product: Callable[[Tree], Tree] = jax.linearize(jax.grad(self.value), theta)[1]
         return product

@@ -1,6 +1,6 @@
-"""Learning rates of the two Adam solves: as high as they go while the losses fall (paper, S3).
+"""Learning rates of the two Adam solves: as high as possible while the losses fall (paper, S3).
 
-Before the first step each is tuned; every 50 steps each is adapted to how its solves have gone.
+Before the first step each is tuned; every 50 steps each is adapted to how many of its solves diverged.
 """
 
 from collections.abc import Callable
@@ -11,8 +11,8 @@ from jax import Array
 
 from rcig_cli.distillation.bilevel.solvers import Solution
 
-GROWTH = 1.2  # a tuned rate is tried this much higher ...
-RETREAT = 0.7  # ... and, once the losses no longer fall, set back by this
+GROWTH = 1.2  # factor between two trials of tuning
+RETREAT = 0.7  # factor after the first trial in which the losses don't fall
 LONGEST_TUNING = 100  # tries; 1.2^100 is 8e7
 
 ADAPT_EVERY = 50  # outer steps
@@ -21,7 +21,7 @@ MONOTONE_SHARE, MONOTONE_FACTOR = 0.70, 1.05
 
 
 class Rate(NamedTuple):
-    """A learning rate and how its solves have gone since it was last adapted.
+    """A learning rate, and counts of its solves since it was last adapted.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Rate(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """How solves have gone: how many, how many diverged, how many were monotone; ``[]`` int32."""
+    """Counts of solves: all, those that diverged, and those with monotone progress; ``[]`` int32."""
 
     solves: Array
     diverged: Array
@@ -46,13 +46,13 @@ class Tally(NamedTuple):
 
 
 def start_rate(value: float | Array) -> Rate:
-    """A rate with nothing counted yet."""
-    # Three arrays and not one: a step that uses up its old state can't be given the same array twice.
+    """Return a rate with all counts at zero."""
+    # Three separate arrays: a step that donates its state can't be given the same array twice.
     return Rate(jnp.asarray(value, jnp.float32), *(jnp.zeros((), jnp.int32) for _ in range(3)))
 
 
 def tune(rate: float, is_monotone: Callable[[float], bool]) -> float:
-    """Raise a rate while the losses of a solve fall monotonically, then step back.
+    """Raise a rate while the losses of a solve fall monotonically, then lower it once.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def tune(rate: float, is_monotone: Callable[[float], bool]) -> float:
 
 
 def tally(solution: Solution) -> Tally:
-    """How one solve has gone."""
+    """Count one solve."""
     flags = jnp.ones((), bool), solution.diverged, solution.monotone
     return Tally(*(flag.astype(jnp.int32) for flag in flags))
 

@@ -1,4 +1,4 @@
-"""A network linearised in its parameters at theta_0.
+"""A network linearized in its parameters at theta_0.
 
     f(theta_0 + t) ~ f(theta_0) + J t        (paper, equation 2)
 
@@ -29,7 +29,7 @@ class Linearized(NamedTuple):
     transposed
         ``u -> J^T u``, from ``[n, C]`` to the parameters' structure.
     draw
-        ``key -> transposed``, unbiased, through a random subset of the images; None where there is none.
+        ``key -> transposed``, unbiased, through a random subset of the images; None if subsets aren't used.
     """
 
     features: Array
@@ -54,14 +54,14 @@ def with_body(apply: Apply, parameters: Tree) -> Apply:
 
 
 def linearize(apply: Apply, theta: Tree, images: Array, parts: int = 1) -> Linearized:
-    """Linearise a network in its parameters.
+    """Linearize a network in its parameters.
 
     Parameters
     ----------
     apply
         ``(theta, images) -> (logits [n, C], features [n, d])``.
     theta
-        Where to linearise.
+        Where to linearize.
     images
         ``[n, H, W, c]``.
     parts
@@ -71,7 +71,7 @@ def linearize(apply: Apply, theta: Tree, images: Array, parts: int = 1) -> Linea
 
 
 def stack(pieces: Sequence[Linearized]) -> Linearized:
-    """Put the parts of a batch together, in their order."""
+    """Concatenate the parts of a batch, in their order."""
     ends = [sum(p.features.shape[0] for p in pieces[: i + 1]) for i in range(len(pieces) - 1)]
 
     def product(t: Tree) -> Array:

@@ -31,7 +31,7 @@ class Solution(NamedTuple):
     value
         theta or v.
     progress
-        What should fall, at each iteration: the loss for Adam, the squared norm of the preconditioned
+        What each iteration should reduce: the loss for Adam, the squared norm of the preconditioned
         residual for conjugate gradients; ``[steps]``.
     """
 
@@ -136,7 +136,7 @@ def _adam(
 
 
 def _fresh(key: Array | None) -> tuple[Array | None, Array | None]:
-    """A key to use and one to go on with; none of none."""
+    """Split a key into one to use now and one for later; None gives None."""
     if key is None:
         return None, None
     now, later = jax.random.split(key)
@@ -172,5 +172,5 @@ def _conjugate_gradients(
 
 
 def _ratio(a: Array, b: Array) -> Array:
-    """a/b, and 0 where b is 0: a solve that has already arrived stays where it is."""
+    """Return a/b, or 0 where b is 0: a solve that has converged does not change."""
     return jnp.where(b > 0, a / jnp.where(b > 0, b, 1), 0)

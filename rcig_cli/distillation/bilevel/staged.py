@@ -1,13 +1,13 @@
-"""A network linearised in stages: for few images and classes, and many products with the Jacobian.
+"""A network linearized in stages: for few images and classes, and many products with the Jacobian.
 
-The network is cut, ``logits = upper(z)`` and ``z = lower(images)``, and the layer next to the images, its
-stem, is taken by itself:
+The network is cut, ``logits = upper(z)`` and ``z = lower(images)``, and its first layer, the stem, is treated
+separately:
 
     J t = J_upper t_upper + D J_lower t_lower + J_stem t_stem,      D = d logits / d z
 
-D is a small matrix for each image, ``C`` rows, and spares every product the way through the layers above
-the cut.  J_stem has ``n C`` rows and few columns, and spares it the way through all of them.  Both come
-from ``C`` reverse passes.  (The last kernel stands still, as in all of theta_B.)
+D is a small matrix for each image, ``C`` rows, with which a product need not go through the layers above the
+cut.  J_stem has ``n C`` rows and few columns; with it a product need not go through any layer.  Both come
+from ``C`` reverse passes.  (The last kernel is fixed, as it is not part of theta_B.)
 """
 
 import jax
@@ -21,14 +21,14 @@ from rcig_cli.distillation.records import Tree, split
 
 
 def linearize_in_stages(network: Network, theta_0: Tree, images: Array, parts: int = 1) -> Linearized:
-    """Linearise a network in theta_B; equal to `linearize`, made for many products.
+    """Linearize a network in theta_B; equal to `linearize`, but made for many products.
 
     Parameters
     ----------
     network
         Maps each image by itself.
     theta_0
-        All parameters, where to linearise.
+        All parameters, where to linearize.
     images
         ``[n, H, W, c]``.
     parts

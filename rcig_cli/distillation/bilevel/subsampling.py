@@ -1,13 +1,13 @@
-"""Large distilled sets: all of them forward, gradients through a few (paper, 3.6 and Figure S1).
+"""Large distilled sets: forward passes over all images, gradients through a subset (paper, 3.6, Figure S1).
 
-The gradient is a sum over images, J^T u = sum_i J_i^T u_i, so that over n_subset of n, drawn anew for each
-use,
+The gradient is a sum over images, J^T u = sum_i J_i^T u_i, so that
 
     (n / n_subset) sum_{i in subset} J_i^T u_i
 
-is what it is on average.  What goes forward needs no graph and goes in chunks, so that memory grows with
-n_subset.  The sum over all images can be had in chunks as well, each linearised anew: that is ``transposed``
-here, which conjugate gradients take, since they need one and the same system at every iteration.
+is an unbiased estimate of it, with n_subset of n images drawn anew for each use.  Forward passes need no
+graph and are computed in chunks, so that memory grows with n_subset.  The sum over all images can be computed
+in chunks as well, each linearized anew: this is ``transposed`` here, which conjugate gradients use, since
+they need the same system at every iteration.
 """
 
 from collections.abc import Callable
@@ -24,26 +24,26 @@ Rows = TypeVar("Rows")
 
 
 def choose(key: Array, count: int, size: int) -> Array:
-    """``size`` of ``count`` rows, each set of them as likely as any other: ``[size]`` indices."""
+    """Draw ``size`` of ``count`` rows without replacement: ``[size]`` indices."""
     return jax.random.permutation(key, count)[:size]
 
 
 def subset_size(backward_subset: int | None, count: int) -> int | None:
-    """How many of ``count`` images gradients go through, or None: all of them."""
+    """Return how many of ``count`` images gradients go through, or None for all of them."""
     return backward_subset if backward_subset is not None and backward_subset < count else None
 
 
 def linearize_subsampled(
     apply: Apply, theta: Tree, images: Array, size: int, platform: Platform
 ) -> Linearized:
-    """Linearise a network in its parameters, never holding more than ``size`` images' intermediate values.
+    """Linearize a network in its parameters, never holding more than ``size`` images' intermediate values.
 
     Parameters
     ----------
     apply
         ``(theta, images) -> (logits [n, C], features [n, d])``; maps each image by itself.
     theta
-        Where to linearise.
+        Where to linearize.
     images
         ``[n, H, W, c]``.
     size
@@ -73,7 +73,7 @@ def linearize_subsampled(
 def through_subset(
     see: Callable[[Array], Rows], images: Array, key: Array, size: int, platform: Platform
 ) -> Rows:
-    """``see(images)``, whose gradient goes through a random subset, weighted to be right on average.
+    """Return ``see(images)``, with an unbiased gradient through a random subset.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""What the distilled images looked like on the way, for an animation.
+"""Snapshots of the distilled images during a run, for an animation.
 
-A run keeps its product after some forty steps, each later than the one before by about the same factor, since
-most changes early.  They lie in memory until a checkpoint is saved and are written just before it, so a run
-that goes on from a checkpoint has those up to its step, and ends with the same ones as an uninterrupted run.
+A run keeps its product after some forty steps, at geometrically growing intervals, since most changes early.
+Snapshots are kept in memory until a checkpoint is saved and are written just before it, so that a run resumed
+from a checkpoint has those up to its step, and ends with the same ones as an uninterrupted run.
 
 ``snapshots.zarr`` has ``steps [k]``, ``indices [m]`` (which of the distilled images) and ``images
 [k, m, H, W, c]`` as the network sees them, in half precision.
@@ -30,7 +30,7 @@ _LARGEST = float(np.finfo(_HALF).max)
 
 @dataclass(frozen=True, eq=False)
 class Course:
-    """Some of the distilled images at some steps.
+    """Some of the distilled images at several steps.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Course:
 
 
 class Snapshots:
-    """The snapshots of a run under way.
+    """The snapshots of a run in progress.
 
     Parameters
     ----------
@@ -71,11 +71,11 @@ class Snapshots:
         self._written = True
 
     def until(self, step: int) -> int:
-        """Outer steps from ``step`` to the next snapshot; there is one at the last step."""
+        """Return the outer steps from ``step`` to the next snapshot; the last step has one."""
         return next(due for due in self._due if due > step) - step
 
     def due(self, step: int) -> bool:
-        """Whether there is a snapshot after ``step`` outer steps."""
+        """Whether a snapshot is to be taken after ``step`` outer steps."""
         return step in self._due
 
     def add(self, step: int, images: npt.NDArray[Any]) -> None:
@@ -85,7 +85,7 @@ class Snapshots:
         self._written = False
 
     def save(self) -> None:
-        """Write what was taken since; a reader finds the old file or the new."""
+        """Write new snapshots, if there are any; a reader finds the old folder or the new."""
         if not self._written:
             with temporary_folder(self._path) as aside:
                 write_arrays(aside, self._arrays())
@@ -93,12 +93,12 @@ class Snapshots:
             self._written = True
 
     def restore(self, step: int) -> None:
-        """Read those up to ``step``; what was taken later belongs to a past that was given up.
+        """Read the snapshots up to ``step``; later ones are of an abandoned branch of the run.
 
         Raises
         ------
         Corrupt
-            If they are damaged; there are none then.
+            If they are damaged; none are restored.
         """
         self._taken, self._written = {}, True
         if not (self._path / SNAPSHOTS).is_dir():
@@ -118,15 +118,15 @@ class Snapshots:
 
 
 def due_steps(steps: int) -> tuple[int, ...]:
-    """After which outer steps a run of ``steps`` is looked at: each a factor later, the last among them."""
+    """Return the outer steps after which a run of ``steps`` takes snapshots; the last is one of them."""
     return tuple(sorted({round(float(step)) for step in np.geomspace(1, steps, _COUNT)}))
 
 
 def kept_indices(classes: int, ipc: int, shape: tuple[int, int, int]) -> npt.NDArray[np.int64]:
     """Choose which of the distilled images a snapshot keeps.
 
-    All, up to ten of a class; where these are too many numbers, fewer of each class; and where one of each
-    is too many, one each of fewer classes, spread evenly.
+    Up to ten of each class; if that is too much data, fewer of each class; if one of each is too much, one of
+    each of fewer classes, spread evenly.
     """
     room = max(1, _NUMBERS // int(np.prod(shape)))
     shown = min(classes, room)
@@ -146,15 +146,5 @@ def read_course(path: Path) -> Course:
         If they are damaged.
     """
     if not (path / SNAPSHOTS).is_dir():
-        raise NotFound(
-            f"{path.name} kept no snapshots to animate: it was imported, or distilled before there were any. "
-            "A run that is distilled anew keeps them."
-        )
-    arrays = read_arrays(path / SNAPSHOTS)
-    if set(arrays) != {"steps", "indices", "images"}:
-        raise Corrupt(f"The snapshots of {path.name} are damaged: an array is missing.")
-    steps, indices, images = arrays["steps"], arrays["indices"], arrays["images"]
-    fits = steps.ndim == indices.ndim == 1 and images.ndim == 5
-    if not fits or images.shape[:2] != (len(steps), len(indices)) or not len(steps):
-        raise Corrupt(f"The snapshots of {path.name} are damaged: their arrays don't fit each other.")
-    return Course(steps, indices, images)
+        raise NotFound(f"{path.name} has no snapshots to animate: it was imported, or has no checkpoint yet.")
+    return Course(**read_arrays(path / SNAPSHOTS))

@@ -1,6 +1,6 @@
-"""The real images of each outer step: on the device where they fit there, read ahead where they don't.
+"""The real images of each outer step: kept on the device if they fit, else read ahead by a thread.
 
-Where they don't fit into the host's memory either, a step's images are read from the disk, ahead as well.
+Images that don't fit into the host's memory are read from the disk.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ Indices = npt.NDArray[np.int64]
 
 
 class Chosen(NamedTuple):
-    """Some of the real training images, and their classes: of any shape, that of an image after it."""
+    """Some of the real training images ``[..., H, W, c]``, and their classes ``[...]``."""
 
     images: npt.NDArray[np.float32]
     classes: npt.NDArray[np.int32]
@@ -34,16 +34,16 @@ class RealData(NamedTuple):
     classes: npt.NDArray[np.int32]
 
     def take(self, chosen: Indices) -> Chosen:
-        """Some of them; ``chosen`` has any shape, which comes before that of an image."""
+        """Return those with the indices ``chosen``, of any shape."""
         return Chosen(self.images[chosen], self.classes[chosen])
 
     @property
     def bytes_in_memory(self) -> int:
-        """Bytes of the host's memory that the images take."""
+        """Bytes of the host's memory that the images occupy."""
         return 0 if isinstance(self.images, StoredRows) else self.images.nbytes
 
     def fits(self, device: jax.Device) -> bool:
-        """Whether they may live in a device's memory, beside all else."""
+        """Whether they may be kept in a device's memory, beside everything else."""
         if isinstance(self.images, StoredRows):
             return False
         limit = memory_limit(device)
@@ -51,16 +51,16 @@ class RealData(NamedTuple):
 
 
 class Batches:
-    """The real images of each outer step, shared out evenly among the pool models that it sees.
+    """The real images of each outer step, divided evenly among its pool models.
 
     Parameters
     ----------
     real
-        All of them.
+        All real training images.
     batch, models
         Images per step, and pool models per step.
     seed
-        The run's.
+        The run's seed.
     """
 
     def __init__(self, real: RealData, batch: int, models: int, seed: int) -> None:
@@ -70,27 +70,27 @@ class Batches:
         self._shape = models, min(batch, len(real.classes)) // models
 
     def chosen(self, step: int) -> Indices:
-        """Which images a step sees: ``[models, batch // models]`` indices."""
+        """Return the indices of a step's images, ``[models, batch // models]``."""
         return self._order(step)
 
     def of(self, step: int) -> Chosen:
-        """The images a step sees, ``[models, batch // models, H, W, c]``, and their classes."""
+        """Return a step's images, ``[models, batch // models, H, W, c]``, and their classes."""
         return self.real.take(self.chosen(step))
 
     @property
     def shapes(self) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
-        """The shapes of what ``of`` returns."""
+        """Shapes of what `of` returns."""
         images = jax.ShapeDtypeStruct((*self._shape, *self.real.images.shape[1:]), np.float32)
         return images, jax.ShapeDtypeStruct(self._shape, np.int32)
 
 
 class ReadAhead:
-    """What coming steps need, read by a thread while the device computes.
+    """Read by a thread, while the device computes, what the next steps need.
 
     Parameters
     ----------
     read
-        ``(step, count)`` to what so many steps from ``step`` on need.
+        ``(step, count) ->`` what ``count`` steps from ``step`` on need.
     """
 
     def __init__(self, read: Callable[[int, int], Any]) -> None:
@@ -99,7 +99,7 @@ class ReadAhead:
         self._coming: tuple[tuple[int, int], Future[Any]] | None = None
 
     def take(self, step: int, count: int) -> Any:
-        """What ``count`` steps from ``step`` on need; what comes after them is read meanwhile."""
+        """Return what ``count`` steps from ``step`` on need, and start reading for the steps after them."""
         wanted = step, count
         if self._coming is not None and self._coming[0] == wanted:
             needed = self._coming[1].result()

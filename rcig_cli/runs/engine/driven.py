@@ -1,4 +1,4 @@
-"""Outer steps on one CPU: a few programs, driven from Python."""
+"""Outer steps on one CPU device: a few compiled programs, driven from Python."""
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from rcig_cli.runs.engine.randomness import Draws, draw_each, step_keys
 
 
 class Driven:
-    """Advances a run on one CPU.
+    """Advance a run on one CPU device.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Driven:
         self._update = Program(update)
 
     def compile(self, state: RunState) -> int:
-        """Compile the step for a state's shapes; return the bytes of memory that a run takes."""
+        """Compile the step for a state's shapes; return the bytes of memory that a run needs."""
         images, classes = self._batches.shapes
         keys = [jax.eval_shape(lambda: jax.random.key(0))] * self._models
         points = [shape_of_model(state)] * self._models
@@ -61,7 +61,7 @@ class Driven:
         return taken + size_in_bytes(state.pool) + self._batches.real.bytes_in_memory
 
     def advance(self, state: RunState, first: int, count: int) -> tuple[RunState, Fetch]:
-        """``count`` outer steps, from number ``first`` on."""
+        """Take ``count`` outer steps, from number ``first`` on."""
         infos: list[Info] = []
         for number in range(first, first + count):
             state, info = self._one(state, number)

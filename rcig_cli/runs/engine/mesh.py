@@ -2,9 +2,9 @@
 
     mesh    models x batch
 
-A step sees ``models`` pool models.  Devices stand in groups; a group has pool models of its own, and in it
-each device takes its part of their real images.  What a step computes is the same on any number of devices,
-but for rounding: it depends on how many models it sees, and not on where.
+A step uses ``models`` pool models.  Devices form groups: each group has pool models of its own, whose real
+images are divided among the devices of the group.  A step computes the same on any number of devices, except
+for rounding.
 """
 
 import math
@@ -23,8 +23,8 @@ from rcig_cli.runs.engine.environment import processors
 
 MODELS, BATCH = "models", "batch"  # the axes
 
-_MOST_PARTS = 4  # each part is a copy of the network in the program, to be compiled
-_PIECE = 16  # images; at 32 px and width 32 what a layer holds of them fits in a core's cache
+_MOST_PARTS = 4  # each part is a copy of the network in the program that has to be compiled
+_PIECE = 16  # images; at 32 px and width 32 a layer's values for so many fit into a core's cache
 
 
 def current_platform() -> Platform:
@@ -35,25 +35,25 @@ def current_platform() -> Platform:
 
 
 def _settle(tree: Any) -> Any:
-    """Pass a pytree through a call that XLA leaves a call, and so does not compute across."""
+    """Pass a pytree through a call that XLA does not inline, so that it is computed there once."""
     with set_xla_metadata(inlineable="false"):
         return jax.jit(lambda leaves: leaves)(tree)
 
 
 def choose_devices(count: int | None) -> list[jax.Device]:
-    """The first ``count`` devices; with None, one, or all of them where several processes run together.
+    """Return the first ``count`` devices; with None, one, or all of them if there are several processes.
 
     Raises
     ------
     ConfigError
-        If there are not so many.
+        If JAX finds fewer.
     """
     there = jax.devices()
     if count is None:
         count = len(there) if jax.process_count() > 1 else 1
     if not 1 <= count <= len(there):
         kind = there[0].platform.upper()
-        raise ConfigError(f"--devices {count} is more than there is: JAX finds {len(there)} ({kind}).")
+        raise ConfigError(f"--devices {count} is too many: JAX finds {len(there)} ({kind}).")
     if jax.process_count() > 1 and count < len(there):
         raise ConfigError(
             f"--devices {count} would leave processes without a device: with --distributed all {len(there)} "
@@ -63,37 +63,37 @@ def choose_devices(count: int | None) -> list[jax.Device]:
 
 
 def own_device(devices: Iterable[jax.Device]) -> jax.Device:
-    """The first of some devices that is this process's."""
+    """Return the first of some devices that belongs to this process."""
     return next(device for device in devices if device.process_index == jax.process_index())
 
 
 def memory_limit(device: jax.Device) -> int | None:
-    """Bytes of memory that JAX may take on a device, where it has a limit."""
+    """Return the bytes of memory that JAX may use on a device, or None without a limit."""
     return (device.memory_stats() or {}).get("bytes_limit")
 
 
 def make_mesh(devices: Sequence[jax.Device], models: int, batch: int) -> Mesh:
-    """Arrange devices in groups for so many pool models a step and real images.
+    """Arrange devices in groups for ``models`` pool models and ``batch`` real images per step.
 
     Raises
     ------
     ConfigError
-        If the batch can't be shared out evenly.
+        If the batch can't be divided evenly.
     """
     groups = math.gcd(models, len(devices))
     shares = models * (len(devices) // groups)
     if batch % shares:
         raise ConfigError(
-            f"--batch {batch} can't be shared out evenly among {models} pool models a step on {len(devices)} "
+            f"--batch {batch} can't be divided evenly among {models} pool models per step on {len(devices)} "
             f"devices: use --batch {-(-batch // shares) * shares}."
         )
     return Mesh(np.array(devices).reshape(groups, -1), (MODELS, BATCH))
 
 
 def put(tree: Any, mesh: Mesh, spec: PartitionSpec, *, own: bool = False) -> Any:
-    """Arrays that every process holds whole, onto the devices of a mesh.
+    """Put arrays, which every process holds whole, onto the devices of a mesh.
 
-    On a CPU they may share their memory with what is put; with ``own`` they don't, and can be used up.
+    On a CPU the result may share memory with the arrays; with ``own`` it doesn't, and can be donated.
     """
     sharding = NamedSharding(mesh, spec)
 

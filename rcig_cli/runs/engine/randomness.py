@@ -1,8 +1,10 @@
-"""What each outer step draws.  It follows from the seed and the step alone, however often a run is stopped.
+"""Random draws of each outer step.
+
+They follow from the seed and the step alone, however often a run is stopped.
 
 key(use)  = fold_in(key(seed), use)
-key(step) = fold_in(key(use = steps), step), split once into named keys, each used once; where a step sees
-            several pool models, each has such a key of its own
+key(step) = fold_in(key(use = steps), step), split once into named keys, each used once; with several pool
+            models per step, each has such a key of its own
 the e-th epoch's order of the real images = permutation(fold_in(key(use = data), e))
 """
 
@@ -19,7 +21,7 @@ from jax import Array
 
 
 class Use(IntEnum):
-    """What a run's key is used for."""
+    """What a key of the run is used for."""
 
     FIRST_IMAGES = 0
     POOL = 1
@@ -35,13 +37,13 @@ class Draws(NamedTuple):
     Attributes
     ----------
     model
-        Which pool model to linearise at, ``[]``.
+        Which pool model to linearize at, ``[]``.
     training_steps
-        How many steps of ordinary training it gets afterwards, ``[]``.
+        Steps of ordinary training that it gets afterwards, ``[]``.
     fresh
         Key of the model that may replace it.
     subsets, training_subsets
-        Keys for subsets of the distilled images, in the meta-gradient and in that training.
+        Keys for subsets of the distilled images, in the meta-gradient and in the training.
     """
 
     model: Array
@@ -52,18 +54,18 @@ class Draws(NamedTuple):
 
 
 def key_for(seed: int, use: Use) -> Array:
-    """The key of one use."""
+    """Return the key for one use."""
     return jax.random.fold_in(jax.random.key(seed), use)
 
 
 def step_keys(seed: int, models: int) -> Array:
-    """The keys from which `draw` draws, one for each pool model that a step sees: ``[models]``."""
+    """Return the keys for `draw`, one for each pool model of a step: ``[models]``."""
     others = jax.random.split(key_for(seed, Use.MORE_MODELS), models - 1)
     return jnp.concatenate([key_for(seed, Use.STEPS)[None], others])
 
 
 def draw(key: Array, step: Array, pool_size: int, pool_steps: int) -> Draws:
-    """Draw what outer step ``step`` (from 0) needs at one of ``pool_size`` models; a key of `step_keys`."""
+    """Draw what outer step ``step`` (from 0) needs for one of its models, with one of `step_keys`."""
     keys = jax.random.split(jax.random.fold_in(key, step), 5)
     key_model, key_training, fresh, subsets, training_subsets = keys
     model = jax.random.randint(key_model, (), 0, pool_size)
@@ -72,16 +74,16 @@ def draw(key: Array, step: Array, pool_size: int, pool_steps: int) -> Draws:
 
 
 def draw_each(keys: Array, step: Array, share: int, pool_steps: int) -> list[Draws]:
-    """`draw` by each of some keys, each at ``share`` models of its own of a pool that they share out."""
+    """Call `draw` with each of some keys; each draws from ``share`` models of its own of the pool."""
     drawn = jax.vmap(lambda key: draw(key, step, share, pool_steps))(keys)
     places = drawn._replace(model=drawn.model + share * jnp.arange(len(keys)))
     return [jax.tree.map(lambda leaf, at=at: leaf[at], places) for at in range(len(keys))]
 
 
 def batch_order(key: Array, count: int, batch: int) -> Callable[[int], npt.NDArray[np.int64]]:
-    """Return which real images outer step ``step`` sees: ``[min(batch, count)]`` indices.
+    """Return the function ``step -> [min(batch, count)]`` indices of the real images of an outer step.
 
-    Every epoch goes through the images in an order of its own; what doesn't fill a batch is left out.
+    Every epoch has an order of its own; images that don't fill a batch are left out.
 
     Parameters
     ----------

@@ -1,10 +1,10 @@
 """Outer steps as one program over a mesh of devices, many to a call.
 
-    each group, at its own pool models:    a proposal from its share of the real images
-    all together:                          their average, and one step of psi
-    each group again:                      ordinary training of its models
+    each group, at its own pool models:    a proposal from its part of the real images
+    all groups:                            the average proposal, and one step of psi
+    each group:                            ordinary training of its models
 
-The pool is shared out among the groups, as are the real images; psi is the same everywhere.
+Pool and real images are divided among the groups; psi is the same on all devices.
 """
 
 from typing import Any
@@ -25,15 +25,15 @@ from rcig_cli.runs.engine.mesh import BATCH, MODELS, own_device, put
 from rcig_cli.runs.engine.program import Fetch, Program, RunState
 from rcig_cli.runs.engine.randomness import Draws, draw_each, step_keys
 
-MOST = 32  # steps in a call where these may be a loop and the real images are on the device
-MOST_READ = 4  # where they are not: so many steps' images wait in memory, twice
+MOST = 32  # steps per call if they can be a loop and the real images are on the device
+MOST_READ = 4  # if they are not: the images of twice as many steps wait in memory
 
-STATE: Any = RunState(P(), P(MODELS))  # type: ignore[arg-type]  # how it lies on the mesh
+STATE: Any = RunState(P(), P(MODELS))  # type: ignore[arg-type]  # its layout on the mesh
 _SHARES = P(None, MODELS, BATCH)  # of [steps, models, images]
 
 
 class Sharded:
-    """Advances a run on the devices of a mesh.
+    """Advance a run on the devices of a mesh.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Sharded:
     mesh
         The devices.
     in_loop
-        Whether steps may be a loop of the program; else there is one to a call.
+        Whether the steps of a call may be a loop in the program; else a call is one step.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Sharded:
         self._program = Program(many, donate_argnums=0)
 
     def compile(self, state: RunState) -> int:
-        """Compile a call for a state's shapes; return the bytes of memory that a run takes on a device."""
+        """Compile a call for a state's shapes; return the bytes of memory that a run needs on a device."""
 
         def laid(spec: P, part: Any) -> Any:
             sharding = NamedSharding(self._mesh, spec)
@@ -81,7 +81,7 @@ class Sharded:
         return self._program.compile(placed, self._real, needed, np.uint32(0), np.uint32(1))
 
     def advance(self, state: RunState, first: int, count: int) -> tuple[RunState, Fetch]:
-        """``count`` outer steps, from number ``first`` on."""
+        """Take ``count`` outer steps, from number ``first`` on."""
         needed = self._ahead.take(first, count)
         state, infos = self._program(state, self._real, needed, np.uint32(first), np.uint32(count))
 
@@ -92,7 +92,7 @@ class Sharded:
         return state, fetch
 
     def _read(self, first: int, count: int) -> Any:
-        """What a call needs of the real images, filled up to ``most`` steps, on the devices."""
+        """Put what a call needs of the real images onto the devices, padded to ``most`` steps."""
         steps = [self._batches.chosen(first + min(i, count - 1)) for i in range(self.most)]
         chosen = np.stack(steps)
         return put(
@@ -102,7 +102,7 @@ class Sharded:
     def _many(
         self, state: RunState, real: Any, needed: Any, first: Array, count: Array
     ) -> tuple[RunState, Info]:
-        """On each device: ``count`` steps; their numbers have ``most`` rows."""
+        """Take ``count`` steps on each device; their numbers have ``most`` rows."""
 
         def one(i: Array | int, state: RunState) -> tuple[RunState, Info]:
             batch = jax.tree.map(lambda leaf: leaf[i], needed)
@@ -122,7 +122,7 @@ class Sharded:
         return jax.lax.fori_loop(0, count.astype(jnp.int32), body, (state, rows))
 
     def _one(self, state: RunState, images: Array, classes: Array, number: Array) -> tuple[RunState, Info]:
-        """One outer step: ``images [models here, b, H, W, c]``, ``classes [models here, b]``."""
+        """Take one outer step with ``images [models here, b, H, W, c]`` and ``classes [models here, b]``."""
         each = self._draws(number)
         models = [pools.pick(state.pool, one.model) for one in each]
         proposals = [
@@ -137,7 +137,7 @@ class Sharded:
         return RunState(learner, pool), info
 
     def _draws(self, number: Array) -> list[Draws]:
-        """The draws of this group's models, their places in its part of the pool."""
+        """Return the draws of this group's models, whose indices are those in its part of the pool."""
         step, first = self._step, jax.lax.axis_index(MODELS) * self._here
         keys = step_keys(self._seed, step.models)[first + jnp.arange(self._here)]
         return draw_each(keys, number, step.pool_size // step.models, step.training_steps)
@@ -157,5 +157,5 @@ def _all_together(proposal: Proposal) -> Proposal:
 
 
 def _same_in_a_group(leaf: Array) -> Array:
-    """Its mean over a group, whose devices compute the same: so that rounding can't drive them apart."""
+    """Average over a group, whose devices compute the same, so that rounding errors can't accumulate."""
     return jax.lax.pmean(leaf, BATCH) if jnp.issubdtype(leaf.dtype, jnp.inexact) else leaf
