@@ -67,10 +67,6 @@ class Console:
             table.add_row(*map(printable, row))
         self.out.print(table)
 
-    def fail(self, message: str, code: int) -> None:
-        """Print an error; the command ends with this exit code."""
-        fail(message, code, as_json=self.json)
-
     def next(self, command: str) -> None:
         """Print the next useful command."""
         if not self.json:

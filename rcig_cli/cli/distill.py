@@ -1,19 +1,22 @@
 """``rcig distill``."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rcig_cli.cli.options import ConfigOption, Context, with_context, with_settings
+from rcig_cli.cli.console import fail
+from rcig_cli.cli.list import run_summary
+from rcig_cli.cli.options import CheckpointOption, Context, with_settings
 from rcig_cli.errors import ConfigError, Interrupted, NumericsError
 from rcig_cli.presets.config import declared_settings
+from rcig_cli.reporting.formatting import count_of
+from rcig_cli.settings import read_toml
 
 if TYPE_CHECKING:
-    from rcig_cli.runs.engine.processes import Processes
-    from rcig_cli.store.records import RunManifest
+    from rcig_cli.runs.engine.processes import ProcessSpec
 
 _SETTINGS = declared_settings()
 _SETTINGS.pop("dataset")  # an argument
@@ -21,7 +24,6 @@ _RUN = "Running"
 _PROCESSES = "Several processes"
 
 
-@with_context
 @with_settings(*_SETTINGS.values())
 def distill(
     here: Context,
@@ -31,7 +33,13 @@ def distill(
     ] = None,
     *,
     settings: dict[str, Any],
-    config: ConfigOption = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Read settings from a TOML file (`rcig show RUN --toml` prints one); options override them.",
+        ),
+    ] = None,
     resume: Annotated[
         str | None,
         typer.Option(
@@ -49,15 +57,7 @@ def distill(
             rich_help_panel=_RUN,
         ),
     ] = False,
-    checkpoint_every: Annotated[
-        int | None,
-        typer.Option(
-            metavar="STEPS",
-            help="Outer steps between checkpoints. Default: 10 minutes.",
-            min=1,
-            rich_help_panel=_RUN,
-        ),
-    ] = None,
+    checkpoint_every: CheckpointOption = None,
     devices: Annotated[
         int | None,
         typer.Option(
@@ -93,14 +93,18 @@ def distill(
         raise ConfigError("--wait requires --resume.")
     from rcig_cli.runs.distill.resume import NEWEST
 
-    settings = {**_from_file(config), **settings}
+    settings = {**(read_toml(config) if config else {}), **settings}
     if dataset is not None:
         settings["dataset"] = dataset
     new = resume in (None, NEWEST)
     if new and "ipc" not in settings and not (resume and dataset):
         raise ConfigError("Say how many images per class to distil, for example --ipc 1.")
-    spec = _Distributed(distributed, coordinator, processes, process)
-    with spec.join(here) as joined:
+    spec = _process_spec(distributed, coordinator, processes, process)
+    if spec is not None:
+        here.prepare_jax()
+    from rcig_cli.runs.engine.processes import join
+
+    with join(spec, tell=partial(fail, as_json=here.console.json)) as joined:
         if not joined.is_first:
             here = here.silenced()
         store = here.store(create=new and joined.is_first)
@@ -121,41 +125,24 @@ def distill(
         except Diverged as error:
             raise NumericsError(f"{error} {_remedy(here, error.run, error.record, error.lower)}") from None
     if joined.is_first:
-        _report(here, run)
+        images = count_of(run.config["ipc"], "image")
+        here.console.data(
+            f"{run.name}: {images} per class of {run.dataset}, {run.step} steps", run_summary(run)
+        )
+        here.next(f"evaluate {run.name}")
 
 
-def _from_file(config: Any) -> dict[str, Any]:
-    if config is None:
-        return {}
-    from rcig_cli.settings import read_toml
+def _process_spec(
+    distributed: bool, coordinator: str | None, processes: int | None, process: int | None
+) -> "ProcessSpec | None":
+    """Return how to find the other processes; None for a single process."""
+    if distributed:
+        from rcig_cli.runs.engine.processes import ProcessSpec
 
-    return read_toml(config)
-
-
-@dataclass(frozen=True)
-class _Distributed:
-    """The options that connect several processes."""
-
-    distributed: bool
-    coordinator: str | None
-    processes: int | None
-    process: int | None
-
-    @contextmanager
-    def join(self, here: Context) -> "Iterator[Processes]":
-        """Connect with the other processes, if there are any."""
-        from rcig_cli.runs.engine.processes import ProcessSpec, join
-
-        if not self.distributed:
-            if (self.coordinator, self.processes, self.process) != (None, None, None):
-                raise ConfigError("--coordinator, --processes and --process require --distributed.")
-            with join(None) as processes:
-                yield processes
-            return
-        spec = ProcessSpec.find(self.coordinator, self.processes, self.process)
-        here.prepare_jax()
-        with join(spec, tell=here.console.fail) as processes:
-            yield processes
+        return ProcessSpec.find(coordinator, processes, process)
+    if (coordinator, processes, process) != (None, None, None):
+        raise ConfigError("--coordinator, --processes and --process require --distributed.")
+    return None
 
 
 def _remedy(here: Context, run: str, divergence: Mapping[str, Any], lower: Mapping[str, float] | None) -> str:
@@ -168,19 +155,3 @@ def _remedy(here: Context, run: str, divergence: Mapping[str, Any], lower: Mappi
         )
     options = " ".join(f"{_SETTINGS[name].option} {value:g}" for name, value in lower.items())
     return f"To resume with a lower learning rate: {here.command(f'distill --resume {run} {options}')}"
-
-
-def _report(here: Context, run: "RunManifest") -> None:
-    from rcig_cli.reporting.formatting import count_of
-
-    here.console.data(
-        f"{run.name}: {count_of(run.config['ipc'], 'image')} per class of {run.dataset}, {run.step} steps",
-        {
-            "run": run.name,
-            "status": run.status,
-            "step": run.step,
-            "dataset": run.dataset,
-            "ipc": run.config["ipc"],
-        },
-    )
-    here.next(f"evaluate {run.name}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rcig_cli.cli.console import Console
-from rcig_cli.cli.options import Context, with_context, with_settings
+from rcig_cli.cli.options import Context, with_settings
 from rcig_cli.errors import ConfigError
 from rcig_cli.reporting.formatting import count_of, describe_network, describe_training, percent
 from rcig_cli.runs.evaluate.protocol import EvaluationProtocol
@@ -19,7 +19,6 @@ _SETTINGS = settings_of(EvaluationProtocol)
 _REPEATED = ("arch", "norm")  # may be given several times, so these have options of their own
 
 
-@with_context
 @with_settings(*(each for name, each in _SETTINGS.items() if name not in _REPEATED), show_defaults=True)
 def evaluate(
     here: Context,

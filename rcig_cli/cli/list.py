@@ -1,8 +1,11 @@
 """``rcig list``."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rcig_cli.cli.options import Context, with_context
+
+if TYPE_CHECKING:
+    from rcig_cli.store.records import DatasetManifest, RunManifest
 
 
 @with_context
@@ -17,21 +20,13 @@ def list_all(here: Context) -> None:
         here.console.warn(problem.message)
     if here.console.json:
         document = {
-            "datasets": [
-                {"dataset": d.name, "train": d.sizes["train"], "test": d.sizes["test"],
-                 "classes": len(d.class_names), "shape": list(d.shape), "whitened": d.whitened}
-                for d in datasets.found
-            ],
-            "runs": [
-                {"run": r.name, "status": r.status, "step": r.step, "dataset": r.dataset,
-                 "ipc": r.config["ipc"]}
-                for r in runs.found
-            ],
+            "datasets": [dataset_summary(each) for each in datasets.found],
+            "runs": [run_summary(each) for each in runs.found],
             "sweeps": [
                 {"sweep": s.name, "status": s.status, "dataset": s.dataset, "runs": list(s.runs)}
                 for s in sweeps.found
             ],
-        }  # fmt: skip
+        }
         here.console.data("", document)
         return
     if not datasets.found and not runs.found:
@@ -55,11 +50,34 @@ def list_all(here: Context) -> None:
         here.console.table(("sweep", "data set", "runs", "status", "updated (UTC)"), rows)
 
 
+def dataset_summary(dataset: "DatasetManifest") -> dict[str, Any]:
+    """Describe a data set in JSON values."""
+    return {
+        "dataset": dataset.name,
+        "train": dataset.sizes["train"],
+        "test": dataset.sizes["test"],
+        "classes": len(dataset.class_names),
+        "shape": list(dataset.shape),
+        "whitened": dataset.whitened,
+    }
+
+
+def run_summary(run: "RunManifest") -> dict[str, Any]:
+    """Describe a run in JSON values."""
+    return {
+        "run": run.name,
+        "status": run.status,
+        "step": run.step,
+        "dataset": run.dataset,
+        "ipc": run.config["ipc"],
+    }
+
+
 def _shape(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
 
 
-def _status(run: Any) -> str:
+def _status(run: "RunManifest") -> str:
     return "finished" if run.status == "finished" else f"{run.status} at {run.step}/{run.config['steps']}"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rcig_cli.cli.console import Console
-from rcig_cli.cli.options import Context, with_context, with_settings
+from rcig_cli.cli.options import Context, with_settings
 from rcig_cli.errors import ConfigError
 from rcig_cli.reporting.formatting import TARGETS, count_of, decimal, percent
 from rcig_cli.runs.membership.protocol import SHADOWS, AttackProtocol
@@ -26,7 +26,6 @@ _ROWS = {  # short, so that a table with the paper's figures fits 80 columns
 }
 
 
-@with_context
 @with_settings(*settings_of(AttackProtocol).values(), show_defaults=True)
 def mia(
     here: Context,

@@ -1,6 +1,7 @@
 """Options that several commands share, and options derived from declared settings (`rcig_cli.settings`)."""
 
 import inspect
+import itertools
 import os
 import shlex
 from collections.abc import Callable, Iterable, Mapping
@@ -39,28 +40,30 @@ DebugOption = Annotated[
     bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=_COMMON)
 ]
 DEFAULT_STORE = Path("artifacts")
+_COMMON_PARAMETERS = [
+    inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+    for name, default, annotation in (
+        ("store", DEFAULT_STORE, StoreOption),
+        ("json", False, JsonOption),
+        ("quiet", False, QuietOption),
+        ("debug", False, DebugOption),
+    )
+]
 
-ConfigOption = Annotated[
-    Path | None,
+CheckpointOption = Annotated[
+    int | None,
     typer.Option(
-        "--config",
-        metavar="FILE",
-        help="Read settings from a TOML file, as `rcig show RUN --toml` prints it; options override them.",
+        metavar="STEPS",
+        help="Outer steps between checkpoints. Default: every 10 minutes.",
+        min=1,
+        rich_help_panel="Running",
     ),
 ]
 
 
 @dataclass(frozen=True)
 class Context:
-    """The store and the console of a command.
-
-    Attributes
-    ----------
-    root
-        The store's folder.
-    console
-        stdout and stderr.
-    """
+    """The folder of the store, and the console of a command."""
 
     root: Path
     console: Console
@@ -99,43 +102,18 @@ def context(store: Path, json: bool, quiet: bool) -> Context:
     return Context(store, Console(json=json, quiet=quiet))
 
 
-def with_context(command: Callable[..., None]) -> Callable[..., None]:
-    """Add ``--store``, ``--json``, ``--quiet`` and ``--debug`` to a command.
-
-    The command takes a `Context` as its first parameter, which is made from these options.
-    """
-    signature = inspect.signature(command, eval_str=True)
-    first, *own = signature.parameters.values()
-    kind = inspect.Parameter.KEYWORD_ONLY
-    common = [
-        inspect.Parameter("store", kind, default=DEFAULT_STORE, annotation=StoreOption),
-        inspect.Parameter("json", kind, default=False, annotation=JsonOption),
-        inspect.Parameter("quiet", kind, default=False, annotation=QuietOption),
-        inspect.Parameter("debug", kind, default=False, annotation=DebugOption),
-    ]
-
-    @wraps(command)
-    def run(*, store: Path, json: bool, quiet: bool, debug: bool, **options: Any) -> None:
-        del debug  # read by `app.main`
-        command(**{first.name: context(store, json, quiet)}, **options)
-
-    return _with_signature(run, signature, [*own, *common])
-
-
 def with_settings(
-    *declared: "Setting", panel: str | None = None, show_defaults: bool = False
+    *declared: "Setting", show_defaults: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Add an option for each setting to a command.
+    """Add an option for each setting to a command, and the options that all commands share.
 
-    The command has a parameter ``settings``, which receives those that were given on the command line, by
-    name, converted and checked one by one.
+    The command's first parameter receives a `Context`.  Where there are settings, its parameter ``settings``
+    receives those that were given on the command line, by name, converted and checked one by one.
 
     Parameters
     ----------
     *declared
         The settings, in the order in which ``--help`` lists them.
-    panel
-        The heading for settings that don't name one.
     show_defaults
         Whether help texts end with the default value, where it is the same in all cases.
     """
@@ -143,18 +121,29 @@ def with_settings(
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         signature = inspect.signature(command, eval_str=True)
-        own = [parameter for name, parameter in signature.parameters.items() if name != "settings"]
-        split = next((i for i, p in enumerate(own) if not _comes_first(p)), len(own))
-        options = [_parameter(each, panel, show_defaults) for each in declared]
+        first, *own = (each for name, each in signature.parameters.items() if name != "settings")
+        parameters = [
+            *filter(_is_argument, own),
+            *(_parameter(each, show_defaults) for each in declared),
+            *itertools.filterfalse(_is_argument, own),
+            *_COMMON_PARAMETERS,
+        ]
 
         @wraps(command)
-        def run(**given: Any) -> None:
-            texts = {name: value for name in by_name if (value := given.pop(name)) is not None}
-            command(settings=converted(by_name, texts), **given)
+        def run(*, store: Path, json: bool, quiet: bool, debug: bool, **given: Any) -> None:
+            del debug  # read by `app.main`
+            if declared:
+                texts = {name: value for name in by_name if (value := given.pop(name)) is not None}
+                given["settings"] = converted(by_name, texts)
+            command(**{first.name: context(store, json, quiet)}, **given)
 
-        return _with_signature(run, signature, [*own[:split], *options, *own[split:]])
+        _set_signature(run, parameters)
+        return run
 
     return decorate
+
+
+with_context = with_settings()
 
 
 def converted(declared: Mapping[str, "Setting"], texts: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,39 +164,20 @@ def converted(declared: Mapping[str, "Setting"], texts: Mapping[str, Any]) -> di
     return values
 
 
-def unique(settings: Iterable["Setting"]) -> list["Setting"]:
-    """Return settings of several records without repetitions; a name means the same in all of them."""
-    found: dict[str, Setting] = {}
-    for each in settings:
-        found.setdefault(each.name, each)
-    return list(found.values())
-
-
-def given(**settings: Any) -> dict[str, Any]:
-    """Keep the settings that were given on the command line."""
-    return {name: value for name, value in settings.items() if value is not None}
-
-
-def _with_signature(
-    run: Any, signature: inspect.Signature, parameters: Iterable[inspect.Parameter]
-) -> Callable[..., None]:
-    """Give a wrapper the parameters that Typer and other decorators shall see."""
+def _set_signature(run: Any, parameters: Iterable[inspect.Parameter]) -> None:
+    """Give a wrapper the parameters that Typer shall see."""
     parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
-    run.__signature__ = signature.replace(parameters=parameters)
+    run.__signature__ = inspect.Signature(parameters)
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     del run.__wrapped__
-    wrapper: Callable[..., None] = run
-    return wrapper
 
 
-def _comes_first(parameter: inspect.Parameter) -> bool:
-    """Whether a parameter comes before the options: an argument, or the context."""
+def _is_argument(parameter: inspect.Parameter) -> bool:
     metadata = getattr(parameter.annotation, "__metadata__", ())
-    is_argument = any(isinstance(each, typer.models.ArgumentInfo) for each in metadata)
-    return is_argument or parameter.annotation is Context
+    return any(isinstance(each, typer.models.ArgumentInfo) for each in metadata)
 
 
-def _parameter(declared: "Setting", panel: str | None, show_default: bool) -> inspect.Parameter:
+def _parameter(declared: "Setting", show_default: bool) -> inspect.Parameter:
     flags = [declared.option]
     kind: Any = str | None
     metavar: str | None = "|".join(declared.choices) or {int: "INTEGER", float: "NUMBER"}.get(declared.type)
@@ -219,7 +189,7 @@ def _parameter(declared: "Setting", panel: str | None, show_default: bool) -> in
         *flags,
         help=f"{declared.help} Default: {declared.default}." if show_default and known else declared.help,
         metavar=metavar,
-        rich_help_panel=declared.panel or panel,
+        rich_help_panel=declared.panel,
         show_default=False,
     )
     return inspect.Parameter(

@@ -5,13 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
-from rcig_cli.cli.options import Context, with_context, with_settings
+from rcig_cli.cli.list import dataset_summary
+from rcig_cli.cli.options import Context, with_settings
 from rcig_cli.errors import ConfigError
 from rcig_cli.runs.prepare.config import PrepareConfig
 from rcig_cli.settings import settings_of
 
 
-@with_context
 @with_settings(*settings_of(PrepareConfig).values())
 def prepare(
     here: Context,
@@ -41,7 +41,7 @@ def prepare(
     Example: rcig prepare cifar10, or rcig prepare birds --from birds/ --resolution 32
     """
     if name is None and path is not None:
-        raise ConfigError(f"give your data a name: rcig prepare NAME --from {path}")
+        raise ConfigError(f"Give your data a name: rcig prepare NAME --from {path}")
     from rcig_cli.runs.prepare.prepare import prepare as job
 
     with here.console.working():
@@ -59,13 +59,6 @@ def prepare(
     here.console.data(
         f"{prepared.name}: {prepared.sizes['train']} training and {prepared.sizes['test']} test images, "
         f"{prepared.classes} classes, {height}x{width} {kind}",
-        {
-            "dataset": prepared.name,
-            "train": prepared.sizes["train"],
-            "test": prepared.sizes["test"],
-            "classes": prepared.classes,
-            "shape": list(prepared.shape),
-            "whitened": prepared.whitened,
-        },
+        dataset_summary(prepared.manifest),
     )
     here.next(f"distill {prepared.name} --ipc 1")

@@ -35,34 +35,25 @@ def show(
     Example: rcig show run_1, or rcig show run_1 --toml > settings.toml
     """
     document = _find(here, name)
-    if toml:
-        here.console.data(_as_toml(document), document)
-    elif here.console.json:
-        here.console.data("", document)
-    else:
-        here.console.data("\n".join(_description(document)), {})
+    here.console.data(_as_toml(document) if toml else "\n".join(_description(document)), document)
 
 
 def _find(here: Context, name: str) -> dict[str, Any]:
     store = here.store()
-    if name.startswith("sweep_") and (store.place("sweep") / name).is_dir():
-        return _sweep(store, name)
-    if not name.startswith("run_") and not _is_imported(store, name):
-        return store.dataset(name).to_json()
+    found = store.locate(name)[0]  # a data set comes before an imported run of the same name
+    if found.kind == "data set":
+        return store.dataset(found.name).to_json()
+    if found.kind == "sweep":
+        return _sweep(store, found.name)
     from rcig_cli.store.results import read_results
 
-    run = store.run(name)
-    evaluations, attacks = (read_results(store.run_path(name), kind) for kind in ("evaluations", "attacks"))
+    evaluations, attacks = (read_results(found.path, kind) for kind in ("evaluations", "attacks"))
     for problem in (*evaluations.problems, *attacks.problems):
         here.console.warn(problem.message)
-    # Records of LiRA, which have no protocol, extend another attack's.
+    # A record of LiRA has no protocol of its own: it belongs to the record of the other attacks.
     complete = [each for each in attacks.found if "protocol" in each]
-    return {**run.to_json(), "evaluations": list(evaluations.found), "attacks": complete}
-
-
-def _is_imported(store: "Store", name: str) -> bool:
-    """Whether a name without a number is a run's; a data set of that name takes precedence."""
-    return not store.dataset_path(name).exists() and store.run_path(name).is_dir()
+    manifest = store.run(found.name).to_json()
+    return {**manifest, "evaluations": list(evaluations.found), "attacks": complete}
 
 
 def _sweep(store: "Store", name: str) -> dict[str, Any]:
@@ -84,15 +75,15 @@ def _as_toml(document: Mapping[str, Any]) -> str:
     from rcig_cli.settings import to_toml
 
     if document["kind"] != "run":
-        raise ConfigError(f"--toml prints the settings of a run, and {document['name']} is none.")
+        raise ConfigError(f"--toml prints the settings of a run, but {document['name']} is not a run.")
     return to_toml(document["config"], declared_settings()).rstrip("\n")
 
 
 def _description(document: Mapping[str, Any]) -> list[str]:
-    """Describe what was found, one line for each value, divergence, evaluation, attack or row."""
-    left_out = ("evaluations", "attacks", "table", "divergences", "files", "log")  # below, or checksums
-    shown = {key: value for key, value in document.items() if key not in left_out}
-    if document["kind"] == "sweep":  # its runs have these
+    """Describe an artifact, one line for each value, divergence, evaluation, attack or row of its table."""
+    elsewhere = ("evaluations", "attacks", "table", "divergences")  # described below
+    shown = {key: value for key, value in document.items() if key not in (*elsewhere, "files", "log")}
+    if document["kind"] == "sweep":  # `rcig show` of its runs shows these
         per_run = ("configurations", "protocols")
         shown["config"] = {key: value for key, value in shown["config"].items() if key not in per_run}
     table = document.get("table") or {"rows": []}
@@ -137,7 +128,7 @@ def _attacked(attack: Mapping[str, Any]) -> str:
     aucs = [
         (attack["targets"].get(target, {}).get("auc", {}).get("mlp"), TARGETS[target]) for target in TARGETS
     ]
-    found = ", ".join(f"{decimal(auc['mean'], auc.get('std'))} on the {said}" for auc, said in aucs if auc)
+    found = ", ".join(f"{decimal(auc['mean'], auc.get('std'))} on the {label}" for auc, label in aucs if auc)
     protocol = attack["protocol"]
     return (
         f"attacked: AUC of the MLP attack {found}  ({describe_network(protocol)}, "

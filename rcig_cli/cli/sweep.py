@@ -6,15 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rcig_cli.cli.options import Context, with_context
+from rcig_cli.cli.options import CheckpointOption, Context, with_context
 from rcig_cli.errors import Interrupted
 from rcig_cli.reporting.formatting import percent
 
 if TYPE_CHECKING:
     from rcig_cli.runs.sweep.table import Row, Table
-    from rcig_cli.store.store import Store
-
-_EMBEDDED = "digits"  # comes with scikit-learn
 
 
 @with_context
@@ -24,12 +21,7 @@ def sweep(
     new: Annotated[
         bool, typer.Option("--new", help="Start a new sweep, without using existing runs.")
     ] = False,
-    checkpoint_every: Annotated[
-        int | None,
-        typer.Option(
-            metavar="STEPS", help="Outer steps between checkpoints. Default: every 10 minutes.", min=1
-        ),
-    ] = None,
+    checkpoint_every: CheckpointOption = None,
 ) -> None:
     """Distil and evaluate every combination of some settings; print a table and draw plots.
 
@@ -46,11 +38,12 @@ def sweep(
 
     plan = read_plan(file)
     store = here.store(create=True)
-    dataset = _dataset(here, store, plan.dataset)
     here.prepare_jax()
+    from rcig_cli.runs.distill.distill import choose_dataset
     from rcig_cli.runs.prepare.prepared import open_prepared
     from rcig_cli.runs.sweep import sweep as job
 
+    dataset = choose_dataset(store, plan.dataset, here.console)
     prepared = open_prepared(store, dataset)
     try:
         with here.console.working():
@@ -68,18 +61,6 @@ def sweep(
     for path in result.figures:
         here.console.data(str(path), {})
     here.next(f"show {result.name}")
-
-
-def _dataset(here: Context, store: "Store", name: str | None) -> str:
-    """Return the name of the data set; prepare digits if it is named and not prepared yet."""
-    if name == _EMBEDDED and not store.dataset_path(name).exists():
-        from rcig_cli.runs.prepare.prepare import prepare
-
-        here.console.note(f"Preparing {name}, which comes with scikit-learn.")
-        return prepare(store, name, report=here.console, wait=True).name
-    from rcig_cli.runs.distill.distill import choose_dataset
-
-    return choose_dataset(store, name, here.console)
 
 
 def _show(here: Context, name: str, table: "Table") -> None:

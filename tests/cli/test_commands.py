@@ -23,7 +23,7 @@ def test_a_fresh_machine_distils_digits_and_says_so(tmp_path):
     out, err = process.communicate()
     assert process.returncode == 0
     assert out == "run_1: 1 image per class of digits, 2 steps\n"
-    assert "preparing digits" in err
+    assert "Preparing digits" in err
     assert err.index("run_1 distils digits") < err.index("distilling 2/2")
     assert err.rstrip().endswith(f"Next: rcig evaluate run_1 --store {tmp_path / 'a'}")
 

@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from rcig_cli.cli.app import Command
-from rcig_cli.cli.options import Context, with_context, with_settings
+from rcig_cli.cli.options import Context, with_settings
 from rcig_cli.errors import ConfigError
 from rcig_cli.settings import record, setting, settings_of
 
@@ -29,7 +29,6 @@ def invoke():
     def run(*arguments):
         received = {}
 
-        @with_context
         @with_settings(*settings_of(Training).values(), show_defaults=True)
         def train(
             here: Context,

@@ -290,6 +290,9 @@ def _in_stages(settings: ImplicitSettings, n: int, classes: int) -> bool:
 
 
 def _fall(solution: Solution) -> Array:
-    """Last over first value of what a solve reduces; where the first is 0, the last."""
+    """Return a solve's residual (or loss) at its last iteration relative to that at its first.
+
+    Where the first is 0, the last is returned as it is.
+    """
     first, last = solution.progress[0], solution.progress[-1]
     return last / jnp.where(first == 0, 1, first)

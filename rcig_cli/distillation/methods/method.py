@@ -93,10 +93,9 @@ DIRECT_NORM = Metric("direct_norm", "direct", "Gradient norm (images)", log=True
 IMPLICIT_NORM = Metric("implicit_norm", "implicit", "Gradient norm (images)", log=True)
 INNER_RATE = Metric("inner_rate", "inner solve", "Learning rate (Adam)", log=True)
 HESSIAN_RATE = Metric("hessian_rate", "Hessian-inverse solve", "Learning rate (Adam)", log=True)
-INNER_PROGRESS = Metric("inner_progress", "inner solve", "Last over first value of each solve", log=True)
-HESSIAN_PROGRESS = Metric(
-    "hessian_progress", "Hessian-inverse solve", "Last over first value of each solve", log=True
-)
+_CONVERGENCE = "Convergence of the solves (final / initial)"  # of the residual, or of the loss for Adam
+INNER_PROGRESS = Metric("inner_progress", "inner solve", _CONVERGENCE, log=True)
+HESSIAN_PROGRESS = Metric("hessian_progress", "Hessian-inverse solve", _CONVERGENCE, log=True)
 TEMPERATURE = Metric("temperature", "temperature tau", "Temperature")
 
 # Of methods with an inner problem to solve.

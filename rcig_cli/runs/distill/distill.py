@@ -35,6 +35,7 @@ from rcig_cli.store.records import RunManifest, SweepManifest, now, versions
 from rcig_cli.store.store import Store
 
 METRICS = "metrics.jsonl"
+EMBEDDED = "digits"  # comes with scikit-learn, so it needs no download
 
 
 def distill(
@@ -154,7 +155,7 @@ def _models_for(context: RunContext, settings: Mapping[str, Any]) -> int:
 
 
 def choose_dataset(store: Store, name: str | None, report: Report) -> str:
-    """Return the data set named, or the only one prepared; prepare digits in a store that has none.
+    """Return the data set named, or the only one prepared, or digits, which is prepared where needed.
 
     Raises
     ------
@@ -163,18 +164,18 @@ def choose_dataset(store: Store, name: str | None, report: Report) -> str:
     NotFound
         If there is none of that name.
     """
-    if name is not None:
-        if not store.dataset_path(name).exists():
-            _refuse_imported(store, name)
+    if name is None:
+        names = [manifest.name for manifest in store.datasets().found]
+        if len(names) > 1:
+            raise ConfigError(f"Say which data set to distil: {', '.join(names)}.")
+        name = names[0] if names else EMBEDDED
+    if not store.dataset_path(name).exists():
+        _refuse_imported(store, name)
+        if name != EMBEDDED:
             store.dataset(name)  # raises, naming what there is
-        return name
-    names = [manifest.name for manifest in store.datasets().found]
-    if len(names) > 1:
-        raise ConfigError(f"Say which data set to distil: {', '.join(names)}.")
-    if names:
-        return names[0]
-    report.note("No data set is prepared yet: preparing digits, which comes with scikit-learn.")
-    return prepare(store, "digits", report=report, wait=True).name
+        report.note(f"Preparing {name}, which comes with scikit-learn.")
+        prepare(store, name, report=report, wait=True)
+    return name
 
 
 def _refuse_imported(store: Store, name: str) -> None:
