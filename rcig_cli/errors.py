@@ -1,7 +1,7 @@
 """Every error a user can meet, as one tree.
 
 The message of an error is one or two sentences: what is wrong, and what to do about it.  Only
-``rcig_cli.cli.app`` catches these; it prints the message and leaves with ``exit_code``.
+``rcig_cli.cli.app`` catches these; it prints the message and exits with ``exit_code``.
 """
 
 

@@ -20,7 +20,7 @@ def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be deleted.")] = False,
     preparations: Annotated[
         bool,
-        typer.Option("--preparations", help="Also stopped preparations, which rcig prepare could resume."),
+        typer.Option("--preparations", help="Also delete stopped preparations, which could be resumed."),
     ] = False,
     yes: YesOption = False,
     store: StoreOption = DEFAULT_STORE,

@@ -40,8 +40,8 @@ def verify(
 
     Example: rcig verify
 
-    Exits with code 5 if something is damaged. Files without a recorded checksum are listed, and are no
-    damage.
+    Exits with code 5 if something is damaged. Files without a recorded checksum are listed,
+    but do not count as damage.
     """
     del debug
     here = context(store, json, quiet)

@@ -21,10 +21,10 @@ def visualize(
         bool, typer.Option("--curves", help="Loss, accuracy and other metrics of each outer step.")
     ] = False,
     animate: Annotated[
-        bool, typer.Option("--animate", help="The images in the course of the distillation, as a GIF.")
+        bool, typer.Option("--animate", help="Animate the images over the course of the distillation (GIF).")
     ] = False,
     compare: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Next to another run of the same data set, by class.")
+        str | None, typer.Option(metavar="RUN", help="Compare with another run of the same data set.")
     ] = None,
     out: Annotated[
         Path | None,

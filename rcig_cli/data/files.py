@@ -47,9 +47,9 @@ def open_file(path: Path, most: int | None = None) -> BufferedReader:
     """
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
-        raise ConfigError(f"{path} can't be read: it is no regular file.")
+        raise ConfigError(f"{path} can't be read: it is not a regular file.")
     if most is not None and found.st_size > most:
-        raise ConfigError(f"{path} is too large: files of at most {most} bytes are read here.")
+        raise ConfigError(f"{path} is too large: the limit is {most} bytes.")
     return path.open("rb")
 
 
@@ -126,7 +126,7 @@ def read_lines(folder: Path, name: str) -> list[str]:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise Corrupt(f"{folder / name} is no text in UTF-8: download it again.") from error
+        raise Corrupt(f"{folder / name} is not UTF-8 text: download it again.") from error
     return [line for line in (raw.strip() for raw in text.split("\n")) if line]
 
 
@@ -141,7 +141,7 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
     Corrupt
         If it is no zip archive, or damaged.
     ConfigError
-        If it is no regular file, has a name twice or one that leads out of it, or uses a compression that
+        If it is not a regular file, has a name twice or one that leads out of it, or uses a compression that
         NumPy doesn't write.
     RcigError
         If the system refuses to read it.
@@ -154,7 +154,7 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
         raise NotFound(f"There is no file {path}: check what you passed to --from.") from error
     except _DAMAGES as error:
         kind = path.suffix or ".zip"
-        raise Corrupt(f"{path} is damaged, cut short or no {kind} file: make or copy it again.") from error
+        raise Corrupt(f"{path} is damaged, cut short or not a {kind} file: make or copy it again.") from error
     except OSError as error:
         if error.errno == errno.EINVAL:  # an offset in its directory is negative
             raise Corrupt(f"{path} is damaged: make or copy it again.") from error
@@ -165,8 +165,8 @@ def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
     names = archive.namelist()
     for name in names:
         if name.startswith("/") or "\\" in name or ".." in name.split("/"):
-            raise ConfigError(f"{path} holds the path {name[:80]!r}, which leads out of it: it isn't read.")
+            raise ConfigError(f"{path} holds the path {name[:80]!r}, which leads out of it: refused.")
     if len(set(names)) != len(names):
-        raise ConfigError(f"{path} holds two members of the same name: it isn't read.")
+        raise ConfigError(f"{path} holds two members of the same name: refused.")
     if any(entry.compress_type not in _METHODS for entry in archive.infolist()):
         raise ConfigError(f"{path} isn't compressed as NumPy does it: save it with numpy.savez_compressed.")

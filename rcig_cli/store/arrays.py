@@ -337,7 +337,7 @@ class ArrayWriter:
             for name, (shape, dtype) in arrays.items():
                 array: Any = group[name]
                 if (array.shape, array.dtype) != (shape, np.dtype(dtype)):
-                    raise Corrupt(f"The array {name} in {path} isn't the one that was begun.")
+                    raise Corrupt(f"The array {name} in {path} doesn't match the saved progress.")
                 columns[name] = _Column(name, array, rows.get(name, 0))
                 columns[name].keep_secured(path / name)
         return cls(path, columns)

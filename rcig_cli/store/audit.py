@@ -278,11 +278,11 @@ class Audit:
         length = recorded["bytes"] if recorded else 0
         more = len(content) - length
         if more < 0:
-            self._problem(path, f"has {len(content)} bytes of at least {length}")
+            self._problem(path, f"has {len(content)} bytes, but at least {length} were written")
         elif recorded and hashlib.sha256(content[:length]).hexdigest() != recorded["sha256"]:
             self._problem(path, "has changed since it was written")
         elif recorded and manifest.status != "running" and more:
-            self._problem(path, f"has {len(content)} bytes, and {length} were written")
+            self._problem(path, f"has {len(content)} bytes, but {length} were written")
         elif problem := _problem_in_lines(content[length:]):
             self._problem(path, problem)
         elif more:
@@ -341,7 +341,7 @@ class Audit:
     def _problem(self, path: Path, phrase: str) -> None:
         self.found.problems.append(Finding(self._shown(path), phrase))
 
-    def _orphan(self, path: Path, phrase: str = "is recorded in no manifest") -> None:
+    def _orphan(self, path: Path, phrase: str = "is not recorded in any manifest") -> None:
         if os.path.lexists(path):
             self.found.orphans.append(Finding(self._shown(path), phrase))
 
@@ -359,7 +359,7 @@ def _problem_in_lines(content: bytes) -> str | None:
         try:
             parse(line, "it")
         except Corrupt:
-            return f"isn't readable in line {number} of those since the newest checkpoint"
+            return f"isn't readable in line {number} after the newest checkpoint"
     return None
 
 

@@ -79,7 +79,7 @@ def read_document(path: Path) -> dict[str, Any]:
     document = parse(text, str(path))
     found = document.get("format")
     if not isinstance(found, int) or isinstance(found, bool) or found < 1:
-        raise Corrupt(f"{path} is damaged: its format is {shorten(found)}, and should be a number from 1.")
+        raise Corrupt(f"{path} is damaged: its format is {shorten(found)}, but should be a number from 1.")
     if found > FORMAT:
         raise Corrupt(
             f"{path} was written by a newer rcig (format {found}). This version reads format {FORMAT}: "

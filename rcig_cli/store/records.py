@@ -308,7 +308,7 @@ def problems_of(error: ValidationError) -> list[str]:
             case "unexpected_keyword_argument" | "extra_forbidden":
                 problems.append(f"{field!r} is not one of its fields")
             case _:
-                problems.append(f"{field!r} {allowed}, and is {shorten(each['input'])}")
+                problems.append(f"{field!r} {allowed}, but is {shorten(each['input'])}")
     return problems
 
 

@@ -90,9 +90,9 @@ def test_every_wrong_field_of_a_file_is_named(tmp_path, run_manifest):
     for problem in (
         "'seed' is missing",
         "'stpe' is not one of its fields",
-        "'step' must be greater than or equal to 0, and is -1",
-        "'status' must be 'running', 'interrupted', 'finished' or 'failed', and is 'done'",
-        "'created' must be a time in UTC, and is 'yesterday'",
+        "'step' must be greater than or equal to 0, but is -1",
+        "'status' must be 'running', 'interrupted', 'finished' or 'failed', but is 'done'",
+        "'created' must be a time in UTC, but is 'yesterday'",
     ):
         assert problem in message
 

@@ -55,8 +55,8 @@ def read_file(path: Path, dataset: DatasetInfo) -> SetFile:
     except OSError as error:
         raise RcigError(f"{path} can't be read: {error.strerror or error}.") from error
     raise ConfigError(
-        f"{path} is in no format that can be imported: a published checkpoint (Flax MessagePack), .npz, .pt, "
-        ".safetensors, .parquet, or a folder of class folders of pictures."
+        f"{path} is not in a format that can be imported: a published checkpoint (Flax MessagePack), .npz, "
+        ".pt, .safetensors, .parquet, or a folder of class folders of pictures."
     )
 
 

@@ -61,8 +61,8 @@ class ImportedSet:
         if self.space == "pixels":
             if values.min() < 0 or values.max() > 1:
                 raise ConfigError(
-                    f"The images have values between {values.min():g} and {values.max():g}, and pixels as "
-                    "floats have values between 0 and 1: save them so or as uint8, or pass another --space."
+                    f"The images have values between {values.min():g} and {values.max():g}, but float pixels "
+                    "must be between 0 and 1: rescale them, save them as uint8, or pass another --space."
                 )
             return whitening.apply_unit(values)
         if self.space == "whitened":
@@ -129,13 +129,13 @@ def _check_images(path: Path, images: LazyArray, dataset: DatasetInfo) -> Callab
     last, first = found == dataset.shape, found == (channels, height, width)
     if not (flat or last or first):
         raise ConfigError(
-            f"{path} has images of the shape {_times(found)}, and those of {dataset.name} are "
+            f"{path} has images of the shape {_times(found)}, but those of {dataset.name} are "
             f"{_times(dataset.shape)}: import it for the data set it was made from."
         )
     if last and first and not flat:
         raise ConfigError(
-            f"{path} has images of the shape {_times(found)}, which doesn't tell whether the channels are "
-            "the first or the last axis: such sets can't be imported."
+            f"{path} has images of the shape {_times(found)}, so the channels may be the first or the "
+            "last axis: such sets can't be imported."
         )
     if images.dtype != np.uint8 and images.dtype.kind != "f":
         raise ConfigError(f"{path} has images of type {images.dtype}: save floats, or pixels as uint8.")
@@ -151,7 +151,7 @@ def _check_labels(path: Path, labels: LazyArray, count: int, dataset: DatasetInf
         raise ConfigError(f"{path} has {count} images, but labels of the shape {_times(labels.shape)}.")
     if labels.shape[1:] not in {(), (1,), (classes,)}:
         raise ConfigError(
-            f"{path} has labels of {labels.shape[1]} classes, and {dataset.name} has {classes}: "
+            f"{path} has labels of {labels.shape[1]} classes, but {dataset.name} has {classes}: "
             "import it for the data set it was made from."
         )
     if labels.dtype.kind not in "iuf":
@@ -173,7 +173,7 @@ def _class_numbers(path: Path, values: Array, dataset: DatasetInfo) -> npt.NDArr
     check_class_numbers(str(path), values)
     if values.max() >= len(dataset.class_names):
         raise ConfigError(
-            f"{path} has a label {values.max():g}, and {dataset.name} has "
+            f"{path} has a label {values.max():g}, but {dataset.name} has "
             f"{len(dataset.class_names)} classes, counted from 0."
         )
     return values.astype(np.int32)
@@ -185,7 +185,7 @@ def _check_balance(path: Path, classes: npt.NDArray[np.int32], dataset: DatasetI
         fewest, most = int(counts.argmin()), int(counts.argmax())
         raise ConfigError(
             f"{path} has {counts[fewest]} images of class {dataset.class_names[fewest]!r} and {counts[most]} "
-            f"of {dataset.class_names[most]!r}: a set needs as many of each of the {len(counts)} classes."
+            f"of {dataset.class_names[most]!r}: all {len(counts)} classes need the same number."
         )
 
 

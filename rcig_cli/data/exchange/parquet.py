@@ -80,7 +80,7 @@ def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
     except Exception as error:  # Arrow raises errors of many kinds on damaged files
         if isinstance(error, OSError) and error.errno:
             raise
-        raise Corrupt(f"{file} is damaged, cut short or no Parquet file: copy it again.") from error
+        raise Corrupt(f"{file} is damaged, cut short or not a Parquet file: copy it again.") from error
     files, whitening = [file], path / _WHITENING
     if path.is_dir() and whitening.is_file() and not whitening.is_symlink():
         beside = safetensors.read_set(whitening, dataset).arrays
@@ -97,7 +97,9 @@ def _text(value: bytes) -> str:
 def _only_part(folder: Path) -> Path:
     parts = _parts(folder)
     if len(parts) != 1:
-        raise ConfigError(f"{folder / _DATA} has {len(parts)} Parquet files: a distilled set is in one.")
+        raise ConfigError(
+            f"{folder / _DATA} has {len(parts)} Parquet files, but a distilled set must be a single file."
+        )
     if not parts[0].resolve().is_relative_to(folder.resolve()):
         raise ConfigError(f"{parts[0]} is a link that leads out of {folder}: put the file there.")
     return parts[0]
@@ -157,7 +159,7 @@ def _column(file: Path, table: Any, name: str, kind: Any) -> Any:
     except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):
         pass
     found = "missing values" if column.null_count else f"the type {str(column.type)[:_TYPE_SHOWN]}"
-    raise ConfigError(f"{file}: its column {name!r} has {found}, and {kind} is needed (docs/exchange.md).")
+    raise ConfigError(f"{file}: its column {name!r} has {found}, but {kind} is needed (docs/exchange.md).")
 
 
 def _pictures(file: Path, table: Any) -> list[tuple[Path, bytes]]:

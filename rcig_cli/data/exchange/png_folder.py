@@ -81,7 +81,7 @@ def _class_numbers(path: Path, folders: tuple[str, ...], dataset: DatasetInfo) -
     unknown = [folder for folder, number in pairs if folder not in names and number not in range(count)]
     example = f", among them {unknown[0]!r}" if unknown else ""
     raise ConfigError(
-        f"{path} has {len(folders)} class folders{example}, and {dataset.name} has {count} classes: "
+        f"{path} has {len(folders)} class folders{example}, but {dataset.name} has {count} classes: "
         "name the folders after the classes (`rcig show` lists them), or by their numbers from 0."
     )
 
@@ -91,7 +91,7 @@ def _soft_labels(path: Path, found: dict[str, Member], files: Files) -> LazyArra
     texts, labels = found.get("files"), found.get("labels")
     ours = [file.relative_to(path).as_posix() for file in files.paths]
     if texts is None or labels is None or texts.dtype.kind != "U" or labels.shape[:1] != texts.shape:
-        raise ConfigError(f"{path / _LABELS} must have the arrays files, [n] texts, and labels, [n, C].")
+        raise ConfigError(f"{path / _LABELS} must have the arrays files, [n] strings, and labels, [n, C].")
     theirs: list[str] = texts.read().tolist() if texts.shape == (len(ours),) else []
     rows = {file: row for row, file in enumerate(theirs)}
     if rows.keys() != set(ours):

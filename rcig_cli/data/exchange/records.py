@@ -206,7 +206,7 @@ def parse_space(path: Path, word: object) -> Space | None:
         if isinstance(word, str) and word == space:
             return space
     if word is not None:
-        raise ConfigError(f"{path}: its space must be one of {', '.join(SPACES)}, as a text.")
+        raise ConfigError(f"{path}: its space must be one of {', '.join(SPACES)}, as a string.")
     return None
 
 
@@ -225,5 +225,5 @@ def parse_class_names(path: Path, text: str | None) -> tuple[str, ...] | None:
     except (ValueError, RecursionError):
         names = None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise Corrupt(f"{path} is damaged: its class_names should be a JSON list of texts.")
+        raise Corrupt(f"{path} is damaged: its class_names should be a JSON list of strings.")
     return tuple(names)

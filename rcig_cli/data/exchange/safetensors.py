@@ -67,7 +67,7 @@ def read_set(path: Path, _: DatasetInfo) -> SetFile:
                     dtype = np.dtype(_TYPES[array.get_dtype()])
                     arrays[name] = LazyArray(tuple(array.get_shape()), dtype, partial(_read, path, name))
     except SafetensorError as error:
-        raise Corrupt(f"{path} is damaged, cut short or no .safetensors file: copy it again.") from error
+        raise Corrupt(f"{path} is damaged, cut short or not a .safetensors file: copy it again.") from error
     check_version(path, metadata.get(VERSION_KEY))
     space = parse_space(path, metadata.get("space"))
     return SetFile(path, arrays, space, parse_class_names(path, metadata.get("class_names")))

@@ -50,7 +50,7 @@ def read_set(path: Path, _: DatasetInfo) -> SetFile:
     content = _load(path)
     if not isinstance(content, dict):
         raise ConfigError(
-            f"{path} holds no dictionary: save {{'images': ..., 'labels': ...}} with torch.save."
+            f"{path} does not hold a dictionary: save {{'images': ..., 'labels': ...}} with torch.save."
         )
     arrays = {
         name: _lazy(value)

@@ -83,7 +83,7 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
     Corrupt
         If it is damaged or no image.
     ConfigError
-        If it has more than `MOST_PIXELS` pixels, its file is too large, or it is no regular file.
+        If it has more than `MOST_PIXELS` pixels, its file is too large, or it is not a regular file.
     RcigError
         If the system refuses to read it.
     """
@@ -141,7 +141,7 @@ def _opened(path: Path, content: bytes | None) -> Iterator[Image.Image]:
     except Exception as error:
         if isinstance(error, OSError) and error.errno:
             raise RcigError(f"{path} can't be read: {error.strerror}.") from error
-        raise Corrupt(f"{path} is damaged or no image: replace or remove it.") from error
+        raise Corrupt(f"{path} is damaged or not an image: replace or remove it.") from error
 
 
 def _tile_pixels(image: Image.Image) -> int:
@@ -155,7 +155,7 @@ def _tile_pixels(image: Image.Image) -> int:
 def _flatten(image: Image.Image, path: Path) -> Image.Image:
     """Convert modes that Pillow's ``convert`` would clip or show through."""
     if image.mode == "F":
-        raise ConfigError(f"{path} has floats for pixels: save it with 8 or 16 bits.")
+        raise ConfigError(f"{path} has floating-point pixels: save it with 8 or 16 bits.")
     if image.mode.startswith("I"):
         values = np.asarray(image)
         if values.min() < 0 or values.max() > np.iinfo(np.uint16).max:

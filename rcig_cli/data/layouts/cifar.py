@@ -179,7 +179,7 @@ def open_python(cifar: Cifar, name: str, folder: Path, resolution: int | None) -
     if present(folder, file):
         names = read_pickle(folder, file).get(key)
         if not isinstance(names, list) or not all(isinstance(text, str) for text in names):
-            raise Corrupt(f"{folder / file} has no list {key!r} of texts: download it again.")
+            raise Corrupt(f"{folder / file} has no list {key!r} of strings: download it again.")
         class_names = check_names(folder / file, names, cifar.classes)
     else:
         class_names = published_names(cifar.dataset, cifar.classes)
@@ -244,7 +244,7 @@ def read_pickle(folder: Path, name: str) -> dict[str, Any]:
             raise
         # On a damaged pickle the unpickler raises errors of almost any kind.
         except Exception as error:
-            raise Corrupt(f"{path} is damaged, cut short or no such pickle: download it again.") from error
+            raise Corrupt(f"{path} is damaged, cut short or not of CIFAR: download it again.") from error
 
 
 def _check_opcodes(content: bytes) -> None:

@@ -126,13 +126,13 @@ def _open(folder: Path, part: str, content: str, axes: int) -> _IdxFile:
         header = read_exactly(stream, _header_bytes(axes), path)
     zero, kind, count, *shape = struct.unpack(f">HBB{axes}I", header)
     if (zero, kind, count) != (0, 8, axes):
-        raise Corrupt(f"{path} is no IDX file of {axes} axes of bytes: download it again.")
+        raise Corrupt(f"{path} is not an IDX file of bytes with {axes} axes: download it again.")
     declared = math.prod(shape)
     if not declared:
-        raise Corrupt(f"{path} holds nothing: download it again.")
+        raise Corrupt(f"{path} is empty: download it again.")
     if max(shape[1:], default=1) > _LARGEST_SIDE or (axes == 1 and declared > _MOST_LABELS):
         raise Corrupt(
-            f"{path} declares {' x '.join(map(str, shape))} bytes, which can't be: download it again."
+            f"{path} declares {' x '.join(map(str, shape))} bytes, which is impossible: download it again."
         )
     if path.suffix != ".gz" and len(header) + declared != size:
         raise Corrupt(f"{path} isn't as large as its header says: download it again.")
@@ -154,5 +154,5 @@ def _stream(folder: Path, name: str) -> Iterator[IO[bytes]]:
                 yield cast(IO[bytes], unpacked)
         except (gzip.BadGzipFile, zlib.error, EOFError) as error:
             raise Corrupt(
-                f"{folder / name} is damaged, cut short or no .gz file: download it again."
+                f"{folder / name} is damaged, cut short or not a .gz file: download it again."
             ) from error

@@ -52,7 +52,7 @@ def _tiny_codes(folder: Path) -> tuple[str, ...]:
     lines = read_lines(folder, "wnids.txt")
     found = set(lines)
     if len(found) < 2 or len(found) < len(lines) or not all(map(is_synset, found)):
-        raise Corrupt(f"{folder / 'wnids.txt'} is no list of WordNet codes: unpack the download again.")
+        raise Corrupt(f"{folder / 'wnids.txt'} is not a list of WordNet codes: unpack the download again.")
     unlisted = [entry.name for entry in folders(folder / "train") if entry.name not in found]
     if unlisted:
         raise Corrupt(f"{folder / 'train' / unlisted[0]} isn't in wnids.txt: unpack the download again.")
@@ -75,7 +75,7 @@ def _tiny_validation(folder: Path, search: ImageSearch, codes: tuple[str, ...]) 
         if code not in numbers:
             raise Corrupt(f"{where} gives {image[:80]!r} a class that isn't in wnids.txt: unpack it again.")
         if "/" in image or not _is_image_of(folder, f"val/images/{image}", search):
-            raise Corrupt(f"{where} names {image[:80]!r}, which is no file in val/images: unpack it again.")
+            raise Corrupt(f"{where} names {image[:80]!r}, which is not in val/images: unpack it again.")
         names.append(f"val/images/{image}")
         labels.append(numbers[code])
     if not names:
@@ -93,16 +93,14 @@ def open_cub200(name: str, folder: Path, resolution: int | None) -> ImageSource:
     class_names = readable(_cub_class_names(folder))
     images, labels, training = (_cub_table(folder, file) for file in (_IMAGES, _LABELS, _SPLIT))
     if not images or not images.keys() == labels.keys() == training.keys():
-        raise Corrupt(f"{folder}: its lists don't number the same images: unpack the download again.")
+        raise Corrupt(f"{folder}: its lists don't have the same images: unpack the download again.")
     numbers = {str(number + 1): number for number in range(len(class_names))}
     _check_values(folder / _LABELS, labels, numbers.keys())
     _check_values(folder / _SPLIT, training, {"0", "1"})
     search = ImageSearch(folder)
     for text in images.values():
         if not _is_image_of(folder, f"images/{text}", search):
-            raise Corrupt(
-                f"{folder / _IMAGES} names {text[:80]!r}, which is no file in images: unpack it again."
-            )
+            raise Corrupt(f"{folder / _IMAGES} names {text[:80]!r}, which is not in images: unpack it again.")
     every = Files(
         folder,
         [f"images/{text}" for text in images.values()],
@@ -131,14 +129,14 @@ def _cub_table(folder: Path, name: str) -> dict[str, str]:
     lines = read_lines(folder, name)
     found = dict(line.partition(" ")[::2] for line in lines)
     if len(found) < len(lines):
-        raise Corrupt(f"{folder / name} has a number twice: unpack the download again.")
+        raise Corrupt(f"{folder / name} has the same number twice: unpack the download again.")
     return found
 
 
 def _check_values(where: Path, table: Mapping[str, str], allowed: Set[str]) -> None:
     wrong = next((key for key, value in table.items() if value not in allowed), None)
     if wrong is not None:
-        raise Corrupt(f"{where} says {table[wrong][:80]!r} of {wrong[:80]!r}: unpack the download again.")
+        raise Corrupt(f"{where} has {table[wrong][:80]!r} for {wrong[:80]!r}: unpack the download again.")
 
 
 def _is_image_of(folder: Path, text: str, search: ImageSearch) -> bool:

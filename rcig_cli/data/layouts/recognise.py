@@ -98,7 +98,7 @@ def open_recognised(name: str, folder: Path, resolution: int | None = None) -> I
         return None
     if layout.dataset and name in KNOWN and KNOWN[name] is not KNOWN[layout.dataset]:
         raise ConfigError(
-            f"{folder} holds {layout.title}, not {name}: type rcig prepare {layout.dataset} --from {folder}."
+            f"{folder} holds {layout.title}, not {name}: run rcig prepare {layout.dataset} --from {folder}."
         )
     source = layout.open(name, folder, resolution)
     known = KNOWN.get(layout.dataset or name)

@@ -107,11 +107,11 @@ def check_class_numbers(where: object, values: npt.NDArray[Any]) -> None:
         With the first thing wrong; ``where`` begins the sentence.
     """
     if values.dtype.kind == "f" and not np.array_equal(values, np.rint(values)):
-        raise ConfigError(f"{where} holds labels that aren't whole numbers: labels count classes from 0.")
+        raise ConfigError(f"{where} holds labels that aren't whole numbers: save classes as 0, 1, 2, ...")
     if values.min() < 0:
-        raise ConfigError(f"{where} holds the negative label {values.min():g}: labels count classes from 0.")
+        raise ConfigError(f"{where} holds the negative label {values.min():g}: save classes as 0, 1, 2, ...")
     if values.max() >= MOST_CLASSES:
-        raise ConfigError(f"{where} holds the label {values.max():g}: at most {MOST_CLASSES} classes work.")
+        raise ConfigError(f"{where} holds the label {values.max():g}: the limit is {MOST_CLASSES} classes.")
 
 
 def check_labels(where: object, values: npt.NDArray[Any], classes: int) -> npt.NDArray[np.int32]:
@@ -127,7 +127,7 @@ def check_labels(where: object, values: npt.NDArray[Any], classes: int) -> npt.N
     wrong = values[(values < 0) | (values >= classes)]
     if len(wrong):
         raise Corrupt(
-            f"{where} holds the label {wrong[0]} where there are {classes} classes: download it again."
+            f"{where} holds the label {wrong[0]}, but there are {classes} classes: download it again."
         )
     return values.astype(np.int32)
 

@@ -321,7 +321,7 @@ class ImageSearch:
         found = []
         for parent, inner, names in os.walk(folder, onerror=_reraise):
             if parent.count(os.sep) > folder.count(os.sep) + _DEEPEST:
-                raise ConfigError(f"{folder} holds folders more than {_DEEPEST} deep: is it the right one?")
+                raise ConfigError(f"{folder} has folders nested more than {_DEEPEST} deep: check the path.")
             inner[:] = [name for name in inner if self._visible(parent, name)]
             paths = [os.path.join(parent, name) for name in names if self._visible(parent, name)]
             found += [path for path in paths if _is_image(path)]

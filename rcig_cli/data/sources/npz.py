@@ -111,7 +111,7 @@ class Member:
             If the data are damaged, end too soon, or have changed.
         """
         if self.nbytes > most:
-            raise ConfigError(f"{self.path}: {self.key} is too large: at most {most} bytes of it are read.")
+            raise ConfigError(f"{self.path}: {self.key} is too large: the limit is {most} bytes.")
         with self._content() as stream:
             return self._next(stream, self.shape)
 
@@ -168,7 +168,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> Memb
     if dtype.hasobject:
         raise ConfigError(f"{where} holds pickled Python objects, which are never read: save plain numbers.")
     if dtype.kind == "V" or not dtype.itemsize:
-        raise ConfigError(f"{where} is no array of numbers or texts: save plain numbers.")
+        raise ConfigError(f"{where} is not an array of numbers or strings: save plain numbers.")
     if fortran and len(shape) > 1:
         raise ConfigError(f"{where} is in Fortran order: save numpy.ascontiguousarray of it.")
     member = Member(path, key, shape, dtype, head.tell(), info.CRC)
@@ -257,11 +257,11 @@ def _check_images(images: dict[Split, Member]) -> None:
             raise ConfigError(f"{where} holds no images: both splits need some.")
         if not all(1 <= side <= _LARGEST_SIDE for side in shape[1:3]):
             raise ConfigError(
-                f"{where} has images of {shape[1]} x {shape[2]} pixels: 1 to {_LARGEST_SIDE} a side."
+                f"{where} has images of {shape[1]} x {shape[2]} pixels: a side must be 1 to {_LARGEST_SIDE}."
             )
         if _row_bytes(member) > _LARGEST_IMAGE:
             raise ConfigError(
-                f"{where} has images of {_row_bytes(member)} bytes each: at most {_LARGEST_IMAGE} are read."
+                f"{where} has images of {_row_bytes(member)} bytes each: the limit is {_LARGEST_IMAGE} bytes."
             )
         if member.dtype.kind != "f" and member.dtype not in (np.uint8, np.uint16):
             raise ConfigError(
@@ -271,7 +271,7 @@ def _check_images(images: dict[Split, Member]) -> None:
     if (_depth(train), train.dtype.name) != (_depth(test), test.dtype.name):
         raise ConfigError(
             f"{train.path}: x_train {train.shape} {train.dtype} and x_test {test.shape} {test.dtype} "
-            "differ in colour or type: save both alike."
+            "differ in channels or type: both must have the same."
         )
 
 
@@ -345,9 +345,9 @@ def class_name_texts(member: Member) -> tuple[str, ...]:
     """
     where = f"{member.path}: class_names"
     if member.dtype.kind not in "US" or len(member.shape) != 1:
-        raise ConfigError(f"{where} is no list of texts: save numpy.array of the names.")
+        raise ConfigError(f"{where} is not a list of strings: save numpy.array of the names.")
     if member.shape[0] > MOST_CLASSES:
-        raise ConfigError(f"{where} has {member.shape[0]} names: at most {MOST_CLASSES} classes work.")
+        raise ConfigError(f"{where} has {member.shape[0]} names: the limit is {MOST_CLASSES} classes.")
     names = member.read()
     try:
         texts = tuple(map(str, np.char.decode(names, "utf-8") if names.dtype.kind == "S" else names))
@@ -355,5 +355,5 @@ def class_name_texts(member: Member) -> tuple[str, ...]:
         raise ConfigError(f"{where} isn't UTF-8: save the names as str.") from error
     wrong = misnamed(texts)
     if wrong:
-        raise ConfigError(f"{where} holds {wrong}: give each class its own.")
+        raise ConfigError(f"{where} holds {wrong}: give each class a name of its own.")
     return texts

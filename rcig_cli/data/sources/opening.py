@@ -74,7 +74,7 @@ def _open_path(name: str, path: Path, resolution: int | None) -> ImageSource:
     if path.name.lower().endswith(_ARCHIVES):
         raise ConfigError(f"{path} is an archive: unpack it, and pass the folder that it unpacks to --from.")
     if path.suffix.lower() != ".npz" or not path.is_file():
-        raise ConfigError(f"{path} is neither a folder of class folders nor an .npz file: --from takes one.")
+        raise ConfigError(f"{path} is neither a folder of class folders nor an .npz file: --from needs one.")
     from rcig_cli.data.sources.npz import open_npz
 
     return open_npz(name, path, resolution)
@@ -93,9 +93,7 @@ def _open_folder(name: str, path: Path, resolution: int | None) -> ImageSource:
         inner = recognised_inside(path)
         if inner is None:
             raise
-        raise ConfigError(
-            f"{path} holds {inner[0]} in a folder of its own: pass --from {inner[1]}."
-        ) from error
+        raise ConfigError(f"{path} holds {inner[0]} in a subfolder: pass --from {inner[1]}.") from error
 
 
 def _open_known(name: str, resolution: int | None) -> ImageSource:
@@ -117,7 +115,7 @@ def _how_to_get(known: KnownDataset) -> str:
     address, folder = known.download
     return (
         f"{known.name} isn't in TensorFlow Datasets: download it from {address}, unpack it, "
-        f"and type rcig prepare {known.name} --from {folder}."
+        f"and run rcig prepare {known.name} --from {folder}."
     )
 
 

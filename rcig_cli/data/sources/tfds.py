@@ -106,7 +106,7 @@ def open_tfds(known: KnownDataset, resolution: int | None = None) -> ImageSource
     Corrupt
         If the prepared files are damaged.
     """
-    with _reading(f"The copy of {known.name} of TensorFlow Datasets"):
+    with _reading(f"The TensorFlow Datasets copy of {known.name}"):
         builder = _builder(known)
         if not builder.is_prepared():
             builder = _builder(known, file_format=_FILE_FORMAT)
@@ -194,7 +194,7 @@ def _missing(known: KnownDataset, package: str) -> str:
     install = "opencv-python-headless" if package == "cv2" else "'rcig-cli[tfds]'"
     return (
         f"{known.name} comes through TensorFlow Datasets, which needs {package} to download it: "
-        f'type "pip install {install}", or {own}.'
+        f'run "pip install {install}", or {own}.'
     )
 
 

@@ -282,7 +282,7 @@ def execute(path: Path, manifest: RunManifest, prepared: Prepared, context: RunC
     with stop_on_signals() as stop, MetricsLog(path / METRICS) as metrics:
         if manifest.versions != versions():
             context.report.warn(
-                "This run was started with other library versions: the last digits may differ."
+                "This run was started with other library versions: results may differ in the last digits."
             )
         loop = RunLoop(path, manifest, prepared, context, stop, metrics)
         # Files that change from here on get new checksums at the next checkpoint, or at the end.

@@ -78,8 +78,7 @@ def open_distilled(store: Store, name: str) -> DistilledSet:
     run, path = store.run(name), store.run_path(name)
     if run.status != "finished":
         raise NotFound(
-            f"{name} is not finished: it stands at step {run.step}. "
-            f"Go on with it: rcig distill --resume {name}"
+            f"{name} is not finished; it is at step {run.step}. To resume: rcig distill --resume {name}"
         )
     damaged = mismatches(path, run.files)
     if damaged:

@@ -54,7 +54,7 @@ def check_memory(
         taken = needed_by(smaller)
         if taken <= available:
             raise ConfigError(f"{wants}. With {flag} it needs about {size(taken)}.")
-    raise ConfigError(f"{wants}. Try a smaller --width, or a larger machine.")
+    raise ConfigError(f"{wants}. Try a smaller --width, or a machine with more memory.")
 
 
 def _smaller(config: DistillConfig, images: int) -> Iterator[tuple[str, DistillConfig]]:

@@ -105,7 +105,7 @@ class Snapshots:
             return
         course = read_course(self._path)
         if course.images.shape[1:] != self._shape:
-            raise Corrupt(f"The snapshots of {self._path.name} are not of its images.")
+            raise Corrupt(f"The snapshots of {self._path.name} don't belong to its images.")
         for at, images in zip(course.steps.tolist(), course.images, strict=True):
             if at <= step:
                 self._taken[at] = images

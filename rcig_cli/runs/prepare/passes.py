@@ -159,7 +159,7 @@ class Preparation:
                 )
                 self.labels = [arrays["labels"]]
         except (Corrupt, NotFound, LookupError, TypeError, ValueError):
-            self.report.note("What a stopped preparation left is damaged: starting over.")
+            self.report.note("The saved progress of the stopped preparation is damaged: starting over.")
             self.folder.discard()
             return
         self.report.note(f"Resuming at image {document['done']}, {document['stage']}.")
@@ -175,8 +175,8 @@ class Preparation:
         free = free_bytes(self.folder.path)
         if needed > free:
             raise RcigError(
-                f"Preparing {self.source.name} takes up to {size(needed)} on the disk, and {size(free)} are "
-                "free. Free some space, or choose another store with --store."
+                f"Preparing {self.source.name} needs up to {size(needed)} of disk space, but only "
+                f"{size(free)} is free. Free some space, or choose another store with --store."
             )
 
     def _declared(self) -> dict[str, tuple[tuple[int, ...], Any]]:

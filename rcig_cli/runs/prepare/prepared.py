@@ -123,6 +123,7 @@ def parent_of(store: Store, run: RunManifest) -> Prepared:
     if prepared.manifest.digest != run.parents["dataset"]["digest"]:
         raise ConfigError(
             f"{run.dataset} was prepared again with other settings after {run.name} was distilled: "
-            f"{run.name} can't be evaluated or resumed. Distil again, or prepare {run.dataset} as it was."
+            f"{run.name} can't be evaluated or resumed. Distil again, or prepare {run.dataset} with its "
+            "previous settings."
         )
     return prepared

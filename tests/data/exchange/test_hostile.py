@@ -92,13 +92,13 @@ def safetensors(header):
         (
             safetensors({"images": {"dtype": "F32", "shape": HUGE, "data_offsets": [0, 192 * 10**12]}}),
             Corrupt,
-            "no .safetensors",
+            "not a .safetensors",
         ),
-        (b"\xff" * 7 + b"\x7f{}", Corrupt, "no .safetensors"),
-        (b"PAR1" + b"\xff" * 20 + b"\xff\xff\xff\x7fPAR1", Corrupt, "no Parquet"),
-        (pickle.dumps({"images": 1}, protocol=4), ConfigError, "no format that can be imported"),
-        (b"hello", ConfigError, "no format that can be imported"),
-        (b"", ConfigError, "no format that can be imported"),
+        (b"\xff" * 7 + b"\x7f{}", Corrupt, "not a .safetensors"),
+        (b"PAR1" + b"\xff" * 20 + b"\xff\xff\xff\x7fPAR1", Corrupt, "not a Parquet"),
+        (pickle.dumps({"images": 1}, protocol=4), ConfigError, "not in a format that can be imported"),
+        (b"hello", ConfigError, "not in a format that can be imported"),
+        (b"", ConfigError, "not in a format that can be imported"),
     ],
 )
 def test_a_malicious_file_is_refused(tmp_path, content, error, message):
@@ -227,7 +227,7 @@ def link_out(path):
     ("change", "error", "message"),
     [
         (link_out, ConfigError, "lead to folders or out of"),
-        (lambda p: (p / "1").rename(p / "one"), ConfigError, "'one', and pets has 3"),
+        (lambda p: (p / "1").rename(p / "one"), ConfigError, "'one', but pets has 3"),
         (lambda p: (p / "0" / "00000.png").unlink(), ConfigError, "lists other files"),
         (lambda p: (p / "0" / "00000.png").write_bytes(png_header(60000, 60000)), ConfigError, "too large"),
         (lambda p: (p / "0" / "00000.png").write_bytes(png_header(8, 4)), ConfigError, "4 x 8 pixels"),
@@ -239,7 +239,7 @@ def link_out(path):
             "lists other files",
         ),
         (lambda p: np.savez(p / "labels.npz", labels=GIVEN.labels), ConfigError, "must have the arrays"),
-        (lambda p: (p / "0").rename(p / "1" / "train"), ConfigError, "2 class folders, and pets has 3"),
+        (lambda p: (p / "0").rename(p / "1" / "train"), ConfigError, "2 class folders, but pets has 3"),
         (lambda p: split(p, "train", "test"), ConfigError, "it isn't a distilled set"),
     ],
 )

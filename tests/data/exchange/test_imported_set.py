@@ -37,15 +37,15 @@ def test_grey_images_need_no_channel(tmp_path):
     ("changes", "space", "message"),
     [
         ({"images": None}, None, "no arrays images and labels"),
-        ({"images": IMAGES[:, :3]}, "whitened", "3 x 4 x 3, and those of pets are 4 x 4 x 3"),
-        ({"images": IMAGES[0]}, "whitened", "4 x 3, and those of pets"),
+        ({"images": IMAGES[:, :3]}, "whitened", "3 x 4 x 3, but those of pets are 4 x 4 x 3"),
+        ({"images": IMAGES[0]}, "whitened", "4 x 3, but those of pets"),
         ({"images": IMAGES.astype(np.int32)}, "whitened", "type int32"),
         ({"images": IMAGES.astype(complex)}, "whitened", "type complex"),
         ({"images": IMAGES[:0], "labels": LABELS[:0]}, "whitened", "0 images"),
         ({"images": np.zeros((61, 4, 4, 3)), "labels": np.zeros(61)}, "whitened", "61 images; .* 1 to 60"),
         ({"labels": LABELS[:4]}, "whitened", "6 images, but labels of the shape 4 x 3"),
-        ({"labels": np.ones((6, 10))}, "whitened", "10 classes, and pets has 3"),
-        ({"labels": np.array([0, 0, 1, 1, 2, 3])}, "whitened", "a label 3, and pets has 3 classes"),
+        ({"labels": np.ones((6, 10))}, "whitened", "10 classes, but pets has 3"),
+        ({"labels": np.array([0, 0, 1, 1, 2, 3])}, "whitened", "a label 3, but pets has 3 classes"),
         ({"labels": np.array([0, 0, 1, 1, 2, -1])}, "whitened", "negative label"),
         ({"labels": np.array([0, 0, 1, 1, 2, 0.5])}, "whitened", "whole numbers"),
         (
@@ -71,7 +71,7 @@ def test_a_set_that_does_not_fit_the_data_set_is_refused(tmp_path, changes, spac
 
 def test_images_whose_channel_axis_is_ambiguous_are_refused(tmp_path):
     np.savez(tmp_path / "a.npz", images=np.zeros((3, 3, 3, 3), np.uint8), labels=np.arange(3))
-    with pytest.raises(ConfigError, match="doesn't tell whether the channels"):
+    with pytest.raises(ConfigError, match="the channels may be the first"):
         read(tmp_path / "a.npz", dataset_info(side=3))
 
 

@@ -52,7 +52,7 @@ class Evil:
     ("content", "message"),
     [
         ({"images": Evil()}, "Evil', which is never loaded"),
-        ([1, 2], "holds no dictionary"),
+        ([1, 2], "does not hold a dictionary"),
         ({"images": torch.zeros(1)}, "no arrays images and labels"),
         (dict(zip(("images", "labels"), tensors(), strict=True)), "--space"),
         (

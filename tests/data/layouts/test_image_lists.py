@@ -68,7 +68,7 @@ def test_without_a_folder_the_error_says_where_to_get_it():
         open_source("tiny_imagenet")
     assert str(caught.value) == (
         "tiny_imagenet isn't in TensorFlow Datasets: download it from "
-        "http://cs231n.stanford.edu/tiny-imagenet-200.zip, unpack it, and type "
+        "http://cs231n.stanford.edu/tiny-imagenet-200.zip, unpack it, and run "
         "rcig prepare tiny_imagenet --from tiny-imagenet-200."
     )
 
@@ -80,7 +80,7 @@ def test_listed_images_outside_val_are_refused(tiny, name):
     save_jpeg(tiny.parent / "secret.JPEG", pixels(64, 64, 3))
     path = tiny / "val" / "val_annotations.txt"
     path.write_text(f"{name}\t{CODES[0]}\t0\t0\t9\t9\n" + path.read_text())
-    with pytest.raises(Corrupt, match="which is no file in val/images") as caught:
+    with pytest.raises(Corrupt, match="which is not in val/images") as caught:
         open_source("tiny_imagenet", tiny)
     assert len(str(caught.value)) < 400
     assert str(caught.value).isprintable()
@@ -100,9 +100,9 @@ def test_links_that_lead_out_of_tiny_imagenet_are_refused(tiny, place):
         ("val/val_annotations.txt", "val_0.JPEG\tn99999999\t0", Corrupt, r"isn't in wnids\.txt"),
         ("val/val_annotations.txt", "val_0.JPEG", Corrupt, r"isn't in wnids\.txt"),
         ("val/val_annotations.txt", "\n", Corrupt, "names no images"),
-        ("wnids.txt", "", Corrupt, "no list of WordNet codes"),
-        ("wnids.txt", "../x\n../y", Corrupt, "no list of WordNet codes"),
-        ("wnids.txt", f"{CODES[0]}\n{CODES[0]}", Corrupt, "no list of WordNet codes"),
+        ("wnids.txt", "", Corrupt, "not a list of WordNet codes"),
+        ("wnids.txt", "../x\n../y", Corrupt, "not a list of WordNet codes"),
+        ("wnids.txt", f"{CODES[0]}\n{CODES[0]}", Corrupt, "not a list of WordNet codes"),
         ("wnids.txt", "\n".join(CODES[:2]), Corrupt, r"n01443537 isn't in wnids\.txt"),
         ("wnids.txt", "\n".join([*CODES, "n99999999"]), ConfigError, "n99999999 holds no images"),
     ],
@@ -120,7 +120,7 @@ def test_damaged_and_missing_parts_are_named(tiny):
         whole(open_source("tiny_imagenet", tiny), "train")
     (tiny / "words.txt").unlink()
     os.mkfifo(tiny / "words.txt")
-    with pytest.raises(ConfigError, match=r"words\.txt can't be read: it is no regular file"):
+    with pytest.raises(ConfigError, match=r"words\.txt can't be read: it is not a regular file"):
         open_source("tiny_imagenet", tiny)
     (tiny / "train").rename(tiny / "other")
     with pytest.raises(NotFound, match="train is missing"):
@@ -158,7 +158,7 @@ def test_listed_birds_outside_images_are_refused(birds, path):
     save_jpeg(birds / "secret.jpg", pixels(50, 60, 3))
     lines = (birds / "images.txt").read_text().splitlines()
     (birds / "images.txt").write_text("\n".join([f"1 {path}", *lines[1:]]))
-    with pytest.raises(Corrupt, match="which is no file in images") as caught:
+    with pytest.raises(Corrupt, match="which is not in images") as caught:
         open_source("cub200", birds)
     assert len(str(caught.value)) < 400
 
@@ -167,19 +167,19 @@ def test_a_linked_bird_that_leads_out_is_refused(birds):
     path = birds / "images" / (birds / "images.txt").read_text().split()[1]
     path.rename(birds.parent / "secret.jpg")
     path.symlink_to(birds.parent / "secret.jpg")
-    with pytest.raises(Corrupt, match="which is no file in images"):
+    with pytest.raises(Corrupt, match="which is not in images"):
         open_source("cub200", birds)
 
 
 @pytest.mark.parametrize(
     ("file", "old", "new", "said"),
     [
-        ("image_class_labels.txt", "3 1\n", "3 0\n", "says '0' of '3'"),
-        ("image_class_labels.txt", "3 1\n", "3 5\n", "says '5' of '3'"),
-        ("image_class_labels.txt", "3 1\n", "3 01\n", "says '01' of '3'"),
-        ("train_test_split.txt", "3 0\n", "3 2\n", "says '2' of '3'"),
-        ("train_test_split.txt", "\n12 0\n", "\n", "don't number the same images"),
-        ("images.txt", "2 ", "1 ", "has a number twice"),
+        ("image_class_labels.txt", "3 1\n", "3 0\n", "has '0' for '3'"),
+        ("image_class_labels.txt", "3 1\n", "3 5\n", "has '5' for '3'"),
+        ("image_class_labels.txt", "3 1\n", "3 01\n", "has '01' for '3'"),
+        ("train_test_split.txt", "3 0\n", "3 2\n", "has '2' for '3'"),
+        ("train_test_split.txt", "\n12 0\n", "\n", "don't have the same images"),
+        ("images.txt", "2 ", "1 ", "has the same number twice"),
         ("classes.txt", "1 ", "9 ", "doesn't number its classes"),
     ],
 )

@@ -26,7 +26,7 @@ def test_a_copy_is_recognised_as_its_own_layout_only(tmp_path, title):
     source = open_recognised("mine", tmp_path / "inner")
     assert source.notes[0] == f"{tmp_path / 'inner'} is read as {title}."
     (tmp_path / "archive.tar.gz").write_bytes(b"")
-    with pytest.raises(ConfigError, match=f"{title} in a folder of its own: pass --from {tmp_path}/inner"):
+    with pytest.raises(ConfigError, match=f"{title} in a subfolder: pass --from {tmp_path}/inner"):
         open_source("mine", tmp_path)
     for name in set(KNOWN) - {dataset, KNOWN[dataset].also} if dataset else ():
         with pytest.raises(ConfigError, match=f"holds {title}, not .* rcig prepare {dataset} --from"):

@@ -154,12 +154,12 @@ OBJECTS = np.array([None] * 4, dtype=object)
         ({"class_names": np.array(["a", "b", "a"])}, "repeated"),
         ({"class_names": np.array(["a", "b\x1b[2J", "c"])}, "unprintable"),
         ({"class_names": np.array([b"a", b"\xff", b"c"])}, "UTF-8"),
-        ({"class_names": np.arange(3)}, "no list of texts"),
+        ({"class_names": np.arange(3)}, "not a list of strings"),
         ({"class_names": np.zeros(3, "U9000000")}, "too large"),
         ({"class_names": np.array(["a", "b", "c" * 10_000])}, "more than 1000 characters"),
-        ({"class_names": np.full(10**6, "a")}, "at most 100000"),
+        ({"class_names": np.full(10**6, "a")}, "the limit is 100000"),
         ({"class_names": np.array(["a", "e\u0301", "\u00e9"])}, "repeated"),
-        ({"x_train": np.zeros((4, 6), "f4,f4")}, "no array of numbers"),
+        ({"x_train": np.zeros((4, 6), "f4,f4")}, "not an array of numbers"),
     ],
 )
 def test_wrong_content_is_refused_in_one_sentence(path, changes, word):
@@ -174,7 +174,7 @@ def test_missing_and_other_files_are_refused(path, content):
     with pytest.raises(NotFound, match="no file"):
         open_npz("own", path)
     path.write_bytes(content)
-    with pytest.raises(Corrupt, match=r"no \.npz"):
+    with pytest.raises(Corrupt, match=r"not a \.npz"):
         open_npz("own", path)
 
 
@@ -290,7 +290,7 @@ def test_headers_of_python_2_and_scalars_are_read_silently(path, capfd):
         (header((4,)) + b"abcde", Corrupt, "as large"),
         (header((-1,)) + b"a", Corrupt, "as large"),
         (header((0, 2**62), "<U1"), Corrupt, "too long"),
-        (header((10**12,), "<U0"), ConfigError, "no array of numbers"),
+        (header((10**12,), "<U0"), ConfigError, "not an array of numbers"),
         (header((1,), "|O") + b"cos\nsystem\n(S'false'\ntR.", ConfigError, "pickled"),
     ],
 )
@@ -326,5 +326,5 @@ def test_encrypted_members_and_folders_are_refused(path):
     path.write_bytes(content.replace(head + b"\0", head + b"\x01"))
     with pytest.raises(Corrupt, match="damaged"):
         members(path)
-    with pytest.raises(ConfigError, match="no regular file"):
+    with pytest.raises(ConfigError, match="not a regular file"):
         members(path.parent)

@@ -147,7 +147,7 @@ def test_without_tensorflow_the_error_says_what_to_type(data_dir, monkeypatch, c
         open_source("mnist")
     assert str(caught.value) == (
         "mnist comes through TensorFlow Datasets, which needs TensorFlow to download it: "
-        "type \"pip install 'rcig-cli[tfds]'\", or pass your own copy with --from FILE.npz."
+        "run \"pip install 'rcig-cli[tfds]'\", or pass your own copy with --from FILE.npz."
     )
     assert capfd.readouterr() == ("", "")
     assert logging.root.manager.disable == 0
@@ -195,7 +195,7 @@ def test_packages_that_the_birds_need_are_asked_for_before_the_download(monkeypa
     with pytest.raises(ConfigError) as caught:
         tfds._download(SimpleNamespace(url_infos=[]), KNOWN["cub200"])
     assert str(caught.value) == (
-        "cub200 comes through TensorFlow Datasets, which needs cv2 to download it: type "
+        "cub200 comes through TensorFlow Datasets, which needs cv2 to download it: run "
         '"pip install opencv-python-headless", or unpack https://data.caltech.edu/records/65de6-vp158 '
         "and pass --from CUB_200_2011."
     )

@@ -5,7 +5,7 @@ import pytest
 from rcig_cli.errors import ConfigError
 from rcig_cli.presets.preset import resolve
 from rcig_cli.reporting import formatting as words
-from rcig_cli.runs.engine import preflight
+from rcig_cli.runs.distill import preflight
 from tests.conftest import TINY
 
 
@@ -44,7 +44,7 @@ def test_the_flags_named_are_the_mildest_that_were_found_to_fit():
 
 
 def test_where_nothing_helps_it_says_so():
-    with pytest.raises(ConfigError, match="smaller --width, or a larger machine"):
+    with pytest.raises(ConfigError, match="smaller --width, or a machine with more memory"):
         preflight.check_memory(2, 1, config(), 200, lambda _: 2)
 
 
@@ -70,4 +70,4 @@ def test_the_estimate_is_one_line(rcig, tmp_path):
     done = rcig("distill", "--ipc", 1, *TINY, "--steps", 8, "--store", tmp_path / "a")
     lines = [line for line in done.err.splitlines() if line.startswith("Needs about ")]
     assert len(lines) == 1
-    assert "s a step: about" in lines[0]
+    assert "s per step: about" in lines[0]

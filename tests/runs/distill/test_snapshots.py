@@ -106,7 +106,7 @@ def test_nothing_is_written_twice(tmp_path):
 
 def test_a_run_without_any_says_so(tmp_path):
     taking(tmp_path).restore(5)
-    with pytest.raises(NotFound, match="kept no snapshots"):
+    with pytest.raises(NotFound, match="has no snapshots"):
         read_course(tmp_path)
 
 
@@ -114,7 +114,7 @@ def test_damage_and_those_of_other_images_are_refused(tmp_path):
     snapshots = taking(tmp_path)
     snapshots.add(0, images_at(0))
     snapshots.save()
-    with pytest.raises(Corrupt, match="not of its images"):
+    with pytest.raises(Corrupt, match="don't belong to its images"):
         taking(tmp_path, shape=(5, 4, 1)).restore(0)
     chunk = tmp_path / SNAPSHOTS / "images" / "c" / "0" / "0" / "0" / "0" / "0"
     content = bytearray(chunk.read_bytes())

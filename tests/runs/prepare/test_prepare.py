@@ -223,7 +223,7 @@ def test_without_room_it_does_not_begin(here, monkeypatch):
     dimension = 8 * 8 * 3
     arrays = dimension * 4 * 1050 + 4 * 1050 + 2 * 4 * dimension**2 + 4 * dimension + 24
     needed = int(arrays * 1.01) + 8 * dimension**2
-    with pytest.raises(RcigError, match=r"takes up to 1.4 MB on the disk, and 700 kB are free"):
+    with pytest.raises(RcigError, match=r"needs up to 1.4 MB of disk space, but only 700 kB is free"):
         here(source)
     assert source.read == 0
     assert left(here.store) == []
