@@ -1,144 +1,130 @@
-"""A run that is stopped, however, and resumed gives what an uninterrupted one gives, byte for byte."""
+"""A run that is stopped and resumed gives byte for byte what an uninterrupted run gives.
+
+``tests/slow/faults`` stops real processes at every file operation and at random moments.
+"""
 
 import json
-import random
+import shutil
 import signal
-import time
 
 import pytest
 
-from tests.conftest import TINY, start_rcig
+from rcig_cli.errors import Interrupted
+from rcig_cli.runs.distill.distill import distill
+from rcig_cli.runs.distill.run_loop import RunContext
+from rcig_cli.runs.prepare.prepare import prepare
+from rcig_cli.store.locks import RunLock
+from rcig_cli.store.store import open_store
+from tests.silent import Silent
 
-STEPS = 240
-RUN = ["distill", "digits", "--ipc", "1", *TINY, "--steps", str(STEPS), "--checkpoint-every", "3"]
-
-
-def finish(*arguments):
-    process = start_rcig(*arguments)
-    out, err = process.communicate()
-    assert process.returncode == 0, out + err
-    return out, err
-
-
-def product(store, run="run_1"):
-    """Every byte the run vouches for: the distilled set, and the snapshots on its way."""
-    folder = store / "runs" / run
-    paths = [
-        path for kind in ("distilled.zarr", "snapshots.zarr") for path in sorted((folder / kind).rglob("*"))
-    ]
-    assert any(path.name == "zarr.json" for path in paths if "snapshots.zarr" in path.parts)
-    vouched = json.loads((folder / "manifest.json").read_text())["files"]
-    found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths if path.is_file()}
-    assert vouched.keys() == found.keys()
-    return found
+STEPS = 20
+SETTINGS = {
+    **{"dataset": "digits", "ipc": 1, "steps": STEPS, "width": 4, "batch": 64, "pool_size": 3},
+    **{"pool_steps": 3, "inner_steps": 2, "hessian_steps": 2},
+}
 
 
-def metrics(store):
-    lines = (store / "runs" / "run_1" / "metrics.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
+class Crash(BaseException):  # not an `Exception`, which a run might handle
+    """What ends a run without giving it the chance to save anything."""
+
+
+class Warnings(Silent):
+    """Keeps warnings."""
+
+    def __init__(self):
+        self.warnings = []
+
+    def warn(self, sentence):
+        self.warnings.append(sentence)
+
+
+def run(store, *, resume=None, at=None, report=None, **settings):
+    """Distil with a checkpoint every 3 steps; ``at`` is a step and what is called after it."""
+
+    def on_step(step, values):
+        if at is not None and step == at[0]:
+            at[1]()
+
+    context = RunContext(report or Silent(), checkpoint_every=3, on_step=on_step)
+    opened = open_store(store, create=False)
+    return distill(opened, {**SETTINGS, **settings}, context, resume=resume)
+
+
+def crash():
+    raise Crash
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
-    store = tmp_path_factory.mktemp("uninterrupted") / "a"
-    finish("prepare", "digits", "--store", store)
-    finish(*RUN, "--store", store)
+def digits(tmp_path_factory):
+    store = tmp_path_factory.mktemp("digits") / "a"
+    prepare(open_store(store, create=True), "digits", report=Silent())
     return store
 
 
-@pytest.fixture
-def store(tmp_path):
-    finish("prepare", "digits", "--store", tmp_path / "a")
-    return tmp_path / "a"
+@pytest.fixture(scope="module")
+def uninterrupted(digits, tmp_path_factory):
+    store = shutil.copytree(digits, tmp_path_factory.mktemp("uninterrupted") / "a")
+    run(store)
+    return store
 
 
-def wait_for_steps(store, process, least):
-    """Wait until the run has written the numbers of ``least`` more steps than when we began."""
-    path = store / "runs" / "run_1" / "metrics.jsonl"
-    before = len(path.read_text().splitlines()) if path.exists() else 0
-    while process.poll() is None:
-        now = len(path.read_text().splitlines()) if path.exists() else 0
-        if now < before or now >= before + least:
-            return
-        time.sleep(0.01)
+@pytest.fixture(scope="module")
+def crashed(digits, tmp_path_factory):
+    """A store with a run that crashed in step 11; tests copy it."""
+    store = shutil.copytree(digits, tmp_path_factory.mktemp("crashed") / "a")
+    with pytest.raises(Crash):
+        run(store, at=(11, crash))
+    return store
 
 
-def test_killed_ten_times_at_random_moments(store, uninterrupted):
-    moments = random.Random(1)
-    kills = 0
-    while kills < 10:
-        process = start_rcig(*RUN, "--resume", "--store", store)
-        if kills % 2:
-            wait_for_steps(store, process, 1)
-            time.sleep(moments.uniform(0, 0.3))
-        else:
-            time.sleep(moments.uniform(0.2, 5))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        kills += 1
-    finish(*RUN, "--resume", "--store", store)
-    assert product(store) == product(uninterrupted)
-    assert metrics(store) == metrics(uninterrupted)
-    assert [record["step"] for record in metrics(store)] == list(range(1, STEPS + 1))
+def contents(store):
+    """Return the metrics, and every file of ``run_1`` that its manifest records."""
+    folder = store / "runs" / "run_1"
+    recorded = json.loads((folder / "manifest.json").read_text())["files"]
+    assert {name.split("/")[0] for name in recorded} == {"distilled.zarr", "snapshots.zarr"}
+    return {name: (folder / name).read_bytes() for name in (*recorded, "metrics.jsonl")}
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_stopped_by_a_signal(store, uninterrupted, number, code):
-    process = start_rcig(*RUN, "--checkpoint-every", "1000", "--store", store)
-    wait_for_steps(store, process, 1)
-    process.send_signal(number)
-    out, err = process.communicate()
-    assert process.returncode == code, out + err
-    assert "To go on: rcig distill --resume run_1" in err
-    manifest = json.loads((store / "runs/run_1/manifest.json").read_text())
-    assert manifest["status"] == "interrupted"
-    assert 0 < manifest["step"] < STEPS
-    finish("distill", "--resume", "run_1", "--store", store)
-    assert product(store) == product(uninterrupted)
+def test_after_a_crash(crashed, uninterrupted, tmp_path):
+    store = shutil.copytree(crashed, tmp_path / "a")
+    assert open_store(store, create=False).run("run_1").status == "running"
+    assert run(store, resume="newest").name == "run_1"
+    assert contents(store) == contents(uninterrupted)
+    steps = [json.loads(line)["step"] for line in contents(store)["metrics.jsonl"].splitlines()]
+    assert steps == list(range(1, STEPS + 1))
 
 
-def test_resume_without_a_run_goes_on_with_the_newest_of_this_configuration(store):
-    process = start_rcig(*RUN, "--store", store)
-    wait_for_steps(store, process, 1)
-    process.send_signal(signal.SIGTERM)
-    process.communicate()
-    other = [*RUN, "--seed", "1"]
-    out, _ = finish(*other, "--resume", "--steps", "3", "--store", store, "--json")
-    assert json.loads(out)["run"] == "run_2"
-    out, err = finish(*RUN, "--resume", "--store", store, "--json")
-    assert json.loads(out) == {
-        "run": "run_1",
-        "status": "finished",
-        "step": STEPS,
-        "dataset": "digits",
-        "ipc": 1,
-    }
-    assert "run_1 goes on" in err
-
-
-def test_a_second_writer_is_refused_at_once(store):
-    process = start_rcig(*RUN, "--store", store)
-    wait_for_steps(store, process, 1)
-    second = start_rcig("distill", "--resume", "run_1", "--store", store)
-    _, err = second.communicate()
-    still_running = process.poll() is None
-    process.kill()
-    process.communicate()
-    assert still_running
-    assert second.returncode == 4
-    assert "run_1" in err
-
-
-def test_a_damaged_newest_checkpoint_falls_back_with_a_warning(store, uninterrupted):
-    process = start_rcig(*RUN, "--store", store)
-    wait_for_steps(store, process, 8)
-    process.send_signal(signal.SIGTERM)
-    process.communicate()
-    folder = max((store / "runs/run_1/checkpoints").iterdir(), key=lambda path: int(path.name))
-    victim = max((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
-    content = bytearray(victim.read_bytes())
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before_with_a_warning(
+    crashed, uninterrupted, tmp_path
+):
+    store, report = shutil.copytree(crashed, tmp_path / "a"), Warnings()
+    newest = max((store / "runs/run_1/checkpoints").iterdir(), key=lambda path: int(path.name))
+    largest = max(newest.iterdir(), key=lambda path: path.stat().st_size)
+    content = bytearray(largest.read_bytes())
     content[len(content) // 2] ^= 1
-    victim.write_bytes(bytes(content))
-    _, err = finish("distill", "--resume", "run_1", "--store", store)
-    assert "Warning" in err
-    assert product(store) == product(uninterrupted)
+    largest.write_bytes(bytes(content))
+    run(store, resume="run_1", report=report)
+    assert any(newest.name in warning for warning in report.warnings)
+    assert contents(store) == contents(uninterrupted)
+
+
+def test_after_a_signal_the_newest_unfinished_run_of_these_settings_is_resumed(
+    digits, uninterrupted, tmp_path
+):
+    store = shutil.copytree(digits, tmp_path / "a")
+    with pytest.raises(Interrupted, match="after saving a checkpoint") as stopped:
+        run(store, at=(11, lambda: signal.raise_signal(signal.SIGTERM)))
+    assert stopped.value.exit_code == 143
+    interrupted = open_store(store, create=False).run("run_1")
+    assert interrupted.status == "interrupted"
+    assert 11 <= interrupted.step < STEPS
+    assert run(store, resume="newest", seed=1, steps=2).name == "run_2"
+    assert run(store, resume="newest").name == "run_1"
+    assert contents(store) == contents(uninterrupted)
+
+
+def test_a_second_writer_is_refused_at_once(crashed, rcig):
+    with RunLock(crashed / "runs/run_1"):
+        outcome = rcig("distill", "--resume", "run_1", "--store", crashed)
+    assert outcome.code == 4
+    assert "run_1 is being written by process" in outcome.err
