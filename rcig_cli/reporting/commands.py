@@ -41,17 +41,17 @@ def prepare_command(prepared: Prepared) -> str:
         name: made[name] for name, value in values_of(PrepareConfig()).items() if made.get(name) != value
     }
     source = {"from": Path(made["path"]).name} if made.get("path") else {}
-    return _command("prepare", prepared.manifest.name, source | given)
+    return _command("prepare", prepared.manifest.name, **source, **given)
 
 
 def import_command(run: RunManifest) -> str:
     """Return the command that imported a run; of the file's path it has only the name."""
-    return _command("import", run.parents["file"]["name"], {"dataset": run.dataset, "name": run.name})
+    return _command("import", run.parents["file"]["name"], dataset=run.dataset, name=run.name)
 
 
 def distill_command(prepared: Prepared, config: DistillConfig) -> str:
     """Return the command that starts a run of a configuration."""
-    return _command("distill", config.dataset, {"ipc": config.ipc, **chosen_settings(prepared, config)})
+    return _command("distill", config.dataset, ipc=config.ipc, **chosen_settings(prepared, config))
 
 
 def distill_commands(prepared: Prepared, run: RunManifest, config: DistillConfig) -> list[str]:
@@ -64,7 +64,7 @@ def distill_commands(prepared: Prepared, run: RunManifest, config: DistillConfig
     )
     return [
         distill_command(prepared, config.override(rates[0])),
-        *(_command("distill", "--resume", {run.name: None, **changed}) for changed in resumed),
+        *(_command("distill", "--resume", run.name, **changed) for changed in resumed),
     ]
 
 
@@ -81,7 +81,7 @@ def evaluate_command(distilled: DistilledSet, evaluation: Values) -> str:
         evaluation["protocol"], lambda some: values_of(evaluation_protocol(config, images, **some))
     )
     baseline = {} if evaluation.get("random_subset") else {"baseline": "none"}
-    return _command("evaluate", distilled.run.name, given | baseline)
+    return _command("evaluate", distilled.run.name, **given, **baseline)
 
 
 def attack_command(distilled: DistilledSet, attack: Values) -> str:
@@ -90,7 +90,7 @@ def attack_command(distilled: DistilledSet, attack: Values) -> str:
         attack.get("protocol", {}), lambda some: attack_protocol(distilled.config, **some).to_json()
     )
     lira = {"lira": True} if given.get("shadows") else {}
-    return _command("mia", distilled.run.name, given | lira)
+    return _command("mia", distilled.run.name, **(given | lira))
 
 
 def options_of(settings: Values) -> list[str]:
@@ -123,5 +123,5 @@ def _chosen(wanted: Values, complete: Callable[[dict[str, Any]], Values]) -> dic
         return dict(wanted)
 
 
-def _command(verb: str, argument: str, options: Values) -> str:
-    return shlex.join(["rcig", verb, argument, *options_of(options)])
+def _command(*words: str, **options: Any) -> str:
+    return shlex.join(["rcig", *words, *options_of(options)])

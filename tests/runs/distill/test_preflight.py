@@ -1,40 +1,35 @@
-"""What a run needs, said before it begins; and the flag that makes it fit, where it doesn't."""
+"""Estimates of memory and time before a run starts, and the options named where it does not fit."""
 
 import pytest
 
 from rcig_cli.errors import ConfigError
 from rcig_cli.presets.preset import resolve
-from rcig_cli.reporting import formatting as words
+from rcig_cli.reporting.formatting import size
 from rcig_cli.runs.distill import preflight
 from tests.conftest import TINY
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"),
+    ("seconds", "text"),
     [(0.2, "1 s"), (59, "59 s"), (61, "1 min"), (3661, "1 h 1 min"), (7200, "2 h"), (130_000, "1 d 12 h")],
 )
-def test_durations_in_words(seconds, words):
-    assert preflight.duration(seconds) == words
+def test_durations_as_text(seconds, text):
+    assert preflight.duration(seconds) == text
 
 
-def test_sizes_in_words():
-    assert [words.size(n) for n in (1_234_567, 83e6, 2.5e9, 61e9)] == [
-        "1.2 MB",
-        "83 MB",
-        "2.5 GB",
-        "61 GB",
-    ]
+def test_sizes_as_text():
+    assert [size(n) for n in (1_234_567, 83e6, 2.5e9, 61e9)] == ["1.2 MB", "83 MB", "2.5 GB", "61 GB"]
 
 
 def config(**flags):
     return resolve("cifar10", (32, 32, 3), 10, {"ipc": 10, "batch": 128, **flags})
 
 
-def test_what_fits_is_not_refused():
+def test_a_run_that_fits_is_accepted():
     preflight.check_memory(10, 10, config(), 200, lambda _: 0)
 
 
-def test_the_flags_named_are_the_mildest_that_were_found_to_fit():
+def test_the_options_named_are_those_that_change_least_and_fit():
     def needed(config):
         return 10 * config.batch + (config.method.backward_subset or 200)
 
@@ -43,18 +38,18 @@ def test_the_flags_named_are_the_mildest_that_were_found_to_fit():
     assert "With --batch 64 --backward-subset 100 it needs about" in str(refusal.value)
 
 
-def test_where_nothing_helps_it_says_so():
+def test_no_option_is_named_where_none_would_fit():
     with pytest.raises(ConfigError, match="smaller --width, or a machine with more memory"):
         preflight.check_memory(2, 1, config(), 200, lambda _: 2)
 
 
-def test_there_is_memory_here():
+def test_available_memory_is_positive():
     import jax
 
     assert preflight.available_memory(jax.devices()[0]) > 100e6
 
 
-def test_a_run_that_does_not_fit_is_refused_with_a_flag_that_makes_it_fit(rcig, tmp_path, monkeypatch):
+def test_a_run_that_does_not_fit_is_refused_with_an_option_that_makes_it_fit(rcig, tmp_path, monkeypatch):
     flags = ["distill", "--ipc", 1, *TINY, "--steps", 2, "--store", tmp_path / "a"]
     monkeypatch.setattr(preflight, "available_memory", lambda _: 1_150_000)
     refused = rcig(*flags)

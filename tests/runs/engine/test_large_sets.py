@@ -8,7 +8,7 @@ import pytest
 from rcig_cli.runs.engine import batches
 from rcig_cli.runs.engine.batches import Batches, RealData
 from rcig_cli.runs.prepare import prepared
-from rcig_cli.store import rows
+from rcig_cli.store.arrays import StoredRows
 from rcig_cli.store.store import open_store
 from tests.conftest import TINY
 
@@ -18,14 +18,14 @@ RUN = ["distill", "digits", "--ipc", "1", *TINY, "--steps", "4", "--checkpoint-e
 @pytest.fixture
 def reads(monkeypatch):
     """How many images each reading took, and by which thread."""
-    seen, read = [], rows.StoredRows.__getitem__
+    seen, read = [], StoredRows.__getitem__
 
     def spied(self, chosen):
         found = read(self, chosen)
         seen.append((self._name, len(found.reshape(-1, *self.shape[1:])), threading.current_thread().name))
         return found
 
-    monkeypatch.setattr(rows.StoredRows, "__getitem__", spied)
+    monkeypatch.setattr(StoredRows, "__getitem__", spied)
     return seen
 
 
