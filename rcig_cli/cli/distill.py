@@ -70,7 +70,7 @@ def distill(
         bool,
         typer.Option(
             "--distributed",
-            help="Run as one process of a distributed job, as Slurm or the options below say.",
+            help="Run as one process of a distributed job, set up by Slurm or by the options below.",
             rich_help_panel=_PROCESSES,
         ),
     ] = False,
@@ -82,7 +82,7 @@ def distill(
         int | None, typer.Option(help="Number of processes.", rich_help_panel=_PROCESSES)
     ] = None,
     process: Annotated[
-        int | None, typer.Option(help="Number of this process, from 0.", rich_help_panel=_PROCESSES)
+        int | None, typer.Option(help="Index of this process, from 0.", rich_help_panel=_PROCESSES)
     ] = None,
 ) -> None:
     """Distil a data set to a few images per class. It can be stopped at any time; --resume continues it.

@@ -30,7 +30,7 @@ _ROWS = {  # short, so that a table with the paper's figures fits 80 columns
 def mia(
     here: Context,
     runs: Annotated[
-        list[str], typer.Argument(metavar="RUN...", help="Finished runs; several must be of disjoint chunks.")
+        list[str], typer.Argument(metavar="RUN...", help="Finished runs; if several, of disjoint chunks.")
     ],
     settings: dict[str, Any],
     steps: Annotated[

@@ -89,7 +89,7 @@ def nothing_to_resume(run: RunManifest) -> ConfigError:
     """Return the error that says that a run was imported."""
     return ConfigError(
         f"{run.name} was imported from {run.parents['file']['name']}, so there is nothing to resume. "
-        f"To distill a set of your own: rcig distill {run.dataset} --ipc {run.config['ipc']}"
+        f"To distil a set of your own: rcig distill {run.dataset} --ipc {run.config['ipc']}"
     )
 
 
