@@ -19,7 +19,6 @@ from rcig_cli import __version__
 from rcig_cli.errors import ConfigError, NotFound
 from rcig_cli.presets.config import settings_for
 from rcig_cli.reporting.commands import chosen_settings, commands_of
-from rcig_cli.reporting.figures.canvas import encode_png
 from rcig_cli.reporting.formatting import (
     TARGETS,
     accuracy,
@@ -28,13 +27,7 @@ from rcig_cli.reporting.formatting import (
     describe_network,
     describe_training,
 )
-from rcig_cli.reporting.visualize import (
-    FIGURES,
-    animation,
-    curves_image,
-    grid_image,
-    labels_image,
-)
+from rcig_cli.reporting.visualize import FIGURES, animation, curves, grid, labels
 from rcig_cli.runs.distill.distilled import DistilledSet
 from rcig_cli.runs.report import Report
 from rcig_cli.store.files import make_folder, write_text_atomically
@@ -85,11 +78,10 @@ def render_report(distilled: DistilledSet, *, report: Report) -> str:
     """Return the HTML report of a run; warnings go to ``report``."""
     evaluations = _results(distilled, "evaluations", report)
     attacks = [each for each in _results(distilled, "attacks", report) if "targets" in each]
-    figures = {"grid": _figure(grid_image(distilled)), "labels": _figure(labels_image(distilled))}
-    with suppress(NotFound):
-        figures["animation"] = _figure(animation(distilled))
-    with suppress(NotFound):
-        figures["curves"] = _figure(curves_image(distilled))
+    figures = {}
+    for name, draw in (("grid", grid), ("labels", labels), ("animation", animation), ("curves", curves)):
+        with suppress(NotFound):  # an imported run has no animation and no curves
+            figures[name] = _figure(draw(distilled))
     config = distilled.config
     return _template().render(
         run=distilled.run,
@@ -113,8 +105,7 @@ def _results(distilled: DistilledSet, kind: Kind, report: Report) -> list[Record
     return list(listing.found)
 
 
-def _figure(picture: Image.Image | bytes) -> Figure:
-    encoded = picture if isinstance(picture, bytes) else encode_png(picture)
+def _figure(encoded: bytes) -> Figure:
     with Image.open(io.BytesIO(encoded)) as opened:
         (width, height), kind = opened.size, opened.get_format_mimetype()
     return Figure(f"data:{kind};base64,{base64.b64encode(encoded).decode('ascii')}", width, height)

@@ -1,10 +1,8 @@
 """Figures of a run: arrays and metrics from the store, pictures into the run's folder or another place."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from PIL import Image
 
 from rcig_cli.errors import ConfigError, NotFound
 from rcig_cli.reporting.compare import differences
@@ -60,25 +58,30 @@ def visualize(
         If the run has no metrics or no snapshots and a figure needs them.
     """
     paths = _paths(distilled, kinds, other, out)
-    encoded = [_encoded(distilled, kind, other) for kind in kinds]
-    for path, content in zip(paths, encoded, strict=True):
+    draw = {"grid": grid, "labels": labels, "curves": curves, "animate": animation}
+    contents = [
+        comparison(distilled, other) if other and kind == "compare" else draw[kind](distilled)
+        for kind in kinds
+    ]
+    for path, content in zip(paths, contents, strict=True):
         make_folder(path.parent)
         write_bytes_atomically(path, content)
     return paths
 
 
-def grid_image(distilled: DistilledSet) -> Image.Image:
-    """Draw every distilled image with its class's name, in natural colours."""
-    return draw_grid(_pixels(distilled), distilled.classes, _class_names(distilled))
+def grid(distilled: DistilledSet) -> bytes:
+    """Draw every distilled image with its class's name, in natural colours, as a PNG."""
+    return encode_png(draw_grid(_pixels(distilled), distilled.classes, _class_names(distilled)))
 
 
-def labels_image(distilled: DistilledSet) -> Image.Image:
-    """Draw the learned soft labels beside their images."""
-    return draw_labels(_pixels(distilled), distilled.labels, distilled.classes, _class_names(distilled))
+def labels(distilled: DistilledSet) -> bytes:
+    """Draw the learned soft labels beside their images, as a PNG."""
+    names = _class_names(distilled)
+    return encode_png(draw_labels(_pixels(distilled), distilled.labels, distilled.classes, names))
 
 
-def curves_image(distilled: DistilledSet) -> Image.Image:
-    """Draw the metrics of the run against its outer steps.
+def curves(distilled: DistilledSet) -> bytes:
+    """Draw the metrics of the run against its outer steps, as a PNG.
 
     Raises
     ------
@@ -90,11 +93,11 @@ def curves_image(distilled: DistilledSet) -> Image.Image:
         raise NotFound(f"{distilled.run.name} has no metrics to draw: it was not distilled here.")
     metrics = distilled.config.algorithm_record.metrics
     title = f"{distilled.run.name}: {describe_run(distilled)}"
-    return draw_curves(columns_of(records), metrics, title)
+    return encode_png(draw_curves(columns_of(records), metrics, title))
 
 
 def animation(distilled: DistilledSet) -> bytes:
-    """Draw the images in the course of the distillation, as a GIF.
+    """Draw the images over the course of the distillation, as a GIF.
 
     Raises
     ------
@@ -111,8 +114,8 @@ def animation(distilled: DistilledSet) -> bytes:
     return draw_animation(frames, course.steps.tolist(), classes, _class_names(distilled), count=count)
 
 
-def comparison_image(distilled: DistilledSet, other: DistilledSet) -> Image.Image:
-    """Draw two runs of the same data set side by side.
+def comparison(distilled: DistilledSet, other: DistilledSet) -> bytes:
+    """Draw two runs of the same data set side by side, as a PNG.
 
     Raises
     ------
@@ -129,7 +132,7 @@ def comparison_image(distilled: DistilledSet, other: DistilledSet) -> Image.Imag
         _side(run, {name: values[index] for name, values in settings.items()})
         for index, run in enumerate((distilled, other))
     )
-    return draw_comparison(left, right, _class_names(distilled))
+    return encode_png(draw_comparison(left, right, _class_names(distilled)))
 
 
 def describe_run(distilled: DistilledSet) -> str:
@@ -137,16 +140,6 @@ def describe_run(distilled: DistilledSet) -> str:
     config = distilled.config
     how = "imported" if distilled.run.imported else count_of(distilled.run.step, "step")
     return f"{count_of(config.ipc, 'image')} per class of {config.dataset}, {how}"
-
-
-def _encoded(distilled: DistilledSet, kind: str, other: DistilledSet | None) -> bytes:
-    if kind == "animate":
-        return animation(distilled)
-    if kind == "compare":
-        assert other is not None
-        return encode_png(comparison_image(distilled, other))
-    draw = {"grid": grid_image, "labels": labels_image, "curves": curves_image}[kind]
-    return encode_png(draw(distilled))
 
 
 def _class_names(distilled: DistilledSet) -> Sequence[str]:
@@ -157,12 +150,12 @@ def _pixels(distilled: DistilledSet) -> Any:
     return distilled.prepared.whitening().pixels(distilled.images)
 
 
-def _side(distilled: DistilledSet, settings: dict[str, Any]) -> Side:
+def _side(distilled: DistilledSet, settings: Mapping[str, Any]) -> Side:
     """One side of a comparison, described by its accuracy and the settings in which the two differ."""
     evaluations = read_results(distilled.path, "evaluations").found
-    last = evaluations[-1] if evaluations else None
     result = "not evaluated"
-    if last is not None:
+    if evaluations:
+        last = evaluations[-1]
         result = f"test accuracy {accuracy(last['accuracy'])} ({last['architecture']})"
     described = ("ipc", "steps")  # by `describe_run`
     others = [

@@ -55,11 +55,6 @@ def draw_animation(
     -------
     bytes
         A GIF that repeats for ever and pauses at its last frame.  All frames have the same 256 colours.
-
-    Raises
-    ------
-    ConfigError
-        If the images can't be drawn.
     """
     assert frames
     palette = _palette(frames)

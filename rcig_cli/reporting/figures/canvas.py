@@ -1,7 +1,7 @@
 """A page to draw on with Pillow: enlarged images in a thin frame, and text that fits its column.
 
-The font is the one bundled with Pillow, so a picture is the same on every machine.  It has ASCII, accents
-excluded, and a few signs: `printable` spells a name with these characters.
+The font is the one bundled with Pillow, so a picture is the same on every machine.  It has the letters of
+ASCII and few others; `printable` replaces the characters that it lacks.
 """
 
 import io
@@ -16,8 +16,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from rcig_cli.errors import ConfigError
-
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.integer]
 
@@ -30,7 +28,7 @@ MARGIN = 24  # pixels around the page
 _ELLIPSIS = "…"
 _OVERHANG = 1  # pixels by which the ink of a letter may exceed the width that the font states
 _BREAK_AFTER = " _-/,."
-_UNASSIGNED = "\uffff"  # Unicode never assigns this code point, so every font draws its "missing" box for it
+_UNASSIGNED = "\uffff"  # never a character, so the font draws its box for a missing one
 _PROBE_SIZE = 16
 
 
@@ -82,38 +80,6 @@ def encode_png(picture: Image.Image) -> bytes:
     return encoded.getvalue()
 
 
-def check_images(images: Images, labels: Labels, class_names: Sequence[str]) -> None:
-    """Check what the figures of images take.
-
-    Parameters
-    ----------
-    images
-        ``[n, H, W, 1 or 3]``, ``uint8``, n at least 1.
-    labels
-        ``[n]``, indices into ``class_names``.
-
-    Raises
-    ------
-    ConfigError
-        If a shape, type or range is another.
-    """
-    if images.ndim != 4 or images.shape[-1] not in (1, 3) or images.dtype != np.uint8 or 0 in images.shape:
-        raise ConfigError(
-            "Images to draw must have the shape [n, height, width, 1 or 3] and the type uint8, "
-            f"not {list(images.shape)} and {images.dtype}."
-        )
-    if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
-        raise ConfigError(
-            f"{len(images)} images need as many integer labels, "
-            f"not {list(labels.shape)} of type {labels.dtype}."
-        )
-    if labels.min() < 0 or labels.max() >= len(class_names):
-        raise ConfigError(
-            f"{len(class_names)} classes are named, "
-            f"but the labels range from {labels.min()} to {labels.max()}."
-        )
-
-
 def names_of(classes: Sequence[int], class_names: Sequence[str]) -> list[str]:
     """Spell the names of classes with the characters of the font, or as ``class 3`` where it has none."""
     return [printable(class_names[index]) or f"class {index}" for index in classes]
@@ -136,12 +102,6 @@ def enlargement(image_size: tuple[int, int], count: int) -> int:
     """
     side = max(image_size)
     return max(1, round(96 / side)) if count <= 100 else -(-48 // side)
-
-
-def balanced(count: int, most: int) -> int:
-    """Number of images in a line, where ``count`` are put into lines of at most ``most``, equally long."""
-    lines = -(-count // most)
-    return -(-count // lines)
 
 
 def line_height(size: int) -> int:

@@ -22,8 +22,6 @@ from rcig_cli.reporting.figures.canvas import (
     Canvas,
     Images,
     Labels,
-    balanced,
-    check_images,
     enlargement,
     fit_lines,
     line_height,
@@ -110,14 +108,7 @@ def draw_grid(
     -------
     PIL.Image.Image
         In RGB.  Images keep their order within a class.
-
-    Raises
-    ------
-    ConfigError
-        If an argument's shape, type or range is another.
     """
-    images, labels = np.asarray(images), np.asarray(labels)
-    check_images(images, labels, class_names)
     layout = plan_grid(labels, images.shape[1:3], class_names, scale=scale)
     canvas = Canvas(layout.width, layout.height)
     for image, place in zip(images, layout.tiles, strict=True):
@@ -138,7 +129,7 @@ def plan_grid(
     scale = scale or enlargement((height, width), len(labels))
     tile = width * scale, height * scale
     block, texts = _block_beside(names, most, tile) if most > 1 else _block_below(names, tile)
-    columns = min(range(1, len(names) + 1), key=lambda columns: _cost(block, columns, len(names)))
+    columns = best_columns(len(names), (block.width, block.height), block.gaps)
 
     tiles: dict[int, Place] = {}
     written = []
@@ -152,7 +143,7 @@ def plan_grid(
         if most > 1:  # centred beside the first line of images
             down = max(0, (tile[1] - len(lines) * line_height(NAME_SIZE)) // 2)
         written.append(Name(lines, left + right, top + down, text_column))
-    page = _size(block, columns, len(names))
+    page = page_size(len(names), columns, (block.width, block.height), block.gaps)
     return Layout(
         width=page[0] + 2 * MARGIN,
         height=page[1] + 2 * MARGIN,
@@ -180,22 +171,35 @@ def _block_beside(
     lines = min(2, max(1, tile[1] // line_height(NAME_SIZE)))
     texts = [fit_lines(name, NAME_SIZE, _WIDTH_BESIDE, lines) for name in names]
     text_column = max(text_width(line, NAME_SIZE) for text in texts for line in text)
-    start, per_line = text_column + 2 * _NAME_GAP, balanced(most, _IMAGES_PER_LINE)
+    start = text_column + 2 * _NAME_GAP
+    places, width, height = place_tiles(most, _IMAGES_PER_LINE, tile)
+    tiles = [(start + left, top) for left, top in places]
+    gaps = 2 * _BLOCK_GAP, _BLOCK_GAP if height > tile[1] else TILE_GAP
+    height = max(height, line_height(NAME_SIZE))
+    return _Block(start + width, height, gaps, tiles, (0, 0, text_column)), texts
+
+
+def place_tiles(count: int, most: int, tile: tuple[int, int]) -> tuple[list[Place], int, int]:
+    """Place images in equal lines of at most `most`; return the corner of each, and the size of them all."""
+    lines = -(-count // most)
+    per_line = -(-count // lines)
     across, down = tile[0] + TILE_GAP, tile[1] + TILE_GAP
-    tiles = [(start + index % per_line * across, index // per_line * down) for index in range(most)]
-    width, height = start + per_line * across - TILE_GAP, tiles[-1][1] + tile[1]
-    gaps = 2 * _BLOCK_GAP, _BLOCK_GAP if most > per_line else TILE_GAP
-    return _Block(width, max(height, line_height(NAME_SIZE)), gaps, tiles, (0, 0, text_column)), texts
+    places = [(index % per_line * across, index // per_line * down) for index in range(count)]
+    return places, per_line * across - TILE_GAP, lines * down - TILE_GAP
 
 
-def _size(block: _Block, columns: int, count: int) -> tuple[int, int]:
-    """Width and height of ``count`` blocks in so many columns."""
+def best_columns(count: int, block: tuple[int, int], gaps: tuple[int, int]) -> int:
+    """Choose the number of columns for `count` blocks of one ``(width, height)``, as said above."""
+
+    def cost(columns: int) -> float:
+        width, height = page_size(count, columns, block, gaps)
+        empty = 1 - count / (columns * -(-count // columns))
+        return abs(log(width / height)) + _COST_OF_EMPTY * empty
+
+    return min(range(1, count + 1), key=cost)
+
+
+def page_size(count: int, columns: int, block: tuple[int, int], gaps: tuple[int, int]) -> tuple[int, int]:
+    """Width and height of `count` blocks in so many columns."""
     rows = -(-count // columns)
-    across, down = block.gaps
-    return columns * (block.width + across) - across, rows * (block.height + down) - down
-
-
-def _cost(block: _Block, columns: int, count: int) -> float:
-    width, height = _size(block, columns, count)
-    empty = 1 - count / (columns * -(-count // columns))
-    return abs(log(width / height)) + _COST_OF_EMPTY * empty
+    return columns * (block[0] + gaps[0]) - gaps[0], rows * (block[1] + gaps[1]) - gaps[1]

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from rcig_cli.errors import ConfigError
 from rcig_cli.reporting.figures.canvas import (
     BACKGROUND,
     INK,
@@ -21,7 +20,6 @@ from rcig_cli.reporting.figures.canvas import (
     Canvas,
     Images,
     Labels,
-    check_images,
     names_of,
 )
 from rcig_cli.reporting.figures.plots import DOTS_PER_INCH, new_figure, to_image
@@ -80,16 +78,7 @@ def draw_labels(images: Images, values: Floats, classes: Labels, class_names: Se
     -------
     PIL.Image.Image
         In RGB.
-
-    Raises
-    ------
-    ConfigError
-        If a shape, type or range is another, or a label is not finite.
     """
-    images, values, classes = np.asarray(images), np.asarray(values), np.asarray(classes)
-    check_images(images, classes, class_names)
-    if values.shape != (len(images), len(class_names)) or not np.isfinite(values).all():
-        raise ConfigError("Soft labels must be finite numbers, one for each image and class.")
     names = [_shorten(name) for name in names_of(range(len(class_names)), class_names)]
     parts = _parts(images, values, classes, names)
     return _draw(parts, names, float(np.abs(values).max()) or 1.0)

@@ -61,7 +61,7 @@ def test_missing_and_constant_metrics_are_left_out():
     np.testing.assert_array_equal(*pictures)
 
 
-@pytest.mark.parametrize("count", [1, 2, 39, 40, 15_000])
+@pytest.mark.parametrize("count", [1, 2, 40, 15_000])
 def test_any_number_of_steps_with_gaps(count):
     gaps = np.where(np.arange(count) % 3, np.arange(count) / 7.0, np.nan)
     picture = draw_curves(columns(count, direct_norm=gaps), [LOSS, *NORMS], "run_1")

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from rcig_cli.errors import ConfigError
 from rcig_cli.reporting.figures.canvas import BACKGROUND, line_height
 from rcig_cli.reporting.figures.grid import NAME_SIZE, draw_grid, plan_grid
 from tests.reporting.figures.pictures import LONG, named, noise
@@ -37,15 +36,15 @@ def assert_right(images, labels, names):
     return layout
 
 
-@pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (32, 32, 3), (128, 128, 3), (20, 33, 3)])
+@pytest.mark.parametrize("shape", [(8, 8, 1), (128, 128, 3), (20, 33, 3)])
 @pytest.mark.parametrize("per_class", [1, 3])
-@pytest.mark.parametrize("names", [named(7), [LONG] * 7, ODD])
+@pytest.mark.parametrize("names", [[LONG] * 7, ODD])
 def test_every_image_is_shown_enlarged_and_every_name_written(shape, per_class, names):
     labels = np.repeat(np.arange(7), per_class)
     assert_right(noise(len(labels), shape), labels, names)
 
 
-@pytest.mark.parametrize("classes", [1, 2, 10, 37, 200])
+@pytest.mark.parametrize("classes", [1, 2, 37, 200])
 @pytest.mark.parametrize("per_class", [1, 2])
 def test_any_number_of_classes(classes, per_class):
     labels = np.repeat(np.arange(classes), per_class)
@@ -74,7 +73,7 @@ def test_several_images_of_a_class_are_in_lines_of_at_most_ten_to_the_right_of_i
     assert layout.names[0].left + layout.names[0].width < first[0][0]
 
 
-@pytest.mark.parametrize("side", [8, 28, 32, 64, 128])
+@pytest.mark.parametrize("side", [8, 28, 128])
 def test_enlargement_is_by_an_integer_and_large_enough(side):
     few = plan_grid(np.zeros(10, int), (side, side), named(1)).tile[0]
     many = plan_grid(np.zeros(101, int), (side, side), named(1)).tile[0]
@@ -90,21 +89,3 @@ def test_labels_in_any_order_group_the_images_and_keep_their_order_within_a_clas
     assert tops[1] == tops[4] < tops[3] < tops[0] == tops[2] == tops[5]
     assert lefts[0] < lefts[2] < lefts[5]
     assert [name.lines for name in layout.names] == [(f"class name {index}",) for index in (0, 2, 5)]
-
-
-@pytest.mark.parametrize(
-    ("images", "labels", "classes", "said"),
-    [
-        (noise(2)[0], np.arange(2), 2, "shape"),
-        (noise(2)[..., :2], np.arange(2), 2, "shape"),
-        (noise(2) / 255, np.arange(2), 2, "uint8"),
-        (noise(0), np.arange(0), 2, "shape"),
-        (noise(2), np.arange(3), 3, "2 images"),
-        (noise(2), np.array([0.0, 1.0]), 2, "float64"),
-        (noise(2), np.array([0, 2]), 2, "from 0 to 2"),
-        (noise(2), np.array([-1, 0]), 2, "from -1 to 0"),
-    ],
-)
-def test_arrays_that_cannot_be_drawn_are_refused(images, labels, classes, said):
-    with pytest.raises(ConfigError, match=said):
-        draw_grid(images, labels, named(classes))
