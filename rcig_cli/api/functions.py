@@ -89,7 +89,7 @@ def prepare(
     zca
         Whether to whiten; None whitens RGB images and leaves grey ones.
     zca_reg
-        Regularisation of the whitening, as a fraction of the average eigenvalue.
+        Regularization of the whitening, as a fraction of the average eigenvalue.
     subset, chunk
         Keep this many training images, balanced across classes: the ``chunk``-th of disjoint subsets, from 0.
     overwrite

@@ -1,14 +1,11 @@
-"""Open files that came from elsewhere: regular files alone, inside their folder, with their sizes checked.
+"""Open files of unknown origin: only regular files inside their folder, with their sizes checked.
 
-Nothing is ever unpacked to disk.  A pipe or a device in the place of a file is refused, because opening it
-could block or never end.
+Nothing is unpacked to disk.  A pipe or a device in place of a file is refused: opening it could block.
 """
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 import struct
 import zipfile
 import zlib
@@ -22,10 +19,7 @@ from rcig_cli.errors import ConfigError, Corrupt, NotFound, RcigError
 
 _LARGEST_TEXT = 2**23  # bytes; a line takes some 60 bytes more in memory
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile unpacks other methods without a bound
-_DAMAGES = (
-    *(zipfile.BadZipFile, zlib.error, EOFError, struct.error),
-    *(UnicodeDecodeError, NotImplementedError, RuntimeError),
-)
+_DAMAGES = (zipfile.BadZipFile, zlib.error, EOFError, struct.error, UnicodeDecodeError, RuntimeError)
 
 
 def open_file(path: Path, most: int | None = None) -> BufferedReader:
@@ -45,10 +39,10 @@ def open_file(path: Path, most: int | None = None) -> BufferedReader:
     OSError
         If it can't be opened.
     """
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
+    size = path.stat().st_size
+    if not path.is_file():
         raise ConfigError(f"{path} can't be read: it is not a regular file.")
-    if most is not None and found.st_size > most:
+    if most is not None and size > most:
         raise ConfigError(f"{path} is too large: the limit is {most} bytes.")
     return path.open("rb")
 
@@ -60,23 +54,16 @@ def present(folder: Path, *names: str) -> bool:
 
 @contextmanager
 def opened(folder: Path, name: str, most: int | None = None) -> Iterator[BufferedReader]:
-    """Open a file of a downloaded data set; while it is open, errors of the system become ours.
-
-    Parameters
-    ----------
-    folder, name
-        The file is ``folder / name``.
-    most
-        As in `open_file`.
+    """Open the file ``folder / name`` of a downloaded data set, of at most ``most`` bytes.
 
     Raises
     ------
     NotFound
-        If it isn't there.
+        If it doesn't exist.
     ConfigError
         As `open_file`, and if it is a link that leads out of the folder.
     RcigError
-        If it can't be read.
+        If it can't be read, also while it is open.
     """
     path = folder / name
     try:
@@ -92,11 +79,6 @@ def opened(folder: Path, name: str, most: int | None = None) -> Iterator[Buffere
         raise RcigError(f"{path} can't be read: {error}.") from error
 
 
-def size_of(file: BufferedReader) -> int:
-    """Size of an open file in bytes."""
-    return os.fstat(file.fileno()).st_size
-
-
 def read_exactly(file: IO[bytes], count: int, path: Path) -> bytes:
     """Read ``count`` bytes.
 
@@ -107,7 +89,7 @@ def read_exactly(file: IO[bytes], count: int, path: Path) -> bytes:
     """
     data = file.read(count)
     if len(data) != count:
-        raise Corrupt(f"{path} is cut short: download it again.")
+        raise Corrupt(f"{path} is cut short: download or copy it again.")
     return data
 
 
@@ -132,41 +114,30 @@ def read_lines(folder: Path, name: str) -> list[str]:
 
 @contextmanager
 def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Open a zip archive, such as an ``.npz`` file; while it is open, errors of reading it become ours.
+    """Open a zip archive, such as an ``.npz`` file; errors while it is open are translated too.
 
     Raises
     ------
     NotFound
         If there is no such file.
     Corrupt
-        If it is no zip archive, or damaged.
+        If it is not a zip archive, or damaged.
     ConfigError
-        If it is not a regular file, has a name twice or one that leads out of it, or uses a compression that
-        NumPy doesn't write.
+        If it is not a regular file, or uses a compression that NumPy doesn't write.
     RcigError
         If the system refuses to read it.
     """
     try:
         with open_file(path) as file, zipfile.ZipFile(file) as archive:
-            _check_members(archive, path)
+            if any(entry.compress_type not in _METHODS for entry in archive.infolist()):
+                raise ConfigError(
+                    f"{path} isn't compressed as NumPy does it: save it with numpy.savez_compressed."
+                )
             yield archive
     except FileNotFoundError as error:
-        raise NotFound(f"There is no file {path}: check what you passed to --from.") from error
+        raise NotFound(f"There is no file {path}: check the path.") from error
     except _DAMAGES as error:
         kind = path.suffix or ".zip"
         raise Corrupt(f"{path} is damaged, cut short or not a {kind} file: make or copy it again.") from error
     except OSError as error:
-        if error.errno == errno.EINVAL:  # an offset in its directory is negative
-            raise Corrupt(f"{path} is damaged: make or copy it again.") from error
         raise RcigError(f"{path} can't be read: {error.strerror or error}.") from error
-
-
-def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
-    names = archive.namelist()
-    for name in names:
-        if name.startswith("/") or "\\" in name or ".." in name.split("/"):
-            raise ConfigError(f"{path} holds the path {name[:80]!r}, which leads out of it: refused.")
-    if len(set(names)) != len(names):
-        raise ConfigError(f"{path} holds two members of the same name: refused.")
-    if any(entry.compress_type not in _METHODS for entry in archive.infolist()):
-        raise ConfigError(f"{path} isn't compressed as NumPy does it: save it with numpy.savez_compressed.")

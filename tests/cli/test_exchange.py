@@ -24,17 +24,24 @@ def store(digits_run, tmp_path):
 
 @pytest.fixture(scope="module")
 def pets(tmp_path_factory):
-    """A store with a data set in colour, whitened, of three classes; not to be changed."""
+    """A store with two data sets in colour of three classes, not to be changed.
+
+    The whitening of `pets` is stored as dense matrices; `few` has fewer images than an image has numbers, so
+    its whitening is stored as a low-rank basis.
+    """
     from rcig_cli.cli.app import main
 
     root = tmp_path_factory.mktemp("pets")
-    images, labels = natural_images(120, 8, 3), np.arange(120) % 3
     names = np.array(["cat", "dog", "T-shirt/top"])
-    np.savez(root / "pets.npz", x_train=images[:90], y_train=labels[:90], x_test=images[90:],
-             y_test=labels[90:], class_names=names)  # fmt: skip
-    with pytest.raises(SystemExit) as left:
-        main(["prepare", "pets", "--from", str(root / "pets.npz"), "--store", str(root / "a"), "--quiet"])
-    assert left.value.code == 0
+    for name, train in (("pets", 210), ("few", 90)):
+        images, labels = natural_images(train + 30, 8, 3), np.arange(train + 30) % 3
+        np.savez(root / f"{name}.npz", x_train=images[:train], y_train=labels[:train],
+                 x_test=images[train:], y_test=labels[train:], class_names=names)  # fmt: skip
+        with pytest.raises(SystemExit) as left:
+            main(
+                ["prepare", name, "--from", str(root / f"{name}.npz"), "--store", str(root / "a"), "--quiet"]
+            )
+        assert left.value.code == 0
     return root / "a"
 
 
@@ -104,26 +111,29 @@ def test_an_exported_set_is_imported_again(rcig, store, tmp_path, monkeypatch, f
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_colour_images_and_their_whitening(rcig, pets, tmp_path, form):
+@pytest.mark.parametrize("dataset", ["pets", "few"])
+def test_colour_images_and_their_whitening(rcig, pets, tmp_path, dataset, form):
     store = shutil.copytree(pets, tmp_path / "a")
     checkpoint(tmp_path / "frepo", 3, (8, 8, 3))
-    rcig("import", tmp_path / "frepo", "--dataset", "pets", "--store", store)
+    rcig("import", tmp_path / "frepo", "--dataset", dataset, "--store", store)
     assert rcig("export", "frepo", "--format", form, "--out", tmp_path / "x", "--store", store).code == 0
-    back = rcig("import", tmp_path / "x", "--dataset", "pets", "--store", store)
+    back = rcig("import", tmp_path / "x", "--dataset", dataset, "--store", store)
     assert back.code == 0
     assert back.err == f"Next: rcig evaluate x --store {store}\n"
     if form != "png":
         assert equal(product(store, "frepo"), product(store, "x"))
-    pictures = [tmp_path / f"{run}.npz" for run in ("frepo", "x")]
-    for path in pictures:
-        rcig("export", path.stem, "--out", path, "--store", store)
-    with np.load(pictures[0]) as first, np.load(pictures[1]) as again:
+    for run in ("frepo", "x"):
+        rcig("export", run, "--out", tmp_path / f"{run}.npz", "--store", store)
+    with np.load(tmp_path / "frepo.npz") as first, np.load(tmp_path / "x.npz") as again:
         assert same_bits(first["pixels"], again["pixels"])
         assert first["class_names"].tolist() == ["cat", "dog", "T-shirt/top"]
-        count = len(first["whitening_eigenvalues"])  # of images: fewer than numbers in an image
-        assert first["whitening_basis"].shape == (192, count)
-        basis = first["whitening_basis"][:, : count - 1]  # without their mean, one direction less
-        assert basis.T @ basis == pytest.approx(np.eye(count - 1), abs=1e-3)
+        if dataset == "pets":
+            matrix, inverse = first["whitening_matrix"], first["whitening_inverse"]
+        else:
+            basis, eigenvalues = first["whitening_basis"], first["whitening_eigenvalues"]
+            matrix = np.eye(192) + basis * (eigenvalues**-0.5 - 1) @ basis.T
+            inverse = np.eye(192) + basis * (eigenvalues**0.5 - 1) @ basis.T
+        assert matrix @ inverse == pytest.approx(np.eye(192), abs=1e-3)
 
 
 def test_a_different_whitening_gives_a_warning(rcig, pets, tmp_path):

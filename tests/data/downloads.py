@@ -1,8 +1,10 @@
 """Write small data sets in every layout that is recognised, as the official archives unpack."""
 
 import gzip
-import itertools
+import io
+import pickle
 import struct
+from typing import ClassVar
 
 import numpy as np
 from PIL import Image
@@ -78,76 +80,25 @@ def write_cifar100_binary(folder, splits):
     return folder
 
 
-def python2_pickle(value):
-    """What Python 2's cPickle writes at protocol 2: texts are byte strings, and everything is memoized."""
-    out, memo = bytearray(b"\x80\x02"), itertools.count(1)
+class _Python2Pickler(pickle._Pickler):
+    """Writes what Python 2's cPickle wrote at protocol 2: texts are byte strings; the memo counts from 1."""
 
-    def put():
-        number = next(memo)
-        out.extend(b"q" + bytes([number]) if number < 256 else b"r" + struct.pack("<I", number))
-
-    def text(content):
-        content = content.encode() if isinstance(content, str) else content
+    def save_text(self, value):
+        content = value.encode() if isinstance(value, str) else value
         short = len(content) < 256
-        out.extend((b"U" + bytes([len(content)])) if short else b"T" + struct.pack("<i", len(content)))
-        out.extend(content)
-        put()
+        self.write(b"U" + bytes([len(content)]) if short else b"T" + struct.pack("<i", len(content)))
+        self.write(content)
+        self.memoize(value)
 
-    def integer(number):
-        if 0 <= number < 65536:
-            out.extend(b"K" + bytes([number]) if number < 256 else b"M" + struct.pack("<H", number))
-        else:
-            out.extend(b"J" + struct.pack("<i", number))
+    dispatch: ClassVar = {**pickle._Pickler.dispatch, str: save_text, bytes: save_text}
 
-    def array(values):
-        fortran = not values.flags.c_contiguous
-        out.extend(b"cnumpy.core.multiarray\n_reconstruct\n")
-        put()
-        out.extend(b"cnumpy\nndarray\n")
-        put()
-        out.extend(b"K\x00\x85")
-        text("b")
-        out.extend(b"\x87R")
-        put()
-        out.extend(b"(K\x01")
-        for length in values.shape:
-            integer(length)
-        out.extend((b"\x86" if values.ndim == 2 else b"\x85") + b"cnumpy\ndtype\n")
-        text(values.dtype.str[1:])
-        out.extend(b"K\x00K\x01\x87R")
-        put()
-        out.extend(b"(K\x03")
-        text("|")
-        out.extend(b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb" + (b"\x88" if fortran else b"\x89"))
-        text(values.tobytes("F" if fortran else "C"))
-        out.extend(b"tb")
 
-    def any_value(value):
-        if isinstance(value, dict):
-            out.extend(b"}")
-            put()
-            out.extend(b"(")
-            for key, item in value.items():
-                text(key)
-                any_value(item)
-            out.extend(b"u")
-        elif isinstance(value, list):
-            out.extend(b"]")
-            put()
-            for start in range(0, len(value), 1000):
-                out.extend(b"(")
-                for item in value[start : start + 1000]:
-                    any_value(item)
-                out.extend(b"e")
-        elif isinstance(value, np.ndarray):
-            array(value)
-        elif isinstance(value, str | bytes):
-            text(value)
-        else:
-            integer(value)
-
-    any_value(value)
-    return bytes(out + b".")
+def python2_pickle(value):
+    stream = io.BytesIO()
+    pickler = _Python2Pickler(stream, protocol=2)
+    pickler.memo[0] = 0, None
+    pickler.dump(value)
+    return stream.getvalue().replace(b"cnumpy._core.", b"cnumpy.core.")
 
 
 def write_cifar10_python(folder, splits, dump=python2_pickle, arrange=np.ascontiguousarray):

@@ -1,6 +1,7 @@
 """Small data sets that tests share."""
 
 import contextlib
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import numpy as np
 from PIL import Image
 
 from rcig_cli.data.sources.source import Batch, ImageSource, Split
+from rcig_cli.data.whitening.moments import Gather, Moments, block_of, block_size, what_to_gather
+from rcig_cli.data.whitening.whitening import Whitening, fit_to
 from rcig_cli.errors import RcigError
 
 
@@ -63,6 +66,28 @@ def natural_images(count: int, side: int, channels: int, seed: int = 0) -> np.nd
     smooth = np.cumsum(np.cumsum(noise, axis=1), axis=2)
     smooth += 2 * rng.normal(size=(count, 1, 1, 1)) + 0.3 * noise
     return np.clip(128 + 20 * smooth, 0, 255).astype(np.uint8)
+
+
+def measure(images: np.ndarray, gather: Gather) -> Moments:
+    """Statistics of images that are in memory, uint8 [n, H, W, c]."""
+    moments = Moments(images.shape[1:], gather)
+    step = block_size(moments.shape, gather)
+    for start in range(0, len(images), step):
+        moments.add(block_of(images[start : start + step], gather))
+    return moments
+
+
+def fit(images: np.ndarray, *, zca: bool, **options: Any) -> Whitening:
+    """The whitening of training images that are in memory, uint8 [n, H, W, c]."""
+    gather = what_to_gather(images.shape[1:], len(images), whiten=zca)
+    return fit_to(measure(images, gather), **options)
+
+
+def npy_header(shape: tuple[int, ...], descr: str = "<f4") -> bytes:
+    """The header of an array in an ``.npz`` file."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"shape": shape, "fortran_order": False, "descr": descr})
+    return stream.getvalue()
 
 
 def memory_taken(function: Callable[[], Any]) -> tuple[Any, int]:

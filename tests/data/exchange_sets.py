@@ -7,8 +7,7 @@ import numpy as np
 from rcig_cli.data.exchange.formats import EXPORTS, read_file
 from rcig_cli.data.exchange.imported_set import check_set
 from rcig_cli.data.exchange.records import DatasetInfo, ExportedSet
-from rcig_cli.data.whitening.whitening import fit
-from tests.data.examples import natural_images
+from tests.data.examples import fit, natural_images
 
 NAMES = ("cat", "dog", "T-shirt/top")
 

@@ -2,7 +2,8 @@
 
 In the binary version, each record is the labels, a byte each, and then the image.  CIFAR-100 has a coarse and
 a fine label, of which the fine one is used.  In the python version, each file is a pickled dictionary of an
-array and a list of labels.  In both, an image is 3072 bytes: the red, the green and the blue plane.
+array and a list of labels.  In both, an image is 3072 bytes: the red, the green and the blue plane.  One file
+at a time is in memory.
 
 A pickle may call any function by name.  These are read with an unpickler that maps the names that NumPy's
 arrays need to stand-ins in this module, and refuses every other name.
@@ -12,16 +13,16 @@ from __future__ import annotations
 
 import io
 import pickle
-import pickletools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.data.files import opened, present, read_exactly, read_lines, size_of
+from rcig_cli.data.files import opened, present, read_lines
 from rcig_cli.data.sources.class_names import check_every_class, check_labels, check_names, published_names
 from rcig_cli.data.sources.records import Records, RecordSource
 from rcig_cli.data.sources.source import SPLITS, ImageSource, Split
@@ -29,15 +30,9 @@ from rcig_cli.errors import ConfigError, Corrupt, RcigError
 
 _SIDE = 32
 _IMAGE_BYTES = 3 * _SIDE * _SIDE
-_LABEL_ROWS = 4096  # records read at a time for their labels
 
-MOST_IMAGES = 2**20
-"""In one file; CIFAR-100 has 50 000."""
-
-LARGEST_PICKLE = 2**28
-"""Bytes; CIFAR-100's training file has 155 million.  Reading takes three times as much memory."""
-
-_MOST_OPCODES = 2**20  # of a pickle, each of which may build an object; CIFAR-100 needs some 300 000
+LARGEST_FILE = 2**28
+"""Bytes; CIFAR-100's training file has 155 million.  Reading a pickle takes three times as much memory."""
 
 
 @dataclass(frozen=True)
@@ -94,20 +89,31 @@ CIFAR100 = Cifar(
 )
 
 
-def _to_images(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Bring planes, uint8 ``[b, 3072]``, to images, uint8 ``[b, 32, 32, 3]``."""
-    return np.ascontiguousarray(rows.reshape(len(rows), 3, _SIDE, _SIDE).transpose(0, 2, 3, 1))
+_Batch = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]  # images as planes, [n, 3072], and labels [n]
 
 
-def _source(
+def _open(
+    read_batch: Callable[[str], _Batch],
+    class_names: tuple[str, ...],
+    files: dict[Split, tuple[str, ...]],
     name: str,
     folder: Path,
-    class_names: tuple[str, ...],
-    records: dict[Split, Records],
     resolution: int | None,
 ) -> ImageSource:
-    check_every_class(folder, records["train"].labels, len(class_names))
-    return RecordSource(name, class_names, records, resolution)
+    def records(split: Split) -> Records:
+        def blocks(rows: int) -> Iterator[npt.NDArray[np.uint8]]:
+            for file in files[split]:
+                planes, _ = read_batch(file)
+                for start in range(0, len(planes), rows):
+                    some = planes[start : start + rows].reshape(-1, 3, _SIDE, _SIDE)
+                    yield np.ascontiguousarray(some.transpose(0, 2, 3, 1))
+
+        labels = [read_batch(file)[1] for file in files[split]]
+        return Records(blocks, np.concatenate(labels), (_SIDE, _SIDE, 3))
+
+    every = {split: records(split) for split in SPLITS}
+    check_every_class(folder, every["train"].labels, len(class_names))
+    return RecordSource(name, class_names, every, resolution)
 
 
 # Binary version
@@ -120,49 +126,23 @@ def holds_binary(cifar: Cifar, folder: Path) -> bool:
 
 def open_binary(cifar: Cifar, name: str, folder: Path, resolution: int | None) -> ImageSource:
     """Open a folder of the binary version; see `recognise.Layout.open`."""
+    class_names = published_names(cifar.dataset, cifar.classes)
     if present(folder, cifar.binary_names):
         lines = read_lines(folder, cifar.binary_names)
         class_names = check_names(folder / cifar.binary_names, lines, cifar.classes)
-    else:
-        class_names = published_names(cifar.dataset, cifar.classes)
-    records = {split: _binary_records(cifar, folder, split) for split in SPLITS}
-    return _source(name, folder, class_names, records, resolution)
+    read = partial(_binary_batch, cifar, folder)
+    return _open(read, class_names, cifar.files, name, folder, resolution)
 
 
-def _binary_records(cifar: Cifar, folder: Path, split: Split) -> Records:
-    names = [f"{name}.bin" for name in cifar.files[split]]
-    labels = [_binary_labels(cifar, folder, name) for name in names]
-
-    def blocks(rows: int) -> Iterator[npt.NDArray[np.uint8]]:
-        for name, some in zip(names, labels, strict=True):
-            for block in _binary_rows(cifar, folder, name, len(some), rows):
-                yield _to_images(block[:, cifar.label_bytes :])
-
-    return Records(blocks, np.concatenate(labels), (_SIDE, _SIDE, 3))
-
-
-def _binary_labels(cifar: Cifar, folder: Path, name: str) -> npt.NDArray[np.int32]:
-    with opened(folder, name) as file:
-        count, rest = divmod(size_of(file), cifar.label_bytes + _IMAGE_BYTES)
-    if count > MOST_IMAGES:
-        raise Corrupt(f"{folder / name} has more than {MOST_IMAGES} images: download it again.")
-    if rest:
-        raise Corrupt(f"{folder / name} ends in the middle of an image: download it again.")
-    blocks = _binary_rows(cifar, folder, name, count, _LABEL_ROWS)
-    columns = [block[:, cifar.label_bytes - 1].copy() for block in blocks]
-    values = np.concatenate([np.empty(0, np.uint8), *columns])
-    return check_labels(folder / name, values, cifar.classes)
-
-
-def _binary_rows(
-    cifar: Cifar, folder: Path, name: str, count: int, rows: int
-) -> Iterator[npt.NDArray[np.uint8]]:
+def _binary_batch(cifar: Cifar, folder: Path, name: str) -> _Batch:
+    path = folder / f"{name}.bin"
+    with opened(folder, path.name, LARGEST_FILE) as file:
+        content = np.frombuffer(file.read(), np.uint8)
     width = cifar.label_bytes + _IMAGE_BYTES
-    with opened(folder, name) as file:
-        for start in range(0, count, rows):
-            some = min(rows, count - start)
-            data = read_exactly(file, some * width, folder / name)
-            yield np.frombuffer(data, np.uint8).reshape(some, width)
+    if len(content) % width:
+        raise Corrupt(f"{path} ends in the middle of an image: download it again.")
+    rows = content.reshape(-1, width)
+    return rows[:, cifar.label_bytes :], check_labels(path, rows[:, cifar.label_bytes - 1], cifar.classes)
 
 
 # Python version
@@ -175,34 +155,18 @@ def holds_python(cifar: Cifar, folder: Path) -> bool:
 
 def open_python(cifar: Cifar, name: str, folder: Path, resolution: int | None) -> ImageSource:
     """Open a folder of the python version; see `recognise.Layout.open`."""
+    class_names = published_names(cifar.dataset, cifar.classes)
     file, key = cifar.python_names
     if present(folder, file):
         names = read_pickle(folder, file).get(key)
         if not isinstance(names, list) or not all(isinstance(text, str) for text in names):
             raise Corrupt(f"{folder / file} has no list {key!r} of strings: download it again.")
         class_names = check_names(folder / file, names, cifar.classes)
-    else:
-        class_names = published_names(cifar.dataset, cifar.classes)
-    records = {split: _python_records(cifar, folder, split) for split in SPLITS}
-    return _source(name, folder, class_names, records, resolution)
+    read = partial(_python_batch, cifar, folder)
+    return _open(read, class_names, cifar.files, name, folder, resolution)
 
 
-def _python_records(cifar: Cifar, folder: Path, split: Split) -> Records:
-    names = cifar.files[split]
-
-    def blocks(rows: int) -> Iterator[npt.NDArray[np.uint8]]:
-        for name in names:
-            array, _ = _python_batch(cifar, folder, name)
-            for start in range(0, len(array), rows):
-                yield _to_images(array[start : start + rows])
-
-    labels = [_python_batch(cifar, folder, name)[1] for name in names]
-    return Records(blocks, np.concatenate(labels), (_SIDE, _SIDE, 3))
-
-
-def _python_batch(
-    cifar: Cifar, folder: Path, name: str
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
+def _python_batch(cifar: Cifar, folder: Path, name: str) -> _Batch:
     path, found = folder / name, read_pickle(folder, name)
     array, labels = found.get("data"), found.get(cifar.labels_key)
     if not isinstance(array, np.ndarray) or array.shape[1:] != (_IMAGE_BYTES,):
@@ -217,8 +181,8 @@ def _python_batch(
 def read_pickle(folder: Path, name: str) -> dict[str, Any]:
     """Read a pickled dictionary of numbers, texts, lists of those, and NumPy arrays of bytes.
 
-    Nothing that the file names is imported or called.  Keys, and texts in lists, become str if Python 2 wrote
-    them.
+    Nothing that the file names is imported or called.  Byte strings that Python 2 wrote become str, as
+    keys and in lists.
 
     Parameters
     ----------
@@ -228,31 +192,21 @@ def read_pickle(folder: Path, name: str) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        If it names anything but NumPy's arrays, or is larger than `LARGEST_PICKLE`.
+        If it names anything but NumPy's arrays, or is larger than `LARGEST_FILE`.
     Corrupt
-        If it is damaged, cut short, or holds more objects than such a file can.
+        If it is damaged or cut short.
     NotFound, RcigError
         As `rcig_cli.data.files.opened`.
     """
     path = folder / name
-    with opened(folder, name, LARGEST_PICKLE) as file:
-        try:
-            content = file.read()
-            _check_opcodes(content)
-            return {_text(key): _value(item) for key, item in _Unpickler(content, path).load().items()}
-        except (OSError, RcigError):
-            raise
-        # On a damaged pickle the unpickler raises errors of almost any kind.
-        except Exception as error:
-            raise Corrupt(f"{path} is damaged, cut short or not of CIFAR: download it again.") from error
-
-
-def _check_opcodes(content: bytes) -> None:
-    """Bound the memory that unpickling takes beside what is in the file: a byte can make a dictionary."""
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
-        # The C unpickler's memo is an array as long as its largest index.
-        if count > _MOST_OPCODES or (opcode.name.endswith("PUT") and (argument or 0) > count):
-            raise ValueError("more objects than such a file can hold")
+    with opened(folder, name, LARGEST_FILE) as file:
+        content = file.read()
+    try:
+        return {_text(key): _value(item) for key, item in _Unpickler(content, path).load().items()}
+    except RcigError:
+        raise
+    except Exception as error:  # on a damaged pickle the unpickler raises errors of almost any kind
+        raise Corrupt(f"{path} is damaged, cut short or not a CIFAR pickle: download it again.") from error
 
 
 class _Unpickler(pickle.Unpickler):

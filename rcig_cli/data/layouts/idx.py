@@ -23,7 +23,7 @@ from typing import IO, cast
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.data.files import opened, present, read_exactly, size_of
+from rcig_cli.data.files import opened, present, read_exactly
 from rcig_cli.data.sources.class_names import check_every_class, published_names
 from rcig_cli.data.sources.records import Records, RecordSource
 from rcig_cli.data.sources.source import SPLITS, ImageSource, Split
@@ -35,12 +35,11 @@ _FOLDERS = (".", "raw")
 
 _LARGEST_SIDE = 8192
 _MOST_LABELS = 2**26
-_LABELS_AT_A_TIME = 2**20
 
 
 @dataclass(frozen=True)
 class _IdxFile:
-    """An IDX file, whose header agrees with its size unless it is gzipped.
+    """An IDX file of which the header has been read.
 
     Parameters
     ----------
@@ -98,12 +97,8 @@ def _labels(folder: Path, split: Split, images: _IdxFile) -> npt.NDArray[np.int3
             f"{images.folder / images.name} declares {images.shape[0]} images and {file.name} "
             f"{file.shape[0]} labels: download them again."
         )
-    found = np.empty(file.shape, np.int32)
-    start = 0
-    for block in file.blocks(_LABELS_AT_A_TIME):
-        found[start : start + len(block)] = block
-        start += len(block)
-    return found
+    (values,) = file.blocks(file.shape[0])
+    return values.astype(np.int32)
 
 
 def _find(folder: Path, part: str, content: str, axes: int) -> tuple[Path, str] | None:
@@ -120,8 +115,6 @@ def _open(folder: Path, part: str, content: str, axes: int) -> _IdxFile:
         )
     where, name = found
     path = where / name
-    with opened(where, name) as file:
-        size = size_of(file)
     with _stream(where, name) as stream:
         header = read_exactly(stream, _header_bytes(axes), path)
     zero, kind, count, *shape = struct.unpack(f">HBB{axes}I", header)
@@ -134,8 +127,6 @@ def _open(folder: Path, part: str, content: str, axes: int) -> _IdxFile:
         raise Corrupt(
             f"{path} declares {' x '.join(map(str, shape))} bytes, which is impossible: download it again."
         )
-    if path.suffix != ".gz" and len(header) + declared != size:
-        raise Corrupt(f"{path} isn't as large as its header says: download it again.")
     return _IdxFile(where, name, tuple(shape))
 
 
@@ -153,6 +144,4 @@ def _stream(folder: Path, name: str) -> Iterator[IO[bytes]]:
             with gzip.GzipFile(fileobj=file) as unpacked:
                 yield cast(IO[bytes], unpacked)
         except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-            raise Corrupt(
-                f"{folder / name} is damaged, cut short or not a .gz file: download it again."
-            ) from error
+            raise Corrupt(f"{folder / name} is damaged or cut short: download it again.") from error

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.data.files import opened, present, read_lines
-from rcig_cli.data.layouts.cifar import MOST_IMAGES
 from rcig_cli.data.sources.class_names import check_every_class, check_labels, check_names
 from rcig_cli.data.sources.npz import Member, members
 from rcig_cli.data.sources.records import Records, RecordSource
@@ -56,8 +55,6 @@ def _members(folder: Path, name: str) -> tuple[Member, Member]:
         raise Corrupt(f"{path} has no array 'data' of bytes, [n, 3 x side x side]: download it again.")
     if labels is None or labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
         raise Corrupt(f"{path} has no array 'labels' with a number for each image: download it again.")
-    if images.shape[0] > MOST_IMAGES:
-        raise Corrupt(f"{path} has more than {MOST_IMAGES} images: download it again.")
     return images, labels
 
 

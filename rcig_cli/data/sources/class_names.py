@@ -22,7 +22,6 @@ _LONGEST_NAME = 1000  # characters
 
 _SYNSET = re.compile(r"n\d{8}")
 _BIRD = re.compile(r"\d{3}\.(.+)")
-_PIECE = 2**20  # labels checked at a time, to bound memory
 
 
 def published_names(dataset: str, count: int) -> tuple[str, ...]:
@@ -140,8 +139,6 @@ def check_every_class(where: object, labels: npt.NDArray[np.int32], classes: int
     ConfigError
         With the number of the class; ``where`` begins the sentence.
     """
-    found = np.zeros(classes, np.bool_)
-    for start in range(0, len(labels), _PIECE):
-        found[labels[start : start + _PIECE]] = True
-    if not found.all():
-        raise ConfigError(f"{where} has no training image of class {found.argmin()}: every class needs one.")
+    missing = np.setdiff1d(np.arange(classes), labels)
+    if len(missing):
+        raise ConfigError(f"{where} has no training image of class {missing[0]}: every class needs one.")

@@ -1,14 +1,14 @@
 """Image data in one ``.npz`` file: ``x_train, y_train, x_test, y_test`` and optionally ``class_names``.
 
 Images are ``[n, H, W]`` or ``[n, H, W, 1]`` (grey), ``[n, H, W, 3]`` (RGB) or ``[n, H, W, 4]`` (RGBA,
-composited over white).  Pixels are uint8; or uint16, divided by 257 and rounded; or floats, which count as
-lying between 0 and 1 if none in the file is above 1, and otherwise as lying between 0 and 255.  Labels
-are whole numbers, ``[n]`` or ``[n, 1]``.  There are as many classes as ``class_names`` has entries, or
-else one more than the largest label; the names of known data sets are filled in.
+composited over white).  Pixels are uint8; or uint16, divided by 257 and rounded; or floats, on a scale from
+0 to 1 if none in the file is above 1, and otherwise from 0 to 255.  Labels are whole numbers, ``[n]`` or
+``[n, 1]``.  There are as many classes as ``class_names`` has entries, or else one more than the largest
+label; the names of known data sets are filled in.
 
-An ``.npz`` file is a zip archive of ``.npy`` files.  Arrays are read from it a few rows at a time.  The size
-that a header declares is compared with the size in the archive's directory first, and pickled objects are
-refused unread.
+An ``.npz`` file is a zip archive of ``.npy`` files.  NumPy would read a whole array at once; here arrays are
+read a few rows at a time.  The size that a header declares is first compared with the size in the archive's
+directory.  Pickled objects are refused without being read.
 """
 
 from __future__ import annotations
@@ -17,9 +17,7 @@ import io
 import math
 import warnings
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -28,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from rcig_cli.data.files import open_archive
+from rcig_cli.data.files import open_archive, read_exactly
 from rcig_cli.data.images.pixels import over_white, to_eight_bit
 from rcig_cli.data.sources.class_names import (
     MOST_CLASSES,
@@ -45,7 +43,6 @@ _LARGEST_SMALL_ARRAY = 64 * 2**20  # bytes of labels or class names
 _LARGEST_HEADER = 2**16
 _LARGEST_SIDE = 8192
 _LARGEST_IMAGE = 2**27  # bytes
-_PIECE = 2**20  # bytes read at a time: ZipFile needs twice what is asked for
 _REQUIRED = ("x_train", "y_train", "x_test", "y_test")
 
 
@@ -60,22 +57,24 @@ class Member:
     ----------
     path
         The ``.npz`` file.
-    key
-        Name of the array in it.
+    entry
+        Its entry in the archive's directory; its checksum reveals a file that was replaced since.
     shape, dtype
-        From its header; the size in the archive's directory agrees.
+        From its header; the size in the directory agrees.
     start
         Length of the header in bytes.
-    checksum
-        Its CRC-32 in the archive, which tells whether the file was replaced before it is opened again.
     """
 
     path: Path
-    key: str
+    entry: zipfile.ZipInfo
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     start: int
-    checksum: int
+
+    @property
+    def key(self) -> str:
+        """Name of the array."""
+        return self.entry.filename.removesuffix(".npy")
 
     @property
     def nbytes(self) -> int:
@@ -83,61 +82,43 @@ class Member:
         return math.prod(self.shape) * self.dtype.itemsize
 
     def blocks(self, rows: int) -> Iterator[npt.NDArray[Any]]:
-        """Yield the array in pieces of ``rows`` along its first axis; the last may have fewer.
+        """Yield the array, read-only, in pieces of ``rows`` along its first axis; the last may have fewer.
 
         Raises
         ------
         Corrupt
-            If the data are damaged, end too soon, or have changed.
+            If the data are damaged or have changed.
         """
-        with self._content() as stream:
+        with open_archive(self.path) as archive, archive.open(self.entry) as stream:
+            stream.read(self.start)
             for start in range(0, self.shape[0], rows):
-                count = min(rows, self.shape[0] - start)
-                yield self._next(stream, (count, *self.shape[1:]))
+                shape = (min(rows, self.shape[0] - start), *self.shape[1:])
+                yield self._next(stream, shape)
 
     def read(self, most: int = _LARGEST_SMALL_ARRAY) -> npt.NDArray[Any]:
-        """Read the whole array.
+        """Read the whole array, read-only.
 
         Parameters
         ----------
         most
-            Bytes that it may have; the default suits labels and class names.
+            The largest size in bytes; the default suits labels and class names.
 
         Raises
         ------
         ConfigError
             If it is larger.
         Corrupt
-            If the data are damaged, end too soon, or have changed.
+            If the data are damaged or have changed.
         """
         if self.nbytes > most:
             raise ConfigError(f"{self.path}: {self.key} is too large: the limit is {most} bytes.")
-        with self._content() as stream:
+        with open_archive(self.path) as archive, archive.open(self.entry) as stream:
+            stream.read(self.start)
             return self._next(stream, self.shape)
 
     def _next(self, stream: IO[bytes], shape: tuple[int, ...]) -> npt.NDArray[Any]:
-        found = np.empty(shape, self.dtype)
-        rest = found.reshape(-1).view(np.uint8).data
-        while rest:
-            piece = stream.read(min(len(rest), _PIECE))
-            if not piece:
-                raise Corrupt(f"{self.path}: {self.key} is cut short: make or copy the file again.")
-            rest[: len(piece)] = piece
-            rest = rest[len(piece) :]
-        return found
-
-    @contextmanager
-    def _content(self) -> Iterator[IO[bytes]]:
-        with open_archive(self.path) as archive:
-            try:
-                info = archive.getinfo(f"{self.key}.npy")
-            except KeyError:
-                info = zipfile.ZipInfo()
-            if (info.file_size, info.CRC) != (self.start + self.nbytes, self.checksum):
-                raise Corrupt(f"{self.path} has changed while it was read: run the same command again.")
-            with archive.open(info) as stream:
-                stream.read(self.start)
-                yield stream
+        data = read_exactly(stream, math.prod(shape) * self.dtype.itemsize, self.path)
+        return np.frombuffer(data, self.dtype).reshape(shape)
 
 
 def members(path: Path) -> dict[str, Member]:
@@ -154,16 +135,12 @@ def members(path: Path) -> dict[str, Member]:
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> Member:
-    key = info.filename[:-4]
-    where = f"{path}: {key[:80]!r}"
+    where = f"{path}: {info.filename[:80]!r}"
     with archive.open(info) as stream:
         head = io.BytesIO(stream.read(_LARGEST_HEADER))
     try:
         shape, fortran, dtype = _parse_header(head)
-    # NumPy raises errors of almost any kind on damaged headers.
-    except Exception as error:
-        if isinstance(error, zipfile.BadZipFile | zlib.error | EOFError | OSError):
-            raise
+    except Exception as error:  # NumPy raises errors of almost any kind on damaged headers
         raise Corrupt(f"{where} has a damaged header: make or copy the file again.") from error
     if dtype.hasobject:
         raise ConfigError(f"{where} holds pickled Python objects, which are never read: save plain numbers.")
@@ -171,17 +148,14 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> Memb
         raise ConfigError(f"{where} is not an array of numbers or strings: save plain numbers.")
     if fortran and len(shape) > 1:
         raise ConfigError(f"{where} is in Fortran order: save numpy.ascontiguousarray of it.")
-    member = Member(path, key, shape, dtype, head.tell(), info.CRC)
+    member = Member(path, info, shape, dtype, head.tell())
     if min(shape, default=0) < 0 or member.start + member.nbytes != info.file_size:
         raise Corrupt(f"{where} isn't as large as its header says: make or copy the file again.")
-    if max(shape, default=0) >= 2**62:
-        raise Corrupt(f"{where} has an axis that is too long: make or copy the file again.")
     return member
 
 
 def _parse_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # NumPy warns about headers written by Python 2
+    with warnings.catch_warnings(action="ignore"):  # NumPy warns about headers written by Python 2
         version = npy.read_magic(stream)
         if version == (1, 0):
             return npy.read_array_header_1_0(stream)

@@ -1,6 +1,6 @@
 """Statistics of training images, gathered in one pass, from which channel means and a whitening follow.
 
-What is gathered depends on what is wanted (`Gather`):
+What is gathered depends on what is needed (`Gather`):
 
 =========  ==============================================================================================
 squares    sums of pixels and of their squares: enough for channel means and standard deviations
@@ -26,7 +26,7 @@ from typing import Any, Literal, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.errors import ConfigError, Corrupt
+from rcig_cli.errors import ConfigError
 
 Gather = Literal["squares", "products", "images"]
 _Real = TypeVar("_Real", bound=np.generic)
@@ -122,7 +122,7 @@ def block_size(shape: tuple[int, int, int], gather: Gather) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """What some images add to the statistics; all that can be computed in parallel.
+    """What some images add to the statistics: the part that can be computed in parallel.
 
     Parameters
     ----------
@@ -199,24 +199,12 @@ class Moments:
     def from_arrays(
         cls, shape: tuple[int, int, int], count: int, arrays: Mapping[str, npt.NDArray[Any]]
     ) -> Self:
-        """Rebuild what ``arrays`` returned.
-
-        Raises
-        ------
-        Corrupt
-            If the arrays aren't those of ``count`` images of this shape.
-        """
+        """Rebuild the statistics of ``count`` images from what `arrays` returned."""
         gather: Gather = next((each for each in ("products", "images") if each in arrays), "squares")
         moments = cls(shape, gather)
         moments.count = count
-        due = moments.arrays()
-        if gather == "images":
-            due["images"] = np.empty((count, *shape), np.uint8)
-        for name, array in due.items():
-            found = arrays.get(name)
-            if found is None or found.shape != array.shape or found.dtype != array.dtype:
-                raise Corrupt("The saved statistics of the training images are damaged.")
-            setattr(moments, f"_{name}", [found] if name == "images" else found)
+        for name, array in arrays.items():
+            setattr(moments, f"_{name}", [array] if name == "images" else array)
         return moments
 
     def _all_images(self) -> npt.NDArray[np.uint8]:
@@ -274,12 +262,3 @@ class Moments:
     def _tile_means(self) -> npt.NDArray[np.float64]:
         """The mean image less 128, as ``[tiles, D]``."""
         return to_tiles((self.mean() - _SHIFT)[None]).reshape(-1, dimension_of(self.shape))
-
-
-def measure(images: npt.NDArray[np.uint8], gather: Gather) -> Moments:
-    """Return the statistics of images that are in memory, uint8 ``[n, H, W, c]``."""
-    moments = Moments(images.shape[1:], gather)
-    step = block_size(moments.shape, gather)
-    for start in range(0, len(images), step):
-        moments.add(block_of(images[start : start + step], gather))
-    return moments

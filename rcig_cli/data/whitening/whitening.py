@@ -3,7 +3,7 @@
 A pixel p of channel k becomes z = (p / 255 - mean_k) / std_k.  For colour images the flattened z, of D
 numbers, is then whitened: with the covariance C of the N training images and
 
-    C + rho * tr(C) / D * I  =  U S U^T        (rho: the regularisation; S descending)
+    C + rho * tr(C) / D * I  =  U S U^T        (rho: the regularization; S descending)
 
 an image becomes W (z - zca_mean) with W = U S^(-1/2) U^T, and W^(-1) = U S^(1/2) U^T turns it back.
 
@@ -40,13 +40,11 @@ from rcig_cli.data.whitening.moments import (
     Moments,
     dimension_of,
     from_tiles,
-    measure,
     panels,
     rows_of,
     to_tiles,
-    what_to_gather,
 )
-from rcig_cli.errors import ConfigError, Corrupt
+from rcig_cli.errors import ConfigError
 
 Floats = npt.NDArray[np.float32]
 
@@ -60,7 +58,7 @@ class Whitening:
     mean, std
         float32 ``[c]``, of pixels between 0 and 1.
     zca_mean
-        float32 ``[H * W * c]``, mean of the standardised training images; None without whitening.
+        float32 ``[H * W * c]``, mean of the standardized training images; None without whitening.
     matrix, inverse
         float32 ``[D, D]``, W and its inverse, with ``D = H * W * c`` up to a side of 64 pixels; None without
         whitening, or where there are fewer training images than D.
@@ -102,7 +100,7 @@ class Whitening:
         return self.whiten((images.astype(np.float32) - self.mean) / self.std)
 
     def whiten(self, values: Floats) -> Floats:
-        """Whiten standardised images, float32 ``[b, H, W, c]``: the last part of `apply`."""
+        """Whiten standardized images, float32 ``[b, H, W, c]``: the last part of `apply`."""
         if self.zca_mean is None:
             return values
         return self._multiply(values - self.zca_mean.reshape(values.shape[1:]), self.matrix, -0.5)
@@ -126,7 +124,7 @@ class Whitening:
         return (values * self.std + self.mean) * np.float32(255)
 
     def _multiply(self, images: Floats, dense: Floats | None, exponent: float) -> Floats:
-        """Multiply by a power of the regularised covariance: the dense matrix, where there is one."""
+        """Multiply by a power of the regularized covariance: the dense matrix, where there is one."""
         tiles = to_tiles(images)
         if dense is not None:
             # The matrix is symmetric, so rows may be multiplied from the right.
@@ -161,28 +159,8 @@ class Whitening:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Whitening:
-        """Rebuild what ``arrays`` gave.
-
-        Parameters
-        ----------
-        arrays
-            By name; more than what is needed does no harm.
-
-        Returns
-        -------
-        Whitening
-            With float32 arrays.
-
-        Raises
-        ------
-        Corrupt
-            If arrays are missing, don't fit each other, or hold numbers that aren't finite.
-        """
-        names = [field.name for field in fields(cls) if field.name in arrays]
-        found = {name: np.asarray(arrays[name], dtype=np.float32) for name in names}
-        if not _consistent(found):
-            raise Corrupt("The stored whitening is damaged: prepare the data set again.")
-        return cls(**found)
+        """Rebuild a whitening from what `arrays` returned."""
+        return cls(**{name: np.asarray(array, dtype=np.float32) for name, array in arrays.items()})
 
 
 def array_shapes(shape: tuple[int, int, int], count: int, *, whiten: bool) -> dict[str, tuple[int, ...]]:
@@ -198,89 +176,26 @@ def array_shapes(shape: tuple[int, int, int], count: int, *, whiten: bool) -> di
     return shapes
 
 
-def _consistent(arrays: Mapping[str, Floats]) -> bool:
-    if not {"mean", "std"} <= set(arrays) or not all(np.isfinite(array).all() for array in arrays.values()):
-        return False
-    channels = arrays["mean"].shape
-    if len(channels) != 1 or arrays["std"].shape != channels or not (arrays["std"] > 0).all():
-        return False
-    if len(arrays) == 2:
-        return True
-    dense = set(arrays) == {"mean", "std", "zca_mean", "matrix", "inverse"}
-    low_rank = set(arrays) == {"mean", "std", "zca_mean", "basis", "eigenvalues"}
-    if not (dense or low_rank) or arrays["zca_mean"].ndim != 1:
-        return False
-    first, second = (arrays[name] for name in (("matrix", "inverse") if dense else ("basis", "eigenvalues")))
-    if first.ndim != 2 or not len(first) or arrays["zca_mean"].size % len(first):
-        return False
-    if dense:
-        return first.shape == second.shape == (len(first), len(first))
-    return second.shape == first.shape[1:] and bool((second > 0).all())
-
-
-def fit(
-    images: npt.NDArray[np.uint8],
-    *,
-    mean: Iterable[float] | None = None,
-    std: Iterable[float] | None = None,
-    zca: bool,
-    regularisation: float = 0.1,
-) -> Whitening:
-    """Fit the map to training images that are in memory.
-
-    Parameters
-    ----------
-    images
-        Training images, uint8 ``[n, H, W, c]``.
-    mean, std
-        Per channel, of pixels between 0 and 1; measured where not given.  A measured deviation of 0 (a
-        blank channel) counts as 1.
-    zca
-        Whether to whiten beyond means and deviations.
-    regularisation
-        Added to every eigenvalue, as a share of their average; above 0.
-
-    Raises
-    ------
-    ConfigError
-        If there are no images, all are the same, or ``regularisation`` or the image size can't be used.
-    """
-    check_regularisation(regularisation)
-    if not len(images):
-        raise ConfigError("There are no training images to measure: check the data set.")
-    gather = what_to_gather(images.shape[1:], len(images), whiten=zca)
-    return fit_to(measure(images, gather), mean=mean, std=std, regularisation=regularisation)
-
-
-def check_regularisation(regularisation: float) -> None:
-    """Refuse a regularisation that isn't above 0.
-
-    Raises
-    ------
-    ConfigError
-        If it can't be used.
-    """
-    if not (np.isfinite(regularisation) and regularisation > 0):
-        raise ConfigError(f"A whitening regularisation of {regularisation} can't be used: give one above 0.")
-
-
 def fit_to(
     moments: Moments,
     *,
     mean: Iterable[float] | None = None,
     std: Iterable[float] | None = None,
-    regularisation: float = 0.1,
+    regularization: float = 0.1,
 ) -> Whitening:
     """Fit the map to the statistics of training images.
 
     Parameters
     ----------
     moments
-        The statistics of all of them.  Their products, if images are to be whitened by these, are
-        overwritten; memory then peaks at about 40 ``D**2`` bytes, 6 GB at 64 RGB pixels: the covariance, and
-        four such matrices more that LAPACK works in.
-    mean, std, regularisation
-        As in ``fit``.
+        The statistics of all training images.  Their products, if gathered, are overwritten; memory then
+        peaks at about 40 ``D**2`` bytes, 6 GB at 64 RGB pixels: the covariance, and four more matrices of its
+        size that LAPACK works in.
+    mean, std
+        Per channel, of pixels between 0 and 1; measured where not given.  A measured deviation of 0 (a
+        blank channel) counts as 1.
+    regularization
+        Added to every eigenvalue, as a share of their average; above 0.
 
     Raises
     ------
@@ -288,24 +203,17 @@ def fit_to(
         If all images are the same.
     """
     channel_mean = moments.channel_mean() if mean is None else np.asarray(list(mean))
-    channel_std = _no_zeros(moments.channel_std()) if std is None else np.asarray(list(std))
+    measured_std = moments.channel_std()
+    channel_std = np.where(measured_std > 0, measured_std, 1.0) if std is None else np.asarray(list(std))
     if moments.gather == "squares":
-        return Whitening(_floats(channel_mean), _floats(channel_std))
-    return _whitening(moments, channel_mean, channel_std, regularisation)
-
-
-def _no_zeros(std: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return np.where(std > 0, std, 1.0)
-
-
-def _floats(values: Iterable[float] | npt.NDArray[Any]) -> Floats:
-    return np.asarray(list(values), dtype=np.float32)
+        return Whitening(channel_mean.astype(np.float32), channel_std.astype(np.float32))
+    return _whitening(moments, channel_mean, channel_std, regularization)
 
 
 def _whitening(
-    moments: Moments, mean: npt.NDArray[np.float64], std: npt.NDArray[np.float64], regularisation: float
+    moments: Moments, mean: npt.NDArray[np.float64], std: npt.NDArray[np.float64], regularization: float
 ) -> Whitening:
-    # Stored and used in float32: zca_mean must undo exactly the standardisation that apply computes.
+    # Stored and used in float32: zca_mean must undo exactly the standardization that apply computes.
     mean, std = mean.astype(np.float32).astype(np.float64), std.astype(np.float32).astype(np.float64)
     zca_mean = (moments.mean() / 255 - mean) / std
     scale = np.tile(1 / (255 * std), dimension_of(moments.shape) // len(std))
@@ -317,27 +225,27 @@ def _whitening(
     if moments.gather == "images":
         rows = moments.centred_rows()
         rows *= scale
-        basis, eigenvalues = low_rank(rows, regularisation)
+        basis, eigenvalues = low_rank(rows, regularization)
         fitted |= {"basis": basis, "eigenvalues": eigenvalues}
     else:
         covariance = moments.covariance()
         covariance *= scale
         covariance *= scale[:, None]
-        matrix, inverse = _roots(covariance, regularisation)
+        matrix, inverse = _roots(covariance, regularization)
         fitted |= {"matrix": matrix, "inverse": inverse}
     return Whitening(**{name: array.astype(np.float32, copy=False) for name, array in fitted.items()})
 
 
 def low_rank(
-    rows: npt.NDArray[np.float64], regularisation: float
+    rows: npt.NDArray[np.float64], regularization: float
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Decompose the regularised covariance of fewer vectors than they have elements.
+    """Decompose the regularized covariance of fewer vectors than they have elements.
 
     Parameters
     ----------
     rows
         X, centred vectors ``[N, D]``, N < D.
-    regularisation
+    regularization
         Added to every eigenvalue, as a share of their average.
 
     Returns
@@ -352,7 +260,7 @@ def low_rank(
     """
     count, dimension = rows.shape
     gram = rows @ rows.T / count
-    added = _added(float(np.trace(gram)), dimension, regularisation)
+    added = _added(float(np.trace(gram)), dimension, regularization)
     ascending, vectors = np.linalg.eigh(gram)
     found, vectors = ascending[::-1], vectors[:, ::-1]
     rank = int((found > found[0] * dimension * np.finfo(np.float64).eps).sum())
@@ -366,16 +274,16 @@ def low_rank(
     return basis, eigenvalues
 
 
-def _added(trace: float, dimension: int, regularisation: float) -> float:
-    added = regularisation * trace / dimension
+def _added(trace: float, dimension: int, regularization: float) -> float:
+    added = regularization * trace / dimension
     if not added > 0:
         raise ConfigError("All training images are the same, so there is nothing to whiten: use --no-zca.")
     return added
 
 
-def _roots(covariance: npt.NDArray[np.float64], regularisation: float) -> tuple[Floats, Floats]:
-    """Return the inverse square root and the square root of the regularised covariance."""
-    added = _added(float(np.trace(covariance)), len(covariance), regularisation)
+def _roots(covariance: npt.NDArray[np.float64], regularization: float) -> tuple[Floats, Floats]:
+    """Return the inverse square root and the square root of the regularized covariance."""
+    added = _added(float(np.trace(covariance)), len(covariance), regularization)
     # SciPy's would take less memory, but holds Python's lock: a signal would have to wait for minutes.
     ascending, vectors = np.linalg.eigh(covariance)
     # A covariance has no negative eigenvalues; what is below 0 is rounding.

@@ -70,7 +70,7 @@ class Preparation:
         Digest of the data and the settings: the work of earlier processes is resumed if it has the same.
     whiten
         Whether to whiten beyond means and deviations.
-    regularisation
+    regularization
         Of the whitening.
     report, stop
         Where messages go, and whether a signal has come.
@@ -85,13 +85,13 @@ class Preparation:
         key: str,
         *,
         whiten: bool,
-        regularisation: float,
+        regularization: float,
         report: Report,
         stop: StopRequest,
         workers: int,
     ) -> None:
         self.folder, self.source, self.key, self.report, self.stop = folder, source, key, report, stop
-        self.whiten, self.regularisation, self.workers = whiten, regularisation, workers
+        self.whiten, self.regularization, self.workers = whiten, regularization, workers
         self.shape, self.training = source.shape, source.sizes["train"]
         self.stage, self.done, self.total = "measuring", 0, self.training
         self.moments: Moments | None = None
@@ -200,7 +200,7 @@ class Preparation:
         if mean is not None and std is not None and not self.whiten:
             return Whitening(np.array(mean, np.float32), np.array(std, np.float32))
         moments = self._measure()
-        fit = partial(fit_to, moments, mean=mean, std=std, regularisation=self.regularisation)
+        fit = partial(fit_to, moments, mean=mean, std=std, regularization=self.regularization)
         rows = min(rows_of(self.shape, self.training), dimension_of(self.shape)) if self.whiten else 0
         if rows < _TAKES_LONG:
             return fit()

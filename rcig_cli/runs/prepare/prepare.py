@@ -136,7 +136,7 @@ def _make_content(
             source,
             key,
             whiten=whiten,
-            regularisation=config.zca_reg,
+            regularization=config.zca_reg,
             report=report,
             stop=stop,
             workers=min(processors(), _MOST_WORKERS) if workers is None else workers,

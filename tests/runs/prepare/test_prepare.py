@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 from rcig_cli.data.sources.opening import identity
-from rcig_cli.data.whitening.whitening import fit
 from rcig_cli.errors import ConfigError, Corrupt, Interrupted, Locked, RcigError
 from rcig_cli.runs.prepare import passes
 from rcig_cli.runs.prepare import prepare as job
 from rcig_cli.store import arrays
 from rcig_cli.store.store import open_store
+from tests.data.examples import fit
 from tests.runs.prepare.prepare_child import Generated, Silent, small_pieces
 from tests.runs.prepare.test_parallel import ended
 

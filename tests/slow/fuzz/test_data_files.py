@@ -7,10 +7,8 @@ import gzip
 import io
 import os
 import struct
-import subprocess
 import zipfile
 import zlib
-from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -20,10 +18,10 @@ from PIL import Image
 from rcig_cli.data.images import picture
 from rcig_cli.data.images.picture import FORMATS, read_header, read_picture
 from rcig_cli.data.sources.opening import open_source
-from rcig_cli.errors import ConfigError, Corrupt, RcigError
+from rcig_cli.errors import ConfigError, RcigError
 from tests.data import exchange_sets
 from tests.data.downloads import COPIES, example_splits, write_cifar10_binary, write_idx
-from tests.data.examples import memory_taken, pixels, save_picture
+from tests.data.examples import memory_taken, npy_header, pixels, save_picture
 
 MIB = 2**20
 TRIALS = int(os.environ.get("RCIG_FUZZ_TRIALS", "200"))
@@ -184,7 +182,7 @@ def archive(path, arrays):
                     np.lib.format.write_array(stream, array)
                     continue
                 shape, descr = array
-                stream.write(exchange_sets.npy_header(shape, descr))
+                stream.write(npy_header(shape, descr))
                 left = int(np.prod(shape)) * np.dtype(descr).itemsize
                 while left > 0:
                     left -= stream.write(bytes(min(MIB, left)))
@@ -218,7 +216,7 @@ def test_images_beyond_the_limit_and_many_labels(tmp_path):
     path = archive(tmp_path / "own.npz", {"x_train": ((3, 8192, 8192, 3), "|u1"), **arrays})
     found, memory = memory_taken(lambda: total(path))
     assert isinstance(found, ConfigError)
-    assert "at most 134217728" in str(found)
+    assert "the limit is 134217728" in str(found)
     assert memory < 32 * MIB
     count = 60 * MIB
     arrays = {"x_test": pixels(3, 1, 1), "y_test": LABELS[:3]}
@@ -281,7 +279,7 @@ def test_a_sparse_file_of_gigabytes_is_no_batch_of_cifar(tmp_path):
     write_cifar10_binary(tmp_path, example_splits(10, 10, 10, 32, 32, 3))
     os.truncate(tmp_path / "data_batch_3.bin", 3073 * 2**21)
     found, memory = memory_taken(lambda: total(tmp_path))
-    assert isinstance(found, Corrupt)
+    assert isinstance(found, ConfigError)
     assert memory < 32 * MIB
 
 
@@ -294,19 +292,3 @@ def test_ten_thousand_files_take_little_memory(tmp_path):
     found, memory = memory_taken(lambda: open_source("own", tmp_path).sizes)
     assert sum(found.values()) == 10_004
     assert memory < 16 * MIB
-
-
-def test_folders_hundreds_deep(tmp_path):
-    for name in ("cat", "dog"):
-        for number in range(3):
-            save_picture(tmp_path / name / f"{number}.png", pixels(6, 6, 3))
-    home = Path.cwd()
-    os.chdir(tmp_path / "cat")
-    for _ in range(1500):
-        os.mkdir("a")
-        os.chdir("a")
-    os.chdir(home)
-    found, _ = memory_taken(lambda: total(tmp_path))
-    assert found == 6 or isinstance(found, RcigError)
-    # What removes temporary folders is recursive, too.
-    subprocess.run(["rm", "-rf", tmp_path / "cat"], check=True)

@@ -120,7 +120,7 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
 
 MEMORY = """
 import numpy as np
-from rcig_cli.data.whitening.whitening import fit
+from tests.data.examples import fit
 from tests.runs.prepare.prepare_child import peak_bytes
 
 def peak(side, count):
