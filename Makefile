@@ -15,7 +15,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $(STAMP)
 
-# Distil ten digits, judge them beside ten random ones, and draw them.
+# Distil ten digits, evaluate them beside ten random ones, and draw them.
 demo: $(STAMP)
 	@rm -rf $(DEMO)
 	@$(BIN)/rcig prepare digits --store $(DEMO)

@@ -48,7 +48,7 @@ def answer(store: Path, *words: str, seconds: float | None = None) -> dict[str, 
     Raises
     ------
     RuntimeError
-        If it fails, with what it said.
+        If it fails, with its output.
     subprocess.TimeoutExpired
         If it takes longer than ``seconds``; it is ended.
     """
@@ -86,7 +86,7 @@ def find(store: Path, settings: Mapping[str, Any]) -> RunManifest | None:
 def sit(
     store: Path, settings: Mapping[str, Any], flags: Sequence[str], seconds: float, log: Path
 ) -> Sitting | None:
-    """Go on with the run of these settings for so many seconds, or begin it; None if it was finished.
+    """Start or resume the run of these settings for some seconds; None if it was finished.
 
     Parameters
     ----------
@@ -108,14 +108,14 @@ def sit(
     if run is not None and run.status == "finished":
         return None
     if run is not None and run.status == "failed":
-        raise RuntimeError(f"{run.name} diverged after step {run.step}: what it said is in {log}.")
+        raise RuntimeError(f"{run.name} diverged after step {run.step}: its output is in {log}.")
     start = time.monotonic()
     with log.open("a") as messages:
         command = rcig(store, "distill", DATASET, *flags, "--resume")
         child = subprocess.Popen(command, stdout=messages, stderr=messages, env=environment())
         code = _ended(child, seconds)
     if code not in (0, *_STOPPED):
-        raise RuntimeError(f"rcig distill ended with {code}; what it said is in {log}.")
+        raise RuntimeError(f"rcig distill ended with {code}; its output is in {log}.")
     now = find(store, settings)
     return Sitting(time.monotonic() - start, run.step if run else 0, now.step if now else 0)
 

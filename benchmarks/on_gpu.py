@@ -1,21 +1,22 @@
-"""What a GPU makes of CIFAR-10 at full width, in one go: speed, memory, and the paper's longest run.
+"""All GPU measurements of CIFAR-10 at full width: speed, memory, and the paper's longest run.
 
     python benchmarks/on_gpu.py --data cifar10.npz --out FOLDER [--minutes 9]
 
-Type the same line again until it says that all is done: each time it works for about so many minutes, and
-what is done is not done again.  ``--data`` is an .npz with x_train, y_train, x_test and y_test, or a store in
-which cifar10 is prepared.  FOLDER gets ``on_gpu.json``, ``on_gpu.md`` (tables for
-docs/appendix/results-speed.md), the messages of the runs and, if --data is a file, the store.
+Run the same command again until it reports that everything is done: each time it works for about
+``--minutes`` minutes, and finished measurements are not repeated.  ``--data`` is an .npz with x_train,
+y_train, x_test and y_test, or a store in which cifar10 is prepared.  FOLDER gets ``on_gpu.json``,
+``on_gpu.md`` (tables for docs/appendix/results-speed.md), the messages of the runs and, if --data is a file,
+the store.
 
 1. The rates that a product of two 8192 x 8192 matrices reaches in TF32 and in float32.
 2. Width 128, batch 1024, 1 and 10 images per class, both solvers, random images, each in a process of its
    own: milliseconds per outer step of a run (the engine's loop, pool training included) and of the bare step
    (``step.update``); the counted floating-point operations of the bare step (benchmarks/flops.py) per second
    as a share of both rates; peak memory of the run's loop.
-3. 15 000 steps at 1 image per class with conjugate gradients, then with the paper's Adam, each judged beside
-   the paper's figure.
+3. 15 000 steps at 1 image per class with conjugate gradients, then with the paper's Adam, each evaluated and
+   compared with the paper's figure.
 
-Needs no network.  ``--small`` does all of it at a tiny size, on a CPU too: its figures mean nothing.
+Needs no network.  ``--small`` runs everything at a tiny size, on a CPU too, to test the benchmark itself.
 """
 
 import argparse
@@ -65,7 +66,7 @@ class Scale(NamedTuple):
         Of each thing that is timed, after one that compiles.
     steps, save_every
         Outer steps of a long run, and between two checkpoints of it.
-    judging
+    evaluation
         Flags for ``rcig evaluate``.
     """
 
@@ -77,7 +78,7 @@ class Scale(NamedTuple):
     calls: int
     steps: int
     save_every: int
-    judging: Sequence[str]
+    evaluation: Sequence[str]
 
 
 FULL = Scale(
@@ -202,15 +203,15 @@ def store_of(work: Work, data: Path) -> Path:
     store = data if data.is_dir() else work.folder / "store"
     if not long_run.is_prepared(store):
         if data.is_dir():
-            raise SystemExit(f"{data} is no store in which {long_run.DATASET} is prepared.")
+            raise SystemExit(f"{data} is not a store in which {long_run.DATASET} is prepared.")
         long_run.answer(
             store, "prepare", long_run.DATASET, "--from", str(data.absolute()), seconds=work.left()
         )
     return store
 
 
-def run_and_judge(work: Work, scale: Scale, store: Path, solver: str) -> None:
-    """Part 3, for one solver: go on with its run, and judge it once it is finished."""
+def run_and_evaluate(work: Work, scale: Scale, store: Path, solver: str) -> None:
+    """Part 3, for one solver: resume its run, and evaluate it once it is finished."""
     name = f"run {solver}"
     known: Found = work.found.get(name, {"sittings": []})
     settings = {**scale.settings, "ipc": 1, "solver": solver, "steps": scale.steps}
@@ -230,14 +231,14 @@ def run_and_judge(work: Work, scale: Scale, store: Path, solver: str) -> None:
     if run is None or run.status != "finished":
         raise OutOfTime
     found = run.name
-    work.once(f"judged {solver}", lambda seconds: judged(store, found, scale, seconds))
+    work.once(f"evaluation {solver}", lambda seconds: evaluated(store, found, scale, seconds))
 
 
-def judged(store: Path, run: str, scale: Scale, seconds: float) -> Found:
-    """What ``rcig evaluate`` says of a run."""
-    found = long_run.answer(store, "evaluate", run, *scale.judging, seconds=seconds)
-    judgement: Found = found["evaluations"][0]
-    return judgement
+def evaluated(store: Path, run: str, scale: Scale, seconds: float) -> Found:
+    """Return what ``rcig evaluate`` reports about a run."""
+    found = long_run.answer(store, "evaluate", run, *scale.evaluation, seconds=seconds)
+    evaluation: Found = found["evaluations"][0]
+    return evaluation
 
 
 def speed_table(found: Found, scale: Scale) -> str:
@@ -266,8 +267,8 @@ def run_table(found: Found, scale: Scale) -> str:
             continue
         spent = sum(one["seconds"] for one in run["sittings"])
         steps = sum(one["after"] - one["before"] for one in run["sittings"])
-        judgement = found.get(f"judged {solver}", {})
-        cells = [percent(judgement.get(name)) for name in ("accuracy", "random_subset", "paper")]
+        evaluation = found.get(f"evaluation {solver}", {})
+        cells = [percent(evaluation.get(name)) for name in ("accuracy", "random_subset", "paper")]
         pace = short(1000 * spent / steps) if steps else "–"
         rows.append([solver, f"{run['step']} of {run['steps']}", f"{spent / 60:.0f} min", pace, *cells])
     head = ["solver", "steps", "time in all", "ms per step, all included", "distilled", "random", "paper"]
@@ -292,7 +293,7 @@ def page(found: Found, scale: Scale, *, small: bool) -> str:
         f"### {rates['device']}",
         f"JAX {found['machine']['jax']}, {found['machine']['day']}. A product of two matrices of "
         f"{rates['size']} rows reaches {products}.",
-        *(["A trial at a tiny size: these figures mean nothing."] if small else []),
+        *(["A test at a tiny size: these figures mean nothing."] if small else []),
         speed_table(found, scale),
         run_table(found, scale),
         "    python benchmarks/on_gpu.py --data cifar10.npz --out FOLDER",
@@ -308,7 +309,7 @@ def work_through(work: Work, scale: Scale, data: Path, *, small: bool) -> bool:
         store = store_of(work, data)
         for solver in scale.solvers:
             with work.going_on():
-                run_and_judge(work, scale, store, solver)
+                run_and_evaluate(work, scale, store, solver)
     except (OutOfTime, subprocess.TimeoutExpired):
         return False
     return not work.failed
@@ -336,7 +337,7 @@ def main() -> None:
     written = page(work.found, scale, small=given.small)
     write_text_atomically(given.out / "on_gpu.md", written)
     print(written)
-    print("All is done." if complete else "Not all is done: type the same line again.")
+    print("Everything is done." if complete else "Not everything is done: run the same command again.")
     print(json.dumps(work.found))
     if work.failed:
         raise SystemExit(1)

@@ -1,15 +1,15 @@
-"""How fast `rcig prepare` goes through 1.28 million RGB images of 64 x 64 pixels, in what memory and room.
+"""Time, memory and disk space of `rcig prepare` for 1.28 million RGB images of 64 x 64 pixels.
 
     python benchmarks/prepare.py [--images 12288] [--side 64] [--workers W] [--batch 256] [--no-decomposition]
 
-The images are generated as they are asked for, and cost neither a disk nor memory.  Only ``--images`` of them
-are really prepared, by the product's own code; the two passes are extrapolated to all by their rates, what
-happens once (the decomposition of the covariance) as it is.  Its time grows with the sixth power of the side:
-at 64 pixels it is most of the time of a short run, so that it may be left out; random numbers are then taken
-for eigenvectors, which makes no difference to the passes, but four matrices less are in memory.  At least as
-many images are needed as an image has numbers, 12288 at 64 pixels: fewer are whitened otherwise.  At the end
-batches of random images are read, as `rcig distill` does with a set larger than memory, from chunks as a
-small array has them and a large one.
+The images are generated when they are read, and take neither disk space nor memory.  Only ``--images`` of
+them are really prepared, by the package's own code.  The times of the two passes are extrapolated to all
+images by their rates; the decomposition of the covariance, which happens once, is added as it is.  Its time
+grows with the sixth power of the side and dominates a short run at 64 pixels, so it may be left out.  Random
+numbers then replace the eigenvectors, which does not change the passes but saves the memory of four matrices.
+There must be at least as many images as an image has numbers, 12288 at 64 pixels, because fewer are whitened
+by a low-rank basis.  At the end batches of random images are read, as `rcig distill` does with a set larger
+than memory, from chunks of the sizes that small and large arrays have.
 """
 
 import argparse

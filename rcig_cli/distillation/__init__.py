@@ -1,4 +1,4 @@
-"""The mathematics of distillation: pure functions of arrays, compiled by whoever calls them.
+"""The mathematics of distillation: pure functions of arrays, compiled by their callers.
 
 ``methods/``    one file per method, and their registry
 ``settings``    settings that methods share; the paper's values are the defaults

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from rcig_cli.presets.preset import table_3, table_s3
 
-# The paper's ResNet-18 and VGG-11 are not the standard ones (networks/architectures.py); the default norm
-# ("DN") that it judges RCIG with is none.
+# The paper's ResNet-18 and VGG-11 are not the standard ones (networks/architectures.py); the default
+# norm ("DN") in its evaluation of RCIG is "none" here.
 _ACROSS = {
     **table_3(
         "none",

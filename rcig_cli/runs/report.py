@@ -1,4 +1,4 @@
-"""How a job tells what it is doing: to a terminal, to a log, or to nobody."""
+"""How a job tells what it is doing: to a terminal, to a log, or not at all."""
 
 from collections.abc import Mapping
 from typing import Protocol

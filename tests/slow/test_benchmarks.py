@@ -48,7 +48,7 @@ def test_the_gpus_benchmark_comes_to_its_end(everything):
     for name in ("seconds_in_loop", "seconds_bare", "flop", "bytes_needed", "bytes_peak"):
         assert found["step 2 cg"][name] > 0
     assert found["run adam"]["step"] == found["run adam"]["steps"]
-    assert found["judged adam"]["paper"]["mean"] == 0.539
+    assert found["evaluation adam"]["paper"]["mean"] == 0.539
     written = (out / "on_gpu.md").read_text()
     assert "53.9 ± 1.0 %" in written
     assert found["rates"]["device"] in written

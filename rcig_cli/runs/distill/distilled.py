@@ -73,7 +73,7 @@ def open_distilled(store: Store, name: str) -> DistilledSet:
     NotFound
         If there is no such run, or it is not finished.
     Corrupt
-        If its files are not those it vouches for.
+        If its files don't match the checksums in its manifest.
     """
     run, path = store.run(name), store.run_path(name)
     if run.status != "finished":
