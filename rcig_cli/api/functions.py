@@ -1,9 +1,9 @@
 """The functions of the Python API.
 
-Each opens the store, calls one function of the package, and wraps the result.  All take ``store``, the
-folder of the store, by default the environment variable ``RCIG_STORE`` or ``./artifacts``.  Those that take
-time take ``progress``, which prints progress and messages to stderr.  Errors are the subclasses of
-`RcigError`; warnings are `RcigWarning`.
+Each opens the store, calls one function of the package, and wraps the result.  All have a parameter
+``store``, the folder of the store: by default the environment variable ``RCIG_STORE``, else
+``./artifacts``.  The slow ones have ``progress``, which prints progress and messages to stderr.  Errors are
+subclasses of `RcigError`; warnings are `RcigWarning`.
 """
 
 import os
@@ -151,10 +151,11 @@ def distill(
         True resumes the newest unfinished run with these settings, or starts one; a run's name resumes that
         run.
     on_step
-        Called as ``on_step(step, metrics)`` when the numbers of an outer step are known, with ``step`` from 1
-        and `loss`, `accuracy` and so on.  If it returns False, the run ends and its set is written, as if
-        ``steps`` had been the step reached; since steps are computed ahead, a few more are done until then.
-        An exception that it raises ends the call; the run can be resumed from its last checkpoint.
+        Called as ``on_step(step, metrics)`` after each outer step, with ``step`` from 1 and ``loss``,
+        ``accuracy`` and so on in ``metrics``.  If it returns False, the run ends and its set is written as
+        if ``steps`` had been the step reached; a few steps more are done until then, since steps are
+        computed ahead.  An exception that it raises ends the call; the run can be resumed from its last
+        checkpoint.
     checkpoint_every
         Outer steps between checkpoints; by default one is saved every 10 minutes.
     devices
@@ -191,13 +192,14 @@ def distill(
     from rcig_cli.runs.distill.resume import NEWEST
     from rcig_cli.runs.distill.run_loop import RunContext
 
-    opened, name = _dataset_of(dataset, store)
-    given = settings if ipc is None else {"ipc": ipc, **settings}
-    if ipc is None and not isinstance(resume, str):
+    opened, name = _locate(dataset, store)
+    if ipc is not None:
+        settings["ipc"] = ipc
+    elif not isinstance(resume, str):
         raise ConfigError("ipc is missing: give the number of distilled images per class, such as ipc=1.")
     context = RunContext(_Report(shown=progress), checkpoint_every, devices, on_step=on_step)
     which = resume if isinstance(resume, str) else NEWEST if resume else None
-    manifest = run_distillation(opened, {"dataset": name, **given}, context, resume=which)
+    manifest = run_distillation(opened, {"dataset": name, **settings}, context, resume=which)
     return Run(opened, manifest)
 
 
@@ -258,7 +260,7 @@ def distill_arrays(
             classes=run.classes,
             config=run.config,
             metrics=run.metrics(),
-            _names=run.class_names,
+            class_names=run.class_names,
             _whitening=run.distilled.prepared.whitening(),
         )
 
@@ -271,7 +273,7 @@ def evaluate(
     progress: bool = False,
     **settings: Any,
 ) -> Evaluation:
-    """Train networks on a distilled set from random initialisations, and measure their test accuracy.
+    """Train networks on a distilled set from random initializations, and measure their test accuracy.
 
     Parameters
     ----------
@@ -382,7 +384,7 @@ def load(run: str | Run, *, store: StorePath = None) -> Run:
     >>> rcig.load("run_1").pixels().shape
     (10, 8, 8, 1)
     """
-    opened, name = _run_of(run, store)
+    opened, name = _locate(run, store)
     return Run(opened, opened.run(name))
 
 
@@ -425,7 +427,7 @@ def export(
     """
     from rcig_cli.runs.exchange.exporting import export_set
 
-    opened, name = _run_of(run, store)
+    opened, name = _locate(run, store)
     return export_set(opened, name, None if out is None else Path(out), format=format)
 
 
@@ -456,7 +458,7 @@ def import_set(
     _prepare_jax()
     from rcig_cli.runs.exchange import importing
 
-    opened, of = _dataset_of(dataset, store)
+    opened, of = _locate(dataset, store)
     manifest, _ = importing.import_set(
         opened, Path(path), of, space=space, name=name, report=_Report(shown=False)
     )
@@ -502,18 +504,11 @@ def _open(store: StorePath, *, create: bool = False) -> "Store":
     return open_store(Path(store or os.environ.get("RCIG_STORE") or "artifacts"), create=create)
 
 
-def _run_of(run: str | Run, store: StorePath) -> tuple["Store", str]:
-    """Return the store and the name of a run."""
-    if isinstance(run, Run):
-        return (run.store if store is None else _open(store)), run.name
-    return _open(store), run
-
-
-def _dataset_of(dataset: str | Dataset, store: StorePath) -> tuple["Store", str]:
-    """Return the store and the name of a data set."""
-    if isinstance(dataset, Dataset):
-        return (dataset.store if store is None else _open(store)), dataset.name
-    return _open(store), dataset
+def _locate(what: str | Run | Dataset, store: StorePath) -> tuple["Store", str]:
+    """Return the store and the name of a run or data set."""
+    if isinstance(what, str):
+        return _open(store), what
+    return (what.store if store is None else _open(store)), what.name
 
 
 def _listed(listing: Any) -> Any:

@@ -103,7 +103,7 @@ class Dataset:
         return open_prepared(self.store, self.name).split(name)
 
     def pixels(self, images: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-        """Undo standardisation and whitening: float ``[n, H, W, c]`` to uint8, in natural colours."""
+        """Undo standardization and whitening: float ``[n, H, W, c]`` to uint8, in natural colours."""
         from rcig_cli.runs.prepare.prepared import open_prepared
 
         return open_prepared(self.store, self.name).whitening().pixels(images)
@@ -232,7 +232,7 @@ class DistilledArrays:
     Attributes
     ----------
     images
-        As networks see them (standardised, whitened), float32 ``[n, H, W, c]``.
+        As networks see them (standardized, whitened), float32 ``[n, H, W, c]``.
     labels
         Learned soft labels, float32 ``[n, C]``; they start as one-hot labels less their mean, 1/C.
     classes
@@ -241,6 +241,8 @@ class DistilledArrays:
         Every setting, by name.
     metrics
         What each outer step reported: a float64 array ``[steps]`` for each name.
+    class_names
+        One name for each class, in the order of the labels.
     """
 
     images: Floats
@@ -248,13 +250,8 @@ class DistilledArrays:
     classes: npt.NDArray[np.int32]
     config: Mapping[str, Any]
     metrics: Mapping[str, npt.NDArray[np.float64]]
-    _names: tuple[str, ...]
+    class_names: tuple[str, ...]
     _whitening: "Whitening"
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The names of the classes, in the order of the labels."""
-        return self._names
 
     def pixels(self) -> npt.NDArray[np.uint8]:
         """Return the images in natural colours, uint8 ``[n, H, W, c]``."""
@@ -265,7 +262,7 @@ class DistilledArrays:
         return _grid(self)
 
     def inputs(self, x: npt.NDArray[np.uint8]) -> Floats:
-        """Standardise and whiten other images the same way, such as test images.
+        """Standardize and whiten other images the same way, such as test images.
 
         Parameters
         ----------
@@ -345,7 +342,7 @@ class Run:
 
     @property
     def images(self) -> Floats:
-        """Distilled images as networks see them (standardised, whitened), float32 ``[n, H, W, c]``."""
+        """Distilled images as networks see them (standardized, whitened), float32 ``[n, H, W, c]``."""
         return self.distilled.images
 
     @property

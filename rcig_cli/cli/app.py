@@ -186,7 +186,7 @@ def _described(error: Exception) -> tuple[int, str]:
     if isinstance(error, OSError):
         return 1, f"{error}."
     kind = type(error).__name__
-    return 1, f"This should not have happened ({kind}: {error}). Run again with --debug and report it."
+    return 1, f"Internal error ({kind}: {error}). Run again with --debug and report the traceback."
 
 
 def _usage(error: typer.TyperException) -> str:

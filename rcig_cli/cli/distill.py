@@ -44,8 +44,8 @@ def distill(
         str | None,
         typer.Option(
             metavar="[RUN]",
-            help="Resume this run, or without RUN the newest unfinished run with the same settings; if there "
-            "is none, start one. A run that diverged has to be named, and can be given lower learning rates.",
+            help="Resume RUN, or by default the newest unfinished run with the same settings; if there is "
+            "none, start one. A run that diverged must be named, and may be given lower learning rates.",
             rich_help_panel=_RUN,
         ),
     ] = None,
@@ -85,7 +85,7 @@ def distill(
         int | None, typer.Option(help="Index of this process, from 0.", rich_help_panel=_PROCESSES)
     ] = None,
 ) -> None:
-    """Distil a data set to a few images per class. It can be stopped at any time; --resume continues it.
+    """Distil a data set to a few images per class. It can be stopped at any time and resumed.
 
     Example: rcig distill cifar10 --ipc 10 --resume
     """

@@ -26,16 +26,25 @@ def evaluate(
     settings: dict[str, Any],
     arch: Annotated[
         list[str] | None,
-        typer.Option(help="Architectures to train; may be given several times. Default: convnet."),
+        typer.Option(
+            metavar="|".join(_SETTINGS["arch"].choices),
+            help="Architecture to train; may be given several times. Default: convnet.",
+        ),
     ] = None,
     norm: Annotated[
         list[str] | None,
         typer.Option(
-            help="Norms to train each architecture with; may be given several times. "
-            "Default: the usual one of the architecture."
+            metavar="|".join(_SETTINGS["norm"].choices),
+            help="Normalization of the networks; may be given several times. "
+            "Default: the usual one of the architecture.",
         ),
     ] = None,
-    baseline: Annotated[str, typer.Option(help="What to compare with: random or none.")] = "random",
+    baseline: Annotated[
+        str,
+        typer.Option(
+            metavar="random|none", help="Baseline with the same protocol: random real images, or none."
+        ),
+    ] = "random",
 ) -> None:
     """Evaluate a distilled set: train networks on it, and on random subsets of the same size.
 

@@ -36,7 +36,7 @@ def prepare(
         bool, typer.Option("--wait", help="Wait while another process prepares a data set of that name.")
     ] = False,
 ) -> None:
-    """Preprocess images and save them. Stop it any time; the same command resumes.
+    """Preprocess images and save them. If stopped, run the same command again to resume.
 
     Example: rcig prepare cifar10, or rcig prepare birds --from birds/ --resolution 32
     """

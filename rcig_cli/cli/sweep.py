@@ -19,16 +19,16 @@ def sweep(
     here: Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="TOML file of the settings to sweep over.")],
     new: Annotated[
-        bool, typer.Option("--new", help="Start a new sweep, without using existing runs.")
+        bool, typer.Option("--new", help="Start a new sweep; don't resume or reuse existing runs.")
     ] = False,
     checkpoint_every: CheckpointOption = None,
 ) -> None:
     """Distil and evaluate every combination of some settings; print a table and draw plots.
 
-    FILE has, first, the settings that all runs share, such as dataset = "digits" and ipc = 1. A table
-    [sweep] has lists of values, such as seed = [0, 1, 2] and algorithm = ["rcig", "frepo"]; with several
-    tables [[sweep]], each gives its own combinations. A table [evaluate] may change the evaluation, such as
-    networks = 3.
+    FILE begins with the settings that all runs share, such as dataset = "digits" and ipc = 1. A [sweep]
+    table lists the values to combine, such as seed = [0, 1, 2] and algorithm = ["rcig", "frepo"]; with
+    several [[sweep]] tables, each is combined by itself. An optional [evaluate] table has settings of
+    rcig evaluate, such as networks = 3.
 
     To resume a stopped sweep, run the same command again.
 

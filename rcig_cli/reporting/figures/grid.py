@@ -1,12 +1,12 @@
 """The distilled images by class, enlarged without smoothing, with the names of the classes.
 
-With one image per class the name is below the image.  With more it is to the left of the class's first line
-of images, of which a line has at most 10.  The blocks of the classes, all of one size, fill the page row by
+With one image per class, its name is below the image.  With several, the name is to the left of the class's
+images, which are in lines of at most 10.  The blocks of the classes, all of one size, fill the page row by
 row.  The number of columns is the one with the smallest
 
-    |log(width / height)| + 4 * (fraction of the places that stay empty),
+    |log(width / height)| + 4 * (fraction of the places that stay empty):
 
-so the page is nearly square, and a little less so where that fills its last row.
+the page is nearly square, and its last row nearly full.
 """
 
 from collections.abc import Sequence

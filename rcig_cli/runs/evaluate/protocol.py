@@ -15,7 +15,7 @@ class NetworkProtocol:
     """The settings that evaluation and membership inference share: which networks, trained how."""
 
     arch: ArchitectureName = setting("convnet", "Architecture of the networks.")
-    norm: Norm = setting(..., "Norm of the networks. Default: the usual one of the architecture.")
+    norm: Norm = setting(..., "Normalization of the networks. Default: the usual one of the architecture.")
     width: int = setting(
         ...,
         "Channels of the first block. Default: the run's, if the architecture is the run's.",
@@ -25,7 +25,7 @@ class NetworkProtocol:
     networks: int = setting(5, "Networks to train, each from its own initialization.", ge=1)
     lr: float = setting(1e-4, "Learning rate of Adam.", gt=0)
     flip: bool = setting(..., "Also train on mirrored images. Default: as in distillation.")
-    seed: int = setting(0, "Seed of all randomness.", ge=0, lt=2**32)
+    seed: int = setting(0, "Random seed.", ge=0, lt=2**32)
 
 
 @record
@@ -33,7 +33,7 @@ class EvaluationProtocol(NetworkProtocol):
     """How a distilled set is evaluated: the networks that are trained on it, and their training."""
 
     augment: bool = setting(False, "Train with the paper's augmentations.")
-    hard_labels: bool = setting(False, "Train on the largest class of each learned label.")
+    hard_labels: bool = setting(False, "Train on one-hot labels: the largest class of each learned label.")
     steps: int = setting(
         ..., "Training steps. Default: 1000 for a set of 10 images, 2000 for any other.", ge=1
     )

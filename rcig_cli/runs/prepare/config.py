@@ -14,10 +14,10 @@ class PrepareConfig:
     )
     zca: bool | None = setting(None, "Whiten the images. Default: yes for RGB, no for grey.")
     zca_reg: float = setting(
-        0.1, "Regularization of the whitening, as a share of the average eigenvalue. Default: 0.1.", gt=0
+        0.1, "Regularization of the whitening, as a fraction of the average eigenvalue. Default: 0.1.", gt=0
     )
     subset: int | None = setting(None, "Keep this many training images, balanced across classes.", ge=1)
-    chunk: int = setting(0, "Which of the disjoint subsets to keep, from 0.", ge=0)
+    chunk: int = setting(0, "With --subset: which of the disjoint subsets to keep, from 0.", ge=0)
 
     @pydantic.model_validator(mode="after")
     def _chunk_of_a_subset(self) -> "PrepareConfig":

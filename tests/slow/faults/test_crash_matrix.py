@@ -17,7 +17,7 @@ from tests.slow.faults.scenarios import SCENARIOS, prepare
 EVERY = int(os.environ.get("RCIG_CRASH_SAMPLE", "1"))  # test only every k-th point
 ATTEMPTS = 3  # threads may reach a point in one run and not in the next
 MESSAGE = re.compile(r"rcig: .*[Tt]he disk (is full|reported an input/output error): .*")
-UNEXPECTED = re.compile(r"Traceback|should not have happened|[A-Za-z]*(Error|Exception)\b")
+UNEXPECTED = re.compile(r"Traceback|Internal error|[A-Za-z]*(Error|Exception)\b")
 
 
 @pytest.fixture(scope="module", params=SCENARIOS)
