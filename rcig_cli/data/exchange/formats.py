@@ -66,16 +66,3 @@ def _first_bytes(path: Path) -> bytes:
         raise kind if path.exists() else NotFound(f"There is no file or folder {path}.")
     with path.open("rb") as stream:
         return stream.read(_HEAD)
-
-
-def export_format(name: str) -> Format:
-    """Return the format to export to, by its name.
-
-    Raises
-    ------
-    ConfigError
-        If there is none of that name.
-    """
-    if name not in EXPORTS:
-        raise ConfigError(f"--format {name} is not available; choose from: {', '.join(EXPORTS)}.")
-    return EXPORTS[name]

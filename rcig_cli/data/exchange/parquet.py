@@ -70,7 +70,7 @@ def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
     file = _only_part(path) if path.is_dir() else path
     try:
         table = _read_table(file, dataset)
-        metadata = {_text(key): _text(value) for key, value in (table.schema.metadata or {}).items()}
+        metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
         check_version(file, metadata.get(VERSION_KEY))
         arrays = {
             name: LazyArray.of(array) for name, array in _arrays(file, table, metadata, dataset).items()
@@ -88,10 +88,6 @@ def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
         files.append(whitening)
     space = parse_space(file, metadata.get("space")) if "whitened" in table.column_names else "pixels"
     return SetFile(path, arrays, space, parse_class_names(file, metadata.get("class_names")), tuple(files))
-
-
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "replace")
 
 
 def _only_part(folder: Path) -> Path:
@@ -174,12 +170,11 @@ def _pictures(file: Path, table: Any) -> list[tuple[Path, bytes]]:
 
 def _shape(file: Path, text: str) -> tuple[int, ...]:
     try:
-        shape = json.loads(text)
-    except (ValueError, RecursionError):
-        shape = None
-    if not isinstance(shape, list) or not all(type(side) is int and 0 < side < 2**15 for side in shape):
-        raise ConfigError(f"{file}: its metadata lack the shape of the images in the column 'whitened'.")
-    return tuple(shape)
+        return tuple(map(int, json.loads(text)))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ConfigError(
+            f"{file}: its metadata lack the shape of the images in the column 'whitened'."
+        ) from error
 
 
 def write_set(folder: Path, exported: ExportedSet) -> None:

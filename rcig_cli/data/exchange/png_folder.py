@@ -105,19 +105,14 @@ def _soft_labels(path: Path, found: dict[str, Member], files: Files) -> LazyArra
 def decode_pictures(
     pictures: Iterable[tuple[Path, bytes | None]], dataset: DatasetInfo
 ) -> npt.NDArray[np.uint8]:
-    """Decode pictures, each after its header was found to have the right size.
+    """Decode pictures to uint8 ``[n, H, W, c]``, each after its header was found to have the right size.
 
     Parameters
     ----------
     pictures
-        Path, and content where that isn't a file of its own.
+        Path and content of each; content is None where the picture is a file.
     dataset
-        The data set whose images they must have the size of.
-
-    Returns
-    -------
-    ndarray
-        uint8 ``[n, H, W, c]``.
+        The data set, which gives the size.
 
     Raises
     ------

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.data.whitening.whitening import Whitening
-from rcig_cli.errors import ConfigError, Corrupt
+from rcig_cli.errors import ConfigError, Corrupt, shorten
 
 Space = Literal["whitened", "normalized", "pixels"]
 SPACES: tuple[Space, ...] = get_args(Space)
@@ -87,7 +87,7 @@ class SetFile:
 
 @dataclass(frozen=True, eq=False)
 class ExportedSet:
-    """A distilled set, and everything that is needed to use it in another program.
+    """A distilled set, and everything that another program needs to use it.
 
     Attributes
     ----------
@@ -123,7 +123,7 @@ class ExportedSet:
         return {**own, "pixels": self.pixels(), **self.whitening_arrays()}
 
     def metadata(self) -> dict[str, str]:
-        """Everything else, as texts by name: for formats with a header of texts."""
+        """Everything else, as strings by name: for formats with a header of strings."""
         names = json.dumps(self.class_names)
         own = {"space": "whitened", "dataset": self.dataset, "run": self.run, "class_names": names}
         return {**own, VERSION_KEY: str(VERSION)}
@@ -175,22 +175,17 @@ def check_count(path: Path, count: int, dataset: DatasetInfo) -> None:
 
 
 def check_version(path: Path, found: str | None) -> None:
-    """Refuse a file that a newer rcig exported.
+    """Refuse a file that another version of rcig exported; None: another program wrote it.
 
     Raises
     ------
     Corrupt
-        If the version ``found`` in it is newer than `VERSION`, or not a number from 1.
+        If the version ``found`` in it isn't `VERSION`.
     """
-    if found is None:
-        return
-    number = int(found) if found.isascii() and found.isdecimal() and len(found) < 10 else 0
-    if number < 1:
-        raise Corrupt(f"{path} is damaged: its {VERSION_KEY} should be a number from 1.")
-    if number > VERSION:
+    if found is not None and found != str(VERSION):
         raise Corrupt(
-            f"{path} was written by a newer rcig (format {number}); this one reads format {VERSION}. "
-            "Upgrade rcig-cli to use it."
+            f"{path} was written by a newer rcig (format {shorten(found)}); this one reads format {VERSION}: "
+            "upgrade rcig-cli to use it."
         )
 
 
@@ -202,21 +197,21 @@ def parse_space(path: Path, word: object) -> Space | None:
     ConfigError
         If it isn't one of `SPACES`.
     """
+    if word is None:
+        return None
     for space in SPACES:
         if isinstance(word, str) and word == space:
             return space
-    if word is not None:
-        raise ConfigError(f"{path}: its space must be one of {', '.join(SPACES)}, as a string.")
-    return None
+    raise ConfigError(f"{path}: its space must be one of {', '.join(SPACES)}, as a string.")
 
 
 def parse_class_names(path: Path, text: str | None) -> tuple[str, ...] | None:
-    """Return the class names that a file has as a JSON list; None where it has none.
+    """Return the class names in a JSON list; None where the file has none.
 
     Raises
     ------
     Corrupt
-        If the text is no list of texts.
+        If it isn't a list of strings.
     """
     if text is None:
         return None

@@ -25,15 +25,14 @@ class Layout:
     Parameters
     ----------
     title
-        Its name in sentences.
+        Its name in messages.
     dataset
         The only known data set that has it, or None if several may.
     holds
         Whether a folder has it.
     open
-        From the data set's name in the store, the folder and the resolution that the user asked for to its
-        source.  Labels are in memory, images are not.  Raises NotFound, ConfigError, Corrupt, or RcigError or
-        OSError if a file is missing, can't be used, is damaged, or can't be read.
+        Opens a folder, given the data set's name in the store, the folder and the resolution that the user
+        asked for, with the errors of `opening.open_source`.  Labels are read into memory, images are not.
     """
 
     title: str
@@ -70,28 +69,10 @@ LAYOUTS = (
 
 
 def open_recognised(name: str, folder: Path, resolution: int | None = None) -> ImageSource | None:
-    """Open a folder that has one of the layouts.
+    """Open a folder that has one of the layouts; None if it has none of them.
 
-    Parameters
-    ----------
-    name
-        Name of the data set in the store.
-    folder
-        The folder.
-    resolution
-        Side in pixels to which images are resized.
-
-    Returns
-    -------
-    ImageSource or None
-        None if it has none of them.
-
-    Raises
-    ------
-    ConfigError
-        If it holds another known data set than the name says, or can't be used.
-    NotFound, Corrupt, RcigError, OSError
-        As `Layout.open`.
+    Parameters and errors are those of `opening.open_source`; ConfigError too if the folder holds another
+    known data set than the name says.
     """
     layout = next((layout for layout in LAYOUTS if layout.holds(folder)), None)
     if layout is None:

@@ -28,10 +28,7 @@ from rcig_cli.data.sources.source import SPLITS, Batch, ImageSource, Split
 from rcig_cli.data.sources.subset import held_out
 from rcig_cli.errors import ConfigError
 
-TEST_NAMES = ("test", "val", "validation")
-"""Names of the folder beside ``train``; the first that exists is used."""
-
-_DEEPEST = 100  # os.walk is recursive before Python 3.12
+_TEST_NAMES = ("test", "val", "validation")  # of the folder beside "train"; the first that exists is used
 _HELD_OUT = 0.2
 _SPLIT_SEED = 2
 _DECODERS = min(8, os.cpu_count() or 1)
@@ -138,64 +135,39 @@ class FolderSource(ImageSource):
 def open_folder(
     name: str, path: Path, resolution: int | None = None, *, usual_side: int | None = None
 ) -> ImageSource:
-    """Open a folder of class folders.
+    """Open a folder of class folders; parameters and errors as in `opening.open_source`.
 
     Parameters
     ----------
-    name
-        Name of the data set in the store.
-    path
-        The folder.
-    resolution
-        Side in pixels to which images are resized.  Without it, images of mixed sizes get the
-        ``usual_side``, and all others what `rcig_cli.data.images.pixels.choose_side` says.
     usual_side
-        Side for images of mixed sizes; that of the known data set ``name``, if there is one, by default.
-
-    Returns
-    -------
-    ImageSource
-        Its two splits; only headers have been read.
-
-    Raises
-    ------
-    ConfigError
-        If the folder isn't laid out as above, or a class is empty.
-    Corrupt
-        If a header is damaged.
-    OSError
-        If the system refuses to read the folder.
+        Side for images of mixed sizes; by default that of the known data set ``name``, if there is one.
     """
     found = find_files(path)
-    notes = found.notes
-    files: dict[Split, Files]
+    train, test, notes = found.train, found.test, found.notes
     if usual_side is None and name in KNOWN:
         usual_side = KNOWN[name].shape[0]
-    if found.test is None:
-        files = _hold_out(path, found.train, len(found.class_names))
-        notes = (
-            *notes,
-            f"{path} has no test split, so a fixed fifth of each class, {len(files['test'])} images in all, "
+    if test is None:
+        train, test = _hold_out(path, train, len(found.class_names))
+        notes += (
+            f"{path} has no test split, so a fixed fifth of each class, {len(test)} images in all, "
             "is held out for testing.",
         )
-    else:
-        files = {"train": found.train, "test": found.test}
     return FolderSource(
         name,
         readable(found.class_names),
-        files,
+        {"train": train, "test": test},
         resolution=resolution,
         usual_side=usual_side,
         notes=notes,
     )
 
 
-def _hold_out(path: Path, files: Files, classes: int) -> dict[Split, Files]:
+def _hold_out(path: Path, files: Files, classes: int) -> tuple[Files, Files]:
     count = max(1, round(_HELD_OUT * len(files)))
     if count > len(files) - classes:
         raise ConfigError(f"{path} has too few images to hold any out for testing: add some to each class.")
     test = held_out(files.labels, count, _SPLIT_SEED)
-    return {"train": files.select(np.flatnonzero(~test)), "test": files.select(np.flatnonzero(test))}
+    return files.select(np.flatnonzero(~test)), files.select(np.flatnonzero(test))
 
 
 # Finding the files
@@ -262,7 +234,7 @@ def _split_roots(root: Path) -> tuple[Path, Path | None]:
     # A folder "train" that holds images is a class, not a split.
     if not train.is_dir() or not folders(train):
         return root, None
-    tests = [root / name for name in TEST_NAMES if (root / name).is_dir()]
+    tests = [root / name for name in _TEST_NAMES if (root / name).is_dir()]
     return train, tests[0] if tests else None
 
 
@@ -320,8 +292,6 @@ class ImageSearch:
             return []
         found = []
         for parent, inner, names in os.walk(folder, onerror=_reraise):
-            if parent.count(os.sep) > folder.count(os.sep) + _DEEPEST:
-                raise ConfigError(f"{folder} has folders nested more than {_DEEPEST} deep: check the path.")
             inner[:] = [name for name in inner if self._visible(parent, name)]
             paths = [os.path.join(parent, name) for name in names if self._visible(parent, name)]
             found += [path for path in paths if _is_image(path)]

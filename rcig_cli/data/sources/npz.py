@@ -168,30 +168,9 @@ def _parse_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[An
 
 
 def open_npz(name: str, path: Path, resolution: int | None = None) -> ImageSource:
-    """Open an ``.npz`` file.
+    """Open an ``.npz`` file; parameters and errors as in `opening.open_source`.
 
-    Parameters
-    ----------
-    name
-        Name of the data set in the store.
-    path
-        The file.
-    resolution
-        Side in pixels to which images are resized.
-
-    Returns
-    -------
-    ImageSource
-        Its two splits; labels are in memory, images are not.
-
-    Raises
-    ------
-    NotFound
-        If there is no such file.
-    Corrupt
-        If it is damaged.
-    ConfigError
-        If arrays are missing, don't match each other, or can't be pixels or labels.
+    Labels are read into memory, images are not.
     """
     arrays = members(path)
     missing = [key for key in _REQUIRED if key not in arrays]

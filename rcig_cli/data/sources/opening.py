@@ -161,7 +161,7 @@ def _digest_of_files(path: Path) -> str:
             try:
                 status = file.stat()
             except OSError:
-                status = file.lstat()  # a broken link, which is skipped where images are looked for
+                status = file.lstat()  # a broken link; the search for images skips it too
             name = os.fsencode(file.relative_to(path))
             found.update(b"%b\0%d\0%d\n" % (name, status.st_size, status.st_mtime_ns))
     except OSError as error:

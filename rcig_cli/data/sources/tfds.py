@@ -38,17 +38,7 @@ _TIMEOUT = 15.0  # seconds until a server must answer; TFDS itself would retry f
 
 
 class TfdsSource(ImageSource):
-    """A data set that TFDS has prepared.
-
-    Parameters
-    ----------
-    known
-        What is known about it.
-    builder
-        Its TFDS builder.
-    resolution
-        Side in pixels that the user asked for; the published one if None.
-    """
+    """A data set that TFDS has prepared, read through its TFDS builder; see `open_tfds`."""
 
     def __init__(self, known: KnownDataset, builder: Any, resolution: int | None) -> None:
         side = resolution or known.shape[0]
@@ -82,20 +72,9 @@ class TfdsSource(ImageSource):
 
 
 def open_tfds(known: KnownDataset, resolution: int | None = None) -> ImageSource:
-    """Open a published data set, downloading it first if need be.
+    """Open a published data set that TFDS has, downloading it first if necessary.
 
-    Parameters
-    ----------
-    known
-        Which one; it has a name in TFDS.
-    resolution
-        Side in pixels to which images are resized; the published one if None.
-
-    Returns
-    -------
-    ImageSource
-        The published training split, and the published test split, or its validation split where results
-        are reported on that.
+    Images are resized to a side of ``resolution`` pixels, by default the published one.
 
     Raises
     ------

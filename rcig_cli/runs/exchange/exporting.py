@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rcig_cli.data.exchange.formats import export_format
+from rcig_cli.data.exchange.formats import EXPORTS
 from rcig_cli.data.exchange.records import ExportedSet
 from rcig_cli.errors import ConfigError
 from rcig_cli.runs.distill.distilled import open_distilled
@@ -40,7 +40,9 @@ def export_set(store: Store, run: str, path: Path | None = None, *, format: str 
     RcigError
         If the file can't be written.
     """
-    distilled, chosen = open_distilled(store, run), export_format(format)
+    if format not in EXPORTS:
+        raise ConfigError(f"--format {format} is not available; choose from: {', '.join(EXPORTS)}.")
+    chosen, distilled = EXPORTS[format], open_distilled(store, run)
     manifest = distilled.prepared.manifest
     exported = ExportedSet(
         run=run,

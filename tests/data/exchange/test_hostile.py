@@ -128,24 +128,9 @@ def test_pickled_objects_in_an_npz_are_never_loaded(tmp_path, capsys):
 TENSOR = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n."
 
 
-@pytest.mark.parametrize(
-    ("content", "error", "message"),
-    [
-        ({"a/data.pkl": pickle.dumps({"images": Evil()}, protocol=2)}, ConfigError, "print', which is never"),
-        (
-            {"a/data.pkl": b"\x80\x02c__builtin__\nbytearray\nK\x01\x85R."},
-            ConfigError,
-            "bytearray', which is",
-        ),
-        ({"a/data.pkl": b"\x80\x02X\xff\xff\xff\x7f"}, Corrupt, "cut short"),
-        ({"a/data.pkl": bytes(2**21)}, ConfigError, "far more than two tensors"),
-        (pickle.dumps({"images": Evil()}, protocol=2), ConfigError, "bare pickle"),
-    ],
-)
-def test_the_pickle_of_a_pt_file_may_only_build_tensors(tmp_path, content, error, message):
-    path = tmp_path / "a.pt"
-    path.write_bytes(content) if isinstance(content, bytes) else zipped(path, content)
-    refused(path, error, message)
+def test_a_pt_file_with_a_large_pickle_is_refused(tmp_path):
+    zipped(tmp_path / "a.pt", {"a/data.pkl": bytes(2**21)})
+    refused(tmp_path / "a.pt", ConfigError, "far more than two tensors")
 
 
 def test_a_compressed_pt_file_is_refused(tmp_path):
