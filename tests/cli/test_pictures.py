@@ -18,24 +18,18 @@ def store(digits_run, tmp_path):
     return tmp_path / "a"
 
 
-@pytest.mark.parametrize("kind", FILES)
-def test_each_figure_alone(rcig, store, kind):
-    outcome = rcig("visualize", "run_1", f"--{kind}", "--store", store, "--json")
-    path = store / "runs" / "run_1" / "figures" / FILES[kind]
-    assert outcome.json == {"run": "run_1", "files": [str(path)]}
-    with Image.open(path) as picture:
-        assert picture.size[0] > 400
-        assert picture.format == {"animate": "GIF"}.get(kind, "PNG")
-        if kind == "animate":
-            assert picture.n_frames == 7  # the real images, and six steps
-
-
-def test_several_figures_go_into_a_folder(rcig, store, tmp_path):
-    flags = [f"--{kind}" for kind in FILES]
-    outcome = rcig("visualize", "run_1", *flags, "--out", tmp_path / "new" / "folder", "--store", store)
-    files = [tmp_path / "new" / "folder" / name for name in FILES.values()]
-    assert outcome.out.splitlines() == [str(path) for path in files]
-    assert all(path.is_file() for path in files)
+@pytest.mark.parametrize("out", [None, "new/folder"])
+def test_several_figures_go_into_a_folder(rcig, store, tmp_path, out):
+    flags = [f"--{kind}" for kind in FILES] + (["--out", tmp_path / out] if out else [])
+    outcome = rcig("visualize", "run_1", *flags, "--store", store, "--json")
+    folder = tmp_path / out if out else store / "runs" / "run_1" / "figures"
+    files = [folder / name for name in FILES.values()]
+    assert outcome.json == {"run": "run_1", "files": list(map(str, files))}
+    for path in files:
+        with Image.open(path) as picture:
+            assert picture.size[0] > 400
+            assert picture.format == path.suffix[1:].upper()
+            assert path.suffix == ".png" or picture.n_frames == 7  # the real images, and six steps
 
 
 def test_one_figure_goes_into_an_existing_folder_or_a_file(rcig, store, tmp_path):
