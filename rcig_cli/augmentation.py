@@ -1,13 +1,14 @@
 """The augmentation of the paper's evaluation: one random operation for each image and step.
 
-An operation is a pure function ``(key, image) -> image``.  The colour operation computes
+An operation is a pure function of a random key and an image ``[H, W, c]`` (floating point, standardized or
+whitened), whose shape and type it keeps.  The colour operation computes
 
     x' = m + g * (x + b - m),       m the mean of x + b over the image,
     x'' = p + s * (x' - p),         p the mean of x' over the channels of a pixel,
 
 with ``b ~ U(-1/4, 1/4)`` and ``log g, log s ~ U(-1/4, 1/4)``; zoom and rotation read the image
 bilinearly at ``centre + M (position - centre)``.  Pixels from outside the image are 0, which is the
-mean of standardised and of whitened data.
+mean of standardized and of whitened data.
 """
 
 import math
@@ -32,38 +33,12 @@ CUTOUTS_PER_SIDE = 4
 
 
 def flip_horizontally(key: jax.Array, image: jax.Array) -> jax.Array:
-    """Mirror left and right with probability 1/2.
-
-    Parameters
-    ----------
-    key
-        Random key.
-    image
-        ``[H, W, c]``.
-
-    Returns
-    -------
-    jax.Array
-        ``[H, W, c]``.
-    """
+    """Mirror left and right with probability 1/2."""
     return jnp.where(random.bernoulli(key, FLIP_PROBABILITY), image[:, ::-1], image)
 
 
 def jitter_colour(key: jax.Array, image: jax.Array) -> jax.Array:
-    """Change brightness, contrast and saturation at random.
-
-    Parameters
-    ----------
-    key
-        Random key.
-    image
-        ``[H, W, c]``, floating point.
-
-    Returns
-    -------
-    jax.Array
-        ``[H, W, c]``; its mean differs by the brightness only.
-    """
+    """Change brightness, contrast and saturation at random; the mean changes by the brightness only."""
     brightness_key, contrast_key, saturation_key = random.split(key, 3)
     image = image + _symmetric(brightness_key, BRIGHTNESS, image.dtype)
     contrast = jnp.exp(_symmetric(contrast_key, LOG_CONTRAST, image.dtype))
@@ -73,60 +48,19 @@ def jitter_colour(key: jax.Array, image: jax.Array) -> jax.Array:
 
 
 def zoom(key: jax.Array, image: jax.Array) -> jax.Array:
-    """Scale about the centre by 0.8 to 1.25, keeping the size of the image.
-
-    The logarithm of the factor is uniform, so enlarging and reducing are equally likely.
-
-    Parameters
-    ----------
-    key
-        Random key.
-    image
-        ``[H, W, c]``, floating point.
-
-    Returns
-    -------
-    jax.Array
-        ``[H, W, c]``; with factors below 1 the border is zero.
-    """
+    """Scale about the centre by 0.8 to 1.25; the logarithm of the factor is uniform."""
     factor = jnp.exp(_symmetric(key, math.log(LARGEST_ZOOM), image.dtype))
     return resample(image, jnp.eye(2, dtype=image.dtype) / factor)
 
 
 def rotate(key: jax.Array, image: jax.Array) -> jax.Array:
-    """Rotate about the centre by -15 to 15 degrees.
-
-    Parameters
-    ----------
-    key
-        Random key.
-    image
-        ``[H, W, c]``, floating point.
-
-    Returns
-    -------
-    jax.Array
-        ``[H, W, c]``, zero in corners from outside the image.
-    """
+    """Rotate about the centre by -15 to 15 degrees."""
     angle = _symmetric(key, math.radians(LARGEST_ANGLE), image.dtype)
     return resample(image, rotation(angle))
 
 
 def translate(key: jax.Array, image: jax.Array) -> jax.Array:
-    """Shift by whole pixels, up to an eighth of each side in each direction.
-
-    Parameters
-    ----------
-    key
-        Random key.
-    image
-        ``[H, W, c]``.
-
-    Returns
-    -------
-    jax.Array
-        ``[H, W, c]``, zero where pixels come from outside the image.
-    """
+    """Shift by whole pixels, up to an eighth of each side in each direction."""
     height, width, _ = image.shape
     reach = (height // SHIFTS_PER_SIDE, width // SHIFTS_PER_SIDE)
     corner = random.randint(key, (2,), 0, 2 * jnp.array(reach) + 1)
@@ -135,20 +69,7 @@ def translate(key: jax.Array, image: jax.Array) -> jax.Array:
 
 
 def cut_out(key: jax.Array, image: jax.Array) -> jax.Array:
-    """Set one square, a quarter of the shorter side wide, to zero.
-
-    Parameters
-    ----------
-    key
-        Random key.
-    image
-        ``[H, W, c]``.
-
-    Returns
-    -------
-    jax.Array
-        ``[H, W, c]``; the square has at least one pixel and lies within the image.
-    """
+    """Set one square to zero: a quarter of the shorter side wide, and at least one pixel."""
     height, width, _ = image.shape
     side = max(1, min(height, width) // CUTOUTS_PER_SIDE)
     top, left = random.randint(key, (2,), 0, jnp.array([height - side + 1, width - side + 1]))
@@ -157,18 +78,7 @@ def cut_out(key: jax.Array, image: jax.Array) -> jax.Array:
 
 
 def operations(channels: int) -> tuple[Operation, ...]:
-    """Return the operations for images with this number of channels.
-
-    Parameters
-    ----------
-    channels
-        1 for grey images, for which flip and colour are left out, or 3.
-
-    Returns
-    -------
-    tuple of functions
-        Each ``(key, image [H, W, c]) -> [H, W, c]``.
-    """
+    """Return the operations for images of 3 channels, or of 1, for which flip and colour are left out."""
     geometric = (zoom, rotate, translate, cut_out)
     return geometric if channels == 1 else (flip_horizontally, jitter_colour, *geometric)
 
@@ -181,7 +91,7 @@ def augment(key: jax.Array, images: jax.Array) -> jax.Array:
     key
         Random key.
     images
-        ``[b, H, W, c]``, floating point, standardised or whitened.
+        ``[b, H, W, c]``, floating point, standardized or whitened.
 
     Returns
     -------
@@ -204,18 +114,7 @@ def augment(key: jax.Array, images: jax.Array) -> jax.Array:
 
 
 def rotation(angle: jax.Array) -> jax.Array:
-    """Return the matrix with which ``resample`` rotates an image anticlockwise.
-
-    Parameters
-    ----------
-    angle
-        ``[]``, in radians.
-
-    Returns
-    -------
-    jax.Array
-        ``[2, 2]``, acting on (row, column), rows counted downwards.
-    """
+    """Return the matrix ``[2, 2]`` with which `resample` rotates an image anticlockwise, by radians."""
     cosine, sine = jnp.cos(angle), jnp.sin(angle)
     return jnp.array([[cosine, sine], [-sine, cosine]])
 

@@ -46,21 +46,16 @@ def log_factors(operation, image, count):
     return np.log(rows[:, middle + 1] - rows[:, middle])
 
 
-@pytest.mark.parametrize("shape", SIZES)
-@pytest.mark.parametrize("operation", operations(3))
-def test_shape_and_type_are_kept(operation, shape):
-    result = jax.eval_shape(operation, random.key(0), noise(shape))
-    assert result.shape == shape
-    assert result.dtype == jnp.float32
-
-
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
-def test_type_is_kept_where_float64_is_on(dtype):
+def test_shape_and_type_are_kept(dtype):
     with jax.enable_x64(True):
-        images = noise((2, 8, 8, 3), dtype=dtype)
-        for operation in operations(3):
-            assert jax.eval_shape(operation, random.key(0), images[0]).dtype == dtype
-        assert jax.eval_shape(augment, random.key(0), images).dtype == dtype
+        for shape in SIZES:
+            images = noise((2, *shape), dtype=dtype)
+            for operation in operations(3):
+                result = jax.eval_shape(operation, random.key(0), images[0])
+                assert (result.shape, result.dtype) == (shape, dtype)
+            result = jax.eval_shape(augment, random.key(0), images)
+            assert (result.shape, result.dtype) == (images.shape, dtype)
 
 
 def test_flip_mirrors_the_columns_of_half_the_images():
@@ -72,26 +67,12 @@ def test_flip_mirrors_the_columns_of_half_the_images():
     assert 0.45 < mirrored.mean() < 0.55
 
 
-def test_flipping_twice_gives_the_image_back():
-    image = noise((6, 5, 3))
-    keys = random.split(random.key(0), 20)
-    for key in keys:
-        np.testing.assert_array_equal(flip_horizontally(key, flip_horizontally(key, image)), image)
-
-
 def test_brightness_is_uniform_within_a_quarter():
     image = jnp.full((4, 4, 3), 0.5)
     shifts = draws(jitter_colour, image, 4000)[:, 0, 0, 0] - 0.5
     assert -0.25 <= shifts.min() < -0.24
     assert 0.24 < shifts.max() <= 0.25
     assert abs(shifts.mean()) < 0.01
-
-
-def test_contrast_and_saturation_keep_the_mean_of_the_image():
-    image = noise((8, 8, 3))
-    results = draws(jitter_colour, image, 200)
-    shifts = results.mean(axis=(1, 2, 3)) - np.asarray(image).mean()
-    assert (np.abs(shifts) <= 0.25 + 1e-6).all()
 
 
 def test_contrast_scales_the_means_of_the_pixels_about_that_of_the_image():
@@ -159,14 +140,8 @@ def test_rotation_fills_the_corners_with_zeros():
     assert (angled[:, 8:-8, 8:-8] > 0).all()
 
 
-@pytest.mark.parametrize("shape", SIZES)
-def test_resampling_along_the_identity_changes_nothing(shape):
-    image = noise(shape)
-    np.testing.assert_array_equal(resample(image, rotation(jnp.array(0.0))), image)
-
-
 @pytest.mark.parametrize("side", [8, 9, 32])
-@pytest.mark.parametrize("turns", [1, 2, 3])
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
 def test_resampling_along_quarter_turns_is_exact(side, turns):
     image = noise((side, side, 3))
     result = resample(image, rotation(jnp.array(turns * jnp.pi / 2)))
@@ -234,31 +209,6 @@ def test_the_operation_drawn_says_nothing_about_its_parameters(monkeypatch):
         assert abs(values.mean() - 0.5) < 0.02
 
 
-def test_a_batch_shows_every_operation_in_its_share():
-    images = positive((600, 16, 16, 1))
-    results = np.asarray(jax.jit(augment)(random.key(0), images))
-    cut = [
-        (result == 0).sum() == 16 and agree(result, image)
-        for result, image in zip(results, images, strict=True)
-    ]
-    assert 0.2 < np.mean(cut) < 0.3
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_compiling_changes_nothing(channels):
-    images = noise((40, 16, 16, channels))
-    eager, compiled = augment(random.key(5), images), jax.jit(augment)(random.key(5), images)
-    np.testing.assert_allclose(compiled, eager, atol=1e-5)
-
-
-def test_a_key_decides_the_result():
-    images = noise((30, 8, 8, 3))
-    compiled = jax.jit(augment)
-    first = np.asarray(compiled(random.key(1), images))
-    np.testing.assert_array_equal(compiled(random.key(1), images), first)
-    assert (compiled(random.key(2), images) != first).any()
-
-
 @pytest.mark.parametrize("operation", operations(3))
 def test_no_random_key_is_used_twice(operation, monkeypatch):
     # JAX's check takes the branches of a switch under vmap for uses one after the other.
@@ -273,13 +223,6 @@ def test_equal_images_of_a_batch_are_drawn_apart():
     images = jnp.broadcast_to(noise((16, 16, 3)), (60, 16, 16, 3))
     results = np.asarray(jax.jit(augment)(random.key(1), images)).reshape(60, -1)
     assert len(np.unique(results, axis=0)) > 45
-
-
-@pytest.mark.parametrize("shape", [(8, 8, 1), (9, 14, 3), (64, 64, 3)])
-def test_a_batch_keeps_its_shape(shape):
-    results = jax.jit(augment)(random.key(0), noise((3, *shape)))
-    assert results.shape == (3, *shape)
-    assert np.isfinite(results).all()
 
 
 def pixel_mean_deviations(images):
@@ -314,12 +257,6 @@ def shifted(image, down, right):
             if 0 <= row - down < height and 0 <= column - right < width:
                 result[row, column] = image[row - down, column - right]
     return result
-
-
-def agree(result, image):
-    """Whether the pixels that are not zero are those of the image."""
-    kept = result != 0
-    return (result[kept] == np.asarray(image)[kept]).all()
 
 
 def stamp(value, key, image):

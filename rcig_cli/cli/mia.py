@@ -60,11 +60,12 @@ def mia(
     here.prepare_jax()
     from rcig_cli.runs.distill.distilled import open_distilled
     from rcig_cli.runs.membership.attack import attack
-    from rcig_cli.runs.membership.results import check_png, write_curves
+    from rcig_cli.runs.membership.results import write_curves
 
     sets = [open_distilled(store, run) for run in runs]
     path = out or sets[0].path / "figures" / "mia.png"
-    check_png(path)
+    if path.suffix.lower() != ".png":
+        raise ConfigError(f"{path} must end in .png, the only format of this figure.")
     with here.console.working():
         result = attack(sets, report=here.console, steps=steps or None, **settings)
     write_curves(result.targets, f"Membership inference: {', '.join(runs)}", path)

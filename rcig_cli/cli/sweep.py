@@ -1,6 +1,7 @@
 """``rcig sweep``."""
 
 import shlex
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -50,9 +51,10 @@ def sweep(
             result = job.sweep(
                 store, prepared, plan, report=here.console, new=new, checkpoint_every=checkpoint_every
             )
-    except Interrupted as stopped:
+    except (Interrupted, KeyboardInterrupt) as stopped:
         again = here.command(f"sweep {shlex.quote(str(file))}")
-        raise Interrupted(f"{stopped} To resume: {again}", stopped.signal_number) from None
+        number = stopped.signal_number if isinstance(stopped, Interrupted) else signal.SIGINT
+        raise Interrupted(f"{str(stopped) or 'Stopped.'} To resume: {again}", number) from None
     if here.console.json:
         document = {"sweep": result.name, "status": "finished", "dataset": dataset, **result.table.to_json()}
         here.console.data("", {**document, "files": [str(path) for path in result.figures]})

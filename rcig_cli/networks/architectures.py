@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 ArchitectureName = Literal["convnet", "resnet18", "vgg11", "alexnet", "resnet18-published", "vgg11-published"]
 Norm = Literal["none", "batch", "instance", "layer", "group"]
 NORMS: tuple[Norm, ...] = get_args(Norm)
-GROUPS = 4  # into which group norm divides the channels
 
 
 class Architecture(NamedTuple):
@@ -54,7 +53,7 @@ def build_network(
     width: int | None = None,
     depth: int | None = None,
     activation: str = "relu",
-    normalization: str | None = None,
+    norm: str | None = None,
 ) -> "Network":
     """Build a network by its name.
 
@@ -66,7 +65,7 @@ def build_network(
         ``(H, W, c)``.
     classes
         Number of logits, C.
-    width, depth, normalization
+    width, depth, norm
         None for the architecture's default; only the depth of the ConvNet can be chosen.
     activation
         ``"relu"``, or ``"softplus"`` for distillation.
@@ -79,21 +78,22 @@ def build_network(
     """
     from rcig_cli.networks.chain import Chain, ChainNetwork
     from rcig_cli.networks.network import Network
+    from rcig_cli.networks.norms import GROUPS
 
     if architecture not in ARCHITECTURES:
         raise ConfigError(f"arch must be one of {', '.join(ARCHITECTURES)}, not {architecture!r}.")
     default = ARCHITECTURES[architecture]
-    normalization = default.norm if normalization is None else normalization
-    if normalization not in NORMS:
-        raise ConfigError(f"norm must be one of {', '.join(NORMS)}, not {normalization!r}.")
+    norm = default.norm if norm is None else norm
+    if norm not in NORMS:
+        raise ConfigError(f"norm must be one of {', '.join(NORMS)}, not {norm!r}.")
     body = _body(
         architecture,
         _depth(architecture, depth, image_shape),
         width=default.width if width is None else width,
         activation=activation,
-        normalization=normalization,
+        norm=norm,
     )
-    if normalization == "group" and any(channels % GROUPS for channels in body.channels):
+    if norm == "group" and any(channels % GROUPS for channels in body.channels):
         raise ConfigError(
             f"Group norm divides the channels into {GROUPS} groups, which is not possible with --width "
             f"{body.width}; use a multiple of {2 * GROUPS}."

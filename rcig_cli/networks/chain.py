@@ -90,7 +90,7 @@ class Chain(Body, kw_only=True):
             x = Block(
                 self.channels[block],
                 padding,
-                *(self.activation, self.normalization, self.statistics),
+                *(self.activation, self.norm, self.statistics),
                 pool=layer.pool if side >= least else "none",
                 side=layer.side,
                 name=f"block_{block}",

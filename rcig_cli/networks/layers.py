@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rcig_cli.networks.norms import RUNNING, Statistics, norm
+from rcig_cli.networks.norms import RUNNING, Statistics, norm_layer
 
 
 class Activation(NamedTuple):
@@ -180,8 +180,8 @@ class Block(nn.Module):
         Zeros added on each side before the convolution, in pixels.
     activation
         One of `ACTIVATIONS`, by name.
-    normalization, statistics
-        See `norms.norm`.
+    norm, statistics
+        See `norms.norm_layer`.
     pool
         Over 2x2 windows: ``"average"``, ``"max"`` or ``"none"``.
     side
@@ -191,7 +191,7 @@ class Block(nn.Module):
     features: int
     padding: int
     activation: str
-    normalization: str = "none"
+    norm: str = "none"
     statistics: Statistics = RUNNING
     pool: str = "average"
     side: int = 3
@@ -203,8 +203,8 @@ class Block(nn.Module):
         kernel: Any = self.param("kernel", nn.initializers.lecun_normal(), shape)
         bias: Any = self.param("bias", nn.initializers.zeros_init(), (self.features,))
         a = convolve(x, kernel, self.padding)
-        if self.normalization != "none":
-            a, bias = norm(self.normalization, self.statistics)(a + bias), jnp.zeros_like(bias)
+        if self.norm != "none":
+            a, bias = norm_layer(self.norm, self.statistics)(a + bias), jnp.zeros_like(bias)
         activation = ACTIVATIONS[self.activation]
         if self.pool == "average":
             return activated_pool(activation, a, bias)

@@ -33,13 +33,13 @@ class Body(nn.Module):
         Channels of the first layer; the others are in proportion.
     activation
         ``"relu"``, or ``"softplus"`` in distillation at depth 3 or less.
-    normalization, statistics
-        See `norms.norm`.
+    norm, statistics
+        See `norms.norm_layer`.
     """
 
     width: int
     activation: str = "relu"
-    normalization: str = "none"
+    norm: str = "none"
     statistics: Statistics = RUNNING
 
     @property
@@ -132,7 +132,7 @@ class Network:
 
     @property
     def _has_statistics(self) -> bool:
-        return self.body.normalization == "batch"
+        return self.body.norm == "batch"
 
     def _seeing(
         self, how: Statistics, parameters: Parameters, statistics: Parameters, images: Array

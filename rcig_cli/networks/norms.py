@@ -21,8 +21,7 @@ from typing import NamedTuple
 import flax.linen as nn
 from jax import Array
 
-from rcig_cli.networks.architectures import GROUPS
-
+GROUPS = 4  # into which group norm divides the channels
 _EPSILON = 1e-5
 
 
@@ -45,25 +44,25 @@ RUNNING, TRAINING = Statistics(own=False), Statistics(own=True)
 THOSE_SEEN = Statistics(own=True, momentum=0.0)
 
 
-def norm(normalization: str, statistics: Statistics) -> Callable[[Array], Array]:
+def norm_layer(norm: str, statistics: Statistics) -> Callable[[Array], Array]:
     """Return a norm of maps ``[b, H, W, c]``, as a layer of the module that is being defined.
 
     Parameters
     ----------
-    normalization
+    norm
         One of `architectures.NORMS`.
     statistics
         Which statistics a batch norm divides by; its running ones are kept in ``batch_stats``.
     """
-    if normalization == "none":
+    if norm == "none":
         return lambda a: a
-    if normalization == "batch":
+    if norm == "batch":
         return nn.BatchNorm(not statistics.own, epsilon=_EPSILON, momentum=statistics.momentum)
     # The other norms take variances of few, sometimes nearly equal numbers, which E[a^2] - E[a]^2 would round
     # away.
-    if normalization == "instance":
+    if norm == "instance":
         return nn.InstanceNorm(epsilon=_EPSILON, use_fast_variance=False)
-    if normalization == "group":
+    if norm == "group":
         return nn.GroupNorm(GROUPS, epsilon=_EPSILON, use_fast_variance=False)
     whole = (1, 2, 3)
     return nn.LayerNorm(epsilon=_EPSILON, reduction_axes=whole, feature_axes=whole, use_fast_variance=False)

@@ -15,7 +15,7 @@ from jax import Array
 
 from rcig_cli.networks.layers import ACTIVATIONS, Convolution, margin
 from rcig_cli.networks.network import Body
-from rcig_cli.networks.norms import Statistics, norm
+from rcig_cli.networks.norms import Statistics, norm_layer
 
 STAGES, BLOCKS = 4, 2
 
@@ -29,14 +29,14 @@ class BasicBlock(nn.Module):
         Channels of the output.
     stride
         2 to halve the size.
-    activation, normalization, statistics
+    activation, norm, statistics
         See `network.Body`.
     """
 
     features: int
     stride: int
     activation: str
-    normalization: str
+    norm: str
     statistics: Statistics
 
     @nn.compact
@@ -45,9 +45,9 @@ class BasicBlock(nn.Module):
         activation = ACTIVATIONS[self.activation].value
 
         def convolved(a: Array, side: int, stride: int) -> Array:
-            bias = self.normalization == "none"
+            bias = self.norm == "none"
             a = Convolution(self.features, side // 2, bias, side=side, stride=stride)(a)
-            return norm(self.normalization, self.statistics)(a)
+            return norm_layer(self.norm, self.statistics)(a)
 
         a = convolved(activation(convolved(x, 3, self.stride)), 3, 1)
         changes = self.stride > 1 or x.shape[-1] != self.features
@@ -74,17 +74,17 @@ class ResNet18(Body, kw_only=True):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """Map images ``[b, H, W, c]`` to features ``[b, k]``, or ``[b, h, w, k]`` in the published form."""
-        x = Convolution(self.width, 1 + margin(x), bias=self.normalization == "none")(x)
-        x = norm(self.normalization, self.statistics)(x)
+        x = Convolution(self.width, 1 + margin(x), bias=self.norm == "none")(x)
+        x = norm_layer(self.norm, self.statistics)(x)
         x = ACTIVATIONS[self.activation].value(x)
-        normalization = "none" if self.published else self.normalization
+        norm = "none" if self.published else self.norm
         for stage, features in enumerate(self.channels):
             stride = 2 if stage > 0 and min(x.shape[1:3]) > 2 else 1
             for block in range(BLOCKS):
                 x = BasicBlock(
                     features,
                     stride if block == 0 else 1,
-                    *(self.activation, normalization, self.statistics),
+                    *(self.activation, norm, self.statistics),
                     name=f"stage_{stage}_block_{block}",
                 )(x)
         return x if self.published else x.mean((1, 2))

@@ -7,6 +7,7 @@ curves without numbers.
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from rcig_cli.presets.preset import PAPER_METHOD
 
@@ -35,6 +36,11 @@ class PaperAttack:
     accuracy: Cell
     auc: dict[str, Cell]
     where: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the row as JSON values."""
+        accuracy, *aucs = ({"mean": mean, "std": std} for mean, std in (self.accuracy, *self.auc.values()))
+        return {"accuracy": accuracy, "auc": dict(zip(self.auc, aucs, strict=True)), "where": self.where}
 
 
 def _row(where: str, accuracy: Cell, *cells: Cell) -> PaperAttack:

@@ -9,12 +9,11 @@
 All five are tested on the same half.  Their hyperparameters are fixed, so no search sees the test half.
 
 The loss is the one that networks are trained with, the mean squared error to the centred one-hot label.
-Without regularisation it is near 0 for every member, whatever the margin.
+Without regularization it is near 0 for every member, whatever the margin.
 """
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +35,6 @@ ATTACKS = ("threshold", "logistic_regression", "mlp", "random_forest", "knn")
 _LEAST_LOSS = 1e-12  # smaller losses are rounding errors of float32 logits of order 1
 
 Indices = npt.NDArray[np.int64]
-Learner = Callable[[int, int], Any]  # (number of examples, seed) -> scikit-learn classifier
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,42 +74,24 @@ def squared_errors(logits: Floats, classes: npt.NDArray[np.int32]) -> Floats:
     return errors
 
 
-def _logistic_regression(count: int, seed: int) -> Any:
-    del count
-    return LogisticRegression(max_iter=1000, random_state=seed)
-
-
-def _mlp(count: int, seed: int) -> Any:
-    del count
-    # With less weight decay it overfits its half and finds less in the other.
-    return MLPClassifier((64,), alpha=1.0, learning_rate_init=3e-3, max_iter=60, random_state=seed)
-
-
-def _random_forest(count: int, seed: int) -> Any:
-    del count
-    return RandomForestClassifier(100, max_depth=10, min_samples_leaf=4, random_state=seed)
-
-
-def _knn(count: int, seed: int) -> Any:
-    del seed  # it is deterministic
+def _learners(count: int, seed: int) -> dict[str, Any]:
+    """Return the classifiers of the learned attacks, for a number of examples to fit them on."""
     # With few neighbours a weak leak is lost in noise.
     neighbours = KNeighborsClassifier(min(count, max(25, math.isqrt(count))))
-    return make_pipeline(FunctionTransformer(_weigh_loss_like_logits), neighbours)
+    return {
+        "logistic_regression": LogisticRegression(max_iter=1000, random_state=seed),
+        # With less weight decay it overfits its half and finds less in the other.
+        "mlp": MLPClassifier((64,), alpha=1.0, learning_rate_init=3e-3, max_iter=60, random_state=seed),
+        "random_forest": RandomForestClassifier(100, max_depth=10, min_samples_leaf=4, random_state=seed),
+        "knn": make_pipeline(FunctionTransformer(_weigh_loss_like_logits), neighbours),
+    }
 
 
 def _weigh_loss_like_logits(features: Floats) -> Floats:
-    """Scale standardised features so that the loss counts as much in distances as all logits together."""
+    """Scale standardized features so that the loss counts as much in distances as all logits together."""
     logits = features.shape[1] - 1
     weighed: Floats = features * np.append(np.full(logits, logits**-0.5), 1.0)
     return weighed
-
-
-_LEARNERS: Mapping[str, Learner] = {
-    "logistic_regression": _logistic_regression,
-    "mlp": _mlp,
-    "random_forest": _random_forest,
-    "knn": _knn,
-}
 
 
 def attack(observed: Observations, seed: int) -> dict[str, Success]:
@@ -132,8 +112,12 @@ def attack(observed: Observations, seed: int) -> dict[str, Success]:
     fitted_on, tested_on = halves(observed.members, seed)
     features, members = observed.features, observed.members
     scores: dict[str, Floats] = {"threshold": -observed.losses[tested_on]}
-    for name, learner in _LEARNERS.items():
-        fitted = _fit(learner(len(fitted_on), seed), features[fitted_on], members[fitted_on])
+    for name, learner in _learners(len(fitted_on), seed).items():
+        fitted = make_pipeline(StandardScaler(), learner)
+        with warnings.catch_warnings():
+            # A fit that has not converged is still a valid attack.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            fitted.fit(features[fitted_on], members[fitted_on])
         scores[name] = fitted.predict_proba(features[tested_on])[:, 1]
     return {name: success(scores[name], members[tested_on]) for name in ATTACKS}
 
@@ -144,10 +128,3 @@ def halves(members: Bools, seed: int) -> tuple[Indices, Indices]:
         np.arange(len(members)), test_size=0.5, stratify=members, random_state=seed
     )
     return fitted_on, tested_on
-
-
-def _fit(learner: Any, features: Floats, members: Bools) -> Any:
-    with warnings.catch_warnings():
-        # A fit that has not converged is still a valid attack.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return make_pipeline(StandardScaler(), learner).fit(features, members)

@@ -25,13 +25,8 @@ def network_for(config: DistillConfig, shape: tuple[int, int, int], classes: int
         width=config.width,
         depth=config.depth,
         activation=config.activation,
-        normalization=config.norm,
+        norm=config.norm,
     )
-
-
-def distilling_network(prepared: Prepared, config: DistillConfig) -> Network:
-    """Build the network that a configuration distils a data set with."""
-    return network_for(config, prepared.shape, prepared.classes)
 
 
 def resolved(prepared: Prepared, settings: Mapping[str, Any]) -> DistillConfig:

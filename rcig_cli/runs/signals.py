@@ -22,6 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from types import FrameType
 from typing import NoReturn
 
@@ -33,6 +34,7 @@ _TELL_AFTER = 2.0  # seconds after which a command that is still stopping says s
 _GRACE = 10.0  # seconds after which a command ends that has nothing to save
 
 
+@dataclass
 class StopRequest:
     """Whether a signal has asked a job to stop.
 
@@ -45,52 +47,47 @@ class StopRequest:
         by the job.
     """
 
-    def __init__(self) -> None:
-        self.signal_number: int | None = None
-        self.unsaved = False
-        self.noted = 0.0  # when it came
-
-    def note(self, number: int) -> None:
-        """Note a signal, if it is the first."""
-        if self.signal_number is None:
-            self.signal_number, self.noted = number, time.monotonic()
+    signal_number: int | None = None
+    unsaved: bool = False
 
 
-_running: list[StopRequest] = []  # of the jobs that stop by themselves, one within another
+_job = StopRequest()  # of the job that is running, if one is
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
     """Note SIGINT, SIGTERM and SIGHUP, for a job that saves its state and then raises `Interrupted`.
 
-    A second signal ends the process, if it comes more than a second after the first.  If one job runs within
-    another, both note the signal.  A signal that the outermost job noted and did not stop for, because it was
-    just done, is raised again after it.  Outside of the main thread, where Python handles no signals, nothing
-    is noted.
+    A second signal ends the process, if it comes more than a second after the first.  A signal that the job
+    noted and did not stop for, because it was just done, is raised again after it.  Outside of the main
+    thread, where Python handles no signals, nothing is noted.
     """
+    global _job
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
+    came = 0.0
 
     def note(number: int, _: FrameType | None) -> None:
-        if request.signal_number is not None and time.monotonic() - request.noted > _ONE_PRESS:
+        nonlocal came
+        if request.signal_number is None:
+            request.signal_number, came = number, time.monotonic()
+        elif time.monotonic() - came > _ONE_PRESS:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
-        for each in _running:
-            each.note(number)
 
-    _running.append(request)
+    outer, _job = _job, request
     # Nohup ignores SIGHUP, and so do we then.
     handled = [each for each in _HANDLED if each != signal.SIGHUP or signal.getsignal(each) != signal.SIG_IGN]
     before = {each: signal.signal(each, note) for each in handled}
     try:
         yield request
     finally:
-        _running.remove(request)
+        _job = outer
         for each, handler in before.items():
             signal.signal(each, handler)
-    if request.signal_number is not None and not _running:
+    if request.signal_number is not None:
         signal.raise_signal(request.signal_number)
 
 
@@ -126,7 +123,7 @@ def _watch(reading: int, tell: Callable[[str], None], end: Callable[[int], None]
         ready, _, _ = select.select([reading], [], [], 0.1)
         now = time.monotonic()
         again = ready and os.read(reading, 1)[0] in _HANDLED and now - came > _ONE_PRESS
-        if any(each.unsaved for each in _running):
+        if _job.unsaved:
             idle_since = now
         if again or now - idle_since > _GRACE:
             end(128 + first)

@@ -1,11 +1,14 @@
 """``rcig sweep``: what it prints and draws, and its messages for mistakes in the file."""
 
+import os
+import shutil
+
 import pytest
 from PIL import Image
 
 from rcig_cli.store.documents import read_document, write_document
 from tests.cli.test_errors import one_sentence
-from tests.conftest import start_rcig
+from tests.conftest import ROOT, start_rcig
 
 FILE = """
 ipc = 1
@@ -30,18 +33,12 @@ def swept(tmp_path_factory):
     """A folder with a sweep's file, and a store that it made from nothing; with what it printed."""
     folder = tmp_path_factory.mktemp("swept")
     (folder / "sweep.toml").write_text('dataset = "digits"\n' + FILE)
-    process = start_rcig("sweep", "sweep.toml", "--store", "a", cwd=folder, env=_environment())
+    process = start_rcig(
+        "sweep", "sweep.toml", "--store", "a", cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
     out, err = process.communicate()
     assert process.returncode == 0, out + err
     return folder / "a", out, err
-
-
-def _environment():
-    import os
-
-    from tests.conftest import ROOT
-
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 def test_the_table_and_the_paths_of_the_plots_are_on_stdout(swept):
@@ -87,8 +84,6 @@ def test_list_and_show(rcig, swept):
 
 
 def test_a_damaged_table_is_named(rcig, swept, tmp_path):
-    import shutil
-
     shutil.copytree(swept[0], tmp_path / "a")
     table = tmp_path / "a" / "sweeps" / "sweep_1" / "table.json"
     table.write_text(table.read_text().replace("1", "2", 1))
@@ -96,8 +91,6 @@ def test_a_damaged_table_is_named(rcig, swept, tmp_path):
 
 
 def test_a_damaged_manifest_does_not_hide_the_runs(rcig, swept, tmp_path):
-    import shutil
-
     shutil.copytree(swept[0], tmp_path / "a")
     manifest = tmp_path / "a" / "sweeps" / "sweep_1" / "manifest.json"
     write_document(manifest, read_document(manifest) | {"runs": ["../x"]})
@@ -106,34 +99,36 @@ def test_a_damaged_manifest_does_not_hide_the_runs(rcig, swept, tmp_path):
     assert "'runs.0' must be the name of a run" in outcome.err
 
 
+@pytest.fixture(scope="module")
+def prepared(swept, tmp_path_factory):
+    """A store of digits alone."""
+    store = shutil.copytree(swept[0], tmp_path_factory.mktemp("prepared") / "a")
+    for folder in ("runs", "sweeps"):
+        shutil.rmtree(store / folder)
+    return store
+
+
 @pytest.mark.parametrize(
     ("text", "code", "said"),
     [
-        (FILE.replace("[1, 2]", "[-1, 2]"), 2, "inner_steps must be a whole number"),
         (FILE.replace("inner_steps = [1, 2]", "depth = [2, 9]"), 2, "With depth 9"),
-        (FILE.replace("inner_steps = [1, 2]", 'solver = ["newton"]'), 2, "adam, cg"),
         (
             FILE.replace("inner_steps = [1, 2]", 'algorithm = ["vig"]\nsolver = "cg"'),
             2,
             "solver must be one of adam",
         ),
-        (FILE.replace("inner_steps = [1, 2]", "average_decay = [1.5]"), 2, "average_decay"),
         (FILE.replace("inner_steps = [1, 2]", "ipc = [1, 5000]"), 2, "5000 is too many"),
-        (FILE.replace("networks = 1", "networks = 0"), 2, "networks must be a whole number of 1 or more"),
         (FILE.replace("networks = 1", "depth = 9"), 2, "too small for a ConvNet of depth 9"),
-        (FILE.replace("networks = 1", 'arch = "vit"'), 2, "arch must be one of"),
-        (FILE.replace("inner_steps", "n_Hinv"), 2, "There is no setting 'n_Hinv'"),
         ('dataset = "cifar10"\n' + FILE, 3, "cifar10"),
         ('dataset = "../etc"\n' + FILE, 2, "../etc"),
         ("nonsense", 2, "is not valid TOML"),
     ],
 )
-def test_mistakes_are_reported_before_anything_is_run(rcig, tmp_path, text, code, said):
-    rcig("prepare", "digits", "--store", tmp_path / "a")
+def test_mistakes_are_reported_before_anything_is_run(rcig, prepared, tmp_path, text, code, said):
     (tmp_path / "sweep.toml").write_text(text)
-    one_sentence(rcig("sweep", tmp_path / "sweep.toml", "--store", tmp_path / "a"), code, said)
-    assert rcig("list", "--store", tmp_path / "a", "--json").json["runs"] == []
-    assert not (tmp_path / "a" / "sweeps").exists()
+    one_sentence(rcig("sweep", tmp_path / "sweep.toml", "--store", prepared), code, said)
+    assert rcig("list", "--store", prepared, "--json").json["runs"] == []
+    assert not (prepared / "sweeps").exists()
 
 
 def test_a_missing_file(rcig, tmp_path):

@@ -27,7 +27,7 @@ def platform(request):
     return PLATFORMS[request.param]
 
 
-def posed(normalization="none"):
+def posed(norm="none"):
     network = build_network(
         "convnet",
         image_shape=SHAPE,
@@ -35,7 +35,7 @@ def posed(normalization="none"):
         width=2,
         depth=2,
         activation="softplus",
-        normalization=normalization,
+        norm=norm,
     )
     keys = jax.random.split(jax.random.key(2), 5)
     theta_0 = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), network.init(keys[0]))

@@ -58,7 +58,7 @@ FORMS = [
 
 @pytest.mark.parametrize(("architecture", "norm", "counted", "known"), FORMS)
 def test_parameters_are_as_many_as_the_published_form_has(architecture, norm, counted, known):
-    assert parameters_of(built(architecture, normalization=norm)) == counted
+    assert parameters_of(built(architecture, norm=norm)) == counted
     assert known in (counted, None)
 
 
@@ -67,7 +67,7 @@ def parameters_of(network):
 
 
 def test_the_published_resnet_has_one_norm_and_a_flattened_map():
-    network = built("resnet18-published", normalization="batch")
+    network = built("resnet18-published", norm="batch")
     body = jax.eval_shape(network.init, jax.random.key(0))["body"]
     norms = [path for path, _ in jax.tree_util.tree_leaves_with_path(body) if "BatchNorm" in str(path)]
     assert [str(path[0].key) for path in norms] == ["BatchNorm_0", "BatchNorm_0"]  # scale and bias
@@ -107,7 +107,7 @@ def test_features_and_logits(architecture, side, channels):
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_norm_goes_with_every_architecture(architecture, norm):
-    network = built(architecture, normalization=norm, width=8)
+    network = built(architecture, norm=norm, width=8)
     images = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
     parameters, statistics = jax.eval_shape(
         lambda k: (network.init(k), network.first_statistics()), jax.random.key(0)
@@ -121,7 +121,7 @@ def test_every_norm_goes_with_every_architecture(architecture, norm):
 def test_an_architecture_has_a_norm_and_a_width_of_its_own(architecture):
     own = ARCHITECTURES[architecture]
     body = built(architecture).body
-    assert (body.normalization, body.width) == (own.norm, own.width)
+    assert (body.norm, body.width) == (own.norm, own.width)
     assert body.channels[0] == own.width
     half = built(architecture, width=own.width // 2).body
     assert half.channels == tuple(channels // 2 for channels in body.channels)
@@ -137,7 +137,7 @@ SMALLEST = [
 @pytest.mark.parametrize(("architecture", "norm"), SMALLEST)
 def test_training_lowers_the_loss_on_the_smallest_images(architecture, norm):
     """With instance norm a map of one pixel would be the same for every image, and nothing to learn from."""
-    network = built(architecture, 8, 3, width=8, normalization=norm)
+    network = built(architecture, 8, 3, width=8, norm=norm)
     adam = optax.adam(3e-3)
     images = jax.random.normal(jax.random.key(0), (10, 8, 8, 3))
     labels = jnp.eye(10) - 0.1
@@ -153,13 +153,30 @@ def test_training_lowers_the_loss_on_the_smallest_images(architecture, norm):
     ("settings", "sentence"),
     [
         ({"architecture": "resnet99"}, "arch must be one of convnet, resnet18, vgg11, alexnet, "),
-        ({"normalization": "spectral"}, "norm must be one of none, batch, instance, layer, group"),
+        ({"norm": "spectral"}, "norm must be one of none, batch, instance, layer, group"),
         ({"architecture": "vgg11", "depth": 3}, "The depth of vgg11 is fixed; only that of convnet"),
         ({"architecture": "convnet", "depth": 6}, "use --depth 5 or less"),
-        ({"normalization": "group", "width": 12, "architecture": "alexnet"}, "use a multiple of 8"),
+        ({"norm": "group", "width": 12, "architecture": "alexnet"}, "use a multiple of 8"),
     ],
     ids=str,
 )
 def test_what_there_is_not_is_refused_with_what_there_is(settings, sentence):
     with pytest.raises(ConfigError, match=sentence):
         build_network(**{"architecture": "resnet18", "image_shape": (32, 32, 3), "classes": 10, **settings})
+
+
+def test_kernels_are_lecun_normal_and_biases_zero():
+    network = build_network("convnet", image_shape=(32, 32, 3), classes=10, width=64, depth=3)
+    parameters = network.init(jax.random.key(0))
+    for block, fan_in in (("block_0", 27), ("block_1", 9 * 64), ("block_2", 9 * 128)):
+        kernel = parameters["body"][block]["kernel"]
+        assert float(kernel.std()) == pytest.approx(fan_in**-0.5, rel=0.06)
+        assert not parameters["body"][block]["bias"].any()
+    assert float(parameters["head"]["kernel"].std()) == pytest.approx(4096**-0.5, rel=0.03)
+
+
+def test_fresh_networks_differ_by_key_and_only_by_key():
+    network = build_network("convnet", image_shape=(8, 8, 1), classes=3, width=4, depth=2)
+    one, same, other = (jax.tree.leaves(network.init(jax.random.key(k))) for k in (1, 1, 2))
+    assert all((a == b).all() for a, b in zip(one, same, strict=True))
+    assert any((a != b).any() for a, b in zip(one, other, strict=True))

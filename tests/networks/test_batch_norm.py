@@ -38,7 +38,7 @@ def posed(activation="relu"):
         width=4,
         depth=2,
         activation=activation,
-        normalization="batch",
+        norm="batch",
     )
     keys = jax.random.split(jax.random.key(0), 3)
     parameters = jax.tree.map(

@@ -74,8 +74,8 @@ def renamed(body):
 @pytest.mark.parametrize(
     ("architecture", "plain", "shape", "settings"),
     [
-        ("vgg11", Vgg(), (32, 32, 3), {"width": 2, "normalization": "instance"}),
-        ("vgg11-published", VggPublished(), (32, 32, 3), {"width": 4, "normalization": "instance"}),
+        ("vgg11", Vgg(), (32, 32, 3), {"width": 2, "norm": "instance"}),
+        ("vgg11-published", VggPublished(), (32, 32, 3), {"width": 4, "norm": "instance"}),
         ("alexnet", AlexNet(), (17, 17, 3), {"width": 4}),
         ("alexnet", AlexNet(), (28, 28, 1), {"width": 4}),
     ],
@@ -122,7 +122,7 @@ def resnet(body, x, norm):
 
 @pytest.mark.parametrize("architecture", ["resnet18", "resnet18-published"])
 def test_resnet_is_what_its_equations_say(architecture):
-    network, parameters, images = posed(architecture, (20, 20, 3), width=2, normalization="instance")
+    network, parameters, images = posed(architecture, (20, 20, 3), width=2, norm="instance")
     published = architecture == "resnet18-published"
 
     def norm(layer, i):

@@ -6,28 +6,28 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rcig_cli.networks.norms import RUNNING, THOSE_SEEN, TRAINING, norm
+from rcig_cli.networks.norms import RUNNING, THOSE_SEEN, TRAINING, norm_layer
 
 SHAPE = 3, 5, 7, 12
 FIRST = {"mean": jnp.full(12, 0.5), "var": jnp.full(12, 2.0)}
 
 
 class One(nn.Module):
-    normalization: str
+    norm: str
     statistics: tuple = RUNNING
 
     @nn.compact
     def __call__(self, a):
-        return norm(self.normalization, self.statistics)(a)
+        return norm_layer(self.norm, self.statistics)(a)
 
 
 def maps(dtype=jnp.float64, mean=2.0):
     return mean + jax.random.normal(jax.random.key(0), SHAPE, dtype)
 
 
-def scaled(normalization, a):
+def scaled(norm, a):
     """Parameters of a norm, none of them 1 or 0."""
-    names = One(normalization).init(jax.random.key(0), a)["params"]
+    names = One(norm).init(jax.random.key(0), a)["params"]
     (name,) = names
     keys = jax.random.split(jax.random.key(1))
     shapes = names[name]["scale"].shape, names[name]["bias"].shape
@@ -55,22 +55,22 @@ FORMULAS = {
 AFFINE = {"instance": (12,), "layer": (5, 7, 12), "group": (12,), "batch": (12,)}
 
 
-@pytest.mark.parametrize("normalization", FORMULAS)
+@pytest.mark.parametrize("norm", FORMULAS)
 @pytest.mark.usefixtures("float64")
-def test_a_norm_of_each_image_by_itself(normalization):
+def test_a_norm_of_each_image_by_itself(norm):
     a = maps()
-    name, affine = scaled(normalization, a)
-    assert affine["scale"].shape == affine["bias"].shape == AFFINE[normalization]
-    ours = One(normalization).apply({"params": {name: affine}}, a)
-    np.testing.assert_allclose(ours, FORMULAS[normalization](a, affine), rtol=1e-10, atol=1e-12)
+    name, affine = scaled(norm, a)
+    assert affine["scale"].shape == affine["bias"].shape == AFFINE[norm]
+    ours = One(norm).apply({"params": {name: affine}}, a)
+    np.testing.assert_allclose(ours, FORMULAS[norm](a, affine), rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("normalization", FORMULAS)
-def test_a_small_spread_about_a_large_mean_is_not_lost_in_float32(normalization):
+@pytest.mark.parametrize("norm", FORMULAS)
+def test_a_small_spread_about_a_large_mean_is_not_lost_in_float32(norm):
     """E[a^2] - E[a]^2 would have an error of 1e-3 here, ten times the variance."""
     a = 100 + 0.01 * maps(jnp.float32, 0.0)
-    ours, _ = One(normalization).init_with_output(jax.random.key(0), a)
-    expected = FORMULAS[normalization](a, {"scale": 1, "bias": 0})
+    ours, _ = One(norm).init_with_output(jax.random.key(0), a)
+    expected = FORMULAS[norm](a, {"scale": 1, "bias": 0})
     assert float(ours.std()) == pytest.approx(expected.std(), rel=1e-2)
 
 

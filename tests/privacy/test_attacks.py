@@ -80,8 +80,8 @@ def test_no_attack_is_tested_on_the_half_it_was_fitted_on(monkeypatch):
 
     from rcig_cli.privacy import attacks
 
-    memory = {"knn": lambda *_: KNeighborsClassifier(1)}
-    monkeypatch.setattr(attacks, "_LEARNERS", {**attacks._LEARNERS, **memory})
+    monkeypatch.setattr(attacks, "_learners", lambda *_: {"knn": KNeighborsClassifier(1)})
+    monkeypatch.setattr(attacks, "ATTACKS", ("knn",))
     found = aucs(leaks.lower_losses(N, 0.0))
     assert found["knn"] == pytest.approx(0.5, abs=FOUR_ERRORS)
 

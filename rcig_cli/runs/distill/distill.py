@@ -16,7 +16,7 @@ from rcig_cli.distillation.methods import METHODS
 from rcig_cli.errors import ConfigError, Interrupted, NumericsError
 from rcig_cli.presets.config import DEFAULT_ALGORITHM, DistillConfig, declared_settings
 from rcig_cli.reporting.formatting import count_of
-from rcig_cli.runs.configuration import distilling_network, resolved
+from rcig_cli.runs.configuration import network_for, resolved
 from rcig_cli.runs.distill.distilled import write_distilled
 from rcig_cli.runs.distill.divergence import Diverged, is_stuck, lower_rate
 from rcig_cli.runs.distill.resume import NEWEST, locked_run, newest_unfinished, nothing_to_resume, resumed
@@ -246,7 +246,7 @@ def check_possible(prepared: Prepared, config: DistillConfig) -> None:
             f"--ipc {config.ipc} is too many: class {prepared.manifest.class_names[fewest]!r} of "
             f"{config.dataset} has {counts[fewest]} training images."
         )
-    distilling_network(prepared, config)
+    network_for(config, prepared.shape, prepared.classes)  # refuses too small images
 
 
 def execute(path: Path, manifest: RunManifest, prepared: Prepared, context: RunContext) -> RunManifest:
@@ -293,15 +293,15 @@ def execute(path: Path, manifest: RunManifest, prepared: Prepared, context: RunC
             arrays = loop.product()
             files = write_distilled(path, arrays) | digests(path, SNAPSHOTS) if loop.writes else {}
         except (Interrupted, ConfigError):
-            loop.record(status="interrupted", step=loop.step, **_checksums(loop))
+            loop.end("interrupted", step=loop.step, **_checksums(loop))
             raise
         except NumericsError as error:
             divergences = loop.manifest.divergences
             if isinstance(error, Diverged):
                 divergences = (*divergences, error.record)
-            loop.record(status="failed", step=loop.saved, divergences=divergences, **_checksums(loop))
+            loop.end("failed", step=loop.saved, divergences=divergences, **_checksums(loop))
             raise
-        return loop.record(status="finished", step=loop.step, files=files, log=loop.log_checksum())
+        return loop.end("finished", step=loop.step, files=files, log=loop.log_checksum())
 
 
 def _checksums(loop: RunLoop) -> dict[str, Any]:

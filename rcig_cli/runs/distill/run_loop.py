@@ -18,7 +18,7 @@ from rcig_cli.distillation.methods import METHODS
 from rcig_cli.distillation.records import Distilled, centred_one_hot
 from rcig_cli.errors import Corrupt, Interrupted
 from rcig_cli.presets.config import DistillConfig
-from rcig_cli.runs.configuration import distilling_network
+from rcig_cli.runs.configuration import network_for
 from rcig_cli.runs.distill import preflight
 from rcig_cli.runs.distill.divergence import (
     Diverged,
@@ -31,6 +31,7 @@ from rcig_cli.runs.distill.divergence import (
 from rcig_cli.runs.distill.snapshots import Snapshots
 from rcig_cli.runs.engine.batches import RealData
 from rcig_cli.runs.engine.engine import Engine, make_engine
+from rcig_cli.runs.engine.environment import processors
 from rcig_cli.runs.engine.mesh import choose_devices, own_device
 from rcig_cli.runs.engine.processes import Processes
 from rcig_cli.runs.engine.program import Fetch, RunState
@@ -41,6 +42,7 @@ from rcig_cli.runs.signals import StopRequest
 from rcig_cli.store import checkpoints
 from rcig_cli.store.metrics import MetricsLog
 from rcig_cli.store.records import LoggedBytes, RunManifest, now, write_manifest
+from rcig_cli.store.results import write_result
 
 OnStep = Callable[[int, Mapping[str, float]], bool | None]
 
@@ -140,6 +142,7 @@ class RunLoop:
         self.timed_from: tuple[int, float] | None = (
             None  # the first step after compilation, and when it ended
         )
+        self.began = time.monotonic()
         self.seconds_per_step: float | None = None
         self.estimated = False
         self.reported_at = 0.0
@@ -155,6 +158,19 @@ class RunLoop:
         if self.writes:
             write_manifest(self.path, self.manifest)
         return self.manifest
+
+    def end(self, status: str, **changes: Any) -> RunManifest:
+        """Record how the run ended, and how long its steps took if two or more were taken."""
+        if self.writes and self.timed_from is not None and self.seconds_per_step is not None:
+            timing = {
+                "steps": self.step - self.timed_from[0],
+                "milliseconds_per_step": 1000 * self.seconds_per_step,
+                "seconds": time.monotonic() - self.began,
+                "device": jax.default_backend(),
+                "processors": processors(),
+            }
+            write_result(self.path, "timings", "distill", timing)
+        return self.record(status=status, **changes)
 
     def restore_or_start(self) -> None:
         """Restore the newest checkpoint, or start at step 0 with tuned learning rates."""
@@ -249,7 +265,8 @@ class RunLoop:
         }
 
     def _engine_for(self, config: DistillConfig) -> Engine:
-        network, method = distilling_network(self.prepared, config), METHODS[config.algorithm]
+        network = network_for(config, self.prepared.shape, self.prepared.classes)
+        method = METHODS[config.algorithm]
         return make_engine(
             lambda platform: method.make(network, config.method, platform),
             self.real,

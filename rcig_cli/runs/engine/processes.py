@@ -22,7 +22,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -30,6 +30,7 @@ import numpy as np
 
 from rcig_cli import __version__
 from rcig_cli.errors import ConfigError, Interrupted, RcigError
+from rcig_cli.runs.signals import leave
 
 CONNECT_TIMEOUT = 120  # seconds until all processes have to be connected
 HEARTBEAT_TIMEOUT = 30  # seconds without a heartbeat until a process is considered dead
@@ -185,14 +186,8 @@ class Processes:
         return jax.tree.map(from_bytes, broadcast_one_to_all(jax.tree.map(to_bytes, tree)), tree)
 
 
-def print_error(message: str, exit_code: int) -> None:
-    """Print an error to stderr."""
-    del exit_code
-    print(f"rcig: {message}", file=sys.stderr, flush=True)
-
-
 @contextmanager
-def join(spec: ProcessSpec | None, *, tell: Tell = print_error) -> Iterator[Processes]:
+def join(spec: ProcessSpec | None, *, tell: Tell) -> Iterator[Processes]:
     """Connect this process with the others for the length of a block; before JAX has used a device.
 
     At the end of the block the processes wait for each other.  After an error they don't: at exit JAX would
@@ -231,7 +226,7 @@ def join(spec: ProcessSpec | None, *, tell: Tell = print_error) -> Iterator[Proc
     except BaseException as error:
         default = 128 + signal.SIGINT if isinstance(error, KeyboardInterrupt) else RcigError.exit_code
         # Called before JAX's own exit handler, which was registered earlier.
-        atexit.register(_exit_now, getattr(error, "exit_code", default))
+        atexit.register(leave, getattr(error, "exit_code", default))
         if _is_lost_connection(error):
             raise RcigError(
                 "Another process has ended, or the connection to it was lost; its own output may say why. "
@@ -312,14 +307,7 @@ def _give_up(spec: ProcessSpec, tell: Tell) -> None:
         "Start all with the same --coordinator and --processes, and each with its own --process, from 0."
     )
     tell(message, RcigError.exit_code)
-    _exit_now(RcigError.exit_code)
-
-
-def _exit_now(code: int) -> None:
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
-            stream.flush()
-    os._exit(code)
+    leave(RcigError.exit_code)
 
 
 def _discard_native_stdout() -> None:

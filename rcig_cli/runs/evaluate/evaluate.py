@@ -143,7 +143,7 @@ def protocol_network(prepared: Prepared, protocol: NetworkProtocol) -> Network:
         classes=prepared.classes,
         width=protocol.width,
         depth=protocol.depth,
-        normalization=protocol.norm,
+        norm=protocol.norm,
     )
 
 

@@ -1,7 +1,7 @@
 """Membership inference attacks on networks trained on real images, a random subset, and a distilled set."""
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -38,6 +38,8 @@ _FEWEST_EXAMPLES = 4  # members, and non-members: two of each in each half
 # Random streams; those of the targets are their indices in TARGETS.
 _SUBSET, _SHADOWS = len(TARGETS), len(TARGETS) + 1
 
+Advance = Callable[..., None]  # (training steps, values to show)
+
 
 def attack(
     sets: Sequence[DistilledSet], *, report: Report, steps: Sequence[int] | None = None, **settings: Any
@@ -70,7 +72,14 @@ def attack(
     """
     _check(sets)
     protocols = [attack_protocol(each.config, steps=steps, **settings) for each in sets]
-    progress = _Progress(report, sum(_training_steps(protocol) for protocol in protocols))
+    total = sum((len(TARGETS) * p.networks + 2 * p.shadows) * p.steps[-1] for p in protocols)
+    done = 0
+
+    def advance(steps: int, values: Mapping[str, float] | None = None) -> None:
+        nonlocal done
+        done += steps
+        report.progress("training and attacking networks", done, total, values)
+
     with_lira = protocols[0].shadows > 0
     if with_lira and len(sets) == 1:
         report.note(
@@ -79,14 +88,24 @@ def attack(
         )
     runs, trained = [], []
     for distilled, protocol in zip(sets, protocols, strict=True):
-        run, networks = _attack_run(distilled, protocol, progress)
+        run, networks = _attack_run(distilled, protocol, advance)
         write_result(distilled.path, "attacks", "mia", run.to_json())
         runs.append(run)
         trained.append(networks)
-    if with_lira and len(sets) > 1:
-        for at, distilled in enumerate(sets):
-            lira = attack_offline(trained[at], trained[:at] + trained[at + 1 :])
-            runs[at] = _with_lira(runs, at, lira, distilled, report)
+    for at, distilled in enumerate(sets if with_lira and len(sets) > 1 else ()):
+        run = runs[at]
+        lira = attack_offline(trained[at], trained[:at] + trained[at + 1 :])
+        if lira is None:
+            report.warn(f"LiRA can't attack {run.run}: the other runs were distilled from the same images.")
+            continue
+        record = {
+            "run": run.run,
+            "targets": {"distilled": {"lira": [lira.to_json()]}},
+            "compared_with": [other.run for other in runs if other is not run],
+        }
+        write_result(distilled.path, "attacks", "lira", record)
+        target = replace(run.targets["distilled"], lira=(lira,))
+        runs[at] = replace(run, targets={**run.targets, "distilled": target})
     return AttackResult(tuple(runs))
 
 
@@ -109,57 +128,24 @@ def _check(sets: Sequence[DistilledSet]) -> None:
             )
 
 
-def _training_steps(protocol: AttackProtocol) -> int:
-    return (len(TARGETS) * protocol.networks + 2 * protocol.shadows) * protocol.steps[-1]
-
-
 def _attack_run(
-    distilled: DistilledSet, protocol: AttackProtocol, progress: "_Progress"
+    distilled: DistilledSet, protocol: AttackProtocol, advance: Advance
 ) -> tuple[RunResult, TrainedRun]:
     """Attack one run; return the results, and what LiRA on other runs needs."""
-    one = Attacker(distilled, protocol, progress)
+    one = Attacker(distilled, protocol, advance)
     manifest, config = distilled.prepared.manifest, distilled.config
     paper = paper_attacks(manifest.name, manifest.sizes["train"], config.ipc, config.algorithm)
     targets = {}
     for name, members in (("real", one.train), ("random_subset", one.random_subset())):
-        by_steps, lira = one.attack_real(name, members)
-        targets[name] = TargetResult(by_steps, (lira,) if lira else (), paper.get(name))
-    by_steps, models = one.attack_distilled()
+        flip = protocol.flip and name != "real"
+        by_steps, models = one.attack(name, one.labelled(members, flip=flip))
+        lira = (one.attack_with_lira(name, models, members, flip=flip),) if protocol.shadows else ()
+        targets[name] = TargetResult(by_steps, lira, paper.get(name))
+    images, labels = jnp.asarray(distilled.images), jnp.asarray(distilled.labels)
+    by_steps, models = one.attack("distilled", TrainingSet(*training_set(images, labels, flip=protocol.flip)))
     targets["distilled"] = TargetResult(by_steps, (), paper.get("distilled"))
     result = RunResult(distilled.run.name, protocol, len(one.candidates.members), targets)
     return result, TrainedRun(models, one.candidates, distilled.prepared.whitening(), one.phi)
-
-
-def _with_lira(
-    runs: Sequence[RunResult], at: int, lira: LiraResult | None, distilled: DistilledSet, report: Report
-) -> RunResult:
-    """Add and store the result of LiRA on the distilled set of run number ``at``."""
-    run = runs[at]
-    if lira is None:
-        report.warn(f"LiRA can't attack {run.run}: the other runs were distilled from the same images.")
-        return run
-    record = {
-        "run": run.run,
-        "targets": {"distilled": {"lira": [lira.to_json()]}},
-        "compared_with": [other.run for other in runs if other is not run],
-    }
-    write_result(distilled.path, "attacks", "lira", record)
-    target = replace(run.targets["distilled"], lira=(lira,))
-    return replace(run, targets={**run.targets, "distilled": target})
-
-
-class _Progress:
-    """Reports the number of training steps done, of a total."""
-
-    def __init__(self, report: Report, total: int) -> None:
-        self.report, self.total, self.done = report, total, 0
-
-    def add(self, steps: int, values: Mapping[str, float] | None = None) -> None:
-        self.done += steps
-        self.report.progress("training and attacking networks", self.done, self.total, values)
-
-
-ByModel = tuple[Mapping[int, tuple[NetworkResult, ...]], Sequence[Model]]  # results by steps; networks
 
 
 class Attacker:
@@ -171,13 +157,13 @@ class Attacker:
         The run's set.
     protocol
         How networks are trained and attacked.
-    progress
-        Told of each training.
+    advance
+        Called after each training with its number of steps and the values to show.
     """
 
-    def __init__(self, distilled: DistilledSet, protocol: AttackProtocol, progress: _Progress) -> None:
+    def __init__(self, distilled: DistilledSet, protocol: AttackProtocol, advance: Advance) -> None:
         prepared = distilled.prepared
-        self.distilled, self.protocol, self.progress = distilled, protocol, progress
+        self.ipc, self.protocol, self.advance = distilled.config.ipc, protocol, advance
         self.classes = prepared.classes
         self.train, self.test = Examples(*prepared.split("train")), Examples(*prepared.split("test"))
         # The run's name enters, so that the networks of several runs are independent.
@@ -209,46 +195,17 @@ class Attacker:
     def random_subset(self) -> Examples:
         """Return as many real images of each class as were distilled; drawn once for a run."""
         key = jax.random.fold_in(self.key, _SUBSET)
-        return self.train.take(first_images(key, self.train.classes, self.classes, self.distilled.config.ipc))
+        return self.train.take(first_images(key, self.train.classes, self.classes, self.ipc))
 
-    def attack_distilled(self) -> ByModel:
-        """Train networks on the distilled set, and attack them."""
-        images, labels = jnp.asarray(self.distilled.images), jnp.asarray(self.distilled.labels)
-        return self._attack("distilled", TrainingSet(*training_set(images, labels, flip=self.protocol.flip)))
-
-    def attack_real(
-        self, target: str, members: Examples
-    ) -> tuple[Mapping[int, tuple[NetworkResult, ...]], LiraResult | None]:
-        """Train networks on real images, and attack them; with LiRA too if the protocol has shadows."""
-        flip = self.protocol.flip and target != "real"
-        by_steps, models = self._attack(target, self._labelled(members, flip=flip))
-        if not self.protocol.shadows:
-            return by_steps, None
-        stream = _SHADOWS + TARGETS.index(target)
-        key = jax.random.fold_in(self.key, stream)
-
-        def train_shadow(number: int, examples: Examples) -> Model:
-            own = self._labelled(examples, flip=flip)
-            (model,) = self.train_to_end(jax.random.fold_in(key, number), own)
-            self.progress.add(self.protocol.steps[-1])
-            return model._replace(optimizer=())
-
-        lira = attack_online(
-            models,
-            self.candidates_among(members),
-            train_shadow,
-            self.phi,
-            np.random.default_rng((*self.seeds, stream)),
-            shadows=self.protocol.shadows,
-        )
-        return by_steps, lira
-
-    def _labelled(self, examples: Examples, *, flip: bool) -> TrainingSet:
+    def labelled(self, examples: Examples, *, flip: bool) -> TrainingSet:
+        """Return the set that networks are trained on: with centred one-hot labels, and mirrored images."""
         labels = centred_one_hot(jnp.asarray(examples.classes), self.classes)
         return TrainingSet(*training_set(jnp.asarray(examples.images), labels, flip=flip))
 
-    def _attack(self, target: str, own: TrainingSet) -> ByModel:
-        """Train networks on one training set, and attack each at every stop."""
+    def attack(
+        self, target: str, own: TrainingSet
+    ) -> tuple[Mapping[int, tuple[NetworkResult, ...]], Sequence[Model]]:
+        """Train networks on one set, and attack each at every stop; return the results and the networks."""
         stream, stops = TARGETS.index(target), self.protocol.steps
         found: dict[int, list[NetworkResult]] = {steps: [] for steps in stops}
         models = []
@@ -261,7 +218,7 @@ class Attacker:
                 result = self._attack_network(model, int(seed), f"the {target} images, {steps} steps")
                 found[steps].append(result)
                 values = {"accuracy": result.accuracy, "AUC": result.attacks["mlp"].auc}
-                self.progress.add(steps - before, values)
+                self.advance(steps - before, values)
                 before = steps
             models.append(model)
         return {steps: tuple(each) for steps, each in found.items()}, models
@@ -275,3 +232,24 @@ class Attacker:
         logits = np.concatenate([of_members, of_test[self._non_members(len(members))]])
         classes, are_members = self.candidates.examples.classes, self.candidates.are_members
         return NetworkResult(accuracy, attacks.attack(attacks.observe(logits, classes, are_members), seed))
+
+    def attack_with_lira(
+        self, target: str, models: Sequence[Model], members: Examples, *, flip: bool
+    ) -> LiraResult:
+        """Train shadow networks, and attack networks that were trained on these members."""
+        stream = _SHADOWS + TARGETS.index(target)
+        key = jax.random.fold_in(self.key, stream)
+
+        def train_shadow(number: int, examples: Examples) -> Model:
+            (model,) = self.train_to_end(jax.random.fold_in(key, number), self.labelled(examples, flip=flip))
+            self.advance(self.protocol.steps[-1])
+            return model._replace(optimizer=())
+
+        return attack_online(
+            models,
+            self.candidates_among(members),
+            train_shadow,
+            self.phi,
+            np.random.default_rng((*self.seeds, stream)),
+            shadows=self.protocol.shadows,
+        )

@@ -40,9 +40,8 @@ class Examples:
 
     def and_(self, others: "Examples") -> "Examples":
         """Return these examples followed by others."""
-        return Examples(
-            np.concatenate([self.images, others.images]), np.concatenate([self.classes, others.classes])
-        )
+        images, classes = [self.images, others.images], [self.classes, others.classes]
+        return Examples(np.concatenate(images), np.concatenate(classes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,19 +115,7 @@ def attack_online(
 
 @dataclass(frozen=True, eq=False)
 class TrainedRun:
-    """Networks trained on a run's distilled set, and the images it was distilled from.
-
-    Attributes
-    ----------
-    models
-        The networks.
-    candidates
-        Images it was distilled from, and others.
-    whitening
-        The preprocessing of its images.
-    phi
-        Computes the confidences of its networks.
-    """
+    """Networks trained on a run's distilled set, and the images it was distilled from as candidates."""
 
     models: Sequence[Model]
     candidates: Candidates
@@ -139,10 +126,7 @@ class TrainedRun:
 def attack_offline(attacked: TrainedRun, others: Sequence[TrainedRun]) -> LiraResult | None:
     """Attack the networks of one run, with the networks of other runs as shadows.
 
-    Returns
-    -------
-    LiraResult or None
-        None if no other run was distilled from other images.
+    Returns None if all the other runs were distilled from the same images.
     """
     examples, members = attacked.candidates.examples, attacked.candidates.are_members
     pixels = attacked.whitening.pixels(examples.images)

@@ -1,11 +1,10 @@
 """Results of membership inference attacks by target, over networks and over runs, as JSON and as curves."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rcig_cli.errors import ConfigError
 from rcig_cli.presets.paper_privacy import PaperAttack
 from rcig_cli.privacy.attacks import ATTACKS
 from rcig_cli.privacy.roc import FALSE_POSITIVE_RATES, Success, chance_error, false_positives
@@ -107,7 +106,7 @@ class TargetResult:
             **_networks_to_json(self.last),
             "lira": [each.to_json() for each in self.lira],
             "steps": {str(steps): _networks_to_json(found) for steps, found in self.by_steps.items()},
-            "paper": _paper_to_json(self.paper) if self.paper else None,
+            "paper": self.paper.to_json() if self.paper else None,
         }
 
 
@@ -160,13 +159,7 @@ class RunResult:
 
 @dataclass(frozen=True)
 class AttackResult:
-    """The results on one or several runs.
-
-    Attributes
-    ----------
-    runs
-        The results on each run.
-    """
+    """The results on one or several runs."""
 
     runs: tuple[RunResult, ...]
 
@@ -192,14 +185,10 @@ def _joined(targets: Sequence[TargetResult]) -> TargetResult:
     )
 
 
-def _spread(values: Iterable[float]) -> dict[str, Any]:
-    return Spread(tuple(values)).to_json()
-
-
 def _networks_to_json(networks: Sequence[NetworkResult]) -> dict[str, Any]:
     by_attack = {name: _success_to_json([each.attacks[name] for each in networks]) for name in ATTACKS}
     return {
-        "accuracy": _spread(each.accuracy for each in networks),
+        "accuracy": Spread(tuple(each.accuracy for each in networks)).to_json(),
         "auc": {name: found["auc"] for name, found in by_attack.items()},
         "tpr": {name: found["tpr"] for name, found in by_attack.items()},
     }
@@ -208,66 +197,36 @@ def _networks_to_json(networks: Sequence[NetworkResult]) -> dict[str, Any]:
 def _success_to_json(successes: Sequence[Success]) -> dict[str, Any]:
     rates = enumerate(FALSE_POSITIVE_RATES)
     return {
-        "auc": _spread(each.auc for each in successes),
-        "tpr": {str(rate): _spread(each.tpr[at] for each in successes) for at, rate in rates},
+        "auc": Spread(tuple(each.auc for each in successes)).to_json(),
+        "tpr": {str(rate): Spread(tuple(each.tpr[at] for each in successes)).to_json() for at, rate in rates},
     }
-
-
-def _paper_to_json(paper: PaperAttack) -> dict[str, Any]:
-    def cell(numbers: tuple[float, float]) -> dict[str, float]:
-        return {"mean": numbers[0], "std": numbers[1]}
-
-    auc = {attack: cell(numbers) for attack, numbers in paper.auc.items()}
-    return {"accuracy": cell(paper.accuracy), "auc": auc, "where": paper.where}
 
 
 _ACCURACY, _AUC = "test accuracy (%)", "AUC of the MLP attack"
 
 
 def write_curves(targets: Mapping[str, TargetResult], title: str, path: Path) -> None:
-    """Draw accuracy and the AUC of the MLP attack over the training into a PNG (paper, Figures 3 and S3).
-
-    Raises
-    ------
-    ConfigError
-        If the name of the file doesn't end in ".png".
-    """
-    check_png(path)
+    """Draw accuracy and the AUC of the MLP attack over the training into a PNG (paper, Figures 3 and S3)."""
     encoded = draw_panels(curves(targets), title)
     make_folder(path.parent)
     write_bytes_atomically(path, encoded)
 
 
-def check_png(path: Path) -> None:
-    """Refuse a path that doesn't end in ".png".
-
-    Raises
-    ------
-    ConfigError
-        If it doesn't.
-    """
-    if path.suffix.lower() != ".png":
-        raise ConfigError(f"{path} must end in .png, the only format of this figure.")
-
-
 def curves(targets: Mapping[str, TargetResult]) -> list[Panel]:
     """Return AUC and accuracy against steps, and AUC against accuracy; error bars are over networks."""
-    auc = {name: _means(target, lambda n: n.attacks["mlp"].auc) for name, target in targets.items()}
-    accuracy = {name: _means(target, lambda n: 100 * n.accuracy) for name, target in targets.items()}
-
-    def against_steps(found: Mapping[str, tuple[list[float], list[float]]]) -> list[Series]:
-        steps = {name: [float(step) for step in target.by_steps] for name, target in targets.items()}
-        return [Series(TITLES[name], steps[name], *found[name]) for name in targets]
-
-    against_accuracy = [Series(TITLES[name], accuracy[name][0], *auc[name]) for name in targets]
+    against_steps, accuracy_against_steps, against_accuracy = [], [], []
+    for name, target in targets.items():
+        steps = [float(each) for each in target.by_steps]
+        found = target.by_steps.values()
+        aucs = [Spread(tuple(each.attacks["mlp"].auc for each in networks)) for networks in found]
+        accuracies = [Spread(tuple(100 * each.accuracy for each in networks)) for networks in found]
+        auc = [each.mean for each in aucs], [each.std for each in aucs]
+        accuracy = [each.mean for each in accuracies], [each.std for each in accuracies]
+        against_steps.append(Series(TITLES[name], steps, *auc))
+        accuracy_against_steps.append(Series(TITLES[name], steps, *accuracy))
+        against_accuracy.append(Series(TITLES[name], accuracy[0], *auc))
     return [
-        Panel("training steps", _AUC, against_steps(auc), 0.5, "guessing", logarithmic=True),
-        Panel("training steps", _ACCURACY, against_steps(accuracy), logarithmic=True),
+        Panel("training steps", _AUC, against_steps, 0.5, "guessing", logarithmic=True),
+        Panel("training steps", _ACCURACY, accuracy_against_steps, logarithmic=True),
         Panel(_ACCURACY, _AUC, against_accuracy, 0.5, "guessing"),
     ]
-
-
-def _means(target: TargetResult, value: Callable[[NetworkResult], float]) -> tuple[list[float], list[float]]:
-    """Return mean and deviation over networks, at each number of steps."""
-    spreads = [Spread(tuple(map(value, networks))) for networks in target.by_steps.values()]
-    return [each.mean for each in spreads], [each.std for each in spreads]

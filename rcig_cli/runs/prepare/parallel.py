@@ -3,7 +3,6 @@
 NumPy, Pillow, zstd and the disk all release Python's lock, so that reading, computing and writing overlap.
 """
 
-import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -86,15 +85,9 @@ def in_background(function: Callable[[], Result], poll: Callable[[], None]) -> R
     poll
         Called every 0.1 s.
     """
-    future: Future[Result] = Future()
-
-    def call() -> None:
-        try:
-            future.set_result(function())
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=call, name="background").start()
+    executor = ThreadPoolExecutor(1, thread_name_prefix="background")
+    future = executor.submit(function)
+    executor.shutdown(wait=False)
     return _result(future, poll)
 
 

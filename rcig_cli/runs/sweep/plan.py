@@ -21,7 +21,7 @@ setting in a block is refused with such methods.
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,8 +135,14 @@ def make_plan(document: Mapping[str, Any]) -> SweepPlan:
             raise ConfigError(f"{name} has several values; write it under [sweep].")
     check(declared, settings)
     dataset = settings.pop("dataset", None)
-    blocks = tuple(_block(block) for block in _blocks(document))
-    _check_count(blocks)
+    tables = document.get("sweep")
+    tables = [tables] if isinstance(tables, dict) else tables
+    if not tables or not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise ConfigError("There must be a table [sweep] of the swept settings, such as seed = [0, 1, 2].")
+    blocks = tuple(map(_block, tables))
+    count = sum(math.prod(map(len, block.values())) for block in blocks)
+    if count > MOST_RUNS:
+        raise ConfigError(f"That is {count} runs, more than {MOST_RUNS}: sweep over fewer values at a time.")
     if not all("ipc" in settings or "ipc" in block for block in blocks):
         raise ConfigError("Give the number of images per class, such as ipc = 1 in the first line.")
     evaluate = document.get("evaluate", {})
@@ -147,14 +153,6 @@ def make_plan(document: Mapping[str, Any]) -> SweepPlan:
         if algorithms == plan.algorithms:
             raise ConfigError(f"{name} is not a setting of {' or '.join(algorithms)}.")
     return plan
-
-
-def _blocks(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    found = document.get("sweep", [])
-    blocks = [found] if isinstance(found, dict) else found
-    if not blocks or not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
-        raise ConfigError("There must be a table [sweep] of the swept settings, such as seed = [0, 1, 2].")
-    return blocks
 
 
 def _block(block: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
@@ -169,12 +167,6 @@ def _block(block: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
         for value in each:
             check(declared, {name: value})
     return values
-
-
-def _check_count(blocks: Iterable[Mapping[str, tuple[Any, ...]]]) -> None:
-    count = sum(math.prod(len(values) for values in block.values()) for block in blocks)
-    if count > MOST_RUNS:
-        raise ConfigError(f"That is {count} runs, more than {MOST_RUNS}: sweep over fewer values at a time.")
 
 
 def _evaluation(table: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:

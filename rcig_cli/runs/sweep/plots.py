@@ -70,27 +70,22 @@ def panels_of(table: Table, store: Store) -> dict[str, list[Panel]]:
         The store with its runs, whose metrics are drawn.
     """
     counts = [name for name in table.axes if declared_settings()[name].type is int]
-    of_accuracy = [_against(table, axis, _accuracy, _ACCURACY, error=_deviation) for axis in counts]
-    of_time = [
-        _against(table, axis, lambda row: row.milliseconds, "ms per outer step")
-        for axis in counts
-        if axis != "steps"
-    ]
     drawn = {
-        "accuracy": [panel for panel in of_accuracy if panel],
-        "milliseconds": [panel for panel in of_time if panel],
+        "accuracy": [_against(table, axis, _accuracy) for axis in counts],
+        "milliseconds": [_against(table, axis, _milliseconds) for axis in counts if axis != "steps"],
         "seconds": _against_seconds(table, counts),
         "course": _courses(table, store),
     }
-    return {name: panels for name, panels in drawn.items() if panels}
+    possible = {name: [panel for panel in panels if panel] for name, panels in drawn.items()}
+    return {name: panels for name, panels in possible.items() if panels}
 
 
 def _accuracy(row: Row) -> float | None:
     return 100 * row.accuracy.mean if row.accuracy else None
 
 
-def _deviation(row: Row) -> float:
-    return 100 * row.accuracy.std if row.accuracy else 0.0
+def _milliseconds(row: Row) -> float | None:
+    return row.milliseconds
 
 
 def _groups(table: Table, axis: str) -> Iterator[tuple[str, list[Row]]]:
@@ -103,29 +98,26 @@ def _groups(table: Table, axis: str) -> Iterator[tuple[str, list[Row]]]:
     yield from ((others, rows) for others, rows in groups.items() if len(rows) > 1)
 
 
-def _series(label: str, rows: Sequence[Row], x: Value, y: Value, error: Value | None) -> list[Series]:
-    """Return the points of the rows that have both values; nothing if no row has."""
-    points = [(x(row), y(row), (error(row) if error else None) or 0.0) for row in rows]
-    known = [(a, b, deviation) for a, b, deviation in points if a is not None and b is not None]
+def _series(label: str, rows: Sequence[Row], x: Value, y: Value) -> list[Series]:
+    """Return the points of the rows that have both values, if any; accuracies have error bars."""
+    known = [(a, b, row.accuracy) for row in rows if (a := x(row)) is not None and (b := y(row)) is not None]
     if not known:
         return []
-    places, heights, errors = (list(column) for column in zip(*known, strict=True))
-    return [Series(label, places, heights, errors if error else ())]
+    places, heights, accuracies = (list(column) for column in zip(*known, strict=True))
+    errors = [100 * accuracy.std for accuracy in accuracies] if y is _accuracy else ()
+    return [Series(label, places, heights, errors)]
 
 
-def _against(table: Table, axis: str, y: Value, y_label: str, *, error: Value | None = None) -> Panel | None:
+def _against(table: Table, axis: str, y: Value) -> Panel | None:
     def place(row: Row) -> float:
         return float(row.settings[axis])
 
-    series = [
-        one for label, rows in _groups(table, axis) for one in _series(label or axis, rows, place, y, error)
-    ]
+    series = [one for label, rows in _groups(table, axis) for one in _series(label or axis, rows, place, y)]
     if not 0 < len(series) <= _MOST_SERIES:
         return None
-    x_label = _label(axis)
-    if error is None:
-        return Panel(x_label, y_label, series, from_zero=True)
-    return Panel(x_label, y_label, series, *_baseline(table))
+    if y is _accuracy:
+        return Panel(_label(axis), _ACCURACY, series, *_baseline(table))
+    return Panel(_label(axis), "ms per outer step", series, from_zero=True)
 
 
 def _label(axis: str) -> str:
@@ -140,13 +132,13 @@ def _baseline(table: Table) -> tuple[float, str] | tuple[()]:
     return 100 * table.baselines[0].accuracy.mean, "random images"
 
 
-def _against_seconds(table: Table, counts: Sequence[str]) -> list[Panel]:
+def _against_seconds(table: Table, counts: Sequence[str]) -> list[Panel | None]:
     """Rows that differ in a whole number only are joined by a line; the others are single points."""
     series: list[Series] = []
     covered: set[int] = set()
 
     def add(label: str, rows: Sequence[Row]) -> None:
-        series.extend(_series(label, rows, lambda row: row.seconds, _accuracy, _deviation))
+        series.extend(_series(label, rows, lambda row: row.seconds, _accuracy))
 
     for axis in counts:
         for others, rows in _groups(table, axis):
@@ -163,7 +155,7 @@ def _against_seconds(table: Table, counts: Sequence[str]) -> list[Panel]:
     return [Panel("seconds to distil, compilation excluded", _ACCURACY, series, *_baseline(table))]
 
 
-def _courses(table: Table, store: Store) -> list[Panel]:
+def _courses(table: Table, store: Store) -> list[Panel | None]:
     if len(table.rows) > _MOST_COURSES:
         return []
     by_steps, by_seconds = [], []
@@ -177,11 +169,10 @@ def _courses(table: Table, store: Store) -> list[Panel]:
             seconds = [step * row.milliseconds / 1000 for step in steps]
             by_seconds.append(Series(label, seconds, accuracies))
     y_label = "accuracy on real batches (%)"
-    panels = [
-        Panel("outer steps", y_label, by_steps),
-        Panel("seconds, compilation excluded", y_label, by_seconds),
+    return [
+        Panel("outer steps", y_label, by_steps) if by_steps else None,
+        Panel("seconds, compilation excluded", y_label, by_seconds) if by_seconds else None,
     ]
-    return [panel for panel in panels if panel.series]
 
 
 def _course(row: Row, store: Store) -> tuple[list[float], list[float]]:

@@ -4,7 +4,7 @@ The runs hold all results, so a sweep that was stopped is resumed from them.  Fi
 would give the same result are used instead of new ones.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,13 @@ from rcig_cli.runs.configuration import resolved
 from rcig_cli.runs.distill import distill
 from rcig_cli.runs.distill.distilled import open_distilled
 from rcig_cli.runs.distill.run_loop import RunContext
-from rcig_cli.runs.engine.timing import Stopwatch, timing_of
 from rcig_cli.runs.evaluate.evaluate import Spread, evaluate, protocol_network
 from rcig_cli.runs.evaluate.protocol import EvaluationProtocol, evaluation_protocol
 from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.runs.report import Report
-from rcig_cli.runs.signals import StopRequest, stop_on_signals
 from rcig_cli.runs.sweep.plan import SweepPlan
 from rcig_cli.runs.sweep.plots import publish
-from rcig_cli.runs.sweep.table import Cell, Outcome, Table, describe_settings, swept, tabulate
+from rcig_cli.runs.sweep.table import Cell, Outcome, Table, describe_settings, swept, tabulate, timing_of
 from rcig_cli.settings import values_of
 from rcig_cli.store.locks import RunLock
 from rcig_cli.store.records import RunManifest, SweepManifest, now, versions, write_manifest
@@ -82,8 +80,8 @@ def sweep(
         If a combination of settings is not possible.  All are checked before the first run.
     Locked
         If another process is running this sweep.
-    Interrupted
-        If a signal stopped it; the current run has a checkpoint.
+    Interrupted, KeyboardInterrupt
+        If a signal stopped it.  Finished runs and evaluations are kept, and the current run has a checkpoint.
     """
     cells = _cells(prepared, plan)
     axes = _axes(plan, cells)
@@ -94,10 +92,8 @@ def sweep(
         count = "1 run" if len(cells) == 1 else f"{len(cells)} runs"
         state = "is finished" if manifest.status == "finished" else f"has {count}"
         report.note(f"{manifest.name} of {prepared.manifest.name} {state}.")
-        with stop_on_signals() as stop:
-            one = _Sweep(store, prepared, manifest, cells, report, stop)
-            outcomes = one.run(axes, checkpoint_every, baseline=plan.baseline)
-        table = tabulate(axes, outcomes)
+        one = _Sweep(store, prepared, manifest, cells, RunContext(report, checkpoint_every))
+        table = tabulate(axes, one.run(axes, baseline=plan.baseline))
         return SweepResult(manifest.name, table, publish(store, manifest.name, table))
 
 
@@ -168,14 +164,13 @@ class _Sweep:
         prepared: Prepared,
         manifest: SweepManifest,
         cells: Sequence[Cell],
-        report: Report,
-        stop: StopRequest,
+        context: RunContext,
     ) -> None:
         self.store, self.prepared, self.manifest, self.cells = store, prepared, manifest, cells
-        self.report, self.stop = report, stop
+        self.context, self.report = context, context.report
         self.runs: dict[DistillConfig, str] = {}
 
-    def run(self, axes: Sequence[str], checkpoint_every: int | None, *, baseline: bool) -> list[Outcome]:
+    def run(self, axes: Sequence[str], *, baseline: bool) -> list[Outcome]:
         """Distil and evaluate what is missing; return an outcome for each cell, also for diverged runs."""
         self._find_runs()
         self._record(status="running", files={})
@@ -183,16 +178,13 @@ class _Sweep:
         baselines: set[tuple[int, EvaluationProtocol]] = set()  # whose random subsets are evaluated
         try:
             for number, cell in enumerate(self.cells, 1):
-                self._check_stop()
                 where = describe_settings(swept(cell.config, axes)) or "a single run"
                 label = f"run {number} of {len(self.cells)}, {where}"
                 key = cell.config.ipc, cell.protocol
-                outcomes.append(
-                    self._run_cell(cell, label, checkpoint_every, baseline and key not in baselines)
-                )
+                outcomes.append(self._run_cell(cell, label, baseline=baseline and key not in baselines))
                 if outcomes[-1].accuracy is not None:
                     baselines.add(key)
-        except Interrupted:
+        except (Interrupted, KeyboardInterrupt):
             self._record(status="interrupted")
             raise
         return outcomes
@@ -205,13 +197,13 @@ class _Sweep:
 
     def _find_runs(self) -> None:
         """Find the runs of this sweep, and other finished runs that would have the same result."""
-        wanted = {_comparable(cell.config.to_json()): cell.config for cell in self.cells}
+        wanted = {frozenset(cell.config.to_json().items()): cell.config for cell in self.cells}
         found = self.store.runs().found
         others = (
             [] if self.manifest.config.get("anew") else [run for run in found if self._has_same_result(run)]
         )
         for run in (*others, *(run for run in found if self._is_own(run))):
-            config = wanted.get(_comparable(run.config))
+            config = wanted.get(frozenset(run.config.items()))
             if config is not None:
                 self.runs[config] = run.name
 
@@ -223,14 +215,18 @@ class _Sweep:
         same_data = run.parents["dataset"] == self.manifest.parents["dataset"]
         return run.status == "finished" and not run.imported and same_data and run.versions == versions()
 
-    def _run_cell(self, cell: Cell, label: str, checkpoint_every: int | None, baseline: bool) -> Outcome:
+    def _run_cell(self, cell: Cell, label: str, *, baseline: bool) -> Outcome:
         run, lock = self._open_or_create(cell.config)
         path = self.store.run_path(run.name)
         with lock:
             run = self.store.run(run.name)
             if run.status in ("running", "interrupted"):
                 self.report.note(f"{run.name}: {label}.")
-                run = self._distil(run, path, checkpoint_every)
+                try:
+                    run = distill.execute(path, run, self.prepared, self.context)
+                except NumericsError as error:
+                    self.report.warn(str(error))
+                    run = self.store.run(run.name)
             accuracy, random_subset = None, None
             if run.status != "failed":
                 accuracy, random_subset = self._evaluate(run, cell.protocol, baseline=baseline)
@@ -245,16 +241,6 @@ class _Sweep:
         self._record()
         return run, lock
 
-    def _distil(self, run: RunManifest, path: Path, checkpoint_every: int | None) -> RunManifest:
-        stopwatch = Stopwatch(self.report)
-        try:
-            return distill.execute(path, run, self.prepared, RunContext(stopwatch, checkpoint_every))
-        except NumericsError as error:
-            self.report.warn(str(error))
-            return self.store.run(run.name)
-        finally:
-            stopwatch.keep(path)
-
     def _evaluate(
         self, run: RunManifest, protocol: EvaluationProtocol, *, baseline: bool
     ) -> tuple[Spread, Spread | None]:
@@ -268,29 +254,8 @@ class _Sweep:
         if stored is not None and (stored[1] is not None or not baseline):
             return stored
         distilled = open_distilled(self.store, run.name)
-        report = _StoppingReport(self.report, self._check_stop)
-        made = evaluate(distilled, protocol, report=report, baseline=baseline)
+        made = evaluate(distilled, protocol, report=self.report, baseline=baseline)
         return made.accuracy, made.random_subset
-
-    def _check_stop(self) -> None:
-        if self.stop.signal_number is not None:
-            raise Interrupted("Stopped; finished runs and evaluations are kept.", self.stop.signal_number)
-
-
-class _StoppingReport:
-    """A report that checks for a stop signal at each progress message."""
-
-    def __init__(self, report: Report, check: Callable[[], None]) -> None:
-        self.note, self.warn = report.note, report.warn
-        self._report, self._check = report, check
-
-    def progress(self, label: str, done: int, total: int, values: Mapping[str, float] | None = None) -> None:
-        self._report.progress(label, done, total, values)
-        self._check()
-
-
-def _comparable(config: Mapping[str, Any]) -> frozenset[tuple[str, Any]]:
-    return frozenset(config.items())
 
 
 def _spread(record: Mapping[str, Any]) -> Spread:

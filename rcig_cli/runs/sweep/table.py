@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rcig_cli.presets.config import DistillConfig
-from rcig_cli.runs.engine.timing import Timing
 from rcig_cli.runs.evaluate.evaluate import Spread
 from rcig_cli.runs.evaluate.protocol import EvaluationProtocol
 from rcig_cli.store.records import RunManifest
+from rcig_cli.store.results import read_results
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,33 @@ class Cell:
 
     config: DistillConfig
     protocol: EvaluationProtocol
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The time that a run took.
+
+    Attributes
+    ----------
+    milliseconds
+        Of an outer step, compilation excluded.
+    seconds
+        Of the whole run, compilation included.
+    """
+
+    milliseconds: float
+    seconds: float
+
+
+def timing_of(run_path: Path) -> Timing | None:
+    """Read how long a run took, over all processes that distilled a part of it; None if it is unknown."""
+    parts = read_results(run_path, "timings").found
+    if not parts:
+        return None
+    milliseconds = np.average(
+        [p["milliseconds_per_step"] for p in parts], weights=[p["steps"] for p in parts]
+    )
+    return Timing(float(milliseconds), sum(part["seconds"] for part in parts))
 
 
 @dataclass(frozen=True)

@@ -110,12 +110,16 @@ def ready(folder, processes):
     (folder / f"ready{processes.index}").touch()
 
 
+def tell(message, _):
+    print(f"rcig: {message}", file=sys.stderr, flush=True)
+
+
 def main(case, folder):
     try:
-        with join(ProcessSpec.find()) as processes:
+        with join(ProcessSpec.find(), tell=tell) as processes:
             globals()[case](processes, Path(folder))
     except RcigError as error:  # as cli/app.py does
-        print(f"rcig: {error}", file=sys.stderr)
+        tell(error, error.exit_code)
         sys.exit(error.exit_code)
 
 

@@ -146,10 +146,9 @@ def test_a_row_has_all_networks_of_all_seeds():
     from dataclasses import replace
 
     from rcig_cli.presets.preset import resolve
-    from rcig_cli.runs.engine.timing import Timing
     from rcig_cli.runs.evaluate.evaluate import Spread
     from rcig_cli.runs.evaluate.protocol import evaluation_protocol
-    from rcig_cli.runs.sweep.table import Cell, Outcome, tabulate
+    from rcig_cli.runs.sweep.table import Cell, Outcome, Timing, tabulate
     from tests.store.conftest import _run_manifest
 
     start = resolve("digits", (8, 8, 1), 10, {"ipc": 1, "steps": 100})
@@ -183,3 +182,14 @@ def test_one_process_at_a_time(rcig, prepared, store):
         outcome = rcig("sweep", prepared / "sweep.toml", "--store", store)
     assert outcome.code == 4
     assert "sweep_1 is being written" in outcome.err
+
+
+def test_the_time_of_a_step_is_averaged_over_all_parts_of_a_run(tmp_path):
+    from rcig_cli.runs.sweep.table import Timing, timing_of
+    from rcig_cli.store.results import write_result
+
+    assert timing_of(tmp_path) is None
+    for steps, milliseconds, seconds in ((10, 100.0, 1.0), (30, 200.0, 6.0)):
+        timing = {"steps": steps, "milliseconds_per_step": milliseconds, "seconds": seconds}
+        write_result(tmp_path, "timings", "distill", timing)
+    assert timing_of(tmp_path) == Timing(175.0, 7.0)

@@ -74,7 +74,7 @@ def flat(tree):
 def main(layout, subset, *counts_and_folder):
     *counts, folder = counts_and_folder
     engine.current_platform = lambda: Platform(unroll=layout == "unrolled")
-    with join(ProcessSpec.find()) as processes:
+    with join(ProcessSpec.find(), tell=print) as processes:
         for count in counts:
             computed = compute(jax.devices()[: int(count)], int(subset) or None)
             if processes.is_first:
