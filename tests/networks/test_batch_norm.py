@@ -111,7 +111,13 @@ def test_a_pool_model_keeps_running_statistics():
 def test_every_algorithm_distils_with_batch_norm(algorithm):
     network, parameters, images = posed("softplus")
     method = METHODS[algorithm]
-    solves = {"inner_steps": 6, "hessian_steps": 6, "inner_rate_start": 1e-2, "hessian_rate_start": 1e-2}
+    solves = {
+        "solver": "adam",
+        "inner_steps": 6,
+        "hessian_steps": 6,
+        "inner_rate_start": 1e-2,
+        "hessian_rate_start": 1e-2,
+    }
     settings = method.settings(**{name: value for name, value in solves.items() if name in method.declared})
     step = method.make(network, settings, Platform(unroll=True, parts=2, piece=3))
     labels = centred_one_hot(jnp.arange(6) % CLASSES, CLASSES)
