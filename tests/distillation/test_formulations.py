@@ -127,37 +127,39 @@ def test_frepo_has_a_direct_gradient_alone(posed):
 
 
 @pytest.mark.parametrize("posed", ["cig", "vig", "frepo"], indirect=True)
-@pytest.mark.parametrize("leaf", ["images", "labels"])
-def test_the_meta_gradient_is_the_derivative_of_the_outer_loss_at_the_inner_minimum(posed, leaf):
+def test_the_meta_gradient_is_the_derivative_of_the_outer_loss_at_the_inner_minimum(posed):
     name, theta, v = posed.algorithm, None, None
     if name != "frepo":
-        theta = oracle.minimiser(name, posed.oracle, posed.psi, 0 * posed.theta)
+        minimiser = oracle.make_minimiser(name, posed.oracle)
+        theta = minimiser(posed.psi, 0 * posed.theta)
         gradient = jax.jit(jax.grad(partial(oracle.inner_loss, name, posed.oracle, psi=posed.psi)))(theta)
         assert float(jnp.linalg.norm(gradient)) < 1e-12
         g = jax.jit(jax.grad(partial(oracle.outer_loss, name, posed.oracle)))(theta, posed.psi, *posed.real)
         v = jnp.linalg.solve(oracle.hessian(name, posed.oracle, theta, posed.psi), g)
     trees = ({}, {}) if theta is None else (posed.unravel(theta), posed.unravel(v))
     direct, implicit = jax.jit(posed.meta_gradient)(*trees)
-    step = jax.random.normal(jax.random.key(1), getattr(posed.psi, leaf).shape, jnp.float64)
-
     outer_loss = jax.jit(lambda at, psi: oracle.outer_loss(name, posed.oracle, at, psi, *posed.real))
 
-    def outer(by):
-        psi = posed.psi._replace(**{leaf: getattr(posed.psi, leaf) + by * step})
-        return outer_loss(None if theta is None else oracle.minimiser(name, posed.oracle, psi, theta), psi)
-
-    # VIG's minimum moves along softplus' bends: a smaller step, and what rounding leaves of it.
+    # VIG's minimum is not linear in psi: a smaller step, and a larger error by rounding.
     h, accuracy = (1e-6, 1e-5) if name == "vig" else (1e-5, 1e-6)
-    numerical = (outer(h) - outer(-h)) / (2 * h)
-    ours = jnp.vdot(getattr(direct, leaf) + getattr(implicit, leaf), step)
-    np.testing.assert_allclose(ours, numerical, rtol=accuracy)
+    for leaf in ("images", "labels"):
+        step = jax.random.normal(jax.random.key(1), getattr(posed.psi, leaf).shape, jnp.float64)
+
+        def outer(by, leaf=leaf, step=step):
+            psi = posed.psi._replace(**{leaf: getattr(posed.psi, leaf) + by * step})
+            at = None if theta is None else minimiser(psi, theta)
+            return outer_loss(at, psi)
+
+        numerical = (outer(h) - outer(-h)) / (2 * h)
+        ours = jnp.vdot(getattr(direct, leaf) + getattr(implicit, leaf), step)
+        np.testing.assert_allclose(ours, numerical, rtol=accuracy)
 
 
 @pytest.mark.parametrize("posed", ["cig"], indirect=True)
 def test_conjugate_gradients_solve_cigs_problem(posed):
     steps = 4 * posed.problem.labels.size
     found = jax.jit(lambda: solvers.inner_by_cg(posed.problem, steps, Platform()).value)()
-    assert_close(found, oracle.minimiser("cig", posed.oracle, posed.psi, 0 * posed.theta))
+    assert_close(found, oracle.make_minimiser("cig", posed.oracle)(posed.psi, 0 * posed.theta))
 
 
 @pytest.mark.parametrize("posed", ["vig"], indirect=True)
@@ -182,10 +184,9 @@ LOOPS, UNROLLED = Platform(), Platform(unroll=True, parts=2, piece=3)
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "platform"),
-    [("rcig", LOOPS), ("cig", UNROLLED), ("vig", LOOPS), ("vig", UNROLLED), ("frepo", UNROLLED)],
+    ("algorithm", "platform"), [("rcig", LOOPS), ("cig", UNROLLED), ("vig", LOOPS), ("frepo", UNROLLED)]
 )
-def test_a_step_lowers_the_outer_loss_it_is_about(algorithm, platform):
+def test_steps_lower_the_outer_loss(algorithm, platform):
     solves = {"inner_steps": 6, "hessian_steps": 6, "inner_rate_start": 1e-3, "hessian_rate_start": 1e-2}
     method = METHODS[algorithm]
     settings = method.settings(**{name: value for name, value in solves.items() if name in method.declared})

@@ -58,10 +58,14 @@ def assert_close(ours, reference, relative):
 
 def assert_unbiased(estimate, exact):
     """The mean over many draws is the exact value, within four of its own standard errors."""
-    estimates = jax.jit(jax.vmap(lambda key: flat(estimate(key))))(jax.random.split(jax.random.key(9), DRAWS))
+    keys = jax.random.split(jax.random.key(9), DRAWS)
+    assert_mean_is(jax.jit(jax.vmap(lambda key: flat(estimate(key))))(keys), exact)
+
+
+def assert_mean_is(estimates, exact):
     error = estimates.mean(0) - flat(exact)
     deviation = jnp.sqrt(((estimates - estimates.mean(0)) ** 2).sum(1).mean() / DRAWS)
-    assert float(deviation) > 1e-9  # an estimate that never varies is none
+    assert float(deviation) > 1e-9  # they do vary
     assert float(jnp.linalg.norm(error)) < 4 * float(deviation)
 
 
@@ -158,33 +162,33 @@ def test_frepos_gradient_through_a_subset_is_its_gradient_on_average():
 
 
 @pytest.mark.parametrize("algorithm", ["rcig", "vig"])
-@pytest.mark.parametrize("what", ["inner gradient", "Hessian product", "g_T"])
-def test_each_gradient_of_a_solve_is_through_a_subset_what_it_is_on_average(algorithm, what):
+def test_each_gradient_of_a_solve_is_through_a_subset_what_it_is_on_average(algorithm):
     network, theta_0, psi, real = posed()
     full = pose(network, algorithm, None, Platform(), psi, theta_0)
     theta = jax.tree.map(lambda leaf: 0.1 * leaf, full.solve_inner(jnp.asarray(1e-2)).value)
     outer_loss = full.evaluate(theta, *real)
 
-    def gradient(problem):
-        if what == "inner gradient":
-            return problem.value_and_gradient(theta)[1]
-        return problem.hessian(theta)(theta) if what == "Hessian product" else outer(problem)
-
-    def outer(problem):
-        return full.formulation.outer_gradient(problem, outer_loss)
+    def gradients(problem):
+        return {
+            "inner gradient": problem.value_and_gradient(theta)[1],
+            "Hessian product": problem.hessian(theta)(theta),
+            "g_T": full.formulation.outer_gradient(problem, outer_loss),
+        }
 
     def estimate(key):
         part = pose(network, algorithm, SIZE, Platform(), psi, theta_0, key)
-        return gradient(part.problem.redrawn(part.keys.inner))
+        found = gradients(part.problem.redrawn(part.keys.inner))
+        return {name: flat(each) for name, each in found.items()}
 
-    if (algorithm, what) == ("vig", "g_T"):  # the distilled images have no part in it
-        assert_close(estimate(jax.random.key(0)), gradient(full.problem), 1e-12)
-    else:
-        assert_unbiased(estimate, gradient(full.problem))
+    exact = gradients(full.problem)
+    estimates = jax.jit(jax.vmap(estimate))(jax.random.split(jax.random.key(9), DRAWS))
+    if algorithm == "vig":  # its g_T does not depend on the distilled images
+        assert_close(estimates.pop("g_T")[0], exact["g_T"], 1e-12)
+    for name, each in estimates.items():
+        assert_mean_is(each, exact[name])
 
 
-@pytest.mark.parametrize("solver", ["adam", "cg"])
-@pytest.mark.parametrize("layout", PLATFORMS)
+@pytest.mark.parametrize(("solver", "layout"), [("adam", "loops inside"), ("cg", "unrolled, in parts")])
 def test_a_subset_of_all_images_changes_nothing(solver, layout):
     network, theta_0, psi, real = posed()
 
@@ -195,8 +199,9 @@ def test_a_subset_of_all_images_changes_nothing(solver, layout):
     assert_close(gradient(N), gradient(None), 1e-12)
 
 
-def test_conjugate_gradients_take_all_images_in_chunks(platform):
+def test_conjugate_gradients_take_all_images_in_chunks():
     network, theta_0, psi, real = posed()
+    platform = Platform()
 
     def found(subset):
         key, iterations = jax.random.key(0), {"inner_steps": 4, "hessian_steps": 4}
@@ -208,22 +213,3 @@ def test_conjugate_gradients_take_all_images_in_chunks(platform):
         ).value
 
     assert_close(jax.jit(lambda: found(SIZE))(), jax.jit(lambda: found(None))(), 1e-9)
-
-
-def test_memory_grows_with_the_subset_and_not_with_the_set():
-    network, theta_0, _, real = posed()
-
-    def temporary(n, subset):
-        config = settings("rcig", subset, inner_steps=2, hessian_steps=2)
-        step = METHODS["rcig"].make(network, config, Platform())
-        labels = centred_one_hot(jnp.arange(n) % CLASSES, CLASSES, jnp.float64)
-        psi = Distilled(jnp.zeros((n, *SHAPE), jnp.float64), labels, jnp.asarray(0.0))
-        lowered = jax.jit(step.update).lower(step.start(psi), theta_0, *real, jax.random.key(0))
-        # What depends on n alone: the images, their features, and the kernel matrix.
-        return lowered.compile().memory_analysis().temp_size_in_bytes
-
-    whole = temporary(400, None)
-    small, double = temporary(400, 20), temporary(400, 160)
-    assert small < double < whole
-    per_image = (double - small) / 140
-    assert temporary(800, 20) - small < 0.35 * per_image * 400

@@ -54,16 +54,22 @@ def hessian(algorithm, problem, theta, psi):
     return jax.jit(jax.hessian(lambda t: inner_loss(algorithm, problem, t, psi)))(theta)
 
 
-def minimiser(algorithm, problem, psi, start):
-    """theta* next to ``start``: Newton's method in trust regions, then as it is."""
-    loss = jax.jit(lambda theta: inner_loss(algorithm, problem, theta, psi))
-    second = jax.jit(jax.hessian(loss))
-    first = jax.jit(jax.grad(loss))
-    found = scipy.optimize.minimize(loss, start, jac=first, hess=second, method="trust-exact")
-    theta = jnp.asarray(found.x)
-    for _ in range(8):
-        theta = theta - jnp.linalg.solve(second(theta), first(theta))
-    return theta
+def make_minimiser(algorithm, problem):
+    """Return ``(psi, start) -> theta*`` near ``start``: Newton's method in trust regions, then undamped."""
+
+    def value(theta, psi):
+        return inner_loss(algorithm, problem, theta, psi)
+
+    loss, first, second = jax.jit(value), jax.jit(jax.grad(value)), jax.jit(jax.hessian(value))
+
+    def minimise(psi, start):
+        found = scipy.optimize.minimize(loss, start, (psi,), jac=first, hess=second, method="trust-exact")
+        theta = jnp.asarray(found.x)
+        for _ in range(8):
+            theta = theta - jnp.linalg.solve(second(theta, psi), first(theta, psi))
+        return theta
+
+    return minimise
 
 
 def implicit(algorithm, problem, theta, v, psi):
