@@ -1,20 +1,17 @@
 """``rcig doctor``."""
 
-from pathlib import Path
-
 import typer
 
-from rcig_cli.cli.options import DebugOption, JsonOption, QuietOption, context
+from rcig_cli.cli.options import Context, with_settings
 from rcig_cli.cli.show import lines_of
 
 
-def doctor(json: JsonOption = False, quiet: QuietOption = False, debug: DebugOption = False) -> None:
+@with_settings(needs_store=False)
+def doctor(here: Context) -> None:
     """Report versions and devices, and check that JAX computes correctly on this machine.
 
     Example: rcig doctor
     """
-    del debug
-    here = context(Path(), json, quiet)
     here.prepare_jax()
     from rcig_cli.runs.housekeeping.doctor import examine
 

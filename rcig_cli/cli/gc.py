@@ -4,29 +4,20 @@ from typing import Annotated
 
 import typer
 
-from rcig_cli.cli.options import (
-    DEFAULT_STORE,
-    DebugOption,
-    JsonOption,
-    QuietOption,
-    StoreOption,
-    context,
-)
+from rcig_cli.cli.options import Context, with_context
 from rcig_cli.cli.rm import YesOption, confirm
 from rcig_cli.reporting.formatting import size
 
 
+@with_context
 def gc(
+    here: Context,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be deleted.")] = False,
     preparations: Annotated[
         bool,
         typer.Option("--preparations", help="Also delete stopped preparations, which could be resumed."),
     ] = False,
     yes: YesOption = False,
-    store: StoreOption = DEFAULT_STORE,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Delete checkpoints of finished runs, and temporary files that crashed processes left.
 
@@ -34,8 +25,6 @@ def gc(
 
     Checkpoints of unfinished runs are kept, and so are files that rcig didn't write.
     """
-    del debug
-    here = context(store, json, quiet)
     from rcig_cli.runs.housekeeping.gc import find_garbage, remove_garbage
 
     artifacts = here.store()

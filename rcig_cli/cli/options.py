@@ -103,7 +103,7 @@ def context(store: Path, json: bool, quiet: bool) -> Context:
 
 
 def with_settings(
-    *declared: "Setting", show_defaults: bool = False
+    *declared: "Setting", show_defaults: bool = False, needs_store: bool = True
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add an option for each setting to a command, and the options that all commands share.
 
@@ -116,6 +116,8 @@ def with_settings(
         The settings, in the order in which ``--help`` lists them.
     show_defaults
         Whether help texts end with the default value, where it is the same in all cases.
+    needs_store
+        Whether the command has ``--store``.
     """
     by_name = {each.name: each for each in declared}
 
@@ -126,11 +128,11 @@ def with_settings(
             *filter(_is_argument, own),
             *(_parameter(each, show_defaults) for each in declared),
             *itertools.filterfalse(_is_argument, own),
-            *_COMMON_PARAMETERS,
+            *_COMMON_PARAMETERS[0 if needs_store else 1 :],
         ]
 
         @wraps(command)
-        def run(*, store: Path, json: bool, quiet: bool, debug: bool, **given: Any) -> None:
+        def run(*, store: Path = DEFAULT_STORE, json: bool, quiet: bool, debug: bool, **given: Any) -> None:
             del debug  # read by `app.main`
             if declared:
                 texts = {name: value for name in by_name if (value := given.pop(name)) is not None}

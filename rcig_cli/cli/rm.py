@@ -5,22 +5,16 @@ from typing import Annotated
 
 import typer
 
-from rcig_cli.cli.options import (
-    DEFAULT_STORE,
-    Context,
-    DebugOption,
-    JsonOption,
-    QuietOption,
-    StoreOption,
-    context,
-)
+from rcig_cli.cli.options import Context, with_context
 from rcig_cli.errors import ConfigError
 from rcig_cli.reporting.formatting import size
 
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
 
 
+@with_context
 def rm(
+    here: Context,
     names: Annotated[
         list[str],
         typer.Argument(metavar="NAME...", help="Data sets, runs, sweeps (a sweep's runs are kept)."),
@@ -29,17 +23,11 @@ def rm(
     force: Annotated[
         bool, typer.Option("--force", help="Delete a data set even if runs in the store need it.")
     ] = False,
-    store: StoreOption = DEFAULT_STORE,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Delete data sets, runs or sweeps permanently. Shows their sizes and asks first.
 
     Example: rcig rm run_3 run_4
     """
-    del debug
-    here = context(store, json, quiet)
     from rcig_cli.runs.housekeeping.remove import plan_removal, remove
 
     removals = plan_removal(here.store(), names, force=force)
