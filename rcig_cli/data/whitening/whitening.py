@@ -81,18 +81,7 @@ class Whitening:
         return self.zca_mean is not None
 
     def apply(self, images: npt.NDArray[np.uint8]) -> Floats:
-        """Turn pixels into network inputs.
-
-        Parameters
-        ----------
-        images
-            uint8 ``[b, H, W, c]``.
-
-        Returns
-        -------
-        ndarray
-            float32 ``[b, H, W, c]``.
-        """
+        """Turn pixels, uint8 ``[b, H, W, c]``, into network inputs, float32 of the same shape."""
         return self.apply_unit(images.astype(np.float32) / np.float32(255))
 
     def apply_unit(self, images: npt.NDArray[np.floating[Any]]) -> Floats:
@@ -106,17 +95,9 @@ class Whitening:
         return self._multiply(values - self.zca_mean.reshape(values.shape[1:]), self.matrix, -0.5)
 
     def invert(self, images: npt.NDArray[np.floating[Any]]) -> Floats:
-        """Turn network inputs into pixels on a scale from 0 to 255, neither clipped nor rounded.
+        """Turn network inputs, floats ``[b, H, W, c]``, into pixels on a scale from 0 to 255.
 
-        Parameters
-        ----------
-        images
-            Floats ``[b, H, W, c]``.
-
-        Returns
-        -------
-        ndarray
-            float32 ``[b, H, W, c]``.
+        The pixels are float32 of the same shape, neither clipped nor rounded.
         """
         values = images.astype(np.float32)
         if self.zca_mean is not None:
@@ -138,18 +119,7 @@ class Whitening:
         return from_tiles(rows.reshape(tiles.shape))
 
     def pixels(self, images: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
-        """Turn network inputs into pixels that can be shown.
-
-        Parameters
-        ----------
-        images
-            Floats ``[b, H, W, c]``.
-
-        Returns
-        -------
-        ndarray
-            uint8 ``[b, H, W, c]``, rounded and clipped.
-        """
+        """Turn network inputs, floats ``[b, H, W, c]``, into uint8 pixels, rounded and clipped."""
         return np.clip(np.rint(self.invert(images)), 0, 255).astype(np.uint8)
 
     def arrays(self) -> dict[str, Floats]:

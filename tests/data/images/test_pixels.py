@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rcig_cli.data.images.pixels import choose_side, over_white, size_notes, to_eight_bit, to_square
+from rcig_cli.data.images.pixels import choose_side, over_white, to_eight_bit, to_square
 from tests.data.examples import pixels
 
 
@@ -37,12 +37,6 @@ def test_alpha_blends_with_white():
 )
 def test_the_side_that_is_chosen(sizes, resolution, side):
     assert choose_side(sizes, resolution) == side
-
-
-def test_only_a_size_that_the_user_did_not_set_is_mentioned():
-    assert size_notes({(28, 28)}, 28, None) == ()
-    assert size_notes({(400, 300)}, 48, 48) == ()
-    assert "64 x 64" in size_notes({(400, 300)}, 64, None)[0]
 
 
 def test_images_of_the_right_size_are_returned_as_they_are():

@@ -74,12 +74,6 @@ def test_without_the_file_of_names_the_known_names_are_used(tmp_path, ten, hundr
     assert open_source("cifar100", folder).class_names == tuple(map(str, range(100)))
 
 
-def test_the_binary_version_is_preferred(tmp_path, ten):
-    (write_cifar10_python(tmp_path, ten) / "data_batch_1.bin").write_bytes(bytes(3073))
-    with pytest.raises(NotFound, match=r"data_batch_2\.bin is missing"):
-        open_source("cifar10", tmp_path)
-
-
 def test_missing_short_and_impossible_binary_files_are_refused(tmp_path, ten, hundred):
     path = write_cifar10_binary(tmp_path / "10", ten) / "data_batch_2.bin"
     content = path.read_bytes()

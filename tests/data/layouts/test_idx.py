@@ -43,14 +43,6 @@ def test_every_spelling_gives_the_same_images(tmp_path, splits, spelling, packed
     assert open_source("fashion_mnist", tmp_path).class_names[9] == "Ankle boot"
 
 
-def test_other_data_in_this_format_are_read_too(tmp_path):
-    splits = example_splits(3, 12, 6, 10, 14, 1)
-    source = open_source("shapes", write_idx(tmp_path, splits))
-    assert source.class_names == ("0", "1", "2")
-    assert source.shape == (10, 10, 1)
-    np.testing.assert_array_equal(whole(source, "train").images, splits["train"][0][:, :, 2:12])
-
-
 def test_a_plain_file_is_preferred_to_a_packed_one(tmp_path, splits):
     write_idx(tmp_path, splits)
     for name in (TRAIN_IMAGES, TRAIN_LABELS):

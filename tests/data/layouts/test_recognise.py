@@ -8,7 +8,7 @@ from rcig_cli.data.sources.known import KNOWN, known_names
 from rcig_cli.data.sources.opening import open_source
 from rcig_cli.errors import ConfigError
 from tests.data.downloads import COPIES, IMAGENETTE, IMAGEWOOF, save_jpeg, write_imagenette
-from tests.data.examples import pixels, save_picture, whole
+from tests.data.examples import pixels, whole
 
 
 def test_every_layout_has_a_copy_in_the_tests():
@@ -31,13 +31,6 @@ def test_a_copy_is_recognised_as_its_own_layout_only(tmp_path, title):
     for name in set(KNOWN) - {dataset, KNOWN[dataset].also} if dataset else ():
         with pytest.raises(ConfigError, match=f"holds {title}, not .* rcig prepare {dataset} --from"):
             open_recognised(name, tmp_path / "inner")
-
-
-def test_class_folders_have_no_special_layout(tmp_path):
-    for name in "ab":
-        save_picture(tmp_path / name / "0.png", pixels(4, 4, 3))
-    assert open_recognised("mine", tmp_path) is None
-    assert open_recognised("mine", tmp_path / "a") is None
 
 
 @pytest.mark.parametrize("name", ["cifar-10-python.tar.gz", "tiny-imagenet-200.zip", "a.TAR"])

@@ -46,11 +46,6 @@ def test_pixels_come_back_as_they_were(path, save, tail):
     assert whole(source, "train").labels.tolist() == labels.tolist()
 
 
-def test_reading_twice_gives_the_same(path):
-    source = open_npz("own", write(path))
-    assert (whole(source, "train", 1).images == whole(source, "train", 3).images).all()
-
-
 @pytest.mark.parametrize(
     ("dtype", "factor"), [(np.uint16, 257), (np.float32, 1 / 255), (np.float64, 1), (np.float16, 1)]
 )
@@ -79,31 +74,10 @@ def test_alpha_is_laid_over_white(path):
     assert (whole(source, "train").images == 255).all()
 
 
-@pytest.mark.parametrize("dtype", [np.int32, np.uint8, np.float64])
-def test_labels_may_be_a_column_of_any_whole_numbers(path, dtype):
-    source = open_npz("own", write(path, y_train=LABELS[:, None].astype(dtype)))
-    assert whole(source, "train").labels.tolist() == [0, 1, 2, 0]
-
-
 @pytest.mark.parametrize("dtype", ["U", "S"])
 def test_class_names_are_read(path, dtype):
     source = open_npz("own", write(path, class_names=np.array(["cat", "dog", "cow"], dtype=dtype)))
     assert source.class_names == ("cat", "dog", "cow")
-
-
-def test_what_is_not_square_is_cut_with_a_note(path):
-    train = pixels(4, 6, 10)
-    source = open_npz("own", write(path, x_train=train, x_test=train[:2]))
-    assert source.shape == (6, 6, 1)
-    assert "central square" in source.notes[0]
-    assert (whole(source, "train").images[..., 0] == train[:, :, 2:8]).all()
-
-
-def test_a_resolution_is_followed(path):
-    source = open_source("own", write(path), resolution=4)
-    assert source.shape == (4, 4, 1)
-    assert source.notes == ()
-    assert whole(source, "test").images.shape == (2, 4, 4, 1)
 
 
 def flawed(value):
@@ -119,38 +93,28 @@ OBJECTS = np.array([None] * 4, dtype=object)
     ("changes", "word"),
     [
         ({"x_test": None}, "has no x_test"),
-        ({"y_train": None, "y_test": None}, "has no y_train, y_test"),
         ({"x_train": pixels(4, 36)}, "shape"),
         ({"x_train": pixels(4, 6, 6, 2)}, "shape"),
-        ({"x_train": pixels(4, 1, 6, 6, 3)}, "shape"),
         ({"x_train": pixels(0, 6, 6), "y_train": LABELS[:0]}, "no images"),
-        ({"x_test": pixels(0, 6, 6), "y_test": LABELS[:0]}, "no images"),
         ({"x_train": pixels(4, 0, 6)}, "0 x 6"),
         ({"x_train": np.zeros((4, 6, 9000), np.uint8)}, "9000"),
         ({"x_train": pixels(4, 6, 6) > 9}, "type bool"),
-        ({"x_train": pixels(4, 6, 6).astype(np.int64)}, "type int64"),
         ({"x_train": pixels(4, 6, 6).astype(complex)}, "type complex"),
         ({"x_test": pixels(2, 6, 6, 3)}, "differ"),
-        ({"x_test": np.zeros((2, 6, 6))}, "differ"),
         ({"x_train": np.asfortranarray(pixels(4, 6, 6))}, "Fortran"),
         ({"x_train": OBJECTS}, "pickled"),
-        ({"y_train": OBJECTS}, "pickled"),
         ({"x_train": flawed(np.nan), "x_test": flawed(0)[:2]}, "NaN"),
-        ({"x_train": flawed(np.inf), "x_test": flawed(0)[:2]}, "infinite"),
         ({"x_train": flawed(-1), "x_test": flawed(0)[:2]}, "-1 and 0.5"),
         ({"x_train": flawed(300), "x_test": flawed(0)[:2]}, "and 300"),
         ({"y_train": LABELS[:3]}, "4 labels"),
         ({"y_train": np.eye(4)}, "4 labels"),
         ({"y_train": LABELS - 1}, "negative label -1"),
         ({"y_train": LABELS + 0.5}, "whole numbers"),
-        ({"y_train": LABELS * np.nan}, "whole numbers"),
         ({"y_train": LABELS * 10**9}, "2e.09"),
         ({"y_train": np.array(["a", "b", "c", "d"])}, "type <U1"),
         ({"y_test": np.array([0, 3])}, "no training image of class 3"),
-        ({"y_train": LABELS * 2}, "no training image of class 1"),
         ({"y_train": LABELS * 0, "y_test": LABELS[:2] * 0}, "single class"),
         ({"class_names": np.array(["a", "b"])}, "2 class_names"),
-        ({"class_names": np.array(["a", "b", "c", "d"])}, "no training image of class 3"),
         ({"class_names": np.array(["a", "b", "a"])}, "repeated"),
         ({"class_names": np.array(["a", "b\x1b[2J", "c"])}, "unprintable"),
         ({"class_names": np.array([b"a", b"\xff", b"c"])}, "UTF-8"),
@@ -158,7 +122,6 @@ OBJECTS = np.array([None] * 4, dtype=object)
         ({"class_names": np.zeros(3, "U9000000")}, "too large"),
         ({"class_names": np.array(["a", "b", "c" * 10_000])}, "more than 1000 characters"),
         ({"class_names": np.full(10**6, "a")}, "the limit is 100000"),
-        ({"class_names": np.array(["a", "e\u0301", "\u00e9"])}, "repeated"),
         ({"x_train": np.zeros((4, 6), "f4,f4")}, "not an array of numbers"),
     ],
 )
@@ -274,8 +237,6 @@ def test_headers_of_python_2_and_scalars_are_read_silently(path, capfd):
     [
         (b"", Corrupt, "header"),
         (b"hello", Corrupt, "header"),
-        (npy_bytes(pixels(3))[:20], Corrupt, "header"),
-        (b"\x93NUMPY\x09\x00" + bytes(90), Corrupt, "header"),
         (b"\x93NUMPY\x01\0" + struct.pack("<H", 60_000) + b"(" * 60_000, Corrupt, "header"),
         (b"\x93NUMPY\x02\0" + struct.pack("<I", 2**32 - 1) + bytes(10**6), Corrupt, "header"),
         (npy_header((2,), "not a type") + b"ab", Corrupt, "header"),
@@ -301,14 +262,3 @@ def test_a_header_that_is_wrong_is_found_before_memory_is_taken(path, content, e
 def test_other_compressions_are_refused(path, method):
     with pytest.raises(ConfigError, match="isn't compressed as NumPy does it"):
         members(archive(path, npy_bytes(LABELS), method=method))
-
-
-def test_encrypted_members_and_folders_are_refused(path):
-    content = write(path).read_bytes()
-    head = b"PK\x01\x02\x2d\x03\x2d\0"
-    assert head + b"\0" in content
-    path.write_bytes(content.replace(head + b"\0", head + b"\x01"))
-    with pytest.raises(Corrupt, match="damaged"):
-        members(path)
-    with pytest.raises(ConfigError, match="not a regular file"):
-        members(path.parent)

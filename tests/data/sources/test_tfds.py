@@ -5,7 +5,6 @@ import logging
 import subprocess
 import sys
 import urllib.error
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -199,14 +198,3 @@ def test_packages_that_the_birds_need_are_asked_for_before_the_download(monkeypa
         '"pip install opencv-python-headless", or unpack https://data.caltech.edu/records/65de6-vp158 '
         "and pass --from CUB_200_2011."
     )
-
-
-def test_output_of_libraries_is_suppressed_and_then_restored(capsys):
-    stdout = sys.stdout
-    with tfds.quiet():
-        print("chatter")
-        warnings.warn("old", DeprecationWarning, stacklevel=1)
-        logging.getLogger("absl").error("trouble")
-    assert capsys.readouterr() == ("", "")
-    assert sys.stdout is stdout
-    assert logging.root.manager.disable == 0
