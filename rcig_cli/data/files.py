@@ -48,7 +48,7 @@ def open_file(path: Path, most: int | None = None) -> BufferedReader:
 
 
 def present(folder: Path, *names: str) -> bool:
-    """Whether a folder has entries of all these names, of whatever type."""
+    """Whether a folder has entries of all these names, of any type."""
     return all(os.path.lexists(folder / name) for name in names)
 
 

@@ -55,7 +55,7 @@ def lazy(member: Member) -> LazyArray:
 
 
 def _scalar(member: Member) -> Any:
-    """A number or text; an empty text where the array holds something else."""
+    """A number or string; an empty string if the array holds something else."""
     return member.read(_LARGEST_SCALAR).item() if member.shape == () and member.dtype.kind in "iuU" else ""
 
 

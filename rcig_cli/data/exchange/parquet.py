@@ -122,7 +122,7 @@ def _read_table(file: Path, dataset: DatasetInfo) -> Any:
 
 
 def _arrays(file: Path, table: Any, metadata: Mapping[str, str], dataset: DatasetInfo) -> dict[str, Array]:
-    """Images, labels and, where there are soft labels too, classes."""
+    """Images, labels and, if it has soft labels too, classes."""
     arrays: dict[str, Array] = {}
     if "whitened" in table.column_names:
         arrays["images"] = _floats(file, table, "whitened", _shape(file, metadata.get("shape", "")))

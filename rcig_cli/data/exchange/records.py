@@ -1,4 +1,4 @@
-"""What every format reads and writes: the records that a format's file, the checks and the commands share."""
+"""Records that the formats, the checks of imported sets and the commands share."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What an imported set is checked against: the data set that it was distilled from.
+    """The data set that an imported set was distilled from, and is checked against.
 
     Attributes
     ----------

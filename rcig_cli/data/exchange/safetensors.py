@@ -1,6 +1,6 @@
 """Distilled sets as ``.safetensors``: the same arrays as in ``.npz``.
 
-Whatever is not an array is in the file's metadata, as texts: ``space``, ``dataset``, ``run``, ``rcig_format``
+Everything else is in the file's metadata, as strings: ``space``, ``dataset``, ``run``, ``rcig_format``
 and, as JSON, ``class_names``.
 """
 
@@ -61,7 +61,7 @@ def read_set(path: Path, _: DatasetInfo) -> SetFile:
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-            for name in file.keys():  # noqa: SIM118, it is no dictionary
+            for name in file.keys():  # noqa: SIM118, not a dictionary
                 array = file.get_slice(name)
                 if array.get_dtype() in _TYPES:
                     dtype = np.dtype(_TYPES[array.get_dtype()])

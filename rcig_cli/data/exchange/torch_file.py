@@ -35,7 +35,7 @@ def read_set(path: Path, _: DatasetInfo) -> SetFile:
     Raises
     ------
     ConfigError
-        If PyTorch isn't installed, or the file holds more than tensors, numbers and texts by name.
+        If PyTorch isn't installed, or the file isn't a dictionary of tensors, or is far too large for one.
     Corrupt
         If it is damaged or cut short.
     """

@@ -34,20 +34,20 @@ _LARGEST_FILE = 2**28
 _GREY_MODES = {"1", "L", "LA", "La", "I", "F"}
 _TILE_SIDES = (322, 323)  # TIFF tags: width and height of a tile, which is decoded whole
 
-# What Pillow logs about damaged files is said by our own errors.
+# Errors report damaged files; Pillow's log lines would only repeat them.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True)
 class Header:
-    """What an image file's header says.
+    """Properties of an image, from its header.
 
     Parameters
     ----------
     grey
-        Whether it has no colours; an image with a palette counts as coloured.
+        Whether it is grey; an image with a palette counts as coloured.
     size
-        ``(short, long)`` side in pixels, whatever the orientation.
+        ``(short, long)`` side in pixels.
     """
 
     grey: bool

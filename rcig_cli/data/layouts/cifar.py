@@ -179,7 +179,7 @@ def _python_batch(cifar: Cifar, folder: Path, name: str) -> _Batch:
 
 
 def read_pickle(folder: Path, name: str) -> dict[str, Any]:
-    """Read a pickled dictionary of numbers, texts, lists of those, and NumPy arrays of bytes.
+    """Read a pickled dictionary of numbers, strings, lists of those, and NumPy arrays of bytes.
 
     Nothing that the file names is imported or called.  Byte strings that Python 2 wrote become str, as
     keys and in lists.
@@ -229,7 +229,7 @@ class _Dtype:
 
     def __init__(self, code: Any, *_: Any) -> None:
         if code not in ("u1", b"u1"):
-            raise ValueError("an array of something else than bytes")
+            raise ValueError("not an array of bytes")
 
     def __setstate__(self, state: Any) -> None:
         pass  # byte order, fields and the like, which bytes don't have
@@ -272,7 +272,7 @@ _STAND_INS = {
 def _text(value: Any) -> str:
     found = value.decode() if isinstance(value, bytes) else value
     if not isinstance(found, str):
-        raise ValueError("no text")
+        raise ValueError("not a string")
     return found
 
 

@@ -1,12 +1,13 @@
-"""Image files that text files list: Tiny-ImageNet and Caltech-UCSD Birds 200-2011, as their archives unpack.
+"""Data sets whose image files are listed in text files: Tiny-ImageNet and CUB-200-2011.
 
 Tiny-ImageNet: ``wnids.txt`` lists the classes, ``words.txt`` has their names; training images are in
 ``train/<wnid>/images``, validation images in ``val/images``, with their classes in
 ``val/val_annotations.txt``.  The validation images are the test split, since the test images have no
 labels.  Classes are sorted by their codes; validation images are in the order of that list.
 
-CUB-200-2011: ``images.txt``, ``image_class_labels.txt``, ``train_test_split.txt`` and ``classes.txt`` list
-numbers, from 1, and a value for each; the images are in ``images``, in the order of the list.
+CUB-200-2011 (Caltech-UCSD Birds): ``images.txt``, ``image_class_labels.txt``, ``train_test_split.txt`` and
+``classes.txt`` list numbers, from 1, and a value for each; the images are in ``images``, in the order of the
+list.
 """
 
 from __future__ import annotations

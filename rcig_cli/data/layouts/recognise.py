@@ -1,4 +1,4 @@
-"""Decide which layout a folder has, by the names in it alone.
+"""Decide which layout a folder has, from the names of the files and folders in it.
 
 The layouts are tried in the order of `LAYOUTS`; a folder with none of them is read as a folder of class
 folders (`rcig_cli.data.sources.folder`).

@@ -82,7 +82,7 @@ def misnamed(names: Sequence[str]) -> str | None:
 
 
 def check_names(where: object, names: Sequence[str], classes: int) -> tuple[str, ...]:
-    """Return the names if they are one distinct, printable text for each of ``classes`` classes.
+    """Return the names if they are distinct and printable, one for each of ``classes`` classes.
 
     Raises
     ------

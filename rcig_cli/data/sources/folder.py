@@ -274,7 +274,7 @@ class ImageSearch:
         return Files(folder, names, np.repeat(np.arange(len(counts), dtype=np.int32), counts))
 
     def takes(self, path: Path | str) -> bool:
-        """Whether a path, whatever links it goes through, leads to a file inside ``root``."""
+        """Whether a path leads to a file inside ``root`` once its links are followed."""
         path = Path(path)
         return path.is_file() and path.resolve().is_relative_to(self._root)
 

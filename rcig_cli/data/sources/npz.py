@@ -245,7 +245,7 @@ def _scale(images: dict[Split, Member]) -> float:
 
 
 def _largest_float(member: Member) -> float:
-    """Largest pixel; refuse pixels that are no floats between 0 and 255."""
+    """Largest pixel; refuse pixels that aren't between 0 and 255."""
     where, largest = f"{member.path}: {member.key}", 0.0
     for block in member.blocks(max(1, 2**24 // _row_bytes(member))):
         if not np.isfinite(block).all():
@@ -287,7 +287,7 @@ def _class_names(
 
 
 def class_name_texts(member: Member) -> tuple[str, ...]:
-    """Read the array ``class_names``: distinct, printable texts.
+    """Read the array ``class_names``: distinct, printable strings.
 
     Raises
     ------

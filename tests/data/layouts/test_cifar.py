@@ -210,7 +210,7 @@ def test_a_pickle_that_names_anything_but_arrays_is_refused_and_never_run(tmp_pa
         b".",
         b"\x80\x02K\x01.",  # a number
         b"\x80\x02}K\x01K\x01s.",  # a number as key
-        b"\x80\x02}(U\x01\xffK\x01u.",  # a key that is no UTF-8
+        b"\x80\x02}(U\x01\xffK\x01u.",  # a key that isn't UTF-8
         b"\x80\x02}(U\x04dataB\xff\xff\xff\xff",  # a text longer than the file
         b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nJ\xff\xff\xff\x7f\x85U\x01O\x87R.",
         python2_pickle({"data": pixels(2, 9)}).replace(b"K\x02K\x09\x86", b"K\x03K\x09\x86"),
