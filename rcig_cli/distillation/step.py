@@ -51,6 +51,9 @@ class Learner(NamedTuple):
 class Proposal(NamedTuple):
     """What one pool model proposes.
 
+    ``metrics`` must contain ``loss`` and ``accuracy``, and ``counts`` must contain ``broken_models``
+    (`broken_models`).
+
     Attributes
     ----------
     gradient
@@ -130,8 +133,8 @@ class Step:
     product
         ``learner -> Distilled``: the bias-corrected average, which is what is evaluated and exported.
     tune
-        ``(learner, theta_0, images, classes, key, *, compile, look) -> learner``: set learning rates before
-        the first step, by trials driven from Python; None if there is nothing to tune.
+        ``(learner, theta_0, images, classes, key, *, compile, check_for_stop) -> learner``: set learning
+        rates before the first step, by trials driven from Python; None if there is nothing to tune.
     models, pool_size, training_steps
         Pool models per outer step, models in the pool, and the most training steps that one gets at a time.
     """
@@ -213,7 +216,7 @@ def make_step(
     temperature_lr: float | None = None,
     extra: Extra | None = None,
 ) -> Step:
-    """Put the functions of a run together.
+    """Build a `Step` from a method's gradient.
 
     Parameters
     ----------

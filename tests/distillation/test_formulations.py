@@ -58,8 +58,8 @@ class Posed:
             self.psi,
             outer,
             formulation.outputs if frepo else partial(formulation.outputs, theta, v),
-            direct=partial(formulation.direct, problem, outer),
-            implicit=(lambda _: None) if frepo else partial(formulation.implicit, problem),
+            direct=partial(formulation.direct_gradient, problem, outer),
+            implicit=(lambda _: None) if frepo else partial(formulation.implicit_gradient, problem),
             flip=True,
             margin=False,
         )

@@ -32,15 +32,15 @@ def error(found, h, rhs):
 def test_float64_solves_what_float32_cannot():
     J, labels, rhs = ill_conditioned()
     narrow = jax.jit(lambda: inner_problem(J, labels, LAM).solve(rhs))()
-    wide = jax.jit(lambda: inner_problem(J, labels, LAM, wide=True).solve(rhs))()
-    assert wide.dtype == rhs.dtype == jnp.float32
-    assert error(wide, J.features, rhs) < 1e-5
+    float64 = jax.jit(lambda: inner_problem(J, labels, LAM, float64=True).solve(rhs))()
+    assert float64.dtype == rhs.dtype == jnp.float32
+    assert error(float64, J.features, rhs) < 1e-5
     assert not error(narrow, J.features, rhs) < 1e-2  # also where it is not a number
 
 
 def test_float64_stays_inside_the_solve():
     J, labels, rhs = ill_conditioned()
-    problem = inner_problem(J, labels, LAM, wide=True)
+    problem = inner_problem(J, labels, LAM, float64=True)
     assert problem.factor.dtype == jnp.dtype("float64")
     gradient = jax.grad(lambda h, b: jnp.vdot(labels, solve_through(problem, h, b)), (0, 1))
     for leaf in jax.jit(gradient)(J.features, rhs):
@@ -52,7 +52,7 @@ def test_float64_stays_inside_the_solve():
 def test_the_gradient_through_a_wide_solve_is_that_of_the_solution():
     J, labels, rhs = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), ill_conditioned())
     J = J._replace(features=J.features / 300)
-    problem = inner_problem(J, labels, LAM, wide=True)
+    problem = inner_problem(J, labels, LAM, float64=True)
     ours = jax.grad(lambda h: jnp.vdot(labels, solve_through(problem, h, rhs)))(J.features)
 
     def plain(h):

@@ -75,8 +75,8 @@ class Setting:
             self.psi,
             outer,
             partial(self.formulation.outputs, theta_B, v),
-            direct=partial(self.formulation.direct, problem, outer),
-            implicit=partial(self.formulation.implicit, problem),
+            direct=partial(self.formulation.direct_gradient, problem, outer),
+            implicit=partial(self.formulation.implicit_gradient, problem),
             flip=self.flip,
             margin=True,
         )

@@ -125,7 +125,7 @@ def settings(algorithm, subset, **changes):
 
 def pose(network, algorithm, subset, platform, psi, theta_0, key=None, **changes):
     config = settings(algorithm, subset, **changes)
-    return BilevelSpec(network, config, platform, *POSED[algorithm]).at(psi, theta_0, key)
+    return BilevelSpec(network, config, platform, *POSED[algorithm]).pose(psi, theta_0, key)
 
 
 @pytest.mark.parametrize("algorithm", ["rcig", "cig", "vig"])
@@ -177,7 +177,7 @@ def test_each_gradient_of_a_solve_is_through_a_subset_what_it_is_on_average(algo
 
     def estimate(key):
         part = pose(network, algorithm, SIZE, Platform(), psi, theta_0, key)
-        found = gradients(part.problem.redrawn(part.keys.inner))
+        found = gradients(part.problem.with_new_subset(part.keys.inner))
         return {name: flat(each) for name, each in found.items()}
 
     exact = gradients(full.problem)

@@ -107,10 +107,10 @@ class Formulation(Protocol):
     def outputs(self, theta: Tree, v: Tree, images: Array) -> Outputs:
         """Outputs of the network on images, differentiable in them."""
 
-    def direct(self, problem: Any, outer: OuterLoss, seen: Views) -> Views | None:
+    def direct_gradient(self, problem: Any, outer: OuterLoss, seen: Views) -> Views | None:
         """Gradient of the outer loss in the views at fixed theta; None if it is zero."""
 
-    def implicit(self, problem: Any, seen: Views) -> Views:
+    def implicit_gradient(self, problem: Any, seen: Views) -> Views:
         """Gradient in the views of ``-< v, dL_in/dtheta >`` at fixed theta and v."""
 
 
@@ -129,7 +129,7 @@ class LinearizedBody:
             J = linearize_in_stages(self.network, self.theta_0, images, layout.platform.parts)
         else:
             J = _linearized(*_body(self.network, self.theta_0), images, layout)
-        return inner_problem(J, labels, lam, wide=layout.float64)
+        return inner_problem(J, labels, lam, float64=layout.float64)
 
     def predictor(self, problem: InnerProblem, theta: Tree) -> Predictor:
         """See `Formulation`."""
@@ -153,11 +153,11 @@ class LinearizedBody:
 
         return _in_parts(part, images, self.layout)
 
-    def direct(self, problem: InnerProblem, outer: OuterLoss, seen: Views) -> Views:
+    def direct_gradient(self, problem: InnerProblem, outer: OuterLoss, seen: Views) -> Views:
         """Through ``theta_F = h_S^T A^-1 (y_S - f_S)``."""
         return _through_head(problem, outer, seen)
 
-    def implicit(self, problem: InnerProblem, seen: Views) -> Views:
+    def implicit_gradient(self, problem: InnerProblem, seen: Views) -> Views:
         """Gradient of ``s < J_S v, A^-1 (y_S - f_S) >``."""
 
         def coupling(seen: Views) -> Array:
@@ -176,11 +176,11 @@ class _WithoutClosedForm:
         del problem
         return outer.parameters
 
-    def direct(self, problem: Any, outer: OuterLoss, seen: Views) -> None:
+    def direct_gradient(self, problem: Any, outer: OuterLoss, seen: Views) -> None:
         """Nothing depends on psi at fixed theta."""
         del problem, outer, seen
 
-    def implicit(self, problem: Any, seen: Views) -> Views:
+    def implicit_gradient(self, problem: Any, seen: Views) -> Views:
         """Gradient of ``< J_S v, y_S - f_S > / (n C)``."""
         del problem
 
@@ -268,7 +268,7 @@ class FixedBody:
     def problem(self, images: Array, labels: Array, lam: float) -> InnerProblem:
         """See `Formulation`; theta plays no part."""
         J = _linearized(*_body(self.network, self.theta_0), images, self.layout)
-        return inner_problem(J, labels, lam, wide=self.layout.float64)
+        return inner_problem(J, labels, lam, float64=self.layout.float64)
 
     def predictor(self, problem: InnerProblem) -> Predictor:
         """What the fitted model predicts for real images."""
@@ -288,7 +288,7 @@ class FixedBody:
 
         return _in_parts(part, images, self.layout)
 
-    def direct(self, problem: InnerProblem, outer: OuterLoss, seen: Views) -> Views:
+    def direct_gradient(self, problem: InnerProblem, outer: OuterLoss, seen: Views) -> Views:
         """Through ``theta_F = h_S^T A^-1 y_S``."""
         return _through_head(problem, outer, seen)
 
@@ -321,8 +321,8 @@ def _through_head(problem: InnerProblem, outer: OuterLoss, seen: Views) -> Views
     return jax.grad(through_head)(seen)
 
 
-def _in_parts(outputs: Callable[[Array], Outputs], images: Array, layout: Layout) -> Outputs:
+def _in_parts(function: Callable[[Array], Outputs], images: Array, layout: Layout) -> Outputs:
     """Outputs on the images, in as many independent parts as the platform asks for."""
-    parts = [outputs(part) for part in split(images, layout.platform.parts)]
+    parts = [function(part) for part in split(images, layout.platform.parts)]
     joined: Outputs = jax.tree.map(lambda *rows: jnp.concatenate(rows), *parts)
     return joined

@@ -29,11 +29,21 @@ from rcig_cli.distillation.records import Distilled, Tree, training_set
 from rcig_cli.distillation.settings import ImplicitSettings
 from rcig_cli.distillation.step import Extra, Learner, Metrics, Pool, Proposal, Step, broken_models, make_step
 
-_MOST_ROWS = 2000  # of a Jacobian that is written out
+_LARGEST_STAGED = 2000  # n C, above which linearizing in stages takes too much memory
 
 
 class Keys(NamedTuple):
-    """Keys for the subsets of one outer step, each used once; all None without a subset."""
+    """Keys for the subsets of one outer step, each used once; all None without a subset.
+
+    Attributes
+    ----------
+    statistics
+        For the images whose statistics batch norm uses.
+    inner, outer, hessian
+        For the inner solve, for ``g_T``, and for the Hessian-inverse solve.
+    outputs
+        For the meta-gradient.
+    """
 
     statistics: Array | None = None
     inner: Array | None = None
@@ -55,7 +65,7 @@ class Bilevel(NamedTuple):
     Attributes
     ----------
     settings, platform
-        The method's settings, and how loops and batches are laid out.
+        The method's settings, and the `Platform`.
     loss
         The outer loss.
     psi
@@ -75,10 +85,10 @@ class Bilevel(NamedTuple):
     keys: Keys
 
     def solve_inner(self, lr: Array | None = None) -> Solution:
-        """``theta``; ``lr`` is Adam's learning rate."""
+        """Solve the inner problem for ``theta``; ``lr`` is needed by Adam only."""
         steps, problem = self.settings.inner_steps, self.problem
         if steps == 0:
-            return solvers.not_begun(problem.value_and_gradient_at_zero()[1])
+            return solvers.not_begun(problem.value_and_gradient_at_zero()[1])  # shaped like theta
         if self.settings.solver == "cg":
             assert isinstance(problem, InnerProblem)
             return solvers.inner_by_cg(problem, steps, self.platform)
@@ -93,9 +103,9 @@ class Bilevel(NamedTuple):
         )
 
     def solve_hessian(self, theta: Tree, outer: OuterLoss, lr: Array | None = None) -> Solution:
-        """``v = H^-1 g_T`` at ``theta``; ``lr`` is Adam's learning rate."""
+        """Solve for ``v = H^-1 g_T`` at ``theta``; ``lr`` is needed by Adam only."""
         steps, problem = self.settings.hessian_steps, self.problem
-        g = self.formulation.outer_gradient(problem.redrawn(self.keys.outer), outer)
+        g = self.formulation.outer_gradient(problem.with_new_subset(self.keys.outer), outer)
         if steps == 0:
             return solvers.not_begun(g)
         if self.settings.solver == "cg":
@@ -108,19 +118,19 @@ class Bilevel(NamedTuple):
         """Direct and implicit gradient in psi."""
         formulation, problem = self.formulation, self.problem
 
-        def outputs(images: Array) -> Outputs:
+        def outputs_through_subset(images: Array) -> Outputs:
             key, size = self.keys.outputs, self.settings.backward_subset
-            all_outputs = partial(formulation.outputs, theta, v)
+            outputs = partial(formulation.outputs, theta, v)
             if key is None or size is None:
-                return all_outputs(images)
-            return through_subset(all_outputs, images, key, size, self.platform)
+                return outputs(images)
+            return through_subset(outputs, images, key, size, self.platform)
 
         return meta_gradient(
             self.psi,
             outer,
-            outputs,
-            direct=lambda views: formulation.direct(problem, outer, views),
-            implicit=lambda views: formulation.implicit(problem, views),
+            outputs_through_subset,
+            direct=lambda views: formulation.direct_gradient(problem, outer, views),
+            implicit=lambda views: formulation.implicit_gradient(problem, views),
             flip=self.settings.flip,
             margin=self.settings.label_margin,
         )
@@ -131,12 +141,12 @@ MakeFormulation = Callable[[Network, Tree, Layout], Formulation]
 
 @dataclass(frozen=True)
 class BilevelSpec:
-    """What is fixed of the two-level problem during a run.
+    """The parts of the two-level problem that stay the same during a run.
 
     Attributes
     ----------
     network, settings, platform
-        The network that is distilled with, the method's settings, and how loops and batches are laid out.
+        The network that is distilled with, the method's settings, and the `Platform`.
     formulation, loss
         How the inner problem is posed, and the outer loss.
     float64
@@ -150,7 +160,7 @@ class BilevelSpec:
     loss: Loss
     float64: bool = False
 
-    def at(self, psi: Distilled, theta_0: Tree, key: Array | None = None) -> Bilevel:
+    def pose(self, psi: Distilled, theta_0: Tree, key: Array | None = None) -> Bilevel:
         """Pose the problem at a pool model.
 
         Parameters
@@ -166,32 +176,33 @@ class BilevelSpec:
         settings, network = self.settings, self.network
         images, labels = training_set(psi.images, psi.labels, flip=settings.flip)
         subset = subset_size(settings.backward_subset, labels.shape[0])
-        keys, few = Keys(), images
+        keys, statistics_images = Keys(), images
         if subset is not None:
             if key is None:
                 raise TypeError("a subset of the images is drawn with a key")
             each = jax.random.split(key, len(Keys._fields))
-            keys, few = Keys(*each), images[choose(each[0], len(images), subset)]
+            keys, statistics_images = Keys(*each), images[choose(each[0], len(images), subset)]
         layout = Layout(
             self.platform,
             subset=subset,
-            staged=bool(network.lower_layers) and _in_stages(settings, *labels.shape),
+            staged=bool(network.lower_layers) and _staging_pays(settings, *labels.shape),
             float64=self.float64,
         )
-        formulation = self.formulation(network.with_statistics_of(theta_0, few), theta_0, layout)
-        problem = formulation.problem(images, labels, settings.l2_rate * psi.images.shape[0])
+        fixed = network.with_statistics_of(theta_0, statistics_images)  # of batch norm
+        formulation = self.formulation(fixed, theta_0, layout)
+        problem = formulation.problem(images, labels, lam=settings.l2_rate * psi.images.shape[0])
         return Bilevel(settings, self.platform, self.loss, psi, formulation, problem, keys)
 
 
 def make_implicit_step(spec: BilevelSpec, *, limit: bool, temperature_lr: float | None = None) -> Step:
-    """Put the functions of a run together.
+    """Build the `Step` of RCIG, CIG or VIG.
 
     Parameters
     ----------
     spec
         The two-level problem.
     limit
-        Whether the implicit gradient is scaled down to the direct one (`meta_gradient.combine`).
+        Whether the implicit gradient is limited to the norm of the direct one (`meta_gradient.combine`).
     temperature_lr
         Learning rate for the log temperature, if the loss has one.
     """
@@ -201,23 +212,23 @@ def make_implicit_step(spec: BilevelSpec, *, limit: bool, temperature_lr: float 
     def propose(
         learner: Learner, theta_0: Tree, images: Array, classes: Array, key: Array | None = None
     ) -> Proposal:
-        bilevel = spec.at(learner.psi, theta_0, key)
-        inner_lr, hessian_lr = _values(learner.extra) if by_adam else (None, None)
-        theta = bilevel.solve_inner(inner_lr)
-        outer = bilevel.evaluate(theta.value, images, classes)
-        v = bilevel.solve_hessian(theta.value, outer, hessian_lr)
-        direct, implicit = bilevel.gradients(theta.value, v.value, outer)
+        bilevel = spec.pose(learner.psi, theta_0, key)
+        inner_lr, hessian_lr = (rate.value for rate in learner.extra) if by_adam else (None, None)
+        inner = bilevel.solve_inner(inner_lr)
+        outer = bilevel.evaluate(inner.value, images, classes)
+        hessian = bilevel.solve_hessian(inner.value, outer, hessian_lr)
+        direct, implicit = bilevel.gradients(inner.value, hessian.value, outer)
         metrics = {
             "loss": outer.value,
             "accuracy": outer.accuracy,
             "direct_norm": jnp.linalg.norm(direct.images),
             "implicit_norm": jnp.linalg.norm(implicit.images),
-            "inner_progress": _fall(theta),
-            "hessian_progress": _fall(v),
+            "inner_progress": _remaining(inner),
+            "hessian_progress": _remaining(hessian),
         }
         counts: dict[str, Any] = {"broken_models": broken_models(theta_0)}
         if by_adam:
-            counts["inner"], counts["hessian"] = learning_rates.tally(theta), learning_rates.tally(v)
+            counts["inner"], counts["hessian"] = learning_rates.tally(inner), learning_rates.tally(hessian)
         return Proposal(combine(direct, implicit, limit=limit), metrics, counts)
 
     def tune(
@@ -228,68 +239,66 @@ def make_implicit_step(spec: BilevelSpec, *, limit: bool, temperature_lr: float 
         key: Array,
         *,
         compile: Callable[..., Any],  # noqa: A002
-        look: Callable[[], None],
+        check_for_stop: Callable[[], None],
     ) -> Learner:
         """Raise each learning rate while the losses of its solve fall (paper, S3)."""
 
-        def solve_hessian(psi: Distilled, theta_0: Tree, theta: Tree, lr: Array) -> Solution:
-            bilevel = spec.at(psi, theta_0, key)
+        def hessian_at(psi: Distilled, theta_0: Tree, theta: Tree, lr: Array) -> Solution:
+            bilevel = spec.pose(psi, theta_0, key)
             return bilevel.solve_hessian(theta, bilevel.evaluate(theta, images, classes), lr)
 
-        solve_inner = compile(lambda psi, theta_0, lr: spec.at(psi, theta_0, key).solve_inner(lr))
-        solve_hessian = compile(solve_hessian)
+        inner_trial = compile(lambda psi, theta_0, lr: spec.pose(psi, theta_0, key).solve_inner(lr))
+        hessian_trial = compile(hessian_at)
 
-        def inner_falls(lr: float) -> bool:
-            look()
-            return bool(solve_inner(learner.psi, theta_0, jnp.float32(lr)).monotone)
+        def inner_losses_fall(lr: float) -> bool:
+            check_for_stop()
+            return bool(inner_trial(learner.psi, theta_0, jnp.float32(lr)).monotone)
 
-        inner_lr = learning_rates.tune(settings.inner_rate_start, inner_falls)
-        theta = solve_inner(learner.psi, theta_0, jnp.float32(inner_lr)).value
+        inner_lr = learning_rates.tune(settings.inner_rate_start, inner_losses_fall)
+        theta = inner_trial(learner.psi, theta_0, jnp.float32(inner_lr)).value
 
-        def hessian_falls(lr: float) -> bool:
-            look()
-            return bool(solve_hessian(learner.psi, theta_0, theta, jnp.float32(lr)).monotone)
+        def hessian_losses_fall(lr: float) -> bool:
+            check_for_stop()
+            return bool(hessian_trial(learner.psi, theta_0, theta, jnp.float32(lr)).monotone)
 
-        hessian_lr = learning_rates.tune(settings.hessian_rate_start, hessian_falls)
+        hessian_lr = learning_rates.tune(settings.hessian_rate_start, hessian_losses_fall)
         rates = Rates(learning_rates.start_rate(inner_lr), learning_rates.start_rate(hessian_lr))
         return learner._replace(extra=rates)
 
-    extra = Extra(_start_of(settings), _after_step, _metrics, tune) if by_adam else None
+    def starting_rates() -> Rates:
+        starts = settings.inner_rate_start, settings.hessian_rate_start
+        return Rates(*map(learning_rates.start_rate, starts))
+
+    rates = Extra(start=starting_rates, accept=_adapt_rates, metrics=_rate_metrics, tune=tune)
+    extra = rates if by_adam else None
     return make_step(
-        spec.network, settings, propose, Pool.of(settings), temperature_lr=temperature_lr, extra=extra
+        spec.network,
+        settings,
+        propose,
+        Pool.of(settings),
+        temperature_lr=temperature_lr,
+        extra=extra,
     )
 
 
-def _start_of(settings: ImplicitSettings) -> Callable[[], Rates]:
-    def start() -> Rates:
-        inner, hessian = settings.inner_rate_start, settings.hessian_rate_start
-        return Rates(learning_rates.start_rate(inner), learning_rates.start_rate(hessian))
-
-    return start
-
-
-def _after_step(rates: Rates, counts: Any) -> Rates:
+def _adapt_rates(rates: Rates, counts: Any) -> Rates:
     each = zip(rates, (counts["inner"], counts["hessian"]), strict=True)
     return Rates(*(learning_rates.adapt(learning_rates.count(rate, solves)) for rate, solves in each))
 
 
-def _metrics(rates: Rates) -> Metrics:
+def _rate_metrics(rates: Rates) -> Metrics:
     return {"inner_rate": rates.inner.value, "hessian_rate": rates.hessian.value}
 
 
-def _values(rates: Rates) -> tuple[Array, Array]:
-    return rates.inner.value, rates.hessian.value
-
-
-def _in_stages(settings: ImplicitSettings, n: int, classes: int) -> bool:
+def _staging_pays(settings: ImplicitSettings, n: int, classes: int) -> bool:
     """Whether to linearize in stages.
 
-    It costs about as much as C iterations gain by it, and what it is made from grows with ``n C``.
+    Setting it up takes the time that it saves in about C iterations, and its memory grows with ``n C``.
     """
-    return settings.inner_steps + settings.hessian_steps >= 2 * classes and n * classes <= _MOST_ROWS
+    return settings.inner_steps + settings.hessian_steps >= 2 * classes and n * classes <= _LARGEST_STAGED
 
 
-def _fall(solution: Solution) -> Array:
+def _remaining(solution: Solution) -> Array:
     """Return a solve's residual (or loss) at its last iteration relative to that at its first.
 
     Where the first is 0, the last is returned as it is.

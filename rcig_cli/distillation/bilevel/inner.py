@@ -40,7 +40,7 @@ class Minimisable(Protocol):
     def hessian(self, theta: Tree) -> Callable[[Tree], Tree]:
         """``v -> H v`` at theta."""
 
-    def redrawn(self, key: Array | None) -> Self:
+    def with_new_subset(self, key: Array | None) -> Self:
         """The problem with gradients through a fresh subset of the images, if subsets are used."""
 
 
@@ -69,7 +69,7 @@ class InnerProblem(NamedTuple):
         """s = lam / (n C)."""
         return self.lam / self.labels.size
 
-    def redrawn(self, key: Array | None) -> Self:
+    def with_new_subset(self, key: Array | None) -> Self:
         """The problem with J_S^T through a fresh subset of the images, if subsets are used."""
         if key is None or self.J.draw is None:
             return self
@@ -116,13 +116,13 @@ class InnerProblem(NamedTuple):
         return ridge + self.J.product(pulled), pulled
 
 
-def inner_problem(J: Linearized, labels: Array, lam: float, *, wide: bool = False) -> InnerProblem:
+def inner_problem(J: Linearized, labels: Array, lam: float, *, float64: bool = False) -> InnerProblem:
     """Factor A once; every later solve with it is two triangular ones.
 
-    With ``wide``, A and its solves are in float64, and everything else is unchanged (paper, S3,
+    With ``float64``, A and its solves are in float64, and everything else is unchanged (paper, S3,
     "Miscellaneous").
     """
-    if not wide:
+    if not float64:
         return InnerProblem(J, labels, lam, _factor(J.features, lam))
     with jax.enable_x64(True):
         return InnerProblem(J, labels, lam, _factor(J.features.astype(jnp.float64), lam))
@@ -175,7 +175,7 @@ class VanillaProblem(NamedTuple):
     subset: int | None = None
     weight: float = 1.0
 
-    def redrawn(self, key: Array | None) -> Self:
+    def with_new_subset(self, key: Array | None) -> Self:
         """The problem on a fresh subset of the images, if subsets are used."""
         if key is None or self.subset is None:
             return self

@@ -31,12 +31,12 @@ def make_kernel_regression_step(
     *,
     temperature_lr: float | None = None,
 ) -> Step:
-    """Put the functions of a run together.
+    """Build the `Step` of FRePo or RFAD.
 
     Parameters
     ----------
     network, settings, platform
-        The network that is distilled with, the method's settings, and the layout.
+        The network that is distilled with, the method's settings, and the `Platform`.
     loss
         The outer loss.
     pool
@@ -64,7 +64,7 @@ def make_kernel_regression_step(
             formulation.predictor(problem), loss, psi.log_temperature, images, classes, platform
         )
 
-        def outputs(images: Array) -> Outputs:
+        def outputs_through_subset(images: Array) -> Outputs:
             if subset is None:
                 return formulation.outputs(images)
             return through_subset(formulation.outputs, images, _needed(key_outputs), subset, platform)
@@ -72,8 +72,8 @@ def make_kernel_regression_step(
         direct, implicit = meta_gradient(
             psi,
             outer,
-            outputs,
-            direct=partial(formulation.direct, problem, outer),
+            outputs_through_subset,
+            direct=partial(formulation.direct_gradient, problem, outer),
             implicit=lambda _: None,
             flip=settings.flip,
             margin=settings.label_margin,

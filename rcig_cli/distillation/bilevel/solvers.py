@@ -67,9 +67,9 @@ def inner_by_adam(
     key_zero, key = _fresh(key)
 
     def value_and_gradient(theta: Tree, key: Array | None) -> tuple[Array, Tree]:
-        return problem.redrawn(key).value_and_gradient(theta)
+        return problem.with_new_subset(key).value_and_gradient(theta)
 
-    at_zero = problem.redrawn(key_zero).value_and_gradient_at_zero()
+    at_zero = problem.with_new_subset(key_zero).value_and_gradient_at_zero()
     return _adam(at_zero, value_and_gradient, rate, steps, platform, key)
 
 
@@ -86,7 +86,7 @@ def hessian_by_adam(
     hessian = problem.hessian(theta)
 
     def value_and_gradient_of_v(v: Tree, key: Array | None) -> tuple[Array, Tree]:
-        Hv = hessian(v) if key is None else problem.redrawn(key).hessian(theta)(v)
+        Hv = hessian(v) if key is None else problem.with_new_subset(key).hessian(theta)(v)
         return optax.tree.vdot(v, optax.tree.sub(Hv, optax.tree.scale(2, g))), optax.tree.sub(Hv, g)
 
     at_zero = jnp.zeros_like(rate), optax.tree.scale(-1, g)

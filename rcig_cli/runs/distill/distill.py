@@ -291,7 +291,7 @@ def execute(path: Path, manifest: RunManifest, prepared: Prepared, context: RunC
             loop.restore_or_start()
             loop.take_steps()
             arrays = loop.product()
-            files = write_distilled(path, arrays) | digests(path, SNAPSHOTS) if loop.writes else {}
+            files = write_distilled(path, arrays) | digests(path, SNAPSHOTS) if loop.is_writer else {}
         except (Interrupted, ConfigError):
             loop.end("interrupted", step=loop.step, **_checksums(loop))
             raise
@@ -306,5 +306,5 @@ def execute(path: Path, manifest: RunManifest, prepared: Prepared, context: RunC
 
 def _checksums(loop: RunLoop) -> dict[str, Any]:
     """Checksums of the files of a run that ends early."""
-    exists = loop.writes and (loop.path / SNAPSHOTS).is_dir()
+    exists = loop.is_writer and (loop.path / SNAPSHOTS).is_dir()
     return {"files": digests(loop.path, SNAPSHOTS) if exists else {}, "log": loop.log_checksum()}

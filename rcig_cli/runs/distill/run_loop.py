@@ -1,4 +1,4 @@
-"""The loop over outer steps: take steps, report their numbers, save checkpoints.
+"""The loop over outer steps: take steps, report their metrics, save checkpoints.
 
 Several processes that distill one run together all execute this loop in lockstep, and the first one writes.
 """
@@ -46,7 +46,7 @@ from rcig_cli.store.results import write_result
 
 OnStep = Callable[[int, Mapping[str, float]], bool | None]
 
-_REPORT_EVERY = 0.5  # seconds: length of one call to the engine, and time between progress reports
+_REPORT_EVERY = 0.5  # seconds: target duration of one call to the engine; least time between progress reports
 _TIMED_STEPS = 3  # steps after which the remaining time is estimated
 _SAVE_EVERY = 600.0  # seconds between checkpoints, by default
 
@@ -67,7 +67,7 @@ class RunContext:
         The processes that distill the run together.
     on_step
         Called after each outer step with its number, from 1, and its metrics; if it returns False, the run
-        ends there.
+        ends soon after: steps already being computed are kept.
     """
 
     report: Report
@@ -126,8 +126,8 @@ class RunLoop:
         self.real = RealData(prepared.images("train"), prepared.labels("train"))
         self.devices = choose_devices(context.devices)
         self.engine = self._engine_for(self.config)
-        self.start_images = _start_images(self.real, prepared.classes, self.config)
-        self.step = self.saved = 0
+        self.initial_psi = _initial_psi(self.real, prepared.classes, self.config)
+        self.step = self.saved = 0  # outer steps taken, and those of the newest checkpoint
         self.state: RunState | None = None
         self.memory_needed = self.memory_available = 0  # bytes
         self.snapshots = Snapshots(
@@ -137,31 +137,30 @@ class RunLoop:
             classes=prepared.classes,
             shape=prepared.manifest.shape,
         )
-        # Calls whose numbers were not fetched yet: the first step, its numbers, and a snapshot if one is due.
+        # Calls whose metrics were not fetched yet: steps taken before the call, a function that waits for its
+        # metrics, and the distilled set after it if a snapshot is due.
         self.pending: list[tuple[int, Fetch, Distilled | None]] = []
-        self.timed_from: tuple[int, float] | None = (
-            None  # the first step after compilation, and when it ended
-        )
+        self.timed_from: tuple[int, float] | None = None  # step and time of the end of the first call
         self.began = time.monotonic()
         self.seconds_per_step: float | None = None
         self.estimated = False
         self.reported_at = 0.0
 
     @property
-    def writes(self) -> bool:
+    def is_writer(self) -> bool:
         """Whether this is the process that writes files."""
         return self.context.processes.is_first
 
     def record(self, **changes: Any) -> RunManifest:
         """Write changes into the run's manifest."""
         self.manifest = replace(self.manifest, updated=now(), **changes)
-        if self.writes:
+        if self.is_writer:
             write_manifest(self.path, self.manifest)
         return self.manifest
 
     def end(self, status: str, **changes: Any) -> RunManifest:
         """Record how the run ended, and how long its steps took if two or more were taken."""
-        if self.writes and self.timed_from is not None and self.seconds_per_step is not None:
+        if self.is_writer and self.timed_from is not None and self.seconds_per_step is not None:
             timing = {
                 "steps": self.step - self.timed_from[0],
                 "milliseconds_per_step": 1000 * self.seconds_per_step,
@@ -174,20 +173,22 @@ class RunLoop:
 
     def restore_or_start(self) -> None:
         """Restore the newest checkpoint, or start at step 0 with tuned learning rates."""
-        template = jax.eval_shape(self.engine.start, self.start_images)
+        template = jax.eval_shape(self.engine.start, self.initial_psi)
         self._check_memory(template)
-        restored = checkpoints.latest(self.path, template) if self.writes else None
+        restored = checkpoints.latest(self.path, template) if self.is_writer else None
+        # Process 0 decides for all; -1 means that there is no checkpoint.
         step = int(self.context.processes.share_text(str(-1 if restored is None else restored.step)))
         if step < 0:
-            self.state = self._tuned(self.engine.start(self.start_images))
-            self.snapshots.add(0, np.asarray(self.start_images.images))
+            self.state = self._tuned(self.engine.start(self.initial_psi))
+            self.snapshots.add(0, np.asarray(self.initial_psi.images))
             self.save()
         else:
             for sentence in restored.warnings if restored else ():
                 self.context.report.warn(sentence)
+            # The other processes give only the structure.
             whole = self.context.processes.share(restored.state if restored else template)
             self.state, self.step, self.saved = self.engine.place(whole), step, step
-        if self.writes:
+        if self.is_writer:
             self.metrics.truncate_after(self.step)
             self._restore_snapshots()
 
@@ -197,7 +198,8 @@ class RunLoop:
         while self.step < self.config.steps:
             due = self._checkpoint_is_due(time.monotonic() - saved_at)
             signal_number = self.stop.signal_number or 0
-            stop, save, count = self.context.processes.agree_on(signal_number, due, self._steps_in_a_call())
+            # All processes have to decide alike.
+            stop, save, count = self.context.processes.agree_on(signal_number, due, self._steps_per_call())
             if stop:
                 self._interrupt(stop)
             if save:
@@ -210,31 +212,31 @@ class RunLoop:
             self.pending.append((self.step, fetch, snapshot))
             self.step += count
             self.stop.unsaved = True
-            self.flush(keep=1)
+            self.flush(keep=1)  # the call just started goes on while the one before it is logged
         self.save()
-        self.record(config=self.config.to_json())  # with fewer steps, if it ended early
-        if self.writes:
+        self.record(config=self.config.to_json())  # `steps` is the number taken, if `on_step` ended the run
+        if self.is_writer:
             checkpoints.prune(self.path, self.step)  # an earlier process, killed, may have left an old one
 
     def flush(self, keep: int = 0) -> None:
-        """Fetch the numbers of all calls but the last ``keep``; log, check and report them."""
+        """Fetch the metrics of all calls but the last ``keep``; log, check and report them."""
         ready = self.pending[: len(self.pending) - keep]
         self.pending = self.pending[len(ready) :]
         for first, fetch, snapshot in ready:
             for step, info in enumerate(fetch(), first + 1):
                 values = {name: float(value) for name, value in info.metrics.items()}
-                if self.writes:
+                if self.is_writer:
                     self.metrics.append({"step": step, **values})
                 if what := not_finite(info):
                     raise self._diverged(step, what, hopeless=comes_from(self.saved, step, what))
                 if self.context.on_step is not None and self.context.on_step(step, values) is False:
                     self.config = self.config.override({"steps": self.step})
-            if snapshot is not None and self.writes:
+            if snapshot is not None and self.is_writer:
                 self.snapshots.add(step, np.asarray(snapshot.images))
             self._report_progress(step, values)
 
     def save(self) -> None:
-        """Save a checkpoint, once all its numbers are known to be finite."""
+        """Save a checkpoint, once all its values are known to be finite."""
         self.flush()
         if self.step == self.saved and checkpoints.steps(self.path):
             return
@@ -242,7 +244,7 @@ class RunLoop:
         whole = self.engine.gather(self.state)
         if what := not_finite_in(whole):
             raise self._diverged(self.step, what)
-        if self.writes:
+        if self.is_writer:
             self.snapshots.save()
             checkpoints.save(self.path, self.step, whole)
         self.saved = self.step
@@ -251,7 +253,7 @@ class RunLoop:
 
     def log_checksum(self) -> LoggedBytes | None:
         """Length and checksum of the log, for the manifest."""
-        return self.metrics.checksum() if self.writes else None
+        return self.metrics.checksum() if self.is_writer else None
 
     def product(self) -> dict[str, npt.NDArray[Any]]:
         """The arrays of the distilled set."""
@@ -279,7 +281,7 @@ class RunLoop:
         """Compile the step, and refuse to start if it needs more memory than there is."""
         self.context.report.note("Compiling the outer step.")
         self.memory_needed = self.engine.compile(template)
-        images = self.start_images.labels.shape[0] * (2 if self.config.method.flip else 1)
+        images = self.initial_psi.labels.shape[0] * (2 if self.config.method.flip else 1)
         self.memory_available = preflight.available_memory(own_device(self.devices))
         preflight.check_memory(
             self.memory_needed,
@@ -289,15 +291,17 @@ class RunLoop:
             lambda config: self._engine_for(config).compile(template),
         )
 
-    def _checkpoint_is_due(self, seconds_since: float) -> bool:
+    def _checkpoint_is_due(self, seconds_since_save: float) -> bool:
         every = self.context.checkpoint_every
-        return self.step > self.saved and (self.step % every == 0 if every else seconds_since >= _SAVE_EVERY)
+        return self.step > self.saved and (
+            self.step % every == 0 if every else seconds_since_save >= _SAVE_EVERY
+        )
 
     def _steps_until_checkpoint(self) -> int:
         every = self.context.checkpoint_every
         return every - self.step % every if every else self.config.steps
 
-    def _steps_in_a_call(self) -> int:
+    def _steps_per_call(self) -> int:
         """As many steps as take about as long as the time between reports."""
         if self.seconds_per_step is None:
             return 1
@@ -326,11 +330,11 @@ class RunLoop:
             return state
         processes = self.context.processes
 
-        def look() -> None:
+        def check_for_stop() -> None:
             if self.stop.signal_number is not None and processes.count == 1:
                 self._interrupt(self.stop.signal_number)
 
-        learner = processes.share(self.engine.tune(state, look))
+        learner = processes.share(self.engine.tune(state, check_for_stop))
         return self.engine.place(self.engine.gather(state)._replace(learner=learner))
 
     def _restore_snapshots(self) -> None:
@@ -344,13 +348,13 @@ class RunLoop:
     def _diverged(self, step: int, what: Sequence[str], *, hopeless: bool = False) -> Diverged:
         """Return the error that says what diverged, and which checkpoint can be resumed from.
 
-        The newest checkpoint is removed, if there is an older one, where resuming from it is ``hopeless`` or
-        was tried with other learning rates already.
+        If resuming from the newest checkpoint must fail again (``hopeless``), or has already failed with
+        other learning rates, the newest is removed, provided that there is an older one.
         """
         record = record_of(step, what, self.saved, self.config)
         if hopeless or is_stuck((*self.manifest.divergences, record)):
             older = [each for each in checkpoints.steps(self.path) if each < self.saved]
-            if older and self.writes:
+            if older and self.is_writer:
                 checkpoints.prune(self.path, older[-1])
                 self.saved = older[-1]
             if older or hopeless:
@@ -366,7 +370,7 @@ class RunLoop:
         raise RunInterrupted(self.path.name, message, signal_number)
 
 
-def _start_images(real: RealData, classes: int, config: DistillConfig) -> Distilled:
+def _initial_psi(real: RealData, classes: int, config: DistillConfig) -> Distilled:
     """The psi of the first step: random real images of each class with their centred one-hot labels."""
     chosen = first_images(key_for(config.seed, Use.FIRST_IMAGES), real.classes, classes, config.ipc)
     labels = centred_one_hot(jnp.asarray(real.classes[chosen]), classes)

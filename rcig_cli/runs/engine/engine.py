@@ -46,8 +46,9 @@ class Engine:
     place, gather
         A state of numpy arrays, as a checkpoint has it, onto the devices, and back.
     tune
-        ``(state, look) -> Learner``: set learning rates before the first step, calling ``look`` before each
-        trial; the learner's leaves are numpy arrays.  None if the method has nothing to tune.
+        ``(state, check_for_stop) -> Learner``: set learning rates before the first step, calling
+        ``check_for_stop`` before each trial; the learner's leaves are numpy arrays.  None if the method has
+        nothing to tune.
     """
 
     start: Callable[[Distilled], RunState]
@@ -109,13 +110,13 @@ def make_engine(
         gathered: RunState = jax.tree.map(np.asarray, whole(state))
         return gathered
 
-    def tune(state: RunState, look: Callable[[], None]) -> Learner:
+    def tune(state: RunState, check_for_stop: Callable[[], None]) -> Learner:
         assert step.tune is not None
         learner, pool = gather(state)
         theta_0 = jax.tree.map(lambda leaf: leaf[0], pool.parameters)
         images, classes = (leaf[0] for leaf in batches.of(0))
         key = key_for(seed, Use.TUNING)
-        tuned = step.tune(learner, theta_0, images, classes, key, compile=jit, look=look)
+        tuned = step.tune(learner, theta_0, images, classes, key, compile=jit, check_for_stop=check_for_stop)
         return jax.tree.map(np.asarray, tuned)
 
     return Engine(
