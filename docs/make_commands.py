@@ -10,11 +10,11 @@ from typer.testing import CliRunner
 from rcig_cli.cli.app import COMMANDS, app
 
 PAGE = Path(__file__).parent / "commands.md"
-HEAD = "# Commands\n\nGenerated from the commands themselves by `make docs`; a test holds it up to date.\n"
+HEAD = "# Commands\n\nGenerated from the help pages by `make docs`; a test checks that it is up to date.\n"
 
 
 def page() -> str:
-    """Return the reference page: a section for each verb, its help as it prints."""
+    """Return the reference page: a section for each command with its help page."""
     runner = CliRunner()
     sections = []
     for name in COMMANDS:

@@ -1,7 +1,6 @@
 """Output of a command: results on stdout, messages and progress on stderr."""
 
 import json
-import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,8 +14,6 @@ from rich.table import Table
 from rcig_cli.reporting.formatting import percent
 
 _LINE_EVERY = 30.0  # seconds between progress lines where stderr is not a terminal
-# Names from data sets may hold control characters, right-to-left marks and unpaired surrogates.
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Console:
@@ -106,8 +103,8 @@ class Console:
 
 
 def printable(text: str) -> str:
-    """Replace characters that could control a terminal by their Python escapes."""
-    return _UNPRINTABLE.sub(lambda match: repr(match[0])[1:-1], text)
+    """Escape characters that could control a terminal; names from data sets may have some."""
+    return "".join(char if char.isprintable() or char in "\n\t" else repr(char)[1:-1] for char in text)
 
 
 def fail(message: str, code: int, *, as_json: bool) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from rcig_cli.cli.list import run_summary
 from rcig_cli.cli.options import Context, with_context
 from rcig_cli.reporting.formatting import count_of
 
@@ -43,16 +44,9 @@ def import_(
     from rcig_cli.runs.exchange.importing import import_set
 
     run, imported_as = import_set(store, path, dataset, space=space, name=name, report=here.console)
-    ipc = run.config["ipc"]
+    images = count_of(run.config["ipc"], "image")
     here.console.data(
-        f"{run.name}: {count_of(ipc, 'image')} per class of {run.dataset}, imported as {imported_as}",
-        {
-            "run": run.name,
-            "status": run.status,
-            "step": run.step,
-            "dataset": run.dataset,
-            "ipc": ipc,
-            "space": imported_as,
-        },
+        f"{run.name}: {images} per class of {run.dataset}, imported as {imported_as}",
+        {**run_summary(run), "space": imported_as},
     )
     here.next(f"evaluate {run.name}")

@@ -1,4 +1,4 @@
-"""Figures of a run: arrays and metrics from the store, pictures into the run's folder or another place."""
+"""Draw the figures of a run from what the store has of it, and write them to files."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How a job tells what it is doing: to a terminal, to a log, or not at all."""
+"""Where a job reports messages and progress: a terminal, a log, or nowhere."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -8,10 +8,10 @@ class Report(Protocol):
     """Where a job's messages go."""
 
     def note(self, sentence: str) -> None:
-        """Say something the user should know."""
+        """Report something that the user should know."""
 
     def warn(self, sentence: str) -> None:
-        """Say something the user should worry about."""
+        """Report a problem that doesn't stop the job."""
 
     def progress(self, label: str, done: int, total: int, values: Mapping[str, float] | None = None) -> None:
-        """Say how far a stage is, with the numbers worth seeing; ``done == total`` ends it."""
+        """Report how much of a stage is done, with some metrics; ``done == total`` ends it."""
