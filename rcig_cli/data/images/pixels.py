@@ -20,19 +20,10 @@ _STRIP = 2**20  # values converted at a time, so that the floats between take li
 
 
 def to_eight_bit(values: npt.NDArray[Any], scale: float) -> npt.NDArray[np.uint8]:
-    """Multiply by ``scale`` and round to uint8.
+    """Multiply real numbers of any shape by ``scale`` and round to uint8; uint8 times 1 isn't copied.
 
-    Parameters
-    ----------
-    values
-        Any shape, any real dtype; the products must lie between 0 and 255.
-    scale
-        1/257 for 16-bit pixels, 255 for pixels between 0 and 1.
-
-    Returns
-    -------
-    ndarray
-        uint8, same shape; ``values`` itself where nothing changes.
+    The scale is 1/257 for 16-bit pixels and 255 for pixels between 0 and 1.  The products must lie between
+    0 and 255.
     """
     if values.dtype == np.uint8 and scale == 1:
         return values
@@ -45,18 +36,7 @@ def to_eight_bit(values: npt.NDArray[Any], scale: float) -> npt.NDArray[np.uint8
 
 
 def over_white(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Composite images with an alpha channel over white.
-
-    Parameters
-    ----------
-    images
-        RGBA, uint8 ``[..., 4]``, colours not premultiplied.
-
-    Returns
-    -------
-    ndarray
-        RGB, uint8 ``[..., 3]``.
-    """
+    """Composite RGBA images, uint8 ``[..., 4]``, not premultiplied, over white: RGB, uint8 ``[..., 3]``."""
     flat = images.reshape(-1, 4)
     found = np.empty((len(flat), 3), np.uint8)
     for start in range(0, len(flat), _STRIP):
@@ -67,20 +47,11 @@ def over_white(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def choose_side(sizes: Set[tuple[int, int]], resolution: int | None = None) -> int:
-    """Choose the side of the square to which all images are resized.
+    """Choose the side of the square to which images of these ``(height, width)`` are resized, in pixels.
 
-    Parameters
-    ----------
-    sizes
-        Every ``(height, width)`` that occurs, in pixels.
-    resolution
-        The side that the user asked for, if any.
-
-    Returns
-    -------
-    int
-        ``resolution``; else the side of the images if all are squares of one size, but at most
-        `LARGEST_ALIKE`; else the smallest side of any image, but at most `LARGEST_MIXED`.
+    It is the ``resolution`` that the user asked for, if any; else the side of the images if all are squares
+    of one size, but at most `LARGEST_ALIKE`; else the smallest side of any image, but at most
+    `LARGEST_MIXED`.
     """
     if resolution is not None:
         return resolution
@@ -100,19 +71,9 @@ def size_notes(sizes: Set[tuple[int, int]], side: int, resolution: int | None) -
 
 
 def to_square(images: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
-    """Crop the central square and resize it.
+    """Crop the central square of images, uint8 ``[b, H, W, 1 or 3]``, and resize it to ``side`` pixels.
 
-    Parameters
-    ----------
-    images
-        uint8 ``[b, H, W, c]``, ``c`` 1 or 3.
-    side
-        Pixels.  Downscaling averages over areas; upscaling interpolates linearly.
-
-    Returns
-    -------
-    ndarray
-        uint8 ``[b, side, side, c]``; ``images`` itself if it has that size.
+    Downscaling averages over areas; upscaling interpolates linearly.  Images of that size aren't copied.
     """
     _, height, width, channels = images.shape
     if (height, width) == (side, side):

@@ -66,22 +66,10 @@ class Files:
 
 
 class FolderSource(ImageSource):
-    """Image files by split, decoded by several threads.
+    """Image files, decoded by several threads; see `ImageSource`.
 
-    Parameters
-    ----------
-    name
-        Name of the data set in the store.
-    class_names
-        One name per class.
-    files
-        The files of ``"train"`` and ``"test"``.
-    resolution
-        Side in pixels that the user asked for.
-    usual_side
-        Side for images of mixed sizes, if the data set has a usual one.
-    notes
-        Sentences about how the files were found and split.
+    Without a ``resolution``, images of mixed sizes are resized to the data set's ``usual_side``, if it has
+    one, and otherwise as `choose_side` says.
     """
 
     def __init__(

@@ -23,8 +23,7 @@ class Records:
     Parameters
     ----------
     blocks
-        From a number of rows to the images in their order, in pieces of at most that many, uint8
-        ``[b, H, W, c]``.
+        Yields the images in their order, uint8 ``[b, H, W, c]``, at most the given number at a time.
     labels
         int32 ``[n]``, in memory.
     shape
@@ -40,19 +39,7 @@ class Records:
 
 
 class RecordSource(ImageSource):
-    """Images read from array files in pieces of at most 16 MiB or one image.
-
-    Parameters
-    ----------
-    name
-        Name of the data set in the store.
-    class_names
-        One name per class.
-    records
-        The images of each split.
-    resolution
-        Side in pixels that the user asked for.
-    """
+    """Images read from array files in pieces of at most 16 MiB or one image; see `ImageSource`."""
 
     def __init__(
         self,

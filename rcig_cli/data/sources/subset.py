@@ -23,19 +23,9 @@ _GROUP_SEED = 1
 
 
 def stratified_order(labels: npt.NDArray[np.int32], seed: int) -> npt.NDArray[np.int64]:
-    """Return the positions of all items in a shuffled, class-stratified order.
+    """Return a shuffled, class-stratified order of items with ``labels``, int32 ``[n]``: int64 ``[n]``.
 
-    Parameters
-    ----------
-    labels
-        Class of each item, int32 ``[n]``.
-    seed
-        Seed of the shuffle.  The order within a class depends on the seed and the class alone.
-
-    Returns
-    -------
-    ndarray
-        A permutation of ``range(n)``, int64.
+    The order within a class depends only on the seed, the class, and how many items it has.
     """
     places = np.empty(len(labels))
     for label in np.unique(labels):
@@ -49,21 +39,10 @@ def stratified_order(labels: npt.NDArray[np.int32], seed: int) -> npt.NDArray[np
 
 
 def held_out(labels: npt.NDArray[np.int32], count: int, seed: int) -> npt.NDArray[np.bool_]:
-    """Mark ``count`` items to be held out for testing, class-stratified.
+    """Mark ``count`` of the items with ``labels``, int32 ``[n]``, to be held out for testing: bool ``[n]``.
 
-    Parameters
-    ----------
-    labels
-        Class of each item, int32 ``[n]``.
-    count
-        How many to hold out: at most all but one of each class.
-    seed
-        Seed of the choice.
-
-    Returns
-    -------
-    ndarray
-        bool ``[n]``, true for the held-out items; one of each class is never among them.
+    They are class-stratified.  One item of each class is never held out, so ``count`` is at most the number
+    of items less the number of classes.
     """
     order = stratified_order(labels, seed)
     _, first_of_class = np.unique(labels[order], return_index=True)
@@ -74,17 +53,7 @@ def held_out(labels: npt.NDArray[np.int32], count: int, seed: int) -> npt.NDArra
 
 
 class SubsetSource(ImageSource):
-    """A source with fewer training images; the test split is unchanged.
-
-    Parameters
-    ----------
-    source
-        The whole data set.
-    chosen
-        bool ``[n]``: which training images to keep, in the order of ``source``.
-    note
-        A sentence that says which group this is.
-    """
+    """A source with only the ``chosen`` training images, bool ``[n]``; the test split is unchanged."""
 
     def __init__(self, source: ImageSource, chosen: npt.NDArray[np.bool_], note: str) -> None:
         super().__init__(
@@ -116,7 +85,7 @@ class SubsetSource(ImageSource):
 
 
 def subset(source: ImageSource, count: int, chunk: int = 0) -> ImageSource:
-    """Restrict the training split to one of its disjoint groups.
+    """Restrict the training split to one of its disjoint, class-stratified groups.
 
     Parameters
     ----------
@@ -126,11 +95,6 @@ def subset(source: ImageSource, count: int, chunk: int = 0) -> ImageSource:
         Images per group, at least one for each class.
     chunk
         Number of the group, from 0 to ``source.sizes["train"] // count - 1``.
-
-    Returns
-    -------
-    ImageSource
-        The same data set with ``count`` training images, class-stratified.
 
     Raises
     ------

@@ -58,17 +58,9 @@ def tile_side(side: int) -> int:
 
 
 def to_tiles(images: npt.NDArray[_Real]) -> npt.NDArray[_Real]:
-    """Take images apart into sub-images of every k-th pixel.
+    """Split images ``[b, H, W, c]`` into sub-images of every k-th pixel, ``[b, k, k, H/k, W/k, c]``.
 
-    Parameters
-    ----------
-    images
-        ``[b, H, W, c]``.
-
-    Returns
-    -------
-    ndarray
-        ``[b, k, k, H/k, W/k, c]``; ``k`` is 1 up to a side of 64.
+    Up to a side of 64 pixels k is 1.
     """
     count, side, _, channels = images.shape
     tile = tile_side(side)
@@ -91,12 +83,12 @@ def panels(dimension: int) -> Iterator[slice]:
 
 
 def dimension_of(shape: tuple[int, int, int]) -> int:
-    """Return D, the numbers of a tile of images of a shape ``(H, W, c)``."""
+    """Return D, how many numbers a tile of an image of a shape ``(H, W, c)`` has."""
     return tile_side(shape[0]) ** 2 * shape[2]
 
 
 def rows_of(shape: tuple[int, int, int], count: int) -> int:
-    """Return how many tiles so many images of a shape ``(H, W, c)`` have together."""
+    """Return how many tiles ``count`` images of a shape ``(H, W, c)`` have together."""
     return count * (shape[0] // tile_side(shape[0])) ** 2
 
 
