@@ -6,7 +6,7 @@ import os
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,38 +18,7 @@ if TYPE_CHECKING:
     from rcig_cli.settings import Setting
     from rcig_cli.store.store import Store
 
-_COMMON = "Common options"
-StoreOption = Annotated[
-    Path,
-    typer.Option(
-        "--store",
-        envvar="RCIG_STORE",
-        help="Folder of the store.",
-        show_default=True,
-        rich_help_panel=_COMMON,
-    ),
-]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object on stdout.", rich_help_panel=_COMMON)
-]
-QuietOption = Annotated[
-    bool,
-    typer.Option("--quiet", "-q", help="No progress and no messages on stderr.", rich_help_panel=_COMMON),
-]
-DebugOption = Annotated[
-    bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=_COMMON)
-]
 DEFAULT_STORE = Path("artifacts")
-_COMMON_PARAMETERS = [
-    inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-    for name, default, annotation in (
-        ("store", DEFAULT_STORE, StoreOption),
-        ("json", False, JsonOption),
-        ("quiet", False, QuietOption),
-        ("debug", False, DebugOption),
-    )
-]
-
 CheckpointOption = Annotated[
     int | None,
     typer.Option(
@@ -97,8 +66,21 @@ class Context:
         environment.prepare_jax()
 
 
-def context(store: Path, json: bool, quiet: bool) -> Context:
-    """Return the context of a command with these options."""
+_common: Any = partial(typer.Option, rich_help_panel="Common options")
+
+
+def _context(
+    store: Annotated[
+        Path, _common("--store", envvar="RCIG_STORE", help="Folder of the store.")
+    ] = DEFAULT_STORE,
+    json: Annotated[bool, _common("--json", help="Print one JSON object on stdout.")] = False,
+    quiet: Annotated[
+        bool, _common("--quiet", "-q", help="Print no progress and no messages on stderr.")
+    ] = False,
+    debug: Annotated[bool, _common("--debug", help="Show the traceback of an error.")] = False,
+) -> Context:
+    """Return the context of a command with these options, which all commands have."""
+    del debug  # read by `app.main`
     return Context(store, Console(json=json, quiet=quiet))
 
 
@@ -123,21 +105,24 @@ def with_settings(
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         signature = inspect.signature(command, eval_str=True)
+        common = dict(inspect.signature(_context).parameters)
+        if not needs_store:
+            del common["store"]
         first, *own = (each for name, each in signature.parameters.items() if name != "settings")
         parameters = [
             *filter(_is_argument, own),
             *(_parameter(each, show_defaults) for each in declared),
             *itertools.filterfalse(_is_argument, own),
-            *_COMMON_PARAMETERS[0 if needs_store else 1 :],
+            *common.values(),
         ]
 
         @wraps(command)
-        def run(*, store: Path = DEFAULT_STORE, json: bool, quiet: bool, debug: bool, **given: Any) -> None:
-            del debug  # read by `app.main`
+        def run(**given: Any) -> None:
+            here = _context(**{name: given.pop(name) for name in common})
             if declared:
                 texts = {name: value for name in by_name if (value := given.pop(name)) is not None}
                 given["settings"] = converted(by_name, texts)
-            command(**{first.name: context(store, json, quiet)}, **given)
+            command(**{first.name: here}, **given)
 
         _set_signature(run, parameters)
         return run

@@ -7,14 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rcig_cli.cli.options import (
-    DEFAULT_STORE,
-    DebugOption,
-    JsonOption,
-    QuietOption,
-    StoreOption,
-    context,
-)
+from rcig_cli.cli.options import Context, with_context
 from rcig_cli.errors import Corrupt
 from rcig_cli.reporting.formatting import count_of
 
@@ -24,17 +17,15 @@ if TYPE_CHECKING:
 _ALIKE = 3  # notes with the same text that are printed; further ones are counted
 
 
+@with_context
 def verify(
+    here: Context,
     names: Annotated[
         list[str] | None, typer.Argument(metavar="NAME", help="Data sets, runs, sweeps. Default: all.")
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Skip the content of files larger than 1 MiB.")
     ] = False,
-    store: StoreOption = DEFAULT_STORE,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Check every file against its recorded checksum, and name the damaged ones. Changes nothing.
 
@@ -43,8 +34,6 @@ def verify(
     Exits with code 5 if something is damaged. Files without a recorded checksum are listed,
     but do not count as damage.
     """
-    del debug
-    here = context(store, json, quiet)
     from rcig_cli.runs.housekeeping import verify as job
 
     artifacts = job.open_damaged(here.root)
