@@ -40,7 +40,7 @@ def show(
 
 def _find(here: Context, name: str) -> dict[str, Any]:
     store = here.store()
-    found = store.locate(name)[0]  # a data set comes before an imported run of the same name
+    found = store.locate(name)
     if found.kind == "data set":
         return store.dataset(found.name).to_json()
     if found.kind == "sweep":

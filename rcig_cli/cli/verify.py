@@ -1,8 +1,6 @@
 """``rcig verify``: compare every file with its recorded checksum."""
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +10,7 @@ from rcig_cli.errors import Corrupt
 from rcig_cli.reporting.formatting import count_of
 
 if TYPE_CHECKING:
-    from rcig_cli.store.audit import Finding
+    from rcig_cli.runs.housekeeping.verify import Finding
 
 _ALIKE = 3  # notes with the same text that are printed; further ones are counted
 
@@ -36,38 +34,35 @@ def verify(
     """
     from rcig_cli.runs.housekeeping import verify as job
 
-    artifacts = job.open_damaged(here.root)
     with here.console.working():
-        found = job.verify(artifacts, names or [], here.console, quick=quick)
+        found = job.verify(here.root, names or [], here.console, quick=quick)
+    problems, orphans, notes = (found.of_kind(kind) for kind in ("problem", "orphan", "note"))
     document = {
-        "ok": not found.problems,
+        "ok": not problems,
         "checked": found.checked,
-        "problems": [asdict(one) for one in found.problems],
-        "orphans": [asdict(one) for one in found.orphans],
-        "notes": [{"path": one.path, "note": one.problem} for one in found.notes],
+        "problems": [{"path": one.path, "problem": one.text} for one in problems],
+        "orphans": [{"path": one.path, "problem": one.text} for one in orphans],
+        "notes": [{"path": one.path, "note": one.text} for one in notes],
     }
-    lines = [*_lines("damaged", found.problems), *_lines("orphan", found.orphans), *_notes(found.notes)]
-    result = f"{count_of(len(found.problems), 'problem')} found" if found.problems else "no damage found"
+    lines = [*_lines("damaged", problems), *_lines("orphan", orphans), *_notes(notes)]
+    result = f"{count_of(len(problems), 'problem')} found" if problems else "no damage found"
     here.console.data("\n".join([*lines, f"{count_of(found.checked, 'file')} checked, {result}"]), document)
-    if found.problems:
+    if problems:
         raise typer.Exit(Corrupt.exit_code)
-    if any("rcig gc" in one.problem for one in found.orphans):
+    if any("rcig gc" in one.text for one in orphans):
         here.next("gc --dry-run")
 
 
 def _notes(notes: "Sequence[Finding]") -> list[str]:
     """Return a line for each note; of many with the same text, for the first few and their number."""
-    alike = Counter(one.problem for one in notes)
-    seen: Counter[str] = Counter()
     lines = []
-    for one in notes:
-        seen[one.problem] += 1
-        if seen[one.problem] <= _ALIKE:
-            lines += _lines("note", [one])
-        if seen[one.problem] == _ALIKE and alike[one.problem] > _ALIKE:
-            lines.append(f"note: {alike[one.problem] - _ALIKE} more like this one (--json lists all)")
+    for text in dict.fromkeys(one.text for one in notes):
+        alike = [one for one in notes if one.text == text]
+        lines += _lines("note", alike[:_ALIKE])
+        if len(alike) > _ALIKE:
+            lines.append(f"note: {len(alike) - _ALIKE} more like this one (--json lists all)")
     return lines
 
 
 def _lines(word: str, findings: "Sequence[Finding]") -> list[str]:
-    return [f"{word}: {one.path} {one.problem}" for one in findings]
+    return [f"{word}: {one.path} {one.text}" for one in findings]

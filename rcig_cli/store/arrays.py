@@ -1,23 +1,23 @@
 """Named arrays in a Zarr 3 group: chunked, sharded, compressed with zstd, each chunk with a CRC-32C.
 
-An array is divided along its first axis only: into chunks of about 1 MiB, which are gathered into shards (one
-file each) of about 64 MiB.  Equal arrays give equal bytes.  Chunks and shards are read and written by the
-Zarr library; a chunk that doesn't match its CRC-32C, or a missing shard, is reported as `Corrupt`.
+An array has one or more axes and is divided along the first only: into chunks of about 1 MiB, which are
+gathered into shards (one file each) of about 64 MiB.  Equal arrays give equal bytes.  The Zarr library reads
+and writes chunks and shards; a chunk that doesn't match its CRC-32C, or a missing shard, is reported as
+`Corrupt`.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import zarr
 from numpy.typing import DTypeLike, NDArray
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
-from rcig_cli.errors import Corrupt, RcigError
+from rcig_cli.errors import Corrupt
 from rcig_cli.store.files import storage_errors, sync_tree
 
 CHUNK_BYTES = 2**20
@@ -30,19 +30,7 @@ Array = NDArray[Any]
 Declarations = Mapping[str, tuple[tuple[int, ...], DTypeLike]]
 
 
-class Grid(NamedTuple):
-    """The shape of a chunk and of a shard (None for an array without axes)."""
-
-    chunk: tuple[int, ...]
-    shard: tuple[int, ...] | None
-
-    @property
-    def shard_rows(self) -> int:
-        """How many rows a shard has; 1 for an array without axes."""
-        return (self.shard or (1,))[0]
-
-
-def grid_for(shape: tuple[int, ...], itemsize: int) -> Grid:
+def rows_per_chunk_and_shard(shape: tuple[int, ...], itemsize: int) -> tuple[int, int]:
     """Divide an array along its first axis into chunks of about 1 MiB and shards of about 64 MiB.
 
     Chunks of an array above 8 GiB are of about 64 KiB.
@@ -54,14 +42,11 @@ def grid_for(shape: tuple[int, ...], itemsize: int) -> Grid:
     itemsize
         Bytes of an element.
     """
-    if not shape:
-        return Grid((), None)
-    rest = tuple(max(1, length) for length in shape[1:])
-    row_bytes = math.prod(rest) * itemsize
+    row_bytes = max(1, math.prod(shape[1:])) * itemsize
     chunk_bytes = LARGE_CHUNK_BYTES if shape[0] * row_bytes > LARGE_BYTES else CHUNK_BYTES
     chunk_rows = min(max(1, chunk_bytes // row_bytes), max(1, shape[0]))
     chunks = min(max(1, SHARD_BYTES // (chunk_rows * row_bytes)), -(-shape[0] // chunk_rows) or 1)
-    return Grid((chunk_rows, *rest), (chunk_rows * chunks, *rest))
+    return chunk_rows, chunk_rows * chunks
 
 
 # Reading
@@ -81,14 +66,7 @@ def array_names(path: Path) -> list[str]:
 
 
 def read_array(path: Path, name: str) -> Array:
-    """Read an array.
-
-    Parameters
-    ----------
-    path
-        The group's folder.
-    name
-        The array, such as ``train/images``.
+    """Read the array `name`, such as ``train/images``, of the group in the folder `path`.
 
     Raises
     ------
@@ -97,25 +75,11 @@ def read_array(path: Path, name: str) -> Array:
     RcigError
         If it can't be read.
     """
-    array = _opened(path, name)
-    return _rows(array, path, name, range(math.prod(array.shape[:1])))
+    return StoredRows(path, name)[:]
 
 
 def read_arrays(path: Path) -> dict[str, Array]:
-    """Read every array of a group.
-
-    Returns
-    -------
-    dict
-        From name, such as ``train/images``, to array.
-
-    Raises
-    ------
-    Corrupt
-        If the group is missing, or an array is damaged.
-    RcigError
-        If they can't be read.
-    """
+    """Read every array of a group, by name; errors are those of `read_array`."""
     return {name: read_array(path, name) for name in array_names(path)}
 
 
@@ -136,7 +100,11 @@ class StoredRows:
     """
 
     def __init__(self, path: Path, name: str) -> None:
-        self._path, self._name, self._array = path, name, _opened(path, name)
+        self._path, self._name = path, name
+        with self._reading():
+            self._array: Any = zarr.open_group(path, mode="r", zarr_format=3).get(name)
+        if not isinstance(self._array, zarr.Array):
+            raise Corrupt(f"The array {name} in {path} is missing.")
         self.shape: tuple[int, ...] = self._array.shape
         self.dtype: np.dtype[Any] = self._array.dtype
 
@@ -166,72 +134,49 @@ class StoredRows:
         RcigError
             If they can't be read.
         """
+        length = self._array.shards[0]
         if isinstance(chosen, slice):
             start, stop, _ = chosen.indices(len(self))
-            return _rows(self._array, self._path, self._name, range(start, max(start, stop)))
+            with self._reading():
+                _check_shards(self._array, self._path, range(start // length, -(-stop // length)))
+                return np.asarray(self._array[start : max(start, stop)])
         if chosen.size and (chosen.min() < 0 or chosen.max() >= len(self)):
             raise IndexError(f"{self._name} has {len(self)} rows")
         rows, places = np.unique(chosen, return_inverse=True)
-        with _reading(f"The array {self._name} in {self._path} is", self._path):
-            _check_shards(self._array, self._path / self._name, set(rows // _shard_rows(self._array)))
+        with self._reading():
+            _check_shards(self._array, self._path, sorted(set(rows // length)))
             found: Array = np.asarray(self._array.oindex[rows])
         picked: Array = found[places.reshape(chosen.shape)]
         return picked
 
-
-def _opened(path: Path, name: str) -> Any:
-    with _reading(f"The array {name} in {path} is", path):
-        group = zarr.open_group(path, mode="r", zarr_format=3)
-        array = group.get(name)
-        if not isinstance(array, zarr.Array):
-            raise Corrupt(f"The array {name} in {path} is missing.")
-        return array
+    def _reading(self) -> Any:
+        return _reading(f"The array {self._name} in {self._path} is", self._path)
 
 
-def _rows(array: Any, path: Path, name: str, rows: range) -> Array:
-    with _reading(f"The array {name} in {path} is", path):
-        if not array.shape:
-            _check_shards(array, path / name, {0})
-            return np.asarray(array[...])
-        length = _shard_rows(array)
-        _check_shards(
-            array, path / name, range(rows.start // length, -(-rows.stop // length)) if rows else ()
-        )
-        return np.asarray(array[rows.start : rows.stop])
-
-
-def _shard_rows(array: Any) -> int:
-    return int((array.shards or array.chunks or (1,))[0])
-
-
-def _check_shards(array: Any, folder: Path, indices: Any) -> None:
+def _check_shards(array: Any, path: Path, indices: Iterable[int]) -> None:
     """Refuse missing or empty files: Zarr would return zeros for them."""
-    for index in sorted(indices) if array.size else ():
-        key = _shard_key(array, int(index))
-        if not (folder / key).is_file() or not (folder / key).stat().st_size:
-            raise ValueError(f"its file {key} is missing or empty")
+    for index in indices if array.size else ():
+        shard = _shard_path(array, path, int(index))
+        if not shard.is_file() or not shard.stat().st_size:
+            raise ValueError(f"its file {shard.relative_to(path / array.path)} is missing or empty")
 
 
-def _shard_key(array: Any, index: int) -> str:
-    """Return the path of a shard, relative to the folder of its array."""
-    axes = len(array.shape)
-    return str(array.metadata.encode_chunk_key((index, *[0] * (axes - 1)) if axes else ()))
+def _shard_path(array: Any, path: Path, index: int) -> Path:
+    key = array.metadata.encode_chunk_key((index, *[0] * (array.ndim - 1)))
+    return Path(path, array.path, key)
 
 
 @contextmanager
 def _reading(subject: str, path: Path) -> Iterator[None]:
     """Turn what Zarr raises for damaged or missing files into a sentence."""
     try:
-        with storage_errors(path, "read"):
-            yield
-    except Corrupt:
-        raise
-    except RcigError as error:
-        if path.is_dir() and (path / "zarr.json").is_file():
-            raise
+        yield
+    except FileNotFoundError as error:
         raise Corrupt(f"{subject} damaged: {path / 'zarr.json'} is missing.") from error
-    # The codecs raise errors of many types for damaged bytes.
-    except Exception as error:
+    except OSError:
+        with storage_errors(path, "read"):
+            raise
+    except Exception as error:  # the codecs raise errors of many types for damaged bytes
         reason = (str(error) or type(error).__name__).splitlines()[0][:300]
         raise Corrupt(f"{subject} damaged: {reason}.") from error
 
@@ -245,21 +190,19 @@ def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
     Parameters
     ----------
     path
-        The group's folder, which must not exist; make it in a `temporary_folder`.
+        The group's folder, which must not exist or be empty; make it in a `temporary_folder`.
     arrays
-        From name to array (bool, integers or floats).
+        From name to array (bool, integers or floats, one or more axes).
 
     Raises
     ------
     RcigError
         If it can't be written.
     """
-    values = {name: np.asarray(array) for name, array in arrays.items()}
-    values = {name: value.astype(value.dtype.newbyteorder("="), copy=False) for name, value in values.items()}
-    declared = {name: (value.shape, value.dtype) for name, value in values.items()}
-    with ArrayWriter.create(path, declared) as writer:
-        for name, value in values.items():
-            writer.append(name, value)
+    writer = ArrayWriter.create(path, {name: (array.shape, array.dtype) for name, array in arrays.items()})
+    for name, array in arrays.items():
+        writer.append(name, array)
+    writer.close()
 
 
 class ArrayWriter:
@@ -267,7 +210,7 @@ class ArrayWriter:
 
     What is written can be forced to the disk on the way (`secure`); after a crash, another writer resumes
     from there (`resume`) and gives the same bytes as one that was never interrupted.  Get one from `create`
-    or `resume`.  As a context manager it is closed at the end, unless the body raised.
+    or `resume`, and `close` it.
     """
 
     def __init__(self, path: Path, columns: "dict[str, _Column]") -> None:
@@ -281,7 +224,7 @@ class ArrayWriter:
         Parameters
         ----------
         path
-            The group's folder, which must not exist; make it in a `temporary_folder`.
+            The group's folder, which must not exist or be empty; make it in a `temporary_folder`.
         arrays
             From name, such as ``train/images``, to shape and dtype (bool, integers or floats).
 
@@ -294,13 +237,14 @@ class ArrayWriter:
             group = zarr.open_group(path, mode="w-", zarr_format=3)
             columns = {}
             for name, (shape, dtype) in arrays.items():
-                grid = grid_for(shape, np.dtype(dtype).itemsize)
+                chunk, shard = rows_per_chunk_and_shard(shape, np.dtype(dtype).itemsize)
+                row = [max(1, length) for length in shape[1:]]
                 array = group.create_array(
                     name,
                     shape=shape,
                     dtype=np.dtype(dtype),
-                    chunks=grid.chunk,
-                    shards=grid.shard,
+                    chunks=(chunk, *row),
+                    shards=(shard, *row),
                     compressors=[ZstdCodec(level=3), Crc32cCodec()],
                     # Otherwise a chunk of -0.0 would be read back as 0.0, and a lost file would go unnoticed.
                     config={"write_empty_chunks": True},
@@ -309,22 +253,20 @@ class ArrayWriter:
         return cls(path, columns)
 
     @classmethod
-    def resume(cls, path: Path, arrays: Declarations, rows: Mapping[str, int]) -> Self:
+    def resume(cls, path: Path, rows: Mapping[str, int]) -> Self:
         """Resume a group that another writer began; the rows that it didn't secure are removed.
 
         Parameters
         ----------
         path
             The group's folder.
-        arrays
-            As given to `create`.
         rows
             As `secure` returned them.
 
         Raises
         ------
         Corrupt
-            If the group isn't the one that was begun, or is damaged.
+            If the group is damaged.
         RcigError
             If it can't be read or written.
         """
@@ -334,12 +276,16 @@ class ArrayWriter:
             zarr.config.set({"array.write_empty_chunks": True}),
         ):
             group = zarr.open_group(path, mode="r+", zarr_format=3)
-            for name, (shape, dtype) in arrays.items():
+            for name, done in rows.items():
                 array: Any = group[name]
-                if (array.shape, array.dtype) != (shape, np.dtype(dtype)):
-                    raise Corrupt(f"The array {name} in {path} doesn't match the saved progress.")
-                columns[name] = _Column(name, array, rows.get(name, 0))
-                columns[name].keep_secured(path / name)
+                shards = range(-(-done // array.shards[0]))
+                _check_shards(array, path, shards)
+                # Zarr would read an incomplete file of a later shard before it writes to it.
+                kept = {path / name / "zarr.json", *(_shard_path(array, path, index) for index in shards)}
+                for file in (path / name).rglob("*"):
+                    if file.is_file() and file not in kept:
+                        file.unlink()
+                columns[name] = _Column(name, array, done)
         return cls(path, columns)
 
     def written(self, name: str) -> int:
@@ -354,8 +300,9 @@ class ArrayWriter:
         RcigError
             If the system reports an error.
         """
-        sync_tree(self.path)
-        return {name: self.written(name) for name in self._columns}
+        with storage_errors(self.path):
+            sync_tree(self.path)
+        return {name: column.done for name, column in self._columns.items()}
 
     def append(self, name: str, batch: Array) -> None:
         """Add rows to an array, after those added before.
@@ -365,12 +312,10 @@ class ArrayWriter:
         name
             One of the arrays given to `create`.
         batch
-            Shape ``[rows, ...]`` and dtype as declared; for an array without axes, the value itself.
+            Shape ``[rows, ...]`` and dtype as declared.
 
         Raises
         ------
-        ValueError
-            If shape or dtype isn't as declared, or the array would have too many rows.
         RcigError
             If it can't be written.
         """
@@ -378,81 +323,31 @@ class ArrayWriter:
             self._columns[name].append(batch)
 
     def close(self) -> None:
-        """End the writing.
-
-        Raises
-        ------
-        ValueError
-            If an array has fewer rows than declared.
-        """
-        short = [
-            f"{name} has {column.rows} of its {column.total} rows"
-            for name, column in self._columns.items()
-            if column.rows < column.total
-        ]
-        if short:
-            raise ValueError(f"incomplete arrays: {'; '.join(short)}")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            self.close()
+        """End the writing; every array must have all its rows."""
+        short = [name for name, column in self._columns.items() if column.done < column.total]
+        assert not short, f"incomplete arrays: {short}"
 
 
 class _Column:
     """An array that is being written, with the rows of the shard that isn't complete yet."""
 
     def __init__(self, name: str, array: Any, rows: int = 0) -> None:
-        self.name, self.array = name, array
-        self.total: int = math.prod(array.shape[:1])
-        self.rows = self.done = rows
+        self.name, self.array, self.total = name, array, array.shape[0]
+        self.done = rows
         self.waiting: list[Array] = []
 
-    def append(self, batch: Array) -> None:
-        rows = self._checked(batch)
+    def append(self, rows: Array) -> None:
+        assert (rows.dtype, rows.shape[1:]) == (self.array.dtype, self.array.shape[1:]), self.name
         while len(rows):
-            room = self._shard_end() - self.rows
+            end = min(self.done + self.array.shards[0], self.total)
+            room = end - self.done - sum(map(len, self.waiting))
+            assert room, f"{self.name} has more rows than declared"
             # A copy, so that the caller may reuse the memory of the batch.
             self.waiting.append(np.array(rows[:room]))
-            self.rows += len(rows[:room])
+            if len(rows) >= room:
+                self._flush(end)
             rows = rows[room:]
-            if self.rows == self._shard_end():
-                self._flush()
 
-    def keep_secured(self, folder: Path) -> None:
-        """Check that the files of the first rows exist, and remove those of later rows."""
-        if self.done != self.total and self.done % _shard_rows(self.array):
-            raise Corrupt(f"The array {self.name} can't have {self.done} complete rows.")
-        shards = -(-self.done // _shard_rows(self.array))
-        _check_shards(self.array, folder, range(shards))
-        kept = {folder / _shard_key(self.array, index) for index in range(shards)}
-        for file in [file for file in folder.rglob("*") if file.is_file()]:
-            if file not in kept and file != folder / "zarr.json":
-                file.unlink()
-
-    def _shard_end(self) -> int:
-        return min(self.done + _shard_rows(self.array), self.total)
-
-    def _flush(self) -> None:
-        block = np.concatenate(self.waiting)
-        end = self.done + len(block)
-        if self.array.shape:
-            self.array[self.done : end] = block
-        else:
-            self.array[...] = block[0]
+    def _flush(self, end: int) -> None:
+        self.array[self.done : end] = np.concatenate(self.waiting)
         self.done, self.waiting = end, []
-
-    def _checked(self, batch: Array) -> Array:
-        shape, dtype = self.array.shape, self.array.dtype
-        rows = batch if shape else np.asarray(batch)[None]
-        if rows.dtype != dtype or rows.shape[1:] != shape[1:]:
-            raise ValueError(
-                f"{self.name} takes rows of {dtype} {shape[1:]}, not {rows.dtype} {rows.shape[1:]}"
-            )
-        if self.rows + len(rows) > self.total:
-            raise ValueError(f"{self.name} takes {self.total} rows, not {self.rows + len(rows)}")
-        return rows

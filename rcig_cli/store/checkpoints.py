@@ -7,7 +7,6 @@ it is complete. A run is resumed from the newest checkpoint that is not damaged.
 
 import hashlib
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +38,7 @@ class Restored:
     state
         In the structure of the template, with NumPy arrays as leaves.
     warnings
-        A sentence for each newer checkpoint that is damaged.
+        A sentence for each newer checkpoint that can't be read.
     """
 
     step: int
@@ -139,24 +138,25 @@ def latest(run_path: Path, template: Any) -> Restored | None:
     Raises
     ------
     Corrupt
-        If all its checkpoints are damaged.
+        If none of its checkpoints can be read.
     """
-    damaged: dict[int, str] = {}
+    unreadable: list[str] = []
     for step in reversed(steps(run_path)):
         try:
-            restored = load(run_path, step, template)
+            state = load(run_path, step, template)
         except Corrupt as error:
-            damaged[step] = str(error)
-            continue
-        warnings = tuple(f"{reason} Resuming from step {step} instead." for reason in damaged.values())
-        return Restored(step, restored.state, warnings)
-    if damaged:
-        raise Corrupt(f"No checkpoint of {run_path.name} can be used. {' '.join(damaged.values())}")
+            unreadable.append(str(error))
+        else:
+            return Restored(
+                step, state, tuple(f"{why} Resuming from step {step} instead." for why in unreadable)
+            )
+    if unreadable:
+        raise Corrupt(f"No checkpoint of {run_path.name} can be used. {' '.join(unreadable)}")
     return None
 
 
-def load(run_path: Path, step: int, template: Any) -> Restored:
-    """Read the state saved at a step.
+def load(run_path: Path, step: int, template: Any) -> Any:
+    """Read the state saved at a step, with NumPy arrays as leaves.
 
     Parameters
     ----------
@@ -170,52 +170,34 @@ def load(run_path: Path, step: int, template: Any) -> Restored:
 
     Raises
     ------
-    NotFound
-        If there is no checkpoint of that step.
     Corrupt
-        If it is damaged, or doesn't fit the template.
-    """
-    folder = run_path / CHECKPOINTS / str(step)
-    if not folder.is_dir():
-        raise NotFound(f"{run_path.name} has no checkpoint at step {step}.")
-    leaves, structure = _flatten(template)
-    found = read_leaves(folder)
-    problem = _misfit(found, leaves)
-    if problem:
-        raise _damaged(folder, f"it doesn't fit this run ({problem})")
-    return Restored(step, structure.unflatten([found[path] for path in leaves]))
-
-
-def read_leaves(folder: Path) -> dict[str, Any]:
-    """Read the leaves of the checkpoint in a folder, without JAX.
-
-    Returns
-    -------
-    dict
-        From the path of a leaf in the pytree, such as ``pool/parameters/0``, to its array.
-
-    Raises
-    ------
-    Corrupt
-        If it is damaged, of another step, or was written by a newer format.
+        If it is damaged, or of another format.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load as from_bytes
 
+    folder = run_path / CHECKPOINTS / str(step)
+    subject = f"Checkpoint {step} of {run_path.name}"
     try:
         manifest = read_manifest(folder, CheckpointManifest)
         with storage_errors(folder / STATE, "read"):
             content = (folder / STATE).read_bytes()
-    except NotFound as error:
-        raise _damaged(folder, str(error).rstrip(".")) from error
-    if str(manifest.step) != folder.name:
-        raise _damaged(folder, f"its manifest is of step {manifest.step}")
+        found = dict(from_bytes(content))
+    except (NotFound, SafetensorError) as error:
+        raise Corrupt(f"{subject} is damaged: {str(error).rstrip('.')}.") from error
+    if manifest.step != step:
+        raise Corrupt(f"{subject} is damaged: its manifest is of step {manifest.step}.")
     if hashlib.sha256(content).hexdigest() != manifest.files.get(STATE):
-        raise _damaged(folder, f"{STATE} has changed since it was written")
-    try:
-        return dict(from_bytes(content))
-    except SafetensorError as error:
-        raise _damaged(folder, str(error)) from error
+        raise Corrupt(f"{subject} is damaged: {STATE} has changed since it was written.")
+    leaves, structure = _flatten(template)
+    expected = {(path, _described(leaf)) for path, leaf in leaves.items()}
+    differing = sorted(expected ^ {(path, _described(leaf)) for path, leaf in found.items()})
+    if differing:
+        raise Corrupt(
+            f"{subject} was written by an older rcig: the state of this run differs "
+            f"(among others in {' '.join(differing[0])})."
+        )
+    return structure.unflatten([found[path] for path in leaves])
 
 
 def _flatten(tree: Any) -> tuple[dict[str, Any], Any]:
@@ -228,23 +210,8 @@ def _flatten(tree: Any) -> tuple[dict[str, Any], Any]:
     return by_path, structure
 
 
-def _misfit(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str | None:
-    """Say where the leaves of a checkpoint are not those of a template."""
-    for path in sorted(expected.keys() ^ found.keys()):
-        return f"{path} is {'missing' if path in expected else 'not part of its state'}"
-    for path, leaf in expected.items():
-        ours, wanted = _described(found[path]), _described(leaf)
-        if ours != wanted:
-            return f"{path} is {ours} instead of {wanted}"
-    return None
-
-
 def _described(leaf: Any) -> str:
     import numpy as np
 
-    array = leaf if hasattr(leaf, "shape") and hasattr(leaf, "dtype") else np.asarray(leaf)
+    array = leaf if hasattr(leaf, "dtype") else np.asarray(leaf)
     return f"{np.dtype(array.dtype).name} {list(array.shape)}"
-
-
-def _damaged(folder: Path, reason: str) -> Corrupt:
-    return Corrupt(f"Checkpoint {folder.name} of {folder.parent.parent.name} is damaged: {reason}.")

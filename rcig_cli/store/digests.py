@@ -34,7 +34,7 @@ def digests(folder: Path, part: str = ".") -> dict[str, str]:
         paths = [start] if start.is_file() else [path for path in start.rglob("*") if path.is_file()]
     names = {path.relative_to(folder).as_posix(): path for path in paths if not is_temporary(path.name)}
     ordered = sorted(names)
-    return dict(zip(ordered, in_threads(lambda name: sha256_of_file(names[name]), ordered), strict=True))
+    return dict(zip(ordered, in_threads(sha256_of_file, (names[name] for name in ordered)), strict=True))
 
 
 def mismatches(folder: Path, files: Mapping[str, str]) -> dict[str, str]:

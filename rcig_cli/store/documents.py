@@ -38,7 +38,7 @@ def digest_of(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical(document).encode()).hexdigest()
 
 
-def write_document(path: Path, document: Mapping[str, Any], *, replace: bool = True) -> None:
+def write_document(path: Path, document: Mapping[str, Any]) -> None:
     """Write a document atomically, with its format and checksum.
 
     Parameters
@@ -47,13 +47,9 @@ def write_document(path: Path, document: Mapping[str, Any], *, replace: bool = T
         The file; its folder must exist.
     document
         JSON values, without the keys ``format`` and ``sha256``.
-    replace
-        Whether the file may exist already.
 
     Raises
     ------
-    AlreadyExists
-        If not `replace`, and the file exists.
     ValueError
         For NaN and infinities.
     RcigError
@@ -61,7 +57,7 @@ def write_document(path: Path, document: Mapping[str, Any], *, replace: bool = T
     """
     complete = {**document, "format": FORMAT}
     text = canonical({**complete, _CHECKSUM: digest_of(complete)})
-    write_text_atomically(path, text, replace=replace)
+    write_text_atomically(path, text)
 
 
 def read_document(path: Path) -> dict[str, Any]:
@@ -72,20 +68,22 @@ def read_document(path: Path) -> dict[str, Any]:
     NotFound
         If there is no such file.
     Corrupt
-        If it is damaged, or was written by a newer format.
+        If it is damaged, or of another format.
     """
     with storage_errors(path, "read"):
         text = path.read_bytes()
     document = parse(text, str(path))
     found = document.get("format")
-    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
-        raise Corrupt(f"{path} is damaged: its format is {shorten(found)}, but should be a number from 1.")
+    if not isinstance(found, int):
+        raise Corrupt(f"{path} is damaged: its format is {shorten(found)}, but should be a number.")
     if found > FORMAT:
         raise Corrupt(
             f"{path} was written by a newer rcig (format {found}). This version reads format {FORMAT}: "
             "upgrade rcig-cli to use it."
         )
-    checksum = document.pop(_CHECKSUM, None)
+    if found < FORMAT or _CHECKSUM not in document:
+        raise older(path)
+    checksum = document.pop(_CHECKSUM)
     try:
         sound = checksum == digest_of(document)
         sound = sound and text == canonical({**document, _CHECKSUM: checksum}).encode()
@@ -95,6 +93,14 @@ def read_document(path: Path) -> dict[str, Any]:
         raise Corrupt(f"{path} is damaged: it has changed since it was written.")
     del document["format"]
     return document
+
+
+def older(path: Path) -> Corrupt:
+    """Return the error for a document in a layout that this version no longer reads."""
+    return Corrupt(
+        f"{path} was written by an older rcig, in a format that this version doesn't read. "
+        "Use the older version, or make a new store with --store."
+    )
 
 
 def parse(text: bytes, where: str) -> dict[str, Any]:

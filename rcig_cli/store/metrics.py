@@ -4,6 +4,7 @@ A process that is killed leaves at most one incomplete line at the end; it is ig
 before writing.  NaN and infinities, which JSON doesn't have, are written as null.
 """
 
+import errno
 import hashlib
 import json
 import math
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from rcig_cli.errors import Corrupt
 from rcig_cli.store.documents import parse
-from rcig_cli.store.files import storage_errors, write_all, write_text_atomically
+from rcig_cli.store.files import storage_errors, write_text_atomically
 
 if TYPE_CHECKING:
     from rcig_cli.store.records import LoggedBytes
@@ -53,7 +54,8 @@ class MetricsLog:
             descriptor = self._opened()
             size = os.fstat(descriptor).st_size
             try:
-                write_all(descriptor, line)
+                if os.write(descriptor, line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             except OSError:
                 os.ftruncate(descriptor, size)
                 raise

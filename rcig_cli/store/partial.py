@@ -2,11 +2,10 @@
 
     .partial-<name>/
       lock
-      state/state.npz   how far the work is: a JSON document, and the arrays that are needed to resume
-      content/          the data set; it has a manifest once it is complete
+      state.npz   how far the work is: a JSON document, and the arrays that are needed to resume
+      content/    the data set; it has a manifest once it is complete
 
-``state`` is replaced as a whole, so that its document and its arrays always belong together.  What it says
-about ``content`` must have been synced to the disk before.
+What the state says about ``content`` must have been forced to the disk before.
 """
 
 import json
@@ -24,17 +23,17 @@ from rcig_cli.store.files import (
     PARTIAL,
     make_folder,
     publish,
+    remove_abandoned,
     remove_folder,
     replace_folder,
     storage_errors,
-    temporary_folder,
+    write_atomically,
 )
 from rcig_cli.store.locks import RunLock, Wait
 from rcig_cli.store.records import MANIFEST
 
 Array = npt.NDArray[Any]
 
-_STATE, _FILE = "state", "state.npz"
 _DOCUMENT = "document"  # its name among the arrays of the file
 
 
@@ -49,6 +48,7 @@ class Partial:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._state = path / "state.npz"
 
     @property
     def content(self) -> Path:
@@ -58,7 +58,7 @@ class Partial:
     @property
     def has_state(self) -> bool:
         """Whether anything has been saved."""
-        return (self.path / _STATE).exists()
+        return self._state.exists()
 
     @property
     def is_complete(self) -> bool:
@@ -75,16 +75,12 @@ class Partial:
         RcigError
             If they can't be read.
         """
-        file = self.path / _STATE / _FILE
         try:
-            with storage_errors(file, "read"), file.open("rb") as stream:
-                stored = np.load(stream, allow_pickle=False)
-                arrays = {name: stored[name] for name in stored.files}
-            document = json.loads(arrays.pop(_DOCUMENT).tobytes())
-        except (NotFound, LookupError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise Corrupt(f"{file} is damaged.") from error
-        if not isinstance(document, dict):
-            raise Corrupt(f"{file} is damaged.")
+            with storage_errors(self._state, "read"), self._state.open("rb") as stream:
+                arrays = dict(np.load(stream, allow_pickle=False))
+            document: dict[str, Any] = json.loads(arrays.pop(_DOCUMENT).tobytes())
+        except (LookupError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise Corrupt(f"{self._state} is damaged.") from error
         return document, arrays
 
     def save(self, document: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
@@ -93,13 +89,11 @@ class Partial:
         Raises
         ------
         RcigError
-            If it can't be written; what was saved before stands.
+            If it can't be written; what was saved before is unchanged.
         """
         encoded = np.frombuffer(json.dumps(document).encode(), np.uint8)
-        with temporary_folder(self.path) as aside:
-            with storage_errors(aside):
-                np.savez(aside / _FILE, allow_pickle=False, **{_DOCUMENT: encoded}, **arrays)
-            replace_folder(aside, self.path / _STATE)
+        with write_atomically(self._state) as stream:
+            np.savez(stream, allow_pickle=False, **{_DOCUMENT: encoded}, **arrays)
 
     def discard(self) -> None:
         """Remove what has been done; the folder stays locked."""
@@ -122,12 +116,12 @@ class Partial:
         AlreadyExists
             If not `overwrite`, and something is there.
         RcigError
-            If it can't be made durable; then what was there before stands.
+            If it can't be moved or made durable.
         """
         # First: a data set that is replaced is `content` for an instant, which the state doesn't describe.
         self._discard_state()
         (replace_folder if overwrite else publish)(self.content, final)
-        with suppress(RcigError):  # what is published is published
+        with suppress(RcigError):  # the data set is complete, whatever remains here
             self.remove()
 
     def remove(self) -> None:
@@ -135,8 +129,8 @@ class Partial:
         remove_folder(self.path)
 
     def _discard_state(self) -> None:
-        if self.has_state:
-            remove_folder(self.path / _STATE)
+        with storage_errors(self._state):
+            self._state.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -164,6 +158,7 @@ def partial_folder(parent: Path, name: str, *, wait: Wait | None = None) -> Iter
     """
     path = parent / f"{PARTIAL}{name}"
     with _lock(path, name, wait):
+        remove_abandoned(path)
         partial = Partial(path)
         try:
             yield partial

@@ -1,67 +1,41 @@
 """Manifests: what a data set, a run, a sweep or a checkpoint says about itself, as typed records.
 
-A manifest is the document (see `documents`) ``manifest.json`` in the folder that it describes.  The types and
-bounds of its fields are checked by pydantic, when a record is made and when one is read.
+A manifest is the document (see `documents`) ``manifest.json`` in the folder that it describes.  The types of
+its fields are checked by pydantic, when a record is made and when one is read.
 """
 
 import dataclasses
 import platform
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from typing_extensions import TypedDict
 
-from rcig_cli.errors import Corrupt, shorten
-from rcig_cli.store import names
-from rcig_cli.store.documents import digest_of, read_document, write_document
+from rcig_cli.store.documents import digest_of, older, read_document, write_document
 
 MANIFEST = "manifest.json"
 _LIBRARIES = ("rcig-cli", "jax", "jaxlib", "flax", "optax", "safetensors", "zarr", "numpy")
 _CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-def _check(holds: Any, expected: str) -> AfterValidator:
-    def checked(value: str) -> str:
-        if not holds(value):
-            raise ValueError(f"must be {expected}")
-        return value
-
-    return AfterValidator(checked)
-
-
-def _is_utc(value: str) -> bool:
-    try:
-        return datetime.fromisoformat(value).utcoffset() == timedelta(0)
-    except ValueError:
-        return False
-
-
 Status = Literal["running", "interrupted", "finished", "failed"]
-Time = Annotated[str, _check(_is_utc, "a time in UTC")]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
-DatasetName = Annotated[str, _check(names.is_dataset_name, "the name of a data set")]
-RunName = Annotated[str, _check(names.is_run_name, "the name of a run")]
-SweepName = Annotated[str, _check(names.is_sweep_name, "the name of a sweep")]
 
 
 class Parent(TypedDict):
     """What a run or sweep was made from: its name, and the digest of its manifest or its SHA-256."""
 
     name: str
-    digest: Sha256
+    digest: str
 
 
 class LoggedBytes(TypedDict):
     """How many bytes of a log, from its beginning, a manifest records, and their SHA-256."""
 
-    bytes: Count
-    sha256: Sha256
+    bytes: int
+    sha256: str
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -76,8 +50,8 @@ class CheckpointManifest:
         From each file's path, relative to the folder, to its SHA-256.
     """
 
-    step: Count
-    files: dict[str, Sha256]
+    step: int
+    files: dict[str, str]
     kind: Literal["checkpoint"] = "checkpoint"
 
     def to_json(self) -> dict[str, Any]:
@@ -139,16 +113,16 @@ class DatasetManifest(_Artifact):
         From each file's path, relative to the folder, to its SHA-256.
     """
 
-    name: DatasetName
-    created: Time
+    name: str
+    created: str
     class_names: tuple[str, ...]
-    shape: tuple[Positive, Positive, Positive]
-    sizes: dict[str, Count]
+    shape: tuple[int, int, int]
+    sizes: dict[str, int]
     whitened: bool
     config: dict[str, Any]
     source: dict[str, Any]
     versions: dict[str, str]
-    files: dict[str, Sha256]
+    files: dict[str, str]
     kind: Literal["dataset"] = "dataset"
 
     _content: ClassVar[tuple[str, ...]] = ("class_names", "shape", "sizes", "whitened", "files")
@@ -189,17 +163,17 @@ class RunManifest(_Artifact):
         ``rates`` until then.  The run may have been resumed with lower rates.
     """
 
-    name: RunName
-    created: Time
-    updated: Time
+    name: str
+    created: str
+    updated: str
     status: Status
-    step: Count
+    step: int
     config: dict[str, Any]
-    seed: Count
-    dataset: DatasetName
+    seed: int
+    dataset: str
     parents: dict[str, Parent]
     versions: dict[str, str]
-    files: dict[str, Sha256]
+    files: dict[str, str]
     log: LoggedBytes | None = None
     divergences: tuple[dict[str, Any], ...] = ()
     kind: Literal["run"] = "run"
@@ -239,16 +213,16 @@ class SweepManifest(_Artifact):
         From the path of each file of the results, relative to the folder, to its SHA-256.
     """
 
-    name: SweepName
-    created: Time
-    updated: Time
+    name: str
+    created: str
+    updated: str
     status: Literal["running", "interrupted", "finished"]
     config: dict[str, Any]
-    dataset: DatasetName
+    dataset: str
     parents: dict[str, Parent]
-    runs: tuple[RunName, ...]
+    runs: tuple[str, ...]
     versions: dict[str, str]
-    files: dict[str, Sha256]
+    files: dict[str, str]
     kind: Literal["sweep"] = "sweep"
 
     # Without runs and files: the runs name the sweep as it is when it begins.
@@ -274,13 +248,13 @@ def read_manifest(folder: Path, kind: type[Manifest]) -> Manifest:
     NotFound
         If the folder has none.
     Corrupt
-        If it is damaged or was written by a newer format; the sentence lists every wrong field.
+        If it is damaged or of another format.
     """
     document = read_document(folder / MANIFEST)
     try:
         return TypeAdapter(kind).validate_python(document, strict=False)
-    except ValidationError as error:
-        raise Corrupt(f"{folder / MANIFEST} is damaged: {'; '.join(problems_of(error))}.") from error
+    except ValidationError as error:  # the checksum is right, so the file is not damaged
+        raise older(folder / MANIFEST) from error
 
 
 def write_manifest(folder: Path, manifest: AnyManifest) -> None:
@@ -294,26 +268,6 @@ def write_manifest(folder: Path, manifest: AnyManifest) -> None:
         If it can't be written; an existing manifest is unchanged.
     """
     write_document(folder / MANIFEST, manifest.to_json())
-
-
-def problems_of(error: ValidationError) -> list[str]:
-    """Say for each wrong field what is wrong with it: its name, its value and what is allowed."""
-    problems = []
-    for each in error.errors():
-        field = ".".join(map(str, each["loc"]))
-        allowed = re.sub(r"^(Input should be|Value error, must be|[A-Z])", _lower, each["msg"])
-        match each["type"]:
-            case "missing" | "missing_argument":
-                problems.append(f"{field!r} is missing")
-            case "unexpected_keyword_argument" | "extra_forbidden":
-                problems.append(f"{field!r} is not one of its fields")
-            case _:
-                problems.append(f"{field!r} {allowed}, but is {shorten(each['input'])}")
-    return problems
-
-
-def _lower(match: re.Match[str]) -> str:
-    return "must be" if match[0].endswith("be") else match[0].lower()
 
 
 def now() -> str:

@@ -1,4 +1,4 @@
-"""What was measured on a run: one document for each measurement, under names that never collide.
+"""What was measured on a run: one document for each measurement.
 
 A file is named after the time in UTC and what was measured, such as
 ``evaluations/20250301T123000.123456Z-convnet.json``.  It is written once and never changed.
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from rcig_cli.store.documents import Listing, read_document, read_each, write_document
-from rcig_cli.store.files import AlreadyExists, make_folder, storage_errors
+from rcig_cli.store.files import make_folder, storage_errors
 
 Kind = Literal["evaluations", "attacks", "timings"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -44,13 +44,10 @@ def write_result(run_path: Path, kind: Kind, label: str, record: Mapping[str, An
     """
     folder = run_path / kind
     make_folder(folder, parents=False)
-    while True:
-        path = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{label}.json"
-        try:
-            write_document(path, record, replace=False)
-        except AlreadyExists:
-            continue
-        return path
+    while (path := folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{label}.json").exists():
+        pass
+    write_document(path, record)
+    return path
 
 
 def read_results(run_path: Path, kind: Kind) -> Listing[dict[str, Any]]:

@@ -8,6 +8,7 @@
     sweeps/<sweep>/         manifest.json  lock  table.json  figures/
 """
 
+import difflib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ from pathlib import Path
 from typing import Literal, NoReturn, TypeVar
 
 from rcig_cli.errors import ConfigError, Corrupt, NotFound, shorten
-from rcig_cli.store import names
 from rcig_cli.store.documents import Listing, read_document, read_each, write_document
 from rcig_cli.store.files import (
     TEMPORARY,
@@ -26,9 +26,9 @@ from rcig_cli.store.files import (
     temporary_folder,
 )
 from rcig_cli.store.locks import RunLock
+from rcig_cli.store.names import Kind, check_name, is_name, natural_key, number_of
 from rcig_cli.store.records import (
     MANIFEST,
-    AnyManifest,
     DatasetManifest,
     RunManifest,
     SweepManifest,
@@ -39,28 +39,11 @@ from rcig_cli.store.records import (
 STORE = "store.json"
 TABLE = "table.json"  # of a sweep
 
-Kind = Literal["data set", "run", "sweep"]
 Named = TypeVar("Named", DatasetManifest, RunManifest, SweepManifest)
+Numbered = TypeVar("Numbered", RunManifest, SweepManifest)
 
-
-@dataclass(frozen=True)
-class _Place:
-    """Where the artifacts of a kind are, and how they are named and made."""
-
-    kind: Kind
-    folder: str
-    is_name: Callable[[str], bool]
-    advice: str
-
-
-_PLACES = {
-    place.kind: place
-    for place in (
-        _Place("data set", "datasets", names.is_dataset_name, "Make it with `rcig prepare`."),
-        _Place("run", "runs", names.is_run_name, "Start one with `rcig distill`."),
-        _Place("sweep", "sweeps", names.is_sweep_name, "Start one with `rcig sweep`."),
-    )
-}
+_FOLDERS: dict[Kind, str] = {"data set": "datasets", "run": "runs", "sweep": "sweeps"}
+_MADE_BY: dict[Kind, str] = {"data set": "prepare", "run": "distill", "sweep": "sweep"}
 
 
 @dataclass(frozen=True)
@@ -144,51 +127,33 @@ class Store:
 
     root: Path
 
-    def place(self, kind: Kind) -> Path:
+    def folder_of(self, kind: Kind) -> Path:
         """Return the folder of all artifacts of a kind; it needn't exist yet."""
-        return self.root / _PLACES[kind].folder
-
-    def places(self) -> list[Path]:
-        """Return the folders of all kinds of artifacts; they needn't exist yet."""
-        return [self.place(kind) for kind in _PLACES]
-
-    def path(self, kind: Kind, name: str) -> Path:
-        """Return the folder of an artifact; it needn't exist."""
-        return self.place(kind) / names.check_name(kind, name)
-
-    @property
-    def datasets_path(self) -> Path:
-        """The folder of all data sets; it needn't exist yet."""
-        return self.place("data set")
-
-    @property
-    def runs_path(self) -> Path:
-        """The folder of all runs; it needn't exist yet."""
-        return self.place("run")
+        return self.root / _FOLDERS[kind]
 
     def dataset_path(self, name: str) -> Path:
         """Return the folder of a data set; it needn't exist."""
-        return self.path("data set", name)
+        return self.folder_of("data set") / check_name("data set", name)
 
     def run_path(self, name: str) -> Path:
         """Return the folder of a run; it needn't exist."""
-        return self.path("run", name)
+        return self.folder_of("run") / check_name("run", name)
 
     def sweep_path(self, name: str) -> Path:
         """Return the folder of a sweep; it needn't exist."""
-        return self.path("sweep", name)
+        return self.folder_of("sweep") / check_name("sweep", name)
 
     def datasets(self) -> Listing[DatasetManifest]:
         """Return all data sets in natural order, and what is wrong with those that can't be read."""
-        return read_each(_folders(self.place("data set")), lambda folder: _read(folder, DatasetManifest))
+        return read_each(_folders(self.folder_of("data set")), lambda folder: _read(folder, DatasetManifest))
 
     def runs(self) -> Listing[RunManifest]:
         """Return all runs in natural order, and what is wrong with those that can't be read."""
-        return read_each(_folders(self.place("run")), lambda folder: _read(folder, RunManifest))
+        return read_each(_folders(self.folder_of("run")), lambda folder: _read(folder, RunManifest))
 
     def sweeps(self) -> Listing[SweepManifest]:
         """Return all sweeps in natural order, and what is wrong with those that can't be read."""
-        return read_each(_folders(self.place("sweep")), lambda folder: _read(folder, SweepManifest))
+        return read_each(_folders(self.folder_of("sweep")), lambda folder: _read(folder, SweepManifest))
 
     def dataset(self, name: str) -> DatasetManifest:
         """Return the manifest of a data set."""
@@ -203,26 +168,33 @@ class Store:
         return self._named("sweep", name, SweepManifest)
 
     def _named(self, kind: Kind, name: str, record: type[Named]) -> Named:
-        folder = self.path(kind, name)
-        if not _is_folder(folder):
-            self._raise_absent(kind, name)
+        folder = self.folder_of(kind) / check_name(kind, name)
+        with storage_errors(folder, "read"):
+            if not folder.is_dir():
+                self._raise_absent(kind, name)
         return _read(folder, record)
 
     def _raise_absent(self, kind: Kind, name: str) -> NoReturn:
-        existing = [folder.name for folder in _folders(self.path(kind, name).parent)]
+        existing = [folder.name for folder in _folders(self.folder_of(kind))]
         if not existing:
-            raise NotFound(f"There is no {kind} {name!r}; the store has none yet. {_PLACES[kind].advice}")
-        nearest = names.nearest(name, existing)
-        hint = f"; did you mean {nearest!r}?" if nearest else "."
+            raise NotFound(
+                f"There is no {kind} {name!r}; the store has none yet. Make one with `rcig {_MADE_BY[kind]}`."
+            )
+        nearest = difflib.get_close_matches(name, existing, n=1)
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
         raise NotFound(f"There is no {kind} {name!r}{hint} The store has: {', '.join(existing)}.")
 
-    def create_run(self, make_manifest: Callable[[str], RunManifest]) -> tuple[str, RunLock]:
-        """Make a new run, numbered after the highest there is.
+    def create(
+        self, kind: Literal["run", "sweep"], make_manifest: Callable[[str], Numbered]
+    ) -> tuple[Numbered, RunLock]:
+        """Make a new run or sweep, numbered after the highest there is.
 
-        A reader never sees the run without its manifest, nor another writer without its lock.
+        A reader never sees it without its manifest, nor another writer without its lock.
 
         Parameters
         ----------
+        kind
+            "run" or "sweep".
         make_manifest
             Returns the manifest for a name; called again, with the next name, if another process takes the
             first.
@@ -230,13 +202,26 @@ class Store:
         Returns
         -------
         tuple
-            The run's name, and its lock, which is held.
+            The manifest, and the lock, which is held.
         """
-        return self._create_numbered("run", make_manifest)
-
-    def create_sweep(self, make_manifest: Callable[[str], SweepManifest]) -> tuple[str, RunLock]:
-        """Make a new sweep, as `create_run` makes a run."""
-        return self._create_numbered("sweep", make_manifest)
+        parent = self.folder_of(kind)
+        with temporary_folder(parent) as temporary:
+            lock = RunLock(temporary)
+            try:
+                number = max((number_of(kind, name) for name in os.listdir(parent)), default=0)
+                while True:
+                    number += 1
+                    manifest = make_manifest(f"{kind}_{number}")
+                    write_manifest(temporary, manifest)
+                    try:
+                        publish(temporary, parent / manifest.name)
+                    except AlreadyExists:
+                        continue
+                    lock.run_path = parent / manifest.name
+                    return manifest, lock
+            except BaseException:
+                lock.release()
+                raise
 
     def create_named_run(self, name: str, fill: Callable[[Path], RunManifest]) -> RunManifest:
         """Make a finished run with a name of its own; a reader never sees a part of it.
@@ -262,23 +247,8 @@ class Store:
             publish(temporary, path)
         return manifest
 
-    def _create_numbered(
-        self, kind: Kind, make_manifest: Callable[[str], AnyManifest]
-    ) -> tuple[str, RunLock]:
-        parent = self.place(kind)
-        with temporary_folder(parent) as temporary:
-            lock = RunLock(temporary)
-            try:
-                taken = [names.number_of(kind, name) for name in os.listdir(parent)]
-                name = _publish_next(temporary, make_manifest, kind, max(taken, default=0) + 1)
-            except BaseException:
-                lock.release()
-                raise
-        lock.run_path = parent / name
-        return name, lock
-
-    def locate(self, name: str) -> list[Artifact]:
-        """Find the artifacts that have a name.
+    def locate(self, name: str) -> Artifact:
+        """Find the artifact that has a name.
 
         Parameters
         ----------
@@ -286,88 +256,53 @@ class Store:
             Of a data set, run or sweep.  With ``datasets/``, ``runs/`` or ``sweeps/`` before it, only
             artifacts of that kind are looked for.
 
-        Returns
-        -------
-        list
-            At least one; two if a data set and an imported run share the name.
-
-        Raises
-        ------
-        ConfigError
-            If no artifact may have that name.
-        NotFound
-            If none has it; the sentence names the nearest.
-        """
-        prefix, slash, rest = name.rpartition("/")
-        places = [place for place in _PLACES.values() if not slash or place.folder == prefix]
-        if not places:
-            raise ConfigError(f"{shorten(name)} is not the name of an artifact. `rcig list` shows all names.")
-        found = [
-            Artifact(place.kind, rest, self.path(place.kind, rest)) for place in places if place.is_name(rest)
-        ]
-        existing = [one for one in found if os.path.lexists(one.path)]
-        if existing:
-            return existing
-        likely = [place.kind for place in places if rest.startswith(f"{place.kind}_")]
-        return self._raise_absent((likely or [places[0].kind])[0], rest)
-
-    def locate_one(self, name: str) -> Artifact:
-        """Find the one artifact that has a name, as `locate` does.
-
         Raises
         ------
         ConfigError
             If no artifact may have that name, or two have it.
         NotFound
-            If none has it.
+            If none has it; the sentence names the nearest.
         """
-        found = self.locate(name)
-        if len(found) > 1:
-            choices = " or ".join(f"{one.path.parent.name}/{one.name}" for one in found)
+        prefix, slash, rest = name.rpartition("/")
+        kinds = [
+            kind
+            for kind, folder in _FOLDERS.items()
+            if is_name(kind, rest) and (not slash or prefix == folder)
+        ]
+        if not kinds:
+            raise ConfigError(f"{shorten(name)} is not the name of an artifact. `rcig list` shows all names.")
+        found = [Artifact(kind, rest, self.folder_of(kind) / rest) for kind in kinds]
+        existing = [one for one in found if os.path.lexists(one.path)]
+        if len(existing) > 1:
+            choices = " or ".join(f"{one.path.parent.name}/{one.name}" for one in existing)
             raise ConfigError(f"There are two artifacts called {name}. Name one of them: {choices}.")
-        return found[0]
+        if existing:
+            return existing[0]
+        likely = [kind for kind in kinds if rest.startswith(f"{kind}_")]
+        return self._raise_absent((likely or kinds)[0], rest)
 
     def artifacts(self) -> list[Artifact]:
         """Find all artifacts, damaged or not: the folders with a name that an artifact may have."""
         return [
-            Artifact(place.kind, folder.name, folder)
-            for place in _PLACES.values()
-            for folder in _folders(self.place(place.kind))
-            if place.is_name(folder.name)
+            Artifact(kind, folder.name, folder)
+            for kind in _FOLDERS
+            for folder in _folders(self.folder_of(kind))
+            if is_name(kind, folder.name)
         ]
-
-
-def _publish_next(
-    temporary: Path, make_manifest: Callable[[str], AnyManifest], kind: Kind, number: int
-) -> str:
-    while True:
-        name = f"{kind}_{number}"
-        write_manifest(temporary, make_manifest(name))
-        try:
-            publish(temporary, temporary.parent / name)
-        except AlreadyExists:
-            number += 1
-        else:
-            return name
-
-
-def _is_folder(path: Path) -> bool:
-    with storage_errors(path, "read"):
-        return path.is_dir()
 
 
 def _folders(parent: Path) -> list[Path]:
     with storage_errors(parent, "read"):
         entries = list(parent.iterdir()) if parent.is_dir() else []
     folders = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
-    return sorted(folders, key=lambda folder: names.natural_key(folder.name))
+    return sorted(folders, key=lambda folder: natural_key(folder.name))
 
 
 def _read(folder: Path, record: type[Named]) -> Named:
     try:
         manifest = read_manifest(folder, record)
     except NotFound as error:
-        if not _is_folder(folder):
+        if not folder.is_dir():  # removed meanwhile
             raise
         raise Corrupt(f"{folder} is damaged: it has no {MANIFEST}.") from error
     if manifest.name != folder.name:

@@ -22,12 +22,11 @@ def failing(number):
     return fail
 
 
-@pytest.fixture(params=["kernel", "fallback"])
+@pytest.fixture(params=["exchange", "two renames"])
 def renaming(request, monkeypatch):
-    """Run a test with exchanging renames and hard links, and as on a file system that has neither."""
-    if request.param == "fallback":
-        monkeypatch.setattr(files, "_exchange_call", lambda: None)
-        monkeypatch.setattr(os, "link", failing(errno.EPERM))
+    """Run a test on this file system, and as on one that can't exchange two names."""
+    if request.param == "two renames":
+        monkeypatch.setattr(files, "_exchange", lambda *_: False)
 
 
 @pytest.fixture
@@ -47,16 +46,7 @@ def test_a_file_is_written_and_replaced(tmp_path):
     assert names_in(tmp_path) == ["a.json"]
 
 
-def test_an_existing_file_is_kept_without_replace(tmp_path, renaming):
-    path = tmp_path / "a.json"
-    files.write_text_atomically(path, "old", replace=False)
-    with pytest.raises(files.AlreadyExists, match=r"a\.json exists already\."):
-        files.write_text_atomically(path, "new", replace=False)
-    assert path.read_text() == "old"
-    assert names_in(tmp_path) == ["a.json"]
-
-
-@pytest.mark.parametrize("call", ["write", "fsync", "open", "replace"])
+@pytest.mark.parametrize("call", ["fsync", "open", "replace"])
 @pytest.mark.parametrize(
     ("number", "sentence"),
     [
@@ -72,29 +62,24 @@ def test_a_failed_write_is_a_sentence_and_the_old_file_is_unchanged(
     path = tmp_path / "a.json"
     path.write_text("old")
     with monkeypatch.context() as patch:
-        patch.setattr(os, call, failing(number))
+        patch.setattr(Path if call == "open" else os, call, failing(number))
         with pytest.raises(RcigError, match=sentence):
             files.write_text_atomically(path, "new")
     assert path.read_text() == "old"
     assert names_in(tmp_path) == ["a.json"]
 
 
-def test_a_disk_that_is_full_after_some_bytes_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "a.json"
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_disk_that_is_full_while_a_file_is_written(tmp_path, monkeypatch):
+    path, full = tmp_path / "a.json", tmp_path / "full"
     path.write_text("old")
-    write, calls = os.write, []
-
-    def short_write(descriptor, data):
-        calls.append(len(data))
-        if len(calls) > 2:
-            raise OSError(errno.ENOSPC, "full")
-        return write(descriptor, data[:1])
-
+    full.symlink_to("/dev/full")
+    monkeypatch.setattr(files, "_temporary_name", lambda _: full)
+    opened = Path.open
     with monkeypatch.context() as patch:
-        patch.setattr(os, "write", short_write)
+        patch.setattr(Path, "open", lambda self, _mode: opened(self, "wb"))
         with pytest.raises(RcigError, match="disk is full"):
-            files.write_text_atomically(path, "new text")
-    assert calls == [8, 7, 6]
+            files.write_bytes_atomically(path, b"new" * 100_000)
     assert path.read_text() == "old"
 
 
@@ -103,23 +88,15 @@ def test_a_missing_folder_is_named(tmp_path):
         files.write_text_atomically(tmp_path / "absent" / "a.json", "text")
 
 
-def test_a_folder_is_published(tmp_path, renaming):
-    with files.temporary_folder(tmp_path) as temporary:
-        (temporary / "inner").mkdir()
-        (temporary / "inner" / "a").write_text("a")
-        files.publish(temporary, tmp_path / "final")
-    assert (tmp_path / "final" / "inner" / "a").read_text() == "a"
-    assert names_in(tmp_path) == ["final"]
-
-
 @pytest.mark.parametrize("kind", ["file", "folder"])
-def test_publishing_never_replaces(tmp_path, renaming, old, kind):
-    with files.temporary_folder(tmp_path, clean=False) as temporary:
+def test_publishing_never_replaces(tmp_path, old, kind):
+    with files.temporary_folder(tmp_path) as temporary:
         (temporary / "a").write_text("a")
+        prepared = temporary if kind == "folder" else temporary / "a"
         with pytest.raises(files.AlreadyExists, match="final exists already"):
-            files.publish(temporary if kind == "folder" else temporary / "a", old)
+            files.publish(prepared, old)
         assert (temporary / "a").exists()
-        files.publish(temporary if kind == "folder" else temporary / "a", tmp_path / "free")
+        files.publish(prepared, tmp_path / "free")
     assert names_in(old) == ["old"]
     assert names_in(tmp_path) == ["final", "free"]
 
@@ -132,23 +109,21 @@ def test_a_folder_is_replaced_and_the_old_one_removed(tmp_path, renaming, old):
     assert names_in(tmp_path) == ["final"]
 
 
-@pytest.mark.parametrize("exists", [False, True])
-def test_a_rename_that_can_not_be_made_durable_is_undone(tmp_path, monkeypatch, renaming, exists):
-    final, sync = tmp_path / "final", files._sync
-    if exists:
-        final.mkdir()
-        (final / "old").write_text("old")
+def test_a_folder_that_can_not_be_renamed_leaves_the_old_one(tmp_path, monkeypatch, old):
+    monkeypatch.setattr(files, "_exchange", lambda *_: False)
+    rename, calls = os.rename, []
 
-    def fail_on_parent(path):
-        failing(errno.EIO)() if path == tmp_path else sync(path)
+    def fail_at_the_second(*names):
+        calls.append(names)
+        failing(errno.EIO)() if len(calls) == 2 else rename(*names)
 
+    monkeypatch.setattr(os, "rename", fail_at_the_second)
     with files.temporary_folder(tmp_path) as temporary:
         (temporary / "new").write_text("new")
-        monkeypatch.setattr(files, "_sync", fail_on_parent)
         with pytest.raises(RcigError, match="input/output error"):
-            files.replace_folder(temporary, final)
-    assert names_in(tmp_path) == (["final"] if exists else [])
-    assert not exists or names_in(final) == ["old"]
+            files.replace_folder(temporary, old)
+    assert names_in(tmp_path) == ["final"]
+    assert names_in(old) == ["old"]
 
 
 def test_a_temporary_folder_is_removed_when_its_body_fails(tmp_path):
@@ -167,29 +142,14 @@ def test_temporary_folders_of_killed_processes_are_removed_and_those_of_live_one
         "import sys, pathlib; from rcig_cli.store.files import temporary_folder\n"
         "with temporary_folder(pathlib.Path(sys.argv[1])) as folder: print(folder, flush=True); input()"
     )
-    killed, live = python(program, tmp_path), python(program, tmp_path)
+    killed, live = python(program, tmp_path), python(program, tmp_path / "inner")
     killed_folder, live_folder = (Path(process.stdout.readline().strip()) for process in (killed, live))
     killed.send_signal(signal.SIGKILL)
     killed.wait()
-    (tmp_path / ".tmp-file").write_text("incomplete")
+    (tmp_path / "inner" / ".tmp-file").write_text("incomplete")
     assert [files.is_abandoned(path) for path in (killed_folder, live_folder)] == [True, False]
-    with files.temporary_folder(tmp_path, clean=False):
-        assert killed_folder.is_dir()
-    with files.temporary_folder(tmp_path) as mine:
-        assert names_in(tmp_path) == sorted([live_folder.name, mine.name])
-
-
-def test_the_only_copy_of_a_replaced_folder_is_kept(tmp_path):
-    """What a crash leaves on a file system that can't exchange names."""
-    replaced = tmp_path / ".replaced-run_1-0123456789abcdef"
-    replaced.mkdir()
-    assert files.displaced_from(replaced) == tmp_path / "run_1"
-    assert not files.is_abandoned(replaced)
-    assert not files.remove_if_abandoned(replaced)
-    (tmp_path / "run_1").mkdir()
-    assert files.displaced_from(replaced) is None
-    assert files.remove_if_abandoned(replaced)
-    assert names_in(tmp_path) == ["run_1"]
+    files.remove_abandoned(tmp_path)
+    assert list(files.temporaries(tmp_path)) == [live_folder]
 
 
 def test_a_folder_is_removed(tmp_path, old):

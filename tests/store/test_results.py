@@ -1,7 +1,6 @@
 """Records of measurements: never overwritten, read in order."""
 
 import re
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -22,17 +21,6 @@ def test_a_record_comes_back(run_path):
     assert re.fullmatch(r"\d{8}T\d{6}\.\d{6}Z-convnet\.json", path.name)
     assert results.read_results(run_path, "evaluations").found == ({"accuracy": {"mean": 0.9}},)
     assert results.read_results(run_path, "attacks").found == ()
-
-
-def test_names_never_collide(run_path):
-    with ThreadPoolExecutor(8) as pool:
-        paths = list(
-            pool.map(lambda i: results.write_result(run_path, "attacks", "mia", {"i": i}), range(40))
-        )
-    assert len(set(paths)) == 40
-    assert sorted(record["i"] for record in results.read_results(run_path, "attacks").found) == list(
-        range(40)
-    )
 
 
 def test_an_existing_file_is_not_overwritten(run_path, monkeypatch):

@@ -60,7 +60,12 @@ def test_a_file_is_not_a_store(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
-    [('{"format": 7}', "newer rcig"), ("{", "readable JSON"), ("{}", "its format is None")],
+    [
+        ('{"format": 7}', "newer rcig"),
+        ('{"format": 0}', "older rcig"),
+        ("{", "readable JSON"),
+        ("{}", "its format is None"),
+    ],
 )
 def test_a_store_that_cannot_be_read(tmp_path, content, sentence):
     (tmp_path / "store.json").write_text(content)
@@ -84,8 +89,8 @@ def test_a_damaged_data_set_does_not_hide_the_others(store, dataset_manifest):
     (store.dataset_path("b") / "manifest.json").write_text("{")
     (store.dataset_path("c") / "manifest.json").unlink()
     store.dataset_path("d").rename(store.dataset_path("e"))
-    (store.datasets_path / ".tmp-1").mkdir()
-    (store.datasets_path / "notes.txt").touch()
+    (store.root / "datasets" / ".tmp-1").mkdir()
+    (store.root / "datasets" / "notes.txt").touch()
     listing = store.datasets()
     assert [dataset.name for dataset in listing.found] == ["a"]
     assert [problem.path.name for problem in listing.problems] == ["b", "c", "e"]
@@ -95,15 +100,8 @@ def test_a_damaged_data_set_does_not_hide_the_others(store, dataset_manifest):
         assert phrase in problem.message
 
 
-def test_one_by_name(store, dataset_manifest, run_manifest):
-    add_dataset(store, dataset_manifest())
-    add_run(store, run_manifest())
-    assert store.dataset("digits") == dataset_manifest()
-    assert store.run("run_1") == run_manifest()
-
-
 def test_the_error_for_a_missing_name_lists_the_existing_ones(store, dataset_manifest, run_manifest):
-    with pytest.raises(NotFound, match=r"no data set 'mnist'; the store has none yet. Make it with"):
+    with pytest.raises(NotFound, match=r"no data set 'mnist'; the store has none yet. Make one with"):
         store.dataset("mnist")
     for name in ("mnist", "cifar10"):
         add_dataset(store, dataset_manifest(name))
@@ -131,37 +129,24 @@ def test_no_name_leads_outside(store, name):
             look_up(name)
 
 
-def test_runs_are_numbered_and_locked(store, run_manifest):
-    name, lock = store.create_run(run_manifest)
-    assert (name, lock.run_path) == ("run_1", store.run_path("run_1"))
-    with lock, pytest.raises(Locked, match="run_1 is being written"):
-        RunLock(store.run_path("run_1"))
-    RunLock(store.run_path("run_1")).release()
-    second, lock = store.create_run(run_manifest)
-    lock.release()
-    assert [run.name for run in store.runs().found] == ["run_1", second] == ["run_1", "run_2"]
-
-
-def test_sweeps_are_numbered_locked_and_found(store, sweep_manifest):
-    assert store.sweeps().found == ()
-    with pytest.raises(NotFound, match="no sweep 'sweep_1'; the store has none yet"):
-        store.sweep("sweep_1")
-    for expected in ("sweep_1", "sweep_2"):
-        name, lock = store.create_sweep(sweep_manifest)
-        assert (name, lock.run_path) == (expected, store.sweep_path(expected))
-        with lock, pytest.raises(Locked, match=f"{expected} is being written"):
-            RunLock(store.sweep_path(expected))
-    assert [sweep.name for sweep in store.sweeps().found] == ["sweep_1", "sweep_2"]
-    assert store.sweep("sweep_2") == sweep_manifest("sweep_2")
-    assert not store.runs_path.exists()
+@pytest.mark.parametrize("kind", ["run", "sweep"])
+def test_runs_and_sweeps_are_numbered_locked_and_found(store, run_manifest, sweep_manifest, kind):
+    make_manifest, find = (run_manifest, store.run) if kind == "run" else (sweep_manifest, store.sweep)
+    for number in (1, 2):
+        made, lock = store.create(kind, make_manifest)
+        assert made == find(f"{kind}_{number}") == make_manifest(f"{kind}_{number}")
+        assert lock.run_path == store.folder_of(kind) / f"{kind}_{number}"
+        with lock, pytest.raises(Locked, match=f"{kind}_{number} is being written"):
+            RunLock(lock.run_path)
+        RunLock(lock.run_path).release()
 
 
 def test_a_number_below_the_highest_is_not_used_again(store, run_manifest):
     for name in ("run_2", "run_7", "imported"):
         add_run(store, run_manifest(name))
-    name, lock = store.create_run(run_manifest)
+    made, lock = store.create("run", run_manifest)
     lock.release()
-    assert name == "run_8"
+    assert made.name == "run_8"
 
 
 def test_a_run_that_cannot_be_made_leaves_nothing(store):
@@ -169,8 +154,8 @@ def test_a_run_that_cannot_be_made_leaves_nothing(store):
         raise RuntimeError(f"no {name}")
 
     with pytest.raises(RuntimeError, match="no run_1"):
-        store.create_run(refuse)
-    assert list(store.runs_path.iterdir()) == []
+        store.create("run", refuse)
+    assert list(store.folder_of("run").iterdir()) == []
 
 
 CREATE_RUNS = """
@@ -184,10 +169,10 @@ store = open_store(Path(sys.argv[1]), create=True)
 print("ready", flush=True)
 input()
 for _ in range(int(sys.argv[2])):
-    name, lock = store.create_run(_run_manifest)
-    assert store.run(name).name == name and lock.held
+    made, lock = store.create("run", _run_manifest)
+    assert store.run(made.name) == made
     assert not store.runs().problems
-    print(name, flush=True)
+    print(made.name, flush=True)
 """
 
 
@@ -224,7 +209,9 @@ def test_a_named_run_is_visible_only_when_complete(store, run_manifest):
 
     def fill(folder):
         (folder / "arrays").write_text("numbers")
-        seen.extend(path.name for path in store.runs_path.iterdir() if not path.name.startswith(".tmp-"))
+        seen.extend(
+            path.name for path in store.folder_of("run").iterdir() if not path.name.startswith(".tmp-")
+        )
         return run_manifest("frepo", status="finished")
 
     made = store.create_named_run("frepo", fill)
@@ -234,7 +221,7 @@ def test_a_named_run_is_visible_only_when_complete(store, run_manifest):
     with pytest.raises(AlreadyExists):
         store.create_named_run("frepo", lambda _: run_manifest("frepo", step=9))
     assert store.run("frepo").step == 0
-    assert [path.name for path in store.runs_path.iterdir()] == ["frepo"]
+    assert [path.name for path in store.folder_of("run").iterdir()] == ["frepo"]
 
 
 def test_a_named_run_that_fails_leaves_nothing(store):
@@ -243,17 +230,17 @@ def test_a_named_run_that_fails_leaves_nothing(store):
 
     with pytest.raises(ConfigError):
         store.create_named_run("frepo", fill)
-    assert list(store.runs_path.iterdir()) == []
+    assert list(store.folder_of("run").iterdir()) == []
 
 
 def test_locating_by_name(store, dataset_manifest, run_manifest):
     add_dataset(store, dataset_manifest("shared"))
     add_run(store, run_manifest("shared"))
     add_run(store, run_manifest("run_2"))
-    assert [one.kind for one in store.locate("shared")] == ["data set", "run"]
     with pytest.raises(ConfigError, match="datasets/shared or runs/shared"):
-        store.locate_one("shared")
-    assert store.locate_one("runs/shared").path == store.run_path("shared")
+        store.locate("shared")
+    assert store.locate("runs/shared").path == store.run_path("shared")
+    assert store.locate("run_2").kind == "run"
     assert [(one.kind, one.name) for one in store.artifacts()] == [
         ("data set", "shared"), ("run", "run_2"), ("run", "shared"),
     ]  # fmt: skip

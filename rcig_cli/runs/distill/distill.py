@@ -233,8 +233,7 @@ def create_run(
             files={},
         )
 
-    name, lock = store.create_run(manifest)
-    return store.run(name), lock
+    return store.create("run", manifest)
 
 
 def check_possible(prepared: Prepared, config: DistillConfig) -> None:

@@ -58,7 +58,7 @@ def export_set(store: Store, run: str, path: Path | None = None, *, format: str 
     if path.exists() or path.is_symlink():
         raise exists
     assert chosen.write is not None
-    with temporary_folder(path.absolute().parent, clean=False) as temporary:
+    with temporary_folder(path.absolute().parent) as temporary:
         prepared = temporary if chosen.is_folder else temporary / "set"
         with storage_errors(path):
             chosen.write(prepared, exported)

@@ -1,6 +1,6 @@
 """Find and remove what is no longer needed: checkpoints of finished runs, and temporary files."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def find_garbage(store: Store, *, preparations: bool = False) -> list[Garbage]:
     """
     found = [(path, _TEMPORARY) for path in temporaries(store.root) if is_abandoned(path)]
     if preparations:
-        found += [(path, _PREPARATION) for path in sorted(store.datasets_path.glob(f"{PARTIAL}*"))]
+        found += [(path, _PREPARATION) for path in sorted(store.folder_of("data set").glob(f"{PARTIAL}*"))]
     for run in store.runs().found:
         if run.status == "finished":
             path = store.run_path(run.name)
@@ -70,31 +70,28 @@ def remove_garbage(store: Store, garbage: Sequence[Garbage], report: Report) -> 
     removed = []
     for number, one in enumerate(garbage, 1):
         try:
-            if _REMOVERS[one.reason](store, one.path):
-                removed.append(one)
-            else:
-                report.warn(f"{one.path} was kept: it can't be removed, or is being written.")
+            _remove(store, one)
         except NotFound:
             continue
         except Locked as error:
             report.warn(f"{one.path} was kept: {error}")
+        else:
+            if one.path.exists():
+                report.warn(f"{one.path} was kept: it can't be removed, or is being written.")
+            else:
+                removed.append(one)
         report.progress("removing", number, len(garbage))
     return removed
 
 
-def _remove_checkpoint(store: Store, path: Path) -> bool:
-    run = path.parent.parent
-    with RunLock(run):
-        return store.run(run.name).status == "finished" and not remove_folder(path).exists()
-
-
-def _remove_preparation(_: Store, path: Path) -> bool:
-    with RunLock(path):
-        return not remove_folder(path).exists()
-
-
-_REMOVERS: dict[str, Callable[[Store, Path], bool]] = {
-    _TEMPORARY: lambda _, path: remove_if_abandoned(path),
-    _CHECKPOINT: _remove_checkpoint,
-    _PREPARATION: _remove_preparation,
-}
+def _remove(store: Store, one: Garbage) -> None:
+    if one.reason == _TEMPORARY:
+        remove_if_abandoned(one.path)
+    elif one.reason == _PREPARATION:
+        with RunLock(one.path):
+            remove_folder(one.path)
+    else:
+        run = one.path.parent.parent
+        with RunLock(run):
+            if store.run(run.name).status == "finished":
+                remove_folder(one.path)

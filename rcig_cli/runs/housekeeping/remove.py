@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-from rcig_cli.errors import ConfigError, RcigError
+from rcig_cli.errors import ConfigError
 from rcig_cli.store.files import bytes_of, remove_folder
 from rcig_cli.store.locks import LOCK, RunLock
 from rcig_cli.store.store import Artifact, Store
@@ -53,7 +53,7 @@ def plan_removal(store: Store, names: Sequence[str], *, force: bool = False) -> 
     Locked
         If a run or sweep that will be removed, or that needs a data set that will be, is being written.
     """
-    chosen = list(dict.fromkeys(store.locate_one(name) for name in names))
+    chosen = list(dict.fromkeys(store.locate(name) for name in names))
     users = {one: _users(store, one, chosen) for one in chosen if one.kind == "data set"}
     for one, needing in users.items():
         if needing and not force:
@@ -79,16 +79,11 @@ def remove(removal: Removal) -> None:
     Locked
         If it is being written.
     RcigError
-        If it, or some of its files, can't be removed.
+        If it can't be removed.
     """
     one = removal.artifact
     with RunLock(one.path) if one.kind != "data set" and one.path.is_dir() else nullcontext():
-        rest = remove_folder(one.path)
-    if rest.exists():
-        raise RcigError(
-            f"{one.name} is no longer in the store, but some of its files could not be removed: {rest}. "
-            "Check its permissions, then try again with `rcig gc`."
-        )
+        remove_folder(one.path)
 
 
 def _users(store: Store, dataset: Artifact, chosen: Sequence[Artifact]) -> list[Artifact]:

@@ -1,37 +1,88 @@
-"""Verify a store, or some of its artifacts: compare every file with its recorded checksum."""
+"""Verify a store, or some of its artifacts: which files are damaged, and which don't belong to the store.
 
-from collections.abc import Sequence
+Every file is compared with its recorded checksum: documents with their own, all others with the one in the
+manifest of their data set, run, sweep or checkpoint.  No lock is taken.  If something seems wrong and the
+manifest has changed since, a process was writing, and the artifact is checked again.
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal, get_args
 
-from rcig_cli.errors import Corrupt
+from rcig_cli.errors import Corrupt, NotFound, RcigError, shorten
 from rcig_cli.runs.report import Report
-from rcig_cli.store.audit import Audit, Findings
-from rcig_cli.store.store import Store, open_store
+from rcig_cli.store.checkpoints import CHECKPOINTS, is_step
+from rcig_cli.store.digests import problem_of
+from rcig_cli.store.documents import parse, read_document
+from rcig_cli.store.files import (
+    PARTIAL,
+    in_threads,
+    is_abandoned,
+    is_temporary,
+    storage_errors,
+    temporaries,
+)
+from rcig_cli.store.locks import LOCK
+from rcig_cli.store.names import Kind
+from rcig_cli.store.records import (
+    MANIFEST,
+    CheckpointManifest,
+    DatasetManifest,
+    RunManifest,
+    SweepManifest,
+    read_manifest,
+)
+from rcig_cli.store.results import KINDS
+from rcig_cli.store.store import STORE, TABLE, Artifact, Store, open_store
+
+_LOG, _FIGURES = "metrics.jsonl", "figures"
+_ATTEMPTS = 10
+_PAUSE = 0.05  # seconds
+_SMALL = 2**20  # bytes up to which a quick check reads a file
 
 
-def open_damaged(root: Path) -> Store:
-    """Open a store to verify it, even if its ``store.json`` is damaged.
+@dataclass(frozen=True)
+class Finding:
+    """Something that was found: a problem is damage, an orphan a file that no manifest records.
 
-    Raises
-    ------
-    NotFound
-        If there is no store.
-    ConfigError
-        If it is something else than a store.
+    Parameters
+    ----------
+    kind
+        "problem", "orphan" or "note".
+    path
+        Where, relative to the store.
+    text
+        A phrase that follows the path.
     """
-    try:
-        return open_store(root, create=False)
-    except Corrupt:
-        return Store(root)
+
+    kind: Literal["problem", "orphan", "note"]
+    path: str
+    text: str
 
 
-def verify(store: Store, names: Sequence[str], report: Report, *, quick: bool = False) -> Findings:
+@dataclass(frozen=True)
+class Verification:
+    """The number of files checked, and what was found."""
+
+    checked: int
+    findings: tuple[Finding, ...]
+
+    def of_kind(self, kind: Literal["problem", "orphan", "note"]) -> list[Finding]:
+        """Return the findings of one kind."""
+        return [one for one in self.findings if one.kind == kind]
+
+
+def verify(root: Path, names: Sequence[str], report: Report, *, quick: bool = False) -> Verification:
     """Compare the files of artifacts with their checksums.
 
     Parameters
     ----------
-    store
-        The store.
+    root
+        The folder of the store.
     names
         Which artifacts; if empty, all, and the folders around them.
     report
@@ -42,27 +93,273 @@ def verify(store: Store, names: Sequence[str], report: Report, *, quick: bool = 
     Raises
     ------
     ConfigError
-        If no artifact may have such a name.
+        If no artifact may have such a name, or two have it.
     NotFound
-        If none has it.
+        If there is no store, or no artifact of that name.
     """
-    named = [one for name in names for one in store.locate(name)]
-    artifacts = list(dict.fromkeys(named)) if names else store.artifacts()
+    store, unreadable = Store(root), ""
+    try:
+        open_store(root, create=False)
+    except Corrupt as error:
+        unreadable = _phrase(error, root / STORE)
+        if "an older rcig" in unreadable or "a newer rcig" in unreadable:  # nothing else can be checked
+            return Verification(1, (Finding("problem", STORE, unreadable),))
+    artifacts = list(dict.fromkeys(map(store.locate, names))) if names else store.artifacts()
     total = max(1, sum(1 for one in artifacts for path in one.path.rglob("*") if path.is_file()))
-    done = 0
-
-    def on_file() -> None:
-        # Not every file has a checksum, and files that change meanwhile are checked again.
-        nonlocal done
-        done = min(done + 1, total - 1)
-        report.progress("verifying", done, total)
-
-    audit = Audit(store, quick=quick, on_file=on_file)
-    if not audit.check_store_document():
-        return audit.found  # a newer format: nothing else can be checked
-    if not names:
-        audit.check_folders()
+    check = _Check(store, quick, lambda done: report.progress("verifying", min(done, total - 1), total))
+    findings = [Finding("problem", STORE, unreadable)] if unreadable else []
+    findings += [] if names else check.folders()
     for one in artifacts:
-        (audit.check_alone if names else audit.check)(one)
+        findings += check.temporaries(one.path) if names else []
+        findings += check.artifact(one)
     report.progress("verifying", total, total)
-    return audit.found
+    return Verification(check.checked + 1, tuple(findings))
+
+
+class _Check:
+    """Checks parts of a store; each method yields what it finds.
+
+    Parameters
+    ----------
+    store, quick
+        As in `verify`.
+    on_file
+        Called for each file with the number of files checked so far.
+    """
+
+    def __init__(self, store: Store, quick: bool, on_file: Callable[[int], None]) -> None:
+        self.store, self.quick, self.on_file = store, quick, on_file
+        self.checked = 0
+
+    def folders(self) -> Iterator[Finding]:
+        """Look for files that don't belong in the store's own folder and in those of all artifacts."""
+        yield from self.temporaries(self.store.root)
+        folders = {path.name: path for path in map(self.store.folder_of, get_args(Kind))}
+        artifacts = {one.path for one in self.store.artifacts()}
+        for path in _entries(self.store.root):
+            if path.name not in folders and path.name != STORE:
+                yield from self.orphan(path)
+        for path in (path for folder in folders.values() for path in _entries(folder)):
+            if path.name.startswith(PARTIAL):
+                preparing = "is being prepared, or its preparation was stopped: `rcig prepare` resumes it"
+                yield self.finding("note", path, preparing)
+            elif path not in artifacts:
+                yield from self.orphan(path)
+
+    def temporaries(self, folder: Path) -> Iterator[Finding]:
+        """Look for the temporary files of crashed processes, but not in preparations."""
+        for path in temporaries(folder):
+            preparing = any(part.startswith(PARTIAL) for part in path.relative_to(self.store.root).parts)
+            if not preparing and is_abandoned(path):
+                yield from self.orphan(path, "was left by a process that crashed: `rcig gc` removes it")
+
+    def artifact(self, one: Artifact) -> Iterator[Finding]:
+        """Check a data set, a run with its checkpoints, log and measurements, or a sweep without its runs."""
+        check = {"data set": self.dataset, "run": self.run, "sweep": self.sweep}[one.kind]
+        yield from self.settled(one.path, check)
+        if one.kind == "run":
+            yield from self.checkpoints_and_results(one.path)
+
+    def settled(self, folder: Path, check: Callable[[Path], Iterator[Finding]]) -> list[Finding]:
+        """Check a folder, again if something seems wrong and its manifest has changed meanwhile."""
+        found, checked = [], self.checked
+        for _ in range(_ATTEMPTS):
+            self.checked, before = checked, _identity(folder)
+            found = list(check(folder))
+            if not os.path.lexists(folder):  # removed meanwhile
+                return []
+            if before == _identity(folder) or all(one.kind == "note" for one in found):
+                break
+            time.sleep(_PAUSE)
+        return found
+
+    def dataset(self, folder: Path) -> Iterator[Finding]:
+        manifest = yield from self.manifest(folder, DatasetManifest)
+        if manifest:
+            yield from self.files(folder, manifest.files)
+
+    def sweep(self, folder: Path) -> Iterator[Finding]:
+        manifest = yield from self.manifest(folder, SweepManifest)
+        if manifest:
+            unrecorded = () if manifest.status == "finished" else (TABLE, _FIGURES)
+            yield from self.files(folder, manifest.files, unrecorded=unrecorded)
+            for run in manifest.runs:
+                if not self.store.run_path(run).exists():
+                    yield self.finding("note", folder, f"names {run}, which isn't in this store")
+
+    def run(self, folder: Path) -> Iterator[Finding]:
+        manifest = yield from self.manifest(folder, RunManifest)
+        if manifest:
+            unrecorded = () if manifest.status == "finished" else ("distilled.zarr", "snapshots.zarr")
+            elsewhere = (_LOG, CHECKPOINTS, _FIGURES, *KINDS)
+            yield from self.files(folder, manifest.files, unrecorded=unrecorded, elsewhere=elsewhere)
+            yield from self.log(folder / _LOG, manifest)
+            yield from self.parent(folder, manifest)
+
+    def checkpoints_and_results(self, folder: Path) -> Iterator[Finding]:
+        for path in _entries(folder / CHECKPOINTS):
+            if is_step(path.name) and path.is_dir():
+                yield from self.settled(path, self.checkpoint)
+            else:
+                yield from self.orphan(path)
+        for path in (path for kind in KINDS for path in _entries(folder / kind)):
+            if path.suffix == ".json":
+                yield from self.document(path, lambda path=path: read_document(path))  # type: ignore[misc]
+            else:
+                yield from self.orphan(path)
+
+    def checkpoint(self, folder: Path) -> Iterator[Finding]:
+        manifest = yield from self.manifest(folder, CheckpointManifest)
+        if manifest:
+            if str(manifest.step) != folder.name:
+                yield self.finding("problem", folder / MANIFEST, f"belongs to step {manifest.step}")
+            yield from self.files(folder, manifest.files)
+
+    def manifest(self, folder: Path, record: Any) -> Generator[Finding, None, Any]:
+        manifest = yield from self.document(folder / MANIFEST, lambda: read_manifest(folder, record))
+        name = getattr(manifest, "name", folder.name)
+        if name != folder.name:
+            yield self.finding("problem", folder / MANIFEST, f"belongs to {name}, not to {folder.name}")
+        return manifest
+
+    def document(self, path: Path, read: Callable[[], Any]) -> Generator[Finding, None, Any]:
+        """Check a document; return what `read` returns, or None if it is damaged."""
+        self.count()
+        try:
+            return read()
+        except NotFound:
+            yield self.finding("problem", path, "is missing")
+        except RcigError as error:
+            yield self.finding("problem", path, _phrase(error, path))
+        return None
+
+    def files(
+        self,
+        folder: Path,
+        files: dict[str, str],
+        *,
+        unrecorded: Collection[str] = (),
+        elsewhere: Collection[str] = (),
+    ) -> Iterator[Finding]:
+        """Compare files with their checksums, and look for others in the folder.
+
+        The manifest doesn't record those named in `unrecorded` yet; those in `elsewhere` are checked
+        elsewhere.
+        """
+
+        def examine(name: str) -> str | None:
+            path = folder / name
+            skip = self.quick and path.is_file() and path.stat().st_size > _SMALL
+            return None if skip else problem_of(path, files[name])
+
+        for name, problem in zip(files, in_threads(examine, files), strict=True):
+            self.count()
+            if problem:
+                yield self.finding("problem", folder / name, problem)
+        tops = {name.split("/", 1)[0] for name in files}
+        for path in _entries(folder):
+            if path.name in tops:
+                yield from self.strangers(path, folder, files)
+            elif path.name in unrecorded:
+                yield self.finding("note", path, "has no recorded checksum until its run or sweep has ended")
+            elif path.name not in (LOCK, MANIFEST, *elsewhere):
+                yield from self.orphan(path)
+
+    def strangers(self, path: Path, base: Path, files: Iterable[str]) -> Iterator[Finding]:
+        """Find the files at a path and below that are not among the recorded ones."""
+        if path.is_dir():
+            for entry in _entries(path):
+                yield from self.strangers(entry, base, files)
+        elif path.relative_to(base).as_posix() not in files:
+            yield from self.orphan(path)
+
+    def log(self, path: Path, manifest: RunManifest) -> Iterator[Finding]:
+        """Compare the recorded part of a log with its checksum; what follows must be readable lines."""
+        if manifest.log is None and not path.exists():
+            return
+        content = yield from self.document(path, lambda: _bytes_of(path))
+        if content is None:
+            return
+        length, expected = (
+            (manifest.log["bytes"], manifest.log["sha256"]) if manifest.log else (0, _SHA256_OF_NOTHING)
+        )
+        more = len(content) - length
+        if more < 0:
+            yield self.finding(
+                "problem", path, f"has {len(content)} bytes, but at least {length} were written"
+            )
+        elif hashlib.sha256(content[:length]).hexdigest() != expected:
+            yield self.finding("problem", path, "has changed since it was written")
+        elif manifest.log and manifest.status != "running" and more:
+            yield self.finding("problem", path, f"has {len(content)} bytes, but {length} were written")
+        elif problem := _problem_in_lines(content[length:]):
+            yield self.finding("problem", path, problem)
+        elif more:
+            yield self.finding("note", path, f"has a recorded checksum up to byte {length} of {len(content)}")
+
+    def parent(self, folder: Path, manifest: RunManifest) -> Iterator[Finding]:
+        """Note that the data set of a run isn't the one it was made from; neither is damaged by that."""
+        try:
+            digest = self.store.dataset(manifest.dataset).digest
+        except NotFound:
+            yield self.finding("note", folder, f"was made from {manifest.dataset}, which isn't in this store")
+        except RcigError:
+            return  # reported for the data set itself
+        else:
+            if digest != manifest.parents["dataset"]["digest"]:
+                other = f"was made from another {manifest.dataset} than the one in this store"
+                yield self.finding("note", folder, other)
+
+    def count(self) -> None:
+        self.checked += 1
+        self.on_file(self.checked)
+
+    def orphan(self, path: Path, text: str = "is not recorded in any manifest") -> Iterator[Finding]:
+        if os.path.lexists(path):
+            yield self.finding("orphan", path, text)
+
+    def finding(self, kind: Literal["problem", "orphan", "note"], path: Path, text: str) -> Finding:
+        name = path.relative_to(self.store.root).as_posix()
+        return Finding(kind, name if name.isprintable() else shorten(name, 4096), text)
+
+
+_SHA256_OF_NOTHING = hashlib.sha256().hexdigest()
+
+
+def _bytes_of(path: Path) -> bytes:
+    with storage_errors(path, "read"):
+        return path.read_bytes()
+
+
+def _entries(folder: Path) -> list[Path]:
+    """List a folder, which needn't exist, without temporary files."""
+    with storage_errors(folder, "read"):
+        try:
+            paths = sorted(folder.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+    return [path for path in paths if not is_temporary(path.name) and path.name != ".DS_Store"]
+
+
+def _problem_in_lines(content: bytes) -> str | None:
+    """Say what is wrong with the lines of a log that have no checksum yet; the last may be incomplete."""
+    for number, line in enumerate(content.split(b"\n")[:-1], 1):
+        try:
+            parse(line, "it")
+        except Corrupt:
+            return f"isn't readable in line {number} after the newest checkpoint"
+    return None
+
+
+def _identity(folder: Path) -> tuple[int, int, int] | None:
+    try:
+        status = (folder / MANIFEST).stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _phrase(error: RcigError, path: Path) -> str:
+    """Return what an error says of a file, to follow the file's name."""
+    said = str(error).removeprefix(f"{path} ").rstrip(".")
+    return said.removeprefix("is damaged: ").removeprefix("it ")

@@ -154,9 +154,7 @@ class Preparation:
             if document["stage"] == "measuring":
                 self.moments = Moments.from_arrays(self.shape, document["done"], arrays)
             else:
-                self.writer = ArrayWriter.resume(
-                    self.folder.content / ARRAYS, self._declared(), document["rows"]
-                )
+                self.writer = ArrayWriter.resume(self.folder.content / ARRAYS, document["rows"])
                 self.labels = [arrays["labels"]]
         except (Corrupt, NotFound, LookupError, TypeError, ValueError):
             self.report.note("The saved progress of the stopped preparation is damaged: starting over.")

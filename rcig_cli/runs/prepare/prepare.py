@@ -83,7 +83,7 @@ def prepare(
         source = subset(source, config.subset, config.chunk)
     for sentence in source.notes:
         report.note(sentence)
-    with partial_folder(store.datasets_path, name, wait=report.note if wait else None) as folder:
+    with partial_folder(store.folder_of("data set"), name, wait=report.note if wait else None) as folder:
         if final.exists() and not overwrite:  # by now
             return _already_there(store, made_with, report)
         key = digest_of({"config": made_with, "data": identity(source, path), "versions": versions()})
@@ -103,7 +103,7 @@ def prepare(
 
 def _already_there(store: Store, wanted: Mapping[str, Any], report: Report) -> Prepared:
     name = wanted["name"]
-    remove_published(store.datasets_path, name)
+    remove_published(store.folder_of("data set"), name)
     prepared = open_prepared(store, name)
     found = prepared.manifest.config
     changed = [

@@ -151,8 +151,7 @@ def _find_or_create(
             files={},
         )
 
-    name, lock = store.create_sweep(manifest)
-    return store.sweep(name), lock
+    return store.create("sweep", manifest)
 
 
 class _Sweep:

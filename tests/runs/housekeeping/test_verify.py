@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from rcig_cli.runs.housekeeping.verify import open_damaged, verify
+from rcig_cli.runs.housekeeping import verify as verification
+from rcig_cli.runs.housekeeping.verify import verify
+from rcig_cli.store.digests import digests
 from rcig_cli.store.documents import read_document, write_document
+from rcig_cli.store.files import replace_folder
 from tests.example_store import KILLED, make_example
 from tests.silent import Silent
 
@@ -25,11 +28,15 @@ def store(example, tmp_path):
 
 
 def check(root, *names, quick=False):
-    return verify(open_damaged(root), names, Silent(), quick=quick)
+    return verify(root, names, Silent(), quick=quick)
 
 
 def paths(findings):
     return [one.path for one in findings]
+
+
+def problems(root, *names, quick=False):
+    return paths(check(root, *names, quick=quick).of_kind("problem"))
 
 
 def recorded(root):
@@ -48,8 +55,8 @@ def recorded(root):
 
 def test_the_example_is_sound_and_every_file_is_checked(example):
     found = check(example)
-    assert found.problems == found.orphans == []
-    assert set(paths(found.notes)) == {f"runs/{KILLED}/metrics.jsonl", f"runs/{KILLED}/snapshots.zarr"}
+    assert {one.kind for one in found.findings} == {"note"}
+    assert set(paths(found.findings)) == {f"runs/{KILLED}/metrics.jsonl", f"runs/{KILLED}/snapshots.zarr"}
     files = recorded(example)
     assert found.checked == len(files)
     kinds = {part for file, _, _ in files for part in file.parts[2:3]}
@@ -64,28 +71,26 @@ def test_a_flipped_lost_or_added_byte_in_any_file_is_found_and_named(store):
         flipped = bytes([content[at] ^ places.randint(1, 255)])
         for changed in (flipped, b"", content[at : at + 1] + b"\n"):
             (store / file).write_bytes(content[:at] + changed + content[at + 1 :])
-            assert paths(check(store, artifact).problems) == [file.as_posix()], (file, at, changed)
+            assert problems(store, artifact) == [file.as_posix()], (file, at, changed)
         (store / file).write_bytes(content)
 
 
 def test_a_missing_file_is_named(store):
-    for file in (
+    missing = [
         "datasets/shapes/arrays.zarr/zarr.json",
-        "runs/run_1/manifest.json",
         "runs/run_1/metrics.jsonl",
+        "runs/run_2/manifest.json",
         "runs/run_3/checkpoints/2/state.safetensors",
         "sweeps/sweep_1/table.json",
-    ):
-        content = (store / file).read_bytes()
+    ]
+    for file in missing:
         (store / file).unlink()
-        (problem,) = check(store).problems
-        assert (problem.path, problem.problem) == (file, "is missing")
-        (store / file).write_bytes(content)
+    found = check(store).of_kind("problem")
+    assert {one.path: one.text for one in found} == dict.fromkeys(missing, "is missing")
 
 
-@pytest.mark.parametrize(
-    "file",
-    [
+def test_files_without_a_checksum_are_orphans_and_no_damage(store):
+    files = [
         "notes.txt",
         "datasets/notes.txt",
         "datasets/shapes/notes.txt",
@@ -94,59 +99,43 @@ def test_a_missing_file_is_named(store):
         "runs/run_1/distilled.zarr/more",
         "runs/run_3/checkpoints/latest",
         "runs/run_3/checkpoints/2/more",
-        "runs/run_1/evaluations/mine.json",
+        "runs/run_1/evaluations/mine.txt",
+        "runs/run_1/\x1b[2J",
         "sweeps/sweep_1/figures/mine.png",
         "runs/run_1/.tmp-0123456789abcdef",
         "runs/.tmp-0123456789abcdef",
-    ],
-)
-def test_a_file_without_a_checksum_is_an_orphan_and_no_damage(store, file):
-    path = store / file
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("mine")
+    ]
+    for file in (*files, "runs/run_1/figures/mine.png"):
+        (store / file).parent.mkdir(parents=True, exist_ok=True)
+        (store / file).write_text("mine")
     found = check(store)
-    assert (paths(found.orphans), found.problems) == ([file.removesuffix("/file")], [])
-
-
-def test_pictures_of_a_run_are_neither_damage_nor_orphans(store):
-    (store / "runs" / "run_1" / "figures" / "mine.png").write_text("a picture")
-    found = check(store)
-    assert found.orphans == found.problems == []
-
-
-def test_an_unprintable_name_is_escaped(store):
-    (store / "runs" / "run_1" / "\x1b[2J").write_text("mine")
-    assert paths(check(store).orphans) == ["'runs/run_1/\\x1b[2J'"]
+    named = {file.removesuffix("/file") for file in files if file.isprintable()}
+    assert set(paths(found.of_kind("orphan"))) == named | {"'runs/run_1/\\x1b[2J'"}
+    assert found.of_kind("problem") == []
 
 
 def test_a_quick_check_skips_the_content_of_large_files_only(store):
     large = next((store / "datasets/shapes/arrays.zarr/train/images/c").rglob("0/0/0/0"))
     content = large.read_bytes()
     large.write_bytes(content + bytes(2**20))
-    assert check(store, quick=True).problems == []
+    assert problems(store, quick=True) == []
     large.write_bytes(content + b"0")
-    assert paths(check(store, quick=True).problems) == [large.relative_to(store).as_posix()]
+    assert problems(store, quick=True) == [large.relative_to(store).as_posix()]
 
 
-def test_a_store_of_a_newer_format_is_not_checked_further(store):
-    (store / "store.json").write_text('{"format": 2}')
+@pytest.mark.parametrize(("format_", "sentence"), [(2, "newer rcig (format 2)"), (0, "an older rcig")])
+def test_a_store_of_another_format_is_not_checked_further(store, format_, sentence):
+    (store / "store.json").write_text(f'{{"format": {format_}}}')
     (store / "runs" / "run_1" / "manifest.json").write_text("{")
-    (problem,) = check(store).problems
+    (problem,) = check(store).findings
     assert problem.path == "store.json"
-    assert "newer rcig (format 2)" in problem.problem
-
-
-def test_a_folder_lost_while_it_was_replaced_is_named(store):
-    run = store / "runs" / "run_1" / "distilled.zarr"
-    run.rename(run.with_name(".replaced-distilled.zarr-0123456789abcdef"))
-    problems = check(store).problems
-    assert any("complete previous folder is .replaced-distilled.zarr-0" in one.problem for one in problems)
+    assert sentence in problem.text
 
 
 def test_a_manifest_in_another_folder_is_damage(store):
     (store / "runs" / "run_2").rename(store / "runs" / "run_9")
     (store / "runs" / "run_3" / "checkpoints" / "2").rename(store / "runs" / "run_3" / "checkpoints" / "7")
-    assert {one.path: one.problem for one in check(store).problems} == {
+    assert {one.path: one.text for one in check(store).of_kind("problem")} == {
         "runs/run_3/checkpoints/7/manifest.json": "belongs to step 2",
         "runs/run_9/manifest.json": "belongs to run_2, not to run_9",
     }
@@ -155,33 +144,27 @@ def test_a_manifest_in_another_folder_is_damage(store):
 def test_a_missing_or_changed_parent_is_a_note(store):
     manifest = store / "datasets" / "shapes" / "manifest.json"
     write_document(manifest, read_document(manifest) | {"class_names": ["a", "b"]})
-    found = check(store, "run_1")
-    assert (found.problems, paths(found.notes)) == ([], ["runs/run_1"])
-    assert "was made from another shapes than the one in this store" in found.notes[0].problem
+    (note,) = check(store, "run_1").findings
+    assert (note.kind, note.path) == ("note", "runs/run_1")
+    assert "was made from another shapes than the one in this store" in note.text
     shutil.rmtree(store / "datasets" / "shapes")
     shutil.rmtree(store / "runs" / "run_6")
     found = check(store, "run_1", "sweep_1")
-    assert found.problems == []
-    assert [one.problem for one in found.notes] == [
-        "was made from shapes, which isn't in this store",
-        "names run_6, which isn't in this store",
+    assert [(one.kind, one.text) for one in found.findings] == [
+        ("note", "was made from shapes, which isn't in this store"),
+        ("note", "names run_6, which isn't in this store"),
     ]
 
 
 def test_a_data_set_that_is_replaced_meanwhile_is_not_called_damaged(store, monkeypatch):
     """Its folder is replaced between reading its manifest and its files, which then don't match."""
-    from rcig_cli.store import audit
-
     shapes, other = store / "datasets" / "shapes", Path(f"{store}-other")
     shutil.copytree(shapes, other)
     manifest = read_document(other / "manifest.json")
     zarr = other / "arrays.zarr" / "zarr.json"
     zarr.write_text(zarr.read_text() + " ")
-    from rcig_cli.store.digests import digests
-    from rcig_cli.store.files import replace_folder
-
     write_document(other / "manifest.json", {**manifest, "files": digests(other, "arrays.zarr")})
-    read, calls = audit.read_manifest, []
+    read, calls = verification.read_manifest, []
 
     def read_then_replace(folder, kind):
         found = read(folder, kind)
@@ -190,7 +173,6 @@ def test_a_data_set_that_is_replaced_meanwhile_is_not_called_damaged(store, monk
             replace_folder(other, shapes)
         return found
 
-    monkeypatch.setattr(audit, "read_manifest", read_then_replace)
-    found = check(store, "shapes")
+    monkeypatch.setattr(verification, "read_manifest", read_then_replace)
+    assert check(store, "shapes").findings == ()
     assert calls
-    assert found.problems == found.orphans == []

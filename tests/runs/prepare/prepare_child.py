@@ -86,22 +86,26 @@ def kill(*_):
 
 
 def kill_at(where, count, report):
-    """Kill this process at the count-th progress shown, file forced to the disk, or name given."""
-    from rcig_cli.store import files
+    """Kill this process at the count-th progress shown, file forced to the disk, or rename."""
+    from rcig_cli.store import files, partial
 
     if where == "progress":
         report.on_progress = lambda so_far: so_far >= count and kill()
         return
     module, name = {
         "sync": (files, "_sync"),
-        "rename": (files, "_rename_new_folder"),
-        "swap": (files, "_swap"),
+        "publish": (partial, "publish"),
+        "replace": (files, "_exchange"),
+        "replaced": (files, "_exchange"),
+        "save": (files.os, "replace"),
     }[where]
     original, calls = getattr(module, name), []
 
     def counted(*arguments):
         calls.append(arguments)
         if len(calls) == count:
+            if where == "replaced":
+                original(*arguments)
             kill()
         return original(*arguments)
 

@@ -167,7 +167,7 @@ def test_other_settings_or_data_or_damage_start_over(here, change, said):
     with pytest.raises(Interrupted):
         here(Generated(250, 40), stopping(8), save_every=1e9)
     if not change:
-        file = here.store / "datasets/.partial-generated/state/state.npz"
+        file = here.store / "datasets/.partial-generated/state.npz"
         file.write_bytes(file.read_bytes()[:-100])
     settings = dict(change)
     source = Generated(settings.pop("train", 250), 40)
@@ -199,10 +199,10 @@ def test_a_source_that_fails_leaves_nothing(here):
 def test_a_full_disk_is_resumed_after(here, uninterrupted, monkeypatch):
     whole, before = arrays._Column._flush, set(threading.enumerate())
 
-    def full(column):
+    def full(column, end):
         if column.name == "train/images" and column.done >= 300:
             raise OSError(28, "No space left on device")
-        whole(column)
+        whole(column, end)
 
     with monkeypatch.context() as patched:
         patched.setattr(arrays._Column, "_flush", full)

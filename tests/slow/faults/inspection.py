@@ -5,7 +5,7 @@ import re
 from collections import defaultdict
 
 from rcig_cli.errors import RcigError
-from rcig_cli.runs.housekeeping.verify import open_damaged, verify
+from rcig_cli.runs.housekeeping.verify import verify
 from rcig_cli.store.files import PARTIAL, is_temporary
 from rcig_cli.store.records import MANIFEST
 from rcig_cli.store.store import STORE
@@ -52,10 +52,10 @@ def problems(store):
     if not (store / STORE).exists():
         return [f"{path}, but no {STORE}" for path in tree(store)]
     try:
-        found = verify(open_damaged(store), [], Silent())
+        found = verify(store, [], Silent())
     except RcigError as error:
         return [str(error)]
-    named = sorted(orphan.path for orphan in found.orphans)
+    named = sorted(orphan.path for orphan in found.of_kind("orphan"))
     left = [path.as_posix() for path in temporaries(store)]
     unlike = [f"verify names {named} as left over, but there are {left}"] if named != left else []
-    return [f"{one.path} {one.problem}" for one in found.problems] + unlike
+    return [f"{one.path} {one.text}" for one in found.of_kind("problem")] + unlike

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 
-from rcig_cli.runs.housekeeping.verify import open_damaged, verify
+from rcig_cli.runs.housekeeping.verify import verify
 from tests.conftest import ROOT, TINY, start_rcig
 from tests.silent import Silent
 
@@ -24,7 +24,7 @@ while True:
 
 
 def check(root):
-    return verify(open_damaged(root), (), Silent())
+    return verify(root, (), Silent())
 
 
 def test_a_data_set_that_is_replaced_again_and_again(tmp_path):
@@ -36,7 +36,7 @@ def test_a_data_set_that_is_replaced_again_and_again(tmp_path):
         replaced, checks, ends = 1, 0, time.monotonic() + 8
         while time.monotonic() < ends:
             found = check(tmp_path / "a")
-            assert found.problems == found.orphans == []
+            assert found.of_kind("problem") == found.of_kind("orphan") == []
             checks += 1
         assert checks > 3
     finally:
@@ -53,11 +53,11 @@ def test_a_run_that_is_distilled_and_then_stopped(tmp_path):
     while process.poll() is None:
         if log.exists():
             found = check(root)
-            assert found.problems == found.orphans == []
+            assert found.of_kind("problem") == found.of_kind("orphan") == []
             checks += 1
             if checks == 15:
                 process.send_signal(signal.SIGTERM)
     process.communicate()
     assert process.returncode == 143
     found = check(root)
-    assert found.problems == found.orphans == found.notes == []
+    assert found.findings == ()

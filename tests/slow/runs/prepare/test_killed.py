@@ -42,8 +42,8 @@ def uninterrupted(tmp_path_factory):
     "kill",
     [("progress", n) for n in (2, 11, 30)]
     + [("sync", n) for n in (15, 180)]
-    + [("rename", n) for n in (1, 2)]
-    + [("swap", n) for n in (2, 12)],
+    + [("publish", 1)]
+    + [("save", n) for n in (2, 12)],
     ids=lambda kill: "-".join(map(str, kill)),
 )
 def test_a_killed_preparation_resumes_to_the_same_bytes(tmp_path, uninterrupted, kill):
@@ -85,25 +85,19 @@ def test_a_damaged_shard_starts_over(tmp_path, uninterrupted):
     assert product(store) == uninterrupted
 
 
-def test_killed_while_it_replaces_a_data_set(tmp_path, uninterrupted):
-    """The old set then lies where the new one was made, and must not be published in its place."""
-    fresh = tmp_path / "fresh"
-    assert finish(fresh, save_every=1e9, config={"zca_reg": 0.5})[0] == 0
-    old = product(fresh)
-    swaps, store = 0, tmp_path / "a"
-    while True:  # until the last swap, which is the data set's
-        shutil.copytree(fresh, store)
-        code, found = finish(store, save_every=1e9, overwrite=True, kill=("swap", swaps + 1))
-        if code == 0:
-            break
-        swaps += 1
-        assert product(store) == old
-        code, found = finish(store, save_every=1e9, overwrite=True)
-        assert code == 0, found
-        assert product(store) == uninterrupted
-        assert left(store) == []
-        shutil.rmtree(store)
-    assert swaps
+@pytest.mark.parametrize("moment", ["replace", "replaced"])
+def test_killed_just_before_or_after_it_replaces_a_data_set(tmp_path, uninterrupted, moment):
+    """Just after, the old set is where the new one was made, and must not be published in its place."""
+    store = tmp_path / "a"
+    assert finish(store, save_every=1e9, config={"zca_reg": 0.5})[0] == 0
+    old = product(store)
+    code, _ = finish(store, save_every=1e9, overwrite=True, kill=(moment, 1))
+    assert code == -signal.SIGKILL
+    assert product(store) == (old if moment == "replace" else uninterrupted)
+    code, found = finish(store, save_every=1e9, overwrite=True)
+    assert code == 0, found
+    assert product(store) == uninterrupted
+    assert left(store) == []
 
 
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
