@@ -28,11 +28,11 @@ def temporaries(store):
 
 
 def tree(store):
-    """Map paths to contents, without times; several measurements of one kind share a path."""
+    """Map paths to contents, without times and timings; several measurements of one kind share a path."""
     found = defaultdict(set)
     for path in store.rglob("*"):
         name = path.relative_to(store)
-        if not path.is_file() or path.name == "lock" or is_unfinished(name):
+        if not path.is_file() or path.name == "lock" or "timings" in name.parts or is_unfinished(name):
             continue
         content = path.read_bytes()
         if path.name == MANIFEST:
