@@ -1,4 +1,4 @@
-"""Write small data sets in every layout that is recognised, as the official archives unpack."""
+"""Write small data sets in every layout that is recognized, as the official archives unpack."""
 
 import gzip
 import io

@@ -22,7 +22,7 @@ _WANTED = ("x_proto", "y_proto")
 _LARGEST_FILE = 2**32  # bytes; the whole file is read into memory
 
 
-def recognise(_: Path, head: bytes) -> bool:
+def recognize(_: Path, head: bytes) -> bool:
     """Whether a file begins with a map of MessagePack that isn't empty."""
     return bool(head) and (0x81 <= head[0] <= 0x8F or head[0] in (0xDE, 0xDF))
 
@@ -65,4 +65,4 @@ def _find_pair(tree: Any) -> dict[str, Array] | None:
     return next((pair for pair in found if pair is not None), None)
 
 
-FORMAT = Format("flax", recognise, read_set)
+FORMAT = Format("flax", recognize, read_set)

@@ -50,7 +50,7 @@ def read_file(path: Path, dataset: DatasetInfo) -> SetFile:
     try:
         head = b"" if path.is_dir() else _first_bytes(path)
         for form in FORMATS:
-            if form.recognise(path, head):
+            if form.recognize(path, head):
                 return form.read(path, dataset)
     except OSError as error:
         raise RcigError(f"{path} can't be read: {error.strerror or error}.") from error

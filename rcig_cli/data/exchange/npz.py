@@ -25,7 +25,7 @@ from rcig_cli.data.sources.npz import Member, class_name_texts, members
 _LARGEST_SCALAR = 1024  # bytes
 
 
-def recognise(path: Path, head: bytes) -> bool:
+def recognize(path: Path, head: bytes) -> bool:
     """Whether a file is a zip archive, or is called ``.npz``."""
     return head.startswith((b"PK\x03\x04", b"PK\x05\x06")) or path.suffix.lower() == ".npz"
 
@@ -68,4 +68,4 @@ def write_set(path: Path, exported: ExportedSet) -> None:
         np.savez(stream, allow_pickle=False, **exported.arrays(), **arrays)
 
 
-FORMAT = Format("npz", recognise, read_set, write_set, suffix=".npz")
+FORMAT = Format("npz", recognize, read_set, write_set, suffix=".npz")

@@ -48,7 +48,7 @@ _TYPE_SHOWN = 60  # characters
 _PER_VALUE, _PER_ROW, _PER_FILE = 16, 2**16, 2**20
 
 
-def recognise(path: Path, head: bytes) -> bool:
+def recognize(path: Path, head: bytes) -> bool:
     """Whether a path is a Parquet file, or a folder with one under ``data``."""
     return bool(_parts(path)) if path.is_dir() else head[:4] == b"PAR1" or path.suffix.lower() == ".parquet"
 
@@ -283,4 +283,4 @@ def _data_card(exported: ExportedSet) -> str:
     )
 
 
-FORMAT = Format("parquet", recognise, read_set, write_set, suffix="-parquet", is_folder=True)
+FORMAT = Format("parquet", recognize, read_set, write_set, suffix="-parquet", is_folder=True)

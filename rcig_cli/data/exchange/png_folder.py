@@ -28,7 +28,7 @@ _LABELS = "labels.npz"
 _LONGEST_NAME = 100
 
 
-def recognise(path: Path, _: bytes) -> bool:
+def recognize(path: Path, _: bytes) -> bool:
     """Whether a path is a folder."""
     return path.is_dir()
 
@@ -172,4 +172,4 @@ def _can_be_folder(name: str) -> bool:
     return allowed and name == name.strip(" .") and 0 < len(name) <= _LONGEST_NAME
 
 
-FORMAT = Format("png", recognise, read_set, write_set, suffix="-png", is_folder=True, lossy=True)
+FORMAT = Format("png", recognize, read_set, write_set, suffix="-png", is_folder=True, lossy=True)

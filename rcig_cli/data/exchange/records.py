@@ -137,7 +137,7 @@ class Format:
     ----------
     name
         The value of ``--format``.
-    recognise
+    recognize
         Given a path and its first 16 bytes (none for a folder), whether the path is of this format.
     read
         Read a file or folder.  Raises `ConfigError` or `Corrupt` with a sentence for the user.
@@ -152,7 +152,7 @@ class Format:
     """
 
     name: str
-    recognise: Callable[[Path, bytes], bool]
+    recognize: Callable[[Path, bytes], bool]
     read: Callable[[Path, DatasetInfo], SetFile]
     write: Callable[[Path, ExportedSet], None] | None = None
     suffix: str = ""

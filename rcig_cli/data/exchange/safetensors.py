@@ -38,7 +38,7 @@ _TYPES = {
 }
 
 
-def recognise(path: Path, head: bytes) -> bool:
+def recognize(path: Path, head: bytes) -> bool:
     """Whether a file begins with a length and a JSON object, or is called ``.safetensors``."""
     return head[8:9] == b"{" or path.suffix.lower() == ".safetensors"
 
@@ -96,4 +96,4 @@ def write_arrays(path: Path, arrays: Mapping[str, Array], metadata: dict[str, st
     path.chmod(mode)  # the library makes files that only their owner can read
 
 
-FORMAT = Format("safetensors", recognise, read_set, write_set, suffix=".safetensors")
+FORMAT = Format("safetensors", recognize, read_set, write_set, suffix=".safetensors")

@@ -21,7 +21,7 @@ _LARGEST_PICKLE = 2**20  # bytes
 _TYPES = ("float16", "float32", "float64", "uint8", "int8", "int16", "int32", "int64")
 
 
-def recognise(path: Path, head: bytes) -> bool:
+def recognize(path: Path, head: bytes) -> bool:
     """Whether a file is a zip archive with a pickle, or is called ``.pt`` or ``.pth``."""
     if not head.startswith(b"PK\x03\x04"):
         return path.suffix.lower() in (".pt", ".pth")
@@ -89,4 +89,4 @@ def _load(path: Path) -> Any:
         ) from error
 
 
-FORMAT = Format("torch", recognise, read_set)
+FORMAT = Format("torch", recognize, read_set)

@@ -1,4 +1,4 @@
 """Readers of downloaded data sets, as the official archives unpack: one module for each format.
 
-``recognise.py`` decides which of them a folder has.
+``recognize.py`` decides which of them a folder has.
 """

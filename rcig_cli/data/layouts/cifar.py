@@ -23,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.data.files import opened, present, read_lines
+from rcig_cli.data.sources.array_files import ArrayFiles, ArrayFileSource
 from rcig_cli.data.sources.class_names import check_every_class, check_labels, check_names, published_names
-from rcig_cli.data.sources.records import Records, RecordSource
 from rcig_cli.data.sources.source import SPLITS, ImageSource, Split
 from rcig_cli.errors import ConfigError, Corrupt, RcigError
 
@@ -100,7 +100,7 @@ def _open(
     folder: Path,
     resolution: int | None,
 ) -> ImageSource:
-    def records(split: Split) -> Records:
+    def records(split: Split) -> ArrayFiles:
         def blocks(rows: int) -> Iterator[npt.NDArray[np.uint8]]:
             for file in files[split]:
                 planes, _ = read_batch(file)
@@ -109,11 +109,11 @@ def _open(
                     yield np.ascontiguousarray(some.transpose(0, 2, 3, 1))
 
         labels = [read_batch(file)[1] for file in files[split]]
-        return Records(blocks, np.concatenate(labels), (_SIDE, _SIDE, 3))
+        return ArrayFiles(blocks, np.concatenate(labels), (_SIDE, _SIDE, 3))
 
     every = {split: records(split) for split in SPLITS}
     check_every_class(folder, every["train"].labels, len(class_names))
-    return RecordSource(name, class_names, every, resolution)
+    return ArrayFileSource(name, class_names, every, resolution)
 
 
 # Binary version
@@ -125,7 +125,7 @@ def holds_binary(cifar: Cifar, folder: Path) -> bool:
 
 
 def open_binary(cifar: Cifar, name: str, folder: Path, resolution: int | None) -> ImageSource:
-    """Open a folder of the binary version; see `recognise.Layout.open`."""
+    """Open a folder of the binary version; see `recognize.Layout.open`."""
     class_names = published_names(cifar.dataset, cifar.classes)
     if present(folder, cifar.binary_names):
         lines = read_lines(folder, cifar.binary_names)
@@ -154,7 +154,7 @@ def holds_python(cifar: Cifar, folder: Path) -> bool:
 
 
 def open_python(cifar: Cifar, name: str, folder: Path, resolution: int | None) -> ImageSource:
-    """Open a folder of the python version; see `recognise.Layout.open`."""
+    """Open a folder of the python version; see `recognize.Layout.open`."""
     class_names = published_names(cifar.dataset, cifar.classes)
     file, key = cifar.python_names
     if present(folder, file):

@@ -24,8 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.data.files import opened, present, read_exactly
+from rcig_cli.data.sources.array_files import ArrayFiles, ArrayFileSource
 from rcig_cli.data.sources.class_names import check_every_class, published_names
-from rcig_cli.data.sources.records import Records, RecordSource
 from rcig_cli.data.sources.source import SPLITS, ImageSource, Split
 from rcig_cli.errors import ConfigError, Corrupt, NotFound
 
@@ -76,7 +76,7 @@ def holds(folder: Path) -> bool:
 
 
 def open_layout(name: str, folder: Path, resolution: int | None) -> ImageSource:
-    """Open such a folder; see `recognise.Layout.open`."""
+    """Open such a folder; see `recognize.Layout.open`."""
     images = {split: _open(folder, _PARTS[split], "images", 3) for split in SPLITS}
     labels = {split: _labels(folder, split, images[split]) for split in SPLITS}
     if images["train"].shape[1:] != images["test"].shape[1:]:
@@ -86,8 +86,8 @@ def open_layout(name: str, folder: Path, resolution: int | None) -> ImageSource:
         raise ConfigError(f"{name} has a single class: at least two are needed.")
     check_every_class(folder, labels["train"], classes)
     _, height, width = images["train"].shape
-    records = {split: Records(images[split].images, labels[split], (height, width, 1)) for split in SPLITS}
-    return RecordSource(name, published_names(name, classes), records, resolution)
+    records = {split: ArrayFiles(images[split].images, labels[split], (height, width, 1)) for split in SPLITS}
+    return ArrayFileSource(name, published_names(name, classes), records, resolution)
 
 
 def _labels(folder: Path, split: Split, images: _IdxFile) -> npt.NDArray[np.int32]:

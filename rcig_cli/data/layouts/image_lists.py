@@ -34,7 +34,7 @@ def holds_tiny_imagenet(folder: Path) -> bool:
 
 
 def open_tiny_imagenet(name: str, folder: Path, resolution: int | None) -> ImageSource:
-    """Open Tiny-ImageNet's folder; see `recognise.Layout.open`."""
+    """Open Tiny-ImageNet's folder; see `recognize.Layout.open`."""
     codes = _tiny_codes(folder)
     search = ImageSearch(folder)
     train = search.files(folder / "train", codes)
@@ -90,7 +90,7 @@ def holds_cub200(folder: Path) -> bool:
 
 
 def open_cub200(name: str, folder: Path, resolution: int | None) -> ImageSource:
-    """Open CUB-200-2011's folder; see `recognise.Layout.open`."""
+    """Open CUB-200-2011's folder; see `recognize.Layout.open`."""
     class_names = readable(_cub_class_names(folder))
     images, labels, training = (_cub_table(folder, file) for file in (_IMAGES, _LABELS, _SPLIT))
     if not images or not images.keys() == labels.keys() == training.keys():

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.data.files import opened, present, read_lines
+from rcig_cli.data.sources.array_files import ArrayFiles, ArrayFileSource
 from rcig_cli.data.sources.class_names import check_every_class, check_labels, check_names
 from rcig_cli.data.sources.npz import Member, members
-from rcig_cli.data.sources.records import Records, RecordSource
 from rcig_cli.data.sources.source import SPLITS, ImageSource, Split
 from rcig_cli.errors import Corrupt
 
@@ -35,7 +35,7 @@ def holds(folder: Path) -> bool:
 
 
 def open_layout(name: str, folder: Path, resolution: int | None) -> ImageSource:
-    """Open such a folder; see `recognise.Layout.open`."""
+    """Open such a folder; see `recognize.Layout.open`."""
     found = {split: [_members(folder, file) for file in _FILES[split]] for split in SPLITS}
     widths = {images.shape[1] for parts in found.values() for images, _ in parts}
     if len(widths) > 1:
@@ -43,7 +43,7 @@ def open_layout(name: str, folder: Path, resolution: int | None) -> ImageSource:
     side = _SIDES[widths.pop()]
     records = {split: _records(parts, side) for split, parts in found.items()}
     check_every_class(folder, records["train"].labels, _CLASSES)
-    return RecordSource(name, _class_names(folder), records, resolution)
+    return ArrayFileSource(name, _class_names(folder), records, resolution)
 
 
 def _members(folder: Path, name: str) -> tuple[Member, Member]:
@@ -58,14 +58,14 @@ def _members(folder: Path, name: str) -> tuple[Member, Member]:
     return images, labels
 
 
-def _records(parts: list[tuple[Member, Member]], side: int) -> Records:
+def _records(parts: list[tuple[Member, Member]], side: int) -> ArrayFiles:
     def blocks(rows: int) -> Iterator[npt.NDArray[np.uint8]]:
         for images, _ in parts:
             for block in images.blocks(rows):
                 yield np.ascontiguousarray(block.reshape(-1, 3, side, side).transpose(0, 2, 3, 1))
 
     labels = [check_labels(member.path, member.read().astype(np.int64) - 1, _CLASSES) for _, member in parts]
-    return Records(blocks, np.concatenate(labels), (side, side, 3))
+    return ArrayFiles(blocks, np.concatenate(labels), (side, side, 3))
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:

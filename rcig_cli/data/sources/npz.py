@@ -28,6 +28,7 @@ from numpy.lib import format as npy
 
 from rcig_cli.data.files import open_archive, read_exactly
 from rcig_cli.data.images.pixels import over_white, to_eight_bit
+from rcig_cli.data.sources.array_files import ArrayFiles, ArrayFileSource
 from rcig_cli.data.sources.class_names import (
     MOST_CLASSES,
     check_class_numbers,
@@ -35,7 +36,6 @@ from rcig_cli.data.sources.class_names import (
     misnamed,
     published_names,
 )
-from rcig_cli.data.sources.records import Records, RecordSource
 from rcig_cli.data.sources.source import SPLITS, ImageSource, Split
 from rcig_cli.errors import ConfigError, Corrupt
 
@@ -184,10 +184,10 @@ def open_npz(name: str, path: Path, resolution: int | None = None) -> ImageSourc
     class_names = _class_names(name, path, arrays.get("class_names"), labels)
     scale = _scale(images)
     records = {split: _records(images[split], labels[split], scale) for split in SPLITS}
-    return RecordSource(name, class_names, records, resolution)
+    return ArrayFileSource(name, class_names, records, resolution)
 
 
-def _records(images: Member, labels: npt.NDArray[np.int32], scale: float) -> Records:
+def _records(images: Member, labels: npt.NDArray[np.int32], scale: float) -> ArrayFiles:
     def convert(block: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         pixels = to_eight_bit(block, scale)
         pixels = pixels[..., None] if pixels.ndim == 3 else pixels
@@ -198,7 +198,7 @@ def _records(images: Member, labels: npt.NDArray[np.int32], scale: float) -> Rec
         return map(convert, images.blocks(rows))
 
     channels = 1 if _depth(images) == 1 else 3
-    return Records(blocks, labels, (images.shape[1], images.shape[2], channels), _row_bytes(images))
+    return ArrayFiles(blocks, labels, (images.shape[1], images.shape[2], channels), _row_bytes(images))
 
 
 def _check_images(images: dict[Split, Member]) -> None:

@@ -81,16 +81,16 @@ def _open_path(name: str, path: Path, resolution: int | None) -> ImageSource:
 
 
 def _open_folder(name: str, path: Path, resolution: int | None) -> ImageSource:
-    from rcig_cli.data.layouts.recognise import open_recognised, recognised_inside
+    from rcig_cli.data.layouts.recognize import open_recognized, recognized_inside
     from rcig_cli.data.sources.folder import open_folder
 
-    recognised = open_recognised(name, path, resolution)
-    if recognised is not None:
-        return recognised
+    recognized = open_recognized(name, path, resolution)
+    if recognized is not None:
+        return recognized
     try:
         return open_folder(name, path, resolution)
     except ConfigError as error:
-        inner = recognised_inside(path)
+        inner = recognized_inside(path)
         if inner is None:
             raise
         raise ConfigError(f"{path} holds {inner[0]} in a subfolder: pass --from {inner[1]}.") from error

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rcig_cli.data.layouts.recognise import LAYOUTS, open_recognised
+from rcig_cli.data.layouts.recognize import LAYOUTS, open_recognized
 from rcig_cli.data.sources.known import KNOWN, known_names
 from rcig_cli.data.sources.opening import open_source
 from rcig_cli.errors import ConfigError
@@ -19,18 +19,18 @@ def test_every_layout_has_a_copy_in_the_tests():
 
 
 @pytest.mark.parametrize("title", COPIES)
-def test_a_copy_is_recognised_as_its_own_layout_only(tmp_path, title):
+def test_a_copy_is_recognized_as_its_own_layout_only(tmp_path, title):
     dataset, write = COPIES[title]
     write(tmp_path / "inner")
     assert [layout.title for layout in LAYOUTS if layout.holds(tmp_path / "inner")] == [title]
-    source = open_recognised("mine", tmp_path / "inner")
+    source = open_recognized("mine", tmp_path / "inner")
     assert source.notes[0] == f"{tmp_path / 'inner'} is read as {title}."
     (tmp_path / "archive.tar.gz").write_bytes(b"")
     with pytest.raises(ConfigError, match=f"{title} in a subfolder: pass --from {tmp_path}/inner"):
         open_source("mine", tmp_path)
     for name in set(KNOWN) - {dataset, KNOWN[dataset].also} if dataset else ():
         with pytest.raises(ConfigError, match=f"holds {title}, not .* rcig prepare {dataset} --from"):
-            open_recognised(name, tmp_path / "inner")
+            open_recognized(name, tmp_path / "inner")
 
 
 @pytest.mark.parametrize("name", ["cifar-10-python.tar.gz", "tiny-imagenet-200.zip", "a.TAR"])

@@ -17,7 +17,7 @@ _PIECE = 2**24  # bytes read at a time
 
 
 @dataclass(frozen=True, eq=False)
-class Records:
+class ArrayFiles:
     """The images of one split, stored one after another in files, and their labels.
 
     Parameters
@@ -38,39 +38,39 @@ class Records:
     row_bytes: int | None = None
 
 
-class RecordSource(ImageSource):
+class ArrayFileSource(ImageSource):
     """Images read from array files in pieces of at most 16 MiB or one image; see `ImageSource`."""
 
     def __init__(
         self,
         name: str,
         class_names: tuple[str, ...],
-        records: Mapping[Split, Records],
+        files: Mapping[Split, ArrayFiles],
         resolution: int | None,
     ) -> None:
-        sizes = {some.shape[:2] for some in records.values()}
+        sizes = {some.shape[:2] for some in files.values()}
         side = choose_side(sizes, resolution)
         super().__init__(
             name,
             class_names=class_names,
-            shape=(side, side, records["train"].shape[2]),
-            sizes={split: len(records[split].labels) for split in SPLITS},
+            shape=(side, side, files["train"].shape[2]),
+            sizes={split: len(files[split].labels) for split in SPLITS},
             notes=size_notes(sizes, side, resolution),
         )
-        self._records = records
+        self._files = files
 
     def batches(self, split: Split, size: int) -> Iterator[Batch]:
         """Yield the split in the order of the files; see `ImageSource.batches`."""
-        return regroup(self._pieces(self._records[split], size), size)
+        return regroup(self._pieces(self._files[split], size), size)
 
     def labels(self, split: Split) -> npt.NDArray[np.int32]:
         """Return the labels of a whole split, int32 ``[n]``, in the order of `batches`."""
-        return self._records[split].labels
+        return self._files[split].labels
 
-    def _pieces(self, records: Records, size: int) -> Iterator[Batch]:
-        row_bytes = records.row_bytes or math.prod(records.shape)
-        blocks = records.blocks(min(size, max(1, _PIECE // row_bytes)))
+    def _pieces(self, files: ArrayFiles, size: int) -> Iterator[Batch]:
+        row_bytes = files.row_bytes or math.prod(files.shape)
+        blocks = files.blocks(min(size, max(1, _PIECE // row_bytes)))
         start = 0
         for images in map(to_square, blocks, itertools.repeat(self.shape[0])):
-            yield Batch(images, records.labels[start : start + len(images)])
+            yield Batch(images, files.labels[start : start + len(images)])
             start += len(images)

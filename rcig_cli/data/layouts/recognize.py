@@ -68,7 +68,7 @@ LAYOUTS = (
 )
 
 
-def open_recognised(name: str, folder: Path, resolution: int | None = None) -> ImageSource | None:
+def open_recognized(name: str, folder: Path, resolution: int | None = None) -> ImageSource | None:
     """Open a folder that has one of the layouts; None if it has none of them.
 
     Parameters and errors are those of `opening.open_source`; ConfigError too if the folder holds another
@@ -87,7 +87,7 @@ def open_recognised(name: str, folder: Path, resolution: int | None = None) -> I
     return source
 
 
-def recognised_inside(folder: Path) -> tuple[str, Path] | None:
+def recognized_inside(folder: Path) -> tuple[str, Path] | None:
     """Look for a layout in the folders of a folder: return its title and where it is, if there is one."""
     found = ((layout.title, inner) for inner in folders(folder) for layout in LAYOUTS if layout.holds(inner))
     return next(found, None)
