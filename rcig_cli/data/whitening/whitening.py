@@ -44,9 +44,16 @@ from rcig_cli.data.whitening.moments import (
     rows_of,
     to_tiles,
 )
-from rcig_cli.errors import ConfigError
+from rcig_cli.errors import ConfigError, Corrupt
 
 Floats = npt.NDArray[np.float32]
+
+_STORED = (
+    {"mean", "std"},
+    {"mean", "std", "zca_mean", "matrix", "inverse"},
+    {"mean", "std", "zca_mean", "basis", "eigenvalues"},
+)
+"""The names of the arrays of each kind of whitening."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +136,9 @@ class Whitening:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Whitening:
-        """Rebuild a whitening from what `arrays` returned."""
+        """Rebuild a whitening from what `arrays` returned; raises Corrupt if some of it is missing."""
+        if arrays.keys() not in _STORED:
+            raise Corrupt("Part of the stored whitening is missing: prepare the data set again.")
         return cls(**{name: np.asarray(array, dtype=np.float32) for name, array in arrays.items()})
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from rcig_cli.data.whitening.moments import dimension_of
 from rcig_cli.data.whitening.whitening import Whitening, array_shapes, low_rank
-from rcig_cli.errors import ConfigError
+from rcig_cli.errors import ConfigError, Corrupt
 from tests.data.examples import fit, natural_images, pixels
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
@@ -160,6 +160,14 @@ def test_what_is_stored_comes_back(images, zca, count):
     again = Whitening.from_arrays(arrays)
     assert again.whitened is zca
     assert (again.apply(images) == whitening.apply(images)).all()
+
+
+@pytest.mark.parametrize(("count", "missing"), [(400, "mean"), (400, "matrix"), (20, "basis")])
+def test_missing_arrays_are_found(images, count, missing):
+    arrays = fit(images[:count], zca=True).arrays()
+    del arrays[missing]
+    with pytest.raises(Corrupt, match="prepare the data set again"):
+        Whitening.from_arrays(arrays)
 
 
 def test_panels_do_not_change_the_map(images, whitening, monkeypatch):
