@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.integer]
+Align = Literal["left", "center", "right"]
 
 # The page has a colour of its own, so that a picture looks the same on a light and on a dark screen.
 BACKGROUND = (244, 244, 241)
@@ -63,14 +64,15 @@ class Canvas:
         top: int,
         width: int,
         *,
-        align: Literal["left", "center", "right"] = "left",
+        align: Align = "left",
+        fill: tuple[int, int, int] = INK,
     ) -> None:
         """Write lines, ``size`` pixels to the em, into a column ``width`` pixels wide."""
         anchor, fraction = {"left": ("la", 0.0), "center": ("ma", 0.5), "right": ("ra", 1.0)}[align]
         x = left + _OVERHANG + fraction * (width - 2 * _OVERHANG)
         for index, line in enumerate(lines):
             place = x, top + index * line_height(size)
-            self.draw.text(place, line, fill=INK, font=_font(size), anchor=anchor)
+            self.draw.text(place, line, fill=fill, font=_font(size), anchor=anchor)
 
 
 def encode_png(picture: Image.Image) -> bytes:

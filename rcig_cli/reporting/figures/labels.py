@@ -7,7 +7,6 @@ images of a class the mean label of each class comes first.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -17,42 +16,39 @@ from rcig_cli.reporting.figures.canvas import (
     BACKGROUND,
     INK,
     MARGIN,
+    Align,
     Canvas,
     Images,
     Labels,
+    fit_lines,
+    line_height,
     names_of,
+    text_width,
 )
-from rcig_cli.reporting.figures.plots import DOTS_PER_INCH, new_figure, to_image
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.figure import Figure
 
 Floats = npt.NDArray[np.floating]
 
 MOST_ROWS = 30  # of images, where there are several of a class
-BLUE, WHITE, ORANGE = "#0062a0", "#fcfcfa", "#d55e00"
-_LONGEST_NAME = 24  # characters
-_TEXT, _NUMBER, _HEADING = 8.5, 7.8, 9.8  # points
-_GAP = 10  # pixels
-_PAGE, _INK = "#{:02x}{:02x}{:02x}".format(*BACKGROUND), "#{:02x}{:02x}{:02x}".format(*INK)
+BLUE, WHITE, ORANGE = (0, 98, 160), (252, 252, 250), (213, 94, 0)
+_TEXT, _NUMBER, _HEADING = 13, 12, 15  # pixels to the em
+_NAME_WIDTH = 160  # at most
+_GAP = 10
+_BAR_WIDTH, _BAR_HEIGHT = 240, 14
 
 
 @dataclass(frozen=True)
 class _Cells:
-    """Sizes in pixels, by the number of classes, and whether each cell states its value."""
+    """Width and height of a cell, longer side of an image, and whether cells show their values."""
 
     width: int
     height: int
-    side: int  # of an image's longer side, at most
+    side: int
     numbers: bool
-    rotated: bool  # whether the names above the columns are
 
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """Rows under a heading: a label each, with the images they belong to or none for means."""
+    """Rows under a heading: a name and a label each, with an image or, for means, without."""
 
     heading: str
     names: Sequence[str]
@@ -79,13 +75,29 @@ def draw_labels(images: Images, values: Floats, classes: Labels, class_names: Se
     PIL.Image.Image
         In RGB.
     """
-    names = [_shorten(name) for name in names_of(range(len(class_names)), class_names)]
+    names = [
+        fit_lines(name, _TEXT, _NAME_WIDTH, 1)[0] for name in names_of(range(len(class_names)), class_names)
+    ]
     parts = _parts(images, values, classes, names)
-    return _draw(parts, names, float(np.abs(values).max()) or 1.0)
-
-
-def _shorten(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1].rstrip()}…"
+    cells = _cells(len(parts[-1].names), len(names))
+    name_width = max(text_width(name, _TEXT) for name in names)
+    above = name_width if name_width > cells.width else line_height(_TEXT)  # height of the column names
+    left = MARGIN + name_width + _GAP
+    own, other = 1 - 1 / len(names), -1 / len(names)
+    caption = f"Learned labels, centred: a one-hot label is {own:.2f} at its class and {other:.2f} elsewhere."
+    width = max(left + cells.side + _GAP + len(names) * cells.width, MARGIN + text_width(caption, _TEXT))
+    height = sum(_height(part, cells, above) for part in parts) + 3 * line_height(_TEXT) + _BAR_HEIGHT + 4
+    canvas = Canvas(width + MARGIN, height + 2 * MARGIN)
+    largest = float(np.abs(values).max()) or 1.0
+    top = MARGIN
+    for part in parts:
+        _draw_part(canvas, part, names, cells, top + _height(part, cells, above), largest)
+        if part.heading:
+            canvas.text([part.heading], _HEADING, left, top, width - left)
+        top += _height(part, cells, above)
+    canvas.text([caption], _TEXT, MARGIN, top, width - MARGIN)
+    _draw_scale(canvas, top + 2 * line_height(_TEXT), largest)
+    return canvas.picture
 
 
 def _parts(images: Images, values: Floats, classes: Labels, names: Sequence[str]) -> list[_Part]:
@@ -101,94 +113,77 @@ def _parts(images: Images, values: Floats, classes: Labels, names: Sequence[str]
     return parts
 
 
-def _cells(rows: int, names: Sequence[str]) -> _Cells:
-    longest = max(map(len, names))
-    if len(names) <= 12:
-        large = rows <= 12
-        width = max(52, min(84, 7 * longest + 8))
-        return _Cells(width, 68 if large else 36, 64 if large else 32, numbers=True, rotated=longest > 11)
-    if len(names) <= 30:
-        return _Cells(42, 36, 32, numbers=True, rotated=True)
-    return _Cells(16, 18, 16, numbers=False, rotated=True)
+def _cells(rows: int, classes: int) -> _Cells:
+    if classes <= 12:
+        return _Cells(60, 68, 64, numbers=True) if rows <= 12 else _Cells(60, 36, 32, numbers=True)
+    if classes <= 30:
+        return _Cells(44, 36, 32, numbers=True)
+    return _Cells(18, 18, 16, numbers=False)
 
 
-def _draw(parts: Sequence[_Part], names: Sequence[str], largest: float) -> Image.Image:
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import LinearSegmentedColormap, Normalize
+def _row_height(part: _Part, cells: _Cells) -> int:
+    return cells.height if part.images is not None else min(cells.height, 26)
 
-    # Everything is placed in pixels from the corner of a figure of one inch, which is then fitted to it.
-    figure = new_figure(1, 1, padding=None)
-    figure.set_facecolor(_PAGE)
-    shades = LinearSegmentedColormap.from_list("labels", [BLUE, WHITE, ORANGE], 511)
-    colours = ScalarMappable(Normalize(-largest, largest), shades)
-    cells = _cells(len(parts[-1].names), names)
-    top = 0
-    for part in parts:
-        top = _draw_part(figure, part, names, cells, colours, top)
-    own, other = 1 - 1 / len(names), -1 / len(names)
-    caption = f"Learned labels, centred: a one-hot label is {own:.2f} at its class and {other:.2f} elsewhere."
-    _write(figure, caption, top, _TEXT)
-    bar = _axes(figure, 0, top + 26, 240, 14)
-    figure.colorbar(colours, cax=bar, orientation="horizontal", ticks=[-largest, 0, largest], format="%.2f")
-    bar.tick_params(labelsize=_TEXT, length=0, labelcolor=_INK)
-    bar.spines[:].set_visible(False)
-    return to_image(figure, margin=MARGIN)
+
+def _height(part: _Part, cells: _Cells, above: int) -> int:
+    heading = line_height(_HEADING) + _GAP if part.heading else 0
+    return heading + above + _GAP + len(part.names) * _row_height(part, cells) + 2 * _GAP
 
 
 def _draw_part(
-    figure: "Figure", part: _Part, names: Sequence[str], cells: _Cells, colours: "ScalarMappable", top: int
-) -> int:
-    """Draw rows from ``top`` on; return where they end."""
-    rows, columns = len(part.names), len(names)
-    if part.heading:
-        _write(figure, part.heading, top, _HEADING)
-        top += 30
-    top += 6 * max(map(len, names)) + 10 if cells.rotated else 22  # the names above the columns
-    height = cells.height if part.images is not None else min(cells.height, 26)
-    left = cells.side + _GAP
-    axes = _axes(figure, left, top, columns * cells.width, rows * height)
-    shades = colours.to_rgba(part.values, bytes=True)
-    axes.imshow(shades, aspect="auto", interpolation="nearest")
-    axes.set_xticks(range(columns), names, rotation=90 if cells.rotated else 0, parse_math=False)
-    axes.set_xticks(np.arange(columns - 1) + 0.5, minor=True)
-    axes.set_yticks(np.arange(rows - 1) + 0.5, minor=True)
-    axes.grid(which="minor", color=_PAGE, linewidth=1)
-    axes.set_yticks([])
-    axes.tick_params(which="both", length=0, labelsize=_TEXT, labelcolor=_INK, top=True, labeltop=True)
-    axes.tick_params(bottom=False, labelbottom=False)
-    axes.spines[:].set_visible(False)
+    canvas: Canvas, part: _Part, names: Sequence[str], cells: _Cells, bottom: int, largest: float
+) -> None:
+    """Draw the rows of a part, and the names above its columns, with the space below ending at ``bottom``."""
+    name_width = max(text_width(name, _TEXT) for name in names)
+    height, line = _row_height(part, cells), line_height(_TEXT)
+    top = bottom - 2 * _GAP - len(part.names) * height
+    left = MARGIN + name_width + _GAP
+    start = left + cells.side + _GAP
+    for column, name in enumerate(names):
+        x = start + column * cells.width
+        if name_width <= cells.width:
+            canvas.text([name], _TEXT, x, top - _GAP // 2 - line, cells.width, align="center")
+        else:
+            strip = Canvas(text_width(name, _TEXT), line)
+            strip.text([name], _TEXT, 0, 0, strip.picture.width)
+            turned = strip.picture.transpose(Image.Transpose.ROTATE_90)
+            canvas.picture.paste(turned, (x + (cells.width - line) // 2, top - _GAP // 2 - turned.height))
+    shades = _shades(part.values / largest)
+    drawn = shades.repeat(height, axis=0).repeat(cells.width, axis=1)
+    drawn[height - 1 :: height] = drawn[:, cells.width - 1 :: cells.width] = BACKGROUND
+    canvas.picture.paste(Image.fromarray(drawn), (start, top))
+    for row, name in enumerate(part.names):
+        y = top + row * height
+        canvas.text([name], _TEXT, MARGIN, y + (height - line) // 2, name_width, align="right")
+        if part.images is not None:
+            _draw_image(canvas, part.images[row], left, y, cells.side, height)
     if cells.numbers:
         for (row, column), value in np.ndenumerate(part.values):
-            dark = shades[row, column, :3] @ (0.299, 0.587, 0.114) < 130
+            x, y = start + column * cells.width, top + row * height + (height - line_height(_NUMBER)) // 2
+            dark = shades[row, column] @ (0.299, 0.587, 0.114) < 130
             text = f"{value:.2f}".replace("-0.00", "0.00")
-            ink = "white" if dark else _INK
-            axes.text(column, row, text, ha="center", va="center", fontsize=_NUMBER, color=ink)
-    beside = _axes(figure, 0, top, cells.side, rows * height)
-    beside.set_yticks((np.arange(rows) + 0.5) * height, part.names, parse_math=False)
-    beside.set_xticks([])
-    beside.tick_params(length=0, labelsize=_TEXT, labelcolor=_INK)
-    beside.spines[:].set_visible(False)
-    beside.imshow(_strip(part, cells.side, height), aspect="auto", interpolation="nearest")
-    return top + rows * height + 2 * _GAP
+            canvas.text([text], _NUMBER, x, y, cells.width, align="center", fill=WHITE if dark else INK)
 
 
-def _strip(part: _Part, side: int, height: int) -> Image.Image:
-    """The images of the rows below each other, each centred in ``side`` x ``height`` pixels."""
-    canvas = Canvas(side, len(part.names) * height)
-    if part.images is not None:
-        longer = max(part.images.shape[1:3])
-        factor = side // longer or side / longer
-        high, wide = (max(1, round(each * factor)) for each in part.images.shape[1:3])
-        for row, image in enumerate(part.images):
-            canvas.image(image, (side - wide) // 2, row * height + (height - high) // 2, wide, high)
-    return canvas.picture
+def _draw_image(canvas: Canvas, image: Images, left: int, top: int, side: int, height: int) -> None:
+    """Draw an image, its longer side at most ``side`` pixels, centred in ``side`` x ``height`` pixels."""
+    longer = max(image.shape[:2])
+    factor = side // longer or side / longer
+    high, wide = (max(1, round(each * factor)) for each in image.shape[:2])
+    canvas.image(image, left + (side - wide) // 2, top + (height - high) // 2, wide, high)
 
 
-def _axes(figure: "Figure", left: int, top: int, width: int, height: int) -> "Axes":
-    """Axes with the place in pixels from the figure's top left corner."""
-    unit = DOTS_PER_INCH
-    return figure.add_axes((left / unit, 1 - (top + height) / unit, width / unit, height / unit))
+def _draw_scale(canvas: Canvas, top: int, largest: float) -> None:
+    """Draw the colours from ``-largest`` to ``largest``, with three values below."""
+    bar = _shades(np.linspace(-1, 1, _BAR_WIDTH)[None]).repeat(_BAR_HEIGHT, axis=0)
+    canvas.picture.paste(Image.fromarray(bar), (MARGIN, top))
+    ticks: tuple[tuple[float, Align], ...] = ((-largest, "left"), (0.0, "center"), (largest, "right"))
+    for value, align in ticks:
+        canvas.text([f"{value:.2f}"], _TEXT, MARGIN, top + _BAR_HEIGHT + 4, _BAR_WIDTH, align=align)
 
 
-def _write(figure: "Figure", text: str, top: int, size: float) -> None:
-    figure.text(0, 1 - top / DOTS_PER_INCH, text, fontsize=size, color=_INK, va="top", parse_math=False)
+def _shades(values: Floats) -> npt.NDArray[np.uint8]:
+    """Return the colours of values from -1 to 1."""
+    ends = np.where(values[..., None] > 0, ORANGE, BLUE)
+    shades = WHITE + np.abs(values)[..., None] * (ends - np.array(WHITE))
+    return np.asarray(np.rint(shades), np.uint8)

@@ -113,30 +113,21 @@ def draw_panels(panels: Sequence[Panel], title: str) -> bytes:
     return encode_png(to_image(figure))
 
 
-def new_figure(width: float, height: float, *, padding: float | None = 0.04) -> "Figure":
-    """Make an empty figure on white.
-
-    Parameters
-    ----------
-    width, height
-        In inches.
-    padding
-        Inches around each pair of axes, which Matplotlib then places; None to place them by hand.
-    """
+def new_figure(width: float, height: float, *, padding: float = 0.04) -> "Figure":
+    """Make an empty figure on white; all in inches, with ``padding`` around each pair of axes."""
     # Its messages on stderr are about caches and fonts.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    layout = None if padding is None else ConstrainedLayoutEngine(w_pad=padding, h_pad=padding)
+    layout = ConstrainedLayoutEngine(w_pad=padding, h_pad=padding)
     return Figure((width, height), dpi=DOTS_PER_INCH, layout=layout, facecolor="white")
 
 
-def to_image(figure: "Figure", *, margin: int | None = None) -> Image.Image:
-    """Draw a figure, in RGB; with a margin, crop it to what is drawn and so many pixels around that."""
+def to_image(figure: "Figure") -> Image.Image:
+    """Draw a figure, in RGB."""
     encoded = io.BytesIO()
-    crop = {} if margin is None else {"bbox_inches": "tight", "pad_inches": margin / DOTS_PER_INCH}
-    figure.savefig(encoded, format="png", **crop)  # type: ignore[arg-type]
+    figure.savefig(encoded, format="png")
     return Image.open(encoded).convert("RGB")
 
 
