@@ -100,7 +100,7 @@ class Chain(Body, kw_only=True):
 
 @dataclass(frozen=True)
 class ChainNetwork(Network):
-    """A network that can be split before its last block, so that it can be linearised in stages."""
+    """A network that can be split before its last block, so that it can be linearized in stages."""
 
     body: Chain
 

@@ -8,7 +8,7 @@ It computes the same as the standard layers.  What differs is the program that X
   Otherwise XLA on a CPU recomputes the activation inside every operation that transposes or reduces the
   pooled map, and sums the gradient of the bias over four times as many numbers.
 * A convolution of an image with one or three channels is computed as a matrix product with the image's
-  patches.  The patches don't depend on the parameters, so a linearised network keeps them, and its products
+  patches.  The patches don't depend on the parameters, so a linearized network keeps them, and its products
   with the Jacobian are matrix products (two to three times faster on a CPU than the convolution).
 * A convolution of a map smaller than its kernel is computed from patches too: XLA on a CPU is fast for larger
   maps only (2x2 pixels, 512 channels, a 3x3 kernel: 950 ms, from patches 3 ms).

@@ -18,13 +18,27 @@ def resolved(dataset, ipc=1, classes=10, **flags):
     return resolve(dataset, SHAPES.get(dataset, (32, 32, 3)), classes, {"ipc": ipc, **flags})
 
 
-@pytest.mark.parametrize(
-    ("dataset", "ipc", "steps"),
-    [("mnist", 1, 15_000), ("cifar10", 10, 10_000), ("fashion_mnist", 50, 5_000), ("cifar100", 50, 4_000)],
-)
-def test_the_papers_outer_steps(dataset, ipc, steps):
-    config = resolved(dataset, ipc, classes=100 if dataset == "cifar100" else 10)
-    assert (config.steps, config.width, config.depth, config.batch) == (steps, 128, 3, 1024)
+SMALL = {"width": 128, "depth": 3, "batch": 1024, "activation": "softplus", "l2_rate": 5e-4}
+PAPER = [
+    ("mnist", 1, 10, {**SMALL, "steps": 15_000, "flip": False, "solve_precision": "float32"}),
+    ("mnist", 50, 10, {**SMALL, "steps": 5_000, "solve_precision": "float64"}),
+    ("fashion_mnist", 50, 10, {**SMALL, "steps": 5_000, "solve_precision": "float64"}),
+    ("cifar10", 10, 10, {**SMALL, "steps": 10_000, "flip": True}),
+    ("cifar10", 50, 10, {"flip": True, "backward_subset": None, "solve_precision": "float32"}),
+    ("cifar100", 50, 100, {**SMALL, "steps": 4_000, "flip": False, "backward_subset": 2000}),
+    ("tiny_imagenet", 1, 200, {"depth": 4, "batch": 400, "activation": "relu", "flip": True}),
+    ("tiny_imagenet", 10, 200, {"backward_subset": 500}),
+    ("cub200", 1, 200, {**SMALL, "flip": True}),
+    ("caltech_birds2011", 1, 200, {**SMALL, "flip": True}),
+    ("imagewoof", 1, 10, {"depth": 5, "batch": 256, "activation": "relu", "l2_rate": 0.05, "flip": True}),
+    ("imagenet64", 1, 1000, {"depth": 4, "batch": 400, "flip": True, "backward_subset": 500}),
+]
+
+
+@pytest.mark.parametrize(("dataset", "ipc", "classes", "settings"), PAPER)
+def test_the_settings_of_the_paper(dataset, ipc, classes, settings):
+    found = resolved(dataset, ipc, classes).to_json()
+    assert {name: found[name] for name in settings} == settings
 
 
 @pytest.mark.parametrize("dataset", NAMES)
@@ -43,6 +57,10 @@ def test_every_cell_of_the_papers_tables_2_and_4_has_a_preset_with_its_figure():
             assert 0.1 < result.mean < 1
         assert 1 < presets(name)[ipc].memory < 48  # GB; the paper's largest card
     assert paper_result("imagenette", 10, augment=False).mean == 0.65
+    assert paper_result("cifar10", 1, augment=False).mean == pytest.approx(0.539)
+    assert paper_result("fashion_mnist", 1, augment=True).std == pytest.approx(0.035)
+    assert paper_result("cifar10", 2, augment=False) is None
+    assert paper_result("birds", 1, augment=False) is None
     bn = {"distilled_with": "batch", "augment": False}
     assert paper_result("cifar10", 10, **bn).mean == pytest.approx(0.66)
     assert paper_result("cifar10", 10, tested=("vgg11-published", "batch"), **bn).std == pytest.approx(0.011)
@@ -50,24 +68,7 @@ def test_every_cell_of_the_papers_tables_2_and_4_has_a_preset_with_its_figure():
     assert paper_result("cifar10", 10, tested=("alexnet", "none"), augment=True) is None
 
 
-@pytest.mark.parametrize(
-    ("dataset", "classes", "depth", "batch", "l2_rate", "flip"),
-    [
-        ("tiny_imagenet", 200, 4, 400, 5e-4, True),
-        ("cub200", 200, 3, 1024, 5e-4, True),
-        ("caltech_birds2011", 200, 3, 1024, 5e-4, True),
-        ("imagewoof", 10, 5, 256, 0.05, True),
-        ("imagenet64", 1000, 4, 400, 5e-4, True),
-    ],
-)
-def test_the_papers_settings_for_larger_images(dataset, classes, depth, batch, l2_rate, flip):
-    config = resolved(dataset, classes=classes)
-    assert (config.depth, config.batch, config.method.l2_rate) == (depth, batch, l2_rate)
-    assert config.method.flip is flip
-    assert config.activation == ("softplus" if depth == 3 else "relu")
-
-
-def test_the_papers_solver_is_one_flag_away_with_its_iterations():
+def test_the_solver_and_its_iterations_depend_on_the_method_and_the_number_of_images():
     assert (resolved("mnist").method.solver, resolved("mnist").method.inner_steps) == ("cg", 4)
     many = resolved("mnist", ipc=10).method
     assert (many.inner_steps, many.hessian_steps) == (10, 10)  # the more images, the more there is to solve
@@ -75,18 +76,12 @@ def test_the_papers_solver_is_one_flag_away_with_its_iterations():
     assert (paper.inner_steps, paper.hessian_steps) == (20, 20)
     assert resolved("mnist", solver="adam", inner_steps=7).method.inner_steps == 7
     assert resolved("digits", solver="adam").method.inner_steps == 20
-
-
-def test_cig_gets_more_iterations_having_no_closed_form():
+    assert resolved("mnist", inner_steps=0).method.inner_steps == 0
+    # CIG has no closed form, and needs more iterations.
     assert resolved("digits", algorithm="cig").method.inner_steps == 30
     assert resolved("digits", algorithm="cig", inner_steps=7).method.inner_steps == 7
-
-
-def test_the_papers_subsets():
-    sizes = {("cifar100", 50, 100): 2000, ("tiny_imagenet", 10, 200): 500, ("imagenet64", 1, 1000): 500}
-    for (name, ipc, classes), size in sizes.items():
-        assert resolved(name, ipc, classes=classes).method.backward_subset == size
-    assert resolved("cifar10", 50).method.backward_subset is None
+    vig = resolved("digits", algorithm="vig").method
+    assert (vig.solver, vig.inner_steps, vig.hessian_steps) == ("adam", 20, 20)
 
 
 def test_the_pool_is_shared_out_evenly_among_the_models_of_a_step():
@@ -94,27 +89,6 @@ def test_the_pool_is_shared_out_evenly_among_the_models_of_a_step():
     assert resolved("mnist", models=8).method.pool_size == 32
     with pytest.raises(ConfigError, match="multiple of 8"):
         resolved("mnist", models=8, pool_size=30)
-
-
-def test_no_iterations_are_allowed_and_no_subset_of_nothing():
-    assert resolved("mnist", inner_steps=0, hessian_steps=0).method.inner_steps == 0
-    with pytest.raises(ConfigError, match="backward_subset must be a whole number of 1 or more"):
-        resolved("mnist", backward_subset=0)
-    with pytest.raises(ConfigError, match="inner_steps must be a whole number of 0 or more"):
-        resolved("mnist", inner_steps=-1)
-
-
-@pytest.mark.parametrize(
-    ("dataset", "ipc", "classes", "flip"),
-    [
-        ("cifar10", 1, 10, True),
-        ("cifar10", 50, 10, True),
-        ("cifar100", 50, 100, False),
-        ("mnist", 1, 10, False),
-    ],
-)
-def test_mirror_images_for_rgb_sets_of_up_to_a_thousand(dataset, ipc, classes, flip):
-    assert resolved(dataset, ipc, classes).method.flip is flip
 
 
 @pytest.mark.parametrize(
@@ -125,13 +99,6 @@ def test_a_set_of_ones_own_gets_what_follows_from_its_size(side, depth, activati
     config = resolve("birds", (side, side, 3), 7, {"ipc": 3})
     assert (config.depth, config.activation, config.method.l2_rate) == (depth, activation, l2_rate)
     assert config.steps == 15_000
-
-
-def test_the_papers_figures():
-    assert paper_result("cifar10", 1, augment=False).mean == pytest.approx(0.539)
-    assert paper_result("fashion_mnist", 1, augment=True).std == pytest.approx(0.035)
-    assert paper_result("cifar10", 2, augment=False) is None
-    assert paper_result("birds", 1, augment=False) is None
 
 
 def test_an_unknown_setting_is_refused_with_the_nearest():
@@ -152,26 +119,14 @@ def test_an_unknown_setting_is_refused_with_the_nearest():
         ({"algorithm": "kip"}, "algorithm must be one of rcig, "),
         ({"algorithm": "vig", "solver": "cg"}, "solver must be one of adam, not 'cg'"),
         ({"solver": "newton"}, "solver must be one of adam, cg"),
-        ({"seed": -1}, "seed must be"),
+        ({"inner_steps": -1}, "inner_steps must be a whole number of 0 or more"),
+        ({"backward_subset": 0}, "backward_subset must be a whole number of 1 or more"),
         ({"seed": 2**32}, "seed must be"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused(flags, said):
     with pytest.raises(ConfigError, match=said):
         resolved("mnist", **flags)
-
-
-def test_vig_is_solved_for_by_adam_unless_told_otherwise():
-    vig = resolved("digits", algorithm="vig").method
-    assert (vig.solver, vig.inner_steps, vig.hessian_steps) == ("adam", 20, 20)
-    assert resolved("digits", algorithm="cig").method.solver == "cg"
-
-
-@pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist"])
-def test_the_papers_64_bit_solves(dataset):
-    assert resolved(dataset, 50).method.solve_precision == "float64"
-    assert resolved(dataset, 10).method.solve_precision == "float32"
-    assert resolved("cifar10", 50).method.solve_precision == "float32"
 
 
 def test_all_that_is_wrong_is_said_at_once():

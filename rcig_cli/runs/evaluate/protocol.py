@@ -50,7 +50,7 @@ def evaluation_protocol(config: DistillConfig, images: int, **given: Any) -> Eva
     images
         Number of distilled images.
     **given
-        Settings of `EvaluationProtocol` by name; None stands for the default.
+        Settings of `EvaluationProtocol` by name; None means the default.
 
     Raises
     ------

@@ -58,7 +58,7 @@ def attack_protocol(
     steps
         Training steps after which networks are attacked; by default the paper's.
     **given
-        Other settings of `AttackProtocol` by name; None stands for the default.
+        Other settings of `AttackProtocol` by name; None means the default.
 
     Raises
     ------

@@ -107,7 +107,7 @@ class Preparation:
         Interrupted
             If a signal has come; what has been done is saved.
         RcigError
-            If there isn't room enough, or images can't be read, or arrays written.
+            If the disk is too small, images can't be read, or arrays can't be written.
         """
         self._resume()
         self._check_room()
