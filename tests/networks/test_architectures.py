@@ -127,17 +127,10 @@ def test_an_architecture_has_a_norm_and_a_width_of_its_own(architecture):
     assert half.channels == tuple(channels // 2 for channels in body.channels)
 
 
-# The norm is its own, or the one that a map of a single pixel would be too small for.
-SMALLEST = [
-    *(("convnet", None), ("resnet18", "instance"), ("vgg11", "instance"), ("alexnet", None)),
-    *(("resnet18-published", "instance"), ("vgg11-published", None)),
-]
-
-
-@pytest.mark.parametrize(("architecture", "norm"), SMALLEST)
-def test_training_lowers_the_loss_on_the_smallest_images(architecture, norm):
+@pytest.mark.parametrize("architecture", ["resnet18", "vgg11", "resnet18-published"])
+def test_training_lowers_the_loss_on_the_smallest_images(architecture):
     """With instance norm a map of one pixel would be the same for every image, and nothing to learn from."""
-    network = built(architecture, 8, 3, width=8, norm=norm)
+    network = built(architecture, 8, 3, width=8, norm="instance")
     adam = optax.adam(3e-3)
     images = jax.random.normal(jax.random.key(0), (10, 8, 8, 3))
     labels = jnp.eye(10) - 0.1

@@ -31,14 +31,13 @@ def lower_losses(n, d, seed=0):
 
 
 def marked(n, share, seed=0):
-    """Some members have a loss like nobody else's: the best attack has AUC 1/2 + share/2."""
+    """Some members have a loss that no other example has: the best attack has AUC 1/2 + share/2."""
     logits, log_losses, members, random = noise(n, seed)
     known = members & (random.random(2 * n) < share)
     return seen(logits, np.where(known, -8 + 0.1 * log_losses, log_losses), members)
 
 
-def misreported(n, wrong, seed=0):
-    """All members can be told, but a share of both is recorded wrongly: the best attack has AUC 1 - share."""
-    logits, log_losses, members, random = noise(n, seed)
-    swapped = np.concatenate([random.permutation(n) < wrong * n for _ in range(2)])
-    return seen(logits, 0.3 * log_losses - 6 * members, members ^ swapped)
+def separable(n, seed=0):
+    """Every member has a lower loss than every other example."""
+    logits, log_losses, members, _ = noise(n, seed)
+    return seen(logits, 0.3 * log_losses - 6 * members, members)

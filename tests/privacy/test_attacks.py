@@ -46,15 +46,8 @@ def test_a_leak_through_the_logits_is_found_up_to_the_bound():
 
 
 def test_every_attack_finds_all_members_that_are_separable():
-    for name, found in attack(leaks.misreported(N // 4, 0.0), 0).items():
+    for name, found in attack(leaks.separable(N // 4), 0).items():
         assert (found.auc, found.tpr) == (1.0, (1.0, 1.0)), name
-
-
-def test_wrong_records_bound_the_auc():
-    """With one record in five wrong, 0.8 is the best AUC, and every attack comes near it."""
-    found = aucs(leaks.misreported(N, 0.2))
-    for name in ATTACKS:
-        assert found[name] == pytest.approx(0.8, abs=4 * auc_error(0.8)), name
 
 
 def test_a_few_certain_members_show_in_the_tpr_and_hardly_in_the_auc():
@@ -98,11 +91,6 @@ def test_the_halves_are_disjoint_and_balanced(n):
 def test_four_members_and_four_non_members_are_enough():
     for found in attack(leaks.lower_losses(4, 1.0), 0).values():
         assert 0 <= found.auc <= 1
-
-
-def test_the_same_seed_gives_the_same_numbers():
-    seen = leaks.lower_losses(100, 0.5)
-    assert attack(seen, 5) == attack(seen, 5)
 
 
 def test_the_loss_is_that_of_the_training():

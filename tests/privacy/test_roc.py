@@ -21,12 +21,6 @@ def test_auc_counts_ties_half(levels):
     assert success(scores, members).auc == pytest.approx(by_definition(scores, members), abs=1e-12)
 
 
-def test_equal_scores_are_a_guess():
-    members = np.arange(10) < 5
-    assert success(np.zeros(10), members).auc == 0.5
-    assert success(np.zeros(10), members).tpr == (0.0, 0.0)
-
-
 # Scores 9, 8, ... of: member, member, other, member, other, other, member, other.
 MEMBERS = np.array([1, 1, 0, 1, 0, 0, 1, 0], bool)
 SCORES = np.arange(9.0, 1.0, -1)
