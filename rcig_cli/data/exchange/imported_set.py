@@ -6,7 +6,6 @@ more memory than a distilled set of the data set needs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from rcig_cli.data.sources.class_names import check_class_numbers
 from rcig_cli.data.whitening.whitening import Whitening
 from rcig_cli.errors import ConfigError
 
-# Pairs of names that a file may have for its two arrays: ours, and those of the published checkpoints.
+# Names of the two arrays of a set: those of rcig, and those of the published checkpoints.
 _NAMES = (("images", "labels"), ("x_proto", "y_proto"))
 _AXES_SHOWN = 8
 
@@ -92,7 +91,7 @@ def check_set(file: SetFile, dataset: DatasetInfo, space: Space | None) -> Impor
     """
     path, (images, labels) = file.path, _pair(file)
     classes = file.arrays.get("classes")
-    to_channels_last = _check_images(path, images, dataset)
+    channels_first = _check_images(path, images, dataset)
     _check_labels(path, labels, images.shape[0], dataset)
     if classes is not None and (classes.shape != images.shape[:1] or classes.dtype.kind not in "iu"):
         raise ConfigError(f"{path}: classes must be one whole number for each image.")
@@ -108,8 +107,11 @@ def check_set(file: SetFile, dataset: DatasetInfo, space: Space | None) -> Impor
     elif numbers is None:
         numbers = soft.argmax(axis=1).astype(np.int32)
     _check_balance(path, numbers, dataset)
+    values = images.read()
+    if channels_first:
+        values = np.ascontiguousarray(values.transpose(0, 2, 3, 1))
     order = np.argsort(numbers, kind="stable")
-    return ImportedSet(to_channels_last(images.read())[order], soft[order], numbers[order], known)
+    return ImportedSet(values.reshape(-1, *dataset.shape)[order], soft[order], numbers[order], known)
 
 
 def _pair(file: SetFile) -> tuple[LazyArray, LazyArray]:
@@ -121,8 +123,8 @@ def _pair(file: SetFile) -> tuple[LazyArray, LazyArray]:
     )
 
 
-def _check_images(path: Path, images: LazyArray, dataset: DatasetInfo) -> Callable[[Array], Array]:
-    """Return the function that turns the images into ``[n, H, W, c]``."""
+def _check_images(path: Path, images: LazyArray, dataset: DatasetInfo) -> bool:
+    """Return whether the images are ``[n, c, H, W]``."""
     count, found = images.shape[0] if images.shape else 0, images.shape[1:]
     height, width, channels = dataset.shape
     flat = channels == 1 and found in {(height, width), (height, width, 1), (1, height, width)}
@@ -140,9 +142,7 @@ def _check_images(path: Path, images: LazyArray, dataset: DatasetInfo) -> Callab
     if images.dtype != np.uint8 and images.dtype.kind != "f":
         raise ConfigError(f"{path} has images of type {images.dtype}: save floats, or pixels as uint8.")
     check_count(path, count, dataset)
-    if last or flat:
-        return lambda values: values.reshape(count, *dataset.shape)
-    return lambda values: np.ascontiguousarray(values.transpose(0, 2, 3, 1))
+    return not (last or flat)
 
 
 def _check_labels(path: Path, labels: LazyArray, count: int, dataset: DatasetInfo) -> None:

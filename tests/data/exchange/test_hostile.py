@@ -69,7 +69,7 @@ def safetensors(header):
 @pytest.mark.parametrize(
     ("content", "error", "message"),
     [
-        # npz: sizes that the file doesn't have, more images than a set can have, paths that lead out
+        # npz: sizes that the file doesn't have, more images than a set can have
         (npz(npy_header(HUGE)), Corrupt, "isn't as large as its header says"),
         (npz(npy_header((10**5, 4, 4, 3)) + bytes(192 * 10**5)), ConfigError, "100000 images; .* 1 to 60"),
         # Flax: sizes and types
