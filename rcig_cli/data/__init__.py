@@ -1,1 +1,1 @@
-"""Where images come from, and how pixels become network inputs and back."""
+"""Data sets and distilled sets: reading, whitening, import and export."""

@@ -75,7 +75,7 @@ def _tiny_validation(folder: Path, search: ImageSearch, codes: tuple[str, ...]) 
         image, code, *_ = [*line.split("\t"), ""]
         if code not in numbers:
             raise Corrupt(f"{where} gives {image[:80]!r} a class that isn't in wnids.txt: unpack it again.")
-        if not search.takes(folder / f"val/images/{image}"):
+        if not search.contains(folder / f"val/images/{image}"):
             raise Corrupt(f"{where} names {image[:80]!r}, which is not in val/images: unpack it again.")
         names.append(f"val/images/{image}")
         labels.append(numbers[code])
@@ -100,7 +100,7 @@ def open_cub200(name: str, folder: Path, resolution: int | None) -> ImageSource:
     _check_values(folder / _SPLIT, training, {"0", "1"})
     search = ImageSearch(folder)
     for text in images.values():
-        if not search.takes(folder / f"images/{text}"):
+        if not search.contains(folder / f"images/{text}"):
             raise Corrupt(f"{folder / _IMAGES} names {text[:80]!r}, which is not in images: unpack it again.")
     every = Files(
         folder,

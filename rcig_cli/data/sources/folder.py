@@ -57,7 +57,7 @@ class Files:
 
     @property
     def paths(self) -> Iterator[Path]:
-        """The files' paths, made one by one."""
+        """The full paths, one at a time."""
         return (self.root / name for name in self.names)
 
     def select(self, index: npt.NDArray[np.int64]) -> Files:
@@ -104,7 +104,7 @@ class FolderSource(ImageSource):
         return self.batches_from(split, size, 0)
 
     def batches_from(self, split: Split, size: int, start: int) -> Iterator[Batch]:
-        """Yield the split from an image on; see `ImageSource.batches_from`."""
+        """Yield the split from image ``start``; see `ImageSource.batches_from`."""
         files = self._files[split]
         with ThreadPoolExecutor(self._threads) as decoders:
             for first in range(start, len(files), size):
@@ -261,7 +261,7 @@ class ImageSearch:
             counts.append(len(found))
         return Files(folder, names, np.repeat(np.arange(len(counts), dtype=np.int32), counts))
 
-    def takes(self, path: Path | str) -> bool:
+    def contains(self, path: Path | str) -> bool:
         """Whether a path leads to a file inside ``root`` once its links are followed."""
         path = Path(path)
         return path.is_file() and path.resolve().is_relative_to(self._root)
@@ -290,7 +290,7 @@ class ImageSearch:
         path = os.path.join(parent, name)
         if name.startswith("."):
             return False
-        if not os.path.islink(path) or self.takes(path):
+        if not os.path.islink(path) or self.contains(path):
             return True
         self._links += 1
         return False

@@ -193,7 +193,7 @@ def _records(images: Member, labels: npt.NDArray[np.int32], scale: float) -> Arr
         pixels = pixels[..., None] if pixels.ndim == 3 else pixels
         return over_white(pixels) if pixels.shape[3] == 4 else pixels
 
-    # Unlike a loop's variable, `map` doesn't keep a block while the next one is read.
+    # `map` releases a block before the next one is read; a loop variable would keep it.
     def blocks(rows: int) -> Iterator[npt.NDArray[np.uint8]]:
         return map(convert, images.blocks(rows))
 
@@ -237,7 +237,7 @@ def _row_bytes(member: Member) -> int:
 
 
 def _scale(images: dict[Split, Member]) -> float:
-    """Factor that takes pixels to 0 ... 255."""
+    """Factor that scales pixels to 0 ... 255."""
     dtype = images["train"].dtype
     if dtype.kind != "f":
         return 1.0 if dtype.itemsize == 1 else 1 / 257

@@ -164,7 +164,7 @@ class Moments:
         self._sums = np.zeros(shape, dtype=np.int64)
         self._squares = np.zeros(shape, dtype=np.int64)
         dimension = dimension_of(shape) if gather == "products" else 0
-        # Of the symmetric matrix only the panels from the diagonal on; the rest is 0 until it is asked for.
+        # Only the upper panels of the symmetric matrix are summed; `covariance` fills in the rest.
         self._products = np.zeros((dimension, dimension))
         self._images: list[npt.NDArray[np.uint8]] = []
 
@@ -181,7 +181,7 @@ class Moments:
             self._images.append(block.images)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Return the statistics by name, so that they can be saved; ``count`` apart."""
+        """Return the statistics by name, for saving; ``count`` is saved separately."""
         if self.gather == "products":
             return {"sums": self._sums, "products": self._products}
         kept = {"images": self._all_images()} if self.gather == "images" else {}

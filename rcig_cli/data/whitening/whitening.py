@@ -263,7 +263,7 @@ def _added(trace: float, dimension: int, regularization: float) -> float:
 def _roots(covariance: npt.NDArray[np.float64], regularization: float) -> tuple[Floats, Floats]:
     """Return the inverse square root and the square root of the regularized covariance."""
     added = _added(float(np.trace(covariance)), len(covariance), regularization)
-    # SciPy's would take less memory, but holds Python's lock: a signal would have to wait for minutes.
+    # SciPy's eigh would take less memory but hold the GIL: a signal would have to wait for minutes.
     ascending, vectors = np.linalg.eigh(covariance)
     # A covariance has no negative eigenvalues; what is below 0 is rounding.
     eigenvalues = np.maximum(ascending, 0) + added

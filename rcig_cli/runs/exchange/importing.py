@@ -29,7 +29,7 @@ from rcig_cli.store.names import check_name
 from rcig_cli.store.records import Parent, RunManifest, now, versions
 from rcig_cli.store.store import Store
 
-_TOLERANCE = 1e-3  # relative difference up to which two whitenings differ by rounding only
+_TOLERANCE = 1e-3  # relative difference up to which two whitenings count as equal
 _RESERVED = ("run_", "sweep_")
 _LONGEST_STEM = 56
 
@@ -132,7 +132,7 @@ def _check_name(store: Store, name: str) -> str:
 
 
 def _names_from(store: Store, path: Path) -> Iterator[str]:
-    """Yield the free names among a name made from the file's, the same with -2, with -3 and so on."""
+    """Yield unused names made from the file's name: itself, then with -2, -3 and so on."""
     stem = (
         re.sub(r"[^a-z0-9_-]+", "-", path.absolute().stem.lower())[:_LONGEST_STEM].strip("_-") or "imported"
     )
@@ -145,7 +145,7 @@ def _names_from(store: Store, path: Path) -> Iterator[str]:
 
 
 def _dataset_info(prepared: Prepared) -> DatasetInfo:
-    """What a set must fit: it has at most as many images of each class as the rarest class has real ones."""
+    """The data set; a set has at most as many images of each class as its rarest class has."""
     manifest = prepared.manifest
     fewest = int(np.bincount(prepared.labels("train"), minlength=prepared.classes).min())
     return DatasetInfo(manifest.name, manifest.shape, manifest.class_names, fewest * prepared.classes)
@@ -156,7 +156,7 @@ def _printable(name: str) -> str:
 
 
 def _digest(file: SetFile) -> str:
-    """The SHA-256 of a file, or of the list of those of a folder's files."""
+    """The SHA-256 of a file, or of the list of the files' digests for a folder."""
     if not file.path.is_dir():
         return sha256_of_file(file.path)
     return digest_of({part.relative_to(file.path).as_posix(): sha256_of_file(part) for part in file.files})
