@@ -48,19 +48,18 @@ def shards(group, name):
     return sorted(path for path in (group / name / "c").rglob("*") if path.is_file())
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(5,), (0, 3), (3, 0), (300, 2, 2)])
-def test_every_dtype_and_shape_comes_back(tmp_path, small_grid, dtype, shape):
-    value = np.random.default_rng(1).integers(0, 2, shape).astype(dtype)
-    write_arrays(tmp_path / "a", {"x": value})
-    back = read_array(tmp_path / "a", "x")
-    assert (back.dtype, back.shape, back.tobytes()) == (value.dtype, value.shape, value.tobytes())
+def test_every_dtype_and_shape_comes_back(tmp_path, small_grid, shape):
+    values = {dtype: np.random.default_rng(1).integers(0, 2, shape).astype(dtype) for dtype in DTYPES}
+    write_arrays(tmp_path / "a", values)
+    for dtype, back in read_arrays(tmp_path / "a").items():
+        assert (back.dtype, back.shape, back.tobytes()) == (dtype, shape, values[dtype].tobytes())
 
 
-@pytest.mark.parametrize("value", [-0.0, 0.0, np.nan, -np.inf, 5e-324])
-def test_floats_are_exact(tmp_path, small_grid, value):
-    write_arrays(tmp_path / "a", {"x": np.full((40, 3), value)})
-    assert read_array(tmp_path / "a", "x").tobytes() == np.full((40, 3), value).tobytes()
+def test_floats_are_exact(tmp_path, small_grid):
+    values = np.repeat([-0.0, 0.0, np.nan, -np.inf, 5e-324], 40)
+    write_arrays(tmp_path / "a", {"x": values})
+    assert read_array(tmp_path / "a", "x").tobytes() == values.tobytes()
 
 
 def test_strides_do_not_matter(tmp_path):
@@ -75,23 +74,22 @@ def test_names_are_a_tree_in_a_flat_dictionary(group, images):
     np.testing.assert_array_equal(back["train/images"], images)
 
 
-@pytest.mark.parametrize("rows", [slice(None), slice(3, 20), slice(30, 99), slice(5, 5), slice(9, 3)])
-def test_slices_of_stored_rows(group, images, rows):
-    np.testing.assert_array_equal(StoredRows(group, "train/images")[rows], images[rows])
+def test_slices_of_stored_rows(group, images):
+    stored = StoredRows(group, "train/images")
+    for rows in (slice(None), slice(3, 20), slice(30, 99), slice(5, 5), slice(9, 3)):
+        np.testing.assert_array_equal(stored[rows], images[rows])
+    assert (len(stored), stored.shape, stored.dtype) == (37, images.shape, images.dtype)
+    assert stored.nbytes == images.nbytes
 
 
 @pytest.mark.parametrize(
-    "chosen",
-    [[3], [], [36, 0, 0, 17, 36], [[1, 30], [30, 2]], [[[5]]], list(range(37))],
-    ids=["one", "none", "repeated", "two axes", "three axes", "all"],
+    "chosen", [[3], [], [36, 0, 0, 17, 36], [[1, 30], [30, 2]]], ids=["one", "none", "repeated", "two axes"]
 )
 def test_indices_of_any_shape_into_stored_rows(group, images, chosen):
     chosen = np.asarray(chosen, np.int64)
-    rows = StoredRows(group, "train/images")
-    found = rows[chosen]
+    found = StoredRows(group, "train/images")[chosen]
     assert (found.shape, found.dtype) == ((*chosen.shape, 2, 2, 1), np.float32)
     np.testing.assert_array_equal(found, images[chosen])
-    assert (len(rows), rows.shape, rows.dtype, rows.nbytes) == (37, images.shape, images.dtype, images.nbytes)
 
 
 @pytest.mark.parametrize("chosen", [[37], [0, -1]])

@@ -194,8 +194,3 @@ def test_a_refusing_disk_leaves_what_was_there(two, monkeypatch, number, sentenc
 def test_the_package_alone_is_cheap(run_python):
     code = "import sys, rcig_cli.store; print({'jax', 'pydantic', 'zarr', 'numpy'} & set(sys.modules))"
     assert run_python(code).stdout == "set()\n"
-
-
-def test_nothing_in_a_checkpoint_tells_where_it_was_written(two):
-    files = [path for path in (two / "checkpoints/20").rglob("*") if path.is_file()]
-    assert [path for path in files if str(two).encode() in path.read_bytes()] == []

@@ -11,16 +11,16 @@ WRONG = ["", ".", "..", "/etc", "a/b", "../run_1", "a\0", "a\n", "run_1\n", "x" 
 
 
 @pytest.mark.parametrize("kind", ["data set", "run", "sweep"])
-@pytest.mark.parametrize("name", WRONG, ids=lambda name: ascii(name)[:12])
-def test_wrong_names_are_refused_in_one_short_sentence(name, kind):
-    with pytest.raises(ConfigError, match=f"can't be the name of a {kind}") as caught:
-        names.check_name(kind, name)
-    assert len(str(caught.value)) < 200
+def test_wrong_names_are_refused_in_one_short_sentence(kind):
+    for name in WRONG:
+        with pytest.raises(ConfigError, match=f"can't be the name of a {kind}") as caught:
+            names.check_name(kind, name)
+        assert len(str(caught.value)) < 200
 
 
-@pytest.mark.parametrize("name", ["digits", "cifar10", "0", "a" * 64, "my-set_2", "run-1"])
-def test_plain_names_are_allowed(name):
-    assert names.check_name("data set", name) == names.check_name("run", name) == name
+def test_plain_names_are_allowed():
+    for name in ("digits", "cifar10", "0", "a" * 64, "my-set_2", "run-1"):
+        assert names.check_name("data set", name) == names.check_name("run", name) == name
 
 
 def test_numbered_names():
