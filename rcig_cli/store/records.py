@@ -20,7 +20,6 @@ MANIFEST = "manifest.json"
 _LIBRARIES = ("rcig-cli", "jax", "jaxlib", "flax", "optax", "safetensors", "zarr", "numpy")
 _CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
-
 Status = Literal["running", "interrupted", "finished", "failed"]
 
 
@@ -59,15 +58,36 @@ class CheckpointManifest:
         return dataclasses.asdict(self)
 
 
-class _Artifact:
-    """What the manifests of data sets, runs and sweeps have in common."""
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class _ArtifactManifest:
+    """What the manifests of data sets, runs and sweeps have in common.
+
+    Parameters
+    ----------
+    name
+        The name of its folder.
+    created
+        When, in UTC, as `now` returns it.
+    config
+        The fully resolved settings, JSON values only.
+    versions
+        As `versions` returns them.
+    files
+        From each file's path, relative to the folder, to its SHA-256.  Those of a run or sweep are the files
+        of its results.
+    """
+
+    name: str
+    created: str
+    config: dict[str, Any]
+    versions: dict[str, str]
+    files: dict[str, str]
 
     _content: ClassVar[tuple[str, ...]]
-    name: str
 
     def to_json(self) -> dict[str, Any]:
         """Return the manifest as JSON values."""
-        return dataclasses.asdict(self)  # type: ignore[call-overload, no-any-return]
+        return dataclasses.asdict(self)
 
     @property
     def digest(self) -> str:
@@ -85,16 +105,12 @@ class _Artifact:
         return {"name": self.name, "digest": self.digest}
 
 
-@dataclass(frozen=True, config=_CONFIG)
-class DatasetManifest(_Artifact):
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class DatasetManifest(_ArtifactManifest):
     """What a prepared data set is and where it came from.
 
     Parameters
     ----------
-    name
-        The name of its folder.
-    created
-        When, in UTC, as `now` returns it.
     class_names
         One for each class, in the order of the labels.
     shape
@@ -103,57 +119,52 @@ class DatasetManifest(_Artifact):
         The number of images in "train" and in "test".
     whitened
         Whether the images are whitened (ZCA).
-    config
-        The fully resolved settings of the preparation, JSON values only.
     source
         Where the data came from, JSON values only.
-    versions
-        As `versions` returns them.
-    files
-        From each file's path, relative to the folder, to its SHA-256.
     """
 
-    name: str
-    created: str
     class_names: tuple[str, ...]
     shape: tuple[int, int, int]
     sizes: dict[str, int]
     whitened: bool
-    config: dict[str, Any]
     source: dict[str, Any]
-    versions: dict[str, str]
-    files: dict[str, str]
     kind: Literal["dataset"] = "dataset"
 
     _content: ClassVar[tuple[str, ...]] = ("class_names", "shape", "sizes", "whitened", "files")
 
 
-@dataclass(frozen=True, config=_CONFIG)
-class RunManifest(_Artifact):
-    """What a run is, how far it is, and what it was made from.
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class _JobManifest(_ArtifactManifest):
+    """What the manifests of runs and sweeps have in common.
 
     Parameters
     ----------
-    name
-        The name of its folder.
-    created, updated
-        When, in UTC, as `now` returns it.
+    updated
+        When the manifest was last written, in UTC.
     status
-        "running", "interrupted", "finished" or "failed".
-    step
-        The number of outer steps done.
-    config
-        The fully resolved configuration, JSON values only.
-    seed
-        All randomness follows from it and the step.
+        "running", "interrupted", "finished" or (of a run) "failed".
     dataset
         The name of the data set.
     parents
         From role to parent: "dataset"; "sweep" where a sweep made the run; "file" where it was imported.
-    versions
-        As `versions` returns them.
-    files
-        From the path of each file of the result, relative to the folder, to its SHA-256.
+    """
+
+    updated: str
+    status: Status
+    dataset: str
+    parents: dict[str, Parent]
+
+
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class RunManifest(_JobManifest):
+    """What a run is, how far it is, and what it was made from.
+
+    Parameters
+    ----------
+    step
+        The number of outer steps done.
+    seed
+        All randomness follows from it and the step.
     log
         How many bytes of ``metrics.jsonl``, from the beginning, are recorded, and their SHA-256: while the
         run is under way, those up to the newest checkpoint; once it has ended, all.
@@ -163,17 +174,8 @@ class RunManifest(_Artifact):
         ``rates`` until then.  The run may have been resumed with lower rates.
     """
 
-    name: str
-    created: str
-    updated: str
-    status: Status
     step: int
-    config: dict[str, Any]
     seed: int
-    dataset: str
-    parents: dict[str, Parent]
-    versions: dict[str, str]
-    files: dict[str, str]
     log: LoggedBytes | None = None
     divergences: tuple[dict[str, Any], ...] = ()
     kind: Literal["run"] = "run"
@@ -186,43 +188,20 @@ class RunManifest(_Artifact):
         return "file" in self.parents
 
 
-@dataclass(frozen=True, config=_CONFIG)
-class SweepManifest(_Artifact):
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class SweepManifest(_JobManifest):
     """What a sweep is, which runs it consists of, and its results.
+
+    Its configuration says what is swept and how it is evaluated, with every run's fully resolved
+    configuration.
 
     Parameters
     ----------
-    name
-        The name of its folder.
-    created, updated
-        When, in UTC, as `now` returns it.
-    status
-        "running", "interrupted" or "finished".
-    config
-        What is swept and how it is evaluated, with every run's fully resolved configuration, JSON values
-        only.
-    dataset
-        The name of the data set.
-    parents
-        From role ("dataset") to parent.
     runs
         The names of its runs so far, in the sweep's order.
-    versions
-        As `versions` returns them.
-    files
-        From the path of each file of the results, relative to the folder, to its SHA-256.
     """
 
-    name: str
-    created: str
-    updated: str
-    status: Literal["running", "interrupted", "finished"]
-    config: dict[str, Any]
-    dataset: str
-    parents: dict[str, Parent]
     runs: tuple[str, ...]
-    versions: dict[str, str]
-    files: dict[str, str]
     kind: Literal["sweep"] = "sweep"
 
     # Without runs and files: the runs name the sweep as it is when it begins.
