@@ -39,7 +39,7 @@ class LoggedBytes(TypedDict):
 
 @dataclass(frozen=True, config=_CONFIG)
 class CheckpointManifest:
-    """What a checkpoint is.
+    """The step of a checkpoint, and the checksums of its files.
 
     Parameters
     ----------

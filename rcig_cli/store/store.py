@@ -18,8 +18,8 @@ from typing import Literal, NoReturn, TypeVar
 from rcig_cli.errors import ConfigError, Corrupt, NotFound, shorten
 from rcig_cli.store.documents import Listing, read_document, read_each, write_document
 from rcig_cli.store.files import (
-    TEMPORARY,
     AlreadyExists,
+    is_temporary,
     make_folder,
     publish,
     storage_errors,
@@ -78,37 +78,30 @@ def open_store(root: Path, *, create: bool) -> "Store":
     ConfigError
         If `root` is something else than a store.
     Corrupt
-        If the store is damaged, or was written by a newer version.
+        If the store is damaged, or of another format.
     """
     with storage_errors(root, "read"):
-        fresh = _is_fresh(root)
-    if fresh and not create:
-        raise NotFound(
-            f"There is no store at {root}. Make one with `rcig prepare`, or name another with --store."
-        )
-    if fresh:
-        make_folder(root)
-        write_document(root / STORE, {})
-    read_document(root / STORE)
-    return Store(root)
-
-
-def _is_fresh(root: Path) -> bool:
-    """Whether there is no store yet, but may be one."""
-    if not root.exists():
-        return True
-    if not root.is_dir():
-        raise ConfigError(f"{root} isn't an rcig store: it is a file. Choose another folder with --store.")
-    # List the folder before looking for store.json: another process may be making this very store.
-    others = [name for name in os.listdir(root) if name != ".DS_Store" and not name.startswith(TEMPORARY)]
-    if (root / STORE).exists():
-        return False
-    if others:
+        if root.exists() and not root.is_dir():
+            raise ConfigError(
+                f"{root} isn't an rcig store: it is a file. Choose another folder with --store."
+            )
+        # List the folder before looking for store.json: another process may be making this very store.
+        entries = os.listdir(root) if root.exists() else []
+        missing = not (root / STORE).exists()
+    if missing and any(name != ".DS_Store" and not is_temporary(name) for name in entries):
         raise ConfigError(
             f"{root} isn't an rcig store: it has files in it but no {STORE}. "
             "Choose another folder, or an empty one, with --store."
         )
-    return True
+    if missing and not create:
+        raise NotFound(
+            f"There is no store at {root}. Make one with `rcig prepare`, or name another with --store."
+        )
+    if missing:
+        make_folder(root)
+        write_document(root / STORE, {})
+    read_document(root / STORE)
+    return Store(root)
 
 
 @dataclass(frozen=True)
