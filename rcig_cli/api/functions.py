@@ -21,8 +21,6 @@ from rcig_cli.api.results import Attack, Dataset, DistilledArrays, Evaluation, R
 from rcig_cli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from rcig_cli.store.store import Store
 
 StorePath: TypeAlias = str | os.PathLike[str] | None
@@ -463,16 +461,6 @@ def import_set(
         opened, Path(path), of, space=space, name=name, report=_Report(shown=False)
     )
     return Run(opened, manifest)
-
-
-def grid(run: str | Run, *, store: StorePath = None) -> "Image.Image":
-    """Draw the images of a finished run under the names of their classes, in natural colours.
-
-    Examples
-    --------
-    >>> rcig.grid("run_1").save("run_1.png")
-    """
-    return load(run, store=store).grid()
 
 
 def report(run: str | Run, out: str | os.PathLike[str] | None = None, *, store: StorePath = None) -> Path:

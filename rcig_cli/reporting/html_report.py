@@ -8,7 +8,6 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,15 +38,6 @@ if TYPE_CHECKING:
 Record = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A figure inside the page: its address with the data in it, and its size in pixels."""
-
-    source: str
-    width: int
-    height: int
-
-
 def write_report(distilled: DistilledSet, *, report: Report, out: Path | None = None) -> Path:
     """Write the HTML report of a run.
 
@@ -68,14 +58,14 @@ def write_report(distilled: DistilledSet, *, report: Report, out: Path | None = 
     if out is not None and (out.suffix.lower() not in (".html", ".htm") or out.is_dir()):
         raise ConfigError(f"{out} must end in .html, the format of the report.")
     path = out or distilled.path / FIGURES / "report.html"
-    page = render_report(distilled, report=report)
+    page = _template().render(_context(distilled, report))
     make_folder(path.parent)
     write_text_atomically(path, page)
     return path
 
 
-def render_report(distilled: DistilledSet, *, report: Report) -> str:
-    """Return the HTML report of a run; warnings go to ``report``."""
+def _context(distilled: DistilledSet, report: Report) -> dict[str, Any]:
+    """Gather what the template shows; warnings go to ``report``."""
     evaluations = _results(distilled, "evaluations", report)
     attacks = [each for each in _results(distilled, "attacks", report) if "targets" in each]
     figures = {}
@@ -83,7 +73,7 @@ def render_report(distilled: DistilledSet, *, report: Report) -> str:
         with suppress(NotFound):  # an imported run has no animation and no curves
             figures[name] = _figure(draw(distilled))
     config = distilled.config
-    return _template().render(
+    return dict(
         run=distilled.run,
         config=config,
         dataset=distilled.prepared.manifest,
@@ -105,10 +95,12 @@ def _results(distilled: DistilledSet, kind: Kind, report: Report) -> list[Record
     return list(listing.found)
 
 
-def _figure(encoded: bytes) -> Figure:
+def _figure(encoded: bytes) -> dict[str, Any]:
+    """A figure as an address with its data in it, and its size in pixels."""
     with Image.open(io.BytesIO(encoded)) as opened:
         (width, height), kind = opened.size, opened.get_format_mimetype()
-    return Figure(f"data:{kind};base64,{base64.b64encode(encoded).decode('ascii')}", width, height)
+    source = f"data:{kind};base64,{base64.b64encode(encoded).decode('ascii')}"
+    return {"source": source, "width": width, "height": height}
 
 
 def _kinds(attack: Record) -> Sequence[str]:
@@ -134,11 +126,6 @@ def _value(value: Any) -> str:
     return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _grouped(count: int) -> str:
-    """A number with its digits in groups of three, from five digits on."""
-    return f"{count:,}".replace(",", "\N{NARROW NO-BREAK SPACE}") if count >= 10_000 else str(count)
-
-
 @cache
 def _template() -> "Template":
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -153,7 +140,7 @@ def _template() -> "Template":
     environment.filters |= {
         "accuracy": lambda measured: accuracy(measured, "–"),
         "decimal": lambda measured: decimal(measured["mean"], measured.get("std")) if measured else "–",
-        "grouped": _grouped,
+        "grouped": "{:,}".format,
     }
     environment.globals |= {
         "TARGETS": TARGETS,
