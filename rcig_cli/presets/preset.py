@@ -97,7 +97,7 @@ def table_3(
 
 
 def presets(dataset: str) -> Mapping[int, Preset]:
-    """The presets of a data set by images per class; empty where there are none."""
+    """Return the presets of a data set by images per class; empty if it has none."""
     dataset = _ALSO.get(dataset, dataset)
     if dataset not in NAMES:
         return {}
@@ -165,38 +165,26 @@ def resolve(
     depth = flags.get("depth", preset.get("depth", _depth(shape[0])))
     chosen = {
         "steps": STEPS[_nearest(STEPS, ipc)],
-        **_by_shape(depth, shape[2], classes * ipc),
+        "depth": depth,
+        "activation": "softplus" if depth <= 3 else "relu",
+        "l2_rate": 0.05 if depth >= 5 else 5e-4,
+        "flip": shape[2] == 3 and classes * ipc <= LARGEST_FLIPPED,
         **METHODS[algorithm].defaults(classes * ipc, flags),
         **preset,
     }
     if "pool_size" in allowed and "pool_size" not in flags:
-        chosen["pool_size"] = _multiple(
-            allowed["pool_size"].default, flags.get("models", allowed["models"].default)
-        )
+        models = flags.get("models", allowed["models"].default)
+        # The default, or as little more as can be divided evenly among the models of a step.
+        chosen["pool_size"] = math.ceil(allowed["pool_size"].default / models) * models
     usable = {name: value for name, value in chosen.items() if name in allowed}
     return DistillConfig.from_json({"dataset": dataset, **usable, **flags})
 
 
-def _multiple(count: int, models: int) -> int:
-    """Return ``count``, or as little more as can be shared out evenly among ``models``."""
-    return math.ceil(count / models) * models
-
-
 def _depth(side: int) -> int:
-    """The depth for images of this many pixels a side: 2 up to 16, 3 up to 32, 4 up to 64, 5 up to 128."""
+    """Return the depth for a side in pixels: 2 up to 16, 3 up to 32, 4 up to 64, 5 up to 128."""
     return max(2, math.ceil(math.log2(side / 4)))
 
 
-def _by_shape(depth: int, channels: int, count: int) -> dict[str, Any]:
-    """What the paper chooses by depth, and by channels and number of distilled images."""
-    return {
-        "depth": depth,
-        "activation": "softplus" if depth <= 3 else "relu",
-        "l2_rate": 0.05 if depth >= 5 else 5e-4,
-        "flip": channels == 3 and count <= LARGEST_FLIPPED,
-    }
-
-
 def _nearest(table: Mapping[int, Any], ipc: int) -> int:
-    """The largest key not above ``ipc``, or the smallest there is."""
+    """Return the largest key not above ``ipc``, or else the smallest key."""
     return max((key for key in table if key <= ipc), default=min(table))

@@ -198,16 +198,12 @@ class _Sweep:
         """Find the runs of this sweep, and other finished runs that would have the same result."""
         wanted = {frozenset(cell.config.to_json().items()): cell.config for cell in self.cells}
         found = self.store.runs().found
-        others = (
-            [] if self.manifest.config.get("anew") else [run for run in found if self._has_same_result(run)]
-        )
-        for run in (*others, *(run for run in found if self._is_own(run))):
+        others = () if self.manifest.config["anew"] else filter(self._has_same_result, found)
+        own = (run for run in found if run.parents.get("sweep") == self.manifest.as_parent)
+        for run in (*others, *own):
             config = wanted.get(frozenset(run.config.items()))
             if config is not None:
                 self.runs[config] = run.name
-
-    def _is_own(self, run: RunManifest) -> bool:
-        return run.parents.get("sweep") == self.manifest.as_parent
 
     def _has_same_result(self, run: RunManifest) -> bool:
         """Whether a run is finished and was made from the same data by the same library versions."""
