@@ -97,9 +97,9 @@ def _description(document: Mapping[str, Any]) -> list[str]:
 
 
 def lines_of(document: Mapping[str, Any], indent: str = "") -> list[str]:
-    """Write a JSON object as ``key: value`` lines, with nested objects indented."""
+    """Write a JSON object as ``key: value`` lines, with nested objects last and indented."""
     lines = []
-    for key, value in document.items():
+    for key, value in sorted(document.items(), key=lambda item: isinstance(item[1], dict)):
         if isinstance(value, dict):
             lines += [f"{indent}{key}:", *lines_of(value, indent + "  ")]
         else:
