@@ -142,7 +142,7 @@ def distill(
     Parameters
     ----------
     dataset
-        A prepared data set.
+        A prepared data set, or ``"digits"``, which is prepared if needed.
     ipc
         Distilled images per class.
     resume

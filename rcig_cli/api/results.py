@@ -327,7 +327,7 @@ class Run:
 
     @cached_property
     def distilled(self) -> "DistilledSet":
-        """The distilled set with the data set it stands for; its checksums are verified.
+        """The distilled set and the data set that it was distilled from; its checksums are verified.
 
         Raises
         ------

@@ -49,7 +49,7 @@ def draw_animation(
     class_names
         The name of each class.
     count
-        The number of all images, if ``frames`` has only some of them; the picture then states both numbers.
+        The total number of images, if ``frames`` has only some of them; both numbers are then shown.
 
     Returns
     -------

@@ -83,7 +83,7 @@ def encode_png(picture: Image.Image) -> bytes:
 
 
 def names_of(classes: Sequence[int], class_names: Sequence[str]) -> list[str]:
-    """Spell the names of classes with the characters of the font, or as ``class 3`` where it has none."""
+    """Return the names of classes in the font's characters, or ``class 3`` where it has none of a name's."""
     return [printable(class_names[index]) or f"class {index}" for index in classes]
 
 
@@ -117,7 +117,7 @@ def text_width(text: str, size: int) -> int:
 
 
 def printable(text: str) -> str:
-    """Spell any text, control characters and lone surrogates included, with characters that the font has.
+    """Replace the characters of a text that the font lacks, such as control characters and lone surrogates.
 
     Accented letters lose their accents, and other characters become question marks.
 
@@ -127,8 +127,8 @@ def printable(text: str) -> str:
         On one line; empty where no character of ``text`` can be drawn.
     """
     plain = (char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
-    spelled = "".join(_spell(char) for char in plain)
-    return " ".join(spelled.split()) if spelled.strip("? ") else ""
+    drawable = "".join(_drawable(char) for char in plain)
+    return " ".join(drawable.split()) if drawable.strip("? ") else ""
 
 
 def fit_lines(text: str, size: int, width: int, most: int) -> tuple[str, ...]:
@@ -175,7 +175,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
     return font
 
 
-def _spell(char: str) -> str:
+def _drawable(char: str) -> str:
     if not char.isprintable() or char.isspace():
         return " "
     return char if _has_glyph(char) else "?"
