@@ -42,7 +42,7 @@ class MetricsLog:
         Parameters
         ----------
         record
-            JSON values; one without a whole number as "step" is kept by every `truncate_after`.
+            JSON values; `truncate_after` keeps a record without a "step".
 
         Raises
         ------
@@ -69,7 +69,7 @@ class MetricsLog:
         Corrupt
             If a line other than the last is damaged.
         """
-        kept = [record for record in self.read() if _step_of(record) <= step]
+        kept = [record for record in self.read() if record.get("step", 0) <= step]
         self.close()
         if self.path.exists():
             write_text_atomically(self.path, "".join(json.dumps(record) + "\n" for record in kept))
@@ -140,11 +140,6 @@ def _drop_incomplete_line(descriptor: int) -> bytes:
     whole = content[: content.rfind(b"\n") + 1]
     os.ftruncate(descriptor, len(whole))
     return whole
-
-
-def _step_of(record: Mapping[str, Any]) -> int:
-    step = record.get("step")
-    return step if isinstance(step, int) else 0
 
 
 def _finite(value: Any) -> Any:

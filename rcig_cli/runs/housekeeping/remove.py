@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from rcig_cli.errors import ConfigError
 from rcig_cli.store.files import bytes_of, remove_folder
 from rcig_cli.store.locks import LOCK, RunLock
+from rcig_cli.store.records import RunManifest, SweepManifest
 from rcig_cli.store.store import Artifact, Store
 
 
@@ -88,17 +89,13 @@ def remove(removal: Removal) -> None:
 
 def _users(store: Store, dataset: Artifact, chosen: Sequence[Artifact]) -> list[Artifact]:
     """Return the runs and sweeps that were made from a data set, without those that will be removed too."""
-    runs = [
-        Artifact("run", run.name, store.run_path(run.name))
-        for run in store.runs().found
-        if run.dataset == dataset.name
+    made: list[RunManifest | SweepManifest] = [*store.runs().found, *store.sweeps().found]
+    users = [
+        Artifact(each.kind, each.name, store.folder_of(each.kind) / each.name)
+        for each in made
+        if each.dataset == dataset.name
     ]
-    sweeps = [
-        Artifact("sweep", sweep.name, store.sweep_path(sweep.name))
-        for sweep in store.sweeps().found
-        if sweep.dataset == dataset.name
-    ]
-    return [one for one in (*runs, *sweeps) if one not in chosen]
+    return [one for one in users if one not in chosen]
 
 
 def _remark(store: Store, one: Artifact, users: Sequence[Artifact]) -> str:

@@ -259,17 +259,17 @@ class _Check:
         tops = {name.split("/", 1)[0] for name in files}
         for path in _entries(folder):
             if path.name in tops:
-                yield from self.strangers(path, folder, files)
+                yield from self.others_below(path, folder, files)
             elif path.name in unrecorded:
                 yield self.finding("note", path, "has no recorded checksum until its run or sweep has ended")
             elif path.name not in (LOCK, MANIFEST, *elsewhere):
                 yield from self.orphan(path)
 
-    def strangers(self, path: Path, base: Path, files: Iterable[str]) -> Iterator[Finding]:
-        """Find the files at a path and below that are not among the recorded ones."""
+    def others_below(self, path: Path, base: Path, files: Iterable[str]) -> Iterator[Finding]:
+        """Find the files at a path and below that are not recorded."""
         if path.is_dir():
             for entry in _entries(path):
-                yield from self.strangers(entry, base, files)
+                yield from self.others_below(entry, base, files)
         elif path.relative_to(base).as_posix() not in files:
             yield from self.orphan(path)
 
@@ -280,9 +280,8 @@ class _Check:
         content = yield from self.document(path, lambda: _bytes_of(path))
         if content is None:
             return
-        length, expected = (
-            (manifest.log["bytes"], manifest.log["sha256"]) if manifest.log else (0, _SHA256_OF_NOTHING)
-        )
+        recorded = manifest.log or {"bytes": 0, "sha256": hashlib.sha256().hexdigest()}
+        length, expected = recorded["bytes"], recorded["sha256"]
         more = len(content) - length
         if more < 0:
             yield self.finding(
@@ -321,9 +320,6 @@ class _Check:
     def finding(self, kind: Literal["problem", "orphan", "note"], path: Path, text: str) -> Finding:
         name = path.relative_to(self.store.root).as_posix()
         return Finding(kind, name if name.isprintable() else shorten(name, 4096), text)
-
-
-_SHA256_OF_NOTHING = hashlib.sha256().hexdigest()
 
 
 def _bytes_of(path: Path) -> bytes:

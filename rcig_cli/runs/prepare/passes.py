@@ -230,6 +230,7 @@ class Preparation:
         self.writer = ArrayWriter.create(path, self._declared())
         for name, array in whitening.arrays().items():
             self.writer.append(WHITENING + name, array)
+        self.stage = "writing"
         if self.folder.has_state:  # the statistics, which are no longer needed
             self._save()
 
