@@ -17,12 +17,14 @@ RUN = ["distill", "digits", "--ipc", "1", *TINY, "--steps", "4", "--checkpoint-e
 
 @pytest.fixture
 def reads(monkeypatch):
-    """How many images each reading took, and by which thread."""
+    """How many images of a data set each reading took, and by which thread."""
     seen, read = [], StoredRows.__getitem__
 
     def spied(self, chosen):
         found = read(self, chosen)
-        seen.append((self._name, len(found.reshape(-1, *self.shape[1:])), threading.current_thread().name))
+        if self._name in ("train/images", "test/images"):
+            count = len(found.reshape(-1, *self.shape[1:]))
+            seen.append((self._name, count, threading.current_thread().name))
         return found
 
     monkeypatch.setattr(StoredRows, "__getitem__", spied)
@@ -60,20 +62,20 @@ def test_evaluate_reads_the_images_of_a_random_subset_alone(tmp_path, rcig, monk
     store = tmp_path / "a"
     assert rcig("prepare", "digits", "--store", store).code == 0
     assert rcig(*RUN, "--store", store).code == 0
-    judge = ["evaluate", "run_1", "--networks", "2", "--steps", "2", "--json", "--store", store]
+    command = ["evaluate", "run_1", "--networks", "2", "--steps", "2", "--json", "--store", store]
     reads.clear()
-    first = rcig(*judge).json
+    first = rcig(*command).json
     assert sorted({(name, count) for name, count, _ in reads}) == [("test/images", 360), ("train/images", 10)]
     reads.clear()
     monkeypatch.setattr(prepared, "free_memory", lambda: 1000)
     monkeypatch.setattr("rcig_cli.runs.engine.training._TEST_BATCH", 100)
-    again = rcig(*judge).json
+    again = rcig(*command).json
     assert max(count for _, count, _ in reads) == 100
     for name in ("accuracy", "random_subset"):
         assert again["evaluations"][0][name] == first["evaluations"][0][name]
 
 
-def test_images_on_the_disk_take_no_memory_and_live_on_no_device(tmp_path, rcig, without_memory):
+def test_images_on_the_disk_use_no_memory_and_are_kept_on_no_device(tmp_path, rcig, without_memory):
     assert rcig("prepare", "digits", "--store", tmp_path / "a").code == 0
     there = prepared.open_prepared(open_store(tmp_path / "a", create=False), "digits")
     stored = RealData(there.images("train"), there.labels("train"))
