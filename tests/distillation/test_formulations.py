@@ -130,8 +130,8 @@ def test_frepo_has_a_direct_gradient_alone(posed):
 def test_the_meta_gradient_is_the_derivative_of_the_outer_loss_at_the_inner_minimum(posed):
     name, theta, v = posed.algorithm, None, None
     if name != "frepo":
-        minimiser = oracle.make_minimiser(name, posed.oracle)
-        theta = minimiser(posed.psi, 0 * posed.theta)
+        minimizer = oracle.make_minimiser(name, posed.oracle)
+        theta = minimizer(posed.psi, 0 * posed.theta)
         gradient = jax.jit(jax.grad(partial(oracle.inner_loss, name, posed.oracle, psi=posed.psi)))(theta)
         assert float(jnp.linalg.norm(gradient)) < 1e-12
         g = jax.jit(jax.grad(partial(oracle.outer_loss, name, posed.oracle)))(theta, posed.psi, *posed.real)
@@ -147,7 +147,7 @@ def test_the_meta_gradient_is_the_derivative_of_the_outer_loss_at_the_inner_mini
 
         def outer(by, leaf=leaf, step=step):
             psi = posed.psi._replace(**{leaf: getattr(posed.psi, leaf) + by * step})
-            at = None if theta is None else minimiser(psi, theta)
+            at = None if theta is None else minimizer(psi, theta)
             return outer_loss(at, psi)
 
         numerical = (outer(h) - outer(-h)) / (2 * h)

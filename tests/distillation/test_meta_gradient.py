@@ -138,9 +138,9 @@ class Setting:
         return solve()
 
     @cached_property
-    def minimiser(self):
+    def minimizer(self):
         """theta_B* by the oracle."""
-        return oracle.minimiser(self.oracle, self.psi)
+        return oracle.minimizer(self.oracle, self.psi)
 
     @cached_property
     def outer_at_the_minimum(self):
@@ -148,7 +148,7 @@ class Setting:
 
         @jax.jit
         def outer(psi):
-            theta_B = oracle.minimiser(self.oracle, psi)
+            theta_B = oracle.minimizer(self.oracle, psi)
             return oracle.outer_loss(self.oracle, theta_B, psi, *self.real, True)
 
         return outer
@@ -199,7 +199,7 @@ def test_implicit_gradient(setting):
 
 def test_conjugate_gradients_run_to_the_end_equal_the_dense_solves(setting):
     theta_B, g, v, _ = setting.solved
-    assert_close(theta_B, setting.minimiser)
+    assert_close(theta_B, setting.minimizer)
     assert_close(v, oracle.inverse_hessian_product(setting.oracle, setting.psi, flat(g)))
 
 
@@ -216,7 +216,7 @@ def test_adam_approaches_the_dense_solves():
         return inner, solvers.hessian_by_adam(problem, (None, g), hessian_rate, 4000, platform)
 
     inner, v = solve(jnp.asarray(3e-3), jnp.abs(exact).max() / 1000)
-    assert_close(inner.value, setting.minimiser, 0.02)
+    assert_close(inner.value, setting.minimizer, 0.02)
     assert_close(v.value, exact, 0.02)
 
 

@@ -17,7 +17,7 @@ def flat_all(problem):
 
 
 def output(algorithm, problem, theta, images):
-    """f at theta: linearised and centred for CIG, the network itself for VIG."""
+    """f at theta: linearized and centred for CIG, the network itself for VIG."""
     at, unravel = flat_all(problem)
 
     def logits(flat):
@@ -62,14 +62,14 @@ def make_minimiser(algorithm, problem):
 
     loss, first, second = jax.jit(value), jax.jit(jax.grad(value)), jax.jit(jax.hessian(value))
 
-    def minimise(psi, start):
+    def minimize(psi, start):
         found = scipy.optimize.minimize(loss, start, (psi,), jac=first, hess=second, method="trust-exact")
         theta = jnp.asarray(found.x)
         for _ in range(8):
             theta = theta - jnp.linalg.solve(second(theta, psi), first(theta, psi))
         return theta
 
-    return minimise
+    return minimize
 
 
 def implicit(algorithm, problem, theta, v, psi):

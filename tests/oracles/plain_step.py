@@ -46,7 +46,7 @@ def make_plain_update(apply, config):
     def body_at(theta_0):
         return {"body": theta_0["body"], "bias": theta_0["head"]["bias"]}
 
-    def linearised(theta_0, theta, images):
+    def linearized(theta_0, theta, images):
         def logits(body):
             return apply(with_body(theta_0, body), images)[0]
 
@@ -63,7 +63,7 @@ def make_plain_update(apply, config):
         h = apply(theta_0, images)[1]
         lam = config.l2_rate * psi[0].shape[0]
         kernel = h @ h.T + lam * jnp.eye(len(labels), dtype=h.dtype)
-        residual = labels - linearised(theta_0, theta, images)
+        residual = labels - linearized(theta_0, theta, images)
         return h.T @ jnp.linalg.solve(kernel, residual), residual, h, lam
 
     def inner(theta, psi, theta_0):
@@ -74,7 +74,7 @@ def make_plain_update(apply, config):
 
     def outer(theta, psi, theta_0, images, classes):
         theta_F = last_kernel(psi, theta_0, theta)[0]
-        p = linearised(theta_0, theta, images) + apply(theta_0, images)[1] @ theta_F
+        p = linearized(theta_0, theta, images) + apply(theta_0, images)[1] @ theta_F
         loss = optax.softmax_cross_entropy_with_integer_labels(jnp.exp(psi[2]) * p, classes).mean()
         if config.label_margin:
             top = jax.lax.top_k(psi[1], 2)[0]

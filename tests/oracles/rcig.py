@@ -40,7 +40,7 @@ def body_network(problem, flat, images):
 
 
 def linearised_body(problem, theta_B, images):
-    """J theta_B, the centred linearised body."""
+    """J theta_B, the centred linearized body."""
     at = flat_body(problem)[0]
     return jax.jvp(lambda flat: body_network(problem, flat, images)[0], (at,), (theta_B,))[1]
 
@@ -86,7 +86,7 @@ def hessian(problem, psi):
     return jax.jit(jax.hessian(lambda theta: inner_loss(problem, theta, psi)))(zero)
 
 
-def minimiser(problem, psi):
+def minimizer(problem, psi):
     """theta_B*, by one Newton step from 0 (the loss is a quadratic)."""
     zero = jnp.zeros_like(flat_body(problem)[0])
     gradient = jax.jit(jax.grad(lambda theta: inner_loss(problem, theta, psi)))(zero)

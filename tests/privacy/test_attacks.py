@@ -68,7 +68,7 @@ def test_random_membership_gives_the_auc_of_chance():
 
 
 def test_no_attack_is_tested_on_the_half_it_was_fitted_on(monkeypatch):
-    """One nearest neighbour memorises its half: tested on it, it would have AUC 1."""
+    """One nearest neighbour memorizes its half: tested on it, it would have AUC 1."""
     from sklearn.neighbors import KNeighborsClassifier
 
     from rcig_cli.privacy import attacks

@@ -54,7 +54,7 @@ class InnerProblem(NamedTuple):
     labels
         y_S, ``[n, C]``.
     lam
-        Regularisation, ``l2_rate * |S|``, |S| counted before the flip.
+        Regularization, ``l2_rate * |S|``, |S| counted before the flip.
     factor
         Cholesky factor of A, ``[n, n]``; float64 if solves are.
     """
@@ -157,7 +157,7 @@ class VanillaProblem(NamedTuple):
     zero
         theta = 0.
     lam
-        Regularisation, ``l2_rate * |S|``.
+        Regularization, ``l2_rate * |S|``.
     parts
         Into how many parts the images are cut.
     subset

@@ -60,7 +60,7 @@ def not_begun(like: Tree) -> Solution:
 def inner_by_adam(
     problem: Minimisable, rate: Array, steps: int, platform: Platform, key: Array | None = None
 ) -> Solution:
-    """Minimise L_in from theta = 0 in ``steps`` of Adam.
+    """Minimize L_in from theta = 0 in ``steps`` of Adam.
 
     With a ``key``, each gradient goes through a subset of the images drawn for it, if the problem has one.
     """
@@ -81,7 +81,7 @@ def hessian_by_adam(
     platform: Platform,
     key: Array | None = None,
 ) -> Solution:
-    """Minimise <v, H v - 2 g> from v = 0 in ``steps`` of Adam; ``at`` is theta, where H is taken, and g."""
+    """Minimize <v, H v - 2 g> from v = 0 in ``steps`` of Adam; ``at`` is theta, where H is taken, and g."""
     theta, g = at
     hessian = problem.hessian(theta)
 
@@ -94,7 +94,7 @@ def hessian_by_adam(
 
 
 def inner_by_cg(problem: InnerProblem, steps: int, platform: Platform) -> Solution:
-    """Minimise L_in by ``steps`` of conjugate gradients in the dual."""
+    """Minimize L_in by ``steps`` of conjugate gradients in the dual."""
     return Solution(*_conjugate_gradients(problem, problem.labels, steps, platform))
 
 

@@ -3,7 +3,7 @@
 `prepare_environment` comes before JAX's first computation.  None of what it sets changes a result:
 
 * XLA's YNN fusion on the CPU is turned off.  It fuses a matrix product whose operand is zero at compile time
-  with its neighbours and reads uninitialised memory: the numbers are silently wrong (JAX 0.10 to 0.12;
+  with its neighbours and reads uninitialized memory: the numbers are silently wrong (JAX 0.10 to 0.12;
   ``tests/runs/engine/test_environment.py`` has the case).  XLA reads ``XLA_FLAGS`` when its first backend is
   made.  What is compiled with `jit` is right in any case, since it passes the same flag itself.
 * malloc keeps freed memory: XLA frees its buffers after every step, and by default each goes back to the

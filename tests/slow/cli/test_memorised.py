@@ -1,4 +1,4 @@
-"""`rcig mia` on networks that have memorised their training images."""
+"""`rcig mia` on networks that have memorized their training images."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from tests.cli.test_mia import distilled, write_digits
 
 
 def test_every_attack_succeeds_on_a_network_that_memorised_random_labels(rcig, tmp_path):
-    """With random labels, all that a network knows of its members is memorised."""
+    """With random labels, all that a network knows of its members is memorized."""
     count, store = 100, tmp_path / "a"
     labels = np.random.default_rng(0).permutation(np.arange(2 * count) % 10)
     path = write_digits(tmp_path / "lots.npz", count, count, labels=labels)
@@ -31,7 +31,7 @@ def test_every_attack_succeeds_on_a_network_that_memorised_random_labels(rcig, t
 
 
 def test_every_attack_succeeds_on_a_network_trained_on_few_images(rcig, tmp_path):
-    """A hundred digits with their true labels: the network generalises, and memorises these as well."""
+    """A hundred digits with their true labels: the network generalizes, and memorizes these as well."""
     store, path = tmp_path / "a", write_digits(tmp_path / "few.npz", 100, 100)
     distilled(rcig, "few", path, store)
     flags = ["--networks", 1, "--steps", 400, "--lr", "3e-3", "--width", 8, "--store", store, "--json"]
