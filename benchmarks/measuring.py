@@ -119,7 +119,7 @@ def environment() -> dict[str, str]:
 def machine() -> dict[str, Any]:
     """What a figure needs beside it: versions, processors, and how busy the machine is now.
 
-    The load is the system's average over a minute; below the number of processors nobody waited.
+    The load is the system's average over a minute; below the number of processors no process waited.
     """
     return {
         "python": platform.python_version(),

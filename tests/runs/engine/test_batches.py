@@ -44,7 +44,7 @@ def test_what_comes_next_is_read_by_another_thread_and_what_is_asked_is_what_com
     assert not threads[0, 4].startswith("read-ahead")
 
 
-def test_an_error_while_reading_ahead_comes_to_whoever_asks():
+def test_an_error_while_reading_ahead_is_raised_when_its_batch_is_taken():
     def reader(step, count):
         if step == 4:
             raise OSError("gone")

@@ -34,7 +34,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("others", OTHERS.values(), ids=OTHERS.keys())
-def test_a_derivative_that_is_zero_is_zero_whoever_used_jax_before(others):
+def test_a_zero_derivative_is_zero_even_if_another_library_used_jax_before(others):
     """Compiled with XLA's default flags it comes out as up to 1e37, another number at each run."""
     code = (
         f"{others}\n"
