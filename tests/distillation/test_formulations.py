@@ -130,7 +130,7 @@ def test_frepo_has_a_direct_gradient_alone(posed):
 def test_the_meta_gradient_is_the_derivative_of_the_outer_loss_at_the_inner_minimum(posed):
     name, theta, v = posed.algorithm, None, None
     if name != "frepo":
-        minimizer = oracle.make_minimiser(name, posed.oracle)
+        minimizer = oracle.make_minimizer(name, posed.oracle)
         theta = minimizer(posed.psi, 0 * posed.theta)
         gradient = jax.jit(jax.grad(partial(oracle.inner_loss, name, posed.oracle, psi=posed.psi)))(theta)
         assert float(jnp.linalg.norm(gradient)) < 1e-12
@@ -159,7 +159,7 @@ def test_the_meta_gradient_is_the_derivative_of_the_outer_loss_at_the_inner_mini
 def test_conjugate_gradients_solve_cigs_problem(posed):
     steps = 4 * posed.problem.labels.size
     found = jax.jit(lambda: solvers.inner_by_cg(posed.problem, steps, Platform()).value)()
-    assert_close(found, oracle.make_minimiser("cig", posed.oracle)(posed.psi, 0 * posed.theta))
+    assert_close(found, oracle.make_minimizer("cig", posed.oracle)(posed.psi, 0 * posed.theta))
 
 
 @pytest.mark.parametrize("posed", ["vig"], indirect=True)

@@ -54,7 +54,7 @@ def hessian(algorithm, problem, theta, psi):
     return jax.jit(jax.hessian(lambda t: inner_loss(algorithm, problem, t, psi)))(theta)
 
 
-def make_minimiser(algorithm, problem):
+def make_minimizer(algorithm, problem):
     """Return ``(psi, start) -> theta*`` near ``start``: Newton's method in trust regions, then undamped."""
 
     def value(theta, psi):

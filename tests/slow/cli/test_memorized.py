@@ -7,7 +7,7 @@ from rcig_cli.privacy.roc import chance_error
 from tests.cli.test_mia import distilled, write_digits
 
 
-def test_every_attack_succeeds_on_a_network_that_memorised_random_labels(rcig, tmp_path):
+def test_every_attack_succeeds_on_a_network_that_memorized_random_labels(rcig, tmp_path):
     """With random labels, all that a network knows of its members is memorized."""
     count, store = 100, tmp_path / "a"
     labels = np.random.default_rng(0).permutation(np.arange(2 * count) % 10)
