@@ -172,3 +172,12 @@ def test_progress_is_printed_on_request_only(run, capsys):
     assert capsys.readouterr().err == ""
     rcig.evaluate(run, networks=1, steps=5, baseline=False, progress=True)
     assert "training networks 1/1" in capsys.readouterr().err
+
+
+def test_distil_checks_settings_before_it_looks_for_a_store_and_prepares_digits(tmp_path):
+    with pytest.raises(rcig.ConfigError, match="did you mean width"):
+        rcig.distill("digits", ipc=1, widht=16, store=tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+    tiny = {"steps": 2, "width": 4, "batch": 64, "pool_size": 3, "pool_steps": 3}
+    run = rcig.distill("digits", ipc=1, store=tmp_path / "a", **tiny)
+    assert run.images.shape == (10, 8, 8, 1)

@@ -186,15 +186,21 @@ def distill(
     Run run_1: 1 image per class of digits, 400 steps, finished
     """
     _prepare_jax()
+    from rcig_cli.presets.config import declared_settings
+    from rcig_cli.runs.distill.distill import EMBEDDED
     from rcig_cli.runs.distill.distill import distill as run_distillation
     from rcig_cli.runs.distill.resume import NEWEST
     from rcig_cli.runs.distill.run_loop import RunContext
+    from rcig_cli.settings import check
 
-    opened, name = _locate(dataset, store)
     if ipc is not None:
         settings["ipc"] = ipc
     elif not isinstance(resume, str):
         raise ConfigError("ipc is missing: give the number of distilled images per class, such as ipc=1.")
+    check(declared_settings(), settings)
+    if dataset == EMBEDDED:
+        _open(store, create=True)
+    opened, name = _locate(dataset, store)
     context = RunContext(_Report(shown=progress), checkpoint_every, devices, on_step=on_step)
     which = resume if isinstance(resume, str) else NEWEST if resume else None
     manifest = run_distillation(opened, {"dataset": name, **settings}, context, resume=which)
