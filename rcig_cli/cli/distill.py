@@ -13,7 +13,7 @@ from rcig_cli.cli.options import CheckpointOption, Context, with_settings
 from rcig_cli.errors import ConfigError, Interrupted, NumericsError
 from rcig_cli.presets.config import declared_settings
 from rcig_cli.reporting.formatting import count_of
-from rcig_cli.settings import read_toml
+from rcig_cli.settings import check, read_toml
 
 if TYPE_CHECKING:
     from rcig_cli.runs.engine.processes import ProcessSpec
@@ -96,6 +96,7 @@ def distill(
     settings = {**(read_toml(config) if config else {}), **settings}
     if dataset is not None:
         settings["dataset"] = dataset
+    check(declared_settings(), settings)
     new = resume in (None, NEWEST)
     if new and "ipc" not in settings and not (resume and dataset):
         raise ConfigError("Say how many images per class to distil, for example --ipc 1.")

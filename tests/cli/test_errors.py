@@ -158,3 +158,10 @@ def test_a_full_disk_is_reported_and_damages_nothing(rcig, tmp_path, monkeypatch
     one_sentence(rcig("prepare", "digits", "--overwrite", "--store", tmp_path), 1, "disk is full")
     monkeypatch.undo()
     assert rcig("list", "--store", tmp_path, "--json").json["datasets"][0]["train"] == 1437
+
+
+def test_a_mistake_in_a_configuration_file_is_reported_before_a_missing_ipc(rcig, tmp_path):
+    (tmp_path / "run.toml").write_text("widht = 16\n")
+    outcome = rcig("distill", "--config", tmp_path / "run.toml", "--store", tmp_path / "a")
+    assert outcome.code == 2
+    assert "did you mean width" in outcome.err
