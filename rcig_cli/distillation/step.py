@@ -51,8 +51,7 @@ class Learner(NamedTuple):
 class Proposal(NamedTuple):
     """What one pool model proposes.
 
-    ``metrics`` must contain ``loss`` and ``accuracy``, and ``counts`` must contain ``broken_models``
-    (`broken_models`).
+    ``metrics`` must contain ``loss`` and ``accuracy``.
 
     Attributes
     ----------
@@ -242,6 +241,13 @@ def make_step(
     def start(psi: Distilled) -> Learner:
         return Learner(psi, belief.init(psi), mean.init(psi), more.start())
 
+    def checked(
+        learner: Learner, theta_0: Tree, images: Array, classes: Array, key: Array | None = None
+    ) -> Proposal:
+        proposal = propose(learner, theta_0, images, classes, key)
+        counts = {**proposal.counts, "broken_models": jnp.int32(~all_finite(theta_0))}
+        return proposal._replace(counts=counts)
+
     def accept(learner: Learner, proposal: Proposal) -> tuple[Learner, Info]:
         direction, optimizer = belief.update(proposal.gradient, learner.optimizer)
         psi = Distilled._make(p - rate * d for p, rate, d in zip(learner.psi, rates, direction, strict=True))
@@ -271,7 +277,7 @@ def make_step(
 
     return Step(
         start=start,
-        propose=propose,
+        propose=checked,
         accept=accept,
         train=train,
         fresh=fresh,
@@ -289,11 +295,6 @@ def averaged(proposals: Sequence[Proposal]) -> Proposal:
     summed: Proposal = total(proposals)
     gradient, metrics = jax.tree.map(lambda leaf: leaf / len(proposals), (summed.gradient, summed.metrics))
     return Proposal(gradient, metrics, summed.counts)
-
-
-def broken_models(theta_0: Tree) -> Array:
-    """Count a pool model whose parameters are not finite: 0 or 1, ``[]`` int32."""
-    return jnp.int32(~all_finite(theta_0))
 
 
 def _finite(proposal: Proposal, psi: Distilled) -> Finite:

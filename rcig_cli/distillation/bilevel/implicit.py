@@ -27,7 +27,7 @@ from rcig_cli.distillation.network import Network
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, Tree, training_set
 from rcig_cli.distillation.settings import ImplicitSettings
-from rcig_cli.distillation.step import Extra, Learner, Metrics, Pool, Proposal, Step, broken_models, make_step
+from rcig_cli.distillation.step import Extra, Learner, Metrics, Pool, Proposal, Step, make_step
 
 _LARGEST_STAGED = 2000  # n C, above which linearizing in stages takes too much memory
 
@@ -226,7 +226,7 @@ def make_implicit_step(spec: BilevelSpec, *, limit: bool, temperature_lr: float 
             "inner_progress": _remaining(inner),
             "hessian_progress": _remaining(hessian),
         }
-        counts: dict[str, Any] = {"broken_models": broken_models(theta_0)}
+        counts: dict[str, Any] = {}
         if by_adam:
             counts["inner"], counts["hessian"] = learning_rates.tally(inner), learning_rates.tally(hessian)
         return Proposal(combine(direct, implicit, limit=limit), metrics, counts)

@@ -19,7 +19,7 @@ from rcig_cli.distillation.bilevel.subsampling import choose, subset_size, throu
 from rcig_cli.distillation.network import Network
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Tree, training_set
-from rcig_cli.distillation.step import Learner, Pool, Proposal, Step, broken_models, make_step
+from rcig_cli.distillation.step import Learner, Pool, Proposal, Step, make_step
 
 
 def make_kernel_regression_step(
@@ -83,7 +83,7 @@ def make_kernel_regression_step(
             "accuracy": outer.accuracy,
             "direct_norm": jnp.linalg.norm(direct.images),
         }
-        return Proposal(combine(direct, implicit), metrics, {"broken_models": broken_models(theta_0)})
+        return Proposal(combine(direct, implicit), metrics, {})
 
     return make_step(network, settings, propose, pool, temperature_lr=temperature_lr)
 
