@@ -30,8 +30,9 @@ if TYPE_CHECKING:
         prepare,
         report,
     )
-    from rcig_cli.api.results import Attack, Dataset, DistilledArrays, Evaluation, Run, Score
+    from rcig_cli.api.results import Attack, Dataset, DistilledArrays, Run
     from rcig_cli.errors import ConfigError, Corrupt, Interrupted, Locked, NotFound, NumericsError, RcigError
+    from rcig_cli.runs.evaluate.results import Evaluation
 
 __version__ = "0.1.0"
 
@@ -49,7 +50,6 @@ __all__ = [
     "RcigError",
     "RcigWarning",
     "Run",
-    "Score",
     "attack",
     "distill",
     "distill_arrays",
@@ -66,7 +66,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        for module in ("errors", "api.results", "api.functions"):
+        for module in ("errors", "api.results", "api.functions", "runs.evaluate.results"):
             loaded = import_module(f"rcig_cli.{module}")
             if hasattr(loaded, name):
                 return getattr(loaded, name)

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.api.results import Attack, Dataset, DistilledArrays, Evaluation, Run
+from rcig_cli.api.results import Attack, Dataset, DistilledArrays, Run
 from rcig_cli.errors import ConfigError
+from rcig_cli.runs.evaluate.results import Evaluation
 
 if TYPE_CHECKING:
     from rcig_cli.store.store import Store
@@ -122,7 +123,7 @@ def prepare(
         subset=subset,
         chunk=chunk,
     )
-    return Dataset.from_manifest(opened, prepared.manifest)
+    return Dataset(prepared.manifest, prepared.path)
 
 
 def distill(
@@ -265,7 +266,7 @@ def distill_arrays(
             config=run.config,
             metrics=run.metrics(),
             class_names=run.class_names,
-            _whitening=run.distilled.prepared.whitening(),
+            whitening=run.distilled.prepared.whitening(),
         )
 
 
@@ -314,8 +315,7 @@ def evaluate(
     from rcig_cli.runs.evaluate import evaluate as job
 
     loaded = load(run, store=store)
-    found = job.evaluate(loaded.distilled, report=_Report(shown=progress), baseline=baseline, **settings)
-    return Evaluation.from_json(loaded.name, found.to_json())
+    return job.evaluate(loaded.distilled, report=_Report(shown=progress), baseline=baseline, **settings)
 
 
 def attack(
@@ -365,7 +365,7 @@ def attack(
     loaded = [load(each, store=store) for each in ([run] if isinstance(run, str | Run) else run)]
     sets = [each.distilled for each in loaded]
     found = job.attack(sets, report=_Report(shown=progress), steps=steps, **settings)
-    return Attack.from_json({**found.to_json(), "run": ", ".join(each.name for each in loaded)})
+    return Attack(", ".join(each.name for each in loaded), found.to_json())
 
 
 def load(run: str | Run, *, store: StorePath = None) -> Run:
@@ -395,7 +395,7 @@ def load(run: str | Run, *, store: StorePath = None) -> Run:
 def list_datasets(*, store: StorePath = None) -> list[Dataset]:
     """Return all prepared data sets of a store; a damaged one is left out, with a warning."""
     opened = _open(store)
-    return [Dataset.from_manifest(opened, each) for each in _listed(opened.datasets())]
+    return [Dataset(each, opened.dataset_path(each.name)) for each in _listed(opened.datasets())]
 
 
 def list_runs(*, store: StorePath = None) -> list[Run]:

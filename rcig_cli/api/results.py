@@ -3,8 +3,8 @@
 import base64
 import html
 import io
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,156 +12,54 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.reporting.formatting import TARGETS, count_of, decimal, describe_protocol, percent
+from rcig_cli.data.whitening.whitening import Whitening
+from rcig_cli.reporting.formatting import TARGETS, count_of, describe_run
+from rcig_cli.runs.evaluate.results import Evaluation, Spread
+from rcig_cli.runs.prepare.prepared import Prepared
+from rcig_cli.store.results import read_results
+from rcig_cli.store.store import Store
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from rcig_cli.data.whitening.whitening import Whitening
     from rcig_cli.runs.distill.distilled import DistilledSet
-    from rcig_cli.store.records import DatasetManifest, RunManifest
-    from rcig_cli.store.store import Store
+    from rcig_cli.store.records import RunManifest
 
 Floats = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Score:
-    """A quantity measured on several networks.
+class Dataset(Prepared):
+    """A prepared data set: ``name``, ``class_names``, ``shape``, ``sizes``, ``whitened``, ``notes``."""
 
-    Attributes
-    ----------
-    mean, std
-        Mean and standard deviation over the networks (of the population, as in the papers).
-    values
-        One value for each network; empty where only mean and deviation are known.
-    """
+    @property
+    def store(self) -> Store:
+        """The store that it is in."""
+        return Store(self.path.parent.parent)
 
-    mean: float
-    std: float | None = None
-    values: tuple[float, ...] = ()
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """One name for each class, in the order of the labels."""
+        return self.manifest.class_names
 
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> "Score":
-        """Read a score from a record of an evaluation or an attack."""
-        return cls(document["mean"], document.get("std"), tuple(document.get("values", ())))
-
-
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """A prepared data set.
-
-    Attributes
-    ----------
-    name
-        Its name in the store.
-    class_names
-        One name for each class, in the order of the labels.
-    shape
-        Height, width and channels of an image, in pixels.
-    sizes
-        Number of images in ``"train"`` and in ``"test"``.
-    whitened
-        Whether the images are whitened (ZCA).
-    notes
-        What was assumed when the images were read.
-    store
-        The store that it is in.
-    """
-
-    name: str
-    class_names: tuple[str, ...]
-    shape: tuple[int, int, int]
-    sizes: Mapping[str, int]
-    whitened: bool
-    notes: tuple[str, ...]
-    store: "Store"
-
-    @classmethod
-    def from_manifest(cls, store: "Store", manifest: "DatasetManifest") -> "Dataset":
-        """Describe a data set of a store."""
-        return cls(
-            name=manifest.name,
-            class_names=manifest.class_names,
-            shape=manifest.shape,
-            sizes=manifest.sizes,
-            whitened=manifest.whitened,
-            notes=tuple(manifest.source.get("notes", ())),
-            store=store,
-        )
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed when the images were read."""
+        return tuple(self.manifest.source.get("notes", ()))
 
     def split(self, name: str = "train") -> tuple[Floats, npt.NDArray[np.int32]]:
-        """Read images as networks see them, float32 ``[N, H, W, c]``, and labels, int32 ``[N]``.
-
-        Parameters
-        ----------
-        name
-            ``"train"`` or ``"test"``.
-        """
-        from rcig_cli.runs.prepare.prepared import open_prepared
-
-        return open_prepared(self.store, self.name).split(name)
+        """Read the images as networks see them, float32 ``[N, H, W, c]``, and the labels, int32 ``[N]``."""
+        return super().split(name)
 
     def pixels(self, images: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         """Undo standardization and whitening: float ``[n, H, W, c]`` to uint8, in natural colours."""
-        from rcig_cli.runs.prepare.prepared import open_prepared
-
-        return open_prepared(self.store, self.name).whitening().pixels(images)
+        return self.whitening().pixels(images)
 
     def __repr__(self) -> str:
         size = "x".join(map(str, self.shape))
         return (
             f"Dataset {self.name}: {self.sizes['train']} training and {self.sizes['test']} test images, "
-            f"{len(self.class_names)} classes, {size}{', whitened' if self.whitened else ''}"
+            f"{self.classes} classes, {size}{', whitened' if self.whitened else ''}"
         )
-
-
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """Test accuracy of networks trained on a distilled set.
-
-    Attributes
-    ----------
-    run
-        The run that was evaluated.
-    accuracy
-        Of networks trained on the distilled set, as a fraction of 1.
-    random_subset
-        Of networks trained on random real images, as many of each class; None if that was not measured.
-    paper
-        What the paper reports for this data set and number of images per class; None if nothing.
-    protocol
-        Architecture, norm, steps, learning rate, seed and so on: every setting of the training.
-    """
-
-    run: str
-    accuracy: Score
-    random_subset: Score | None
-    paper: Score | None
-    protocol: Mapping[str, Any]
-
-    @classmethod
-    def from_json(cls, run: str, document: Mapping[str, Any]) -> "Evaluation":
-        """Read the record of an evaluation."""
-        random, paper = document["random_subset"], document["paper"]
-        return cls(
-            run=run,
-            accuracy=Score.from_json(document["accuracy"]),
-            random_subset=Score.from_json(random) if random else None,
-            paper=Score.from_json(paper) if paper else None,
-            protocol=document["protocol"],
-        )
-
-    def _rows(self) -> list[tuple[str, str]]:
-        rows = [(self.run, self.accuracy), ("random subset", self.random_subset), ("paper", self.paper)]
-        return [(name, percent(score.mean, score.std)) for name, score in rows if score]
-
-    def __repr__(self) -> str:
-        scores = ", ".join(f"{name} {score}" for name, score in self._rows())
-        return f"Test accuracy: {scores}\n({describe_protocol(self.protocol)})"
-
-    def _repr_html_(self) -> str:
-        return _table(("trained on", "test accuracy"), self._rows(), describe_protocol(self.protocol))
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,60 +70,40 @@ class Attack:
     ----------
     run
         The name of the run whose distilled set was attacked, or the names of several.
-    accuracy
-        Test accuracy of the attacked networks, for each training set.
-    auc
-        Area under the ROC curve for each training set (``"real"``, ``"random_subset"``, ``"distilled"``) and
-        each attack; 0.5 is chance.
     document
         The whole record, as ``rcig mia --json`` prints it.
     """
 
     run: str
-    accuracy: Mapping[str, Score]
-    auc: Mapping[str, Mapping[str, Score]]
-    document: Mapping[str, Any] = field(repr=False)
+    document: Mapping[str, Any]
 
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> "Attack":
-        """Read the record of an attack."""
-        targets = document["targets"]
-        return cls(
-            run=document["run"],
-            accuracy={
-                name: Score.from_json(each["accuracy"]) for name, each in targets.items() if each["accuracy"]
-            },
-            auc={
-                name: {attack: Score.from_json(score) for attack, score in each["auc"].items()}
-                for name, each in targets.items()
-            },
-            document=document,
-        )
+    @property
+    def accuracy(self) -> dict[str, Spread]:
+        """Test accuracy of the attacked networks, for each training set."""
+        return {
+            name: Spread.from_json(target["accuracy"]) for name, target in self.document["targets"].items()
+        }
+
+    @property
+    def auc(self) -> dict[str, dict[str, Spread]]:
+        """Area under the ROC curve for each training set and attack; 0.5 is chance.
+
+        The training sets are ``"real"``, ``"random_subset"`` and ``"distilled"``.
+        """
+        return {
+            name: {attack: Spread.from_json(found) for attack, found in target["auc"].items()}
+            for name, target in self.document["targets"].items()
+        }
 
     def __repr__(self) -> str:
-        best = {
-            target: max(scores.items(), key=lambda each: each[1].mean) for target, scores in self.auc.items()
-        }
-        found = ", ".join(
-            f"{TARGETS[target]} {decimal(score.mean, score.std)} ({attack})"
-            for target, (attack, score) in best.items()
-        )
-        return f"Membership inference on {self.run}, highest AUC (0.5 is chance): {found}"
-
-    def _repr_html_(self) -> str:
-        attacks = list(dict.fromkeys(attack for scores in self.auc.values() for attack in scores))
-        rows = [
-            (
-                attack,
-                *(decimal(s[attack].mean, s[attack].std) if attack in s else "-" for s in self.auc.values()),
-            )
-            for attack in attacks
-        ]
-        heads = ("attack", *(TARGETS[target] for target in self.auc))
-        return _table(heads, rows, f"AUC of membership inference attacks on {self.run}; 0.5 is chance")
+        lines = [f"AUC of membership inference attacks on {self.run} (0.5 is chance):"]
+        for name, found in self.auc.items():
+            aucs = ", ".join(f"{attack} {auc.decimal}" for attack, auc in found.items())
+            lines.append(f"  {TARGETS[name]}: {aucs}")
+        return "\n".join(lines)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DistilledArrays:
     """A distilled set in memory; see `distill_arrays`.
 
@@ -243,6 +121,8 @@ class DistilledArrays:
         What each outer step reported: a float64 array ``[steps]`` for each name.
     class_names
         One name for each class, in the order of the labels.
+    whitening
+        The map between pixels and network inputs.
     """
 
     images: Floats
@@ -251,11 +131,11 @@ class DistilledArrays:
     config: Mapping[str, Any]
     metrics: Mapping[str, npt.NDArray[np.float64]]
     class_names: tuple[str, ...]
-    _whitening: "Whitening"
+    whitening: Whitening
 
     def pixels(self) -> npt.NDArray[np.uint8]:
         """Return the images in natural colours, uint8 ``[n, H, W, c]``."""
-        return self._whitening.pixels(self.images)
+        return self.whitening.pixels(self.images)
 
     def grid(self) -> "Image.Image":
         """Draw all images under the names of their classes."""
@@ -274,7 +154,7 @@ class DistilledArrays:
         ndarray
             float32 ``[n, H, W, c]``.
         """
-        return self._whitening.apply(x if x.ndim == 4 else x[..., None])
+        return self.whitening.apply(x if x.ndim == 4 else x[..., None])
 
     def __repr__(self) -> str:
         ipc = count_of(self.config["ipc"], "image")
@@ -282,7 +162,7 @@ class DistilledArrays:
         return f"Distilled arrays: {ipc} per class, {len(self.class_names)} classes, {size}"
 
     def _repr_html_(self) -> str:
-        return f"<p>{html.escape(repr(self))}</p>{_figure(self)}"
+        return _with_grid(self)
 
 
 class Run:
@@ -300,7 +180,7 @@ class Run:
         The store that it is in.
     """
 
-    def __init__(self, store: "Store", manifest: "RunManifest") -> None:
+    def __init__(self, store: Store, manifest: "RunManifest") -> None:
         self.store = store
         self.name, self.manifest = manifest.name, manifest
         self.path: Path = store.run_path(manifest.name)
@@ -378,27 +258,20 @@ class Run:
 
     def evaluations(self) -> list[Evaluation]:
         """Read all evaluations of this run, the oldest first."""
-        from rcig_cli.store.results import read_results
-
         found = read_results(self.path, "evaluations").found
         return [Evaluation.from_json(self.name, document) for document in found]
 
     def attacks(self) -> list[Attack]:
         """Read all membership inference attacks on this run, the oldest first."""
-        from rcig_cli.store.results import read_results
-
         found = read_results(self.path, "attacks").found
-        return [Attack.from_json(document) for document in found if "protocol" in document]
+        return [Attack(self.name, document) for document in found if "protocol" in document]
 
     def __repr__(self) -> str:
-        config = self.manifest.config
-        state = self.status if self.status == "finished" else f"{self.status} at step {self.step}"
-        made = "imported" if self.manifest.imported else f"{config['steps']} steps, {state}"
-        return f"Run {self.name}: {count_of(config['ipc'], 'image')} per class of {self.dataset}, {made}"
+        status = "" if self.manifest.imported else f", {self.status}"
+        return f"Run {self.name}: {describe_run(self.manifest)}{status}"
 
     def _repr_html_(self) -> str:
-        figure = _figure(self) if self.status == "finished" else ""
-        return f"<p>{html.escape(repr(self))}</p>{figure}"
+        return _with_grid(self) if self.status == "finished" else f"<p>{html.escape(repr(self))}</p>"
 
 
 def _grid(shown: DistilledArrays | Run) -> "Image.Image":
@@ -407,17 +280,8 @@ def _grid(shown: DistilledArrays | Run) -> "Image.Image":
     return draw_grid(shown.pixels(), shown.classes, shown.class_names)
 
 
-def _figure(shown: DistilledArrays | Run) -> str:
-    """Return the grid as an HTML image."""
+def _with_grid(shown: DistilledArrays | Run) -> str:
     encoded = io.BytesIO()
     _grid(shown).save(encoded, format="PNG")
-    data = base64.b64encode(encoded.getvalue()).decode()
-    return f'<img alt="distilled images by class" src="data:image/png;base64,{data}">'
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> str:
-    def line(cells: Sequence[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-    body = "".join(line(row, "td") for row in rows)
-    return f"<table><caption>{html.escape(caption)}</caption>{line(heads, 'th')}{body}</table>"
+    source = f"data:image/png;base64,{base64.b64encode(encoded.getvalue()).decode()}"
+    return f'<p>{html.escape(repr(shown))}</p><img alt="distilled images by class" src="{source}">'

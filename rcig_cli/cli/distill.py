@@ -12,7 +12,7 @@ from rcig_cli.cli.list import run_summary
 from rcig_cli.cli.options import CheckpointOption, Context, with_settings
 from rcig_cli.errors import ConfigError, Interrupted, NumericsError
 from rcig_cli.presets.config import declared_settings
-from rcig_cli.reporting.formatting import count_of
+from rcig_cli.reporting.formatting import describe_run
 from rcig_cli.settings import check, read_toml
 
 if TYPE_CHECKING:
@@ -126,10 +126,7 @@ def distill(
         except Diverged as error:
             raise NumericsError(f"{error} {_remedy(here, error.run, error.record, error.lower)}") from None
     if joined.is_first:
-        images = count_of(run.config["ipc"], "image")
-        here.console.data(
-            f"{run.name}: {images} per class of {run.dataset}, {run.step} steps", run_summary(run)
-        )
+        here.console.data(f"{run.name}: {describe_run(run)}", run_summary(run))
         here.next(f"evaluate {run.name}")
 
 

@@ -10,10 +10,10 @@ from rcig_cli.cli.options import Context, with_settings
 from rcig_cli.errors import ConfigError
 from rcig_cli.reporting.formatting import count_of, describe_network, describe_training, percent
 from rcig_cli.runs.evaluate.protocol import EvaluationProtocol
-from rcig_cli.settings import check, settings_of, values_of
+from rcig_cli.settings import check, settings_of
 
 if TYPE_CHECKING:
-    from rcig_cli.runs.evaluate.evaluate import Evaluation
+    from rcig_cli.runs.evaluate.results import Evaluation
 
 _SETTINGS = settings_of(EvaluationProtocol)
 _REPEATED = ("arch", "norm")  # may be given several times, so these have options of their own
@@ -84,18 +84,19 @@ def evaluate(
 
 
 def _show(run: str, evaluations: "Sequence[Evaluation]", console: Console) -> None:
-    protocols = [values_of(each.protocol) for each in evaluations]
+    first = evaluations[0].protocol
+    deviation = ": mean ± standard deviation" if first["networks"] > 1 else ""
     console.note(
-        f"Test accuracy of {count_of(protocols[0]['networks'], 'network')} trained on {run} for "
-        f"{describe_training(protocols[0])}: mean ± standard deviation."
+        f"Test accuracy of {count_of(first['networks'], 'network')} trained on {run} for "
+        f"{describe_training(first)}{deviation}."
     )
     rows = [
         (
-            describe_network(protocol),
-            percent(each.accuracy.mean, each.accuracy.std),
-            percent(each.random_subset.mean, each.random_subset.std) if each.random_subset else "-",
+            describe_network(each.protocol),
+            each.accuracy.percent,
+            each.random_subset.percent if each.random_subset else "-",
             f"{percent(each.paper.mean, each.paper.std)} ({each.paper.where})" if each.paper else "-",
         )
-        for protocol, each in zip(protocols, evaluations, strict=True)
+        for each in evaluations
     ]
     console.table(("network", run, "random subset", "paper, width 128"), rows)

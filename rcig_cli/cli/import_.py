@@ -7,7 +7,7 @@ import typer
 
 from rcig_cli.cli.list import run_summary
 from rcig_cli.cli.options import Context, with_context
-from rcig_cli.reporting.formatting import count_of
+from rcig_cli.reporting.formatting import describe_run
 
 
 @with_context
@@ -44,9 +44,6 @@ def import_(
     from rcig_cli.runs.exchange.importing import import_set
 
     run, imported_as = import_set(store, path, dataset, space=space, name=name, report=here.console)
-    images = count_of(run.config["ipc"], "image")
-    here.console.data(
-        f"{run.name}: {images} per class of {run.dataset}, imported as {imported_as}",
-        {**run_summary(run), "space": imported_as},
-    )
+    document = {**run_summary(run), "space": imported_as}
+    here.console.data(f"{run.name}: {describe_run(run)} as {imported_as}", document)
     here.next(f"evaluate {run.name}")

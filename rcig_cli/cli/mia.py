@@ -9,7 +9,7 @@ import typer
 from rcig_cli.cli.console import Console
 from rcig_cli.cli.options import Context, with_settings
 from rcig_cli.errors import ConfigError
-from rcig_cli.reporting.formatting import TARGETS, count_of, decimal, percent
+from rcig_cli.reporting.formatting import TARGETS, count_of
 from rcig_cli.runs.membership.protocol import SHADOWS, AttackProtocol
 from rcig_cli.settings import settings_of
 
@@ -79,17 +79,19 @@ def mia(
 def _show(result: "AttackResult", console: Console) -> None:
     """Print two tables with a column for each target: AUC, and TPR at low false-positive rates."""
     first, targets = result.runs[0], result.targets
-    networks = count_of(sum(run.protocol.networks for run in result.runs), "network")
+    networks = sum(run.protocol.networks for run in result.runs)
+    deviation = ": mean ± standard deviation" if networks > 1 else ""
     console.note(
-        f"AUC of each attack on {networks} for each target, after {first.protocol.steps[-1]} steps: mean ± "
-        f"standard deviation{_paper_note(targets)}."
+        f"AUC of each attack on {count_of(networks, 'network')} for each target, after "
+        f"{first.protocol.steps[-1]} steps{deviation}{_paper_note(targets)}."
     )
     console.note(
         f"Chance AUC ({first.tested} members, {first.tested} non-members): 0.500 ± {first.chance_error:.3f}."
     )
     heads = [TARGETS[name] for name in targets]
     rows = [("test accuracy", *map(_accuracy, targets.values()))]
-    rows += [(title, *(_auc(each, attack) for each in targets.values())) for attack, title in _ROWS.items()]
+    used = {name: title for name, title in _ROWS.items() if any(t.successes(name) for t in targets.values())}
+    rows += [(title, *(_auc(each, attack) for each in targets.values())) for attack, title in used.items()]
     console.table(("AUC", *heads), rows)
     console.out.print()
     allowed = " and ".join(str(count) for count in first.false_positives.values())
@@ -97,7 +99,7 @@ def _show(result: "AttackResult", console: Console) -> None:
         "True-positive rate at false-positive rates of at most 0.1 % and 1 % "
         f"({allowed} of {first.tested} non-members)."
     )
-    rows = [(title, *(_tpr(each, attack) for each in targets.values())) for attack, title in _ROWS.items()]
+    rows = [(title, *(_tpr(each, attack) for each in targets.values())) for attack, title in used.items()]
     console.table(("TPR (%)", *heads), rows)
 
 
@@ -107,16 +109,15 @@ def _paper_note(targets: "Mapping[str, TargetResult]") -> str:
 
 
 def _accuracy(target: "TargetResult") -> str:
-    shown = percent(target.accuracy.mean, target.accuracy.std)
+    shown = target.accuracy.percent
     return f"{shown} ({100 * target.paper.accuracy[0]:.1f})" if target.paper else shown
 
 
 def _auc(target: "TargetResult", attack: str) -> str:
     if not target.successes(attack):
         return "-"
-    auc = target.auc(attack)
     paper = target.paper.auc.get(attack) if target.paper else None
-    return decimal(auc.mean, auc.std) + (f" ({paper[0]:.2f})" if paper else "")
+    return target.auc(attack).decimal + (f" ({paper[0]:.2f})" if paper else "")
 
 
 def _tpr(target: "TargetResult", attack: str) -> str:

@@ -11,8 +11,8 @@ from rcig_cli.errors import ConfigError, Corrupt
 from rcig_cli.reporting.formatting import (
     TARGETS,
     accuracy,
+    auc,
     count_of,
-    decimal,
     describe_divergence,
     describe_network,
     describe_protocol,
@@ -125,10 +125,12 @@ def _evaluated(evaluation: Mapping[str, Any]) -> str:
 
 def _attacked(attack: Mapping[str, Any]) -> str:
     """Give the AUC of the MLP attack on networks trained on each training set."""
-    aucs = [
-        (attack["targets"].get(target, {}).get("auc", {}).get("mlp"), TARGETS[target]) for target in TARGETS
-    ]
-    found = ", ".join(f"{decimal(auc['mean'], auc.get('std'))} on the {label}" for auc, label in aucs if auc)
+    targets = attack["targets"]
+    found = ", ".join(
+        f"{auc(targets[target]['auc']['mlp'])} on the {label}"
+        for target, label in TARGETS.items()
+        if target in targets
+    )
     protocol = attack["protocol"]
     return (
         f"attacked: AUC of the MLP attack {found}  ({describe_network(protocol)}, "

@@ -1,7 +1,10 @@
 """Counts, accuracies, sizes and protocols as text, the same in tables, pictures and reports."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rcig_cli.store.records import RunManifest
 
 # The training sets that membership inference attacks compare, as tables name them.
 TARGETS = {"real": "real images", "random_subset": "random subset", "distilled": "distilled set"}
@@ -36,8 +39,25 @@ def size(count: float) -> str:
 
 
 def accuracy(measured: Mapping[str, Any] | None, missing: str = "-") -> str:
-    """A record's ``mean`` and ``std`` as percentages; ``missing`` for None."""
-    return percent(measured["mean"], measured.get("std")) if measured else missing
+    """A stored accuracy as a percentage, with the deviation of several values; ``missing`` for None."""
+    return percent(measured["mean"], _deviation(measured)) if measured else missing
+
+
+def auc(measured: Mapping[str, Any] | None, missing: str = "-") -> str:
+    """A stored AUC with three decimals, otherwise as `accuracy`."""
+    return decimal(measured["mean"], _deviation(measured)) if measured else missing
+
+
+def _deviation(measured: Mapping[str, Any]) -> float | None:
+    return None if len(measured.get("values", ())) == 1 else measured.get("std")
+
+
+def describe_run(run: "RunManifest") -> str:
+    """A run in a few words: ``"1 image per class of digits, 400 steps"``."""
+    steps = run.config["steps"]
+    done = "" if run.step == steps else f"{run.step} of "
+    how = "imported" if run.imported else done + count_of(steps, "step")
+    return f"{count_of(run.config['ipc'], 'image')} per class of {run.dataset}, {how}"
 
 
 def describe_network(protocol: Mapping[str, Any]) -> str:

@@ -21,8 +21,8 @@ from rcig_cli.reporting.commands import chosen_settings, commands_of
 from rcig_cli.reporting.formatting import (
     TARGETS,
     accuracy,
+    auc,
     count_of,
-    decimal,
     describe_network,
     describe_training,
 )
@@ -139,7 +139,7 @@ def _template() -> "Template":
     )
     environment.filters |= {
         "accuracy": lambda measured: accuracy(measured, "–"),
-        "decimal": lambda measured: decimal(measured["mean"], measured.get("std")) if measured else "–",
+        "auc": lambda measured: auc(measured, "–"),
         "grouped": "{:,}".format,
     }
     environment.globals |= {

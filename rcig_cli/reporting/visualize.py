@@ -12,7 +12,7 @@ from rcig_cli.reporting.figures.comparison import Side, draw_comparison
 from rcig_cli.reporting.figures.curves import columns_of, draw_curves
 from rcig_cli.reporting.figures.grid import draw_grid
 from rcig_cli.reporting.figures.labels import draw_labels
-from rcig_cli.reporting.formatting import accuracy, count_of
+from rcig_cli.reporting.formatting import accuracy, describe_run
 from rcig_cli.runs.distill.distill import METRICS
 from rcig_cli.runs.distill.distilled import DistilledSet
 from rcig_cli.runs.distill.snapshots import read_course
@@ -92,7 +92,7 @@ def curves(distilled: DistilledSet) -> bytes:
     if not records:
         raise NotFound(f"{distilled.run.name} has no metrics to draw: it was not distilled here.")
     metrics = distilled.config.algorithm_record.metrics
-    title = f"{distilled.run.name}: {describe_run(distilled)}"
+    title = f"{distilled.run.name}: {describe_run(distilled.run)}"
     return encode_png(draw_curves(columns_of(records), metrics, title))
 
 
@@ -135,13 +135,6 @@ def comparison(distilled: DistilledSet, other: DistilledSet) -> bytes:
     return encode_png(draw_comparison(left, right, _class_names(distilled)))
 
 
-def describe_run(distilled: DistilledSet) -> str:
-    """A run in a few words: ``"1 image per class of digits, 400 steps"``."""
-    config = distilled.config
-    how = "imported" if distilled.run.imported else count_of(distilled.run.step, "step")
-    return f"{count_of(config.ipc, 'image')} per class of {config.dataset}, {how}"
-
-
 def _class_names(distilled: DistilledSet) -> Sequence[str]:
     return distilled.prepared.manifest.class_names
 
@@ -163,7 +156,7 @@ def _side(distilled: DistilledSet, settings: Mapping[str, Any]) -> Side:
         for name, value in settings.items()
         if name not in described and value is not None
     ]
-    details = [describe_run(distilled), result, *others]
+    details = [describe_run(distilled.run), result, *others]
     return Side(distilled.run.name, details, _pixels(distilled), distilled.classes)
 
 

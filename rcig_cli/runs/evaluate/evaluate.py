@@ -4,12 +4,10 @@ Both are trained by the same protocol, which is stored with the accuracies.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from rcig_cli.distillation.records import centred_one_hot, training_set
@@ -20,66 +18,11 @@ from rcig_cli.runs.distill.distilled import DistilledSet
 from rcig_cli.runs.engine.randomness import first_images
 from rcig_cli.runs.engine.training import Schedule, TrainingSet, make_logits, make_trainings
 from rcig_cli.runs.evaluate.protocol import EvaluationProtocol, NetworkProtocol, evaluation_protocol
+from rcig_cli.runs.evaluate.results import Evaluation, Spread
 from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.runs.report import Report
 from rcig_cli.settings import values_of
 from rcig_cli.store.results import write_result
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Values of one quantity, such as the test accuracies of several networks, as fractions of 1."""
-
-    values: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        """Their mean."""
-        return float(np.mean(self.values))
-
-    @property
-    def std(self) -> float:
-        """Their standard deviation (of the population, as the papers report it)."""
-        return float(np.std(self.values))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return mean, standard deviation and values."""
-        return {"mean": self.mean, "std": self.std, "values": list(self.values)}
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The result of an evaluation.
-
-    Attributes
-    ----------
-    protocol
-        How it was made.
-    accuracy
-        Test accuracy of the networks trained on the distilled set.
-    random_subset
-        That of networks trained on random real images, the same number of each class; None without baseline.
-    paper
-        What the paper reports for this case, or None.
-    """
-
-    protocol: EvaluationProtocol
-    accuracy: Spread
-    random_subset: Spread | None
-    paper: PaperResult | None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the evaluation as JSON values."""
-        return {
-            "architecture": self.protocol.arch,
-            "normalization": self.protocol.norm,
-            "augment": self.protocol.augment,
-            "hard_labels": self.protocol.hard_labels,
-            "accuracy": self.accuracy.to_json(),
-            "random_subset": self.random_subset.to_json() if self.random_subset else None,
-            "paper": {"mean": self.paper.mean, "std": self.paper.std} if self.paper else None,
-            "protocol": values_of(self.protocol),
-        }
 
 
 def evaluate(
@@ -115,16 +58,20 @@ def evaluate(
     """
     if protocol is None:
         protocol = evaluation_protocol(distilled.config, len(distilled.images), **settings)
-    total = protocol.networks * (2 if baseline else 1)
-    measure = make_measurement(distilled.prepared, protocol, report, total)
+    measure = make_measurement(distilled.prepared, protocol, report)
     labels = jnp.asarray(distilled.labels)
     if protocol.hard_labels:
         labels = centred_one_hot(labels.argmax(1), labels.shape[1])
     images = jnp.asarray(distilled.images)
     own = TrainingSet(*training_set(images, labels, flip=protocol.flip))
-    accuracy = measure(0, own)
-    random_subset = measure(1, _random_subset(distilled, flip=protocol.flip)) if baseline else None
-    evaluation = Evaluation(protocol, accuracy, random_subset, _paper_result(distilled, protocol))
+    name = distilled.run.name
+    accuracy = measure(0, own, f"training networks on {name}")
+    random_subset = None
+    if baseline:
+        subset = _random_subset(distilled, flip=protocol.flip)
+        random_subset = measure(1, subset, "training networks on random images")
+    paper = _paper_result(distilled, protocol)
+    evaluation = Evaluation(name, values_of(protocol), accuracy, random_subset, paper)
     write_result(distilled.path, "evaluations", protocol.arch, evaluation.to_json())
     return evaluation
 
@@ -147,11 +94,11 @@ def protocol_network(prepared: Prepared, protocol: NetworkProtocol) -> Network:
     )
 
 
-Measure = Callable[[int, TrainingSet | Callable[[Array], TrainingSet]], Spread]
+Measure = Callable[[int, TrainingSet | Callable[[Array], TrainingSet], str], Spread]
 
 
-def make_measurement(prepared: Prepared, protocol: EvaluationProtocol, report: Report, total: int) -> Measure:
-    """Return a function that trains networks and measures their test accuracy: ``(stream, sets) -> Spread``.
+def make_measurement(prepared: Prepared, protocol: EvaluationProtocol, report: Report) -> Measure:
+    """Return a function that trains networks and measures their test accuracy: ``(stream, sets, label)``.
 
     Parameters
     ----------
@@ -161,28 +108,27 @@ def make_measurement(prepared: Prepared, protocol: EvaluationProtocol, report: R
         How networks are trained.
     report
         Receives the progress.
-    total
-        Number of networks that will be trained in all, for the progress.
 
     Returns
     -------
     function
-        Of the number of a random stream, and one set for all networks or a function from a random key to a
-        set, which is called for each network.
+        Of the number of a random stream; one set for all networks, or a function from a random key to a set,
+        which is called for each network; and the label of the progress.
     """
     network = protocol_network(prepared, protocol)
     schedule = Schedule(protocol.steps, protocol.lr, protocol.warmup, augment=protocol.augment)
     test, classes = prepared.images("test"), prepared.labels("test")
-    done = 0
+    label, done = "", 0
 
     def progress(values: dict[str, float]) -> None:
-        report.progress("training networks", done, total, values)
+        report.progress(label, done, protocol.networks, values)
 
     train = make_trainings(network, schedule, lambda step: progress({"step": step}))
     logits = make_logits(network)
 
-    def measure(stream: int, sets: TrainingSet | Callable[[Array], TrainingSet]) -> Spread:
-        nonlocal done
+    def measure(stream: int, sets: TrainingSet | Callable[[Array], TrainingSet], name: str) -> Spread:
+        nonlocal label, done
+        label, done = name, 0
         key = jax.random.fold_in(jax.random.key(protocol.seed), stream)
         pairs = jax.vmap(jax.random.split)(jax.random.split(key, protocol.networks))
         each: TrainingSet | Iterable[TrainingSet] = (

@@ -10,7 +10,7 @@ from rcig_cli.privacy.attacks import ATTACKS
 from rcig_cli.privacy.roc import FALSE_POSITIVE_RATES, Success, chance_error, false_positives
 from rcig_cli.reporting.figures.plots import Panel, Series, draw_panels
 from rcig_cli.reporting.formatting import TARGETS as TITLES
-from rcig_cli.runs.evaluate.evaluate import Spread
+from rcig_cli.runs.evaluate.results import Spread
 from rcig_cli.runs.membership.protocol import AttackProtocol
 from rcig_cli.store.files import make_folder, write_bytes_atomically
 

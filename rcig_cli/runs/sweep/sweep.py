@@ -15,8 +15,9 @@ from rcig_cli.runs.configuration import resolved
 from rcig_cli.runs.distill import distill
 from rcig_cli.runs.distill.distilled import open_distilled
 from rcig_cli.runs.distill.run_loop import RunContext
-from rcig_cli.runs.evaluate.evaluate import Spread, evaluate, protocol_network
+from rcig_cli.runs.evaluate.evaluate import evaluate, protocol_network
 from rcig_cli.runs.evaluate.protocol import EvaluationProtocol, evaluation_protocol
+from rcig_cli.runs.evaluate.results import Spread
 from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.runs.report import Report
 from rcig_cli.runs.sweep.plan import SweepPlan

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from rcig_cli.presets.config import DistillConfig
-from rcig_cli.runs.evaluate.evaluate import Spread
 from rcig_cli.runs.evaluate.protocol import EvaluationProtocol
+from rcig_cli.runs.evaluate.results import Spread
 from rcig_cli.store.records import RunManifest
 from rcig_cli.store.results import read_results
 

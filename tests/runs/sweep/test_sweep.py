@@ -146,8 +146,8 @@ def test_a_row_has_all_networks_of_all_seeds():
     from dataclasses import replace
 
     from rcig_cli.presets.preset import resolve
-    from rcig_cli.runs.evaluate.evaluate import Spread
     from rcig_cli.runs.evaluate.protocol import evaluation_protocol
+    from rcig_cli.runs.evaluate.results import Spread
     from rcig_cli.runs.sweep.table import Cell, Outcome, Timing, tabulate
     from tests.store.conftest import _run_manifest
 

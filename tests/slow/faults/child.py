@@ -111,9 +111,9 @@ def make_engine(make_step, real, *, batch, seed, devices=None):
     )
 
 
-def make_measurement(prepared, protocol, report, total):
+def make_measurement(prepared, protocol, report):
     """Stand for training and testing networks: a number computed from the set."""
-    return lambda _stream, own: evaluate.Spread((float(np.abs(own.images).mean()),))
+    return lambda _stream, own, _label: evaluate.Spread((float(np.abs(own.images).mean()),))
 
 
 if os.environ.get("LD_PRELOAD", "").endswith("faults.so"):  # in the fork server

@@ -1,0 +1,104 @@
+"""The results of an evaluation, and how they are stored.  Needs no JAX."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from rcig_cli.presets.preset import PaperResult
+from rcig_cli.reporting.formatting import decimal, describe_protocol, percent
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Values of one quantity, such as the test accuracies of several networks, as fractions of 1."""
+
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Their mean."""
+        return float(np.mean(self.values))
+
+    @property
+    def std(self) -> float:
+        """Their standard deviation (of the population, as the papers report it)."""
+        return float(np.std(self.values))
+
+    @property
+    def percent(self) -> str:
+        """Mean and, of several values, standard deviation in percent."""
+        return percent(self.mean, self.std if len(self.values) > 1 else None)
+
+    @property
+    def decimal(self) -> str:
+        """Mean and, of several values, standard deviation with three decimals."""
+        return decimal(self.mean, self.std if len(self.values) > 1 else None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return mean, standard deviation and values."""
+        return {"mean": self.mean, "std": self.std, "values": list(self.values)}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "Spread":
+        """Read what `to_json` returned."""
+        return cls(tuple(document["values"]))
+
+
+@dataclass(frozen=True, repr=False)
+class Evaluation:
+    """Test accuracy of networks trained on a distilled set.
+
+    Attributes
+    ----------
+    run
+        The run that was evaluated.
+    protocol
+        Architecture, norm, steps, learning rate, seed and so on: every setting of `EvaluationProtocol`.
+    accuracy
+        Of the networks trained on the distilled set.
+    random_subset
+        Of networks trained on random real images, the same number of each class; None without baseline.
+    paper
+        What the paper reports for this case, or None.
+    """
+
+    run: str
+    protocol: Mapping[str, Any]
+    accuracy: Spread
+    random_subset: Spread | None
+    paper: PaperResult | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all but the run's name as JSON values."""
+        return {
+            "architecture": self.protocol["arch"],
+            "normalization": self.protocol["norm"],
+            "augment": self.protocol["augment"],
+            "hard_labels": self.protocol["hard_labels"],
+            "accuracy": self.accuracy.to_json(),
+            "random_subset": self.random_subset.to_json() if self.random_subset else None,
+            "paper": asdict(self.paper) if self.paper else None,
+            "protocol": dict(self.protocol),
+        }
+
+    @classmethod
+    def from_json(cls, run: str, document: Mapping[str, Any]) -> "Evaluation":
+        """Read what `to_json` returned."""
+        random, paper = document["random_subset"], document["paper"]
+        return cls(
+            run,
+            document["protocol"],
+            Spread.from_json(document["accuracy"]),
+            Spread.from_json(random) if random else None,
+            PaperResult(**paper) if paper else None,
+        )
+
+    def __repr__(self) -> str:
+        random = f", random subset {self.random_subset.percent}" if self.random_subset else ""
+        paper = f", paper {percent(self.paper.mean, self.paper.std)}" if self.paper else ""
+        return (
+            f"Test accuracy: {self.run} {self.accuracy.percent}{random}{paper}\n"
+            f"({describe_protocol(self.protocol)})"
+        )
