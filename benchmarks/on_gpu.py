@@ -40,7 +40,7 @@ import jax.numpy as jnp
 from benchmarks import long_run
 from benchmarks.full_width import measure_step, per_call
 from rcig_cli.presets.preset import resolve
-from rcig_cli.store.files import write_text_atomically
+from rcig_cli.store.files import write_bytes_atomically
 
 Found = dict[str, Any]
 
@@ -135,7 +135,7 @@ class Work:
     def keep(self, name: str, value: Any) -> None:
         """Write down a part."""
         self.found[name] = value
-        write_text_atomically(self._path, json.dumps(self.found, indent=1))
+        write_bytes_atomically(self._path, json.dumps(self.found, indent=1).encode())
 
     def once(self, name: str, part: Callable[[float], Found]) -> None:
         """Do a part within the time that is left, unless it has been done.
@@ -335,7 +335,7 @@ def main() -> None:
     complete = work_through(work, scale, given.data, small=given.small)
     work.keep("complete", complete)
     written = page(work.found, scale, small=given.small)
-    write_text_atomically(given.out / "on_gpu.md", written)
+    write_bytes_atomically(given.out / "on_gpu.md", written.encode())
     print(written)
     print("Everything is done." if complete else "Not everything is done: run the same command again.")
     print(json.dumps(work.found))

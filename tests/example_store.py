@@ -6,7 +6,7 @@ import numpy as np
 
 from rcig_cli.presets.preset import resolve
 from rcig_cli.store import checkpoints
-from rcig_cli.store.arrays import write_arrays
+from rcig_cli.store.arrays import write_arrays, write_npz
 from rcig_cli.store.digests import digests
 from rcig_cli.store.documents import write_document
 from rcig_cli.store.metrics import MetricsLog
@@ -85,8 +85,8 @@ def _run(store, dataset, name, *, status="finished", seed=1, parents=None):
             log = log or metrics.checksum()
         images = random.normal(size=(2, 2, *SHAPE)).astype(np.float16)
         snapshots = {"steps": np.array([1, done]), "indices": np.arange(2), "images": images}
-        write_arrays(folder / "snapshots.zarr", snapshots)
-        files = {} if name == KILLED else digests(folder, "snapshots.zarr")
+        write_npz(folder / "snapshots.npz", snapshots)
+        files = {} if name == KILLED else digests(folder, "snapshots.npz")
     if finished:
         labels = np.eye(2, dtype=np.float32) - np.float32(0.5)
         arrays = {"images": random.normal(size=(2, *SHAPE)).astype(np.float32), "labels": labels}

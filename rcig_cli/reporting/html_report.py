@@ -29,7 +29,7 @@ from rcig_cli.reporting.formatting import (
 from rcig_cli.reporting.visualize import FIGURES, animation, curves, grid, labels
 from rcig_cli.runs.distill.distilled import DistilledSet
 from rcig_cli.runs.report import Report
-from rcig_cli.store.files import make_folder, write_text_atomically
+from rcig_cli.store.files import make_folder, write_bytes_atomically
 from rcig_cli.store.results import Kind, read_results
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def write_report(distilled: DistilledSet, *, report: Report, out: Path | None = 
     path = out or distilled.path / FIGURES / "report.html"
     page = _template().render(_context(distilled, report))
     make_folder(path.parent)
-    write_text_atomically(path, page)
+    write_bytes_atomically(path, page.encode())
     return path
 
 

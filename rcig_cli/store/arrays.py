@@ -1,5 +1,7 @@
 """Named arrays in a Zarr 3 group: chunked, sharded, compressed with zstd, each chunk with a CRC-32C.
 
+Those that a running process replaces again and again are in one ``.npz`` file instead (`write_npz`).
+
 An array has one or more axes and is divided along the first only: into chunks of about 1 MiB, which are
 gathered into shards (one file each) of about 64 MiB.  Equal arrays give equal bytes.  The Zarr library reads
 and writes chunks and shards; a chunk that doesn't match its CRC-32C, or a missing shard, is reported as
@@ -7,6 +9,7 @@ and writes chunks and shards; a chunk that doesn't match its CRC-32C, or a missi
 """
 
 import math
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +21,7 @@ from numpy.typing import DTypeLike, NDArray
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from rcig_cli.errors import Corrupt
-from rcig_cli.store.files import storage_errors, sync_tree
+from rcig_cli.store.files import storage_errors, sync_tree, write_atomically
 
 CHUNK_BYTES = 2**20
 SHARD_BYTES = 64 * 2**20
@@ -52,19 +55,6 @@ def rows_per_chunk_and_shard(shape: tuple[int, ...], itemsize: int) -> tuple[int
 # Reading
 
 
-def array_names(path: Path) -> list[str]:
-    """Return the sorted names of the arrays in a group, such as ``train/images``.
-
-    Raises
-    ------
-    Corrupt
-        If there is no group, or it is damaged.
-    """
-    with _reading(f"The arrays in {path} are", path):
-        group = zarr.open_group(path, mode="r", zarr_format=3)
-        return sorted(name for name, node in group.members(max_depth=None) if isinstance(node, zarr.Array))
-
-
 def read_array(path: Path, name: str) -> Array:
     """Read the array `name`, such as ``train/images``, of the group in the folder `path`.
 
@@ -78,9 +68,20 @@ def read_array(path: Path, name: str) -> Array:
     return StoredRows(path, name)[:]
 
 
-def read_arrays(path: Path) -> dict[str, Array]:
-    """Read every array of a group, by name; errors are those of `read_array`."""
-    return {name: read_array(path, name) for name in array_names(path)}
+def read_arrays(path: Path, prefix: str = "") -> dict[str, Array]:
+    """Read the arrays of a group whose names begin with ``prefix``, by name, sorted.
+
+    Raises
+    ------
+    Corrupt
+        If there is no group, or an array is damaged.
+    RcigError
+        If they can't be read.
+    """
+    with _reading(f"The arrays in {path} are", path):
+        group = zarr.open_group(path, mode="r", zarr_format=3)
+        found = [name for name, node in group.members(max_depth=None) if isinstance(node, zarr.Array)]
+    return {name: read_array(path, name) for name in sorted(found) if name.startswith(prefix)}
 
 
 class StoredRows:
@@ -351,3 +352,35 @@ class _Column:
     def _flush(self, end: int) -> None:
         self.array[self.done : end] = np.concatenate(self.waiting)
         self.done, self.waiting = end, []
+
+
+# In one file
+
+
+def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write arrays to an uncompressed ``.npz`` file, atomically.
+
+    Raises
+    ------
+    RcigError
+        If it can't be written; an existing file is unchanged.
+    """
+    with write_atomically(path) as stream:
+        np.savez(stream, allow_pickle=False, **arrays)
+
+
+def read_npz(path: Path) -> dict[str, Array]:
+    """Read the arrays of an ``.npz`` file, by name.
+
+    Raises
+    ------
+    Corrupt
+        If it is damaged: the file has a CRC-32 of each array.
+    NotFound, RcigError
+        If it doesn't exist or can't be read.
+    """
+    try:
+        with storage_errors(path, "read"), path.open("rb") as stream:
+            return dict(np.load(stream, allow_pickle=False))
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise Corrupt(f"{path} is damaged.") from error

@@ -13,9 +13,9 @@ from typing import Any
 
 from rcig_cli.errors import Corrupt, NotFound
 from rcig_cli.store.files import (
+    publish,
     remove_abandoned,
     remove_folder,
-    replace_folder,
     storage_errors,
     temporary_folder,
 )
@@ -49,8 +49,8 @@ class Restored:
 def save(run_path: Path, step: int, state: Any, *, keep: int = 2) -> Path:
     """Save a state as the newest checkpoint, and remove older ones.
 
-    The caller holds the run's lock.  A checkpoint of the same step is replaced; those of later steps, which
-    are of an abandoned branch, are removed.
+    The caller holds the run's lock.  Existing checkpoints of this step and of later ones are removed: the run
+    was resumed from an earlier one, so they are damaged or of an abandoned branch.
 
     Parameters
     ----------
@@ -87,7 +87,9 @@ def save(run_path: Path, step: int, state: Any, *, keep: int = 2) -> Path:
         with storage_errors(final):
             (temporary / STATE).write_bytes(content)
         write_manifest(temporary, manifest)
-        replace_folder(temporary, final)
+        if final.exists():
+            remove_folder(final)
+        publish(temporary, final)
     prune(run_path, step, keep=keep)
     return final
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from rcig_cli.errors import Corrupt, NotFound, shorten
-from rcig_cli.store.files import storage_errors, write_text_atomically
+from rcig_cli.store.files import storage_errors, write_bytes_atomically
 
 FORMAT = 1
 _CHECKSUM = "sha256"
@@ -57,7 +57,7 @@ def write_document(path: Path, document: Mapping[str, Any]) -> None:
     """
     complete = {**document, "format": FORMAT}
     text = canonical({**complete, _CHECKSUM: digest_of(complete)})
-    write_text_atomically(path, text)
+    write_bytes_atomically(path, text.encode())
 
 
 def read_document(path: Path) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Durable files: a reader, or a crash, finds the old content or the new, never a part of it.
 
 Everything is written under a temporary name in the folder where it belongs, forced to the disk (fsync) and
-renamed; then the folder is forced to the disk too.  The process that writes a temporary file or folder holds
-a kernel lock (flock) on it.  The lock ends with the process, so a temporary file that isn't locked was
+renamed; then the folder is forced to the disk too.  The process that uses a temporary file or folder holds a
+kernel lock (flock) on it.  The lock ends with the process, so a temporary file that isn't locked was
 abandoned by a process that crashed, and may be removed.
 """
 
@@ -23,7 +23,7 @@ from rcig_cli.errors import NotFound, RcigError
 TEMPORARY = ".tmp-"  # before a random name: what is being written
 PARTIAL = ".partial-"  # before the name of a data set: what is being prepared, and may be resumed
 
-_LOCKED_WITHIN = 0.2  # seconds from making a temporary file to locking it, at most
+_LOCKED_WITHIN = 0.2  # seconds in which a process has locked a temporary file that it has made
 _THREADS = 8
 
 Item = TypeVar("Item")
@@ -109,12 +109,12 @@ def write_atomically(path: Path) -> Iterator[BinaryIO]:
     temporary = _temporary_name(path.parent)
     with storage_errors(path), temporary.open("xb") as stream:
         try:
-            _try_lock(stream.fileno())
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-            os.replace(temporary, path)
-            _sync(path.parent)
+            with _locked(temporary):
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+                os.replace(temporary, path)
+                _sync(path.parent)
         finally:
             _remove_quietly(temporary)
 
@@ -123,11 +123,6 @@ def write_bytes_atomically(path: Path, content: bytes) -> None:
     """Write the whole content of a file; see `write_atomically`."""
     with write_atomically(path) as stream:
         stream.write(content)
-
-
-def write_text_atomically(path: Path, text: str) -> None:
-    """Write a text file as UTF-8; see `write_atomically`."""
-    write_bytes_atomically(path, text.encode())
 
 
 def make_folder(path: Path, *, parents: bool = True) -> None:
@@ -150,8 +145,8 @@ def make_folder(path: Path, *, parents: bool = True) -> None:
 def temporary_folder(parent: Path) -> Iterator[Path]:
     """Make an empty temporary folder in `parent`; readers of a store skip it.
 
-    Give it its final name with `publish` or `replace_folder`.  When the context ends, the folder is removed
-    if it still exists under its temporary name.
+    Give it its final name with `publish`.  When the context ends, the folder is removed if it still has its
+    temporary name.
 
     Parameters
     ----------
@@ -167,13 +162,11 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
     path = _temporary_name(parent)
     with storage_errors(path):
         path.mkdir()
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        _try_lock(descriptor)
-        yield path
-    finally:
-        _remove_quietly(path)
-        os.close(descriptor)
+    with _locked(path):
+        try:
+            yield path
+        finally:
+            _remove_quietly(path)
 
 
 def publish(prepared: Path, final: Path) -> None:
@@ -202,36 +195,28 @@ def publish(prepared: Path, final: Path) -> None:
 def replace_folder(prepared: Path, final: Path) -> None:
     """Rename a prepared folder to its final name; a folder that has this name is replaced and removed.
 
-    The kernel exchanges the two names in one step (``renameat2`` on Linux, ``renamex_np`` on macOS).  A file
-    system that can't, such as NFS, needs two renames: the name is free for an instant.
+    The kernel exchanges the two names in one step: ``renameat2`` on Linux, ``renamex_np`` on macOS.
 
     Raises
     ------
     RcigError
-        If it can't be renamed or made durable.
+        If it can't be renamed or made durable, or the file system (such as NFS) can't exchange two names.
+        With two renames instead, a crash between them would leave no folder of that name.
     """
     if not final.is_dir():
         publish(prepared, final)
         return
-    with storage_errors(final), _in_use(final):
+    with storage_errors(final):
         sync_tree(prepared)
-        old = prepared
-        if not _exchange(prepared, final):
-            old = _temporary_name(final.parent)
-            os.rename(final, old)
-            try:
-                os.rename(prepared, final)
-            except OSError:
-                os.rename(old, final)
-                raise
+        _exchange(prepared, final)
         _sync(final.parent)
-        _remove_quietly(old)
+        _remove_quietly(prepared)
 
 
 def remove_folder(path: Path) -> None:
     """Remove a folder; a reader, or a crash, never finds a part of it under its name.
 
-    Files that can't be removed stay in a temporary folder beside it.
+    It is given a temporary name first, under which files that can't be removed stay.
 
     Raises
     ------
@@ -240,7 +225,7 @@ def remove_folder(path: Path) -> None:
     RcigError
         If it can't be renamed.
     """
-    with storage_errors(path), _in_use(path):
+    with storage_errors(path), _locked(path):
         temporary = _temporary_name(path.parent)
         os.rename(path, temporary)
         _sync(path.parent)
@@ -263,24 +248,24 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _exchange(first: Path, second: Path) -> bool:
-    """Exchange the names of two folders in one step; False if this machine or file system can't."""
+def _exchange(first: Path, second: Path) -> None:
+    """Exchange the names of two folders in one step."""
     import ctypes
 
     libc, current_folder, exchange = ctypes.CDLL(None, use_errno=True), -100, 2
     a, b = os.fsencode(first), os.fsencode(second)
     if hasattr(libc, "renameat2"):
         failed = libc.renameat2(current_folder, a, current_folder, b, exchange)
-    elif hasattr(libc, "renamex_np"):
-        failed = libc.renamex_np(a, b, exchange)
     else:
-        return False
+        failed = libc.renamex_np(a, b, exchange)
     code = ctypes.get_errno() if failed else 0
     if code in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP):
-        return False
+        raise RcigError(
+            f"{second} can't be replaced in one step on this file system. Its replacement is ready: remove "
+            f"{second.name} with `rcig rm`, then run the same command again to put it in its place."
+        )
     if code:
         raise OSError(code, os.strerror(code), str(first), None, str(second))
-    return True
 
 
 # Temporary files
@@ -291,65 +276,54 @@ def is_temporary(name: str) -> bool:
     return name.startswith(TEMPORARY)
 
 
-def temporaries(folder: Path) -> Iterator[Path]:
-    """Find the temporary files and folders in a folder and below, but not within arrays."""
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if is_temporary(path.name):
+def abandoned(path: Path) -> Iterator[Path]:
+    """Find the temporary files and folders of crashed processes, at a path and below, but not in arrays."""
+    if is_temporary(path.name):
+        if _is_abandoned(path):
             yield path
-        elif path.suffix != ".zarr":
-            yield from temporaries(path)
+    elif path.is_dir() and path.suffix != ".zarr":
+        for entry in sorted(path.iterdir()):
+            yield from abandoned(entry)
 
 
-def is_abandoned(path: Path) -> bool:
-    """Whether a temporary file or folder belongs to no live process, and may be removed."""
+def remove_abandoned(path: Path) -> None:
+    """Remove the temporary files and folders of crashed processes, at a path and below."""
+    for temporary in abandoned(path):
+        _remove_quietly(temporary)
+
+
+def _is_abandoned(temporary: Path) -> bool:
     try:
-        age = time.time() - path.lstat().st_ctime
+        # A new one may not be locked yet: wait until it is old enough.
+        age = time.time() - temporary.lstat().st_ctime
         time.sleep(max(0.0, min(_LOCKED_WITHIN, _LOCKED_WITHIN - age)))
-        os.close(_lock(path))
-    except OSError:  # locked, removed meanwhile, or on a file system without locks
+        descriptor = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:  # removed meanwhile
         return False
-    return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # its process is alive, or the file system has no locks
+        return False
+    else:
+        return True
+    finally:
+        os.close(descriptor)
 
 
-def remove_abandoned(folder: Path) -> None:
-    """Remove the temporary files and folders, in a folder and below, that crashed processes left."""
-    for path in temporaries(folder):
-        remove_if_abandoned(path)
-
-
-def remove_if_abandoned(path: Path) -> None:
-    """Remove a temporary file or folder unless a live process owns it."""
-    if is_abandoned(path):
-        _remove_quietly(path)
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Lock a file or folder that has, or is about to get, a temporary name; it isn't abandoned then."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):  # on a file system without locks nothing counts as abandoned
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _temporary_name(parent: Path) -> Path:
     return parent / f"{TEMPORARY}{secrets.token_hex(8)}"
-
-
-def _lock(path: Path) -> int:
-    """Lock a file or folder; return the descriptor that holds the lock."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def _try_lock(descriptor: int) -> None:
-    with contextlib.suppress(OSError):  # a file system without locks
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-@contextlib.contextmanager
-def _in_use(path: Path) -> Iterator[None]:
-    """Lock a folder that is about to get a temporary name, so that it isn't taken for an abandoned one."""
-    with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):
-            stack.callback(os.close, _lock(path))
-        yield
 
 
 def _remove_quietly(path: Path) -> None:

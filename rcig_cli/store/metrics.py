@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from rcig_cli.errors import Corrupt
 from rcig_cli.store.documents import parse
-from rcig_cli.store.files import storage_errors, write_text_atomically
+from rcig_cli.store.files import storage_errors, write_bytes_atomically
 
 if TYPE_CHECKING:
     from rcig_cli.store.records import LoggedBytes
@@ -72,7 +72,8 @@ class MetricsLog:
         kept = [record for record in self.read() if record.get("step", 0) <= step]
         self.close()
         if self.path.exists():
-            write_text_atomically(self.path, "".join(json.dumps(record) + "\n" for record in kept))
+            lines = "".join(json.dumps(record) + "\n" for record in kept)
+            write_bytes_atomically(self.path, lines.encode())
 
     def read(self) -> list[dict[str, Any]]:
         """Return all records; none if there is no file.

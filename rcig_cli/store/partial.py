@@ -9,16 +9,15 @@ What the state says about ``content`` must have been forced to the disk before.
 """
 
 import json
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from rcig_cli.errors import Corrupt, NotFound, RcigError
+from rcig_cli.store.arrays import Array, read_npz, write_npz
 from rcig_cli.store.files import (
     PARTIAL,
     make_folder,
@@ -27,12 +26,9 @@ from rcig_cli.store.files import (
     remove_folder,
     replace_folder,
     storage_errors,
-    write_atomically,
 )
 from rcig_cli.store.locks import RunLock, Wait
 from rcig_cli.store.records import MANIFEST
-
-Array = npt.NDArray[Any]
 
 _DOCUMENT = "document"  # its name among the arrays of the file
 
@@ -66,20 +62,11 @@ class Partial:
         return (self.content / MANIFEST).exists()
 
     def load(self) -> tuple[dict[str, Any], dict[str, Array]]:
-        """Return the document and the arrays that were last saved.
-
-        Raises
-        ------
-        Corrupt
-            If they are damaged.
-        RcigError
-            If they can't be read.
-        """
+        """Return the document and the arrays that were last saved; errors are those of `read_npz`."""
+        arrays = read_npz(self._state)
         try:
-            with storage_errors(self._state, "read"), self._state.open("rb") as stream:
-                arrays = dict(np.load(stream, allow_pickle=False))
             document: dict[str, Any] = json.loads(arrays.pop(_DOCUMENT).tobytes())
-        except (LookupError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except (LookupError, ValueError) as error:
             raise Corrupt(f"{self._state} is damaged.") from error
         return document, arrays
 
@@ -92,8 +79,7 @@ class Partial:
             If it can't be written; what was saved before is unchanged.
         """
         encoded = np.frombuffer(json.dumps(document).encode(), np.uint8)
-        with write_atomically(self._state) as stream:
-            np.savez(stream, allow_pickle=False, **{_DOCUMENT: encoded}, **arrays)
+        write_npz(self._state, {_DOCUMENT: encoded, **arrays})
 
     def discard(self) -> None:
         """Remove what has been done; the folder stays locked."""

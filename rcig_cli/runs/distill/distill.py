@@ -305,5 +305,4 @@ def execute(path: Path, manifest: RunManifest, prepared: Prepared, context: RunC
 
 def _checksums(loop: RunLoop) -> dict[str, Any]:
     """Checksums of the files of a run that ends early."""
-    exists = loop.is_writer and (loop.path / SNAPSHOTS).is_dir()
-    return {"files": digests(loop.path, SNAPSHOTS) if exists else {}, "log": loop.log_checksum()}
+    return {"files": digests(loop.path, SNAPSHOTS) if loop.is_writer else {}, "log": loop.log_checksum()}

@@ -17,7 +17,7 @@ from rcig_cli.presets.config import DistillConfig
 from rcig_cli.runs.prepare.prepared import Prepared, parent_of
 from rcig_cli.store.arrays import read_array, write_arrays
 from rcig_cli.store.digests import digests, mismatches
-from rcig_cli.store.files import replace_folder, temporary_folder
+from rcig_cli.store.files import publish, remove_folder, temporary_folder
 from rcig_cli.store.records import RunManifest
 from rcig_cli.store.store import Store
 
@@ -59,9 +59,11 @@ def write_distilled(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[
     """
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise NumericsError("The distilled images are not finite numbers, so they were not written.")
-    with temporary_folder(path) as aside:
-        write_arrays(aside, arrays)
-        replace_folder(aside, path / DISTILLED)
+    if (path / DISTILLED).exists():  # of a process that was killed before it could finish the run
+        remove_folder(path / DISTILLED)
+    with temporary_folder(path) as temporary:
+        write_arrays(temporary, arrays)
+        publish(temporary, path / DISTILLED)
     return digests(path, DISTILLED)
 
 

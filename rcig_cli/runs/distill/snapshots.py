@@ -4,7 +4,7 @@ A run keeps its product after some forty steps, at geometrically growing interva
 Snapshots are kept in memory until a checkpoint is saved and are written just before it, so that a run resumed
 from a checkpoint has those up to its step, and ends with the same ones as an uninterrupted run.
 
-``snapshots.zarr`` has ``steps [k]``, ``indices [m]`` (which of the distilled images) and ``images
+``snapshots.npz`` has ``steps [k]``, ``indices [m]`` (which of the distilled images) and ``images
 [k, m, H, W, c]`` as the network sees them, in half precision.
 """
 
@@ -16,10 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.errors import Corrupt, NotFound
-from rcig_cli.store.arrays import read_arrays, write_arrays
-from rcig_cli.store.files import replace_folder, temporary_folder
+from rcig_cli.store.arrays import read_npz, write_npz
 
-SNAPSHOTS = "snapshots.zarr"
+SNAPSHOTS = "snapshots.npz"
 
 _COUNT = 40
 _PER_CLASS = 10
@@ -85,11 +84,15 @@ class Snapshots:
         self._written = False
 
     def save(self) -> None:
-        """Write new snapshots, if there are any; a reader finds the old folder or the new."""
+        """Write new snapshots, if there are any; a reader finds the old file or the new."""
         if not self._written:
-            with temporary_folder(self._path) as aside:
-                write_arrays(aside, self._arrays())
-                replace_folder(aside, self._path / SNAPSHOTS)
+            steps = sorted(self._taken)
+            arrays: dict[str, npt.NDArray[Any]] = {
+                "steps": np.array(steps, np.int64),
+                "indices": self._indices,
+                "images": np.stack([self._taken[step] for step in steps]),
+            }
+            write_npz(self._path / SNAPSHOTS, arrays)
             self._written = True
 
     def restore(self, step: int) -> None:
@@ -101,7 +104,7 @@ class Snapshots:
             If they are damaged; none are restored.
         """
         self._taken, self._written = {}, True
-        if not (self._path / SNAPSHOTS).is_dir():
+        if not (self._path / SNAPSHOTS).exists():
             return
         course = read_course(self._path)
         if course.images.shape[1:] != self._shape:
@@ -110,11 +113,6 @@ class Snapshots:
             if at <= step:
                 self._taken[at] = images
         self._written = len(self._taken) == len(course.steps)
-
-    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
-        steps = sorted(self._taken)
-        images = np.stack([self._taken[step] for step in steps])
-        return {"steps": np.array(steps, np.int64), "indices": self._indices, "images": images}
 
 
 def due_steps(steps: int) -> tuple[int, ...]:
@@ -145,6 +143,6 @@ def read_course(path: Path) -> Course:
     Corrupt
         If they are damaged.
     """
-    if not (path / SNAPSHOTS).is_dir():
+    if not (path / SNAPSHOTS).exists():
         raise NotFound(f"{path.name} has no snapshots to animate: it was imported, or has no checkpoint yet.")
-    return Course(**read_arrays(path / SNAPSHOTS))
+    return Course(**read_npz(path / SNAPSHOTS))

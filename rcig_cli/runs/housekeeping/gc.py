@@ -7,14 +7,7 @@ from pathlib import Path
 from rcig_cli.errors import Locked, NotFound
 from rcig_cli.runs.report import Report
 from rcig_cli.store.checkpoints import CHECKPOINTS, steps
-from rcig_cli.store.files import (
-    PARTIAL,
-    bytes_of,
-    is_abandoned,
-    remove_folder,
-    remove_if_abandoned,
-    temporaries,
-)
+from rcig_cli.store.files import PARTIAL, abandoned, bytes_of, remove_abandoned, remove_folder
 from rcig_cli.store.locks import RunLock
 from rcig_cli.store.store import Store
 
@@ -52,7 +45,7 @@ def find_garbage(store: Store, *, preparations: bool = False) -> list[Garbage]:
     preparations
         Whether to include preparations that were stopped and could be resumed.
     """
-    found = [(path, _TEMPORARY) for path in temporaries(store.root) if is_abandoned(path)]
+    found = [(path, _TEMPORARY) for path in abandoned(store.root)]
     if preparations:
         found += [(path, _PREPARATION) for path in sorted(store.folder_of("data set").glob(f"{PARTIAL}*"))]
     for run in store.runs().found:
@@ -86,7 +79,7 @@ def remove_garbage(store: Store, garbage: Sequence[Garbage], report: Report) -> 
 
 def _remove(store: Store, one: Garbage) -> None:
     if one.reason == _TEMPORARY:
-        remove_if_abandoned(one.path)
+        remove_abandoned(one.path)
     elif one.reason == _PREPARATION:
         with RunLock(one.path):
             remove_folder(one.path)

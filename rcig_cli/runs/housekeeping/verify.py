@@ -18,14 +18,7 @@ from rcig_cli.runs.report import Report
 from rcig_cli.store.checkpoints import CHECKPOINTS, is_step
 from rcig_cli.store.digests import problem_of
 from rcig_cli.store.documents import parse, read_document
-from rcig_cli.store.files import (
-    PARTIAL,
-    in_threads,
-    is_abandoned,
-    is_temporary,
-    storage_errors,
-    temporaries,
-)
+from rcig_cli.store.files import PARTIAL, abandoned, in_threads, is_temporary, storage_errors
 from rcig_cli.store.locks import LOCK
 from rcig_cli.store.names import Kind
 from rcig_cli.store.records import (
@@ -148,9 +141,8 @@ class _Check:
 
     def temporaries(self, folder: Path) -> Iterator[Finding]:
         """Look for the temporary files of crashed processes, but not in preparations."""
-        for path in temporaries(folder):
-            preparing = any(part.startswith(PARTIAL) for part in path.relative_to(self.store.root).parts)
-            if not preparing and is_abandoned(path):
+        for path in abandoned(folder):
+            if not any(part.startswith(PARTIAL) for part in path.relative_to(self.store.root).parts):
                 yield from self.orphan(path, "was left by a process that crashed: `rcig gc` removes it")
 
     def artifact(self, one: Artifact) -> Iterator[Finding]:
@@ -190,7 +182,7 @@ class _Check:
     def run(self, folder: Path) -> Iterator[Finding]:
         manifest = yield from self.manifest(folder, RunManifest)
         if manifest:
-            unrecorded = () if manifest.status == "finished" else ("distilled.zarr", "snapshots.zarr")
+            unrecorded = () if manifest.status == "finished" else ("distilled.zarr", "snapshots.npz")
             elsewhere = (_LOG, CHECKPOINTS, _FIGURES, *KINDS)
             yield from self.files(folder, manifest.files, unrecorded=unrecorded, elsewhere=elsewhere)
             yield from self.log(folder / _LOG, manifest)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from rcig_cli.data.whitening.whitening import Whitening
 from rcig_cli.errors import ConfigError
 from rcig_cli.runs.engine.environment import free_memory
-from rcig_cli.store.arrays import StoredRows, array_names, read_array
+from rcig_cli.store.arrays import StoredRows, read_array, read_arrays
 from rcig_cli.store.records import DatasetManifest, RunManifest
 from rcig_cli.store.store import Store
 
@@ -96,8 +96,8 @@ def read_whitening(group: Path) -> Whitening:
     Corrupt
         If they are damaged.
     """
-    names = [name for name in array_names(group) if name.startswith(WHITENING)]
-    return Whitening.from_arrays({name.removeprefix(WHITENING): read_array(group, name) for name in names})
+    arrays = read_arrays(group, WHITENING)
+    return Whitening.from_arrays({name.removeprefix(WHITENING): array for name, array in arrays.items()})
 
 
 def open_prepared(store: Store, name: str) -> Prepared:

@@ -116,9 +116,8 @@ def test_damage_and_those_of_other_images_are_refused(tmp_path):
     snapshots.save()
     with pytest.raises(Corrupt, match="don't belong to its images"):
         taking(tmp_path, shape=(5, 4, 1)).restore(0)
-    chunk = tmp_path / SNAPSHOTS / "images" / "c" / "0" / "0" / "0" / "0" / "0"
-    content = bytearray(chunk.read_bytes())
+    content = bytearray((tmp_path / SNAPSHOTS).read_bytes())
     content[len(content) // 2] ^= 1
-    chunk.write_bytes(bytes(content))
+    (tmp_path / SNAPSHOTS).write_bytes(content)
     with pytest.raises(Corrupt, match="damaged"):
         taking(tmp_path).restore(0)

@@ -44,7 +44,7 @@ def recorded(root):
     found = []
     for path in sorted(path for path in root.rglob("*") if path.is_file()):
         file = path.relative_to(root)
-        if file.name in ("lock", "grid.png") or file.parts[:3] == ("runs", KILLED, "snapshots.zarr"):
+        if file.name in ("lock", "grid.png") or file.parts[:3] == ("runs", KILLED, "snapshots.npz"):
             continue
         size = path.stat().st_size
         if file.parts[1:] == (KILLED, "metrics.jsonl"):
@@ -56,11 +56,11 @@ def recorded(root):
 def test_the_example_is_sound_and_every_file_is_checked(example):
     found = check(example)
     assert {one.kind for one in found.findings} == {"note"}
-    assert set(paths(found.findings)) == {f"runs/{KILLED}/metrics.jsonl", f"runs/{KILLED}/snapshots.zarr"}
+    assert set(paths(found.findings)) == {f"runs/{KILLED}/metrics.jsonl", f"runs/{KILLED}/snapshots.npz"}
     files = recorded(example)
     assert found.checked == len(files)
     kinds = {part for file, _, _ in files for part in file.parts[2:3]}
-    assert kinds >= {"arrays.zarr", "distilled.zarr", "snapshots.zarr", "checkpoints", "metrics.jsonl"}
+    assert kinds >= {"arrays.zarr", "distilled.zarr", "snapshots.npz", "checkpoints", "metrics.jsonl"}
     assert kinds >= {"evaluations", "attacks", "timings", "table.json", "figures", "manifest.json"}
 
 
