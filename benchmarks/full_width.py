@@ -32,8 +32,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.flops import count
-from rcig_cli.presets.config import DistillConfig
-from rcig_cli.presets.preset import resolve
+from rcig_cli.presets.config import DistillConfig, resolve
 from rcig_cli.runs.engine.batches import RealData
 from rcig_cli.runs.engine.engine import Engine, make_engine
 from rcig_cli.runs.engine.program import RunState

@@ -39,7 +39,7 @@ import jax.numpy as jnp
 
 from benchmarks import long_run
 from benchmarks.full_width import measure_step, per_call
-from rcig_cli.presets.preset import resolve
+from rcig_cli.presets.config import resolve
 from rcig_cli.store.files import write_bytes_atomically
 
 Found = dict[str, Any]

@@ -34,7 +34,7 @@ def needed(name: str, ipc: int) -> float:
 
     from rcig_cli.distillation.platform import Platform
     from rcig_cli.distillation.records import Distilled
-    from rcig_cli.presets.preset import resolve
+    from rcig_cli.presets.config import resolve
     from rcig_cli.runs.configuration import network_for
     from rcig_cli.runs.engine import engine
     from rcig_cli.runs.engine.batches import RealData
@@ -58,7 +58,7 @@ def needed(name: str, ipc: int) -> float:
 
 def main() -> None:
     """Compile each preset's step in a process of its own."""
-    from rcig_cli.presets.preset import presets
+    from rcig_cli.presets.paper import presets
 
     if sys.argv[1:2] == ["--one"]:
         print(json.dumps(needed(sys.argv[2], int(sys.argv[3]))))

@@ -36,7 +36,7 @@ import numpy as np
 from benchmarks.flops import count
 from rcig_cli.distillation.methods import METHODS
 from rcig_cli.distillation.methods.rcig import RcigSettings
-from rcig_cli.presets.preset import resolve
+from rcig_cli.presets.config import resolve
 from rcig_cli.runs.engine.batches import RealData
 from rcig_cli.runs.engine.engine import make_engine
 from rcig_cli.runs.engine.randomness import draw, step_keys

@@ -15,7 +15,7 @@ one name everywhere; its option is that name with dashes.
 import difflib
 import json
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -39,7 +39,6 @@ from rcig_cli.errors import ConfigError, NotFound, shorten
 
 Record = TypeVar("Record")
 
-_LARGEST_FILE = 1 << 20  # bytes of a configuration file
 _STRICT = pydantic.ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
@@ -85,7 +84,7 @@ class Setting:
     def allowed(self) -> str:
         """What values are allowed, to follow "must be"."""
         if self.choices:
-            return f"one of {', '.join(self.choices)}"
+            return f"one of {', '.join(self.choices)}" if len(self.choices) > 1 else self.choices[0]
         if self.type is bool:
             return "true or false"
         if self.type is str:
@@ -184,7 +183,7 @@ def _described(name: str, hint: Any, field: FieldInfo) -> Setting:
 
 
 def make(record: type[Record], values: Mapping[str, Any], *, where: str = "") -> Record:
-    """Make a record, with every problem of its values told in one sentence each.
+    """Make a record.
 
     Parameters
     ----------
@@ -193,7 +192,7 @@ def make(record: type[Record], values: Mapping[str, Any], *, where: str = "") ->
     values
         By setting name.
     where
-        Follows the name of an unknown setting in the message, such as `` of frepo``.
+        Follows the name of a setting in messages, such as `` of frepo``.
 
     Raises
     ------
@@ -201,36 +200,44 @@ def make(record: type[Record], values: Mapping[str, Any], *, where: str = "") ->
         If a setting is unknown (the nearest one is named), missing, or has a value that is not allowed.
     """
     known, fields = settings_of(record), record.__pydantic_fields__  # type: ignore[attr-defined]
-    check_names((name for name in values if name not in fields), known, where=where)
-    chosen = {name: value for name, value in values.items() if name in known and known[name].choices}
-    check(known, chosen)
+    others = fields.keys() - known.keys()
+    check(known, {name: value for name, value in values.items() if name not in others}, where=where)
     try:
         return record(**values)
-    except pydantic.ValidationError as error:
-        raise ConfigError("; ".join(_problems(error, known)) + ".") from None
+    except pydantic.ValidationError as error:  # a value is missing, or some don't go together
+        problems = [
+            f"{problem['loc'][0]} is missing"
+            if problem["type"] == "missing"
+            else str(problem.get("ctx", {}).get("error", problem["msg"])).rstrip(".")
+            for problem in error.errors(include_url=False)
+        ]
+        raise ConfigError("; ".join(problems) + ".") from None
 
 
-def check(declared: Mapping[str, Setting], values: Mapping[str, Any]) -> None:
-    """Check single values before the record they belong to can be made.
+def check(declared: Mapping[str, Setting], values: Mapping[str, Any], *, where: str = "") -> None:
+    """Check single values before the record they belong to can be made; ``where`` is as in `make`.
 
     Raises
     ------
     ConfigError
         If a setting is unknown or has a value that is not allowed.
     """
-    check_names(values, declared)
+    check_names(values, declared, where=where)
     wrong = [
-        refusal(declared[name], value) for name, value in values.items() if not _fits(declared[name], value)
+        _refusal(declared[name], value, where)
+        for name, value in values.items()
+        if not _fits(declared[name], value)
     ]
     if wrong:
         raise ConfigError("; ".join(wrong) + ".")
 
 
-def refusal(declared: Setting, value: object) -> str:
-    """Say that a setting can't have a value: name, value, and what is allowed."""
+def _refusal(declared: Setting, value: object, where: str) -> str:
     near = difflib.get_close_matches(value, declared.choices, n=1) if isinstance(value, str) else []
     hint = f" (did you mean {near[0]}?)" if near else ""
-    return f"{declared.name} must be {declared.allowed}, not {shorten(value)}{hint}"
+    if len(declared.choices) == 1:
+        hint = "; it can be omitted"
+    return f"{declared.name}{where} must be {declared.allowed}, not {shorten(value)}{hint}"
 
 
 def _fits(declared: Setting, value: Any) -> bool:
@@ -244,17 +251,6 @@ def _fits(declared: Setting, value: Any) -> bool:
     except pydantic.ValidationError:
         return False
     return True
-
-
-def _problems(error: pydantic.ValidationError, known: Mapping[str, Setting]) -> Iterator[str]:
-    for problem in error.errors(include_url=False):
-        name = str(problem["loc"][0]) if problem["loc"] else ""
-        if problem["type"] == "missing":
-            yield f"{name} is missing"
-        elif name in known:
-            yield refusal(known[name], problem["input"])
-        else:  # a check of several settings together
-            yield str(problem.get("ctx", {}).get("error", problem["msg"])).rstrip(".")
 
 
 def check_names(given: Iterable[str], known: Iterable[str], *, where: str = "") -> None:
@@ -286,20 +282,15 @@ def read_toml(path: Path) -> dict[str, Any]:
     NotFound
         If there is no such file.
     ConfigError
-        If it can't be read, is larger than 1 MiB, or is not TOML.
+        If it can't be read, or is not TOML.
     """
     try:
-        with path.open("rb") as stream:
-            content = stream.read(_LARGEST_FILE + 1)
+        return tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise NotFound(f"There is no file {path}.") from None
     except OSError as error:
         raise ConfigError(f"{path} can't be read ({(error.strerror or str(error)).lower()}).") from None
-    if len(content) > _LARGEST_FILE:
-        raise ConfigError(f"{path} is larger than 1 MiB, which no configuration file needs.")
-    try:
-        return tomllib.loads(content.decode())
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}.") from None
 
 

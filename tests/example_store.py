@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rcig_cli.presets.preset import resolve
+from rcig_cli.presets.config import resolve
 from rcig_cli.store import checkpoints
 from rcig_cli.store.arrays import write_arrays, write_npz
 from rcig_cli.store.digests import digests

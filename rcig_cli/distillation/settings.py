@@ -27,11 +27,19 @@ class MethodSettings:
     l2_rate: float = setting(5e-4, "L2 regularization per distilled image.", panel=METHOD, gt=0)
     flip: bool = setting(True, "Also train on mirrored images.", panel=METHOD)
     label_margin: bool = setting(
-        True, "Keep the top class of each learned label ahead of the second.", panel=METHOD
+        True,
+        "Add a loss term that keeps the largest entry of each label above the second largest.",
+        panel=METHOD,
     )
     image_lr: float = setting(3e-3, "Learning rate for images (AdaBelief).", panel=METHOD, gt=0)
     label_lr: float = setting(3e-3, "Learning rate for labels (AdaBelief).", panel=METHOD, gt=0)
-    average_decay: float = setting(0.99, "EMA decay; the average is the final set.", panel=METHOD, ge=0, lt=1)
+    average_decay: float = setting(
+        0.99,
+        "Decay of the exponential moving average of images and labels, which is the final set.",
+        panel=METHOD,
+        ge=0,
+        lt=1,
+    )
     models: int = setting(
         1, "Pool models per outer step; their gradients are averaged. Default: one per device.", ge=1
     )
@@ -48,7 +56,10 @@ class TemperatureSettings:
     """Settings of the Platt loss, which scales predictions by a learned temperature tau."""
 
     temperature_lr: float = setting(
-        3e-2, "Learning rate for the log temperature (AdaBelief).", panel=METHOD, gt=0
+        3e-2,
+        "Learning rate for the logarithm of the temperature that scales the predictions (AdaBelief).",
+        panel=METHOD,
+        gt=0,
     )
 
 
@@ -92,10 +103,13 @@ class SolveSettings:
     inner_steps: int = setting(20, "Iterations of the inner solve.", panel=INNER, ge=0)
     hessian_steps: int = setting(20, "Iterations of the Hessian-inverse solve.", panel=INNER, ge=0)
     inner_rate_start: float = setting(
-        1e-5, "Learning rate at which tuning of the inner Adam solve starts.", panel=INNER, gt=0
+        1e-5, "Initial learning rate of the inner Adam solve; it is tuned during the run.", panel=INNER, gt=0
     )
     hessian_rate_start: float = setting(
-        5e-5, "Learning rate at which tuning of the Hessian-inverse Adam solve starts.", panel=INNER, gt=0
+        5e-5,
+        "Initial learning rate of the Hessian-inverse Adam solve; it is tuned during the run.",
+        panel=INNER,
+        gt=0,
     )
 
 

@@ -1,18 +1,26 @@
-"""The complete configuration of a distillation: every setting, one value each.
+"""The complete configuration of a distillation, and how it follows from what a user gives.
 
 It is what a run's manifest records and what two runs are compared by.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any, Self
 
 from rcig_cli.distillation.methods import METHODS, Method
 from rcig_cli.distillation.settings import MethodSettings
+from rcig_cli.presets.paper import presets
 from rcig_cli.settings import Setting, check, check_names, make, record, setting, settings_of, values_of
 
 DEFAULT_ALGORITHM = "rcig"
 
 _NETWORK = "Network"
+
+# "We use this whenever |S| <= 1000" (paper, S3); only for RGB images.
+LARGEST_FLIPPED = 1000
+
+# The paper's outer steps for small data sets, for a data set without presets.
+STEPS = {1: 15_000, 10: 10_000, 50: 5_000}
 
 
 @record
@@ -27,10 +35,10 @@ class DistillConfig:
     seed: int = setting(0, "Random seed. Default: 0.", ge=0, le=2**32 - 1)
     width: int = setting(128, "Channels of the network's first block.", ge=1)
     depth: int = setting(3, "Blocks of the network.", ge=1)
-    norm: str = setting("none", "Normalization while distilling: none or batch.", choices=("none", "batch"))
+    norm: str = setting("none", "Normalization of the network while distilling.", choices=("none", "batch"))
     activation: str = setting(
         "softplus",
-        "Activation while distilling: softplus or relu.",
+        "Activation of the network while distilling.",
         panel=_NETWORK,
         choices=("softplus", "relu"),
     )
@@ -98,3 +106,60 @@ def difference(ours: DistillConfig, theirs: DistillConfig) -> list[str]:
     """Return the settings in which two configurations differ, as ``"width: 32, not 128"`` (ours, theirs)."""
     a, b = ours.to_json(), theirs.to_json()
     return [f"{name}: {a.get(name)}, not {b.get(name)}" for name in {**a, **b} if a.get(name) != b.get(name)]
+
+
+def resolve(
+    dataset: str, shape: tuple[int, int, int], classes: int, flags: Mapping[str, Any]
+) -> DistillConfig:
+    """Resolve every setting of a distillation.
+
+    Settings come from, in this order: what the user gave; the data set's preset for this many images per
+    class, or for the nearest number below; the method's defaults for this many images; what follows from the
+    images' shape; the records' defaults, which are the paper's.
+
+    Parameters
+    ----------
+    dataset
+        Name of a prepared data set.
+    shape
+        ``(H, W, c)`` of its images.
+    classes
+        Number of its classes.
+    flags
+        Settings given by the user, by name; ``ipc`` among them.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is unknown or can't have its value.
+    """
+    check(declared_settings(), flags)
+    ipc, algorithm = flags["ipc"], flags.get("algorithm", DEFAULT_ALGORITHM)
+    known, allowed = presets(dataset), settings_for(algorithm)
+    preset = known[_nearest(known, ipc)].settings if known else {}
+    depth = flags.get("depth", preset.get("depth", _depth(shape[0])))
+    chosen = {
+        "steps": STEPS[_nearest(STEPS, ipc)],
+        "depth": depth,
+        "activation": "softplus" if depth <= 3 else "relu",
+        "l2_rate": 0.05 if depth >= 5 else 5e-4,
+        "flip": shape[2] == 3 and classes * ipc <= LARGEST_FLIPPED,
+        **METHODS[algorithm].defaults(classes * ipc, flags),
+        **preset,
+    }
+    if "pool_size" in allowed and "pool_size" not in flags:
+        models = flags.get("models", allowed["models"].default)
+        # The default, or as little more as can be divided evenly among the models of a step.
+        chosen["pool_size"] = math.ceil(allowed["pool_size"].default / models) * models
+    usable = {name: value for name, value in chosen.items() if name in allowed}
+    return DistillConfig.from_json({"dataset": dataset, **usable, **flags})
+
+
+def _depth(side: int) -> int:
+    """Return the depth for a side in pixels: 2 up to 16, 3 up to 32, 4 up to 64, 5 up to 128."""
+    return max(2, math.ceil(math.log2(side / 4)))
+
+
+def _nearest(table: Mapping[int, Any], ipc: int) -> int:
+    """Return the largest key not above ``ipc``, or else the smallest key."""
+    return max((key for key in table if key <= ipc), default=min(table))

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from rcig_cli.presets.preset import PAPER_METHOD
+from rcig_cli.presets.paper import PAPER_METHOD
 
 # Training steps after which networks are attacked.
 STEPS = (100, 250, 500, 1000, 2000, 4000, 8000, 16_000)

@@ -5,8 +5,7 @@ from typing import Any
 
 from rcig_cli.networks.architectures import build_network
 from rcig_cli.networks.network import Network
-from rcig_cli.presets.config import DistillConfig
-from rcig_cli.presets.preset import resolve
+from rcig_cli.presets.config import DistillConfig, resolve
 from rcig_cli.runs.prepare.prepared import Prepared
 
 

@@ -115,7 +115,7 @@ def prepared(swept, tmp_path_factory):
         (
             FILE.replace("inner_steps = [1, 2]", 'algorithm = ["vig"]\nsolver = "cg"'),
             2,
-            "solver must be one of adam",
+            "solver of vig must be adam",
         ),
         (FILE.replace("inner_steps = [1, 2]", "ipc = [1, 5000]"), 2, "5000 is too many"),
         (FILE.replace("networks = 1", "depth = 9"), 2, "too small for a ConvNet of depth 9"),

@@ -12,7 +12,7 @@ from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
 from rcig_cli.distillation.step import averaged
 from rcig_cli.networks.architectures import build_network
-from rcig_cli.presets.preset import resolve
+from rcig_cli.presets.config import resolve
 from rcig_cli.runs.engine import engine
 from rcig_cli.runs.engine.batches import RealData
 from tests.oracles import rcig as oracle

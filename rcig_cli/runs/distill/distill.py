@@ -14,7 +14,7 @@ import numpy as np
 
 from rcig_cli.distillation.methods import METHODS
 from rcig_cli.errors import ConfigError, Interrupted, NumericsError
-from rcig_cli.presets.config import DEFAULT_ALGORITHM, DistillConfig, declared_settings
+from rcig_cli.presets.config import DEFAULT_ALGORITHM, DistillConfig
 from rcig_cli.reporting.formatting import count_of
 from rcig_cli.runs.configuration import network_for, resolved
 from rcig_cli.runs.distill.distilled import write_distilled
@@ -27,7 +27,6 @@ from rcig_cli.runs.prepare.prepare import prepare
 from rcig_cli.runs.prepare.prepared import Prepared, open_prepared, parent_of
 from rcig_cli.runs.report import Report
 from rcig_cli.runs.signals import stop_on_signals
-from rcig_cli.settings import check
 from rcig_cli.store.digests import digests
 from rcig_cli.store.locks import RunLock
 from rcig_cli.store.metrics import MetricsLog
@@ -76,7 +75,6 @@ def distill(
     Diverged
         If numbers are no longer finite; the last good checkpoint remains.
     """
-    check(declared_settings(), settings)
     named = resume if resume not in (None, NEWEST) else None
     if named is None and "ipc" not in settings:
         if resume is not None and "dataset" in settings:

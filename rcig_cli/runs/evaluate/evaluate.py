@@ -13,7 +13,7 @@ from jax import Array
 from rcig_cli.distillation.records import centred_one_hot, training_set
 from rcig_cli.networks.architectures import build_network
 from rcig_cli.networks.network import Network
-from rcig_cli.presets.preset import PaperResult, paper_result
+from rcig_cli.presets.paper import PaperResult, paper_result
 from rcig_cli.runs.distill.distilled import DistilledSet
 from rcig_cli.runs.engine.randomness import first_images
 from rcig_cli.runs.engine.training import Schedule, TrainingSet, make_logits, make_trainings

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rcig_cli.presets.preset import PaperResult
+from rcig_cli.presets.paper import PaperResult
 from rcig_cli.reporting.formatting import decimal, describe_protocol, percent
 
 

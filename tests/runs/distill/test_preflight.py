@@ -3,7 +3,7 @@
 import pytest
 
 from rcig_cli.errors import ConfigError
-from rcig_cli.presets.preset import resolve
+from rcig_cli.presets.config import resolve
 from rcig_cli.reporting.formatting import size
 from rcig_cli.runs.distill import preflight
 from tests.conftest import TINY

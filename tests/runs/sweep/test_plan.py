@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rcig_cli.errors import ConfigError, NotFound
-from rcig_cli.presets.preset import resolve
+from rcig_cli.presets.config import resolve
 from rcig_cli.runs.sweep.plan import make_plan, read_plan
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "sweeps"

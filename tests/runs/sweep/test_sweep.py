@@ -145,7 +145,7 @@ def test_a_run_that_diverges_is_a_row(rcig, tmp_path):
 def test_a_row_has_all_networks_of_all_seeds():
     from dataclasses import replace
 
-    from rcig_cli.presets.preset import resolve
+    from rcig_cli.presets.config import resolve
     from rcig_cli.runs.evaluate.protocol import evaluation_protocol
     from rcig_cli.runs.evaluate.results import Spread
     from rcig_cli.runs.sweep.table import Cell, Outcome, Timing, tabulate

@@ -7,12 +7,13 @@ import pytest
 
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
-from rcig_cli.presets.preset import NAMES, presets, resolve
+from rcig_cli.presets.config import resolve
+from rcig_cli.presets.paper import PRESETS, presets
 from rcig_cli.runs.configuration import network_for
 from tests.presets.test_presets import SHAPES
 
 CLASSES = 2
-CELLS = [(name, ipc) for name in NAMES if name != "digits" for ipc in presets(name)]
+CELLS = [(name, ipc) for name in PRESETS if name != "digits" for ipc in presets(name)]
 
 
 @pytest.mark.parametrize(("dataset", "ipc"), CELLS)
