@@ -19,10 +19,16 @@ from rcig_cli.errors import ConfigError, Corrupt, NotFound, RcigError
 
 _LARGEST_TEXT = 2**23  # bytes; a line takes some 60 bytes more in memory
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile unpacks other methods without a bound
-_DAMAGES = (zipfile.BadZipFile, zlib.error, EOFError, struct.error, UnicodeDecodeError, RuntimeError)
+_ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, struct.error, UnicodeDecodeError, RuntimeError)
 
 
-def open_file(path: Path, most: int | None = None) -> BufferedReader:
+def has_files(folder: Path, *names: str) -> bool:
+    """Whether a folder has entries of all these names, of any type."""
+    return all(os.path.lexists(folder / name) for name in names)
+
+
+@contextmanager
+def open_file(path: Path, *, most: int | None = None, inside: Path | None = None) -> Iterator[BufferedReader]:
     """Open a regular file, or a link to one, for reading.
 
     Parameters
@@ -31,62 +37,36 @@ def open_file(path: Path, most: int | None = None) -> BufferedReader:
         The file.
     most
         Largest size in bytes that is accepted; None accepts any.
-
-    Raises
-    ------
-    ConfigError
-        If it is a folder, pipe, socket or device, or larger than ``most``.
-    OSError
-        If it can't be opened.
-    """
-    size = path.stat().st_size
-    if not path.is_file():
-        raise ConfigError(f"{path} can't be read: it is not a regular file.")
-    if most is not None and size > most:
-        raise ConfigError(f"{path} is too large: the limit is {most} bytes.")
-    return path.open("rb")
-
-
-def present(folder: Path, *names: str) -> bool:
-    """Whether a folder has entries of all these names, of any type."""
-    return all(os.path.lexists(folder / name) for name in names)
-
-
-@contextmanager
-def opened(folder: Path, name: str, most: int | None = None) -> Iterator[BufferedReader]:
-    """Open the file ``folder / name`` of a downloaded data set, of at most ``most`` bytes.
+    inside
+        A folder that links may not lead out of.
 
     Raises
     ------
     NotFound
         If it doesn't exist.
     ConfigError
-        As `open_file`, and if it is a link that leads out of the folder.
+        If it is a folder, pipe, socket or device, larger than ``most``, or outside of ``inside``.
     RcigError
         If it can't be read, also while it is open.
     """
-    path = folder / name
     try:
-        if not path.resolve(strict=True).is_relative_to(folder.resolve()):
-            raise ConfigError(f"{path} is a link that leads out of {folder}: put the file itself there.")
-        with open_file(path, most) as file:
+        size = path.stat().st_size
+        if not path.is_file():
+            raise ConfigError(f"{path} can't be read: it is not a regular file.")
+        if inside is not None and not path.resolve().is_relative_to(inside.resolve()):
+            raise ConfigError(f"{path} is a link that leads out of {inside}: put the file itself there.")
+        if most is not None and size > most:
+            raise ConfigError(f"{path} is too large: the limit is {most} bytes.")
+        with path.open("rb") as file:
             yield file
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise NotFound(f"{path} is missing: unpack the download again.") from error
+        raise NotFound(f"There is no file {path}: check the path, or unpack the download again.") from error
     except OSError as error:
         raise RcigError(f"{path} can't be read: {error.strerror or error}.") from error
-    except RuntimeError as error:  # pathlib's error for links in a circle, before Python 3.13
-        raise RcigError(f"{path} can't be read: {error}.") from error
 
 
 def read_exactly(file: IO[bytes], count: int, path: Path) -> bytes:
-    """Read ``count`` bytes.
-
-    Raises
-    ------
-    Corrupt
-        If the file ends before.
-    """
+    """Read ``count`` bytes; raises `Corrupt` if the file ends before."""
     data = file.read(count)
     if len(data) != count:
         raise Corrupt(f"{path} is cut short: download or copy it again.")
@@ -94,17 +74,17 @@ def read_exactly(file: IO[bytes], count: int, path: Path) -> bytes:
 
 
 def read_lines(folder: Path, name: str) -> list[str]:
-    """Read a text file in UTF-8, without its empty lines.
+    """Read the text file ``folder / name`` in UTF-8, without its empty lines.
 
     Raises
     ------
     Corrupt
         If it isn't UTF-8.
     NotFound, ConfigError, RcigError
-        As `opened`.
+        As `open_file`; the limit is 8 MiB.
     """
-    with opened(folder, name, _LARGEST_TEXT) as file:
-        content = file.read(_LARGEST_TEXT)
+    with open_file(folder / name, most=_LARGEST_TEXT, inside=folder) as file:
+        content = file.read()
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -113,31 +93,25 @@ def read_lines(folder: Path, name: str) -> list[str]:
 
 
 @contextmanager
-def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
+def open_archive(path: Path, *, inside: Path | None = None) -> Iterator[zipfile.ZipFile]:
     """Open a zip archive, such as an ``.npz`` file; errors while it is open are translated too.
 
     Raises
     ------
-    NotFound
-        If there is no such file.
     Corrupt
         If it is not a zip archive, or damaged.
     ConfigError
-        If it is not a regular file, or uses a compression that NumPy doesn't write.
-    RcigError
-        If the system refuses to read it.
+        If it uses a compression that NumPy doesn't write.
+    NotFound, ConfigError, RcigError
+        As `open_file`.
     """
     try:
-        with open_file(path) as file, zipfile.ZipFile(file) as archive:
+        with open_file(path, inside=inside) as file, zipfile.ZipFile(file) as archive:
             if any(entry.compress_type not in _METHODS for entry in archive.infolist()):
                 raise ConfigError(
                     f"{path} isn't compressed as NumPy does it: save it with numpy.savez_compressed."
                 )
             yield archive
-    except FileNotFoundError as error:
-        raise NotFound(f"There is no file {path}: check the path.") from error
-    except _DAMAGES as error:
+    except _ARCHIVE_ERRORS as error:
         kind = path.suffix or ".zip"
         raise Corrupt(f"{path} is damaged, cut short or not a {kind} file: make or copy it again.") from error
-    except OSError as error:
-        raise RcigError(f"{path} can't be read: {error.strerror or error}.") from error

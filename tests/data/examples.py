@@ -49,6 +49,14 @@ def whole(source: ImageSource, split: Split, size: int = 7) -> Batch:
     return Batch(images, labels)
 
 
+def assert_same(source: ImageSource, splits: dict[Split, tuple[np.ndarray, np.ndarray]]) -> None:
+    """Check that a source has these images and labels, in this order."""
+    for split, (images, labels) in splits.items():
+        found = whole(source, split, 64)
+        np.testing.assert_array_equal(found.images, images)
+        np.testing.assert_array_equal(found.labels, labels)
+
+
 def pixels(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.data.exchange.records import Array, DatasetInfo, LazyArray, SetFile, Space, check_count
-from rcig_cli.data.sources.class_names import check_class_numbers
+from rcig_cli.data.sources.class_names import class_numbers
 from rcig_cli.data.whitening.whitening import Whitening
 from rcig_cli.errors import ConfigError
 
@@ -103,7 +103,7 @@ def check_set(file: SetFile, dataset: DatasetInfo, space: Space | None) -> Impor
         )
     soft, numbers = _soft_labels(path, labels.read(), dataset)
     if classes is not None:
-        numbers = _class_numbers(path, classes.read(), dataset)
+        numbers = _numbers_of(path, classes.read(), dataset)
     elif numbers is None:
         numbers = soft.argmax(axis=1).astype(np.int32)
     _check_balance(path, numbers, dataset)
@@ -165,18 +165,18 @@ def _soft_labels(
     classes = len(dataset.class_names)
     if labels.shape[1:] == (classes,):
         return _finite(f"The labels of {path}", labels), None
-    numbers = _class_numbers(path, labels.reshape(-1), dataset)
+    numbers = _numbers_of(path, labels.reshape(-1), dataset)
     return np.eye(classes, dtype=np.float32)[numbers] - np.float32(1 / classes), numbers
 
 
-def _class_numbers(path: Path, values: Array, dataset: DatasetInfo) -> npt.NDArray[np.int32]:
-    check_class_numbers(str(path), values)
-    if values.max() >= len(dataset.class_names):
+def _numbers_of(path: Path, values: Array, dataset: DatasetInfo) -> npt.NDArray[np.int32]:
+    numbers = class_numbers(path, values)
+    if numbers.max() >= len(dataset.class_names):
         raise ConfigError(
-            f"{path} has a label {values.max():g}, but {dataset.name} has "
-            f"{len(dataset.class_names)} classes, counted from 0."
+            f"{path} has the label {numbers.max()}, but {dataset.name} has {len(dataset.class_names)} "
+            "classes, numbered from 0."
         )
-    return values.astype(np.int32)
+    return numbers
 
 
 def _check_balance(path: Path, classes: npt.NDArray[np.int32], dataset: DatasetInfo) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,12 +15,10 @@ from rcig_cli.data.exchange.records import (
     Format,
     LazyArray,
     SetFile,
-    check_version,
-    parse_space,
+    Space,
+    read_metadata,
 )
-from rcig_cli.data.sources.npz import Member, class_name_texts, members
-
-_LARGEST_SCALAR = 1024  # bytes
+from rcig_cli.data.npz import LARGEST_SMALL_ARRAY, members
 
 
 def recognize(path: Path, head: bytes) -> bool:
@@ -36,27 +32,29 @@ def read_set(path: Path, _: DatasetInfo) -> SetFile:
     Raises
     ------
     ConfigError
-        If the archive holds pickled objects, or its ``space`` isn't known.
+        If the archive holds pickled objects, or its metadata aren't known.
     Corrupt
         If it is damaged, or was exported by a newer version.
     """
+    arrays, space, class_names = read_arrays(path)
+    return SetFile(path, arrays, space, class_names)
+
+
+def read_arrays(path: Path) -> tuple[dict[str, LazyArray], Space | None, tuple[str, ...] | None]:
+    """Read the headers of the arrays of an ``.npz`` file, and its metadata; errors as in `read_set`."""
     found = members(path)
-    if VERSION_KEY in found:
-        check_version(path, str(_scalar(found[VERSION_KEY])))
-    space = parse_space(path, _scalar(found["space"])) if "space" in found else None
-    names = class_name_texts(found["class_names"]) if "class_names" in found else None
-    return SetFile(path, {name: lazy(member) for name, member in found.items()}, space, names)
-
-
-def lazy(member: Member) -> LazyArray:
-    """An array of an ``.npz`` file, of any size: its shape is checked before it is read."""
-    size = math.prod(member.shape) * member.dtype.itemsize
-    return LazyArray(member.shape, member.dtype, partial(member.read, most=size))
-
-
-def _scalar(member: Member) -> Any:
-    """A number or string; an empty string if the array holds something else."""
-    return member.read(_LARGEST_SCALAR).item() if member.shape == () and member.dtype.kind in "iuU" else ""
+    texts = {name: found[name] for name in (VERSION_KEY, "space", "class_names") if name in found}
+    metadata = {name: member.read(LARGEST_SMALL_ARRAY).tolist() for name, member in texts.items()}
+    # Numbers are checked by their shape before they are read; a string may have any length.
+    arrays = {
+        name: LazyArray(
+            each.shape,
+            each.dtype,
+            partial(each.read, LARGEST_SMALL_ARRAY if each.dtype.kind in "US" else None),
+        )
+        for name, each in found.items()
+    }
+    return arrays, *read_metadata(path, metadata)
 
 
 def write_set(path: Path, exported: ExportedSet) -> None:

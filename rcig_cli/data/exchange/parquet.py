@@ -25,7 +25,6 @@ import numpy.typing as npt
 from rcig_cli.data.exchange import safetensors
 from rcig_cli.data.exchange.png_folder import decode_pictures, encode_png
 from rcig_cli.data.exchange.records import (
-    VERSION_KEY,
     WHITENING,
     Array,
     DatasetInfo,
@@ -34,9 +33,7 @@ from rcig_cli.data.exchange.records import (
     LazyArray,
     SetFile,
     check_count,
-    check_version,
-    parse_class_names,
-    parse_space,
+    read_metadata,
 )
 from rcig_cli.errors import ConfigError, Corrupt, RcigError
 
@@ -71,7 +68,7 @@ def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
     try:
         table = _read_table(file, dataset)
         metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
-        check_version(file, metadata.get(VERSION_KEY))
+        space, class_names = read_metadata(file, metadata)
         arrays = {
             name: LazyArray.of(array) for name, array in _arrays(file, table, metadata, dataset).items()
         }
@@ -86,8 +83,8 @@ def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
         beside = safetensors.read_set(whitening, dataset).arrays
         arrays |= {name: array for name, array in beside.items() if name.startswith(WHITENING)}
         files.append(whitening)
-    space = parse_space(file, metadata.get("space")) if "whitened" in table.column_names else "pixels"
-    return SetFile(path, arrays, space, parse_class_names(file, metadata.get("class_names")), tuple(files))
+    space = space if "whitened" in table.column_names else "pixels"
+    return SetFile(path, arrays, space, class_names, tuple(files))
 
 
 def _only_part(folder: Path) -> Path:

@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from rcig_cli.data.exchange.npz import lazy
+from rcig_cli.data.exchange.npz import read_arrays
 from rcig_cli.data.exchange.records import WHITENING, DatasetInfo, ExportedSet, Format, LazyArray, SetFile
+from rcig_cli.data.formats.class_folders import find_files
 from rcig_cli.data.images.picture import read_header, read_picture
-from rcig_cli.data.sources.folder import Files, find_files
-from rcig_cli.data.sources.npz import Member, class_name_texts, members
+from rcig_cli.data.sources.image_files import Files
 from rcig_cli.errors import ConfigError
 
 _LABELS = "labels.npz"
@@ -62,10 +62,9 @@ def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
     labels = path / _LABELS
     if not labels.is_file() or labels.is_symlink():
         return SetFile(path, arrays, "pixels", files=tuple(files.paths))
-    found = members(labels)
-    names = class_name_texts(found["class_names"]) if "class_names" in found else None
+    found, _, names = read_arrays(labels)
     arrays |= {"labels": _soft_labels(path, found, files), "classes": classes}
-    arrays |= {name: lazy(member) for name, member in found.items() if name.startswith(WHITENING)}
+    arrays |= {name: array for name, array in found.items() if name.startswith(WHITENING)}
     return SetFile(path, arrays, "pixels", names, (*files.paths, labels))
 
 
@@ -77,16 +76,13 @@ def _class_numbers(path: Path, folders: tuple[str, ...], dataset: DatasetInfo) -
     numbers = [int(folder) if folder.isascii() and folder.isdecimal() else -1 for folder in folders]
     if sorted(numbers) == list(range(count)):
         return np.array(numbers, dtype=np.int32)
-    pairs = zip(folders, numbers, strict=True)
-    unknown = [folder for folder, number in pairs if folder not in names and number not in range(count)]
-    example = f", among them {unknown[0]!r}" if unknown else ""
     raise ConfigError(
-        f"{path} has {len(folders)} class folders{example}, but {dataset.name} has {count} classes: "
-        "name the folders after the classes (`rcig show` lists them), or by their numbers from 0."
+        f"{path} has {len(folders)} class folders, the first called {folders[0]!r}, and {dataset.name} has "
+        f"{count} classes: name a folder after each class (`rcig show` lists them), or by its number from 0."
     )
 
 
-def _soft_labels(path: Path, found: dict[str, Member], files: Files) -> LazyArray:
+def _soft_labels(path: Path, found: dict[str, LazyArray], files: Files) -> LazyArray:
     """The labels of ``labels.npz``, in the order of ``files``."""
     texts, labels = found.get("files"), found.get("labels")
     ours = [file.relative_to(path).as_posix() for file in files.paths]
@@ -98,8 +94,8 @@ def _soft_labels(path: Path, found: dict[str, Member], files: Files) -> LazyArra
         raise ConfigError(
             f"{path / _LABELS} lists other files than there are in {path}: correct or remove it."
         )
-    order, stored = [rows[file] for file in ours], lazy(labels)
-    return LazyArray(stored.shape, stored.dtype, lambda: stored.read()[order])
+    order = [rows[file] for file in ours]
+    return LazyArray(labels.shape, labels.dtype, lambda: labels.read()[order])
 
 
 def decode_pictures(
@@ -121,18 +117,17 @@ def decode_pictures(
     Corrupt, RcigError
         As `read_header`.
     """
-    return np.stack([_decode(path, content, dataset) for path, content in pictures])
-
-
-def _decode(path: Path, content: bytes | None, dataset: DatasetInfo) -> npt.NDArray[np.uint8]:
     height, width, channels = dataset.shape
-    short, long = read_header(path, content).size
-    if (short, long) != (min(height, width), max(height, width)):
-        raise ConfigError(
-            f"{path} is a picture of {short} x {long} pixels, and the images of {dataset.name} have "
-            f"{height} x {width}: import the set for the data set it was made from."
-        )
-    return read_picture(path, channels == 1, content)
+    found = []
+    for path, content in pictures:
+        size = read_header(path, content).size
+        if size != (min(height, width), max(height, width)):
+            raise ConfigError(
+                f"{path} is a picture of {size[0]} x {size[1]} pixels, and the images of {dataset.name} have "
+                f"{height} x {width}: import the set for the data set it was made from."
+            )
+        found.append(read_picture(path, channels == 1, content))
+    return np.stack(found)
 
 
 def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:

@@ -174,51 +174,45 @@ def check_count(path: Path, count: int, dataset: DatasetInfo) -> None:
         )
 
 
-def check_version(path: Path, found: str | None) -> None:
-    """Refuse a file that another version of rcig exported; None: another program wrote it.
+def read_metadata(path: Path, found: Mapping[str, object]) -> tuple[Space | None, tuple[str, ...] | None]:
+    """Read what a file says about a set beside its arrays: its version, space and class names.
 
-    Raises
-    ------
-    Corrupt
-        If the version ``found`` in it isn't `VERSION`.
-    """
-    if found is not None and found != str(VERSION):
-        raise Corrupt(
-            f"{path} was written by a newer rcig (format {shorten(found)}); this one reads format {VERSION}: "
-            "upgrade rcig-cli to use it."
-        )
+    Parameters
+    ----------
+    path
+        The file, for errors.
+    found
+        By name; all may be missing, in files of other programs.  The class names are a list, or JSON of one.
 
-
-def parse_space(path: Path, word: object) -> Space | None:
-    """Return the ``space`` that a file says its images are in; None where it says nothing.
+    Returns
+    -------
+    Space or None, tuple of str or None
+        What the values of the images are, and the names of the classes, where the file says so.
 
     Raises
     ------
     ConfigError
-        If it isn't one of `SPACES`.
-    """
-    if word is None:
-        return None
-    for space in SPACES:
-        if isinstance(word, str) and word == space:
-            return space
-    raise ConfigError(f"{path}: its space must be one of {', '.join(SPACES)}, as a string.")
-
-
-def parse_class_names(path: Path, text: str | None) -> tuple[str, ...] | None:
-    """Return the class names in a JSON list; None where the file has none.
-
-    Raises
-    ------
+        If the space isn't one of `SPACES`, or the class names aren't strings.
     Corrupt
-        If it isn't a list of strings.
+        If the file was exported by another version of rcig.
     """
-    if text is None:
-        return None
-    try:
-        names = json.loads(text)
-    except (ValueError, RecursionError):
-        names = None
+    version = found.get(VERSION_KEY)
+    if version is not None and str(version) != str(VERSION):
+        raise Corrupt(
+            f"{path} was written by a newer rcig (format {shorten(version)}); this one reads format "
+            f"{VERSION}: upgrade rcig-cli to use it."
+        )
+    space = next((space for space in SPACES if space == found.get("space")), None)
+    if space is None and found.get("space") is not None:
+        raise ConfigError(f"{path}: its space must be one of {', '.join(SPACES)}, as a string.")
+    names = found.get("class_names")
+    if isinstance(names, str):
+        try:
+            names = json.loads(names)
+        except (ValueError, RecursionError):
+            names = ()
+    if names is None:
+        return space, None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise Corrupt(f"{path} is damaged: its class_names should be a JSON list of strings.")
-    return tuple(names)
+        raise ConfigError(f"{path}: its class_names must be a list of strings.")
+    return space, tuple(names)

@@ -13,29 +13,17 @@ from pathlib import Path
 import numpy as np
 
 from rcig_cli.data.exchange.records import (
-    VERSION_KEY,
     Array,
     DatasetInfo,
     ExportedSet,
     Format,
     LazyArray,
     SetFile,
-    check_version,
-    parse_class_names,
-    parse_space,
+    read_metadata,
 )
 from rcig_cli.errors import Corrupt
 
-_TYPES = {
-    "F16": "f2",
-    "F32": "f4",
-    "F64": "f8",
-    "U8": "u1",
-    "I8": "i1",
-    "I16": "i2",
-    "I32": "i4",
-    "I64": "i8",
-}
+_TYPES = {"F16": "f2", "F32": "f4", "F64": "f8", "U8": "u1"} | {f"I{8 * n}": f"i{n}" for n in (1, 2, 4, 8)}
 
 
 def recognize(path: Path, head: bytes) -> bool:
@@ -68,9 +56,7 @@ def read_set(path: Path, _: DatasetInfo) -> SetFile:
                     arrays[name] = LazyArray(tuple(array.get_shape()), dtype, partial(_read, path, name))
     except SafetensorError as error:
         raise Corrupt(f"{path} is damaged, cut short or not a .safetensors file: copy it again.") from error
-    check_version(path, metadata.get(VERSION_KEY))
-    space = parse_space(path, metadata.get("space"))
-    return SetFile(path, arrays, space, parse_class_names(path, metadata.get("class_names")))
+    return SetFile(path, arrays, *read_metadata(path, metadata))
 
 
 def _read(path: Path, name: str) -> Array:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rcig_cli.data.exchange.records import DatasetInfo, Format, LazyArray, SetFile, parse_space
+from rcig_cli.data.exchange.records import DatasetInfo, Format, LazyArray, SetFile, read_metadata
 from rcig_cli.data.files import open_archive
 from rcig_cli.errors import ConfigError, Corrupt
 
@@ -50,7 +50,7 @@ def read_set(path: Path, _: DatasetInfo) -> SetFile:
         for name, value in content.items()
         if isinstance(name, str) and _type_name(value) in _TYPES
     }
-    return SetFile(path, arrays, parse_space(path, content.get("space")))
+    return SetFile(path, arrays, *read_metadata(path, {"space": content.get("space")}))
 
 
 def _type_name(tensor: Any) -> str:

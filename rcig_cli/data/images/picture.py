@@ -125,23 +125,22 @@ def read_picture(
 
 @contextmanager
 def _opened(path: Path, content: bytes | None) -> Iterator[Image.Image]:
-    try:
-        stream = open_file(path, _LARGEST_FILE) if content is None else io.BytesIO(content)
-        with stream, Image.open(stream, formats=_formats()) as image:
-            if image.width * image.height > MOST_PIXELS or _tile_pixels(image) > MOST_PIXELS:
-                raise Image.DecompressionBombError
-            yield image
-    except RcigError:
-        raise
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise ConfigError(
-            f"{path} is too large: images of at most {MOST_PIXELS} pixels are read. Make it smaller."
-        ) from error
-    # Pillow's parsers raise errors of almost any kind on damaged files.
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno:
-            raise RcigError(f"{path} can't be read: {error.strerror}.") from error
-        raise Corrupt(f"{path} is damaged or not an image: replace or remove it.") from error
+    with open_file(path, most=_LARGEST_FILE) if content is None else io.BytesIO(content) as stream:
+        try:
+            with Image.open(stream, formats=_formats()) as image:
+                if image.width * image.height > MOST_PIXELS or _tile_pixels(image) > MOST_PIXELS:
+                    raise Image.DecompressionBombError
+                yield image
+        except RcigError:
+            raise
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+            raise ConfigError(
+                f"{path} is too large: images of at most {MOST_PIXELS} pixels are read. Make it smaller."
+            ) from error
+        except Exception as error:  # Pillow's parsers raise errors of almost any kind on damaged files
+            if isinstance(error, OSError) and error.errno:
+                raise
+            raise Corrupt(f"{path} is damaged or not an image: replace or remove it.") from error
 
 
 def _tile_pixels(image: Image.Image) -> int:

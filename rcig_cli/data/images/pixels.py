@@ -46,6 +46,11 @@ def over_white(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return found.reshape(*images.shape[:-1], 3)
 
 
+def from_planes(planes: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
+    """Turn RGB images stored plane by plane, uint8 ``[b, 3 * side * side]``, into ``[b, side, side, 3]``."""
+    return np.ascontiguousarray(planes.reshape(-1, 3, side, side).transpose(0, 2, 3, 1))
+
+
 def choose_side(sizes: Set[tuple[int, int]], resolution: int | None = None) -> int:
     """Choose the side of the square to which images of these ``(height, width)`` are resized, in pixels.
 

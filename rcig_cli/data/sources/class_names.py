@@ -1,4 +1,4 @@
-"""Names of classes, and checks of names and labels that come from files.
+"""Names of classes, and the one check of names and labels that come from files.
 
 A WordNet code ("synset") is ``n`` and eight digits: ``n01440764`` is the tench.
 """
@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.data.sources.known import KNOWN
-from rcig_cli.errors import ConfigError, Corrupt
+from rcig_cli.data.sources.source import SPLITS, Split
+from rcig_cli.errors import ConfigError
 
 MOST_CLASSES = 100_000
 _LONGEST_NAME = 1000  # characters
@@ -28,11 +29,6 @@ def published_names(dataset: str, count: int) -> tuple[str, ...]:
     """Return the known names of a data set's classes if there are ``count``, else "0", "1", and so on."""
     names = KNOWN[dataset].class_names if dataset in KNOWN else ()
     return names if len(names) == count else tuple(map(str, range(count)))
-
-
-def is_synset(name: str) -> bool:
-    """Whether a name is a WordNet code."""
-    return _SYNSET.fullmatch(name) is not None
 
 
 def readable(names: Sequence[str], words: Mapping[str, str] | None = None) -> tuple[str, ...]:
@@ -52,7 +48,7 @@ def readable(names: Sequence[str], words: Mapping[str, str] | None = None) -> tu
         are the same, the name as given.  If any code is unknown, nothing changes.
     """
     known = {code: text for row in KNOWN.values() for code, text in row.synsets.items()} | dict(words or {})
-    if not all(name in known for name in names if is_synset(name)):
+    if not all(name in known for name in names if _SYNSET.fullmatch(name)):
         return tuple(names)
     full = [known.get(name, _bird(name)) for name in names]
     short = [text.split(",")[0].strip() or text for text in full]
@@ -67,78 +63,59 @@ def _bird(name: str) -> str:
     return found.group(1).replace("_", " ") if found else name
 
 
-def misnamed(names: Sequence[str]) -> str | None:
-    """Describe what is wrong with the names of classes, to follow the word "holds"; None if nothing is.
-
-    Names that are equal once Unicode is composed (NFC) count as repeated, because they look the same.
-    """
-    if not all(name and name.isprintable() for name in names):
-        return "empty or unprintable names"
-    if any(len(name) > _LONGEST_NAME for name in names):
-        return f"names of more than {_LONGEST_NAME} characters"
-    if len({unicodedata.normalize("NFC", name) for name in names}) != len(names):
-        return "repeated names"
-    return None
-
-
-def check_names(where: object, names: Sequence[str], classes: int) -> tuple[str, ...]:
-    """Return the names if they are distinct and printable, one for each of ``classes`` classes.
+def class_numbers(where: object, values: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
+    """Return labels ``[n]`` of any numeric type as int32 if they are whole numbers below `MOST_CLASSES`.
 
     Raises
     ------
     ConfigError
         If they aren't; ``where`` begins the sentence.
     """
-    if len(names) != classes:
-        raise ConfigError(f"{where} has {len(names)} names for {classes} classes: download it again.")
-    wrong = misnamed(names)
-    if wrong:
-        raise ConfigError(f"{where} holds {wrong}: download it again.")
-    return tuple(names)
+    if values.dtype.kind not in "iuf":
+        raise ConfigError(f"{where} has labels of type {values.dtype}: save classes as 0, 1, 2, ...")
+    usable = (values >= 0) & (values < MOST_CLASSES)
+    if values.dtype.kind == "f":
+        usable &= values == np.rint(values)
+    wrong = values[~usable]
+    if len(wrong):
+        raise ConfigError(
+            f"{where} has the label {wrong[0]:g}: save classes as 0, 1, 2, ... (at most {MOST_CLASSES})."
+        )
+    return values.astype(np.int32)
 
 
-def check_class_numbers(where: object, values: npt.NDArray[Any]) -> None:
-    """Refuse labels ``[n]`` that aren't whole numbers from 0.
+def check_classes(
+    where: object, class_names: Sequence[str], labels: Mapping[Split, npt.NDArray[np.int32]]
+) -> None:
+    """Check what a data set's files say about its classes.
+
+    There must be two or more, with printable names of at most 1000 characters.  The names must be distinct,
+    also once Unicode is composed (NFC), because names that differ only in that look the same.  Both splits
+    need images, all labels must number a class, and each class needs a training image.
 
     Raises
     ------
     ConfigError
         With the first thing wrong; ``where`` begins the sentence.
     """
-    if values.dtype.kind == "f" and not np.array_equal(values, np.rint(values)):
-        raise ConfigError(f"{where} holds labels that aren't whole numbers: save classes as 0, 1, 2, ...")
-    if values.min() < 0:
-        raise ConfigError(f"{where} holds the negative label {values.min():g}: save classes as 0, 1, 2, ...")
-    if values.max() >= MOST_CLASSES:
-        raise ConfigError(f"{where} holds the label {values.max():g}: the limit is {MOST_CLASSES} classes.")
-
-
-def check_labels(where: object, values: npt.NDArray[Any], classes: int) -> npt.NDArray[np.int32]:
-    """Return labels ``[n]`` as int32 if all lie in ``0 ... classes - 1``.
-
-    Raises
-    ------
-    Corrupt
-        With the first one that doesn't, or if there are none; ``where`` begins the sentence.
-    """
-    if not len(values):
-        raise Corrupt(f"{where} holds no images: download it again.")
-    wrong = values[(values < 0) | (values >= classes)]
-    if len(wrong):
-        raise Corrupt(
-            f"{where} holds the label {wrong[0]}, but there are {classes} classes: download it again."
-        )
-    return values.astype(np.int32)
-
-
-def check_every_class(where: object, labels: npt.NDArray[np.int32], classes: int) -> None:
-    """Refuse a training split in which a class has no image.
-
-    Raises
-    ------
-    ConfigError
-        With the number of the class; ``where`` begins the sentence.
-    """
-    missing = np.setdiff1d(np.arange(classes), labels)
+    classes = len(class_names)
+    if classes < 2:
+        raise ConfigError(f"{where} has a single class: at least two are needed.")
+    if not all(name.isprintable() and 0 < len(name) <= _LONGEST_NAME for name in class_names):
+        raise ConfigError(f"{where} has empty, unprintable or overlong names of classes: rename them.")
+    if len({unicodedata.normalize("NFC", name) for name in class_names}) != classes:
+        raise ConfigError(f"{where} has repeated names of classes: give each class a name of its own.")
+    for split in SPLITS:
+        if not len(labels[split]):
+            raise ConfigError(f"{where} has no images in its {split} split: both splits need some.")
+        wrong = labels[split][(labels[split] < 0) | (labels[split] >= classes)]
+        if len(wrong):
+            raise ConfigError(
+                f"{where} has the label {wrong[0]} but {classes} classes, numbered from 0: "
+                "check its files, or download it again."
+            )
+    missing = np.setdiff1d(np.arange(classes), labels["train"])
     if len(missing):
-        raise ConfigError(f"{where} has no training image of class {missing[0]}: every class needs one.")
+        raise ConfigError(
+            f"{where} has no training image of the class {class_names[missing[0]]!r}: every class needs one."
+        )

@@ -16,7 +16,6 @@ from rcig_cli.errors import ConfigError, NotFound, RcigError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _SIDES = range(4, 1025)
-_ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 
 
 def open_source(name: str, path: Path | None = None, resolution: int | None = None) -> ImageSource:
@@ -27,8 +26,7 @@ def open_source(name: str, path: Path | None = None, resolution: int | None = No
     name
         A known data set, or with ``path`` any name of lower-case letters, digits, ``_`` and ``-``.
     path
-        A folder of class folders, the unpacked folder of an official download (`rcig_cli.data.layouts`), or
-        an ``.npz`` file.
+        A file or folder in one of the formats of `rcig_cli.data.formats`.
     resolution
         Side in pixels: the central square of every image is resized to it.  Without it, images that are
         square and of one size keep it; otherwise see `rcig_cli.data.images.pixels.choose_side`.
@@ -58,42 +56,9 @@ def open_source(name: str, path: Path | None = None, resolution: int | None = No
         raise ConfigError(f"Resolution {resolution} can't be used: give {_SIDES[0]} to {_SIDES[-1]} pixels.")
     if path is None:
         return _open_known(name, resolution)
-    try:
-        return _open_path(name, path, resolution)
-    except FileNotFoundError as error:
-        raise NotFound(f"{error.filename or path} is missing: unpack the download again.") from error
-    except OSError as error:
-        raise RcigError(f"{error.filename or path} can't be read: {error.strerror or error}.") from error
+    from rcig_cli.data.formats.registry import open_path
 
-
-def _open_path(name: str, path: Path, resolution: int | None) -> ImageSource:
-    if path.is_dir():
-        return _open_folder(name, path, resolution)
-    if not path.exists():
-        raise NotFound(f"There is no file or folder {path}: check what you passed to --from.")
-    if path.name.lower().endswith(_ARCHIVES):
-        raise ConfigError(f"{path} is an archive: unpack it, and pass the folder that it unpacks to --from.")
-    if path.suffix.lower() != ".npz" or not path.is_file():
-        raise ConfigError(f"{path} is neither a folder of class folders nor an .npz file: --from needs one.")
-    from rcig_cli.data.sources.npz import open_npz
-
-    return open_npz(name, path, resolution)
-
-
-def _open_folder(name: str, path: Path, resolution: int | None) -> ImageSource:
-    from rcig_cli.data.layouts.recognize import open_recognized, recognized_inside
-    from rcig_cli.data.sources.folder import open_folder
-
-    recognized = open_recognized(name, path, resolution)
-    if recognized is not None:
-        return recognized
-    try:
-        return open_folder(name, path, resolution)
-    except ConfigError as error:
-        inner = recognized_inside(path)
-        if inner is None:
-            raise
-        raise ConfigError(f"{path} holds {inner[0]} in a subfolder: pass --from {inner[1]}.") from error
+    return open_path(name, path, resolution)
 
 
 def _open_known(name: str, resolution: int | None) -> ImageSource:

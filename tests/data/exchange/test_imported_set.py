@@ -45,9 +45,9 @@ def test_grey_images_need_no_channel(tmp_path):
         ({"images": np.zeros((61, 4, 4, 3)), "labels": np.zeros(61)}, "whitened", "61 images; .* 1 to 60"),
         ({"labels": LABELS[:4]}, "whitened", "6 images, but labels of the shape 4 x 3"),
         ({"labels": np.ones((6, 10))}, "whitened", "10 classes, but pets has 3"),
-        ({"labels": np.array([0, 0, 1, 1, 2, 3])}, "whitened", "a label 3, but pets has 3 classes"),
-        ({"labels": np.array([0, 0, 1, 1, 2, -1])}, "whitened", "negative label"),
-        ({"labels": np.array([0, 0, 1, 1, 2, 0.5])}, "whitened", "whole numbers"),
+        ({"labels": np.array([0, 0, 1, 1, 2, 3])}, "whitened", "the label 3, but pets has 3 classes"),
+        ({"labels": np.array([0, 0, 1, 1, 2, -1])}, "whitened", "the label -1"),
+        ({"labels": np.array([0, 0, 1, 1, 2, 0.5])}, "whitened", "the label 0.5"),
         (
             {"labels": np.array([0, 0, 1, 1, 2, 1])},
             "whitened",

@@ -216,7 +216,7 @@ def test_images_beyond_the_limit_and_many_labels(tmp_path):
     path = archive(tmp_path / "own.npz", {"x_train": ((3, 8192, 8192, 3), "|u1"), **arrays})
     found, memory = memory_taken(lambda: total(path))
     assert isinstance(found, ConfigError)
-    assert "the limit is 134217728" in str(found)
+    assert "at most 134217728 bytes" in str(found)
     assert memory < 32 * MIB
     count = 60 * MIB
     arrays = {"x_test": pixels(3, 1, 1), "y_test": LABELS[:3]}

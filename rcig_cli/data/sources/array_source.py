@@ -6,71 +6,93 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.data.images.pixels import choose_side, size_notes, to_square
+from rcig_cli.data.sources.class_names import check_classes
 from rcig_cli.data.sources.source import SPLITS, Batch, ImageSource, Split, regroup
 
 _PIECE = 2**24  # bytes read at a time
 
+Blocks = Iterator[npt.NDArray[np.uint8]]
+
 
 @dataclass(frozen=True, eq=False)
-class ArrayFiles:
+class ArraySplit:
     """The images of one split, stored one after another in files, and their labels.
 
-    Parameters
+    Attributes
     ----------
     blocks
         Yields the images in their order, uint8 ``[b, H, W, c]``, at most the given number at a time.
     labels
         int32 ``[n]``, in memory.
     shape
-        ``(H, W, c)`` of the images as stored.
+        ``(H, W, c)`` of the images that ``blocks`` yields.
     row_bytes
         Bytes of a stored image; those of ``shape`` if None.
     """
 
-    blocks: Callable[[int], Iterator[npt.NDArray[np.uint8]]]
+    blocks: Callable[[int], Blocks]
     labels: npt.NDArray[np.int32]
     shape: tuple[int, int, int]
     row_bytes: int | None = None
 
 
-class ArrayFileSource(ImageSource):
-    """Images read from array files in pieces of at most 16 MiB or one image; see `ImageSource`."""
+class ArraySource(ImageSource):
+    """Images from array files, read in pieces of at most 16 MiB or one image; see `ImageSource`.
+
+    Parameters
+    ----------
+    name, class_names, resolution
+        As in `ImageSource` and `rcig_cli.data.sources.opening.open_source`.
+    where
+        The file or folder, for errors.
+    splits
+        Both splits.
+
+    Raises
+    ------
+    ConfigError
+        If names or labels don't pass `check_classes`.
+    """
 
     def __init__(
         self,
         name: str,
+        where: Path,
         class_names: tuple[str, ...],
-        files: Mapping[Split, ArrayFiles],
+        splits: Mapping[Split, ArraySplit],
         resolution: int | None,
     ) -> None:
-        sizes = {some.shape[:2] for some in files.values()}
+        check_classes(where, class_names, {split: splits[split].labels for split in SPLITS})
+        sizes = {some.shape[:2] for some in splits.values()}
         side = choose_side(sizes, resolution)
         super().__init__(
             name,
             class_names=class_names,
-            shape=(side, side, files["train"].shape[2]),
-            sizes={split: len(files[split].labels) for split in SPLITS},
+            shape=(side, side, splits["train"].shape[2]),
+            sizes={split: len(splits[split].labels) for split in SPLITS},
             notes=size_notes(sizes, side, resolution),
         )
-        self._files = files
+        self._splits = splits
 
     def batches(self, split: Split, size: int) -> Iterator[Batch]:
         """Yield the split in the order of the files; see `ImageSource.batches`."""
-        return regroup(self._pieces(self._files[split], size), size)
+        return regroup(self._pieces(self._splits[split], size), size)
 
     def labels(self, split: Split) -> npt.NDArray[np.int32]:
         """Return the labels of a whole split, int32 ``[n]``, in the order of `batches`."""
-        return self._files[split].labels
+        return self._splits[split].labels
 
-    def _pieces(self, files: ArrayFiles, size: int) -> Iterator[Batch]:
+    def _pieces(self, files: ArraySplit, size: int) -> Iterator[Batch]:
         row_bytes = files.row_bytes or math.prod(files.shape)
         blocks = files.blocks(min(size, max(1, _PIECE // row_bytes)))
         start = 0
+        # `map` releases a block before the next one is read; a loop variable would keep it.
         for images in map(to_square, blocks, itertools.repeat(self.shape[0])):
             yield Batch(images, files.labels[start : start + len(images)])
             start += len(images)

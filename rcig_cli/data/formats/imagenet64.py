@@ -7,16 +7,15 @@ comes with ImageNet's development kit, is in the folder, and numbered if not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from rcig_cli.data.files import opened, present, read_lines
-from rcig_cli.data.sources.array_files import ArrayFiles, ArrayFileSource
-from rcig_cli.data.sources.class_names import check_every_class, check_labels, check_names
-from rcig_cli.data.sources.npz import Member, members
+from rcig_cli.data.files import has_files, read_lines
+from rcig_cli.data.images.pixels import from_planes
+from rcig_cli.data.npz import LARGEST_SMALL_ARRAY, Member, members
+from rcig_cli.data.sources.array_source import ArraySource, ArraySplit, Blocks
+from rcig_cli.data.sources.class_names import class_numbers
 from rcig_cli.data.sources.source import SPLITS, ImageSource, Split
 from rcig_cli.errors import Corrupt
 
@@ -31,25 +30,23 @@ _NAMES = "map_clsloc.txt"
 
 def holds(folder: Path) -> bool:
     """Whether a folder has the first batch of the training images."""
-    return present(folder, _FILES["train"][0])
+    return has_files(folder, _FILES["train"][0])
 
 
-def open_layout(name: str, folder: Path, resolution: int | None) -> ImageSource:
-    """Open such a folder; see `recognize.Layout.open`."""
+def open_imagenet64(name: str, folder: Path, resolution: int | None) -> ImageSource:
+    """Open such a folder; see `registry.DatasetFormat.open`."""
     found = {split: [_members(folder, file) for file in _FILES[split]] for split in SPLITS}
     widths = {images.shape[1] for parts in found.values() for images, _ in parts}
     if len(widths) > 1:
         raise Corrupt(f"{folder} has images of different sizes: download it again.")
     side = _SIDES[widths.pop()]
-    records = {split: _records(parts, side) for split, parts in found.items()}
-    check_every_class(folder, records["train"].labels, _CLASSES)
-    return ArrayFileSource(name, _class_names(folder), records, resolution)
+    splits = {split: _split(parts, side) for split, parts in found.items()}
+    return ArraySource(name, folder, _class_names(folder), splits, resolution)
 
 
 def _members(folder: Path, name: str) -> tuple[Member, Member]:
     path = folder / name
-    with opened(folder, name):  # checks that it is a file of this folder
-        found = members(path)
+    found = members(path, inside=folder)
     images, labels = found.get("data"), found.get("labels")
     if images is None or images.dtype != np.uint8 or len(images.shape) != 2 or images.shape[1] not in _SIDES:
         raise Corrupt(f"{path} has no array 'data' of bytes, [n, 3 x side x side]: download it again.")
@@ -58,26 +55,25 @@ def _members(folder: Path, name: str) -> tuple[Member, Member]:
     return images, labels
 
 
-def _records(parts: list[tuple[Member, Member]], side: int) -> ArrayFiles:
-    def blocks(rows: int) -> Iterator[npt.NDArray[np.uint8]]:
+def _split(parts: list[tuple[Member, Member]], side: int) -> ArraySplit:
+    def blocks(rows: int) -> Blocks:
         for images, _ in parts:
             for block in images.blocks(rows):
-                yield np.ascontiguousarray(block.reshape(-1, 3, side, side).transpose(0, 2, 3, 1))
+                yield from_planes(block, side)
 
-    labels = [check_labels(member.path, member.read().astype(np.int64) - 1, _CLASSES) for _, member in parts]
-    return ArrayFiles(blocks, np.concatenate(labels), (side, side, 3))
+    labels = [class_numbers(member, member.read(LARGEST_SMALL_ARRAY)) - 1 for _, member in parts]
+    return ArraySplit(blocks, np.concatenate(labels), (side, side, 3))
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:
     """Read lines such as ``n02119789 1 kit_fox``; classes with equal words get their code too."""
-    if not present(folder, _NAMES):
+    if not has_files(folder, _NAMES):
         return tuple(map(str, range(_CLASSES)))
     rows = [line.split() for line in read_lines(folder, _NAMES)]
     if [row[1:2] for row in rows] != [[str(number + 1)] for number in range(_CLASSES)]:
         raise Corrupt(f"{folder / _NAMES} doesn't number {_CLASSES} classes from 1: download it again.")
     words = [" ".join(row[2:]).replace("_", " ") for row in rows]
-    names = [
+    return tuple(
         text if words.count(text) == 1 else f"{text} ({row[0]})"
         for text, row in zip(words, rows, strict=True)
-    ]
-    return check_names(folder / _NAMES, names, _CLASSES)
+    )

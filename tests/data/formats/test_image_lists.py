@@ -30,12 +30,6 @@ def decoded(path):
         return np.asarray(picture.convert("RGB"))
 
 
-def change(path, old, new):
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new, 1))
-
-
 def test_tiny_imagenet_is_read_in_the_order_of_codes_and_of_the_list(tiny):
     source = open_source("tiny_imagenet", tiny)
     assert source.shape == (64, 64, 3)
@@ -68,7 +62,7 @@ def test_listed_images_outside_val_are_refused(tiny, name):
     save_jpeg(tiny.parent / "secret.JPEG", pixels(64, 64, 3))
     path = tiny / "val" / "val_annotations.txt"
     path.write_text(f"{name}\t{CODES[0]}\t0\t0\t9\t9\n" + path.read_text())
-    with pytest.raises(Corrupt, match="which is not in val/images") as caught:
+    with pytest.raises(Corrupt, match="which is not in it") as caught:
         open_source("tiny_imagenet", tiny)
     assert str(caught.value).isprintable()
 
@@ -82,20 +76,15 @@ def test_links_that_lead_out_of_tiny_imagenet_are_refused(tiny, place):
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "error", "said"),
+    ("content", "error", "said"),
     [
-        ("val/val_annotations.txt", "val_0.JPEG\tn99999999\t0", Corrupt, r"isn't in wnids\.txt"),
-        ("val/val_annotations.txt", "val_0.JPEG", Corrupt, r"isn't in wnids\.txt"),
-        ("val/val_annotations.txt", "\n", Corrupt, "names no images"),
-        ("wnids.txt", "", Corrupt, "not a list of WordNet codes"),
-        ("wnids.txt", "../x\n../y", Corrupt, "not a list of WordNet codes"),
-        ("wnids.txt", f"{CODES[0]}\n{CODES[0]}", Corrupt, "not a list of WordNet codes"),
-        ("wnids.txt", "\n".join(CODES[:2]), Corrupt, r"n01443537 isn't in wnids\.txt"),
-        ("wnids.txt", "\n".join([*CODES, "n99999999"]), ConfigError, "n99999999 holds no images"),
+        ("val_0.JPEG\tn99999999\t0", Corrupt, "an image without a class"),
+        ("val_0.JPEG", Corrupt, "an image without a class"),
+        ("\n", ConfigError, "no images in its test split"),
     ],
 )
-def test_unusable_lists_of_tiny_imagenet_are_refused(tiny, file, content, error, said):
-    (tiny / file).write_text(content)
+def test_unusable_lists_of_tiny_imagenet_are_refused(tiny, content, error, said):
+    (tiny / "val" / "val_annotations.txt").write_text(content)
     with pytest.raises(error, match=said):
         open_source("tiny_imagenet", tiny)
 
@@ -143,33 +132,23 @@ def test_listed_birds_outside_images_are_refused(birds, path):
     save_jpeg(birds.parent / "secret.jpg", pixels(50, 60, 3))
     lines = (birds / "images.txt").read_text().splitlines()
     (birds / "images.txt").write_text("\n".join([f"1 {path}", *lines[1:]]))
-    with pytest.raises(Corrupt, match="which is not in images"):
+    with pytest.raises(Corrupt, match="which is not in it"):
         open_source("cub200", birds)
 
 
 @pytest.mark.parametrize(
-    ("file", "old", "new", "said"),
+    ("file", "old", "new"),
     [
-        ("image_class_labels.txt", "3 1\n", "3 0\n", "has '0' for '3'"),
-        ("image_class_labels.txt", "3 1\n", "3 5\n", "has '5' for '3'"),
-        ("image_class_labels.txt", "3 1\n", "3 01\n", "has '01' for '3'"),
-        ("train_test_split.txt", "3 0\n", "3 2\n", "has '2' for '3'"),
-        ("train_test_split.txt", "\n12 0\n", "\n", "don't have the same images"),
-        ("images.txt", "2 ", "1 ", "has the same number twice"),
-        ("classes.txt", "1 ", "9 ", "doesn't number its classes"),
+        ("image_class_labels.txt", "3 1\n", "3 0\n"),
+        ("image_class_labels.txt", "3 1\n", "3 5\n"),
+        ("train_test_split.txt", "3 0\n", "3 2\n"),
+        ("train_test_split.txt", "\n12 0\n", "\n"),
+        ("images.txt", "2 ", "1 "),
     ],
 )
-def test_unusable_lists_of_birds_are_refused(birds, file, old, new, said):
-    change(birds / file, old, new)
-    with pytest.raises(Corrupt, match=said):
-        open_source("cub200", birds)
-
-
-def test_splits_without_images_are_refused(birds):
-    path = birds / "train_test_split.txt"
-    path.write_text(path.read_text().replace(" 0\n", " 1\n"))
-    with pytest.raises(Corrupt, match="no test image"):
-        open_source("cub200", birds)
-    path.write_text(path.read_text().replace(" 1\n", " 0\n"))
-    with pytest.raises(ConfigError, match="no training image of class 0"):
+def test_unusable_lists_of_birds_are_refused(birds, file, old, new):
+    text = (birds / file).read_text()
+    assert old in text
+    (birds / file).write_text(text.replace(old, new, 1))
+    with pytest.raises(Corrupt, match="don't agree"):
         open_source("cub200", birds)

@@ -1,0 +1,111 @@
+"""Image files in class folders, with or without a split.
+
+Either ``train/<class>/...`` beside one of ``test``, ``val`` and ``validation`` (the first that exists), or
+``<class>/...`` alone, of which a fixed, class-stratified fifth is held out for testing.  Classes are sorted
+by name, files by path.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rcig_cli.data.sources.class_names import readable
+from rcig_cli.data.sources.image_files import Files, FileSource, ImageSearch, folders
+from rcig_cli.data.sources.known import KNOWN
+from rcig_cli.data.sources.source import ImageSource
+from rcig_cli.data.sources.subset import held_out
+from rcig_cli.errors import ConfigError
+
+_TEST_NAMES = ("test", "val", "validation")  # of the folder beside "train"; the first that exists is used
+_HELD_OUT = 0.2
+_SPLIT_SEED = 2
+
+
+def holds_synsets(dataset: str, folder: Path) -> bool:
+    """Whether ``train`` has exactly the class folders of ImageNette or ImageWoof, beside ``val``."""
+    train = folder / "train"
+    if not (train.is_dir() and (folder / "val").is_dir()):
+        return False
+    return {entry.name for entry in folders(train)} == set(KNOWN[dataset].synsets)
+
+
+def open_class_folders(
+    name: str, path: Path, resolution: int | None = None, *, usual_side: int | None = None
+) -> ImageSource:
+    """Open a folder of class folders; see `registry.DatasetFormat.open`.
+
+    ``usual_side`` is the side for images of mixed sizes; by default that of the known data set ``name``, if
+    there is one.
+    """
+    found = find_files(path)
+    train, test, notes = found.train, found.test, found.notes
+    if usual_side is None and name in KNOWN:
+        usual_side = KNOWN[name].shape[0]
+    if test is None:
+        count = max(1, round(_HELD_OUT * len(train)))
+        if count > len(train) - len(found.class_names):
+            raise ConfigError(f"{path} has too few images to hold any out for testing: add some.")
+        chosen = held_out(train.labels, count, _SPLIT_SEED)
+        train, test = train.select(~chosen), train.select(chosen)
+        notes += (
+            f"{path} has no test split, so a fixed fifth of each class, {count} images in all, "
+            "is held out for testing.",
+        )
+    return FileSource(
+        name,
+        path,
+        readable(found.class_names),
+        {"train": train, "test": test},
+        resolution=resolution,
+        usual_side=usual_side,
+        notes=notes,
+    )
+
+
+@dataclass(frozen=True)
+class ClassFolders:
+    """What was found in a folder of class folders.
+
+    Attributes
+    ----------
+    class_names
+        Names of the class folders, sorted.
+    train, test
+        The files of each split; ``test`` is None if the folder has no split.
+    notes
+        Sentences about what was skipped.
+    """
+
+    class_names: tuple[str, ...]
+    train: Files
+    test: Files | None
+    notes: tuple[str, ...]
+
+
+def find_files(root: Path) -> ClassFolders:
+    """Find the image files in a folder of class folders, or of split folders that hold class folders.
+
+    Raises
+    ------
+    ConfigError
+        If there are fewer than two classes.
+    OSError
+        If the system refuses to read the folder.
+    """
+    search = ImageSearch(root)
+    train, test = root, None
+    # A folder "train" that holds images is a class, not a split.
+    if (root / "train").is_dir() and folders(root / "train"):
+        train = root / "train"
+        test = next((root / name for name in _TEST_NAMES if (root / name).is_dir()), None)
+    found = {folder.name for part in (train, test) if part is not None for folder in folders(part)}
+    if len(found) < 2:
+        raise ConfigError(
+            f"{train} has {len(found)} class folders and needs at least two: "
+            "put the images of each class into a folder of its own."
+        )
+    class_names = tuple(sorted(found))
+    files = [None if part is None else search.files(part, class_names) for part in (train, test)]
+    assert files[0] is not None
+    return ClassFolders(class_names, files[0], files[1], search.notes())

@@ -1,0 +1,116 @@
+"""The formats of data sets, and which of them a path has, from its name and those of the files in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from rcig_cli.data.formats import cifar, class_folders, idx, image_lists, imagenet64, npz
+from rcig_cli.data.sources.image_files import folders
+from rcig_cli.data.sources.known import KNOWN
+from rcig_cli.data.sources.source import SPLITS, ImageSource
+from rcig_cli.errors import ConfigError, NotFound, RcigError
+
+_ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
+
+
+@dataclass(frozen=True)
+class DatasetFormat:
+    """A format that data sets come in.
+
+    Attributes
+    ----------
+    title
+        Its name in messages.
+    dataset
+        The only known data set that has it, or None if several may.
+    holds
+        Whether a path has it.
+    open
+        Opens a path, given the data set's name in the store, the path and the resolution that the user asked
+        for.  Labels are read into memory, images are not.
+    """
+
+    title: str
+    dataset: str | None
+    holds: Callable[[Path], bool]
+    open: Callable[[str, Path, int | None], ImageSource]
+
+
+_open_imagenette = partial(class_folders.open_class_folders, usual_side=KNOWN["imagenette"].shape[0])
+
+FORMATS = (
+    DatasetFormat("an .npz file", None, npz.holds, npz.open_npz),
+    DatasetFormat(
+        "Tiny-ImageNet", "tiny_imagenet", image_lists.holds_tiny_imagenet, image_lists.open_tiny_imagenet
+    ),
+    DatasetFormat("CUB-200-2011", "cub200", image_lists.holds_cub200, image_lists.open_cub200),
+    *(
+        DatasetFormat(
+            f"CIFAR-{of.classes}, {version} version", of.dataset, partial(holds, of), partial(opens, of)
+        )
+        for version, holds, opens in (
+            ("binary", cifar.holds_binary, cifar.open_binary),
+            ("python", cifar.holds_python, cifar.open_python),
+        )
+        for of in (cifar.CIFAR10, cifar.CIFAR100)
+    ),
+    DatasetFormat("Downsampled ImageNet", "imagenet64", imagenet64.holds, imagenet64.open_imagenet64),
+    *(
+        DatasetFormat(title, name, partial(class_folders.holds_synsets, name), _open_imagenette)
+        for title, name in (("ImageNette", "imagenette"), ("ImageWoof", "imagewoof"))
+    ),
+    DatasetFormat("MNIST's IDX files", None, idx.holds, idx.open_idx),
+    DatasetFormat("class folders", None, Path.is_dir, class_folders.open_class_folders),
+)
+"""In the order in which they are tried; the last takes any folder."""
+
+
+def open_path(name: str, path: Path, resolution: int | None = None) -> ImageSource:
+    """Open a file or folder; parameters and errors as in `rcig_cli.data.sources.opening.open_source`.
+
+    ConfigError too if the path holds another known data set than the name says.
+    """
+    try:
+        found = next((form for form in FORMATS if form.holds(path)), None)
+        if found is None:
+            raise _unknown(path)
+        if found.dataset and name in KNOWN and KNOWN[name] is not KNOWN[found.dataset]:
+            raise ConfigError(
+                f"{path} holds {found.title}, not {name}: run rcig prepare {found.dataset} --from {path}."
+            )
+        try:
+            source = found.open(name, path, resolution)
+        except ConfigError as error:
+            inner = _inside(path) if found is FORMATS[-1] else None
+            if inner is None:
+                raise
+            raise ConfigError(f"{path} holds {inner[0]} in a subfolder: pass --from {inner[1]}.") from error
+    except FileNotFoundError as error:
+        raise NotFound(f"{error.filename or path} is missing: unpack the download again.") from error
+    except OSError as error:
+        raise RcigError(f"{error.filename or path} can't be read: {error.strerror or error}.") from error
+    source.notes = (f"{path} is read as {found.title}.", *source.notes)
+    known, sizes = KNOWN.get(found.dataset or name), tuple(source.sizes[split] for split in SPLITS)
+    if known is not None and sizes != known.sizes:
+        source.notes += (
+            f"It has {sizes[0]} training and {sizes[1]} test images; "
+            f"{known.name} as published has {known.sizes[0]} and {known.sizes[1]}.",
+        )
+    return source
+
+
+def _unknown(path: Path) -> RcigError:
+    if not path.exists():
+        return NotFound(f"There is no file or folder {path}: check what you passed to --from.")
+    if path.name.lower().endswith(_ARCHIVES):
+        return ConfigError(f"{path} is an archive: unpack it, and pass the folder that it unpacks to --from.")
+    return ConfigError(f"{path} is neither a folder nor an .npz file: --from needs one.")
+
+
+def _inside(folder: Path) -> tuple[str, Path] | None:
+    """Look for a format in the folders of a folder: return its title and where it is, if there is one."""
+    pairs = ((form, inner) for inner in folders(folder) for form in FORMATS[:-1] if form.holds(inner))
+    return next(((form.title, inner) for form, inner in pairs), None)
