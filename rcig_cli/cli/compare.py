@@ -29,10 +29,8 @@ def compare(
     comparison = compare(here.store(), runs)
     for problem in comparison.unreadable:
         here.console.warn(problem)
-    if here.console.json:
-        here.console.data("", comparison.to_json())
-        return
-    here.console.table(("", *(run.name for run in comparison.runs)), list(_rows(comparison)))
+    here.console.document(comparison.to_json())
+    here.console.table(("", *(run.name for run in comparison.runs)), _rows(comparison))
     for index, run in enumerate(comparison.runs):
         if not any(row.evaluations[index] for row in comparison.rows):
             here.next(f"evaluate {run.name}")

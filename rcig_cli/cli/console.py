@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -50,13 +50,28 @@ class Console:
 
     def data(self, text: str, document: Mapping[str, Any]) -> None:
         """Print a result: the text, or with ``--json`` the document."""
+        self.document(document)
+        self.text(text)
+
+    def document(self, document: Mapping[str, Any]) -> None:
+        """Print a result as JSON, with ``--json`` only."""
         if self.json:
             print(json.dumps(document), flush=True)
-        else:
+
+    def text(self, text: str) -> None:
+        """Print a result as text, without ``--json`` only."""
+        if not self.json:
             self.out.print(printable(text), markup=False)
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Print a table, the first column aligned to the left and the others to the right."""
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> None:
+        """Print a table, without ``--json`` only, with the caption above it on stderr.
+
+        The first column is aligned to the left and the others to the right.
+        """
+        if self.json:
+            return
+        if caption:
+            self.note(caption)
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for index, column in enumerate(columns):
             table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")

@@ -18,17 +18,16 @@ def list_all(here: Context) -> None:
     datasets, runs, sweeps = store.datasets(), store.runs(), store.sweeps()
     for problem in (*datasets.problems, *runs.problems, *sweeps.problems):
         here.console.warn(problem.message)
-    if here.console.json:
-        document = {
+    here.console.document(
+        {
             "datasets": [dataset_summary(each) for each in datasets.found],
             "runs": [run_summary(each) for each in runs.found],
             "sweeps": [
-                {"sweep": s.name, "status": s.status, "dataset": s.dataset, "runs": list(s.runs)}
-                for s in sweeps.found
+                {"sweep": each.name, "status": each.status, "dataset": each.dataset, "runs": list(each.runs)}
+                for each in sweeps.found
             ],
         }
-        here.console.data("", document)
-        return
+    )
     if not datasets.found and not runs.found:
         here.console.note(f"There is nothing in {store.root} yet.")
         here.next("prepare digits")

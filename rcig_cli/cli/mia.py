@@ -69,38 +69,36 @@ def mia(
     with here.console.working():
         result = attack(sets, report=here.console, steps=steps or None, **settings)
     write_curves(result.targets, f"Membership inference: {', '.join(runs)}", path)
-    if here.console.json:
-        here.console.data("", {**result.to_json(), "files": [str(path)]})
-        return
+    here.console.document({**result.to_json(), "files": [str(path)]})
     _show(result, here.console)
-    here.console.data(str(path), {})
+    here.console.text(str(path))
 
 
 def _show(result: "AttackResult", console: Console) -> None:
     """Print two tables with a column for each target: AUC, and TPR at low false-positive rates."""
     first, targets = result.runs[0], result.targets
+    used = {name: title for name, title in _ROWS.items() if any(t.successes(name) for t in targets.values())}
     networks = sum(run.protocol.networks for run in result.runs)
     deviation = ": mean ± standard deviation" if networks > 1 else ""
-    console.note(
-        f"AUC of each attack on {count_of(networks, 'network')} for each target, after "
-        f"{first.protocol.steps[-1]} steps{deviation}{_paper_note(targets)}."
-    )
-    console.note(
-        f"Chance AUC ({first.tested} members, {first.tested} non-members): 0.500 ± {first.chance_error:.3f}."
-    )
     heads = [TARGETS[name] for name in targets]
     rows = [("test accuracy", *map(_accuracy, targets.values()))]
-    used = {name: title for name, title in _ROWS.items() if any(t.successes(name) for t in targets.values())}
     rows += [(title, *(_auc(each, attack) for each in targets.values())) for attack, title in used.items()]
-    console.table(("AUC", *heads), rows)
-    console.out.print()
-    allowed = " and ".join(str(count) for count in first.false_positives.values())
-    console.note(
-        "True-positive rate at false-positive rates of at most 0.1 % and 1 % "
-        f"({allowed} of {first.tested} non-members)."
+    console.table(
+        ("AUC", *heads),
+        rows,
+        f"AUC of each attack on {count_of(networks, 'network')} for each target, after "
+        f"{first.protocol.steps[-1]} steps{deviation}{_paper_note(targets)}.\n"
+        f"Chance AUC ({first.tested} members, {first.tested} non-members): 0.500 ± {first.chance_error:.3f}.",
     )
+    console.text("")
+    allowed = " and ".join(str(count) for count in first.false_positives.values())
     rows = [(title, *(_tpr(each, attack) for each in targets.values())) for attack, title in used.items()]
-    console.table(("TPR (%)", *heads), rows)
+    console.table(
+        ("TPR (%)", *heads),
+        rows,
+        "True-positive rate at false-positive rates of at most 0.1 % and 1 % "
+        f"({allowed} of {first.tested} non-members).",
+    )
 
 
 def _paper_note(targets: "Mapping[str, TargetResult]") -> str:

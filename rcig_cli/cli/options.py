@@ -4,9 +4,9 @@ import inspect
 import itertools
 import os
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from functools import partial, wraps
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -85,7 +85,10 @@ def _context(
 
 
 def with_settings(
-    *declared: "Setting", show_defaults: bool = False, needs_store: bool = True
+    *declared: "Setting",
+    repeated: Collection[str] = (),
+    show_defaults: bool = False,
+    needs_store: bool = True,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add an option for each setting to a command, and the options that all commands share.
 
@@ -96,6 +99,8 @@ def with_settings(
     ----------
     *declared
         The settings, in the order in which ``--help`` lists them.
+    repeated
+        Names of settings that may be given several times; the command receives lists of their values.
     show_defaults
         Whether help texts end with the default value, where it is the same in all cases.
     needs_store
@@ -111,20 +116,22 @@ def with_settings(
         first, *own = (each for name, each in signature.parameters.items() if name != "settings")
         parameters = [
             *filter(_is_argument, own),
-            *(_parameter(each, show_defaults) for each in declared),
+            *(_parameter(each, show_defaults, each.name in repeated) for each in declared),
             *itertools.filterfalse(_is_argument, own),
             *common.values(),
         ]
 
-        @wraps(command)
         def run(**given: Any) -> None:
             here = _context(**{name: given.pop(name) for name in common})
             if declared:
-                texts = {name: value for name in by_name if (value := given.pop(name)) is not None}
+                texts = {name: value for name in by_name if (value := given.pop(name)) not in (None, [])}
                 given["settings"] = converted(by_name, texts)
             command(**{first.name: here}, **given)
 
-        _set_signature(run, parameters)
+        parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        run.__name__, run.__doc__ = command.__name__, command.__doc__
         return run
 
     return decorate
@@ -143,20 +150,16 @@ def converted(declared: Mapping[str, "Setting"], texts: Mapping[str, Any]) -> di
     """
     from rcig_cli.settings import check
 
-    values = {
-        name: declared[name].parse(value) if isinstance(value, str) else value
-        for name, value in texts.items()
-    }
-    check(declared, values)
-    return values
+    def parsed(name: str, value: Any) -> Any:
+        return declared[name].parse(value) if isinstance(value, str) else value
 
-
-def _set_signature(run: Any, parameters: Iterable[inspect.Parameter]) -> None:
-    """Give a wrapper the parameters that Typer shall see."""
-    parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
-    run.__signature__ = inspect.Signature(parameters)
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    del run.__wrapped__
+    single = {name: parsed(name, value) for name, value in texts.items() if not isinstance(value, list)}
+    check(declared, single)
+    several = {name: [parsed(name, each) for each in texts[name]] for name in texts.keys() - single.keys()}
+    for name, values in several.items():
+        for value in values:
+            check(declared, {name: value})
+    return {**single, **several}
 
 
 def _is_argument(parameter: inspect.Parameter) -> bool:
@@ -164,17 +167,18 @@ def _is_argument(parameter: inspect.Parameter) -> bool:
     return any(isinstance(each, typer.models.ArgumentInfo) for each in metadata)
 
 
-def _parameter(declared: "Setting", show_default: bool) -> inspect.Parameter:
+def _parameter(declared: "Setting", show_default: bool, repeated: bool) -> inspect.Parameter:
     flags = [declared.option]
-    kind: Any = str | None
+    kind: Any = list[str] | None if repeated else str | None
     metavar: str | None = "|".join(declared.choices) or {int: "INTEGER", float: "NUMBER"}.get(declared.type)
     if declared.type is bool:
         kind, metavar = bool | None, None
         flags = [f"{declared.option}/--no-{declared.option.removeprefix('--')}"]
     known = declared.default is not None and declared.type is not bool and "Default" not in declared.help
+    text = declared.help + (f" Default: {declared.default}." if show_default and known else "")
     option = typer.Option(
         *flags,
-        help=f"{declared.help} Default: {declared.default}." if show_default and known else declared.help,
+        help=text + (" May be given several times." if repeated else ""),
         metavar=metavar,
         rich_help_panel=declared.panel,
         show_default=False,

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from rcig_cli.cli.options import Context, with_context
-from rcig_cli.errors import ConfigError, Corrupt
+from rcig_cli.errors import ConfigError
 from rcig_cli.reporting.formatting import (
     TARGETS,
     accuracy,
@@ -17,9 +17,9 @@ from rcig_cli.reporting.formatting import (
     describe_network,
     describe_protocol,
 )
-
-if TYPE_CHECKING:
-    from rcig_cli.store.store import Store
+from rcig_cli.store.documents import read_document
+from rcig_cli.store.results import read_results
+from rcig_cli.store.store import TABLE
 
 
 @with_context
@@ -44,9 +44,9 @@ def _find(here: Context, name: str) -> dict[str, Any]:
     if found.kind == "data set":
         return store.dataset(found.name).to_json()
     if found.kind == "sweep":
-        return _sweep(store, found.name)
-    from rcig_cli.store.results import read_results
-
+        sweep = store.sweep(found.name)
+        table = read_document(found.path / TABLE) if TABLE in sweep.files else None
+        return {**sweep.to_json(), "table": table}
     evaluations, attacks = (read_results(found.path, kind) for kind in ("evaluations", "attacks"))
     for problem in (*evaluations.problems, *attacks.problems):
         here.console.warn(problem.message)
@@ -54,20 +54,6 @@ def _find(here: Context, name: str) -> dict[str, Any]:
     complete = [each for each in attacks.found if "protocol" in each]
     manifest = store.run(found.name).to_json()
     return {**manifest, "evaluations": list(evaluations.found), "attacks": complete}
-
-
-def _sweep(store: "Store", name: str) -> dict[str, Any]:
-    """Read a sweep's manifest, and its table once it is finished."""
-    from rcig_cli.store.digests import mismatches
-    from rcig_cli.store.documents import read_document
-    from rcig_cli.store.store import TABLE
-
-    sweep, path = store.sweep(name), store.sweep_path(name)
-    damaged = mismatches(path, sweep.files)
-    if damaged:
-        listed = ", ".join(f"{file} ({problem})" for file, problem in damaged.items())
-        raise Corrupt(f"{name} is damaged: {listed}. Run the sweep again from the same file.")
-    return {**sweep.to_json(), "table": read_document(path / TABLE) if TABLE in sweep.files else None}
 
 
 def _as_toml(document: Mapping[str, Any]) -> str:
@@ -80,19 +66,20 @@ def _as_toml(document: Mapping[str, Any]) -> str:
 
 
 def _description(document: Mapping[str, Any]) -> list[str]:
-    """Describe an artifact, one line for each value, divergence, evaluation, attack or row of its table."""
-    elsewhere = ("evaluations", "attacks", "table", "divergences")  # described below
-    shown = {key: value for key, value in document.items() if key not in (*elsewhere, "files", "log")}
+    """Describe an artifact: its plain values, what was measured, and its settings and other records."""
+    below = ("evaluations", "attacks", "table", "divergences", "files", "log")
+    shown = {key: value for key, value in document.items() if key not in below}
     if document["kind"] == "sweep":  # `rcig show` of its runs shows these
         per_run = ("configurations", "protocols")
         shown["config"] = {key: value for key, value in shown["config"].items() if key not in per_run}
     table = document.get("table") or {"rows": []}
     return [
-        *lines_of(shown),
-        *(_diverged(each, document["config"]) for each in document.get("divergences", ())),
+        *lines_of({key: value for key, value in shown.items() if not isinstance(value, dict)}),
         *map(_evaluated, document.get("evaluations", ())),
         *map(_attacked, document.get("attacks", ())),
         *map(_row, table["rows"]),
+        *(_diverged(each, document["config"]) for each in document.get("divergences", ())),
+        *lines_of({key: value for key, value in shown.items() if isinstance(value, dict)}),
     ]
 
 
@@ -118,7 +105,7 @@ def _evaluated(evaluation: Mapping[str, Any]) -> str:
     random = evaluation["random_subset"]
     baseline = f", random subset {accuracy(random)}" if random else ""
     return (
-        f"evaluated: {accuracy(evaluation['accuracy'])}{baseline}  "
+        f"test accuracy: {accuracy(evaluation['accuracy'])}{baseline}  "
         f"({describe_protocol(evaluation['protocol'])})"
     )
 

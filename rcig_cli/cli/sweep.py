@@ -2,6 +2,7 @@
 
 import shlex
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,6 @@ import typer
 
 from rcig_cli.cli.options import CheckpointOption, Context, with_context
 from rcig_cli.errors import Interrupted
-from rcig_cli.reporting.formatting import percent
 
 if TYPE_CHECKING:
     from rcig_cli.runs.sweep.table import Row, Table
@@ -55,35 +55,31 @@ def sweep(
         again = here.command(f"sweep {shlex.quote(str(file))}")
         number = stopped.signal_number if isinstance(stopped, Interrupted) else signal.SIGINT
         raise Interrupted(f"{str(stopped) or 'Stopped.'} To resume: {again}", number) from None
-    if here.console.json:
-        document = {"sweep": result.name, "status": "finished", "dataset": dataset, **result.table.to_json()}
-        here.console.data("", {**document, "files": [str(path) for path in result.figures]})
-        return
-    _show(here, result.name, result.table)
+    document = {"sweep": result.name, "status": "finished", "dataset": dataset, **result.table.to_json()}
+    here.console.document({**document, "files": [str(path) for path in result.figures]})
+    columns = (*(result.table.axes or (result.name,)), "accuracy", "ms/step", "seconds", "runs")
+    here.console.table(
+        columns,
+        [*(_cells(row, result.table) for row in result.table.rows), *_baselines(result.table)],
+        "Test accuracy: mean ± standard deviation over the networks of all seeds. "
+        "Times: of one run, compilation excluded.",
+    )
     for path in result.figures:
-        here.console.data(str(path), {})
+        here.console.text(str(path))
     here.next(f"show {result.name}")
 
 
-def _show(here: Context, name: str, table: "Table") -> None:
-    here.console.note(
-        "Test accuracy: mean ± standard deviation over the networks of all seeds. "
-        "Times: of one run, compilation excluded."
-    )
-    columns = (*(table.axes or (name,)), "accuracy", "ms/step", "seconds", "runs")
-    rows = [_cells(row, table) for row in table.rows]
+def _baselines(table: "Table") -> Iterator[list[str]]:
     several = len(table.baselines) > 1
+    blank = [""] * (len(table.axes) - 1)
     for each in table.baselines:
         which = f", {each.ipc} per class, width {each.protocol.width}" if several else ""
-        blank = [""] * (len(columns) - 5)
-        accuracy = percent(each.accuracy.mean, each.accuracy.std)
-        rows.append([f"random images{which}", *blank, accuracy, "", "", ""])
-    here.console.table(columns, rows)
+        yield [f"random images{which}", *blank, each.accuracy.percent, "", "", ""]
 
 
 def _cells(row: "Row", table: "Table") -> list[str]:
     settings = [_text(row.settings[name]) for name in table.axes] or ["(single run)"]
-    accuracy = percent(row.accuracy.mean, row.accuracy.std) if row.accuracy else "diverged"
+    accuracy = row.accuracy.percent if row.accuracy else "diverged"
     diverged = f", {len(row.diverged)} diverged" if row.diverged else ""
     runs = f"{len(row.outcomes)}{diverged}"
     return [*settings, accuracy, _rounded(row.milliseconds), _rounded(row.seconds), runs]

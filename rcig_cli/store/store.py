@@ -271,8 +271,12 @@ class Store:
             raise ConfigError(f"There are two artifacts called {name}. Name one of them: {choices}.")
         if existing:
             return existing[0]
-        likely = [kind for kind in kinds if rest.startswith(f"{kind}_")]
-        return self._raise_absent((likely or kinds)[0], rest)
+        likely = [kind for kind in kinds if slash or rest.startswith(f"{kind}_")]
+        if likely:
+            return self._raise_absent(likely[0], rest)
+        nearest = difflib.get_close_matches(rest, [each.name for each in self.artifacts()], n=1)
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
+        raise NotFound(f"There is no run, data set or sweep {rest!r}{hint} `rcig list` shows all names.")
 
     def artifacts(self) -> list[Artifact]:
         """Find all artifacts, damaged or not: the folders with a name that an artifact may have."""

@@ -223,7 +223,7 @@ def test_locating_by_name(store, dataset_manifest, run_manifest):
     for name, error in (
         ("run_9", "no run 'run_9'"),
         ("sweep_1", "no sweep"),
-        ("other", "no data set 'other'"),
+        ("other", "no run, data set or sweep 'other'"),
     ):
         with pytest.raises(NotFound, match=error):
             store.locate(name)
