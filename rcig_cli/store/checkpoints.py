@@ -29,24 +29,14 @@ _STEP = re.compile(r"0|[1-9][0-9]{0,17}")
 
 @dataclass(frozen=True)
 class Restored:
-    """A state that was read back.
-
-    Parameters
-    ----------
-    step
-        The step at which it was saved.
-    state
-        In the structure of the template, with NumPy arrays as leaves.
-    warnings
-        A sentence for each newer checkpoint that can't be read.
-    """
+    """The state at a step, and a sentence for each newer checkpoint that can't be read."""
 
     step: int
     state: Any
     warnings: tuple[str, ...] = ()
 
 
-def save(run_path: Path, step: int, state: Any, *, keep: int = 2) -> Path:
+def save(run_path: Path, step: int, state: Any, *, keep: int = 2) -> None:
     """Save a state as the newest checkpoint, and remove older ones.
 
     The caller holds the run's lock.  Existing checkpoints of this step and of later ones are removed: the run
@@ -62,11 +52,6 @@ def save(run_path: Path, step: int, state: Any, *, keep: int = 2) -> Path:
         A pytree of NumPy or JAX arrays (bool, integers, floats; random keys as their data).
     keep
         How many checkpoints to keep, this one included.
-
-    Returns
-    -------
-    Path
-        The checkpoint's folder.
 
     Raises
     ------
@@ -91,7 +76,6 @@ def save(run_path: Path, step: int, state: Any, *, keep: int = 2) -> Path:
             remove_folder(final)
         publish(temporary, final)
     prune(run_path, step, keep=keep)
-    return final
 
 
 def prune(run_path: Path, newest: int, *, keep: int = 2) -> None:
@@ -123,19 +107,7 @@ def steps(run_path: Path) -> list[int]:
 
 
 def latest(run_path: Path, template: Any) -> Restored | None:
-    """Read the newest checkpoint that is not damaged.
-
-    Parameters
-    ----------
-    run_path
-        The run's folder.
-    template
-        As for `load`.
-
-    Returns
-    -------
-    Restored or None
-        None if the run has no checkpoints.
+    """Read the newest checkpoint that is not damaged; see `load`.  None if the run has no checkpoints.
 
     Raises
     ------
@@ -162,10 +134,8 @@ def load(run_path: Path, step: int, template: Any) -> Any:
 
     Parameters
     ----------
-    run_path
-        The run's folder.
-    step
-        One of `steps`.
+    run_path, step
+        The run's folder, and one of `steps`.
     template
         A pytree of the same structure, with arrays (or ``jax.ShapeDtypeStruct``) of the same shapes and
         dtypes as leaves.

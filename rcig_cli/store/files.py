@@ -36,14 +36,7 @@ class AlreadyExists(RcigError):
 
 @contextlib.contextmanager
 def storage_errors(path: Path, action: str = "written") -> Iterator[None]:
-    """Turn an ``OSError`` of the body into a sentence for the user.
-
-    Parameters
-    ----------
-    path
-        What is written or read.
-    action
-        "written" or "read", for the sentence.
+    """Turn an ``OSError`` of the body into a sentence that ``path`` can't be "written" or "read".
 
     Raises
     ------
@@ -96,15 +89,10 @@ def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Ite
 def write_atomically(path: Path) -> Iterator[BinaryIO]:
     """Open a file to write; it gets its name, in place of an older one, when the body ends without error.
 
-    Parameters
-    ----------
-    path
-        The file; its folder must exist.
-
     Raises
     ------
     RcigError
-        If it can't be written; an existing file is unchanged.
+        If it can't be written, or its folder doesn't exist; an existing file is unchanged.
     """
     temporary = _temporary_name(path.parent)
     with storage_errors(path), temporary.open("xb") as stream:
@@ -143,20 +131,10 @@ def make_folder(path: Path, *, parents: bool = True) -> None:
 
 @contextlib.contextmanager
 def temporary_folder(parent: Path) -> Iterator[Path]:
-    """Make an empty temporary folder in `parent`; readers of a store skip it.
+    """Make an empty folder ``.tmp-<random>`` in `parent`, which needn't exist; readers of a store skip it.
 
     Give it its final name with `publish`.  When the context ends, the folder is removed if it still has its
     temporary name.
-
-    Parameters
-    ----------
-    parent
-        Where; it is made if it doesn't exist.
-
-    Yields
-    ------
-    Path
-        ``<parent>/.tmp-<random>``
     """
     make_folder(parent)
     path = _temporary_name(parent)

@@ -41,7 +41,6 @@ class RunLock:
     """
 
     def __init__(self, run_path: Path, *, name: str | None = None, wait: Wait | None = None) -> None:
-        self.run_path = run_path
         self._descriptor: int | None = _acquire(run_path, name or run_path.name, wait)
 
     def release(self) -> None:

@@ -34,13 +34,7 @@ _DOCUMENT = "document"  # its name among the arrays of the file
 
 
 class Partial:
-    """A data set that is being prepared; get one from `partial_folder`.
-
-    Parameters
-    ----------
-    path
-        Its folder.
-    """
+    """A data set that is being prepared, in a folder; get one from `partial_folder`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

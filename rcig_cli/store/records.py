@@ -39,15 +39,7 @@ class LoggedBytes(TypedDict):
 
 @dataclass(frozen=True, config=_CONFIG)
 class CheckpointManifest:
-    """The step of a checkpoint, and the checksums of its files.
-
-    Parameters
-    ----------
-    step
-        The number of outer steps done.
-    files
-        From each file's path, relative to the folder, to its SHA-256.
-    """
+    """The number of outer steps done, and from each file's path, relative to the folder, its SHA-256."""
 
     step: int
     files: dict[str, str]

@@ -51,15 +51,7 @@ def write_result(run_path: Path, kind: Kind, label: str, record: Mapping[str, An
 
 
 def read_results(run_path: Path, kind: Kind) -> Listing[dict[str, Any]]:
-    """Return the records of a run, oldest first, and what is wrong with those that can't be read.
-
-    Parameters
-    ----------
-    run_path
-        The run's folder.
-    kind
-        "evaluations", "attacks" or "timings".
-    """
+    """Return the records of a run, oldest first, and what is wrong with those that can't be read."""
     with storage_errors(run_path / kind, "read"):
         paths = sorted(path for path in (run_path / kind).glob("*.json") if not path.name.startswith("."))
     return read_each(paths, read_document)

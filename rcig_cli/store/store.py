@@ -210,7 +210,6 @@ class Store:
                         publish(temporary, parent / manifest.name)
                     except AlreadyExists:
                         continue
-                    lock.run_path = parent / manifest.name
                     return manifest, lock
             except BaseException:
                 lock.release()

@@ -127,10 +127,10 @@ def test_runs_and_sweeps_are_numbered_locked_and_found(store, run_manifest, swee
     for number in (8, 9):
         made, lock = store.create(kind, make_manifest)
         assert made == find(f"{kind}_{number}") == make_manifest(f"{kind}_{number}")
-        assert lock.run_path == store.folder_of(kind) / f"{kind}_{number}"
+        folder = store.folder_of(kind) / f"{kind}_{number}"
         with lock, pytest.raises(Locked, match=f"{kind}_{number} is being written"):
-            RunLock(lock.run_path)
-        RunLock(lock.run_path).release()
+            RunLock(folder)
+        RunLock(folder).release()
 
 
 def test_a_run_that_cannot_be_made_leaves_nothing(store):

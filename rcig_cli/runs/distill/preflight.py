@@ -15,15 +15,11 @@ from rcig_cli.runs.engine.environment import free_memory
 from rcig_cli.runs.engine.mesh import memory_limit
 
 _SMALLEST_BATCH, _SMALLEST_SUBSET = 16, 10
-_UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 def available_memory(device: jax.Device) -> int:
     """Bytes of memory that may be used on a device."""
-    limit = memory_limit(device)
-    if limit is not None:
-        return limit
-    return free_memory()
+    return memory_limit(device) or free_memory()
 
 
 def check_memory(
@@ -82,15 +78,10 @@ def estimate(needed: int, available: int, seconds_per_step: float, steps: int) -
 
 
 def duration(seconds: float) -> str:
-    """Seconds as the two largest units that matter: "1 d 12 h", "6 min", "4 s"."""
-    left = max(round(seconds), 1)
-    words = []
-    for length, unit in _UNITS:
-        count, left = divmod(left, length)
-        if count:
-            words.append(f"{count} {unit}")
-        elif words:
-            break
-        if len(words) == 2 or (words and unit == "min"):
-            break
-    return " ".join(words)
+    """Seconds as text: "4 s", "6 min", "1 h 1 min", "1 d 12 h"."""
+    if seconds < 60:
+        return f"{max(round(seconds), 1)} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    days, hours = divmod(hours, 24)
+    parts = ((days, "d"), (hours, "h")) if days else ((hours, "h"), (minutes, "min"))
+    return " ".join(f"{count} {unit}" for count, unit in parts if count)

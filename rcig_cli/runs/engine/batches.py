@@ -65,13 +65,12 @@ class Batches:
 
     def __init__(self, real: RealData, batch: int, models: int, seed: int) -> None:
         self.real = real
-        order = batch_order(key_for(seed, Use.DATA), len(real.classes), batch)
-        self._order: Callable[[int], Indices] = lambda step: order(step).reshape(models, -1)
+        self._order = batch_order(key_for(seed, Use.DATA), len(real.classes), batch)
         self._shape = models, min(batch, len(real.classes)) // models
 
     def chosen(self, step: int) -> Indices:
         """Return the indices of a step's images, ``[models, batch // models]``."""
-        return self._order(step)
+        return self._order(step).reshape(self._shape)
 
     def of(self, step: int) -> Chosen:
         """Return a step's images, ``[models, batch // models, H, W, c]``, and their classes."""

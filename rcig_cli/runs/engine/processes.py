@@ -62,21 +62,6 @@ class ProcessSpec:
     count: int | None = None
     index: int | None = None
 
-    def __post_init__(self) -> None:
-        if self.coordinator is None:
-            return
-        host, _, port = self.coordinator.rpartition(":")
-        if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
-            raise ConfigError(
-                f"--coordinator {self.coordinator} must be HOST:PORT: the host of process 0 and a free port."
-            )
-        if self.count is None or self.count < 1:
-            raise ConfigError(f"--processes {self.count} must be at least 1.")
-        if self.index is None or not 0 <= self.index < self.count:
-            raise ConfigError(
-                f"--process {self.index} must be from 0 to {self.count - 1} with --processes {self.count}."
-            )
-
     @classmethod
     def find(
         cls, coordinator: str | None = None, processes: int | None = None, process: int | None = None
@@ -101,7 +86,17 @@ class ProcessSpec:
         for option in ("--processes", "--process"):
             if not given[option].lstrip("-").isdecimal():
                 raise ConfigError(f"{option} ({_VARIABLES[option]}) must be a number, not {given[option]!r}.")
-        return cls(given["--coordinator"], int(given["--processes"]), int(given["--process"]))
+        address, count, index = given["--coordinator"], int(given["--processes"]), int(given["--process"])
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+            raise ConfigError(
+                f"--coordinator {address} must be HOST:PORT: the host of process 0 and a free port."
+            )
+        if count < 1:
+            raise ConfigError(f"--processes {count} must be at least 1.")
+        if not 0 <= index < count:
+            raise ConfigError(f"--process {index} must be from 0 to {count - 1} with --processes {count}.")
+        return cls(address, count, index)
 
 
 @dataclass

@@ -273,17 +273,11 @@ class _Check:
         if content is None:
             return
         recorded = manifest.log or {"bytes": 0, "sha256": hashlib.sha256().hexdigest()}
-        length, expected = recorded["bytes"], recorded["sha256"]
-        more = len(content) - length
-        if more < 0:
-            yield self.finding(
-                "problem", path, f"has {len(content)} bytes, but at least {length} were written"
-            )
-        elif hashlib.sha256(content[:length]).hexdigest() != expected:
+        length, more = recorded["bytes"], content[recorded["bytes"] :]
+        changed = hashlib.sha256(content[:length]).hexdigest() != recorded["sha256"]
+        if changed or (more and manifest.log and manifest.status != "running"):
             yield self.finding("problem", path, "has changed since it was written")
-        elif manifest.log and manifest.status != "running" and more:
-            yield self.finding("problem", path, f"has {len(content)} bytes, but {length} were written")
-        elif problem := _problem_in_lines(content[length:]):
+        elif problem := _problem_in_lines(more):
             yield self.finding("problem", path, problem)
         elif more:
             yield self.finding("note", path, f"has a recorded checksum up to byte {length} of {len(content)}")

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from rcig_cli.errors import ConfigError, shorten
-from rcig_cli.presets.config import declared_settings, settings_for
+from rcig_cli.presets.config import DEFAULT_ALGORITHM, declared_settings, settings_for
 from rcig_cli.runs.evaluate.protocol import EvaluationProtocol
 from rcig_cli.settings import check, check_names, read_toml, settings_of
 
@@ -66,8 +66,7 @@ class SweepPlan:
     @property
     def algorithms(self) -> tuple[str, ...]:
         """The algorithms of all runs."""
-        default = declared_settings()["algorithm"].default
-        shared = self.settings.get("algorithm", default)
+        shared = self.settings.get("algorithm", DEFAULT_ALGORITHM)
         return tuple(dict.fromkeys(a for block in self.blocks for a in block.get("algorithm", (shared,))))
 
     def ignored(self) -> dict[str, tuple[str, ...]]:
@@ -80,15 +79,12 @@ class SweepPlan:
 
     def combinations(self) -> list[dict[str, Any]]:
         """Return the settings of each run, block by block, the last setting of a block varying fastest."""
-        ignored, default = self.ignored(), self.algorithms[0]
         found = []
         for block in self.blocks:
             for values in itertools.product(*block.values()):
-                swept = dict(zip(block, values, strict=True))
-                algorithm = swept.get("algorithm", self.settings.get("algorithm", default))
-                left_out = {name for name in self.settings if algorithm in ignored.get(name, ())}
-                shared = {name: value for name, value in self.settings.items() if name not in left_out}
-                found.append({**shared, **swept})
+                settings = {**self.settings, **dict(zip(block, values, strict=True))}
+                of_method = settings_for(settings.get("algorithm", DEFAULT_ALGORITHM))
+                found.append({n: v for n, v in settings.items() if n in of_method or n in block})
         return found
 
     def to_json(self) -> dict[str, Any]:

@@ -34,7 +34,7 @@ _STRETCHES = 25  # points of a line in course.png, each a mean over a stretch of
 Value = Callable[[Row], float | None]
 
 
-def publish(store: Store, name: str, table: Table) -> tuple[Path, ...]:
+def write_results(store: Store, name: str, table: Table) -> tuple[Path, ...]:
     """Write the table and the plots of a sweep into its folder, and mark it finished.
 
     The caller holds the sweep's lock.
@@ -52,7 +52,7 @@ def publish(store: Store, name: str, table: Table) -> tuple[Path, ...]:
     for kind, panels in panels_of(table, store).items():
         paths.append(folder / FIGURES / f"{kind}.png")
         write_bytes_atomically(paths[-1], draw_panels(panels, f"{name}: {manifest.dataset}"))
-    files = {TABLE: digests(folder, TABLE)[TABLE]}
+    files = digests(folder, TABLE)
     for path in paths:
         files |= digests(folder, f"{FIGURES}/{path.name}")
     write_manifest(folder, replace(manifest, status="finished", updated=now(), files=files))

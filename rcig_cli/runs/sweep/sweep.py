@@ -21,7 +21,7 @@ from rcig_cli.runs.evaluate.results import Spread
 from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.runs.report import Report
 from rcig_cli.runs.sweep.plan import SweepPlan
-from rcig_cli.runs.sweep.plots import publish
+from rcig_cli.runs.sweep.plots import write_results
 from rcig_cli.runs.sweep.table import Cell, Outcome, Table, describe_settings, swept, tabulate, timing_of
 from rcig_cli.settings import values_of
 from rcig_cli.store.locks import RunLock
@@ -95,7 +95,7 @@ def sweep(
         report.note(f"{manifest.name} of {prepared.manifest.name} {state}.")
         one = _Sweep(store, prepared, manifest, cells, RunContext(report, checkpoint_every))
         table = tabulate(axes, one.run(axes, baseline=plan.baseline))
-        return SweepResult(manifest.name, table, publish(store, manifest.name, table))
+        return SweepResult(manifest.name, table, write_results(store, manifest.name, table))
 
 
 def _cells(prepared: Prepared, plan: SweepPlan) -> list[Cell]:

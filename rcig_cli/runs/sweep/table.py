@@ -22,31 +22,22 @@ class Cell:
     protocol: EvaluationProtocol
 
 
-@dataclass(frozen=True)
-class Timing:
-    """The time that a run took.
+def timing_of(run_path: Path) -> tuple[float, float] | None:
+    """Read how long a run took, over all processes that distilled a part of it.
 
-    Attributes
-    ----------
-    milliseconds
-        Of an outer step, compilation excluded.
-    seconds
-        Of the whole run, compilation included.
+    Returns
+    -------
+    tuple or None
+        Milliseconds of an outer step, compilation excluded, and seconds of the whole run, compilation
+        included; None if they are unknown.
     """
-
-    milliseconds: float
-    seconds: float
-
-
-def timing_of(run_path: Path) -> Timing | None:
-    """Read how long a run took, over all processes that distilled a part of it; None if it is unknown."""
     parts = read_results(run_path, "timings").found
     if not parts:
         return None
     milliseconds = np.average(
         [p["milliseconds_per_step"] for p in parts], weights=[p["steps"] for p in parts]
     )
-    return Timing(float(milliseconds), sum(part["seconds"] for part in parts))
+    return float(milliseconds), sum(part["seconds"] for part in parts)
 
 
 @dataclass(frozen=True)
@@ -63,14 +54,14 @@ class Outcome:
         Of networks trained on the distilled set, and on random real images.  None if the run diverged;
         random_subset is None too where another run of the sweep has the same.
     timing
-        How long it took, or None if unknown.
+        See `timing_of`.
     """
 
     cell: Cell
     run: RunManifest
     accuracy: Spread | None
     random_subset: Spread | None
-    timing: Timing | None
+    timing: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -105,7 +96,7 @@ class Row:
     @property
     def milliseconds(self) -> float | None:
         """Time of an outer step without compilation: the median over the seeds; None if unknown."""
-        times = [outcome.timing.milliseconds for outcome in self.outcomes if outcome.timing]
+        times = [outcome.timing[0] for outcome in self.outcomes if outcome.timing]
         return float(np.median(times)) if times else None
 
     @property
@@ -116,7 +107,7 @@ class Row:
     @property
     def seconds_in_all(self) -> float | None:
         """Total time of a run, with compilation: the mean over the seeds."""
-        times = [outcome.timing.seconds for outcome in self.outcomes if outcome.timing]
+        times = [outcome.timing[1] for outcome in self.outcomes if outcome.timing]
         return float(np.mean(times)) if times else None
 
     def to_json(self) -> dict[str, Any]:

@@ -148,7 +148,7 @@ def test_a_row_has_all_networks_of_all_seeds():
     from rcig_cli.presets.config import resolve
     from rcig_cli.runs.evaluate.protocol import evaluation_protocol
     from rcig_cli.runs.evaluate.results import Spread
-    from rcig_cli.runs.sweep.table import Cell, Outcome, Timing, tabulate
+    from rcig_cli.runs.sweep.table import Cell, Outcome, tabulate
     from tests.store.conftest import _run_manifest
 
     start = resolve("digits", (8, 8, 1), 10, {"ipc": 1, "steps": 100})
@@ -160,7 +160,7 @@ def test_a_row_has_all_networks_of_all_seeds():
             _run_manifest(f"run_{n + 1}", status="failed" if n == 5 else "finished"),
             None if n == 5 else Spread((n / 10, n / 10 + 0.1)),
             Spread((0.1,)) if n in (0, 1, 3) else None,
-            Timing(10.0 + n, 2.0),
+            (10.0 + n, 2.0),
         )
         for n, config in enumerate(configs)
     ]
@@ -185,11 +185,11 @@ def test_one_process_at_a_time(rcig, prepared, store):
 
 
 def test_the_time_of_a_step_is_averaged_over_all_parts_of_a_run(tmp_path):
-    from rcig_cli.runs.sweep.table import Timing, timing_of
+    from rcig_cli.runs.sweep.table import timing_of
     from rcig_cli.store.results import write_result
 
     assert timing_of(tmp_path) is None
     for steps, milliseconds, seconds in ((10, 100.0, 1.0), (30, 200.0, 6.0)):
         timing = {"steps": steps, "milliseconds_per_step": milliseconds, "seconds": seconds}
         write_result(tmp_path, "timings", "distill", timing)
-    assert timing_of(tmp_path) == Timing(175.0, 7.0)
+    assert timing_of(tmp_path) == (175.0, 7.0)
