@@ -21,14 +21,12 @@ from rcig_cli.runs.distill.distilled import write_distilled
 from rcig_cli.runs.distill.divergence import Diverged, is_stuck, lower_rate
 from rcig_cli.runs.distill.resume import NEWEST, locked_run, newest_unfinished, nothing_to_resume, resumed
 from rcig_cli.runs.distill.run_loop import RunContext, RunLoop
-from rcig_cli.runs.distill.snapshots import SNAPSHOTS
 from rcig_cli.runs.engine.mesh import choose_devices
 from rcig_cli.runs.prepare.prepare import prepare
 from rcig_cli.runs.prepare.prepared import Prepared, open_prepared, parent_of
 from rcig_cli.runs.report import Report
 from rcig_cli.runs.signals import stop_on_signals
-from rcig_cli.store.digests import digests
-from rcig_cli.store.locks import RunLock
+from rcig_cli.store.locks import RunLock, Wait
 from rcig_cli.store.metrics import MetricsLog
 from rcig_cli.store.records import RunManifest, SweepManifest, now, versions
 from rcig_cli.store.store import Store
@@ -81,6 +79,7 @@ def distill(
             _refuse_imported(store, settings["dataset"])
         raise ConfigError("Say how many images per class to distil, for example --ipc 1.")
     processes = context.processes
+    note = context.report.note if wait else None
     with ExitStack() as held:
         if not processes.is_first:
             run, is_new = store.run(processes.share_text("")), False
@@ -89,12 +88,12 @@ def distill(
             run = store.run(named)
             resumed(run, settings)  # refuses other settings before anything is loaded
             prepared = parent_of(store, run)
-            run, is_new = held.enter_context(locked_run(store, run, settings, _note(context, wait))), False
+            run, is_new = held.enter_context(locked_run(store, run, settings, note)), False
         else:
             dataset = choose_dataset(store, settings.get("dataset"), context.report)
             prepared = open_prepared(store, dataset)
             run, is_new = held.enter_context(
-                _new_or_unfinished(store, prepared, settings, context, resume=resume is not None, wait=wait)
+                _new_or_unfinished(store, prepared, settings, context, resume=resume is not None, wait=note)
             )
         if processes.is_first:
             processes.share_text(run.name)
@@ -111,10 +110,6 @@ def distill(
             raise
 
 
-def _note(context: RunContext, wait: bool) -> Any:
-    return context.report.note if wait else None
-
-
 @contextmanager
 def _new_or_unfinished(
     store: Store,
@@ -123,7 +118,7 @@ def _new_or_unfinished(
     context: RunContext,
     *,
     resume: bool,
-    wait: bool,
+    wait: Wait | None,
 ) -> Iterator[tuple[RunManifest, bool]]:
     """Lock the newest unfinished run of these settings, if one is to be resumed, or else a new run.
 
@@ -137,7 +132,7 @@ def _new_or_unfinished(
         newest_unfinished(store, config, prepared.manifest.digest, any_models=any_models) if resume else None
     )
     if found is not None:
-        with locked_run(store, found, {}, _note(context, wait)) as run:
+        with locked_run(store, found, {}, wait) as run:
             yield run, False
         return
     run, lock = create_run(store, prepared, config)
@@ -288,19 +283,12 @@ def execute(path: Path, manifest: RunManifest, prepared: Prepared, context: RunC
             loop.restore_or_start()
             loop.take_steps()
             arrays = loop.product()
-            files = write_distilled(path, arrays) | digests(path, SNAPSHOTS) if loop.is_writer else {}
+            files = write_distilled(path, arrays) if loop.is_writer else {}
         except (Interrupted, ConfigError):
-            loop.end("interrupted", step=loop.step, **_checksums(loop))
+            loop.end("interrupted", loop.step)
             raise
         except NumericsError as error:
-            divergences = loop.manifest.divergences
-            if isinstance(error, Diverged):
-                divergences = (*divergences, error.record)
-            loop.end("failed", step=loop.saved, divergences=divergences, **_checksums(loop))
+            diverged = (error.record,) if isinstance(error, Diverged) else ()
+            loop.end("failed", loop.saved, divergences=(*loop.manifest.divergences, *diverged))
             raise
-        return loop.end("finished", step=loop.step, files=files, log=loop.log_checksum())
-
-
-def _checksums(loop: RunLoop) -> dict[str, Any]:
-    """Checksums of the files of a run that ends early."""
-    return {"files": digests(loop.path, SNAPSHOTS) if loop.is_writer else {}, "log": loop.log_checksum()}
+        return loop.end("finished", loop.step, files)

@@ -1,6 +1,6 @@
 """Which run to resume, with which settings, and the lock on it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from rcig_cli.distillation.methods import METHODS
 from rcig_cli.errors import ConfigError
 from rcig_cli.presets.config import DistillConfig, difference
-from rcig_cli.store.locks import RunLock
+from rcig_cli.store.locks import RunLock, Wait
 from rcig_cli.store.records import RunManifest, write_manifest
 from rcig_cli.store.store import Store
 
@@ -95,30 +95,12 @@ def nothing_to_resume(run: RunManifest) -> ConfigError:
 
 @contextmanager
 def locked_run(
-    store: Store, run: RunManifest, settings: Mapping[str, Any], wait: Callable[[str], None] | None
+    store: Store, run: RunManifest, settings: Mapping[str, Any], wait: Wait | None
 ) -> Iterator[RunManifest]:
     """Lock a run that is to be resumed, and write changed settings into its manifest.
 
-    Parameters
-    ----------
-    store, run
-        The run's store, and its manifest as it was read before.
-    settings
-        Settings that were given; see `resumed`.
-    wait
-        Called with a message if another process is writing the run, and we wait for it; None: don't wait.
-
-    Yields
-    ------
-    RunManifest
-        Its manifest as it is now that no other process writes it.
-
-    Raises
-    ------
-    ConfigError
-        If the settings are not those of the run.
-    Locked
-        If another process is writing it.
+    Yields the manifest as it is now that no other process writes it; `resumed` and `RunLock` say what is
+    raised.
     """
     path = store.run_path(run.name)
     with RunLock(path, wait=wait):

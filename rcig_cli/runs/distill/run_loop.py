@@ -28,7 +28,7 @@ from rcig_cli.runs.distill.divergence import (
     not_finite_in,
     record_of,
 )
-from rcig_cli.runs.distill.snapshots import Snapshots
+from rcig_cli.runs.distill.snapshots import SNAPSHOTS, Snapshots
 from rcig_cli.runs.engine.batches import RealData
 from rcig_cli.runs.engine.engine import Engine, make_engine
 from rcig_cli.runs.engine.environment import processors
@@ -40,8 +40,9 @@ from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.runs.report import Report
 from rcig_cli.runs.signals import StopRequest
 from rcig_cli.store import checkpoints
+from rcig_cli.store.digests import digests
 from rcig_cli.store.metrics import MetricsLog
-from rcig_cli.store.records import LoggedBytes, RunManifest, now, write_manifest
+from rcig_cli.store.records import LoggedBytes, RunManifest, Status, now, write_manifest
 from rcig_cli.store.results import write_result
 
 OnStep = Callable[[int, Mapping[str, float]], bool | None]
@@ -158,8 +159,10 @@ class RunLoop:
             write_manifest(self.path, self.manifest)
         return self.manifest
 
-    def end(self, status: str, **changes: Any) -> RunManifest:
-        """Record how the run ended, and how long its steps took if two or more were taken."""
+    def end(
+        self, status: Status, step: int, files: Mapping[str, str] | None = None, **changes: Any
+    ) -> RunManifest:
+        """Record how the run ended, checksums, and how long its steps took if two or more were taken."""
         if self.is_writer and self.timed_from is not None and self.seconds_per_step is not None:
             timing = {
                 "steps": self.step - self.timed_from[0],
@@ -169,7 +172,8 @@ class RunLoop:
                 "processors": processors(),
             }
             write_result(self.path, "timings", "distill", timing)
-        return self.record(status=status, **changes)
+        files = {**(files or {}), **(digests(self.path, SNAPSHOTS) if self.is_writer else {})}
+        return self.record(status=status, step=step, files=files, log=self.log_checksum(), **changes)
 
     def restore_or_start(self) -> None:
         """Restore the newest checkpoint, or start at step 0 with tuned learning rates."""

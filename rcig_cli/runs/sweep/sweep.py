@@ -4,7 +4,7 @@ The runs hold all results, so a sweep that was stopped is resumed from them.  Fi
 would give the same result are used instead of new ones.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from rcig_cli.runs.distill.distilled import open_distilled
 from rcig_cli.runs.distill.run_loop import RunContext
 from rcig_cli.runs.evaluate.evaluate import evaluate, protocol_network
 from rcig_cli.runs.evaluate.protocol import EvaluationProtocol, evaluation_protocol
-from rcig_cli.runs.evaluate.results import Spread
+from rcig_cli.runs.evaluate.results import Evaluation
 from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.runs.report import Report
 from rcig_cli.runs.sweep.plan import SweepPlan
@@ -182,7 +182,7 @@ class _Sweep:
                 label = f"run {number} of {len(self.cells)}, {where}"
                 key = cell.config.ipc, cell.protocol
                 outcomes.append(self._run_cell(cell, label, baseline=baseline and key not in baselines))
-                if outcomes[-1].accuracy is not None:
+                if outcomes[-1].evaluation is not None:
                     baselines.add(key)
         except (Interrupted, KeyboardInterrupt):
             self._record(status="interrupted")
@@ -223,10 +223,9 @@ class _Sweep:
                 except NumericsError as error:
                     self.report.warn(str(error))
                     run = self.store.run(run.name)
-            accuracy, random_subset = None, None
-            if run.status != "failed":
-                accuracy, random_subset = self._evaluate(run, cell.protocol, baseline=baseline)
-            return Outcome(cell, run, accuracy, random_subset, timing_of(path))
+            diverged = run.status == "failed"
+            evaluation = None if diverged else self._evaluate(run, cell.protocol, baseline=baseline)
+            return Outcome(cell, run, evaluation, timing_of(path))
 
     def _open_or_create(self, config: DistillConfig) -> tuple[RunManifest, RunLock]:
         if config in self.runs:
@@ -237,22 +236,12 @@ class _Sweep:
         self._record()
         return run, lock
 
-    def _evaluate(
-        self, run: RunManifest, protocol: EvaluationProtocol, *, baseline: bool
-    ) -> tuple[Spread, Spread | None]:
-        """Return the stored accuracies for this protocol, or evaluate the run."""
-        stored = None
-        for record in read_results(self.store.run_path(run.name), "evaluations").found:
-            if record.get("protocol") == values_of(protocol):
-                random_subset = _spread(record["random_subset"]) if record["random_subset"] else None
-                if stored is None or stored[1] is None or random_subset:
-                    stored = _spread(record["accuracy"]), random_subset
-        if stored is not None and (stored[1] is not None or not baseline):
-            return stored
+    def _evaluate(self, run: RunManifest, protocol: EvaluationProtocol, *, baseline: bool) -> Evaluation:
+        """Return a stored evaluation by this protocol, or evaluate the run."""
+        records = read_results(self.store.run_path(run.name), "evaluations").found
+        same = [record for record in records if record["protocol"] == values_of(protocol)]
+        for record in sorted(same, key=lambda record: record["random_subset"] is None):
+            if record["random_subset"] or not baseline:
+                return Evaluation.from_json(run.name, record)
         distilled = open_distilled(self.store, run.name)
-        made = evaluate(distilled, protocol, report=self.report, baseline=baseline)
-        return made.accuracy, made.random_subset
-
-
-def _spread(record: Mapping[str, Any]) -> Spread:
-    return Spread(tuple(float(value) for value in record["values"]))
+        return evaluate(distilled, protocol, report=self.report, baseline=baseline)

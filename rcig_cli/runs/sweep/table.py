@@ -9,7 +9,7 @@ import numpy as np
 
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.runs.evaluate.protocol import EvaluationProtocol
-from rcig_cli.runs.evaluate.results import Spread
+from rcig_cli.runs.evaluate.results import Evaluation, Spread
 from rcig_cli.store.records import RunManifest
 from rcig_cli.store.results import read_results
 
@@ -50,17 +50,15 @@ class Outcome:
         Its settings.
     run
         Its manifest; its status is "finished", or "failed" if it diverged.
-    accuracy, random_subset
-        Of networks trained on the distilled set, and on random real images.  None if the run diverged;
-        random_subset is None too where another run of the sweep has the same.
+    evaluation
+        None if the run diverged.  It has a random subset unless another run of the sweep has the same.
     timing
         See `timing_of`.
     """
 
     cell: Cell
     run: RunManifest
-    accuracy: Spread | None
-    random_subset: Spread | None
+    evaluation: Evaluation | None
     timing: tuple[float, float] | None
 
 
@@ -85,7 +83,8 @@ class Row:
     @property
     def accuracy(self) -> Spread | None:
         """Over all networks of all seeds, as in the paper; None if every run diverged."""
-        values = [v for outcome in self.outcomes if outcome.accuracy for v in outcome.accuracy.values]
+        evaluations = [outcome.evaluation for outcome in self.outcomes if outcome.evaluation]
+        values = [value for each in evaluations for value in each.accuracy.values]
         return Spread(tuple(values)) if values else None
 
     @property
@@ -121,7 +120,7 @@ class Row:
             "steps": self.steps,
             "runs": [outcome.run.name for outcome in self.outcomes],
             "seeds": [outcome.cell.config.seed for outcome in self.outcomes],
-            "run_accuracies": [o.accuracy.mean if o.accuracy else None for o in self.outcomes],
+            "run_accuracies": [o.evaluation.accuracy.mean if o.evaluation else None for o in self.outcomes],
             "diverged": self.diverged,
         }
 
@@ -181,9 +180,9 @@ def tabulate(axes: Sequence[str], outcomes: Sequence[Outcome]) -> Table:
     for outcome in outcomes:
         config, protocol = outcome.cell.config, outcome.cell.protocol
         groups.setdefault(config.override({"seed": 0}), []).append(outcome)
-        if outcome.random_subset is not None:
-            key = config.ipc, protocol
-            baselines.setdefault(key, Baseline(config.ipc, protocol, outcome.random_subset))
+        random_subset = outcome.evaluation.random_subset if outcome.evaluation else None
+        if random_subset is not None:
+            baselines.setdefault((config.ipc, protocol), Baseline(config.ipc, protocol, random_subset))
     rows = (Row(swept(config, axes), config.steps, tuple(group)) for config, group in groups.items())
     return Table(axes, tuple(rows), tuple(baselines.values()))
 

@@ -147,7 +147,7 @@ def test_a_row_has_all_networks_of_all_seeds():
 
     from rcig_cli.presets.config import resolve
     from rcig_cli.runs.evaluate.protocol import evaluation_protocol
-    from rcig_cli.runs.evaluate.results import Spread
+    from rcig_cli.runs.evaluate.results import Evaluation, Spread
     from rcig_cli.runs.sweep.table import Cell, Outcome, tabulate
     from tests.store.conftest import _run_manifest
 
@@ -158,8 +158,12 @@ def test_a_row_has_all_networks_of_all_seeds():
         Outcome(
             Cell(config, replace(protocol, width=config.width)),
             _run_manifest(f"run_{n + 1}", status="failed" if n == 5 else "finished"),
-            None if n == 5 else Spread((n / 10, n / 10 + 0.1)),
-            Spread((0.1,)) if n in (0, 1, 3) else None,
+            None
+            if n == 5
+            else Evaluation(
+                *(f"run_{n + 1}", {}, Spread((n / 10, n / 10 + 0.1))),
+                *(Spread((0.1,)) if n in (0, 1, 3) else None, None),
+            ),
             (10.0 + n, 2.0),
         )
         for n, config in enumerate(configs)
