@@ -1,9 +1,13 @@
 """The functions of the Python API.
 
-Each opens the store, calls one function of the package, and wraps the result.  All have a parameter
-``store``, the folder of the store: by default the environment variable ``RCIG_STORE``, else
-``./artifacts``.  The slow ones have ``progress``, which prints progress and messages to stderr.  Errors are
-subclasses of `RcigError`; warnings are `RcigWarning`.
+Each opens the store, calls one function of the package, and wraps the result.  Parameters of all of them:
+
+store
+    The folder of the store; by default the environment variable ``RCIG_STORE``, else ``./artifacts``.
+progress
+    Whether to print progress and messages to stderr.
+
+Errors are subclasses of `RcigError`; warnings are `RcigWarning`.
 """
 
 import os
@@ -93,8 +97,6 @@ def prepare(
         Keep this many training images, balanced across classes: the ``chunk``-th of disjoint subsets, from 0.
     overwrite
         Whether to replace a data set of this name that was prepared with other settings.
-    store, progress
-        See `rcig_cli.api.functions`.
 
     Raises
     ------
@@ -138,7 +140,7 @@ def distill(
     progress: bool = False,
     **settings: Any,
 ) -> Run:
-    """Distil a prepared data set to a few images per class.
+    """Distil a prepared data set to a few images per class; return the finished run.
 
     Parameters
     ----------
@@ -159,16 +161,9 @@ def distill(
         Outer steps between checkpoints; by default one is saved every 10 minutes.
     devices
         Number of devices to use; 1 by default.
-    store, progress
-        See `rcig_cli.api.functions`.
     **settings
         ``steps``, ``seed``, ``width``, ``batch``, ``algorithm`` and all other settings of ``rcig distill``
         (``docs/commands.md``), by name.
-
-    Returns
-    -------
-    Run
-        The finished run.
 
     Raises
     ------
@@ -280,23 +275,18 @@ def evaluate(
 ) -> Evaluation:
     """Train networks on a distilled set from random initializations, and measure their test accuracy.
 
+    The result is saved with the run too.
+
     Parameters
     ----------
     run
         A finished run.
     baseline
         Whether to train networks on random real images as well, as many of each class.
-    store, progress
-        See `rcig_cli.api.functions`.
     **settings
         ``networks`` (5), ``arch``, ``norm``, ``width``, ``augment``, ``hard_labels``, ``steps``, ``lr``,
         ``seed`` and the other fields of `rcig_cli.runs.evaluate.protocol.EvaluationProtocol`; by default the
         paper's protocol on the run's own network.
-
-    Returns
-    -------
-    Evaluation
-        It is also saved with the run.
 
     Raises
     ------
@@ -328,7 +318,8 @@ def attack(
 ) -> Attack:
     """Run membership inference attacks, which tell whether an image was in a network's training set.
 
-    Networks are trained on the real images, on a random subset of them, and on the distilled set.
+    Networks are trained on the real images, on a random subset of them, and on the distilled set.  The result
+    is saved with each run too.
 
     Parameters
     ----------
@@ -336,16 +327,9 @@ def attack(
         A finished run, or several of disjoint chunks of a data set (see `prepare`).
     steps
         Training steps after which the networks are attacked; by default the paper's, 100 to 16000.
-    store, progress
-        See `rcig_cli.api.functions`.
     **settings
         ``networks`` (5), ``shadows`` (an even number from 4 adds LiRA), ``arch``, ``norm``, ``width``,
         ``lr``, ``seed`` and the other fields of `rcig_cli.runs.membership.protocol.AttackProtocol`.
-
-    Returns
-    -------
-    Attack
-        It is also saved with each run.
 
     Raises
     ------
@@ -369,14 +353,7 @@ def attack(
 
 
 def load(run: str | Run, *, store: StorePath = None) -> Run:
-    """Open a run.
-
-    Parameters
-    ----------
-    run
-        Its name; a `Run` is read again.
-    store
-        See `rcig_cli.api.functions`.
+    """Open a run by its name; a `Run` is read again.
 
     Raises
     ------
@@ -420,14 +397,8 @@ def export(
     format
         ``"npz"``, ``"png"``, ``"safetensors"`` or ``"parquet"`` (``docs/exchange.md``).
     out
-        The file or folder, which must not exist yet; by default in the current folder, named after the run.
-    store
-        See `rcig_cli.api.functions`.
-
-    Returns
-    -------
-    Path
-        The file or folder.
+        The file or folder, which must not exist yet and is returned; by default in the current folder, named
+        after the run.
     """
     from rcig_cli.runs.exchange.exporting import export_set
 
@@ -456,8 +427,6 @@ def import_set(
         What its images are: ``"whitened"``, ``"normalized"`` or ``"pixels"``; by default what the file says.
     name
         The run's name; by default made from the file's.
-    store
-        See `rcig_cli.api.functions`.
     """
     _prepare_jax()
     from rcig_cli.runs.exchange import importing
@@ -472,19 +441,7 @@ def import_set(
 def report(run: str | Run, out: str | os.PathLike[str] | None = None, *, store: StorePath = None) -> Path:
     """Write a self-contained HTML page about a finished run: figures, accuracies, settings, commands.
 
-    Parameters
-    ----------
-    run
-        A finished run.
-    out
-        The HTML file; by default ``figures/report.html`` in the run's folder.
-    store
-        See `rcig_cli.api.functions`.
-
-    Returns
-    -------
-    Path
-        The HTML file.
+    The file is ``out``, by default ``figures/report.html`` in the run's folder; it is returned.
     """
     from rcig_cli.reporting.html_report import write_report
 

@@ -1,4 +1,4 @@
-"""Two sets side by side: each image on its side, in the row of its class."""
+"""Two sets side by side: each image on its side, as large as on the other."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ def side(title, values, labels, size=(8, 8)):
     return Side(title, ["1 image per class", "not evaluated"], grey(values, size), np.array(labels))
 
 
-def test_each_image_is_on_its_side_in_the_row_of_its_class():
+def test_each_image_is_on_its_side_at_the_height_of_its_class():
     left, right = side("run_1", [10, 20, 30], [0, 1, 2]), side("run_2", [70, 80, 90], [0, 1, 2])
     picture = draw_comparison(left, right, ["a", "b", "c"])
     for one, other in ((10, 70), (20, 80), (30, 90)):
@@ -24,7 +24,6 @@ def test_each_image_is_on_its_side_in_the_row_of_its_class():
 def test_numbers_of_images_may_differ():
     left, right = side("run_1", [10, 20], [0, 1]), side("run_2", [70] * 7 + [90] * 7, [0] * 7 + [1] * 7)
     picture = draw_comparison(left, right, ["a", "b"])
-    assert extent(picture, 10)[0] == extent(picture, 70)[0] < extent(picture, 20)[0] == extent(picture, 90)[0]
     assert extent(picture, 70)[2] == 7 * extent(picture, 10)[2]
 
 
