@@ -33,9 +33,9 @@ import numpy as np
 
 from benchmarks.flops import count
 from rcig_cli.presets.config import DistillConfig, resolve
+from rcig_cli.runs.engine.base import Engine, RunState
 from rcig_cli.runs.engine.batches import RealData
-from rcig_cli.runs.engine.engine import Engine, make_engine
-from rcig_cli.runs.engine.program import RunState
+from rcig_cli.runs.engine.engine import make_engine
 
 
 def per_call(function: Callable[[Any], Any], value: Any, calls: int) -> float:

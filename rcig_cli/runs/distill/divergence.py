@@ -11,7 +11,7 @@ from rcig_cli.distillation.step import Info
 from rcig_cli.errors import NumericsError
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.reporting.formatting import describe_divergence
-from rcig_cli.runs.engine.program import RunState
+from rcig_cli.runs.engine.base import RunState
 
 # The learning rate behind what failed first, where that isn't the images'.
 _DRIVEN_BY = {"pool_models": "pool_lr", "labels": "label_lr", "temperature": "temperature_lr"}

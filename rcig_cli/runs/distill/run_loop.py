@@ -29,12 +29,12 @@ from rcig_cli.runs.distill.divergence import (
     record_of,
 )
 from rcig_cli.runs.distill.snapshots import SNAPSHOTS, Snapshots
+from rcig_cli.runs.engine.base import Engine, Fetch, RunState
 from rcig_cli.runs.engine.batches import RealData
-from rcig_cli.runs.engine.engine import Engine, make_engine
+from rcig_cli.runs.engine.engine import make_engine
 from rcig_cli.runs.engine.environment import processors
 from rcig_cli.runs.engine.mesh import choose_devices, own_device
 from rcig_cli.runs.engine.processes import Processes
-from rcig_cli.runs.engine.program import Fetch, RunState
 from rcig_cli.runs.engine.randomness import Use, first_images, key_for
 from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.runs.report import Report
@@ -330,15 +330,16 @@ class RunLoop:
 
     def _tuned(self, state: RunState) -> RunState:
         """The state with tuned learning rates, if the method tunes any."""
-        if self.engine.tune is None:
-            return state
         processes = self.context.processes
 
         def check_for_stop() -> None:
             if self.stop.signal_number is not None and processes.count == 1:
                 self._interrupt(self.stop.signal_number)
 
-        learner = processes.share(self.engine.tune(state, check_for_stop))
+        learner = self.engine.tune(state, check_for_stop)
+        if learner is None:
+            return state
+        learner = processes.share(learner)
         return self.engine.place(self.engine.gather(state)._replace(learner=learner))
 
     def _restore_snapshots(self) -> None:

@@ -3,32 +3,26 @@
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.sharding import Mesh
+from typing_extensions import override
 
 from rcig_cli.distillation import pool as pools
 from rcig_cli.distillation.pool import Model
 from rcig_cli.distillation.records import Tree
 from rcig_cli.distillation.step import Info, Learner, Step, averaged
+from rcig_cli.runs.engine.base import Engine, Fetch, Program, RunState
 from rcig_cli.runs.engine.batches import Batches, ReadAhead
 from rcig_cli.runs.engine.environment import jit
-from rcig_cli.runs.engine.program import Fetch, Program, RunState, shape_of_model, size_in_bytes
 from rcig_cli.runs.engine.randomness import Draws, draw_each, step_keys
 
 
-class Driven:
-    """Advance a run on one CPU device.
-
-    Parameters
-    ----------
-    step, seed
-        The method's functions, and the run's seed.
-    batches
-        The real images of each step.
-    """
+class Driven(Engine):
+    """Advance a run on one CPU device."""
 
     most = 1
 
-    def __init__(self, step: Step, seed: int, batches: Batches) -> None:
-        self._batches, self._models = batches, step.models
+    def __init__(self, step: Step, seed: int, batches: Batches, mesh: Mesh) -> None:
+        super().__init__(step, seed, batches, mesh)
         self._ahead = ReadAhead(lambda step, _: batches.of(step))
         share = step.pool_size // step.models
         keys = step_keys(seed, step.models)
@@ -52,16 +46,17 @@ class Driven:
         self._put_back = jit(put_back, donate_argnums=0)
         self._update = Program(update)
 
+    @override
     def compile(self, state: RunState) -> int:
-        """Compile the step for a state's shapes; return the bytes of memory that a run needs."""
         images, classes = self._batches.shapes
-        keys = [jax.eval_shape(lambda: jax.random.key(0))] * self._models
-        points = [shape_of_model(state)] * self._models
+        keys = [jax.eval_shape(lambda: jax.random.key(0))] * self._step.models
+        points = [jax.tree.map(_shape_of_one, state.pool.parameters)] * self._step.models
         taken = self._update.compile(state.learner, points, images, classes, keys)
-        return taken + size_in_bytes(state.pool) + self._batches.real.bytes_in_memory
+        pool = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.pool))
+        return taken + pool + self._batches.real.bytes_in_memory
 
+    @override
     def advance(self, state: RunState, first: int, count: int) -> tuple[RunState, Fetch]:
-        """Take ``count`` outer steps, from number ``first`` on."""
         infos: list[Info] = []
         for number in range(first, first + count):
             state, info = self._one(state, number)
@@ -80,3 +75,7 @@ class Driven:
                 model = self._train(model, learner, one.training_subsets)
             pool = self._put_back(pool, one.model, model, one.fresh)
         return RunState(learner, pool), info
+
+
+def _shape_of_one(stacked: Array) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(stacked.shape[1:], stacked.dtype)

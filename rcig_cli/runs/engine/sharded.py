@@ -15,49 +15,41 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+from typing_extensions import override
 
 from rcig_cli.distillation import pool as pools
 from rcig_cli.distillation.pool import Model
 from rcig_cli.distillation.records import Distilled
 from rcig_cli.distillation.step import Info, Proposal, Step, averaged
+from rcig_cli.runs.engine.base import STATE, Engine, Fetch, Program, RunState
 from rcig_cli.runs.engine.batches import Batches, ReadAhead
 from rcig_cli.runs.engine.mesh import BATCH, MODELS, own_device, put
-from rcig_cli.runs.engine.program import Fetch, Program, RunState
 from rcig_cli.runs.engine.randomness import Draws, draw_each, step_keys
 
 MOST = 32  # steps per call if they can be a loop and the real images are on the device
 MOST_READ = 4  # if they are not: the images of twice as many steps wait in memory
 
-STATE: Any = RunState(P(), P(MODELS))  # type: ignore[arg-type]  # its layout on the mesh
 _SHARES = P(None, MODELS, BATCH)  # of [steps, models, images]
 
 
-class Sharded:
+class Sharded(Engine):
     """Advance a run on the devices of a mesh.
 
     Parameters
     ----------
-    step, seed
-        The method's functions, and the run's seed.
-    batches
-        The real images of each step.
-    mesh
-        The devices.
+    step, seed, batches, mesh
+        See `Engine`.
+    averaging
+        The method's functions, where means are over all devices of a group.
     in_loop
         Whether the steps of a call may be a loop in the program; else a call is one step.
     """
 
     def __init__(
-        self,
-        step: Step,
-        seed: int,
-        batches: Batches,
-        mesh: Mesh,
-        *,
-        in_loop: bool,
+        self, step: Step, averaging: Step, seed: int, batches: Batches, mesh: Mesh, *, in_loop: bool
     ) -> None:
-        self._step, self._batches, self._mesh = step, batches, mesh
-        self._seed = seed
+        super().__init__(step, seed, batches, mesh)
+        self._averaging = averaging
         self._here = step.models // mesh.shape[MODELS]  # pool models of one group in a step
         resident = batches.real.fits(own_device(mesh.devices.flat))
         self._real = put(batches.real, mesh, P()) if resident else ()
@@ -67,9 +59,8 @@ class Sharded:
         many = jax.shard_map(self._many, mesh=mesh, in_specs=specs, out_specs=(STATE, P()), check_vma=False)
         self._program = Program(many, donate_argnums=0)
 
+    @override
     def compile(self, state: RunState) -> int:
-        """Compile a call for a state's shapes; return the bytes of memory that a run needs on a device."""
-
         def laid(spec: P, part: Any) -> Any:
             sharding = NamedSharding(self._mesh, spec)
             return jax.tree.map(
@@ -80,8 +71,8 @@ class Sharded:
         needed = self._read(0, self.most)
         return self._program.compile(placed, self._real, needed, np.uint32(0), np.uint32(1))
 
+    @override
     def advance(self, state: RunState, first: int, count: int) -> tuple[RunState, Fetch]:
-        """Take ``count`` outer steps, from number ``first`` on."""
         needed = self._ahead.take(first, count)
         state, infos = self._program(state, self._real, needed, np.uint32(first), np.uint32(count))
 
@@ -126,25 +117,25 @@ class Sharded:
         each = self._draws(number)
         models = [pools.pick(state.pool, one.model) for one in each]
         proposals = [
-            self._step.propose(state.learner, model.parameters, images[m], classes[m], one.subsets)
+            self._averaging.propose(state.learner, model.parameters, images[m], classes[m], one.subsets)
             for m, (one, model) in enumerate(zip(each, models, strict=True))
         ]
-        learner, info = self._step.accept(state.learner, _all_together(averaged(proposals)))
+        learner, info = self._averaging.accept(state.learner, _all_together(averaged(proposals)))
         pool = state.pool
         for one, model in zip(each, models, strict=True):
-            trained = self._step.renew(self._trained(model, learner.psi, one), one.fresh)
+            trained = self._averaging.renew(self._trained(model, learner.psi, one), one.fresh)
             pool = pools.put(pool, one.model, trained)
         return RunState(learner, pool), info
 
     def _draws(self, number: Array) -> list[Draws]:
         """Return the draws of this group's models, whose indices are those in its part of the pool."""
-        step, first = self._step, jax.lax.axis_index(MODELS) * self._here
+        step, first = self._averaging, jax.lax.axis_index(MODELS) * self._here
         keys = step_keys(self._seed, step.models)[first + jnp.arange(self._here)]
         return draw_each(keys, number, step.pool_size // step.models, step.training_steps)
 
     def _trained(self, model: Model, psi: Distilled, draws: Draws) -> Model:
         def train(_: int, model: Model) -> Model:
-            return self._step.train(model, psi, draws.training_subsets)
+            return self._averaging.train(model, psi, draws.training_subsets)
 
         trained = jax.lax.fori_loop(0, draws.training_steps, train, model)
         return jax.tree.map(_same_in_a_group, trained)

@@ -12,6 +12,7 @@ import os
 import sys
 import traceback
 import warnings
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -24,9 +25,8 @@ from rcig_cli.distillation.methods import METHODS
 from rcig_cli.distillation.records import Distilled
 from rcig_cli.distillation.step import Finite, Info
 from rcig_cli.runs.distill import run_loop
-from rcig_cli.runs.engine.engine import Engine
+from rcig_cli.runs.engine.base import RunState
 from rcig_cli.runs.engine.environment import prepare_environment, silence_libraries
-from rcig_cli.runs.engine.program import RunState
 from rcig_cli.runs.evaluate import evaluate
 
 METRICS = [metric.name for metric in METHODS["rcig"].metrics]
@@ -99,7 +99,7 @@ def make_engine(make_step, real, *, batch, seed, devices=None):
     def gather(state):
         return jax.tree.map(np.asarray, state)
 
-    return Engine(
+    return SimpleNamespace(
         start=start,
         compile=lambda _: 1 << 20,
         advance=advance,
@@ -107,7 +107,7 @@ def make_engine(make_step, real, *, batch, seed, devices=None):
         product=lambda state: state.learner,
         place=gather,
         gather=gather,
-        tune=None,
+        tune=lambda *_: None,
     )
 
 

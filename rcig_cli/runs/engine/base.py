@@ -1,0 +1,136 @@
+"""The state of a run between two outer steps, and what advances it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from rcig_cli.distillation.pool import Model
+from rcig_cli.distillation.records import Distilled
+from rcig_cli.distillation.step import Info, Learner, Step
+from rcig_cli.runs.engine.batches import Batches
+from rcig_cli.runs.engine.environment import jit
+from rcig_cli.runs.engine.mesh import MODELS, put
+from rcig_cli.runs.engine.randomness import Use, key_for
+
+
+class RunState(NamedTuple):
+    """The whole state of a run; with the seed and the step, everything that follows follows from it.
+
+    Attributes
+    ----------
+    learner
+        psi, its optimizer, its average, and the learning rates of the solves.
+    pool
+        The pool models, stacked.
+    """
+
+    learner: Learner
+    pool: Model
+
+
+STATE: Any = RunState(P(), P(MODELS))  # type: ignore[arg-type]  # its layout on a mesh
+Fetch = Callable[[], list[Info]]  # waits for the numbers of some steps
+
+
+class Engine(ABC):
+    """The compiled functions of a run.
+
+    Parameters
+    ----------
+    step, seed
+        The method's functions, and the run's seed.
+    batches
+        The real images of each step.
+    mesh
+        The devices.
+
+    Attributes
+    ----------
+    most
+        The most steps in a call of `advance`.
+    start, product
+        Compiled functions: ``psi ->`` the state before the first step, and ``state ->`` the distilled set.
+    """
+
+    most: int
+
+    def __init__(self, step: Step, seed: int, batches: Batches, mesh: Mesh) -> None:
+        self._step, self._seed, self._batches, self._mesh = step, seed, batches, mesh
+        parts: Any = (NamedSharding(mesh, spec) for spec in STATE)
+        everywhere = NamedSharding(mesh, P())
+
+        def start(psi: Distilled) -> RunState:
+            keys = jax.random.split(key_for(seed, Use.POOL), step.pool_size)
+            return RunState(step.start(psi), jax.vmap(step.fresh)(keys))
+
+        self.start: Callable[[Distilled], RunState] = jit(start, out_shardings=RunState(*parts))
+        self.product: Callable[[RunState], Distilled] = jit(
+            lambda state: step.product(state.learner), out_shardings=everywhere
+        )
+        self._whole = jit(lambda state: state, out_shardings=everywhere)
+
+    @abstractmethod
+    def compile(self, state: RunState) -> int:
+        """Compile the step for a state, or for its shapes; return the bytes of memory that a run needs."""
+
+    @abstractmethod
+    def advance(self, state: RunState, first: int, count: int) -> tuple[RunState, Fetch]:
+        """Take ``count`` outer steps from number ``first`` on (the very first is 0).
+
+        The old state can't be used any more.  The function that is returned waits for the steps' numbers.
+        """
+
+    def place(self, state: RunState) -> RunState:
+        """Put a state of numpy arrays, as a checkpoint has it, onto the devices."""
+        parts = zip(state, STATE, strict=True)
+        return RunState(*(put(part, self._mesh, spec, own=True) for part, spec in parts))
+
+    def gather(self, state: RunState) -> RunState:
+        """Return a state as numpy arrays."""
+        gathered: RunState = jax.tree.map(np.asarray, self._whole(state))
+        return gathered
+
+    def tune(self, state: RunState, check_for_stop: Callable[[], None]) -> Learner | None:
+        """Set learning rates before the first step, calling ``check_for_stop`` before each trial.
+
+        Returns
+        -------
+        Learner or None
+            With numpy arrays as leaves; None if the method has nothing to tune.
+        """
+        if self._step.tune is None:
+            return None
+        learner, pool = self.gather(state)
+        theta_0 = jax.tree.map(lambda leaf: leaf[0], pool.parameters)
+        images, classes = (leaf[0] for leaf in self._batches.of(0))
+        key = key_for(self._seed, Use.TUNING)
+        tuned = self._step.tune(
+            learner, theta_0, images, classes, key, compile=jit, check_for_stop=check_for_stop
+        )
+        return jax.tree.map(np.asarray, tuned)
+
+
+class Program:
+    """A function, compiled when it is first called, or before."""
+
+    def __init__(self, function: Callable[..., Any], **options: Any) -> None:
+        self._jitted = jit(function, **options)
+        self._compiled: Any = None
+
+    def compile(self, *arguments: Any) -> int:
+        """Compile for arguments of these shapes; return the bytes of memory that a call takes, all in all."""
+        self._compiled = self._jitted.lower(*arguments).compile()
+        analysis = self._compiled.memory_analysis()
+        if analysis is None:
+            return 0
+        taken = analysis.argument_size_in_bytes + analysis.output_size_in_bytes + analysis.temp_size_in_bytes
+        return int(taken - analysis.alias_size_in_bytes)
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call it."""
+        return (self._compiled or self._jitted)(*arguments)
