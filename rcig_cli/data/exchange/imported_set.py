@@ -15,11 +15,10 @@ import numpy.typing as npt
 from rcig_cli.data.exchange.records import Array, DatasetInfo, LazyArray, SetFile, Space, check_count
 from rcig_cli.data.sources.class_names import class_numbers
 from rcig_cli.data.whitening.whitening import Whitening
-from rcig_cli.errors import ConfigError
+from rcig_cli.errors import ConfigError, shorten
 
 # Names of the two arrays of a set: those of rcig, and those of the published checkpoints.
 _NAMES = (("images", "labels"), ("x_proto", "y_proto"))
-_AXES_SHOWN = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +91,6 @@ def check_set(file: SetFile, dataset: DatasetInfo, space: Space | None) -> Impor
     path, (images, labels) = file.path, _pair(file)
     classes = file.arrays.get("classes")
     channels_first = _check_images(path, images, dataset)
-    _check_labels(path, labels, images.shape[0], dataset)
     if classes is not None and (classes.shape != images.shape[:1] or classes.dtype.kind not in "iu"):
         raise ConfigError(f"{path}: classes must be one whole number for each image.")
     known = space or file.space or ("pixels" if images.dtype == np.uint8 else None)
@@ -101,9 +99,9 @@ def check_set(file: SetFile, dataset: DatasetInfo, space: Space | None) -> Impor
             f"{path} doesn't say what its images are: add --space whitened, --space normalized "
             "(means and deviations removed, not whitened) or --space pixels (0 to 1)."
         )
-    soft, numbers = _soft_labels(path, labels.read(), dataset)
+    soft, numbers = _read_labels(path, labels, images.shape[0], dataset)
     if classes is not None:
-        numbers = _numbers_of(path, classes.read(), dataset)
+        numbers = _read_classes(path, classes, dataset)
     elif numbers is None:
         numbers = soft.argmax(axis=1).astype(np.int32)
     _check_balance(path, numbers, dataset)
@@ -131,13 +129,13 @@ def _check_images(path: Path, images: LazyArray, dataset: DatasetInfo) -> bool:
     last, first = found == dataset.shape, found == (channels, height, width)
     if not (flat or last or first):
         raise ConfigError(
-            f"{path} has images of the shape {_times(found)}, but those of {dataset.name} are "
-            f"{_times(dataset.shape)}: import it for the data set it was made from."
+            f"{path} has images of the shape {shorten(found)}, but those of {dataset.name} are "
+            f"{dataset.shape}: import it for the data set it was made from."
         )
     if last and first and not flat:
         raise ConfigError(
-            f"{path} has images of the shape {_times(found)}, so the channels may be the first or the "
-            "last axis: such sets can't be imported."
+            f"{path} has images of the shape {found}, so the channels may be the first or the last axis: "
+            "such sets can't be imported."
         )
     if images.dtype != np.uint8 and images.dtype.kind != "f":
         raise ConfigError(f"{path} has images of type {images.dtype}: save floats, or pixels as uint8.")
@@ -145,32 +143,24 @@ def _check_images(path: Path, images: LazyArray, dataset: DatasetInfo) -> bool:
     return not (last or flat)
 
 
-def _check_labels(path: Path, labels: LazyArray, count: int, dataset: DatasetInfo) -> None:
-    classes = len(dataset.class_names)
-    if len(labels.shape) not in (1, 2) or labels.shape[0] != count:
-        raise ConfigError(f"{path} has {count} images, but labels of the shape {_times(labels.shape)}.")
-    if labels.shape[1:] not in {(), (1,), (classes,)}:
-        raise ConfigError(
-            f"{path} has labels of {labels.shape[1]} classes, but {dataset.name} has {classes}: "
-            "import it for the data set it was made from."
-        )
-    if labels.dtype.kind not in "iuf":
-        raise ConfigError(f"{path} has labels of type {labels.dtype}: save numbers.")
-
-
-def _soft_labels(
-    path: Path, labels: Array, dataset: DatasetInfo
+def _read_labels(
+    path: Path, labels: LazyArray, count: int, dataset: DatasetInfo
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32] | None]:
     """Return the labels ``[n, C]`` and, where the file has class numbers, these."""
     classes = len(dataset.class_names)
+    if labels.shape not in {(count,), (count, 1), (count, classes)} or labels.dtype.kind not in "iuf":
+        raise ConfigError(
+            f"{path} has labels of the shape {shorten(labels.shape)} and type {labels.dtype}, but {count} "
+            f"images and {dataset.name} {classes} classes: save numbers, [{count}] or [{count}, {classes}]."
+        )
     if labels.shape[1:] == (classes,):
-        return _finite(f"The labels of {path}", labels), None
-    numbers = _numbers_of(path, labels.reshape(-1), dataset)
+        return _finite(f"The labels of {path}", labels.read()), None
+    numbers = _read_classes(path, labels, dataset)
     return np.eye(classes, dtype=np.float32)[numbers] - np.float32(1 / classes), numbers
 
 
-def _numbers_of(path: Path, values: Array, dataset: DatasetInfo) -> npt.NDArray[np.int32]:
-    numbers = class_numbers(path, values)
+def _read_classes(path: Path, values: LazyArray, dataset: DatasetInfo) -> npt.NDArray[np.int32]:
+    numbers = class_numbers(path, values.read().reshape(-1))
     if numbers.max() >= len(dataset.class_names):
         raise ConfigError(
             f"{path} has the label {numbers.max()}, but {dataset.name} has {len(dataset.class_names)} "
@@ -195,8 +185,3 @@ def _finite(what: str, values: Array) -> npt.NDArray[np.float32]:
     if not np.isfinite(floats).all():
         raise ConfigError(f"{what} contain NaN or infinities: a set of such images can't be used.")
     return floats
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    axes = [*map(str, shape[:_AXES_SHOWN]), *(["..."] if len(shape) > _AXES_SHOWN else [])]
-    return " x ".join(axes) or "()"

@@ -8,6 +8,7 @@ Pictures of other programs may be of any kind that Pillow reads; exported ones a
 from __future__ import annotations
 
 import io
+import re
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,7 +26,7 @@ from rcig_cli.data.sources.image_files import Files
 from rcig_cli.errors import ConfigError
 
 _LABELS = "labels.npz"
-_LONGEST_NAME = 100
+_FOLDER_NAME = re.compile(r"\w([\w ()+,&'.-]{0,98}[\w)])?")
 
 
 def recognize(path: Path, _: bytes) -> bool:
@@ -156,15 +157,10 @@ def write_set(folder: Path, exported: ExportedSet) -> None:
 def _folder_names(class_names: tuple[str, ...]) -> list[str]:
     """The class names if all of them can name folders on any system, else their numbers."""
     distinct = {unicodedata.normalize("NFKC", name).casefold() for name in class_names}
-    if len(distinct) == len(class_names) and all(map(_can_be_folder, class_names)):
+    if len(distinct) == len(class_names) and all(map(_FOLDER_NAME.fullmatch, class_names)):
         return list(class_names)
     digits = len(str(len(class_names) - 1))
     return [f"{number:0{digits}d}" for number in range(len(class_names))]
-
-
-def _can_be_folder(name: str) -> bool:
-    allowed = name.isprintable() and not set(name) & set('/\\:*?"<>|')
-    return allowed and name == name.strip(" .") and 0 < len(name) <= _LONGEST_NAME
 
 
 FORMAT = Format("png", recognize, read_set, write_set, suffix="-png", is_folder=True, lossy=True)

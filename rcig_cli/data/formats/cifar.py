@@ -19,7 +19,7 @@ import numpy.typing as npt
 from rcig_cli.data.files import has_files, open_file, read_lines
 from rcig_cli.data.images.pixels import from_planes
 from rcig_cli.data.pickles import read_pickle
-from rcig_cli.data.sources.array_source import ArraySource, ArraySplit, Blocks
+from rcig_cli.data.sources.array_source import ArraySource, ArraySplit, Blocks, blocks_of
 from rcig_cli.data.sources.class_names import class_numbers, published_names
 from rcig_cli.data.sources.source import SPLITS, ImageSource, Split
 from rcig_cli.errors import Corrupt
@@ -152,9 +152,8 @@ def _splits(cifar: Cifar, read_batch: Callable[[str], _Batch]) -> dict[Split, Ar
     def describe(files: tuple[str, ...]) -> ArraySplit:
         def blocks(rows: int) -> Blocks:
             for file in files:
-                planes, _ = read_batch(file)
-                for start in range(0, len(planes), rows):
-                    yield from_planes(planes[start : start + rows], _SIDE)
+                for planes in blocks_of(read_batch(file)[0], rows):
+                    yield from_planes(planes, _SIDE)
 
         labels = np.concatenate([read_batch(file)[1] for file in files])
         return ArraySplit(blocks, labels, (_SIDE, _SIDE, 3))

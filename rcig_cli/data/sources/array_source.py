@@ -6,7 +6,6 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +41,11 @@ class ArraySplit:
     row_bytes: int | None = None
 
 
+def blocks_of(images: npt.NDArray[np.uint8], rows: int) -> Blocks:
+    """Cut an array that is in memory into the blocks of an `ArraySplit`."""
+    return (images[start : start + rows] for start in range(0, len(images), rows))
+
+
 class ArraySource(ImageSource):
     """Images from array files, read in pieces of at most 16 MiB or one image; see `ImageSource`.
 
@@ -63,19 +67,21 @@ class ArraySource(ImageSource):
     def __init__(
         self,
         name: str,
-        where: Path,
+        where: object,
         class_names: tuple[str, ...],
         splits: Mapping[Split, ArraySplit],
         resolution: int | None,
     ) -> None:
-        check_classes(where, class_names, {split: splits[split].labels for split in SPLITS})
+        labels = {split: splits[split].labels for split in SPLITS}
+        check_classes(where, class_names, labels)
         sizes = {some.shape[:2] for some in splits.values()}
         side = choose_side(sizes, resolution)
         super().__init__(
             name,
             class_names=class_names,
             shape=(side, side, splits["train"].shape[2]),
-            sizes={split: len(splits[split].labels) for split in SPLITS},
+            sizes={split: len(values) for split, values in labels.items()},
+            labels=labels,
             notes=size_notes(sizes, side, resolution),
         )
         self._splits = splits
@@ -83,10 +89,6 @@ class ArraySource(ImageSource):
     def batches(self, split: Split, size: int) -> Iterator[Batch]:
         """Yield the split in the order of the files; see `ImageSource.batches`."""
         return regroup(self._pieces(self._splits[split], size), size)
-
-    def labels(self, split: Split) -> npt.NDArray[np.int32]:
-        """Return the labels of a whole split, int32 ``[n]``, in the order of `batches`."""
-        return self._splits[split].labels
 
     def _pieces(self, files: ArraySplit, size: int) -> Iterator[Batch]:
         row_bytes = files.row_bytes or math.prod(files.shape)

@@ -7,38 +7,28 @@ test split, the other 1437 the training split, both in scikit-learn's order.  Pi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
-from rcig_cli.data.images.pixels import to_square
-from rcig_cli.data.sources.source import Batch, ImageSource, Split
+from rcig_cli.data.sources.array_source import ArraySource, ArraySplit, blocks_of
+from rcig_cli.data.sources.source import ImageSource
 from rcig_cli.data.sources.subset import held_out
 
 _TEST_IMAGES = 360
 _SPLIT_SEED = 0
 
 
-class DigitsSource(ImageSource):
-    """The digits at a side of ``resolution`` pixels, 8 if None, in memory."""
+def open_digits(resolution: int | None) -> ImageSource:
+    """Open the digits at a side of ``resolution`` pixels, 8 if None."""
+    from sklearn.datasets import load_digits
 
-    def __init__(self, resolution: int | None) -> None:
-        from sklearn.datasets import load_digits
-
-        side = resolution or 8
-        values, labels = load_digits(return_X_y=True)
-        pixels = np.rint(values * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8, 1)
-        every = Batch(to_square(pixels, side), labels.astype(np.int32))
-        test = held_out(every.labels, _TEST_IMAGES, _SPLIT_SEED)
-        self._splits: dict[Split, Batch] = {"train": every.select(~test), "test": every.select(test)}
-        super().__init__(
-            "digits",
-            class_names=tuple("0123456789"),
-            shape=(side, side, 1),
-            sizes={split: len(batch) for split, batch in self._splits.items()},
-        )
-
-    def batches(self, split: Split, size: int) -> Iterator[Batch]:
-        """Yield the split in its fixed order; see `ImageSource.batches`."""
-        for start in range(0, self.sizes[split], size):
-            yield self._splits[split].select(slice(start, start + size))
+    values, targets = load_digits(return_X_y=True)
+    pixels = np.rint(values * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8, 1)
+    labels = targets.astype(np.int32)
+    test = held_out(labels, _TEST_IMAGES, _SPLIT_SEED)
+    train_split, test_split = (
+        ArraySplit(partial(blocks_of, pixels[chosen]), labels[chosen], (8, 8, 1)) for chosen in (~test, test)
+    )
+    names = tuple("0123456789")
+    return ArraySource("digits", "digits", names, {"train": train_split, "test": test_split}, resolution)

@@ -71,7 +71,7 @@ class FileSource(ImageSource):
     def __init__(
         self,
         name: str,
-        where: Path,
+        where: object,
         class_names: tuple[str, ...],
         splits: dict[Split, Files],
         *,
@@ -79,7 +79,8 @@ class FileSource(ImageSource):
         usual_side: int | None = None,
         notes: tuple[str, ...] = (),
     ) -> None:
-        check_classes(where, class_names, {split: splits[split].labels for split in SPLITS})
+        labels = {split: splits[split].labels for split in SPLITS}
+        check_classes(where, class_names, labels)
         headers = {read_header(path) for split in SPLITS for path in splits[split].paths}
         sizes = {header.size for header in headers}
         side = choose_side(sizes, usual_side if resolution is None and len(sizes) > 1 else resolution)
@@ -88,6 +89,7 @@ class FileSource(ImageSource):
             class_names=class_names,
             shape=(side, side, 1 if all(header.grey for header in headers) else 3),
             sizes={split: len(splits[split]) for split in SPLITS},
+            labels=labels,
             notes=notes + size_notes(sizes, side, resolution),
         )
         self._files = splits
@@ -106,10 +108,6 @@ class FileSource(ImageSource):
                 names, labels = files.names[first : first + size], files.labels[first : first + size]
                 images = decoders.map(self._read, [files.root / name for name in names])
                 yield Batch(np.stack(list(images)), labels)
-
-    def labels(self, split: Split) -> npt.NDArray[np.int32]:
-        """Return the labels of a whole split, int32 ``[n]``, in the order of `batches`."""
-        return self._files[split].labels
 
     def _read(self, path: Path) -> npt.NDArray[np.uint8]:
         side, _, channels = self.shape

@@ -39,8 +39,6 @@ class KnownDataset:
         Which published split serves as the test split.
     also
         Another name of the data set.
-    builders_need
-        Packages that TensorFlow Datasets imports only after it has downloaded everything.
     """
 
     name: str
@@ -55,7 +53,6 @@ class KnownDataset:
     download: tuple[str, str] | None = None
     test_split: str = "test"
     also: str | None = None
-    builders_need: tuple[str, ...] = ()
 
 
 _IMAGENETTE = {
@@ -150,7 +147,6 @@ _ROWS = (
         sizes=(5_994, 5_794),
         download=("https://data.caltech.edu/records/65de6-vp158", "CUB_200_2011"),
         also="caltech_birds2011",
-        builders_need=("cv2",),
     ),
     KnownDataset(
         "imagenette",

@@ -63,9 +63,9 @@ def open_source(name: str, path: Path | None = None, resolution: int | None = No
 
 def _open_known(name: str, resolution: int | None) -> ImageSource:
     if name == "digits":
-        from rcig_cli.data.sources.digits import DigitsSource
+        from rcig_cli.data.sources.digits import open_digits
 
-        return DigitsSource(resolution)
+        return open_digits(resolution)
     if name not in KNOWN:
         raise NotFound(_unknown(name))
     if KNOWN[name].tfds is None:

@@ -57,6 +57,8 @@ class ImageSource(ABC):
         ``(H, W, c)`` of every image, with ``H == W`` and ``c`` 1 or 3.
     sizes
         Number of images in ``"train"`` and in ``"test"``.
+    labels
+        int32 ``[n]``, of the splits whose labels are in memory.
     notes
         Sentences for the user, such as how a missing test split was made.
     """
@@ -68,6 +70,7 @@ class ImageSource(ABC):
         class_names: tuple[str, ...],
         shape: tuple[int, int, int],
         sizes: Mapping[str, int],
+        labels: Mapping[Split, npt.NDArray[np.int32]] | None = None,
         notes: tuple[str, ...] = (),
     ) -> None:
         self.name = name
@@ -75,6 +78,7 @@ class ImageSource(ABC):
         self.shape = shape
         self.sizes = dict(sizes)
         self.notes = notes
+        self._labels = dict(labels or {})
 
     @abstractmethod
     def batches(self, split: Split, size: int) -> Iterator[Batch]:
@@ -107,7 +111,11 @@ class ImageSource(ABC):
 
     def labels(self, split: Split) -> npt.NDArray[np.int32]:
         """Return the labels of a whole split, int32 ``[n]``, in the order of `batches`."""
-        return np.concatenate([batch.labels for batch in self.batches(split, _LABEL_BATCH)])
+        if split not in self._labels:
+            self._labels[split] = np.concatenate(
+                [batch.labels for batch in self.batches(split, _LABEL_BATCH)]
+            )
+        return self._labels[split]
 
 
 def regroup(batches: Iterable[Batch], size: int) -> Iterator[Batch]:

@@ -61,6 +61,7 @@ class SubsetSource(ImageSource):
             class_names=source.class_names,
             shape=source.shape,
             sizes={**source.sizes, "train": int(chosen.sum())},
+            labels={"train": source.labels("train")[chosen]},
             notes=(*source.notes, note),
         )
         self._source = source
@@ -71,11 +72,6 @@ class SubsetSource(ImageSource):
         if split == "test":
             return self._source.batches(split, size)
         return regroup(self._selected(size), size)
-
-    def labels(self, split: Split) -> npt.NDArray[np.int32]:
-        """Return the labels of a whole split, int32 ``[n]``, in the order of `batches`."""
-        labels = self._source.labels(split)
-        return labels if split == "test" else labels[self._chosen]
 
     def _selected(self, size: int) -> Iterator[Batch]:
         start = 0

@@ -7,7 +7,6 @@ import struct
 import sys
 import tracemalloc
 import zipfile
-import zlib
 
 import msgpack
 import numpy as np
@@ -15,7 +14,7 @@ import pytest
 
 from rcig_cli.data.exchange.formats import EXPORTS, read_file
 from rcig_cli.errors import ConfigError, Corrupt, NotFound, RcigError
-from tests.data.examples import npy_header
+from tests.data.examples import npy_header, png_bytes
 from tests.data.exchange_sets import dataset_info, exported_set, read, write
 
 GIVEN = exported_set()
@@ -139,14 +138,6 @@ def test_without_pytorch_a_pt_file_is_refused_with_what_to_install(tmp_path, mon
     refused(tmp_path / "a.pt", ConfigError, "pip install torch")
 
 
-def png_header(width, height):
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(10)))
-
-
 def split(path, *parts):
     for part in parts:
         (path / part).mkdir()
@@ -164,9 +155,9 @@ def link_out(path):
         (link_out, ConfigError, "lead to folders or out of"),
         (lambda p: (p / "1").rename(p / "one"), ConfigError, "'0', and pets has 3"),
         (lambda p: (p / "0" / "00000.png").unlink(), ConfigError, "lists other files"),
-        (lambda p: (p / "0" / "00000.png").write_bytes(png_header(60000, 60000)), ConfigError, "too large"),
-        (lambda p: (p / "0" / "00000.png").write_bytes(png_header(8, 4)), ConfigError, "4 x 8 pixels"),
-        (lambda p: (p / "0" / "00000.png").write_bytes(png_header(4, 4)), Corrupt, "damaged"),
+        (lambda p: (p / "0" / "00000.png").write_bytes(png_bytes(60000, 60000)), ConfigError, "too large"),
+        (lambda p: (p / "0" / "00000.png").write_bytes(png_bytes(8, 4)), ConfigError, "4 x 8 pixels"),
+        (lambda p: (p / "0" / "00000.png").write_bytes(png_bytes(4, 4)), Corrupt, "damaged"),
         (lambda p: (p / "labels.npz").write_bytes(b"PK"), Corrupt, "damaged"),
         (
             lambda p: np.savez(p / "labels.npz", files=np.array(["../../x.png"] * 6), labels=GIVEN.labels),

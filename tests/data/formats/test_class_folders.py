@@ -7,92 +7,90 @@ import threading
 import numpy as np
 import pytest
 
-from rcig_cli.data.formats.class_folders import open_class_folders
 from rcig_cli.data.sources import image_files
+from rcig_cli.data.sources.opening import open_source
 from rcig_cli.errors import ConfigError, Corrupt, RcigError
 from tests.data.examples import pixels, save_picture, whole
 
 
-def fill(root, name, count, shape=(6, 6, 3), suffix="png"):
+def fill(root, name, count, shape=(6, 6, 3)):
     for index in range(count):
-        save_picture(root / name / f"{index:03}.{suffix}", pixels(*shape, seed=index))
+        save_picture(root / name / f"{index:03}.png", pixels(*shape, seed=index))
 
 
 @pytest.fixture
 def split(tmp_path):
     for part, count in (("train", 4), ("test", 2)):
         for name in ("dog", "cat"):
-            fill(tmp_path / part, name, count)
-    return tmp_path
-
-
-@pytest.fixture
-def plain(tmp_path):
-    fill(tmp_path, "dog", 20)
-    fill(tmp_path, "cat", 10)
-    return tmp_path
+            fill(tmp_path / "pets" / part, name, count)
+    return tmp_path / "pets"
 
 
 def test_a_split_folder_is_read_in_sorted_order(split):
-    source = open_class_folders("pets", split)
+    source = open_source("pets", split)
     assert source.class_names == ("cat", "dog")
     assert source.sizes == {"train": 8, "test": 4}
     assert source.shape == (6, 6, 3)
-    assert source.notes == ()
+    assert source.notes == (f"{split} is read as class folders.",)
     train = whole(source, "train", 3)
     assert train.labels.tolist() == [0] * 4 + [1] * 4
     assert (train.images == np.stack([pixels(6, 6, 3, seed=index) for index in (0, 1, 2, 3) * 2])).all()
 
 
-def test_a_plain_folder_has_a_fifth_held_out(plain):
-    source = open_class_folders("pets", plain)
+def test_a_folder_without_a_split_has_a_fifth_held_out(tmp_path):
+    fill(tmp_path, "train", 20)  # the name of a class here, because it holds images
+    fill(tmp_path, "plane", 10)
+    source = open_source("vehicles", tmp_path)
+    assert source.class_names == ("plane", "train")
     assert source.sizes == {"train": 24, "test": 6}
     assert np.bincount(source.labels("test")).tolist() == [2, 4]
-    assert "fixed fifth of each class, 6 images" in source.notes[0]
+    assert "fixed fifth of each class, 6 images" in source.notes[1]
     test = whole(source, "test").images
-    assert (test == whole(open_class_folders("pets", plain), "test").images).all()
+    assert (test == whole(open_source("vehicles", tmp_path), "test").images).all()
     every = np.concatenate([whole(source, "train").images, test])
     due = [pixels(6, 6, 3, seed=index) for count in (10, 20) for index in range(count)]
     assert sorted(map(bytes, every)) == sorted(map(bytes, due))
 
 
-def test_a_class_called_train_is_a_class(tmp_path):
-    fill(tmp_path, "train", 5)
-    fill(tmp_path, "plane", 5)
-    assert open_class_folders("vehicles", tmp_path).class_names == ("plane", "train")
-
-
-def test_other_files_are_skipped(split):
-    (split / "train" / "cat" / "readme.txt").write_text("cats")
-    (split / "train" / "cat" / ".hidden.png").write_bytes(b"no image")
+def test_other_files_and_links_that_lead_outside_are_skipped(split, tmp_path_factory):
+    cats = split / "train" / "cat"
+    (cats / "readme.txt").write_text("cats")
+    (cats / ".hidden.png").write_bytes(b"no image")
     (split / "train" / ".cache").mkdir()
     (split / "train" / "labels.csv").write_text("")
-    source = open_class_folders("pets", split)
-    assert source.sizes["train"] == 8
-    assert source.class_names == ("cat", "dog")
-
-
-def test_links_that_lead_outside_are_skipped_with_a_note(split, tmp_path_factory):
     outside = save_picture(tmp_path_factory.mktemp("outside") / "secret.png", pixels(6, 6, 3))
-    cats = split / "train" / "cat"
     (cats / "outside.png").symlink_to(outside)
     (cats / "folder").symlink_to(outside.parent)
     (cats / "loop").symlink_to(split)
     (cats / "gone.png").symlink_to(split / "nowhere.png")
     (cats / "inside.png").symlink_to(cats / "000.png")
     (split / "train" / "eel").symlink_to(outside.parent)
-    source = open_class_folders("pets", split)
+    source = open_source("pets", split)
     assert source.sizes["train"] == 9
     assert source.class_names == ("cat", "dog")
-    assert source.notes[0].endswith(": 4.")
+    assert source.notes[1].startswith("Links skipped")
+    assert source.notes[1].endswith(": 4.")
+
+
+def test_folders_of_classes_or_splits_that_lead_out(split, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside")
+    (split / "test" / "cat").rename(outside / "cat")
+    (split / "test" / "cat").symlink_to(outside / "cat")
+    source = open_source("pets", split)
+    assert source.sizes == {"train": 8, "test": 2}
+    assert source.notes[1].endswith(": 1.")
+    (split / "train").rename(outside / "train")
+    (split / "train").symlink_to(outside / "train")
+    with pytest.raises(ConfigError, match="no images in its train split"):
+        open_source("pets", split)
 
 
 def test_images_are_grey_only_if_all_are(tmp_path):
     fill(tmp_path, "a", 5, (6, 6))
     fill(tmp_path, "b", 5, (6, 6))
-    assert open_class_folders("grey", tmp_path).shape == (6, 6, 1)
+    assert open_source("grey", tmp_path).shape == (6, 6, 1)
     save_picture(tmp_path / "b" / "colour.png", pixels(6, 6, 3))
-    source = open_class_folders("mixed", tmp_path)
+    source = open_source("mixed", tmp_path)
     assert source.shape == (6, 6, 3)
     assert (np.ptp(whole(source, "train").images, axis=3) == 0).sum() > 200
 
@@ -100,17 +98,17 @@ def test_images_are_grey_only_if_all_are(tmp_path):
 def test_the_side_of_images_of_mixed_sizes(tmp_path):
     fill(tmp_path, "a", 5, (12, 30, 3))
     fill(tmp_path, "b", 5, (20, 10, 3))
-    source = open_class_folders("mixed", tmp_path)
+    source = open_source("mixed", tmp_path)
     assert source.shape == (10, 10, 3)
     assert "10 x 10" in source.notes[-1]
     assert whole(source, "train").images.shape == (8, 10, 10, 3)
-    assert open_class_folders("caltech_birds2011", tmp_path).shape == (32, 32, 3)
+    assert open_source("caltech_birds2011", tmp_path).shape == (32, 32, 3)
 
 
 def test_folders_that_are_no_data_set_are_refused(split):
     def refused(said):
         with pytest.raises(ConfigError, match=said):
-            open_class_folders("pets", split)
+            open_source("pets", split)
 
     (split / "train" / "eel").mkdir()
     refused("no training image of the class 'eel'")
@@ -119,44 +117,35 @@ def test_folders_that_are_no_data_set_are_refused(split):
     shutil.rmtree(split / "test")
     (split / "test").mkdir()
     refused("no images in its test split")
+    (split / "test").rmdir()
+    for name in ("cat", "dog"):
+        for path in list((split / "train" / name).iterdir())[1:]:
+            path.unlink()
+    refused("too few images")
     shutil.rmtree(split / "train" / "dog")
-    shutil.rmtree(split / "test")
     refused("1 class folders")
-    shutil.rmtree(split)
-    split.mkdir()
-    refused("0 class folders")
-
-
-def test_class_folders_with_unusable_names_are_refused(tmp_path):
-    for name in (b"ok", b"no\xff"):
-        fill(tmp_path, os.fsdecode(name), 3)
-    with pytest.raises(ConfigError, match="unprintable"):
-        open_class_folders("odd", tmp_path)
-
-
-def test_too_few_images_to_hold_any_out(tmp_path):
-    for name in "ab":
-        fill(tmp_path, name, 1)
-    with pytest.raises(ConfigError, match="too few images"):
-        open_class_folders("few", tmp_path)
+    fill(split / "train", os.fsdecode(b"no\xff"), 6)
+    refused("unprintable")
 
 
 def test_a_damaged_image_is_named(split):
     path = split / "train" / "dog" / "001.png"
     path.write_bytes(path.read_bytes()[:-60])
     with pytest.raises(Corrupt, match=r"dog/001\.png"):
-        whole(open_class_folders("pets", split), "train")
+        whole(open_source("pets", split), "train")
 
 
 def test_files_of_a_class_are_sorted_by_path_and_read_from_any_batch(tmp_path):
-    for name, grey in (("b/1.png", 3), ("a.png", 1), ("a/9.png", 0), ("b.png", 5), ("a-b/0.png", 9)):
+    names = ("a/9.png", "a-b/0.png", "a.png", "b/1.png", "b.png")
+    for grey, name in enumerate(names):
         save_picture(tmp_path / "x" / name, np.full((4, 4), grey, np.uint8))
-    fill(tmp_path, "y", 9, (4, 4))
-    paths = list(open_class_folders("sorted", tmp_path)._files["train"].paths)
-    assert paths == sorted(paths)
-    source = open_class_folders("sorted", tmp_path)
+    fill(tmp_path, "y", 20, (4, 4))
+    source = open_source("sorted", tmp_path)
+    every = whole(source, "train")
+    found = every.images[every.labels == 0, 0, 0, 0].tolist()
+    assert found == sorted(found)
     rest = list(source.batches_from("train", 3, 6))
-    assert np.concatenate([batch.labels for batch in rest]).tolist() == source.labels("train")[6:].tolist()
+    assert np.concatenate([batch.images for batch in rest]).tolist() == every.images[6:].tolist()
 
 
 def test_large_images_are_decoded_by_fewer_threads(tmp_path, monkeypatch):
@@ -165,11 +154,11 @@ def test_large_images_are_decoded_by_fewer_threads(tmp_path, monkeypatch):
     fill(tmp_path, "b", 8, (20, 20, 3))
     monkeypatch.setattr(image_files, "MOST_PIXELS", 2 * 40 * 40)
     monkeypatch.setattr(image_files, "_DECODERS", 8)
-    source, names, read = open_class_folders("large", tmp_path), set(), image_files.read_picture
+    names, read = set(), image_files.read_picture
     monkeypatch.setattr(
         image_files, "read_picture", lambda *a, **k: (names.add(threading.get_ident()), read(*a, **k))[1]
     )
-    whole(source, "train", 12)
+    whole(open_source("large", tmp_path), "train", 12)
     assert len(names) <= 2
 
 
@@ -184,22 +173,9 @@ ODD = {
 @pytest.mark.parametrize("odd", ODD)
 def test_what_is_no_regular_file_is_skipped_and_later_refused(split, odd):
     ODD[odd](split / "train" / "cat" / "odd.png")
-    source = open_class_folders("pets", split)
+    source = open_source("pets", split)
     assert source.sizes["train"] == 8
     (split / "train" / "cat" / "000.png").unlink()
     ODD[odd](split / "train" / "cat" / "000.png")
     with pytest.raises(RcigError, match=r"000\.png can't be read"):
         whole(source, "train")
-
-
-def test_folders_of_classes_or_splits_that_lead_out(split, tmp_path_factory):
-    outside = tmp_path_factory.mktemp("outside")
-    (split / "test" / "cat").rename(outside / "cat")
-    (split / "test" / "cat").symlink_to(outside / "cat")
-    source = open_class_folders("pets", split)
-    assert source.sizes == {"train": 8, "test": 2}
-    assert source.notes[0].endswith(": 1.")
-    (split / "train").rename(outside / "train")
-    (split / "train").symlink_to(outside / "train")
-    with pytest.raises(ConfigError, match="no images in its train split"):
-        open_class_folders("pets", split)

@@ -2,7 +2,6 @@
 
 import struct
 import tracemalloc
-import zlib
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from PIL import Image
 
 from rcig_cli.data.images.picture import picture_suffixes, read_header, read_picture
 from rcig_cli.errors import ConfigError, Corrupt
-from tests.data.examples import pixels, save_picture
+from tests.data.examples import pixels, png_bytes, save_picture
 
 
 def test_usual_suffixes_are_images_and_others_are_not():
@@ -45,21 +44,14 @@ def test_16_bit_grey_is_scaled(tmp_path, suffix):
     assert read_picture(path, grey=True)[0, :, 0].tolist() == [0, 1, 255, 128]
 
 
-def test_palettes_are_looked_up_and_count_as_colour(tmp_path):
+@pytest.mark.parametrize(("options", "last"), [({}, [10, 20, 30]), ({"transparency": 0}, [255, 255, 255])])
+def test_palettes_are_looked_up_and_count_as_colour(tmp_path, options, last):
     image = Image.new("P", (2, 1))
     image.putpalette([10, 20, 30, 200, 100, 50])
     image.putdata([1, 0])
-    image.save(tmp_path / "p.png")
+    image.save(tmp_path / "p.png", **options)
     assert read_header(tmp_path / "p.png").grey is False
-    assert read_picture(tmp_path / "p.png", grey=False)[0].tolist() == [[200, 100, 50], [10, 20, 30]]
-
-
-def test_a_palette_with_a_transparent_colour(tmp_path):
-    image = Image.new("P", (2, 1))
-    image.putpalette([10, 20, 30, 200, 100, 50])
-    image.putdata([1, 0])
-    image.save(tmp_path / "p.png", transparency=0)
-    assert read_picture(tmp_path / "p.png", grey=False)[0, 1].tolist() == [255, 255, 255]
+    assert read_picture(tmp_path / "p.png", grey=False)[0].tolist() == [[200, 100, 50], last]
 
 
 def test_cmyk_becomes_rgb(tmp_path):
@@ -90,15 +82,6 @@ def test_a_file_cut_short_is_reported(tmp_path, suffix):
         read_picture(path, grey=False)
 
 
-def png(width, height):
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    rows = chunk(b"IDAT", zlib.compress(bytes(99))) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + rows
-
-
 def tiff(*tags):
     entries = b"".join(struct.pack("<HHLL", tag, 4, 1, value) for tag, value in sorted(tags))
     return b"II*\0" + struct.pack("<LH", 8, len(tags)) + entries + bytes(64)
@@ -106,9 +89,9 @@ def tiff(*tags):
 
 TILE = ((256, 8), (257, 8), (258, 8), (259, 8), (262, 1), (277, 1), (324, 99), (325, 9))
 BOMBS = {
-    "huge.png": png(60_000, 60_000),
-    "wide.png": png(2**31 - 1, 2**31 - 1),
-    "just.png": png(8192, 8193),
+    "huge.png": png_bytes(60_000, 60_000),
+    "wide.png": png_bytes(2**31 - 1, 2**31 - 1),
+    "just.png": png_bytes(8192, 8193),
     "huge.bmp": b"BM"
     + struct.pack("<LLLLllHHLLllLL", 99, 0, 54, 40, 30_000, 30_000, 1, 24, 0, 0, 0, 0, 0, 0),
     "huge.tif": tiff((256, 60_000), (257, 60_000), (258, 8), (259, 1), (262, 1), (273, 99), (277, 1)),

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from rcig_cli.data.sources.subset import held_out, stratified_order, subset
 from rcig_cli.errors import ConfigError
-from tests.data.examples import ArraySource, whole
+from tests.data.examples import array_source, whole
 
 label_lists = st.lists(st.integers(0, 4), min_size=1, max_size=120).map(lambda v: np.array(v, dtype=np.int32))
 
@@ -45,7 +45,7 @@ def test_one_item_of_each_class_is_never_held_out(labels, data):
 @pytest.fixture
 def source():
     labels = np.arange(100) % 5
-    return ArraySource({"train": labels, "test": labels[:15]})
+    return array_source(labels, labels[:15])
 
 
 def test_groups_are_disjoint_and_cover_everything(source):
@@ -85,6 +85,6 @@ def test_groups_that_dont_exist_are_refused(source, count, chunk, word):
 
 
 def test_a_group_without_one_of_the_classes_is_refused():
-    rare = ArraySource({"train": np.array([0] * 50 + [1]), "test": np.array([0, 1])})
+    rare = array_source(np.array([0] * 50 + [1]), np.array([0, 1]))
     with pytest.raises(ConfigError, match="no image of the class '1'"):
         subset(rare, 2, 0)

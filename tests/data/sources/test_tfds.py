@@ -185,16 +185,3 @@ def test_a_failed_download_ends_in_one_sentence(monkeypatch, error, answer, kind
         tfds._download(SimpleNamespace(url_infos=["https://example.invalid/a.gz"]), KNOWN["mnist"])
     assert type(caught.value) is kind
     assert "\n" not in str(caught.value)
-
-
-def test_packages_that_the_birds_need_are_asked_for_before_the_download(monkeypatch):
-    monkeypatch.setattr(tfds, "_import_tensorflow", lambda _: None)
-    monkeypatch.setattr(tfds, "_prepare", lambda _: pytest.fail("downloaded"))
-    monkeypatch.setattr(tfds.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(ConfigError) as caught:
-        tfds._download(SimpleNamespace(url_infos=[]), KNOWN["cub200"])
-    assert str(caught.value) == (
-        "cub200 comes through TensorFlow Datasets, which needs cv2 to download it: run "
-        '"pip install opencv-python-headless", or unpack https://data.caltech.edu/records/65de6-vp158 '
-        "and pass --from CUB_200_2011."
-    )

@@ -21,7 +21,7 @@ from rcig_cli.data.sources.opening import open_source
 from rcig_cli.errors import ConfigError, RcigError
 from tests.data import exchange_sets
 from tests.data.downloads import COPIES, example_splits, write_cifar10_binary, write_idx
-from tests.data.examples import memory_taken, npy_header, pixels, save_picture
+from tests.data.examples import memory_taken, npy_header, pixels, png_bytes, save_picture
 
 MIB = 2**20
 TRIALS = int(os.environ.get("RCIG_FUZZ_TRIALS", "200"))
@@ -226,20 +226,10 @@ def test_images_beyond_the_limit_and_many_labels(tmp_path):
     assert memory < 512 * MIB
 
 
-def chunk(kind, data):
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def png(width, height, rows, *chunks, kind=2):
-    header = struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0)
-    every = [chunk(b"IHDR", header), *chunks, chunk(b"IDAT", rows), chunk(b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(every)
-
-
 @pytest.mark.parametrize("kind", [2, 6])
 def test_a_large_image_takes_16_bytes_a_pixel(tmp_path, kind):
     path, side = tmp_path / "a.png", 4096
-    path.write_bytes(png(side, side, packed(side * (1 + side * (3 if kind == 2 else 4))), kind=kind))
+    path.write_bytes(png_bytes(side, side, packed(side * (1 + side * (3 if kind == 2 else 4))), kind=kind))
     assert path.stat().st_size < MIB
     found, memory = memory_taken(lambda: read_picture(path, grey=False, side=8))
     assert found.shape == (8, 8, 3)
@@ -249,16 +239,16 @@ def test_a_large_image_takes_16_bytes_a_pixel(tmp_path, kind):
 @pytest.mark.parametrize(
     "bomb",
     [
-        lambda: chunk(b"zTXt", b"name\0\0" + packed(300 * MIB)),
-        lambda: chunk(b"iCCP", b"name\0\0" + packed(300 * MIB)),
-        lambda: chunk(b"iTXt", b"name\0\x01\0\0\0" + packed(300 * MIB)),
-        lambda: b"".join(chunk(b"zTXt", b"name%d\0\0" % n + packed(MIB - 9)) for n in range(200)),
-        lambda: chunk(b"eXIf", b"II*\0\x08\0\0\0\xff\xff" + bytes(9000)),
+        lambda: [(b"zTXt", b"name\0\0" + packed(300 * MIB))],
+        lambda: [(b"iCCP", b"name\0\0" + packed(300 * MIB))],
+        lambda: [(b"iTXt", b"name\0\x01\0\0\0" + packed(300 * MIB))],
+        lambda: [(b"zTXt", b"name%d\0\0" % n + packed(MIB - 9)) for n in range(200)],
+        lambda: [(b"eXIf", b"II*\0\x08\0\0\0\xff\xff" + bytes(9000))],
     ],
 )
 def test_metadata_of_an_image_take_little_memory(tmp_path, bomb):
     path = tmp_path / "a.png"
-    path.write_bytes(png(8, 8, packed(8 * 25), bomb()))
+    path.write_bytes(png_bytes(8, 8, packed(8 * 25), *bomb()))
     found, memory = memory_taken(lambda: read_picture(path, grey=False))
     assert isinstance(found, RcigError) or found.shape == (8, 8, 3)
     assert memory < 80 * MIB  # Pillow keeps up to 64 MiB of texts
