@@ -162,11 +162,9 @@ LATE = ModuleNotFoundError("No module named 'scipy.io'\nFailed importing scipy.i
     [
         (OSError("no space left"), None, RcigError, "could not be downloaded .*no space left"),
         (ValueError("a\nlong\nstory"), None, RcigError, r"could not be downloaded .*--from FILE\.npz"),
-        (KeyError(), None, RcigError, "could not be downloaded .KeyError"),
         (AssertionError("tried"), NO_ROUTE, RcigError, "could not be downloaded .*no route"),
         (AssertionError("tried"), REFUSED, RcigError, "tried"),
         (LATE, None, ConfigError, r"needs scipy\.io to download"),
-        (ModuleNotFoundError("gone", name="promise"), None, ConfigError, "needs promise to download"),
     ],
 )
 def test_a_failed_download_ends_in_one_sentence(monkeypatch, error, answer, kind, said):

@@ -34,21 +34,10 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 def damaged(content, random):
     """Cut, insert, remove or overwrite; mostly near the beginning, where headers are."""
     place = random.randrange(min(len(content), random.choice([64, 4096, 2**30])) or 1)
-    some = random.randbytes(random.choice([1, 1, 4, 40]))
-    match random.randrange(6):
-        case 0:
-            return content[:place]
-        case 1:
-            return content[:place] + some + content[place:]
-        case 2:
-            return content[:place] + content[place + len(some) :]
-        case 3:
-            return content[:place] + b"\xff" * len(some) + content[place + len(some) :]
-        case 4:
-            flipped = content[place : place + 1] or b"\0"
-            return content[:place] + bytes([flipped[0] ^ 1 << random.randrange(8)]) + content[place + 1 :]
-        case _:
-            return content[:place] + some + content[place + len(some) :]
+    count = random.choice([1, 1, 4, 40])
+    some = random.choice([b"", random.randbytes(count), b"\xff" * count])
+    after = random.choice([place, place + count, len(content)])
+    return content[:place] + some + content[after:]
 
 
 def damaged_inside(content, random):
@@ -96,14 +85,16 @@ def fuzz(files, read, most):
     return refused
 
 
-@pytest.mark.parametrize("title", [*COPIES, "packed IDX files"])
+DOWNLOADS = {
+    **COPIES,
+    "packed IDX": ("mnist", lambda to: write_idx(to, example_splits(10, 20, 10, 28, 28, 1), packed=True)),
+}
+
+
+@pytest.mark.parametrize("title", DOWNLOADS)
 def test_damaged_downloads(tmp_path, title):
-    if title in COPIES:
-        name, write = COPIES[title]
-        write(tmp_path / "copy")
-    else:
-        name = None
-        write_idx(tmp_path / "copy", example_splits(10, 20, 10, 28, 28, 1), packed=True)
+    name, write = DOWNLOADS[title]
+    write(tmp_path / "copy")
     files = sorted(path for path in (tmp_path / "copy").rglob("*") if path.is_file())
     assert fuzz(files, lambda: read_through(tmp_path / "copy", name or "mnist"), 64 * MIB)
 
@@ -116,10 +107,8 @@ def save_npz(path, images, save=np.savez, **more):
 @pytest.mark.parametrize(
     ("images", "options"),
     [
-        (pixels(4, 6, 6), {"class_names": np.array(["cat", "dog", "cow"])}),
         (pixels(4, 6, 5, 4), {"class_names": np.array(["cat", "dog", "cow"], "S")}),
-        (pixels(4, 6, 5, 1).astype("u2"), {"save": np.savez_compressed}),
-        ((pixels(4, 6, 6, 3) / 255).astype("f4"), {}),
+        ((pixels(4, 6, 6, 3) / 255).astype("f4"), {"save": np.savez_compressed}),
     ],
 )
 def test_damaged_npz_files(tmp_path, images, options):
@@ -133,9 +122,8 @@ def test_damaged_images(tmp_path, name, monkeypatch):
     monkeypatch.setattr(picture, "MOST_PIXELS", 2**20)
     colour = Image.fromarray(pixels(19, 18, 3))
     variants = [(colour, {}), (colour.convert("L"), {})]
-    if name in ("PNG", "TIFF", "WEBP"):
-        variants.append((Image.fromarray(pixels(19, 18, 4)), {}))
     if name in ("PNG", "TIFF"):
+        variants.append((Image.fromarray(pixels(19, 18, 4)), {}))
         variants.append((Image.fromarray(pixels(9, 8).astype(np.uint16) * 257), {}))
     if name == "TIFF":
         variants += [(colour, {"compression": c}) for c in ("tiff_lzw", "tiff_adobe_deflate", "packbits")]
