@@ -1,16 +1,13 @@
 """``rcig compare``."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
 
 import typer
 
 from rcig_cli.cli.options import Context, with_context
 from rcig_cli.errors import ConfigError
 from rcig_cli.reporting.formatting import accuracy, describe_protocol
-
-if TYPE_CHECKING:
-    from rcig_cli.reporting.compare import Comparison
 
 
 @with_context
@@ -26,27 +23,23 @@ def compare(
         raise ConfigError("compare needs two or more runs, for example: rcig compare run_1 run_2.")
     from rcig_cli.reporting.compare import compare
 
-    comparison = compare(here.store(), runs)
-    for problem in comparison.unreadable:
+    document, problems = compare(here.store(), runs)
+    for problem in problems:
         here.console.warn(problem)
-    here.console.document(comparison.to_json())
-    here.console.table(("", *(run.name for run in comparison.runs)), _rows(comparison))
-    for index, run in enumerate(comparison.runs):
-        if not any(row.evaluations[index] for row in comparison.rows):
-            here.next(f"evaluate {run.name}")
+    here.console.document(document)
+    names = [run["run"] for run in document["runs"]]
+    here.console.table(("", *names), _rows(document))
+    for index, name in enumerate(names):
+        if not any(row["accuracy"][index] for row in document["evaluations"]):
+            here.next(f"evaluate {name}")
 
 
-def _rows(comparison: "Comparison") -> Iterator[list[str]]:
+def _rows(comparison: Mapping[str, Any]) -> Iterator[list[str]]:
     """A row for each setting; for each protocol the accuracies, then random subsets' and the paper's."""
-    for name, values in comparison.differences.items():
+    for name, values in comparison["differences"].items():
         yield [name, *("-" if value is None else str(value) for value in values)]
-    for row in comparison.rows:
-        labels = {
-            "accuracy": describe_protocol(row.protocol),
-            "random_subset": "  random subset",
-            "paper": "  paper",
-        }
-        for name, label in labels.items():
-            accuracies = row.values(name)
-            if name == "accuracy" or any(accuracies):
-                yield [label, *map(accuracy, accuracies)]
+    for row in comparison["evaluations"]:
+        yield [describe_protocol(row["protocol"]), *map(accuracy, row["accuracy"])]
+        for name, label in (("random_subset", "  random subset"), ("paper", "  paper")):
+            if any(row[name]):
+                yield [label, *map(accuracy, row[name])]

@@ -1,7 +1,6 @@
 """Runs side by side: the settings in which they differ, and their evaluations, read from the store."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from rcig_cli.presets.config import DistillConfig
@@ -10,69 +9,21 @@ from rcig_cli.store.records import RunManifest
 from rcig_cli.store.results import read_results
 from rcig_cli.store.store import Store
 
-Record = Mapping[str, Any]
-
+MEASURED = ("accuracy", "random_subset", "paper")
 _OF_IMPORTED = ("dataset", "ipc")  # what is known of an imported run; its other settings are defaults
 
 
-@dataclass(frozen=True)
-class Row:
-    """The evaluations under one protocol.
-
-    Attributes
-    ----------
-    protocol
-        How networks were trained.
-    evaluations
-        The newest evaluation of each run under it, as it was stored, or None.
-    """
-
-    protocol: Record
-    evaluations: tuple[Record | None, ...]
-
-    def values(self, name: str) -> list[Any]:
-        """One entry of each run's evaluation, such as "accuracy"; None where there is none."""
-        return [each.get(name) if each else None for each in self.evaluations]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Runs side by side.
-
-    Attributes
-    ----------
-    runs
-        Their manifests.
-    differences
-        Each setting in which they differ, with its value in each run; None where it is not known.
-    rows
-        One for each protocol of any run, those under which most runs were evaluated first.
-    unreadable
-        What is wrong with evaluations that can't be read.
-    """
-
-    runs: tuple[RunManifest, ...]
-    differences: Mapping[str, tuple[Any, ...]]
-    rows: tuple[Row, ...]
-    unreadable: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything, as JSON values."""
-        return {
-            "runs": [{"run": r.name, "dataset": r.dataset, "status": r.status} for r in self.runs],
-            "differences": {name: list(values) for name, values in self.differences.items()},
-            "evaluations": [
-                {
-                    "protocol": row.protocol,
-                    **{name: row.values(name) for name in ("accuracy", "random_subset", "paper")},
-                }
-                for row in self.rows
-            ],
-        }
-
-
-def compare(store: Store, names: Sequence[str]) -> Comparison:
+def compare(store: Store, names: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     """Compare runs.
+
+    Returns
+    -------
+    document : dict
+        ``runs``; ``differences``, each setting in which they differ with its value in each run, None where it
+        is not known; and ``evaluations``, an entry for each protocol, those of most runs first: ``protocol``,
+        and for ``accuracy``, ``random_subset`` and ``paper`` a list of each run's newest or None.
+    problems : list of str
+        What is wrong with evaluations that can't be read.
 
     Raises
     ------
@@ -81,14 +32,24 @@ def compare(store: Store, names: Sequence[str]) -> Comparison:
     Corrupt
         If a run's manifest is damaged.
     """
-    runs = tuple(store.run(name) for name in dict.fromkeys(names))
+    runs = [store.run(name) for name in dict.fromkeys(names)]
     listings = [read_results(store.run_path(run.name), "evaluations") for run in runs]
     newest = [{canonical(record["protocol"]): record for record in listing.found} for listing in listings]
     protocols = {key: record["protocol"] for found in newest for key, record in found.items()}
-    rows = [Row(protocol, tuple(found.get(key) for found in newest)) for key, protocol in protocols.items()]
-    rows.sort(key=lambda row: row.evaluations.count(None))
-    unreadable = tuple(problem.message for listing in listings for problem in listing.problems)
-    return Comparison(runs, differences(runs), tuple(rows), unreadable)
+    rows = [(protocol, [found.get(key) for found in newest]) for key, protocol in protocols.items()]
+    rows.sort(key=lambda row: row[1].count(None))
+    document = {
+        "runs": [{"run": run.name, "dataset": run.dataset, "status": run.status} for run in runs],
+        "differences": {name: list(values) for name, values in differences(runs).items()},
+        "evaluations": [
+            {
+                "protocol": protocol,
+                **{name: [each and each[name] for each in evaluations] for name in MEASURED},
+            }
+            for protocol, evaluations in rows
+        ],
+    }
+    return document, [problem.message for listing in listings for problem in listing.problems]
 
 
 def differences(runs: Sequence[RunManifest]) -> dict[str, tuple[Any, ...]]:

@@ -42,6 +42,7 @@ def npz(path, **changes):
         (("prepare", "--from", "birds"), 2, "rcig prepare NAME --from birds"),
         (("distill",), 2, "--ipc 1"),
         (("distill", "--ipc", "0"), 2, "ipc must be a whole number of 1 or more, not 0"),
+        (("distill", "--ipc", "5000"), 2, "--ipc 5000 is too many"),
         (("distill", "--ipc", "many"), 2, "ipc must be a whole number of 1 or more, not 'many'"),
         (("distill", "cifar10", "--ipc", "1"), 3, "cifar10"),
         (("distill", "--ipc", "1", "--solver", "newton"), 2, "adam, cg"),
@@ -50,11 +51,7 @@ def npz(path, **changes):
         (("distill", "--ipc", "1", "--widht", "3"), 2, "--widht"),
         (("distill", "--ipc", "1", "--seed", "-1"), 2, "seed"),
         (("distill", "--ipc", "1", "--algorithm", "kip"), 2, "rcig, cig, vig, frepo"),
-        (
-            ("distill", "--ipc", "1", "--algorithm", "vig", "--solver", "cg"),
-            2,
-            "solver of vig must be adam, not 'cg'; it can be omitted",
-        ),
+        (("distill", "--ipc", "1", "--algorithm", "vig", "--solver", "cg"), 2, "solver of vig must be adam"),
         (("distill", "--resume", "run_9"), 3, "run_9"),
         (("evaluate", "run_9"), 3, "run_9"),
         (("evaluate", "../run_1"), 2, "run"),
@@ -65,27 +62,19 @@ def npz(path, **changes):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
-def test_wrong_usage_is_refused(rcig, tmp_path, arguments, code, said):
-    rcig("prepare", "digits", "--store", tmp_path)
-    store = () if arguments[0] in ("frobnicate",) else ("--store", tmp_path)
+def test_wrong_usage_is_refused(rcig, digits_run, arguments, code, said):
+    store = () if arguments[0] == "frobnicate" else ("--store", digits_run)
     one_sentence(rcig(*arguments, *store), code, said)
+    assert [path.name for path in (digits_run / "runs").iterdir()] == ["run_1"]
 
 
-def test_with_json_an_error_is_an_object_on_stdout(rcig, tmp_path):
-    rcig("prepare", "digits", "--store", tmp_path)
-    outcome = rcig("evaluate", "run_9", "--json", "--store", tmp_path)
+def test_with_json_an_error_is_an_object_on_stdout(rcig, digits_run):
+    outcome = rcig("evaluate", "run_9", "--json", "--store", digits_run)
     assert outcome.json["error"]["code"] == outcome.code == 3
     assert "run_9" in outcome.json["error"]["message"]
 
 
-def test_more_images_per_class_than_there_are_is_refused(rcig, tmp_path):
-    rcig("prepare", "digits", "--store", tmp_path)
-    one_sentence(rcig("distill", "--ipc", 5000, "--store", tmp_path), 2, "--ipc 5000 is too many")
-    assert rcig("list", "--store", tmp_path, "--json").json["runs"] == []
-
-
 def test_with_several_data_sets_one_must_be_named(rcig, tmp_path):
-    rcig("prepare", "digits", "--store", tmp_path)
     rcig("prepare", "mine", "--from", npz(tmp_path / "mine.npz"), "--store", tmp_path / "a")
     rcig("prepare", "digits", "--store", tmp_path / "a")
     one_sentence(rcig("distill", "--ipc", 1, "--store", tmp_path / "a"), 2, "digits, mine")

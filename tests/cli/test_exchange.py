@@ -110,8 +110,9 @@ def test_an_exported_set_is_imported_again(rcig, store, tmp_path, monkeypatch, f
         assert equal(ours, theirs)
 
 
-@pytest.mark.parametrize("form", FORMATS)
-@pytest.mark.parametrize("dataset", ["pets", "few"])
+@pytest.mark.parametrize(
+    ("dataset", "form"), [("pets", "npz"), ("few", "npz"), ("few", "safetensors"), ("pets", "png")]
+)
 def test_colour_images_and_their_whitening(rcig, pets, tmp_path, dataset, form):
     store = shutil.copytree(pets, tmp_path / "a")
     checkpoint(tmp_path / "frepo", 3, (8, 8, 3))

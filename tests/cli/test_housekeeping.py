@@ -138,16 +138,6 @@ def test_no_name_leads_outside(rcig, store, name, code):
     assert contents(store.parent) == before
 
 
-def test_a_link_is_removed_and_not_what_it_leads_to(rcig, store, tmp_path):
-    moved = tmp_path / "elsewhere"
-    (store / "runs" / "run_2").rename(moved)
-    (store / "runs" / "run_2").symlink_to(moved)
-    before = {**contents(moved), "lock": b""}
-    assert rcig("rm", "run_2", "--yes", "--store", store).code == 0
-    assert not os.path.lexists(store / "runs" / "run_2")
-    assert {**contents(moved), "lock": b""} == before
-
-
 def test_two_artifacts_of_one_name_have_to_be_distinguished(rcig, store):
     shutil.copytree(store / "runs" / "imported", store / "datasets" / "imported")
     one_sentence(rcig("rm", "imported", "--yes", "--store", store), 2, "datasets/imported or runs/imported")

@@ -1,16 +1,19 @@
-"""Options that are derived from declared settings, and those that all commands share."""
+"""Options that are derived from declared settings, those that all commands share, and the progress bar."""
 
+import io
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
 import typer
+from rich.console import Console as RichConsole
+from rich.progress import Progress
 from typer.testing import CliRunner
 
 from rcig_cli.cli.app import Command
+from rcig_cli.cli.console import Console
 from rcig_cli.cli.options import Context, with_settings
-from rcig_cli.errors import ConfigError
 from rcig_cli.settings import record, setting, settings_of
 
 
@@ -52,19 +55,6 @@ def test_only_settings_that_were_given_are_passed_converted(invoke):
     assert (received["run"], received["fast"]) == ("run_1", True)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--steps", "0"), "steps must be a whole number of 1 or more, not 0."),
-        (("--steps", "many"), "steps must be a whole number of 1 or more, not 'many'."),
-        (("--solver", "adm"), r"solver must be one of adam, cg, not 'adm' \(did you mean adam\?\)."),
-    ],
-)
-def test_a_bad_value_names_the_setting_the_value_and_what_is_allowed(invoke, arguments, message):
-    with pytest.raises(ConfigError, match=message):
-        invoke("run_1", *arguments)
-
-
 def test_the_store_is_that_of_the_option_or_the_environment(invoke, monkeypatch):
     assert invoke("run_1")["here"].command("list") == "rcig list"
     assert invoke("run_1", "--store", "a b")["here"].command("list") == "rcig list --store 'a b'"
@@ -81,3 +71,15 @@ def test_help_lists_options_under_their_headings(invoke):
     assert headings == ["Arguments", "Options", "Optimizer", "Running", "Common options"]
     assert re.search(r"^  --steps INTEGER +Training steps\. Default: 10\.$", page, re.MULTILINE)
     assert re.search(r"^  --flip / --no-flip +Flip\.$", page, re.MULTILINE)
+
+
+def test_steps_of_an_earlier_process_do_not_count_for_the_speed_of_the_progress_bar():
+    now = [0.0]
+    console = Console()
+    console._bar = Progress(console=RichConsole(file=io.StringIO()), get_time=lambda: now[0])
+    for now[0], done in ((0.0, 900), (10.0, 950), (20.0, 975)):
+        console.progress("writing", done, 1000)
+    (task,) = console._bar.tasks
+    assert (task.completed, task.total) == (975, 1000)
+    assert task.speed == 2.5
+    assert task.time_remaining == 10

@@ -101,54 +101,30 @@ def test_a_set_of_ones_own_gets_what_follows_from_its_size(side, depth, activati
     assert config.steps == 15_000
 
 
-def test_an_unknown_setting_is_refused_with_the_nearest():
-    with pytest.raises(ConfigError, match=r"'widht'.*did you mean width"):
-        resolved("mnist", widht=3)
-    with pytest.raises(ConfigError, match=r"no setting 'solver' of frepo; the settings are"):
-        resolved("mnist", algorithm="frepo", solver="cg")
-
-
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ({"ipc": 0}, "ipc must be a whole number of 1 or more"),
-        ({"width": -1}, "width must be"),
-        ({"steps": 0}, "steps must be"),
+        ({"steps": 0, "width": 0}, "steps must be a whole number of 1 or more.*; width must be"),
         ({"l2_rate": float("nan")}, "l2_rate must be a number above 0"),
-        ({"average_decay": 1.0}, "average_decay must be"),
-        ({"algorithm": "kip"}, "algorithm must be one of rcig, "),
+        ({"l2_rate": 10**400}, "l2_rate must be a number above 0"),
+        ({"seed": True}, "seed must be a whole number"),
+        ({"algorithm": ["rcig"]}, "algorithm must be one of rcig, "),
         ({"algorithm": "vig", "solver": "cg"}, "solver of vig must be adam, not 'cg'; it can be omitted"),
-        ({"solver": "newton"}, "solver must be one of adam, cg"),
-        ({"inner_steps": -1}, "inner_steps must be a whole number of 0 or more"),
+        ({"algorithm": "frepo", "solver": "cg"}, "no setting 'solver' of frepo; the settings are"),
         ({"backward_subset": 0}, "backward_subset must be a whole number of 1 or more"),
-        ({"seed": 2**32}, "seed must be"),
+        ({"x" * 10_000: 1}, "no setting 'xxx"),
     ],
+    ids=str,
 )
 def test_a_value_that_cannot_be_is_refused(flags, said):
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=said) as caught:
         resolved("mnist", **flags)
-
-
-def test_all_that_is_wrong_is_said_at_once():
-    with pytest.raises(ConfigError, match=r"steps must be.*width must be"):
-        resolved("mnist", steps=0, width=0)
+    assert len(str(caught.value)) < 1000
 
 
 def test_a_difference_names_fields_and_both_values():
     ours, theirs = resolved("mnist", width=32, inner_steps=3), resolved("mnist")
     assert sorted(difference(ours, theirs)) == ["inner_steps: 3, not 4", "width: 32, not 128"]
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [{"l2_rate": 10**400}, {"flip": "yes"}, {"seed": True}, {"average_decay": "x"},
-     {"algorithm": ["rcig"]}, {"dataset": 3}, {"image_lr": True}, {"x" * 10_000: 1}],
-    ids=lambda settings: next(iter(settings))[:20],
-)  # fmt: skip
-def test_a_value_of_the_wrong_type_is_refused_in_a_sentence(settings):
-    with pytest.raises(ConfigError) as caught:
-        DistillConfig.from_json({"dataset": "digits", "ipc": 1, "steps": 1, **settings})
-    assert len(str(caught.value)) < 500
 
 
 def test_another_algorithm_keeps_the_settings_that_it_has():

@@ -77,17 +77,6 @@ class Layout:
     align: Literal["center", "right"]
 
 
-@dataclass(frozen=True)
-class _Block:
-    """The place of one class: its images, and the corner and width of its name's column."""
-
-    width: int
-    height: int
-    gaps: tuple[int, int]  # to the next block, across and down
-    tiles: Sequence[Place]
-    text: tuple[int, int, int]
-
-
 def draw_grid(
     images: Images, labels: Labels, class_names: Sequence[str], *, scale: int | None = None
 ) -> Image.Image:
@@ -128,78 +117,54 @@ def plan_grid(
     height, width = image_size
     scale = scale or enlargement((height, width), len(labels))
     tile = width * scale, height * scale
-    block, texts = _block_beside(names, most, tile) if most > 1 else _block_below(names, tile)
-    columns = best_columns(len(names), (block.width, block.height), block.gaps)
+    lines = -(-most // _IMAGES_PER_LINE)
+    per_line = -(-most // lines)
+    across, down = tile[0] + TILE_GAP, tile[1] + TILE_GAP  # from one image of a class to the next
+    text_height = line_height(NAME_SIZE)
+    if most == 1:
+        column = max(tile[0], _WIDTH_BELOW)
+        texts = [fit_lines(name, NAME_SIZE, column, 2) for name in names]
+        start = (column - tile[0]) // 2
+        block = column, tile[1] + _NAME_GAP + max(map(len, texts)) * text_height
+        gaps = _BLOCK_GAP, _BLOCK_GAP
+    else:
+        text_lines = min(2, max(1, tile[1] // text_height))
+        texts = [fit_lines(name, NAME_SIZE, _WIDTH_BESIDE, text_lines) for name in names]
+        column = max(text_width(line, NAME_SIZE) for text in texts for line in text)
+        start = column + 2 * _NAME_GAP
+        block = start + per_line * across - TILE_GAP, max(lines * down - TILE_GAP, text_height)
+        gaps = 2 * _BLOCK_GAP, _BLOCK_GAP if lines > 1 else TILE_GAP
+    columns = min(range(1, len(names) + 1), key=lambda count: _cost(len(names), count, block, gaps))
 
     tiles: dict[int, Place] = {}
     written = []
-    for index, (images, lines) in enumerate(zip(members.values(), texts, strict=True)):
-        row, column = divmod(index, columns)
-        left = MARGIN + column * (block.width + block.gaps[0])
-        top = MARGIN + row * (block.height + block.gaps[1])
-        for image, (right, down) in zip(images.tolist(), block.tiles, strict=False):
-            tiles[image] = left + right, top + down
-        right, down, text_column = block.text
-        if most > 1:  # centred beside the first line of images
-            down = max(0, (tile[1] - len(lines) * line_height(NAME_SIZE)) // 2)
-        written.append(Name(lines, left + right, top + down, text_column))
-    page = page_size(len(names), columns, (block.width, block.height), block.gaps)
+    for index, (images, text) in enumerate(zip(members.values(), texts, strict=True)):
+        left = MARGIN + index % columns * (block[0] + gaps[0])
+        top = MARGIN + index // columns * (block[1] + gaps[1])
+        for at, image in enumerate(images.tolist()):
+            tiles[image] = left + start + at % per_line * across, top + at // per_line * down
+        centred = max(0, (tile[1] - len(text) * text_height) // 2)  # beside the first line of images
+        text_top = top + (tile[1] + _NAME_GAP if most == 1 else centred)
+        written.append(Name(text, left, text_top, column))
+    page = _page_size(len(names), columns, block, gaps)
     return Layout(
         width=page[0] + 2 * MARGIN,
         height=page[1] + 2 * MARGIN,
         tile=tile,
         tiles=tuple(tiles[image] for image in range(len(labels))),
         names=tuple(written),
-        align="right" if most > 1 else "center",
+        align="center" if most == 1 else "right",
     )
 
 
-def _block_below(names: Sequence[str], tile: tuple[int, int]) -> tuple[_Block, list[tuple[str, ...]]]:
-    """A class of one image, and the lines of each name."""
-    width = max(tile[0], _WIDTH_BELOW)
-    texts = [fit_lines(name, NAME_SIZE, width, 2) for name in names]
-    top = tile[1] + _NAME_GAP
-    height = top + max(map(len, texts)) * line_height(NAME_SIZE)
-    place = ((width - tile[0]) // 2, 0)
-    return _Block(width, height, (_BLOCK_GAP, _BLOCK_GAP), [place], (0, top, width)), texts
+def _cost(count: int, columns: int, block: tuple[int, int], gaps: tuple[int, int]) -> float:
+    """The quantity that the number of columns minimizes, as said above."""
+    width, height = _page_size(count, columns, block, gaps)
+    empty = 1 - count / (columns * -(-count // columns))
+    return abs(log(width / height)) + _COST_OF_EMPTY * empty
 
 
-def _block_beside(
-    names: Sequence[str], most: int, tile: tuple[int, int]
-) -> tuple[_Block, list[tuple[str, ...]]]:
-    """A class of ``most`` images, and the lines of each name."""
-    lines = min(2, max(1, tile[1] // line_height(NAME_SIZE)))
-    texts = [fit_lines(name, NAME_SIZE, _WIDTH_BESIDE, lines) for name in names]
-    text_column = max(text_width(line, NAME_SIZE) for text in texts for line in text)
-    start = text_column + 2 * _NAME_GAP
-    places, width, height = place_tiles(most, _IMAGES_PER_LINE, tile)
-    tiles = [(start + left, top) for left, top in places]
-    gaps = 2 * _BLOCK_GAP, _BLOCK_GAP if height > tile[1] else TILE_GAP
-    height = max(height, line_height(NAME_SIZE))
-    return _Block(start + width, height, gaps, tiles, (0, 0, text_column)), texts
-
-
-def place_tiles(count: int, most: int, tile: tuple[int, int]) -> tuple[list[Place], int, int]:
-    """Place images in equal lines of at most `most`; return the corner of each, and the size of them all."""
-    lines = -(-count // most)
-    per_line = -(-count // lines)
-    across, down = tile[0] + TILE_GAP, tile[1] + TILE_GAP
-    places = [(index % per_line * across, index // per_line * down) for index in range(count)]
-    return places, per_line * across - TILE_GAP, lines * down - TILE_GAP
-
-
-def best_columns(count: int, block: tuple[int, int], gaps: tuple[int, int]) -> int:
-    """Choose the number of columns for `count` blocks of one ``(width, height)``, as said above."""
-
-    def cost(columns: int) -> float:
-        width, height = page_size(count, columns, block, gaps)
-        empty = 1 - count / (columns * -(-count // columns))
-        return abs(log(width / height)) + _COST_OF_EMPTY * empty
-
-    return min(range(1, count + 1), key=cost)
-
-
-def page_size(count: int, columns: int, block: tuple[int, int], gaps: tuple[int, int]) -> tuple[int, int]:
-    """Width and height of `count` blocks in so many columns."""
+def _page_size(count: int, columns: int, block: tuple[int, int], gaps: tuple[int, int]) -> tuple[int, int]:
+    """Width and height of ``count`` blocks in so many columns."""
     rows = -(-count // columns)
     return columns * (block[0] + gaps[0]) - gaps[0], rows * (block[1] + gaps[1]) - gaps[1]

@@ -78,25 +78,15 @@ def draw_labels(images: Images, values: Floats, classes: Labels, class_names: Se
     names = [
         fit_lines(name, _TEXT, _NAME_WIDTH, 1)[0] for name in names_of(range(len(class_names)), class_names)
     ]
+    largest = float(np.abs(values).max()) or 1.0
     parts = _parts(images, values, classes, names)
     cells = _cells(len(parts[-1].names), len(names))
-    name_width = max(text_width(name, _TEXT) for name in names)
-    above = name_width if name_width > cells.width else line_height(_TEXT)  # height of the column names
-    left = MARGIN + name_width + _GAP
-    own, other = 1 - 1 / len(names), -1 / len(names)
-    caption = f"Learned labels, centred: a one-hot label is {own:.2f} at its class and {other:.2f} elsewhere."
-    width = max(left + cells.side + _GAP + len(names) * cells.width, MARGIN + text_width(caption, _TEXT))
-    height = sum(_height(part, cells, above) for part in parts) + 3 * line_height(_TEXT) + _BAR_HEIGHT + 4
-    canvas = Canvas(width + MARGIN, height + 2 * MARGIN)
-    largest = float(np.abs(values).max()) or 1.0
-    top = MARGIN
-    for part in parts:
-        _draw_part(canvas, part, names, cells, top + _height(part, cells, above), largest)
-        if part.heading:
-            canvas.text([part.heading], _HEADING, left, top, width - left)
-        top += _height(part, cells, above)
-    canvas.text([caption], _TEXT, MARGIN, top, width - MARGIN)
-    _draw_scale(canvas, top + 2 * line_height(_TEXT), largest)
+    drawn = [*(_draw_part(part, names, cells, largest) for part in parts), _draw_scale(len(names), largest)]
+    width, height = max(each.width for each in drawn), sum(each.height for each in drawn)
+    canvas, top = Canvas(width + 2 * MARGIN, height + 2 * MARGIN), MARGIN
+    for each in drawn:
+        canvas.picture.paste(each, (MARGIN, top))
+        top += each.height
     return canvas.picture
 
 
@@ -121,24 +111,16 @@ def _cells(rows: int, classes: int) -> _Cells:
     return _Cells(18, 18, 16, numbers=False)
 
 
-def _row_height(part: _Part, cells: _Cells) -> int:
-    return cells.height if part.images is not None else min(cells.height, 26)
-
-
-def _height(part: _Part, cells: _Cells, above: int) -> int:
-    heading = line_height(_HEADING) + _GAP if part.heading else 0
-    return heading + above + _GAP + len(part.names) * _row_height(part, cells) + 2 * _GAP
-
-
-def _draw_part(
-    canvas: Canvas, part: _Part, names: Sequence[str], cells: _Cells, bottom: int, largest: float
-) -> None:
-    """Draw the rows of a part, and the names above its columns, with the space below ending at ``bottom``."""
-    name_width = max(text_width(name, _TEXT) for name in names)
-    height, line = _row_height(part, cells), line_height(_TEXT)
-    top = bottom - 2 * _GAP - len(part.names) * height
-    left = MARGIN + name_width + _GAP
+def _draw_part(part: _Part, names: Sequence[str], cells: _Cells, largest: float) -> Image.Image:
+    """Draw the rows of a part under its heading and the names of the columns."""
+    name_width, line = max(text_width(name, _TEXT) for name in names), line_height(_TEXT)
+    height = cells.height if part.images is not None else min(cells.height, 26)
+    left = name_width + _GAP
     start = left + cells.side + _GAP
+    top = (name_width if name_width > cells.width else line) + _GAP
+    top += line_height(_HEADING) + _GAP if part.heading else 0
+    canvas = Canvas(start + len(names) * cells.width, top + len(part.names) * height + 2 * _GAP)
+    canvas.text([part.heading], _HEADING, left, 0, canvas.picture.width - left)
     for column, name in enumerate(names):
         x = start + column * cells.width
         if name_width <= cells.width:
@@ -154,7 +136,7 @@ def _draw_part(
     canvas.picture.paste(Image.fromarray(drawn), (start, top))
     for row, name in enumerate(part.names):
         y = top + row * height
-        canvas.text([name], _TEXT, MARGIN, y + (height - line) // 2, name_width, align="right")
+        canvas.text([name], _TEXT, 0, y + (height - line) // 2, name_width, align="right")
         if part.images is not None:
             _draw_image(canvas, part.images[row], left, y, cells.side, height)
     if cells.numbers:
@@ -163,6 +145,7 @@ def _draw_part(
             dark = shades[row, column] @ (0.299, 0.587, 0.114) < 130
             text = f"{value:.2f}".replace("-0.00", "0.00")
             canvas.text([text], _NUMBER, x, y, cells.width, align="center", fill=WHITE if dark else INK)
+    return canvas.picture
 
 
 def _draw_image(canvas: Canvas, image: Images, left: int, top: int, side: int, height: int) -> None:
@@ -173,13 +156,19 @@ def _draw_image(canvas: Canvas, image: Images, left: int, top: int, side: int, h
     canvas.image(image, left + (side - wide) // 2, top + (height - high) // 2, wide, high)
 
 
-def _draw_scale(canvas: Canvas, top: int, largest: float) -> None:
-    """Draw the colours from ``-largest`` to ``largest``, with three values below."""
+def _draw_scale(classes: int, largest: float) -> Image.Image:
+    """Draw a caption above the colours from ``-largest`` to ``largest``, with three values below."""
+    own, other = 1 - 1 / classes, -1 / classes
+    caption = f"Learned labels, centred: a one-hot label is {own:.2f} at its class and {other:.2f} elsewhere."
+    width, line = text_width(caption, _TEXT), line_height(_TEXT)
+    canvas = Canvas(max(width, _BAR_WIDTH), 3 * line + _BAR_HEIGHT + 4)
+    canvas.text([caption], _TEXT, 0, 0, width)
     bar = _shades(np.linspace(-1, 1, _BAR_WIDTH)[None]).repeat(_BAR_HEIGHT, axis=0)
-    canvas.picture.paste(Image.fromarray(bar), (MARGIN, top))
+    canvas.picture.paste(Image.fromarray(bar), (0, 2 * line))
     ticks: tuple[tuple[float, Align], ...] = ((-largest, "left"), (0.0, "center"), (largest, "right"))
     for value, align in ticks:
-        canvas.text([f"{value:.2f}"], _TEXT, MARGIN, top + _BAR_HEIGHT + 4, _BAR_WIDTH, align=align)
+        canvas.text([f"{value:.2f}"], _TEXT, 0, 2 * line + _BAR_HEIGHT + 4, _BAR_WIDTH, align=align)
+    return canvas.picture
 
 
 def _shades(values: Floats) -> npt.NDArray[np.uint8]:

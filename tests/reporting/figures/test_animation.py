@@ -69,12 +69,6 @@ def test_grey_stays_grey():
         assert np.abs(colours[:, 0] - each[:, 4, 4, 0].astype(int)).max() < 4
 
 
-def test_all_frames_have_the_same_256_colours():
-    images = [noise(9, seed=seed) for seed in range(4)]
-    frames, _ = read(draw_animation(images, [0, 1, 2, 3], np.arange(9) % 3, NAMES))
-    assert len(np.unique(np.concatenate([frame.reshape(-1, 3) for frame in frames]), axis=0)) <= 256
-
-
 def test_a_large_animation_loses_frames_but_not_the_first_and_the_last(monkeypatch):
     images = [noise(3, seed=seed) for seed in range(20)]
     whole = draw_animation(images, list(range(20)), np.arange(3), NAMES)

@@ -48,7 +48,3 @@ def test_lines_of_any_text_fit_their_width_and_number(text, width, most):
     # Spaces are removed at the end of a line and before the ellipsis.
     shown = "".join(lines).replace(" ", "").removesuffix("…")
     assert name.replace(" ", "").startswith(shown)
-
-
-def test_very_long_names_are_broken_quickly():
-    assert len(fit_lines("x" * 100_000, 14, 96, 2)) == 2

@@ -24,14 +24,11 @@ def test_records_become_columns_with_nan_where_a_value_is_missing():
     np.testing.assert_array_equal(found["late"], [np.nan, 3])
 
 
-def test_the_running_median_is_that_of_the_values_around():
+def test_the_running_median_is_that_of_the_finite_values_around():
     values = np.random.default_rng(0).normal(size=50)
     found = running_median(values, 7, np.array([0, 3, 25, 49]))
     windows = values[:4], values[:7], values[22:29], values[46:]
     np.testing.assert_array_equal(found, [np.median(window) for window in windows])
-
-
-def test_the_running_median_ignores_values_that_are_not_finite():
     values = np.array([1.0, np.nan, 3.0, np.inf, np.nan, np.nan, np.nan])
     np.testing.assert_array_equal(running_median(values, 3, np.array([1, 5])), [2.0, np.nan])
 

@@ -45,11 +45,6 @@ def test_each_series_has_its_own_colour():
     assert (counts > 300).sum() >= 7  # the eighth is grey
 
 
-def test_the_same_numbers_give_the_same_bytes():
-    panels = [Panel("x", "y", [LINE], from_zero=True)]
-    assert draw_panels(panels, "t") == draw_panels(panels, "t")
-
-
 def test_a_logarithmic_axis_has_equal_distances_for_equal_ratios():
     dots = Series("a", [100, 1000, 10_000], [1.0, 1.0, 1.0], joined=False)
     drawn = pixels(draw_panels([Panel("steps", "y", [dots], logarithmic=True)], "title"))
