@@ -221,34 +221,38 @@ def write_imagenet64(folder, splits):
 
 
 _RGB = 32, 32, 3
-# A small copy of every layout: its title, the data set's name, and what writes it.
+_TINY_CODES = ("n00000001", "n00000002")
+_TEN, _HUNDRED = example_splits(10, 20, 10, *_RGB), example_splits(100, 100, 10, *_RGB)
+# A small copy in every format: its title, the data set's name, a file that it needs, and what writes it.
 COPIES = {
     "Tiny-ImageNet": (
         "tiny_imagenet",
-        lambda to: write_tiny_imagenet(to, ("n00000001", "n00000002"), side=8),
+        "val/val_annotations.txt",
+        lambda to: write_tiny_imagenet(to, _TINY_CODES, side=8),
     ),
-    "CUB-200-2011": ("cub200", lambda to: write_cub200(to, classes=3)),
-    "CIFAR-10, binary version": (
-        "cifar10",
-        lambda to: write_cifar10_binary(to, example_splits(10, 20, 10, *_RGB)),
-    ),
-    "CIFAR-100, binary version": (
-        "cifar100",
-        lambda to: write_cifar100_binary(to, example_splits(100, 100, 10, *_RGB)),
-    ),
-    "CIFAR-10, python version": (
-        "cifar10",
-        lambda to: write_cifar10_python(to, example_splits(10, 20, 10, *_RGB)),
-    ),
-    "CIFAR-100, python version": (
-        "cifar100",
-        lambda to: write_cifar100_python(to, example_splits(100, 100, 10, *_RGB)),
-    ),
+    "CUB-200-2011": ("cub200", "images.txt", lambda to: write_cub200(to, classes=3)),
+    "CIFAR-10, binary version": ("cifar10", "data_batch_3.bin", lambda to: write_cifar10_binary(to, _TEN)),
+    "CIFAR-100, binary version": ("cifar100", "test.bin", lambda to: write_cifar100_binary(to, _HUNDRED)),
+    "CIFAR-10, python version": ("cifar10", "data_batch_3", lambda to: write_cifar10_python(to, _TEN)),
+    "CIFAR-100, python version": ("cifar100", "meta", lambda to: write_cifar100_python(to, _HUNDRED)),
     "Downsampled ImageNet": (
         "imagenet64",
+        "train_data_batch_3.npz",
         lambda to: write_imagenet64(to, example_splits(1000, 1000, 10, 8, 8, 3)),
     ),
-    "ImageNette": ("imagenette", lambda to: write_imagenette(to, per_class=1, short=16)),
-    "ImageWoof": ("imagewoof", lambda to: write_imagenette(to, tuple(IMAGEWOOF), per_class=1, short=16)),
-    "MNIST's IDX files": (None, lambda to: write_idx(to, example_splits(10, 20, 10, 28, 28, 1))),
+    "ImageNette": (
+        "imagenette",
+        "train/n01440764/n01440764_0.JPEG",
+        lambda to: write_imagenette(to, per_class=1, short=16),
+    ),
+    "ImageWoof": (
+        "imagewoof",
+        "train/n02086240/n02086240_0.JPEG",
+        lambda to: write_imagenette(to, tuple(IMAGEWOOF), per_class=1, short=16),
+    ),
+    "MNIST's IDX files": (
+        None,
+        "t10k-labels-idx1-ubyte",
+        lambda to: write_idx(to, example_splits(10, 20, 10, 28, 28, 1)),
+    ),
 }

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,6 @@ from rcig_cli.errors import ConfigError, Corrupt, RcigError
 _DATA, _PART, _WHITENING = "data", "train-00000-of-00001.parquet", "whitening.safetensors"
 _COLUMNS = ("image", "label", "soft_label", "whitened")
 _ROWS = 100  # of a row group
-_TYPE_SHOWN = 60  # characters
 # The most bytes that a file may unpack to: floats, and a picture of any kind for each row.
 _PER_VALUE, _PER_ROW, _PER_FILE = 16, 2**16, 2**20
 
@@ -69,9 +67,7 @@ def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
         table = _read_table(file, dataset)
         metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
         space, class_names = read_metadata(file, metadata)
-        arrays = {
-            name: LazyArray.of(array) for name, array in _arrays(file, table, metadata, dataset).items()
-        }
+        arrays = {name: LazyArray.of(array) for name, array in _arrays(file, table, dataset).items()}
     except RcigError:
         raise
     except Exception as error:  # Arrow raises errors of many kinds on damaged files
@@ -118,13 +114,17 @@ def _read_table(file: Path, dataset: DatasetInfo) -> Any:
         return parquet.read(columns=names, use_threads=False)
 
 
-def _arrays(file: Path, table: Any, metadata: Mapping[str, str], dataset: DatasetInfo) -> dict[str, Array]:
+def _arrays(file: Path, table: Any, dataset: DatasetInfo) -> dict[str, Array]:
     """Images, labels and, if it has soft labels too, classes."""
     arrays: dict[str, Array] = {}
     if "whitened" in table.column_names:
-        arrays["images"] = _floats(file, table, "whitened", _shape(file, metadata.get("shape", "")))
+        arrays["images"] = _floats(file, table, "whitened", dataset.shape)
     elif "image" in table.column_names:
-        arrays["images"] = decode_pictures(_pictures(file, table), dataset)
+        rows = table.column("image").to_pylist()
+        if not all(isinstance(row, dict) and isinstance(row.get("bytes"), bytes) for row in rows):
+            raise ConfigError(f"{file}: its column 'image' must hold {{bytes, path}}: see docs/exchange.md.")
+        pictures = ((Path(f"{file}: picture {number}"), row["bytes"]) for number, row in enumerate(rows))
+        arrays["images"] = decode_pictures(pictures, dataset)
     if "label" in table.column_names:
         arrays["labels"] = _column(file, table, "label", "int64").to_numpy()
     if "soft_label" in table.column_names:
@@ -147,30 +147,13 @@ def _column(file: Path, table: Any, name: str, kind: Any) -> Any:
 
     column = table.column(name)
     try:
-        if not column.null_count:
-            return column.cast(kind).combine_chunks()
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):
-        pass
-    found = "missing values" if column.null_count else f"the type {str(column.type)[:_TYPE_SHOWN]}"
-    raise ConfigError(f"{file}: its column {name!r} has {found}, but {kind} is needed (docs/exchange.md).")
-
-
-def _pictures(file: Path, table: Any) -> list[tuple[Path, bytes]]:
-    """The contents of the pictures, each with a name for errors."""
-    rows = table.column("image").to_pylist()
-    if not all(isinstance(row, dict) and isinstance(row.get("bytes"), bytes) for row in rows):
+        if column.null_count:
+            raise pyarrow.ArrowInvalid("missing values")
+        return column.cast(kind).combine_chunks()
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:
         raise ConfigError(
-            f"{file}: its column 'image' doesn't hold {{bytes, path}} with the bytes of a picture."
-        )
-    return [(Path(f"{file}: picture {number}"), row["bytes"]) for number, row in enumerate(rows)]
-
-
-def _shape(file: Path, text: str) -> tuple[int, ...]:
-    try:
-        return tuple(map(int, json.loads(text)))
-    except (ValueError, TypeError, RecursionError) as error:
-        raise ConfigError(
-            f"{file}: its metadata lack the shape of the images in the column 'whitened'."
+            f"{file}: its column {name!r} must have the type {kind}, without missing values: see "
+            "docs/exchange.md."
         ) from error
 
 

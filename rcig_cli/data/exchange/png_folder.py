@@ -45,13 +45,13 @@ def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
     Corrupt, RcigError
         If ``labels.npz`` is damaged, or the folder can't be read.
     """
-    layout = find_files(path)
-    if layout.test is not None:
+    folders = find_files(path)
+    if folders.test is not None:
         raise ConfigError(f"{path} is split into training and test images: it isn't a distilled set.")
-    if layout.notes:
-        raise ConfigError(f"{path} can't be imported as it is. {layout.notes[0]}")
-    files = layout.train
-    classes = LazyArray.of(_class_numbers(path, layout.class_names, dataset)[files.labels])
+    if folders.notes:
+        raise ConfigError(f"{path} can't be imported as it is. {folders.notes[0]}")
+    files = folders.train
+    classes = LazyArray.of(_class_numbers(path, folders.class_names, dataset)[files.labels])
     arrays = {
         "images": LazyArray(
             (len(files), *dataset.shape),
@@ -85,17 +85,17 @@ def _class_numbers(path: Path, folders: tuple[str, ...], dataset: DatasetInfo) -
 
 def _soft_labels(path: Path, found: dict[str, LazyArray], files: Files) -> LazyArray:
     """The labels of ``labels.npz``, in the order of ``files``."""
-    texts, labels = found.get("files"), found.get("labels")
+    names, labels = found.get("files"), found.get("labels")
     ours = [file.relative_to(path).as_posix() for file in files.paths]
-    if texts is None or labels is None or texts.dtype.kind != "U" or labels.shape[:1] != texts.shape:
-        raise ConfigError(f"{path / _LABELS} must have the arrays files, [n] strings, and labels, [n, C].")
-    theirs: list[str] = texts.read().tolist() if texts.shape == (len(ours),) else []
-    rows = {file: row for row, file in enumerate(theirs)}
-    if rows.keys() != set(ours):
+    rows: dict[str, int] = {}
+    if names is not None and labels is not None and names.shape == labels.shape[:1] == (len(ours),):
+        rows = {name: row for row, name in enumerate(map(str, names.read()))}
+    if labels is None or rows.keys() != set(ours):
         raise ConfigError(
-            f"{path / _LABELS} lists other files than there are in {path}: correct or remove it."
+            f"{path / _LABELS} must have the arrays files, with the paths of the pictures in {path}, and "
+            "labels, [n, C]: correct or remove it."
         )
-    order = [rows[file] for file in ours]
+    order = [rows[name] for name in ours]
     return LazyArray(labels.shape, labels.dtype, lambda: labels.read()[order])
 
 

@@ -140,7 +140,7 @@ def link_out(path):
     [
         (link_out, ConfigError, "lead to folders or out of"),
         (lambda p: (p / "1").rename(p / "one"), ConfigError, "'0', and pets has 3"),
-        (lambda p: (p / "0" / "00000.png").unlink(), ConfigError, "lists other files"),
+        (lambda p: (p / "0" / "00000.png").unlink(), ConfigError, "must have the arrays"),
         (lambda p: (p / "0" / "00000.png").write_bytes(png_bytes(60000, 60000)), ConfigError, "too large"),
         (lambda p: (p / "0" / "00000.png").write_bytes(png_bytes(8, 4)), ConfigError, "4 x 8 pixels"),
         (lambda p: (p / "0" / "00000.png").write_bytes(png_bytes(4, 4)), Corrupt, "damaged"),
@@ -148,7 +148,7 @@ def link_out(path):
         (
             lambda p: np.savez(p / "labels.npz", files=np.array(["../../x.png"] * 6), labels=GIVEN.labels),
             ConfigError,
-            "lists other files",
+            "must have the arrays",
         ),
         (lambda p: np.savez(p / "labels.npz", labels=GIVEN.labels), ConfigError, "must have the arrays"),
         (lambda p: (p / "0").rename(p / "1" / "train"), ConfigError, "2 class folders, .* pets has 3"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rcig_cli.data.sources.opening import open_source
-from rcig_cli.errors import ConfigError, Corrupt, NotFound
+from rcig_cli.errors import ConfigError, Corrupt
 from tests.data.downloads import example_splits, planes, write_imagenet64
 from tests.data.examples import assert_same
 
@@ -55,19 +55,4 @@ def test_unusable_arrays_are_refused(folder, splits, changes, error, said):
     images, labels = splits["test"]
     np.savez(folder / "val_data.npz", **{"data": planes(images), "labels": labels + 1} | changes)
     with pytest.raises(error, match=said):
-        open_source("imagenet64", folder)
-
-
-def test_missing_short_and_linked_parts_are_refused(folder):
-    path = folder / "train_data_batch_3.npz"
-    content = path.read_bytes()
-    path.write_bytes(content[:-300])
-    with pytest.raises(Corrupt, match="train_data_batch_3"):
-        open_source("imagenet64", folder)
-    path.unlink()
-    with pytest.raises(NotFound, match=r"train_data_batch_3\.npz"):
-        open_source("imagenet64", folder)
-    (folder.parent / "secret.npz").write_bytes(content)
-    path.symlink_to(folder.parent / "secret.npz")
-    with pytest.raises(ConfigError, match="leads out"):
         open_source("imagenet64", folder)

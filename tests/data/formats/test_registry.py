@@ -1,12 +1,14 @@
 """Which format a path has, and the formats that are class folders: ImageNette and ImageWoof."""
 
+import os
+
 import numpy as np
 import pytest
 
 from rcig_cli.data.formats.registry import FORMATS
 from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.data.sources.opening import open_source
-from rcig_cli.errors import ConfigError
+from rcig_cli.errors import ConfigError, RcigError
 from tests.data.downloads import COPIES, IMAGENETTE, IMAGEWOOF, save_jpeg, write_imagenette
 from tests.data.examples import pixels, whole
 
@@ -14,12 +16,12 @@ from tests.data.examples import pixels, whole
 def test_every_format_has_a_copy_in_the_tests():
     assert {
         form.title: form.dataset for form in FORMATS if form.title not in ("an .npz file", "class folders")
-    } == {title: dataset for title, (dataset, _) in COPIES.items()}
+    } == {title: dataset for title, (dataset, *_) in COPIES.items()}
 
 
 @pytest.mark.parametrize("title", COPIES)
 def test_a_copy_is_recognized_as_its_own_format_only(tmp_path, title):
-    dataset, write = COPIES[title]
+    dataset, _, write = COPIES[title]
     write(tmp_path / "inner")
     assert [form.title for form in FORMATS if form.holds(tmp_path / "inner")] == [title, "class folders"]
     source = open_source("mine", tmp_path / "inner")
@@ -30,6 +32,22 @@ def test_a_copy_is_recognized_as_its_own_format_only(tmp_path, title):
     for name in set(KNOWN) - {dataset, KNOWN[dataset].also} if dataset else ():
         with pytest.raises(ConfigError, match=f"holds {title}, not .* rcig prepare {dataset} --from"):
             open_source(name, tmp_path / "inner")
+
+
+@pytest.mark.parametrize("title", COPIES)
+def test_a_file_that_is_missing_a_pipe_or_outside_the_folder_is_refused(tmp_path, title):
+    _, name, write = COPIES[title]
+    path = write(tmp_path / "copy") / name
+    path.rename(tmp_path / "elsewhere")
+    for make in (None, os.mkfifo, lambda path: path.symlink_to(tmp_path / "elsewhere")):
+        if make is not None:
+            make(path)
+        with pytest.raises(RcigError, match=name.split("/")[-1] + "|of the class|class folders"):
+            open_source("mine", tmp_path / "copy")
+        path.unlink(missing_ok=True)
+    path.symlink_to(path)
+    with pytest.raises(RcigError):
+        open_source("mine", tmp_path / "copy")
 
 
 @pytest.mark.parametrize("name", ["cifar-10-python.tar.gz", "tiny-imagenet-200.zip", "a.TAR"])

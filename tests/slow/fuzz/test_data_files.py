@@ -87,13 +87,13 @@ def fuzz(files, read, most):
 
 DOWNLOADS = {
     **COPIES,
-    "packed IDX": ("mnist", lambda to: write_idx(to, example_splits(10, 20, 10, 28, 28, 1), packed=True)),
+    "packed IDX": ("mnist", "", lambda to: write_idx(to, example_splits(10, 20, 10, 28, 28, 1), packed=True)),
 }
 
 
 @pytest.mark.parametrize("title", DOWNLOADS)
 def test_damaged_downloads(tmp_path, title):
-    name, write = DOWNLOADS[title]
+    name, _, write = DOWNLOADS[title]
     write(tmp_path / "copy")
     files = sorted(path for path in (tmp_path / "copy").rglob("*") if path.is_file())
     assert fuzz(files, lambda: read_through(tmp_path / "copy", name or "mnist"), 64 * MIB)
