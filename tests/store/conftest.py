@@ -84,19 +84,6 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def run_python() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run a Python program to its end."""
-
-    def run(
-        program: str, *arguments: object, options: tuple[str, ...] = ()
-    ) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, *options, "-c", program, *map(str, arguments)]
-        return subprocess.run(command, cwd=ROOT, input="", capture_output=True, text=True)
-
-    return run
-
-
-@pytest.fixture
 def python() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start Python programs that print a line when they are ready; kill those still there at the end."""
     started: list[subprocess.Popen[str]] = []

@@ -163,8 +163,3 @@ def test_temporary_files_of_crashed_processes_are_removed_at_the_next_save(two):
         leftover.mkdir()
     save(two, 30, make_state())
     assert not any(leftover.exists() for leftover in leftovers)
-
-
-def test_the_package_alone_is_cheap(run_python):
-    code = "import sys, rcig_cli.store; print({'jax', 'pydantic', 'zarr', 'numpy'} & set(sys.modules))"
-    assert run_python(code).stdout == "set()\n"

@@ -80,12 +80,12 @@ def test_no_manifest(tmp_path):
         read_manifest(tmp_path, RunManifest)
 
 
-def test_versions_come_without_imports(run_python):
+def test_versions_come_without_imports(python):
     code = (
         "import sys; from rcig_cli.store.records import versions; found = versions()\n"
         "assert not {'jax', 'zarr', 'numpy', 'safetensors'} & set(sys.modules); print(found['zarr'])"
     )
-    printed = run_python(code).stdout
+    printed, _ = python(code).communicate()
     found = versions()
     assert found["zarr"] == printed.strip()
     assert found["python"] == platform.python_version()

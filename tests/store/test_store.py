@@ -178,15 +178,14 @@ def test_many_processes_make_runs_at_once(tmp_path, python):
     assert sorted(path.name for path in (root / "runs").iterdir()) == sorted(expected)
 
 
-def test_listing_needs_no_heavy_import(store, run_python):
+def test_listing_needs_no_heavy_import(store, python):
     code = (
         "import sys, pathlib, rcig_cli.store.results, rcig_cli.store.metrics\n"
         "from rcig_cli.store.store import open_store\n"
         "open_store(pathlib.Path(sys.argv[1]), create=False).runs()\n"
         f"print({HEAVY!r} & set(sys.modules))"
     )
-    done = run_python(code, store.root)
-    assert done.stdout == "set()\n", done.stderr
+    assert python(code, store.root).communicate()[0] == "set()\n"
 
 
 def test_a_named_run_is_visible_only_when_complete(store, run_manifest):

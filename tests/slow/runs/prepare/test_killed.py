@@ -66,15 +66,6 @@ def test_one_killed_again_and_again_repeats_little(tmp_path, uninterrupted):
     assert product(store) == uninterrupted
 
 
-def test_what_was_measured_is_not_measured_again(tmp_path):
-    store = tmp_path / "a"
-    assert finish(store, kill=("progress", 8))[0] == -signal.SIGKILL
-    code, found = finish(store)
-    assert code == 0, found
-    first = next(entry for entry in found["told"] if isinstance(entry, list))
-    assert first == ["measuring", 600, 900]
-
-
 def test_a_damaged_shard_starts_over(tmp_path, uninterrupted):
     store = tmp_path / "a"
     assert finish(store, kill=("progress", 20))[0] == -signal.SIGKILL
