@@ -192,14 +192,7 @@ def _greeting(run: RunManifest, is_new: bool) -> str:
 def create_run(
     store: Store, prepared: Prepared, config: DistillConfig, sweep: SweepManifest | None = None
 ) -> tuple[RunManifest, RunLock]:
-    """Create a run, locked by this process.
-
-    Parameters
-    ----------
-    store, prepared, config
-        Where, from which data set, and with which settings.
-    sweep
-        The sweep that it is part of, if it is.
+    """Create a run, locked by this process, and perhaps as a part of a sweep.
 
     Raises
     ------
@@ -242,23 +235,9 @@ def check_possible(prepared: Prepared, config: DistillConfig) -> None:
 
 
 def execute(path: Path, manifest: RunManifest, prepared: Prepared, context: RunContext) -> RunManifest:
-    """Take a run from its newest checkpoint, or from the start, to its end.
+    """Take a run from its newest checkpoint, or from the start, to its end; return its new manifest.
 
-    Parameters
-    ----------
-    path
-        The run's folder; the caller holds its lock.
-    manifest
-        The run's manifest.
-    prepared
-        The data set that is distilled.
-    context
-        Where and how the run is executed.
-
-    Returns
-    -------
-    RunManifest
-        The finished run's.
+    The caller holds the lock of the run's folder ``path``.
 
     Raises
     ------

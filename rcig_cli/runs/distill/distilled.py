@@ -26,19 +26,7 @@ DISTILLED = "distilled.zarr"
 
 @dataclass(frozen=True, eq=False)
 class DistilledSet:
-    """A distilled set and where it comes from.
-
-    Attributes
-    ----------
-    run, path
-        The run's manifest and folder.
-    config
-        What it was distilled with.
-    prepared
-        The data set it stands for.
-    images, labels, classes
-        ``[n, H, W, c]``, ``[n, C]`` and ``[n]``.
-    """
+    """A distilled set, as in the module, with the run's manifest, folder and settings, and its data set."""
 
     run: RunManifest
     path: Path

@@ -24,17 +24,12 @@ _BEFORE_UPDATE = {"pool_models", "loss", "gradient"}
 class Diverged(NumericsError):
     """Numbers of a run are no longer finite.
 
-    Parameters
+    Attributes
     ----------
     run
         Its name.
     record
         What its manifest keeps of it: see ``RunManifest.divergences``.
-
-    Attributes
-    ----------
-    run, record
-        As given.
     lower
         A learning rate to resume with, by name; None if resuming can't help.
     """

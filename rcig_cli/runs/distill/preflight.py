@@ -25,18 +25,16 @@ def available_memory(device: jax.Device) -> int:
 def check_memory(
     needed: int, available: int, config: DistillConfig, images: int, needed_by: Callable[[DistillConfig], int]
 ) -> None:
-    """Refuse a run that would not fit.
+    """Refuse a run that needs more memory than is available, both in bytes.
 
     Parameters
     ----------
-    needed, available
-        Bytes that the run needs, and that there are.
-    config
-        Its configuration.
+    needed, available, config
+        Of the run.
     images
         Distilled images that the network sees, mirror images included.
     needed_by
-        Bytes that a run of another configuration takes.
+        Bytes that a run of another configuration needs.
 
     Raises
     ------

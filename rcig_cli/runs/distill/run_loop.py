@@ -79,15 +79,7 @@ class RunContext:
 
 
 class RunInterrupted(Interrupted):
-    """A signal stopped a run.
-
-    Parameters
-    ----------
-    run
-        Its name.
-    message, signal_number
-        See `Interrupted`.
-    """
+    """A signal stopped the run of this name."""
 
     def __init__(self, run: str, message: str, signal_number: int) -> None:
         super().__init__(message, signal_number)
@@ -95,21 +87,7 @@ class RunInterrupted(Interrupted):
 
 
 class RunLoop:
-    """A run in progress.
-
-    Parameters
-    ----------
-    path, manifest
-        Its folder and its manifest.
-    prepared
-        The data set that is distilled.
-    context
-        Where and how the run is executed.
-    stop
-        Whether a signal has arrived.
-    metrics
-        The log of its numbers.
-    """
+    """A run in progress: the manifest and the log of the run in the folder ``path``, and a data set."""
 
     def __init__(
         self,

@@ -29,17 +29,7 @@ _LARGEST = float(np.finfo(_HALF).max)
 
 @dataclass(frozen=True, eq=False)
 class Course:
-    """Some of the distilled images at several steps.
-
-    Attributes
-    ----------
-    steps
-        ``[k]``, ascending.
-    indices
-        ``[m]``, of the images among the distilled ones.
-    images
-        ``[k, m, H, W, c]``.
-    """
+    """The snapshots of a run, with the steps ascending: see the module."""
 
     steps: npt.NDArray[np.int64]
     indices: npt.NDArray[np.int64]
@@ -47,17 +37,7 @@ class Course:
 
 
 class Snapshots:
-    """The snapshots of a run in progress.
-
-    Parameters
-    ----------
-    path
-        The run's folder.
-    steps, ipc
-        Its outer steps and its images per class.
-    classes, shape
-        Number of classes, and ``(H, W, c)`` of an image.
-    """
+    """The snapshots of the run in the folder ``path``, in progress."""
 
     def __init__(
         self, path: Path, *, steps: int, ipc: int, classes: int, shape: tuple[int, int, int]

@@ -100,20 +100,8 @@ Measure = Callable[[int, TrainingSet | Callable[[Array], TrainingSet], str], Spr
 def make_measurement(prepared: Prepared, protocol: EvaluationProtocol, report: Report) -> Measure:
     """Return a function that trains networks and measures their test accuracy: ``(stream, sets, label)``.
 
-    Parameters
-    ----------
-    prepared
-        The data set with the test images.
-    protocol
-        How networks are trained.
-    report
-        Receives the progress.
-
-    Returns
-    -------
-    function
-        Of the number of a random stream; one set for all networks, or a function from a random key to a set,
-        which is called for each network; and the label of the progress.
+    Its arguments are the number of a random stream; one set for all networks, or a function from a random
+    key to a set, which is called for each network; and the label of the progress.
     """
     network = protocol_network(prepared, protocol)
     schedule = Schedule(protocol.steps, protocol.lr, protocol.warmup, augment=protocol.augment)

@@ -18,17 +18,7 @@ _PREPARATION = "a preparation that was stopped"
 
 @dataclass(frozen=True)
 class Garbage:
-    """A file or folder that is no longer needed.
-
-    Parameters
-    ----------
-    path
-        Where it is.
-    bytes
-        The size of its files.
-    reason
-        Why it is no longer needed.
-    """
+    """A file or folder that is no longer needed, its size, and why."""
 
     path: Path
     bytes: int
@@ -36,14 +26,9 @@ class Garbage:
 
 
 def find_garbage(store: Store, *, preparations: bool = False) -> list[Garbage]:
-    """Find temporary files of crashed processes, and checkpoints of finished runs.
+    """Find temporary files of crashed processes, checkpoints of finished runs and, on request, preparations.
 
-    Parameters
-    ----------
-    store
-        Where to look.
-    preparations
-        Whether to include preparations that were stopped and could be resumed.
+    Preparations that were stopped could be resumed.
     """
     found = [(path, _TEMPORARY) for path in abandoned(store.root)]
     if preparations:

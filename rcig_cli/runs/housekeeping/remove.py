@@ -16,17 +16,7 @@ from rcig_cli.store.store import Artifact, Store
 
 @dataclass(frozen=True)
 class Removal:
-    """An artifact that will be removed.
-
-    Parameters
-    ----------
-    artifact
-        Which.
-    bytes
-        The size of its files.
-    remark
-        What the user should know before, a sentence; or empty.
-    """
+    """An artifact that will be removed, its size, and a sentence that the user should read before (or "")."""
 
     artifact: Artifact
     bytes: int
@@ -36,14 +26,7 @@ class Removal:
 def plan_removal(store: Store, names: Sequence[str], *, force: bool = False) -> list[Removal]:
     """Say what removing artifacts means; runs and sweeps come before their data sets.
 
-    Parameters
-    ----------
-    store
-        The store.
-    names
-        Which artifacts.
-    force
-        Whether a data set may be removed though runs or sweeps in the store need it.
+    With ``force`` a data set may be removed although runs or sweeps in the store need it.
 
     Raises
     ------

@@ -151,14 +151,7 @@ def _attack_run(
 class Attacker:
     """Trains networks on the images of one run, and attacks them.
 
-    Parameters
-    ----------
-    distilled
-        The run's set.
-    protocol
-        How networks are trained and attacked.
-    advance
-        Called after each training with its number of steps and the values to show.
+    ``advance`` is called after each training with its number of steps and the values to show.
     """
 
     def __init__(self, distilled: DistilledSet, protocol: AttackProtocol, advance: Advance) -> None:

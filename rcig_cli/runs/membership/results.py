@@ -20,15 +20,7 @@ TARGETS = tuple(TITLES)
 
 @dataclass(frozen=True)
 class NetworkResult:
-    """The results on one network after some training steps.
-
-    Attributes
-    ----------
-    accuracy
-        Of the network on the test images, as a fraction of 1.
-    attacks
-        Success of each of the five attacks.
-    """
+    """Test accuracy of one network after some training steps, and the success of each of the five attacks."""
 
     accuracy: float
     attacks: Mapping[str, Success]
@@ -112,19 +104,7 @@ class TargetResult:
 
 @dataclass(frozen=True)
 class RunResult:
-    """The results on one run.
-
-    Attributes
-    ----------
-    run
-        Its name.
-    protocol
-        How it was attacked.
-    examples
-        Number of members, and of non-members.
-    targets
-        The results by target.
-    """
+    """The results on one run by target; ``examples`` is the number of members, and of non-members."""
 
     run: str
     protocol: AttackProtocol

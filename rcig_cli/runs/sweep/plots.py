@@ -60,15 +60,7 @@ def write_results(store: Store, name: str, table: Table) -> tuple[Path, ...]:
 
 
 def panels_of(table: Table, store: Store) -> dict[str, list[Panel]]:
-    """Return the panels of each plot, by the name of its file without ".png".
-
-    Parameters
-    ----------
-    table
-        The results of the sweep.
-    store
-        The store with its runs, whose metrics are drawn.
-    """
+    """Return the panels of each plot, by the name of its file without ".png"."""
     counts = [name for name in table.axes if declared_settings()[name].type is int]
     drawn = {
         "accuracy": [_against(table, axis, _accuracy) for axis in counts],

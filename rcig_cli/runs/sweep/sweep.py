@@ -32,17 +32,7 @@ from rcig_cli.store.store import Store
 
 @dataclass(frozen=True)
 class SweepResult:
-    """A finished sweep.
-
-    Attributes
-    ----------
-    name
-        Its name in the store, such as "sweep_1".
-    table
-        What it found.
-    figures
-        PNG files of its plots.
-    """
+    """A finished sweep: its name in the store, its results, and the PNG files of its plots."""
 
     name: str
     table: Table

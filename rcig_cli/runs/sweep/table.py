@@ -42,18 +42,10 @@ def timing_of(run_path: Path) -> tuple[float, float] | None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one run.
+    """The result of one run; see also `timing_of`.
 
-    Attributes
-    ----------
-    cell
-        Its settings.
-    run
-        Its manifest; its status is "finished", or "failed" if it diverged.
-    evaluation
-        None if the run diverged.  It has a random subset unless another run of the sweep has the same.
-    timing
-        See `timing_of`.
+    Its status is "failed" if it diverged, and there is no evaluation then.  The evaluation has a random
+    subset unless that of another run of the sweep is the same.
     """
 
     cell: Cell
@@ -64,17 +56,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Row:
-    """The results for one combination of settings.
-
-    Attributes
-    ----------
-    settings
-        Those in which the rows differ.
-    steps
-        Number of outer steps.
-    outcomes
-        One for each seed.
-    """
+    """The results for one combination of settings, one for each seed."""
 
     settings: dict[str, Any]
     steps: int
@@ -136,17 +118,7 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Table:
-    """All results of a sweep.
-
-    Attributes
-    ----------
-    axes
-        The settings in which the rows differ, in the order of the file.
-    rows
-        In the order of the sweep.
-    baselines
-        One for each number of images and protocol.
-    """
+    """All results of a sweep, and the settings (``axes``) in which its rows differ."""
 
     axes: tuple[str, ...]
     rows: tuple[Row, ...]
@@ -165,15 +137,7 @@ class Table:
 
 
 def tabulate(axes: Sequence[str], outcomes: Sequence[Outcome]) -> Table:
-    """Group the outcomes of a sweep by their settings other than the seed.
-
-    Parameters
-    ----------
-    axes
-        The settings in which the runs differ.
-    outcomes
-        One for each run.
-    """
+    """Group the outcomes of a sweep's runs, which differ in ``axes``, by their settings but the seed."""
     axes = tuple(name for name in axes if name != "seed")
     groups: dict[DistillConfig, list[Outcome]] = {}
     baselines: dict[tuple[int, EvaluationProtocol], Baseline] = {}
