@@ -114,7 +114,7 @@ def _sweep(store, dataset):
         name="sweep_1", created=now(), updated=now(), status="finished", dataset="shapes",
         config={
             "dataset": "shapes", "settings": {"ipc": 1}, "sweep": [{"seed": [6, 7]}], "evaluate": {},
-            "configurations": configs, "protocols": [EVALUATION["protocol"]] * 2, "anew": False,
+            "configurations": configs, "protocols": [EVALUATION["protocol"]] * 2, "new": False,
         },
         parents={"dataset": dataset.as_parent}, runs=("run_6", "run_7"), versions=versions(), files={},
     )  # fmt: skip

@@ -17,8 +17,8 @@ _NUMBERED = re.compile(r"(run|sweep)_([1-9][0-9]{0,8})")
 def is_name(kind: Kind, name: str) -> bool:
     """Whether an artifact of a kind may have this name.
 
-    A sweep is called ``sweep_7``, and a run ``run_7``.  A data set, or an imported run, has a name of its own
-    (that of a run doesn't begin with ``run_``).
+    A sweep is called ``sweep_7``, and a run ``run_7``.  The user names data sets
+    and imported runs (the latter not beginning with ``run_``).
     """
     if kind == "sweep" or (kind == "run" and name.startswith("run_")):
         return number_of(kind, name) > 0

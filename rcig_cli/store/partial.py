@@ -101,7 +101,7 @@ class Partial:
         # First: a data set that is replaced is `content` for an instant, which the state doesn't describe.
         self._discard_state()
         (replace_folder if overwrite else publish)(self.content, final)
-        with suppress(RcigError):  # the data set is complete, whatever remains here
+        with suppress(RcigError):  # the data set is complete, even if this fails
             self.remove()
 
     def remove(self) -> None:
@@ -149,7 +149,7 @@ def partial_folder(parent: Path, name: str, *, wait: Wait | None = None) -> Iter
 
 
 def remove_published(parent: Path, name: str) -> None:
-    """Remove what is left of a preparation that was killed just after it had published its data set."""
+    """Remove the folder of a preparation that was killed just after it had published its data set."""
     if (parent / f"{PARTIAL}{name}").exists():
         with suppress(RcigError), partial_folder(parent, name) as partial:
             if not partial.has_state:

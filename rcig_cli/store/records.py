@@ -190,7 +190,7 @@ class SweepManifest(_JobManifest):
     Parameters
     ----------
     runs
-        The names of its runs so far, in the sweep's order.
+        The names of its runs that exist, in the sweep's order.
     """
 
     runs: tuple[str, ...]

@@ -216,7 +216,7 @@ class Store:
                 raise
 
     def create_named_run(self, name: str, fill: Callable[[Path], RunManifest]) -> RunManifest:
-        """Make a finished run with a name of its own; a reader never sees a part of it.
+        """Make a finished run with a given name; a reader never sees a part of it.
 
         Parameters
         ----------
@@ -267,7 +267,7 @@ class Store:
         existing = [one for one in found if os.path.lexists(one.path)]
         if len(existing) > 1:
             choices = " or ".join(f"{one.path.parent.name}/{one.name}" for one in existing)
-            raise ConfigError(f"There are two artifacts called {name}. Name one of them: {choices}.")
+            raise ConfigError(f"{name} is the name of two artifacts. Give one of them: {choices}.")
         if existing:
             return existing[0]
         likely = [kind for kind in kinds if slash or rest.startswith(f"{kind}_")]

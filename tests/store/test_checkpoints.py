@@ -1,4 +1,4 @@
-"""Checkpoints: exact, and never without a complete one, whatever happens while saving."""
+"""Checkpoints are exact, and a damaged one is found."""
 
 import os
 import shutil

@@ -1,6 +1,6 @@
 """Distil a data set: start a run or resume one, and bring it to its end.
 
-A run is created at once with its complete configuration.  Whatever ends it, its newest checkpoint remains,
+A run is created at once with its complete configuration.  However it ends, its newest checkpoint remains,
 and on a CPU a resumed run gives byte for byte the result of an uninterrupted one.
 """
 

@@ -17,7 +17,7 @@ from rcig_cli.runs.engine.base import RunState
 _DRIVEN_BY = {"pool_models": "pool_lr", "labels": "label_lr", "temperature": "temperature_lr"}
 _SUGGESTED = 0.3  # of the learning rate with which it diverged
 
-# What a step computes from the state before it, whatever its learning rates.
+# What a step computes from the state before it; learning rates of the step have no influence.
 _BEFORE_UPDATE = {"pool_models", "loss", "gradient"}
 
 
@@ -89,8 +89,8 @@ def lower_rate(record: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str,
     Returns
     -------
     dict
-        The rate that is furthest above the preset's, as the preset has it; where none is above, the one
-        behind what failed first, lowered.
+        If rates are above the preset's: the preset's value of the one that is furthest above.  Otherwise the
+        rate of what failed first, lowered.
     """
     above = {name: rate / usual[name] for name, rate in record["rates"].items()}
     name = max(above, key=lambda name: above[name])

@@ -1,7 +1,7 @@
 """Before a long run: whether it fits, and how long it takes.
 
-Memory is what the compiled step asks for; where that is more than there is, smaller settings are compiled
-until one fits, so that the flag named is one that helps.
+The memory needed is that of the compiled step.  If it is more than available, smaller settings are compiled
+until one fits, which the error then names.
 """
 
 from collections.abc import Callable, Iterator
@@ -52,7 +52,7 @@ def check_memory(
 
 
 def _smaller(config: DistillConfig, images: int) -> Iterator[tuple[str, DistillConfig]]:
-    """Flags that need less memory with little or no loss, each with its configuration, mildest first."""
+    """Options that reduce memory, each with its configuration; those that change least come first."""
     batch, subset = config.batch, min(config.method.backward_subset or images, images)
     while batch // 2 >= _SMALLEST_BATCH or subset // 2 >= _SMALLEST_SUBSET:
         if batch >= subset:

@@ -194,7 +194,7 @@ class RunLoop:
             self.pending.append((self.step, fetch, snapshot))
             self.step += count
             self.stop.unsaved = True
-            self.flush(keep=1)  # the call just started goes on while the one before it is logged
+            self.flush(keep=1)  # the call just started computes while the one before it is logged
         self.save()
         self.record(config=self.config.to_json())  # `steps` is the number taken, if `on_step` ended the run
         if self.is_writer:

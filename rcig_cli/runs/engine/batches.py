@@ -43,7 +43,7 @@ class RealData(NamedTuple):
         return 0 if isinstance(self.images, StoredRows) else self.images.nbytes
 
     def fits(self, device: jax.Device) -> bool:
-        """Whether they may be kept in a device's memory, beside everything else."""
+        """Whether they may be kept in a device's memory, together with the rest of a run."""
         if isinstance(self.images, StoredRows):
             return False
         limit = memory_limit(device)

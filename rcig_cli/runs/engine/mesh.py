@@ -2,7 +2,7 @@
 
     mesh    models x batch
 
-A step uses ``models`` pool models.  Devices form groups: each group has pool models of its own, whose real
+A step uses ``models`` pool models.  Devices form groups: each group has its own pool models, whose real
 images are divided among the devices of the group.  A step computes the same on any number of devices, except
 for rounding.
 """

@@ -4,7 +4,7 @@ JAX connects them (``jax.distributed``), detects that one of them is gone (heart
 them (``jax.experimental.multihost_utils``).  All processes compute the same run in lockstep, and process 0
 alone writes files.
 
-When a process ends early, killed or with an error of its own, every other process ends with a non-zero exit
+When a process ends early, killed or by an error, every other process ends with a non-zero exit
 code:
 
 * at once, with a message of ours, where it takes part in a collective operation over gloo (on the CPU);
@@ -191,7 +191,7 @@ def join(spec: ProcessSpec | None, *, tell: Tell) -> Iterator[Processes]:
     Parameters
     ----------
     spec
-        How to find the others; None: there are none.
+        How to find the others; None for a single process.
     tell
         Called by another thread with an error message and an exit code, before it ends this process because
         the others did not connect in time.

@@ -4,7 +4,7 @@ They follow from the seed and the step alone, however often a run is stopped.
 
 key(use)  = fold_in(key(seed), use)
 key(step) = fold_in(key(use = steps), step), split once into named keys, each used once; with several pool
-            models per step, each has such a key of its own
+            models per step, each has its own
 the e-th epoch's order of the real images = permutation(fold_in(key(use = data), e))
 """
 
@@ -74,7 +74,7 @@ def draw(key: Array, step: Array, pool_size: int, pool_steps: int) -> Draws:
 
 
 def draw_each(keys: Array, step: Array, share: int, pool_steps: int) -> list[Draws]:
-    """Call `draw` with each of some keys; each draws from ``share`` models of its own of the pool."""
+    """Call `draw` with each of some keys; each draws from its own ``share`` models of the pool."""
     drawn = jax.vmap(lambda key: draw(key, step, share, pool_steps))(keys)
     places = drawn._replace(model=drawn.model + share * jnp.arange(len(keys)))
     return [jax.tree.map(lambda leaf, at=at: leaf[at], places) for at in range(len(keys))]
@@ -83,7 +83,7 @@ def draw_each(keys: Array, step: Array, share: int, pool_steps: int) -> list[Dra
 def batch_order(key: Array, count: int, batch: int) -> Callable[[int], npt.NDArray[np.int64]]:
     """Return the function ``step -> [min(batch, count)]`` indices of the real images of an outer step.
 
-    Every epoch has an order of its own; images that don't fill a batch are left out.
+    Every epoch has its own order; images that don't fill a batch are left out.
 
     Parameters
     ----------

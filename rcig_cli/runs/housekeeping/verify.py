@@ -112,7 +112,7 @@ def verify(root: Path, names: Sequence[str], report: Report, *, quick: bool = Fa
 class _Check:
     """Checks parts of a store; each method yields what it finds.
 
-    ``on_file`` is called for each file, with the number of files checked so far.
+    ``on_file`` is called for each file, with the number of files checked.
     """
 
     def __init__(self, store: Store, quick: bool, on_file: Callable[[int], None]) -> None:

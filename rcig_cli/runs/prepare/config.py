@@ -7,7 +7,7 @@ from rcig_cli.settings import record, setting
 
 @record
 class PrepareConfig:
-    """The settings of a preparation, beside the name of the data set and the path of the user's own data."""
+    """The settings of a preparation, besides the name of the data set and the path of the user's own data."""
 
     resolution: int | None = setting(
         None, "Side in pixels to which images are cropped and resized.", ge=4, le=1024

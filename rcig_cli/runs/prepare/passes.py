@@ -4,9 +4,9 @@
     writing     whitens every image and writes it, shard by shard
 
 Reading and decoding, computing, and compressing and writing overlap; memory depends on the size of an image,
-not on how many there are.  Now and then what has been done is saved: the statistics while measuring, which
-are exact whatever order they are added in, and while writing which shards are complete.  So a preparation
-that was killed and resumed gives the same bytes as one that wasn't.
+not on their number.  Progress is saved regularly: while measuring the statistics, whose sums are exact in any
+order, and while writing which shards are complete.  So a preparation that was killed and resumed gives the
+same bytes as one that wasn't.
 """
 
 import math
@@ -46,7 +46,7 @@ SAVE_EVERY = 30.0  # seconds, at least
 SAVING_SHARE = 0.05  # of the time, at most
 
 _BATCH = 512  # images at most
-_BATCH_BYTES = 2**25  # of a batch as float32: there are fewer large images in one
+_BATCH_BYTES = 2**25  # of a batch as float32, at most
 _TAKES_LONG = 3000  # rows of a matrix whose decomposition takes long enough to be announced
 _SPARE = 1.01  # how much more room than the arrays take uncompressed a preparation may need
 
@@ -75,7 +75,7 @@ class Preparation:
     report, stop
         Where messages go, and whether a signal has come.
     workers
-        Threads that compute beside those that read and write; with 0 everything is done in turn.
+        Threads that compute, in addition to those that read and write; with 0 there are no threads.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Preparation:
         self.stage, self.done, self.total = "measuring", 0, self.training
         self.moments: Moments | None = None
         self.writer: ArrayWriter | None = None
-        self.labels: list[npt.NDArray[np.int32]] = []  # of the split that is being written, so far
+        self.labels: list[npt.NDArray[np.int32]] = []  # of the split that is being written
         self.saved_at, self.saving_took = time.monotonic(), 0.0
 
     def run(self) -> dict[str, str]:

@@ -21,7 +21,9 @@ from rcig_cli.store.partial import Partial, partial_folder, remove_published
 from rcig_cli.store.records import DatasetManifest, now, read_manifest, versions, write_manifest
 from rcig_cli.store.store import Store
 
-_MOST_WORKERS = 4  # each has a batch in memory; what takes longest, a matrix product, has threads of its own
+_MOST_WORKERS = (
+    4  # each has a batch in memory; the slowest part, a matrix product, uses several threads itself
+)
 
 
 def prepare(
@@ -54,7 +56,7 @@ def prepare(
     wait
         Whether to wait while another process prepares a data set of that name.
     workers
-        Threads that compute beside those that read and write; by default as many as there are processors, at
+        Threads that compute, in addition to those that read and write; by default as many as processors, at
         most 4.  The result doesn't depend on it.
     **settings
         Those of `PrepareConfig`, by name.

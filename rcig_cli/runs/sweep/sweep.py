@@ -120,7 +120,7 @@ def _find_or_create(
         **plan.to_json(),
         "configurations": [cell.config.to_json() for cell in cells],
         "protocols": [values_of(cell.protocol) for cell in cells],
-        "anew": new,
+        "new": new,
     }
     for found in () if new else reversed(store.sweeps().found):
         same = all(found.config.get(key) == document[key] for key in ("configurations", "protocols"))
@@ -189,7 +189,7 @@ class _Sweep:
         """Find the runs of this sweep, and other finished runs that would have the same result."""
         wanted = {frozenset(cell.config.to_json().items()): cell.config for cell in self.cells}
         found = self.store.runs().found
-        others = () if self.manifest.config["anew"] else filter(self._has_same_result, found)
+        others = () if self.manifest.config["new"] else filter(self._has_same_result, found)
         own = (run for run in found if run.parents.get("sweep") == self.manifest.as_parent)
         for run in (*others, *own):
             config = wanted.get(frozenset(run.config.items()))

@@ -1,4 +1,4 @@
-"""Snapshots: early ones lie closer, and a run that goes on has exactly those of one that never stopped."""
+"""Snapshots: intervals grow, and a resumed run has the same ones as an uninterrupted run."""
 
 import numpy as np
 import pytest
@@ -57,7 +57,7 @@ def test_all_images_of_a_small_set_are_kept_and_some_of_a_large_one():
     assert kept_indices(5, 1, (2000, 2000, 3)).tolist() == [0]
 
 
-def test_what_is_read_is_what_was_seen(tmp_path):
+def test_snapshots_are_read_back(tmp_path):
     snapshots = taking(tmp_path)
     snapshots.add(0, images_at(0))
     go(snapshots, 0, 20, {20})
@@ -76,7 +76,7 @@ def test_numbers_beyond_half_precision_stay_finite(tmp_path):
 
 
 @pytest.mark.parametrize(("written", "restored"), [(7, 7), (9, 7), (20, 0), (20, 20)])
-def test_going_on_leaves_the_bytes_of_a_run_that_never_stopped(tmp_path, written, restored):
+def test_a_resumed_run_has_the_snapshots_of_an_uninterrupted_one(tmp_path, written, restored):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     for path in (whole, broken):
         path.mkdir()

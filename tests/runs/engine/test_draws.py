@@ -38,7 +38,7 @@ def test_an_epoch_shows_each_image_once_and_the_next_in_another_order():
     assert (np.concatenate([order(step) for step in range(10, 20)]) != epoch).any()
 
 
-def test_a_step_sees_the_same_images_whatever_was_asked_before():
+def test_the_images_of_a_step_do_not_depend_on_earlier_calls():
     forwards = batch_order(key_for(0, Use.DATA), 50, 7)
     seen = [forwards(step) for step in range(30)]
     afresh = batch_order(key_for(0, Use.DATA), 50, 7)

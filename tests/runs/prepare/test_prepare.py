@@ -36,7 +36,7 @@ def product(store, name="generated"):
 
 
 def left(store):
-    """What lies beside the data sets."""
+    """Names of unfinished preparations and temporary folders."""
     return [path.name for path in (store / "datasets").iterdir() if path.name.startswith(".")]
 
 

@@ -39,7 +39,7 @@ def test_after_the_rates_were_lowered_it_may_be_killed_and_resumed_like_any_othe
 
 
 def test_if_lower_rates_fail_too_an_older_checkpoint_is_used(digits, tmp_path, rcig):
-    """Pool models move so far that by step 5 one is useless, though finite."""
+    """By step 5 a pool model is so far off that no step from there is finite."""
     store = shutil.copytree(digits, tmp_path / "a")
     line = [*RUN[:-1], 40, "--pool-lr", 20, "--seed", 2, "--checkpoint-every", 5, "--store", store]
     assert rcig(*line).code == 6

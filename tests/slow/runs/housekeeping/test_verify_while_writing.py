@@ -1,4 +1,4 @@
-"""Verify beside processes that write: nothing is called damaged."""
+"""Verify while other processes write: nothing is called damaged."""
 
 import signal
 import subprocess
