@@ -53,7 +53,7 @@ class Setting:
     type
         ``int``, ``float``, ``bool`` or ``str``.
     choices
-        The values that are allowed, if there are only some; of type ``str``.
+        The texts that are allowed; empty if the setting is not one of some texts.
     optional
         Whether None is allowed.
     default
@@ -215,7 +215,7 @@ def make(record: type[Record], values: Mapping[str, Any], *, where: str = "") ->
 
 
 def check(declared: Mapping[str, Setting], values: Mapping[str, Any], *, where: str = "") -> None:
-    """Check single values before the record they belong to can be made; ``where`` is as in `make`.
+    """Check each value by itself; ``where`` is as in `make`.
 
     Raises
     ------

@@ -88,7 +88,7 @@ def prepare(
     source
         Your own images: a folder with one folder for each class, or an ``.npz`` file.
     resolution
-        Side in pixels to which images are cropped and resized; None keeps theirs.
+        Side in pixels to which images are cropped and resized; None keeps their size.
     zca
         Whether to whiten; None whitens RGB images and leaves grey ones.
     zca_reg

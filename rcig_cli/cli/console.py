@@ -79,11 +79,6 @@ class Console:
             table.add_row(*map(printable, row))
         self.out.print(table)
 
-    def next(self, command: str) -> None:
-        """Print the next useful command."""
-        if not self.json:
-            self.err.print(printable(f"Next: {command}"), style="dim", markup=False)
-
     @contextmanager
     def working(self) -> Iterator[None]:
         """Show progress bars while a job runs, if stderr is a terminal."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rcig_cli.cli.console import Console
+from rcig_cli.cli.console import Console, printable
 
 if TYPE_CHECKING:
     from rcig_cli.settings import Setting
@@ -50,8 +50,9 @@ class Context:
         return f"rcig {words}{elsewhere}"
 
     def next(self, words: str) -> None:
-        """Name the next useful command."""
-        self.console.next(self.command(words))
+        """Print the next useful command, without ``--json`` only."""
+        if not self.console.json:
+            self.console.err.print(printable(f"Next: {self.command(words)}"), style="dim", markup=False)
 
     def silenced(self) -> "Context":
         """Return a context that prints nothing, for all but the first of several processes."""

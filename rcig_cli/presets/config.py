@@ -102,9 +102,9 @@ def declared_settings() -> dict[str, Setting]:
     return found
 
 
-def difference(ours: DistillConfig, theirs: DistillConfig) -> list[str]:
-    """Return the settings in which two configurations differ, as ``"width: 32, not 128"`` (ours, theirs)."""
-    a, b = ours.to_json(), theirs.to_json()
+def difference(given: DistillConfig, other: DistillConfig) -> list[str]:
+    """Return the settings in which two configurations differ, as ``"width: 32, not 128"`` (given, other)."""
+    a, b = given.to_json(), other.to_json()
     return [f"{name}: {a.get(name)}, not {b.get(name)}" for name in {**a, **b} if a.get(name) != b.get(name)]
 
 

@@ -43,35 +43,28 @@ class PaperAttack:
         return {"accuracy": accuracy, "auc": dict(zip(self.auc, aucs, strict=True)), "where": self.where}
 
 
-def _row(where: str, accuracy: Cell, *cells: Cell) -> PaperAttack:
+def _table(where: str, **rows: tuple[Cell, ...]) -> dict[str, PaperAttack]:
+    """Rows of accuracy in percent, and the AUC of each attack."""
     attacks = ("threshold", "logistic_regression", "mlp", "random_forest", "knn")
-    shares = accuracy[0] / 100, accuracy[1] / 100
-    return PaperAttack(shares, dict(zip(attacks, cells, strict=True)), where)
+    return {
+        name: PaperAttack((mean / 100, std / 100), dict(zip(attacks, cells, strict=True)), where)
+        for name, ((mean, std), *cells) in rows.items()
+    }
 
 
 _RESULTS = {
-    "mnist": {
-        "real": _row(
-            "Table 5", (99.2, 0.1), (0.99, 0.01), (0.99, 0.00), (1.00, 0.00), (1.00, 0.00), (0.97, 0.00)
-        ),
-        "random_subset": _row(
-            "Table 5", (96.8, 0.2), (0.52, 0.00), (0.50, 0.01), (0.53, 0.01), (0.55, 0.00), (0.54, 0.00)
-        ),
-        "distilled": _row(
-            "Table 5", (98.9, 0.0), (0.49, 0.00), (0.50, 0.00), (0.53, 0.00), (0.53, 0.00), (0.52, 0.00)
-        ),
-    },
-    "fashion_mnist": {
-        "real": _row(
-            "Table S1", (89.7, 0.2), (0.99, 0.01), (0.99, 0.00), (0.99, 0.00), (0.99, 0.00), (0.98, 0.00)
-        ),
-        "random_subset": _row(
-            "Table S1", (81.1, 0.7), (0.53, 0.01), (0.51, 0.01), (0.52, 0.01), (0.52, 0.01), (0.53, 0.00)
-        ),
-        "distilled": _row(
-            "Table S1", (86.7, 0.3), (0.50, 0.01), (0.50, 0.01), (0.50, 0.01), (0.50, 0.01), (0.50, 0.00)
-        ),
-    },
+    "mnist": _table(
+        "Table 5",
+        real=((99.2, 0.1), (0.99, 0.01), (0.99, 0.00), (1.00, 0.00), (1.00, 0.00), (0.97, 0.00)),
+        random_subset=((96.8, 0.2), (0.52, 0.00), (0.50, 0.01), (0.53, 0.01), (0.55, 0.00), (0.54, 0.00)),
+        distilled=((98.9, 0.0), (0.49, 0.00), (0.50, 0.00), (0.53, 0.00), (0.53, 0.00), (0.52, 0.00)),
+    ),
+    "fashion_mnist": _table(
+        "Table S1",
+        real=((89.7, 0.2), (0.99, 0.01), (0.99, 0.00), (0.99, 0.00), (0.99, 0.00), (0.98, 0.00)),
+        random_subset=((81.1, 0.7), (0.53, 0.01), (0.51, 0.01), (0.52, 0.01), (0.52, 0.01), (0.53, 0.00)),
+        distilled=((86.7, 0.3), (0.50, 0.01), (0.50, 0.01), (0.50, 0.01), (0.50, 0.01), (0.50, 0.00)),
+    ),
 }
 
 # A group is a data set with the name of the whole one and a number: mnist_3, mnist3 or mnist-3.
@@ -98,5 +91,4 @@ def paper_attacks(
         return {}
     group = _GROUP.fullmatch(dataset)
     found = _RESULTS.get(dataset) or _RESULTS.get(group.group(1) if group else "") or {}
-    of_real_images = {name: row for name, row in found.items() if name != "distilled"}
-    return found if algorithm == PAPER_METHOD else of_real_images
+    return {name: row for name, row in found.items() if name != "distilled" or algorithm == PAPER_METHOD}

@@ -138,14 +138,6 @@ def test_no_name_leads_outside(rcig, store, name, code):
     assert contents(store.parent) == before
 
 
-def test_two_artifacts_of_one_name_have_to_be_distinguished(rcig, store):
-    shutil.copytree(store / "runs" / "imported", store / "datasets" / "imported")
-    one_sentence(rcig("rm", "imported", "--yes", "--store", store), 2, "datasets/imported or runs/imported")
-    assert rcig("rm", "datasets/imported", "--yes", "--store", store).code == 0
-    assert (store / "runs" / "imported").is_dir()
-    assert not (store / "datasets" / "imported").exists()
-
-
 KILLED_WHILE_REMOVING = """
 import os, signal, sys
 from pathlib import Path
@@ -189,7 +181,7 @@ def test_gc_removes_what_is_not_needed_and_nothing_else(rcig, store):
     assert (again.code, again.json["removed"]) == (0, [])
 
 
-def test_gc_removes_stopped_preparations_only_when_told(rcig, store):
+def test_gc_removes_stopped_preparations_on_request_only(rcig, store):
     for name in ("stopped", "running"):
         (store / "datasets" / f".partial-{name}" / "content").mkdir(parents=True)
     verified = rcig("verify", "--json", "--store", store).json
@@ -243,22 +235,6 @@ def test_verify_counts_notes_with_the_same_text(rcig, store):
     lines = rcig("verify", "--store", store).out.splitlines()
     assert sum("isn't in this store" in line for line in lines) == 3
     assert f"note: {len(alike) - 3} more like this one (--json lists all)" in lines
-
-
-def test_a_damaged_and_an_older_store_document_are_named(rcig, store):
-    document = store / "store.json"
-    content = document.read_text()
-    for changed, problem in (
-        (content.replace("1,", "1 ,"), "has changed since it was written"),
-        ('{"format": 1}', "was written by an older rcig, in a format that this version doesn't read"),
-    ):
-        document.write_text(changed)
-        outcome = rcig("verify", "--json", "--store", store)
-        assert outcome.code == 5
-        (found,) = outcome.json["problems"]
-        assert found["path"] == "store.json"
-        assert found["problem"].startswith(problem)
-        one_sentence(rcig("list", "--store", store), 5, problem)
 
 
 def test_control_characters_from_a_data_set_do_not_reach_the_terminal(rcig, store):

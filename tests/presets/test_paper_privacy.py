@@ -1,4 +1,4 @@
-"""The paper's figures of membership inference stand beside what they belong to, and nothing else."""
+"""The paper's results on membership inference are given for its data, sizes and method only."""
 
 import pytest
 

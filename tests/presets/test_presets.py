@@ -1,4 +1,4 @@
-"""Presets resolve to what the paper says, flags win, and what can't be is refused."""
+"""Presets resolve to the paper's settings, given settings override them, and invalid ones are refused."""
 
 import pytest
 
@@ -64,7 +64,7 @@ def test_every_cell_of_the_papers_tables_2_and_4_has_a_preset_with_its_figure():
     bn = {"distilled_with": "batch", "augment": False}
     assert paper_result("cifar10", 10, **bn).mean == pytest.approx(0.66)
     assert paper_result("cifar10", 10, tested=("vgg11-published", "batch"), **bn).std == pytest.approx(0.011)
-    assert paper_result("cifar10", 10, tested=("vgg11", "batch"), **bn) is None  # another network than theirs
+    assert paper_result("cifar10", 10, tested=("vgg11", "batch"), **bn) is None  # not the paper's network
     assert paper_result("cifar10", 10, tested=("alexnet", "none"), augment=True) is None
 
 
@@ -123,8 +123,8 @@ def test_a_value_that_cannot_be_is_refused(flags, said):
 
 
 def test_a_difference_names_fields_and_both_values():
-    ours, theirs = resolved("mnist", width=32, inner_steps=3), resolved("mnist")
-    assert sorted(difference(ours, theirs)) == ["inner_steps: 3, not 4", "width: 32, not 128"]
+    changed, usual = resolved("mnist", width=32, inner_steps=3), resolved("mnist")
+    assert sorted(difference(changed, usual)) == ["inner_steps: 3, not 4", "width: 32, not 128"]
 
 
 def test_another_algorithm_keeps_the_settings_that_it_has():

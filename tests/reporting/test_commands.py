@@ -1,4 +1,4 @@
-"""The commands that a report lists reproduce what they are said to."""
+"""The commands that a report lists reproduce the run, its evaluations and its attacks."""
 
 import shlex
 

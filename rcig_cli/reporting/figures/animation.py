@@ -22,7 +22,7 @@ from rcig_cli.reporting.figures.grid import draw_grid
 FIRST, BETWEEN, LAST = 900, 140, 3000  # milliseconds that a frame is shown
 LARGEST = 5_000_000  # bytes; frames are left out of a larger animation
 _SIZE, _BAR = 15, 4  # height of the text and of the bar, in pixels
-_FEW, _SIDE_OF_MANY = 40, 64  # more images than these are about so many pixels wide
+_FEW, _SIDE_OF_MANY = 40, 64  # more images than 40 are drawn about 64 pixels wide
 _COLOURS = 256
 _INK_STEPS = 8  # colours between text and page
 _SAMPLE = 300_000  # pixels from which the palette is chosen

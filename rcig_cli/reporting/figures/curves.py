@@ -33,7 +33,7 @@ def columns_of(records: Sequence[Mapping[str, float | None]]) -> dict[str, Float
 
 
 def draw_curves(columns: Mapping[str, Floats], metrics: Sequence["Metric"], title: str) -> Image.Image:
-    """Draw metrics against outer steps, two panels to a row.
+    """Draw metrics against outer steps, two panels to a row, in RGB on white.
 
     Parameters
     ----------
@@ -43,11 +43,6 @@ def draw_curves(columns: Mapping[str, Floats], metrics: Sequence["Metric"], titl
         How to draw them; those without two different finite values are left out, except in a run of one step.
     title
         Above all panels.
-
-    Returns
-    -------
-    PIL.Image.Image
-        In RGB, on white.
 
     Raises
     ------

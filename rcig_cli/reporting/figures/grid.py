@@ -80,7 +80,7 @@ class Layout:
 def draw_grid(
     images: Images, labels: Labels, class_names: Sequence[str], *, scale: int | None = None
 ) -> Image.Image:
-    """Draw images by class.
+    """Draw images by class, in RGB; they keep their order within a class.
 
     Parameters
     ----------
@@ -92,11 +92,6 @@ def draw_grid(
         The name of each class; classes without images are left out.
     scale
         The integer factor of enlargement; by default one that suits the number of images.
-
-    Returns
-    -------
-    PIL.Image.Image
-        In RGB.  Images keep their order within a class.
     """
     layout = plan_grid(labels, images.shape[1:3], class_names, scale=scale)
     canvas = Canvas(layout.width, layout.height)
@@ -158,13 +153,13 @@ def plan_grid(
 
 
 def _cost(count: int, columns: int, block: tuple[int, int], gaps: tuple[int, int]) -> float:
-    """The quantity that the number of columns minimizes, as said above."""
+    """The quantity that the number of columns minimizes (see the top of this file)."""
     width, height = _page_size(count, columns, block, gaps)
     empty = 1 - count / (columns * -(-count // columns))
     return abs(log(width / height)) + _COST_OF_EMPTY * empty
 
 
 def _page_size(count: int, columns: int, block: tuple[int, int], gaps: tuple[int, int]) -> tuple[int, int]:
-    """Width and height of ``count`` blocks in so many columns."""
+    """Width and height of ``count`` blocks in ``columns`` columns."""
     rows = -(-count // columns)
     return columns * (block[0] + gaps[0]) - gaps[0], rows * (block[1] + gaps[1]) - gaps[1]

@@ -28,7 +28,7 @@ from rcig_cli.reporting.figures.canvas import (
 
 Floats = npt.NDArray[np.floating]
 
-MOST_ROWS = 30  # of images, where there are several of a class
+MOST_ROWS = 30  # of images, if classes have several
 BLUE, WHITE, ORANGE = (0, 98, 160), (252, 252, 250), (213, 94, 0)
 _TEXT, _NUMBER, _HEADING = 13, 12, 15  # pixels to the em
 _NAME_WIDTH = 160  # at most
@@ -57,7 +57,7 @@ class _Part:
 
 
 def draw_labels(images: Images, values: Floats, classes: Labels, class_names: Sequence[str]) -> Image.Image:
-    """Draw soft labels beside their images.
+    """Draw soft labels beside their images, in RGB.
 
     Parameters
     ----------
@@ -69,11 +69,6 @@ def draw_labels(images: Images, values: Floats, classes: Labels, class_names: Se
         The class from which each image started, ``[n]``.
     class_names
         The name of each class, C of them.
-
-    Returns
-    -------
-    PIL.Image.Image
-        In RGB.
     """
     names = [
         fit_lines(name, _TEXT, _NAME_WIDTH, 1)[0] for name in names_of(range(len(class_names)), class_names)

@@ -33,7 +33,7 @@ _MOST_MARKED = 12  # points; a longer line has no markers
 
 @dataclass(frozen=True)
 class Series:
-    """Points that belong together.
+    """Points with one label and colour.
 
     Attributes
     ----------
@@ -84,7 +84,9 @@ class Panel:
 
 
 def draw_panels(panels: Sequence[Panel], title: str) -> bytes:
-    """Draw panels side by side, each with its legend below it; panels with the same y label share that axis.
+    """Draw panels side by side into a PNG, each with its legend below it.
+
+    Panels with the same y label share that axis.
 
     Parameters
     ----------
@@ -92,11 +94,6 @@ def draw_panels(panels: Sequence[Panel], title: str) -> bytes:
         At least one.
     title
         Above them all.
-
-    Returns
-    -------
-    bytes
-        A PNG on white.
     """
     lines = max(len(panel.series) + (panel.level is not None) for panel in panels)
     width, height = _PANEL
