@@ -93,7 +93,7 @@ def test_other_compressions_are_refused(path, method):
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04" + bytes(100)])
 def test_missing_and_other_files_are_refused(path, content):
-    with pytest.raises(NotFound, match="no file"):
+    with pytest.raises(NotFound, match="no file or folder"):
         members(path)
     path.write_bytes(content)
     with pytest.raises(Corrupt, match=r"not a \.npz"):

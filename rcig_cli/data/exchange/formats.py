@@ -6,7 +6,8 @@ from pathlib import Path
 
 from rcig_cli.data.exchange import flax_checkpoint, npz, parquet, png_folder, safetensors, torch_file
 from rcig_cli.data.exchange.records import DatasetInfo, Format, SetFile
-from rcig_cli.errors import ConfigError, NotFound, RcigError
+from rcig_cli.data.files import open_file
+from rcig_cli.errors import ConfigError, RcigError
 
 FORMATS: tuple[Format, ...] = (
     parquet.FORMAT,  # before the folders of pictures: it may be a folder too
@@ -48,21 +49,14 @@ def read_file(path: Path, dataset: DatasetInfo) -> SetFile:
         If the system refuses to read it.
     """
     try:
-        head = b"" if path.is_dir() else _first_bytes(path)
+        head = b""
+        if not path.is_dir():
+            with open_file(path) as stream:
+                head = stream.read(_HEAD)
         for form in FORMATS:
             if form.recognize(path, head):
                 return form.read(path, dataset)
     except OSError as error:
         raise RcigError(f"{path} can't be read: {error.strerror or error}.") from error
-    raise ConfigError(
-        f"{path} is not in a format that can be imported: a published checkpoint (Flax MessagePack), .npz, "
-        ".pt, .safetensors, .parquet, or a folder of class folders of pictures."
-    )
-
-
-def _first_bytes(path: Path) -> bytes:
-    if not path.is_file():  # opening a pipe would wait for its other end
-        kind = ConfigError(f"{path} is neither a file nor a folder.")
-        raise kind if path.exists() else NotFound(f"There is no file or folder {path}.")
-    with path.open("rb") as stream:
-        return stream.read(_HEAD)
+    names = ", ".join(form.name for form in FORMATS)
+    raise ConfigError(f"{path} has none of the formats that are imported ({names}): see docs/exchange.md.")

@@ -107,7 +107,7 @@ def _unknown(path: Path) -> RcigError:
         return NotFound(f"There is no file or folder {path}: check what you passed to --from.")
     if path.name.lower().endswith(_ARCHIVES):
         return ConfigError(f"{path} is an archive: unpack it, and pass the folder that it unpacks to --from.")
-    return ConfigError(f"{path} is neither a folder nor an .npz file: --from needs one.")
+    return ConfigError(f"{path} has none of the formats that --from reads: see docs/datasets.md.")
 
 
 def _inside(folder: Path) -> tuple[str, Path] | None:

@@ -86,7 +86,7 @@ def safetensors(header):
         ),
         (b"\xff" * 7 + b"\x7f{}", Corrupt, "not a .safetensors"),
         (b"PAR1" + b"\xff" * 20 + b"\xff\xff\xff\x7fPAR1", Corrupt, "not a Parquet"),
-        (b"hello", ConfigError, "not in a format that can be imported"),
+        (b"hello", ConfigError, "none of the formats that are imported"),
     ],
 )
 def test_a_malicious_file_is_refused(tmp_path, content, error, message):
@@ -104,7 +104,7 @@ def test_an_empty_file_is_damaged(tmp_path, suffix):
 def test_a_missing_path_or_a_pipe_is_refused(tmp_path):
     refused(tmp_path / "nothing", NotFound, "no file or folder")
     os.mkfifo(tmp_path / "pipe.npz")
-    refused(tmp_path / "pipe.npz", ConfigError, "neither a file nor a folder")
+    refused(tmp_path / "pipe.npz", ConfigError, "not a regular file")
     (tmp_path / "set" / "data").mkdir(parents=True)
     os.mkfifo(tmp_path / "set" / "data" / "train.parquet")
     refused(tmp_path / "set", ConfigError, "class folders")

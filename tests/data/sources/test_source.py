@@ -52,7 +52,7 @@ def test_missing_and_other_paths_are_refused(tmp_path):
     (tmp_path / "data.csv").write_text("1,2")
     os.mkfifo(tmp_path / "pipe.npz")
     for path in (tmp_path / "data.csv", tmp_path / "pipe.npz"):
-        with pytest.raises(ConfigError, match="neither a folder"):
+        with pytest.raises(ConfigError, match="none of the formats"):
             open_source("flowers", path)
 
 

@@ -20,7 +20,7 @@ from rcig_cli.data.images.picture import FORMATS, read_header, read_picture
 from rcig_cli.data.sources.opening import open_source
 from rcig_cli.errors import ConfigError, RcigError
 from tests.data import exchange_sets
-from tests.data.downloads import COPIES, example_splits, write_cifar10_binary, write_idx
+from tests.data.downloads import COPIES, example_splits, write_idx
 from tests.data.examples import memory_taken, npy_header, pixels, png_bytes, save_picture
 
 MIB = 2**20
@@ -251,14 +251,6 @@ def test_packed_idx_files_of_large_images(tmp_path):
     found, memory = memory_taken(lambda: total(tmp_path, 16, 8))
     assert found == 4
     assert memory < 256 * MIB
-
-
-def test_a_sparse_file_of_gigabytes_is_no_batch_of_cifar(tmp_path):
-    write_cifar10_binary(tmp_path, example_splits(10, 10, 10, 32, 32, 3))
-    os.truncate(tmp_path / "data_batch_3.bin", 3073 * 2**21)
-    found, memory = memory_taken(lambda: total(tmp_path))
-    assert isinstance(found, ConfigError)
-    assert memory < 32 * MIB
 
 
 def test_ten_thousand_files_take_little_memory(tmp_path):
