@@ -107,7 +107,7 @@ class Setting:
                 return self.type(text)
             except ValueError:
                 return text
-        return {"true": True, "false": False}.get(text.lower(), text) if self.type is bool else text
+        return text
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(pydantic.Field,))

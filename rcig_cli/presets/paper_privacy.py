@@ -16,26 +16,16 @@ STEPS = (100, 250, 500, 1000, 2000, 4000, 8000, 16_000)
 
 MEMBERS, IMAGES_PER_CLASS = 10_000, 50
 
-Cell = tuple[float, float]
+Cell = tuple[float, float]  # mean and standard deviation
 
 
 @dataclass(frozen=True)
 class PaperAttack:
-    """A row of Table 5 or S1: means and standard deviations.
+    """A row of Table 5 or S1."""
 
-    Attributes
-    ----------
-    accuracy
-        Test accuracy, as a fraction of 1.
-    auc
-        By attack.
-    where
-        The table.
-    """
-
-    accuracy: Cell
-    auc: dict[str, Cell]
-    where: str
+    accuracy: Cell  # on the test images, as a fraction of 1
+    auc: dict[str, Cell]  # by attack
+    where: str  # the table
 
     def to_json(self) -> dict[str, Any]:
         """Return the row as JSON values."""

@@ -32,7 +32,7 @@ def visualize(
     other: DistilledSet | None = None,
     out: Path | None = None,
 ) -> list[Path]:
-    """Draw figures of a run into files.
+    """Draw figures of a run into files; none is written unless all figures could be drawn.
 
     Parameters
     ----------
@@ -44,11 +44,6 @@ def visualize(
         The run to compare with, for "compare".
     out
         The file for one figure, or the folder for several; by default ``figures`` in the run's folder.
-
-    Returns
-    -------
-    list of Path
-        The files, in the order of ``kinds``; none is written unless all figures could be drawn.
 
     Raises
     ------
@@ -81,13 +76,7 @@ def labels(distilled: DistilledSet) -> bytes:
 
 
 def curves(distilled: DistilledSet) -> bytes:
-    """Draw the metrics of the run against its outer steps, as a PNG.
-
-    Raises
-    ------
-    NotFound
-        If it has none, because it was imported.
-    """
+    """Draw the metrics of the run against its outer steps, as a PNG."""
     records = MetricsLog(distilled.path / METRICS).read()
     if not records:
         raise NotFound(f"{distilled.run.name} has no metrics to draw: it was not distilled here.")
@@ -97,15 +86,7 @@ def curves(distilled: DistilledSet) -> bytes:
 
 
 def animation(distilled: DistilledSet) -> bytes:
-    """Draw the images over the course of the distillation, as a GIF.
-
-    Raises
-    ------
-    NotFound
-        If the run has no snapshots.
-    Corrupt
-        If they are damaged.
-    """
+    """Draw the images over the course of the distillation, as a GIF."""
     course = read_course(distilled.path)
     whitening = distilled.prepared.whitening()
     frames = [whitening.pixels(images) for images in course.images]
@@ -115,13 +96,7 @@ def animation(distilled: DistilledSet) -> bytes:
 
 
 def comparison(distilled: DistilledSet, other: DistilledSet) -> bytes:
-    """Draw two runs of the same data set side by side, as a PNG.
-
-    Raises
-    ------
-    ConfigError
-        If their data sets differ.
-    """
+    """Draw two runs of the same data set side by side, as a PNG."""
     if distilled.prepared.manifest.digest != other.prepared.manifest.digest:
         raise ConfigError(
             f"{distilled.run.name} is of {distilled.run.dataset}, {other.run.name} of {other.run.dataset}: "

@@ -34,13 +34,7 @@ _PROBE_SIZE = 16
 
 
 class Canvas:
-    """An empty RGB page.
-
-    Parameters
-    ----------
-    width, height
-        In pixels.
-    """
+    """An RGB page of ``width`` x ``height`` pixels, empty at first."""
 
     def __init__(self, width: int, height: int) -> None:
         self.picture = Image.new("RGB", (width, height), BACKGROUND)
@@ -88,19 +82,9 @@ def names_of(classes: Sequence[int], class_names: Sequence[str]) -> list[str]:
 
 
 def enlargement(image_size: tuple[int, int], count: int) -> int:
-    """Choose the integer factor by which images are enlarged.
+    """Choose the integer factor by which ``count`` images of ``(height, width)`` pixels are enlarged.
 
-    Parameters
-    ----------
-    image_size
-        ``(height, width)``, in pixels.
-    count
-        Images on the page.
-
-    Returns
-    -------
-    int
-        At least 1.  The longer side becomes about 96 pixels for up to 100 images, at least 48 for more.
+    The longer side becomes about 96 pixels for up to 100 images, at least 48 for more.
     """
     side = max(image_size)
     return max(1, round(96 / side)) if count <= 100 else -(-48 // side)
@@ -119,12 +103,8 @@ def text_width(text: str, size: int) -> int:
 def printable(text: str) -> str:
     """Replace the characters of a text that the font lacks, such as control characters and lone surrogates.
 
-    Accented letters lose their accents, and other characters become question marks.
-
-    Returns
-    -------
-    str
-        On one line; empty where no character of ``text`` can be drawn.
+    Accented letters lose their accents, and other characters become question marks.  The result is on one
+    line; it is empty if no character of the text can be drawn.
     """
     plain = (char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
     drawable = "".join(_drawable(char) for char in plain)
@@ -132,23 +112,10 @@ def printable(text: str) -> str:
 
 
 def fit_lines(text: str, size: int, width: int, most: int) -> tuple[str, ...]:
-    """Break a text into lines, between words where possible, and end it with an ellipsis if it is too long.
+    """Break a text that `printable` returned into at most ``most`` lines of at most ``width`` pixels.
 
-    Parameters
-    ----------
-    text
-        What `printable` returned.
-    size
-        Height of an em, in pixels.
-    width
-        Largest width of a line, in pixels.
-    most
-        Largest number of lines.
-
-    Returns
-    -------
-    tuple of str
-        At most ``most`` lines; none for an empty text.
+    It is broken between words where possible, and ends with an ellipsis if it is too long.  ``size`` is the
+    height of an em in pixels.  An empty text has no lines.
     """
     lines: list[str] = []
     while text and len(lines) < most - 1:

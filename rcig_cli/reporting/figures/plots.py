@@ -33,67 +33,32 @@ _MOST_MARKED = 12  # points; a longer line has no markers
 
 @dataclass(frozen=True)
 class Series:
-    """Points with one label and colour.
-
-    Attributes
-    ----------
-    label
-        For the legend.
-    x, y
-        Coordinates, at least one point.
-    error
-        Half the height of each error bar; empty for none.
-    joined
-        Whether a line joins the points, in the order of x.
-    """
+    """Points with one colour and one entry of the legend."""
 
     label: str
     x: Sequence[float]
     y: Sequence[float]
-    error: Sequence[float] = ()
-    joined: bool = True
+    error: Sequence[float] = ()  # half the height of each error bar
+    joined: bool = True  # by a line, in the order of x
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes.
-
-    Attributes
-    ----------
-    x_label, y_label
-        Of the axes.
-    series
-        At least one, in the order of the legend.
-    level
-        The height of a dashed horizontal line, or None.
-    level_label
-        The legend's label of that line.
-    from_zero
-        Whether the y axis begins at 0.
-    logarithmic
-        Whether the x axis is logarithmic.
-    """
+    """One pair of axes, with at least one series."""
 
     x_label: str
     y_label: str
     series: Sequence[Series]
-    level: float | None = None
+    level: float | None = None  # the height of a dashed horizontal line
     level_label: str = ""
-    from_zero: bool = False
-    logarithmic: bool = False
+    from_zero: bool = False  # the y axis
+    logarithmic: bool = False  # the x axis
 
 
 def draw_panels(panels: Sequence[Panel], title: str) -> bytes:
     """Draw panels side by side into a PNG, each with its legend below it.
 
     Panels with the same y label share that axis.
-
-    Parameters
-    ----------
-    panels
-        At least one.
-    title
-        Above them all.
     """
     lines = max(len(panel.series) + (panel.level is not None) for panel in panels)
     width, height = _PANEL
