@@ -154,10 +154,10 @@ def prepared(source: ImageSource, store_path: Path, workers: int | None) -> tupl
 def random_reads(store_path: Path, batch: int) -> dict[str, Any]:
     """Read batches of random images from the disk, as they lie there and as a set of full size would."""
     from rcig_cli.store import arrays
-    from rcig_cli.store.arrays import StoredRows, read_array, write_arrays
+    from rcig_cli.store.arrays import StoredRows, write_arrays
 
     group = store_path / "datasets" / "generated" / "arrays.zarr"
-    images = read_array(group, "train/images", 0, 4096)
+    images = StoredRows(group, "train/images")[:4096]
     chunks = {"1 MiB": arrays.CHUNK_BYTES, "64 KiB": arrays.LARGE_CHUNK_BYTES}
     found = {}
     for name, size in chunks.items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ def read_pickle(folder: Path, name: str, most: int) -> dict[str, Any]:
     with open_file(path, most=most, inside=folder) as file:
         content = file.read()
     try:
+        _check_memo(content)
         return {_text(key): _value(item) for key, item in _Unpickler(content, path).load().items()}
     except RcigError:
         raise
@@ -51,6 +53,16 @@ def read_pickle(folder: Path, name: str, most: int) -> dict[str, Any]:
         raise Corrupt(
             f"{path} is damaged, cut short or not a pickled dictionary of arrays of bytes: download it again."
         ) from error
+
+
+def _check_memo(content: bytes) -> None:
+    """Refuse an index into the memo that no pickle of this length needs.
+
+    The unpickler allocates memory for all indices below it: one damaged byte could ask for many gigabytes.
+    """
+    for opcode, index, _ in pickletools.genops(content):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and index > len(content):  # type: ignore[operator]
+            raise ValueError("an index that is too large")
 
 
 class _Unpickler(pickle.Unpickler):

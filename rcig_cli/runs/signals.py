@@ -4,6 +4,8 @@ SIGINT (Ctrl-C), SIGTERM and SIGHUP (the terminal was closed) ask a command to s
 
 - A job that saves its state notes the signal (`stop_on_signals`), and raises `Interrupted` once it has saved.
 - Elsewhere the signal raises an exception in the main thread, as Ctrl-C does in Python.
+- Python ignores an exception that is raised in a destructor or in a callback of the garbage collector.  A
+  job that starts after such a signal has noted it, and stops as soon as it can.
 - A signal that comes more than a second after the first ends the process at once.
 
 Python runs signal handlers in the main thread, between two of its instructions: not while a library
@@ -52,6 +54,7 @@ class StopRequest:
 
 
 _job = StopRequest()  # of the job that is running, if one is
+_first_signal: int | None = None  # that this process received, if its signals are watched
 
 
 @contextmanager
@@ -63,7 +66,7 @@ def stop_on_signals() -> Iterator[StopRequest]:
     thread, where Python handles no signals, nothing is noted.
     """
     global _job
-    request = StopRequest()
+    request = StopRequest(_first_signal)
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
@@ -115,8 +118,10 @@ def watch_signals(tell: Callable[[str], None], end: Callable[[int], None]) -> No
 
 
 def _watch(reading: int, tell: Callable[[str], None], end: Callable[[int], None]) -> None:
+    global _first_signal
     while (first := os.read(reading, 1)[0]) not in _HANDLED:
         pass
+    _first_signal = first
     came = idle_since = time.monotonic()
     told = False
     while True:

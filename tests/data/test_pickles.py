@@ -49,6 +49,7 @@ def test_a_pickle_that_names_anything_but_arrays_is_refused_and_never_run(tmp_pa
         python2_pickle({"data": pixels(2, 9)}).replace(b"K\x02K\x09\x86", b"K\x03K\x09\x86"),
         python2_pickle({"data": pixels(2, 9)}).replace(b"u1", b"O8"),
         b"\x80\x02U\x01xQ.",  # a persistent object
+        b"\x80\x02}r\xff\xff\xff\x7f.",  # an index for which the unpickler would allocate 32 GB
     ],
 )
 def test_a_damaged_pickle_is_refused(tmp_path, content):

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -67,3 +69,26 @@ def test_a_job_in_another_thread_runs_without_noting_signals():
     thread.start()
     thread.join()
     assert noted == [None]
+
+
+SWALLOWED = """
+import os, signal, time
+from rcig_cli.runs.signals import stop_on_signals, watch_signals
+
+class Dropped:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)  # Python raises KeyboardInterrupt here, and ignores it
+
+watch_signals(print, print)
+Dropped()
+with stop_on_signals() as stop:
+    print(stop.signal_number, flush=True)
+    os._exit(0)
+"""
+
+
+def test_a_job_that_starts_after_an_ignored_exception_stops():
+    done = subprocess.run([sys.executable, "-c", SWALLOWED], capture_output=True, text=True, check=True)
+    assert "Exception ignored" in done.stderr
+    assert int(done.stdout) == signal.SIGINT
