@@ -208,7 +208,7 @@ ERRORS = [
     (("import", "{}/nothing", "--dataset", "digits"), 3, "no file or folder"),
     (("import", "{}/frepo"), 2, "--dataset"),
     (("import", "{}/frepo", "--dataset", "cifar10"), 3, "cifar10"),
-    (("import", "{}/frepo", "--dataset", "digits"), 2, "8 x 8 x 3, but those of digits are 8 x 8 x 1"),
+    (("import", "{}/frepo", "--dataset", "digits"), 2, "but those of digits are (8, 8, 1)"),
     (("import", "{}/frepo", "--dataset", "pets", "--space", "rgb"), 2, "whitened, normalized, pixels"),
     (("import", "{}/cut.npz", "--dataset", "pets"), 5, "cut.npz is damaged"),
     (("import", "{}/bare.npz", "--dataset", "pets"), 2, "--space whitened"),
