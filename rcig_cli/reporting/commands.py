@@ -86,9 +86,7 @@ def evaluate_command(distilled: DistilledSet, evaluation: Values) -> str:
 
 def attack_command(distilled: DistilledSet, attack: Values) -> str:
     """Return the command that made a membership inference attack."""
-    given = _chosen(
-        attack.get("protocol", {}), lambda some: attack_protocol(distilled.config, **some).to_json()
-    )
+    given = _chosen(attack["protocol"], lambda some: attack_protocol(distilled.config, **some).to_json())
     lira = {"lira": True} if given.get("shadows") else {}
     return _command("mia", distilled.run.name, **(given | lira))
 

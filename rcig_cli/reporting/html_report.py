@@ -6,7 +6,7 @@ its figures are inside it, and it has no scripts and fetches nothing.
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -67,7 +67,8 @@ def write_report(distilled: DistilledSet, *, report: Report, out: Path | None = 
 def _context(distilled: DistilledSet, report: Report) -> dict[str, Any]:
     """Gather what the template shows; warnings go to ``report``."""
     evaluations = _results(distilled, "evaluations", report)
-    attacks = [each for each in _results(distilled, "attacks", report) if "targets" in each]
+    # A record of LiRA has no protocol of its own: it belongs to the record of the other attacks.
+    attacks = [each for each in _results(distilled, "attacks", report) if "protocol" in each]
     figures = {}
     for name, draw in (("grid", grid), ("labels", labels), ("animation", animation), ("curves", curves)):
         with suppress(NotFound):  # an imported run has no animation and no curves
@@ -80,7 +81,9 @@ def _context(distilled: DistilledSet, report: Report) -> dict[str, Any]:
         count=len(distilled.images),
         best=max(evaluations, key=lambda each: float(each["accuracy"]["mean"]), default=None),
         evaluations=evaluations,
-        attacks=[{"targets": each["targets"], "kinds": _kinds(each)} for each in attacks],
+        attacks=[
+            {"targets": each["targets"], "kinds": [*each["targets"]["real"]["auc"]]} for each in attacks
+        ],
         figures=figures,
         commands=[*commands_of(distilled, evaluations, attacks), f"rcig report {distilled.run.name}"],
         settings=_settings(distilled),
@@ -101,11 +104,6 @@ def _figure(encoded: bytes) -> dict[str, Any]:
         (width, height), kind = opened.size, opened.get_format_mimetype()
     source = f"data:{kind};base64,{base64.b64encode(encoded).decode('ascii')}"
     return {"source": source, "width": width, "height": height}
-
-
-def _kinds(attack: Record) -> Sequence[str]:
-    """The names of all attacks of a record."""
-    return list(dict.fromkeys(kind for target in attack["targets"].values() for kind in target["auc"]))
 
 
 def _settings(distilled: DistilledSet) -> list[tuple[str, str, str, str]]:

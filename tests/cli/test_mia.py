@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+import rcig_cli
 from rcig_cli.privacy.attacks import ATTACKS
 from rcig_cli.privacy.roc import chance_error
 from tests.conftest import TINY
@@ -140,6 +141,8 @@ def test_runs_of_disjoint_chunks_are_attacked_together_and_by_each_other(rcig, t
     record = json.loads(kept.read_text())
     assert record["compared_with"] == ["run_1"]
     assert record["targets"]["distilled"]["lira"] == [together["distilled"]["lira"][1]]
+    assert rcig("report", "run_2", "--store", store).code == 0
+    assert len(rcig_cli.load("run_2", store=store).attacks()) == 1
 
 
 def test_lira_on_a_distilled_set_needs_a_second_run(rcig, digits_run, tmp_path):

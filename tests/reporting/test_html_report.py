@@ -74,6 +74,7 @@ def test_a_report_has_figures_accuracies_attacks_commands_and_settings(rcig, rep
     rcig("evaluate", "run_1", "--networks", 1, "--steps", 5, "--augment", "--store", store)
     spread = {"mean": 0.75, "std": 0.01, "values": [0.74, 0.76]}
     attack = {
+        "protocol": {},
         "targets": {"real": {"accuracy": spread, "auc": {"mlp": spread, "knn": {"mean": 0.5}}}},
     }
     attacks = store / "runs" / "run_1" / "attacks"

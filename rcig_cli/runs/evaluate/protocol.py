@@ -1,5 +1,6 @@
 """The settings by which a distilled set is evaluated, with the paper's defaults.  Needs no JAX."""
 
+from dataclasses import replace
 from typing import Any
 
 from rcig_cli.networks.architectures import ARCHITECTURES, ArchitectureName, Norm
@@ -59,15 +60,14 @@ def evaluation_protocol(config: DistillConfig, images: int, **given: Any) -> Eva
     """
     given = {name: value for name, value in given.items() if value is not None}
     steps = _STEPS_FOR_TEN if images == 10 else _STEPS
-    values = {"steps": steps, "warmup": 500, **network_defaults(config, given), **given}
-    check(settings_of(EvaluationProtocol), values)
-    return make(EvaluationProtocol, {**values, "warmup": min(values["warmup"], values["steps"] // 2)})
+    protocol = make(EvaluationProtocol, {"steps": steps, **network_defaults(config, given), **given})
+    return replace(protocol, warmup=min(protocol.warmup, protocol.steps // 2))
 
 
 def network_defaults(config: DistillConfig, given: dict[str, Any]) -> dict[str, Any]:
     """Return the defaults of a `NetworkProtocol` that depend on the run and on the architecture."""
-    check({"arch": settings_of(NetworkProtocol)["arch"]}, {n: v for n, v in given.items() if n == "arch"})
     arch: ArchitectureName = given.get("arch", "convnet")
+    check(settings_of(NetworkProtocol), {"arch": arch})
     usual = ARCHITECTURES[arch]
     size = config if arch == "convnet" else usual
     return {
