@@ -24,6 +24,7 @@ from rcig_cli.store.records import CheckpointManifest, read_manifest, write_mani
 CHECKPOINTS = "checkpoints"
 STATE = "state.safetensors"
 
+_KEPT = 2  # checkpoints
 _STEP = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
@@ -36,7 +37,7 @@ class Restored:
     warnings: tuple[str, ...] = ()
 
 
-def save(run_path: Path, step: int, state: Any, *, keep: int = 2) -> None:
+def save(run_path: Path, step: int, state: Any) -> None:
     """Save a state as the newest checkpoint, and remove older ones.
 
     The caller holds the run's lock.  Existing checkpoints of this step and of later ones are removed: the run
@@ -50,8 +51,6 @@ def save(run_path: Path, step: int, state: Any, *, keep: int = 2) -> None:
         How many outer steps are done.
     state
         A pytree of NumPy or JAX arrays (bool, integers, floats; random keys as their data).
-    keep
-        How many checkpoints to keep, this one included.
 
     Raises
     ------
@@ -75,11 +74,11 @@ def save(run_path: Path, step: int, state: Any, *, keep: int = 2) -> None:
         if final.exists():
             remove_folder(final)
         publish(temporary, final)
-    prune(run_path, step, keep=keep)
+    prune(run_path, step)
 
 
-def prune(run_path: Path, newest: int, *, keep: int = 2) -> None:
-    """Remove all checkpoints but the last `keep` up to step `newest`.
+def prune(run_path: Path, newest: int) -> None:
+    """Remove all checkpoints but the last two up to step `newest`.
 
     Raises
     ------
@@ -87,7 +86,7 @@ def prune(run_path: Path, newest: int, *, keep: int = 2) -> None:
         If one can't be removed.
     """
     present = steps(run_path)
-    wanted = [step for step in present if step <= newest][-keep:]
+    wanted = [step for step in present if step <= newest][-_KEPT:]
     for step in present:
         if step not in wanted:
             remove_folder(run_path / CHECKPOINTS / str(step))

@@ -31,7 +31,7 @@ _MOST_SERIES = 12  # with which a legend is readable
 _MOST_COURSES = 8
 _STRETCHES = 25  # points of a line in course.png, each a mean over a stretch of steps
 
-Value = Callable[[Row], float | None]
+Point = tuple[float, float | None] | None  # a value and its standard deviation; None if unknown
 
 
 def write_results(store: Store, name: str, table: Table) -> tuple[Path, ...]:
@@ -63,21 +63,28 @@ def panels_of(table: Table, store: Store) -> dict[str, list[Panel]]:
     """Return the panels of each plot, by the name of its file without ".png"."""
     counts = [name for name in table.axes if declared_settings()[name].type is int]
     drawn = {
-        "accuracy": [_against(table, axis, _accuracy) for axis in counts],
-        "milliseconds": [_against(table, axis, _milliseconds) for axis in counts if axis != "steps"],
+        "accuracy": [
+            Panel(_label(axis), _ACCURACY, lines, *_baseline(table))
+            for axis in counts
+            if (lines := _lines(table, axis, _accuracy))
+        ],
+        "milliseconds": [
+            Panel(_label(axis), "ms per outer step", lines, from_zero=True)
+            for axis in counts
+            if axis != "steps" and (lines := _lines(table, axis, _milliseconds))
+        ],
         "seconds": _against_seconds(table, counts),
         "course": _courses(table, store),
     }
-    possible = {name: [panel for panel in panels if panel] for name, panels in drawn.items()}
-    return {name: panels for name, panels in possible.items() if panels}
+    return {name: panels for name, panels in drawn.items() if panels}
 
 
-def _accuracy(row: Row) -> float | None:
-    return 100 * row.accuracy.mean if row.accuracy else None
+def _accuracy(row: Row) -> Point:
+    return (100 * row.accuracy.mean, 100 * row.accuracy.std) if row.accuracy else None
 
 
-def _milliseconds(row: Row) -> float | None:
-    return row.milliseconds
+def _milliseconds(row: Row) -> Point:
+    return None if row.milliseconds is None else (row.milliseconds, None)
 
 
 def _groups(table: Table, axis: str) -> Iterator[tuple[str, list[Row]]]:
@@ -90,26 +97,25 @@ def _groups(table: Table, axis: str) -> Iterator[tuple[str, list[Row]]]:
     yield from ((others, rows) for others, rows in groups.items() if len(rows) > 1)
 
 
-def _series(label: str, rows: Sequence[Row], x: Value, y: Value) -> list[Series]:
-    """Return the points of the rows that have both values, if any; accuracies have error bars."""
-    known = [(a, b, row.accuracy) for row in rows if (a := x(row)) is not None and (b := y(row)) is not None]
+def _series(
+    label: str, rows: Sequence[Row], x: Callable[[Row], float | None], y: Callable[[Row], Point]
+) -> list[Series]:
+    """Return one series of the rows for which both values are known, or none."""
+    known = [(a, *b) for row in rows if (a := x(row)) is not None and (b := y(row)) is not None]
     if not known:
         return []
-    places, heights, accuracies = (list(column) for column in zip(*known, strict=True))
-    errors = [100 * accuracy.std for accuracy in accuracies] if y is _accuracy else ()
-    return [Series(label, places, heights, errors)]
+    places, heights, errors = (list(column) for column in zip(*known, strict=True))
+    return [Series(label, places, heights, [error for error in errors if error is not None])]
 
 
-def _against(table: Table, axis: str, y: Value) -> Panel | None:
-    def place(row: Row) -> float:
-        return float(row.settings[axis])
-
-    series = [one for label, rows in _groups(table, axis) for one in _series(label or axis, rows, place, y)]
-    if not 0 < len(series) <= _MOST_SERIES:
-        return None
-    if y is _accuracy:
-        return Panel(_label(axis), _ACCURACY, series, *_baseline(table))
-    return Panel(_label(axis), "ms per outer step", series, from_zero=True)
+def _lines(table: Table, axis: str, y: Callable[[Row], Point]) -> list[Series]:
+    """Return a line for each group of rows that differ in one axis only; none if that are too many."""
+    lines = [
+        line
+        for label, rows in _groups(table, axis)
+        for line in _series(label or axis, rows, lambda row: float(row.settings[axis]), y)
+    ]
+    return lines if len(lines) <= _MOST_SERIES else []
 
 
 def _label(axis: str) -> str:
@@ -124,7 +130,7 @@ def _baseline(table: Table) -> tuple[float, str] | tuple[()]:
     return 100 * table.baselines[0].accuracy.mean, "random images"
 
 
-def _against_seconds(table: Table, counts: Sequence[str]) -> list[Panel | None]:
+def _against_seconds(table: Table, counts: Sequence[str]) -> list[Panel]:
     """Rows that differ in a whole number only are joined by a line; the others are single points."""
     series: list[Series] = []
     covered: set[int] = set()
@@ -147,7 +153,7 @@ def _against_seconds(table: Table, counts: Sequence[str]) -> list[Panel | None]:
     return [Panel("seconds to distil, compilation excluded", _ACCURACY, series, *_baseline(table))]
 
 
-def _courses(table: Table, store: Store) -> list[Panel | None]:
+def _courses(table: Table, store: Store) -> list[Panel]:
     if len(table.rows) > _MOST_COURSES:
         return []
     by_steps, by_seconds = [], []
@@ -160,11 +166,8 @@ def _courses(table: Table, store: Store) -> list[Panel | None]:
         if row.milliseconds is not None:
             seconds = [step * row.milliseconds / 1000 for step in steps]
             by_seconds.append(Series(label, seconds, accuracies))
-    y_label = "accuracy on real batches (%)"
-    return [
-        Panel("outer steps", y_label, by_steps) if by_steps else None,
-        Panel("seconds, compilation excluded", y_label, by_seconds) if by_seconds else None,
-    ]
+    drawn = ("outer steps", by_steps), ("seconds, compilation excluded", by_seconds)
+    return [Panel(x_label, "accuracy on real batches (%)", series) for x_label, series in drawn if series]
 
 
 def _course(row: Row, store: Store) -> tuple[list[float], list[float]]:
