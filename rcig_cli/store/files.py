@@ -23,7 +23,7 @@ from rcig_cli.errors import NotFound, RcigError
 TEMPORARY = ".tmp-"  # before a random name: what is being written
 PARTIAL = ".partial-"  # before the name of a data set: what is being prepared, and may be resumed
 
-_LOCKED_WITHIN = 0.2  # seconds in which a process has locked a temporary file that it has made
+_LOCKED_WITHIN = 0.2  # seconds from making a temporary file to locking it, at most
 _THREADS = 8
 
 Item = TypeVar("Item")
@@ -260,8 +260,9 @@ def abandoned(path: Path) -> Iterator[Path]:
         if _is_abandoned(path):
             yield path
     elif path.is_dir() and path.suffix != ".zarr":
-        for entry in sorted(path.iterdir()):
-            yield from abandoned(entry)
+        with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+            for entry in sorted(path.iterdir()):
+                yield from abandoned(entry)
 
 
 def remove_abandoned(path: Path) -> None:
@@ -276,16 +277,13 @@ def _is_abandoned(temporary: Path) -> bool:
         age = time.time() - temporary.lstat().st_ctime
         time.sleep(max(0.0, min(_LOCKED_WITHIN, _LOCKED_WITHIN - age)))
         descriptor = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:  # removed meanwhile
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        finally:
+            os.close(descriptor)
+    except OSError:  # removed meanwhile, locked by a live process, or on a file system without locks
         return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # its process is alive, or the file system has no locks
-        return False
-    else:
-        return True
-    finally:
-        os.close(descriptor)
+    return True
 
 
 @contextlib.contextmanager

@@ -270,3 +270,24 @@ def test_prepared_with_other_settings_is_refused(here):
     here(Generated(60, 10), save_every=1e9)
     with pytest.raises(ConfigError, match=r"already prepared with other settings \(zca_reg: 0.2, not 0.1\)"):
         here(Generated(), zca_reg=0.2)
+
+
+def test_where_a_data_set_can_not_be_replaced_the_old_one_stays_until_it_is_removed(
+    here, uninterrupted, monkeypatch
+):
+    here(Generated(60, 10), save_every=1e9)
+    old = product(here.store)
+
+    def refuse(*_):
+        raise RcigError("This file system can't exchange two folders.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("rcig_cli.store.files._exchange", refuse)
+        with pytest.raises(RcigError, match="can't exchange"):
+            here(Generated(), overwrite=True)
+    assert product(here.store) == old
+    shutil.rmtree(here.store / "datasets" / "generated")
+    source = Generated()
+    here(source, overwrite=True)
+    assert source.read == 0
+    assert product(here.store) == uninterrupted
