@@ -85,14 +85,7 @@ def read_arrays(path: Path, prefix: str = "") -> dict[str, Array]:
 
 
 class StoredRows:
-    """An array on the disk that is indexed along its first axis; only the rows that are asked for are read.
-
-    Parameters
-    ----------
-    path
-        The group's folder.
-    name
-        The array, such as ``train/images``.
+    """The array `name` of the group in the folder `path`, of which single rows can be read.
 
     Raises
     ------

@@ -15,19 +15,12 @@ def sha256_of_file(path: Path) -> str:
 
 
 def digests(folder: Path, part: str = ".") -> dict[str, str]:
-    """Compute the SHA-256 of every file under a folder, without temporary files.
-
-    Parameters
-    ----------
-    folder
-        The folder that the paths in the result are relative to.
-    part
-        The folder or file within it to look at; default: everything.
+    """Compute the SHA-256 of the file ``folder/part``, or of every file below it but temporary ones.
 
     Returns
     -------
     dict
-        From relative path, with forward slashes, to checksum; sorted by path.
+        From the path relative to ``folder``, with forward slashes, to checksum; sorted by path.
     """
     start = folder / part
     with storage_errors(folder, "read"):
@@ -38,14 +31,7 @@ def digests(folder: Path, part: str = ".") -> dict[str, str]:
 
 
 def mismatches(folder: Path, files: Mapping[str, str]) -> dict[str, str]:
-    """Compare files with the checksums in a manifest.
-
-    Parameters
-    ----------
-    folder
-        The folder that the paths are relative to.
-    files
-        From relative path to SHA-256, as `digests` returns it.
+    """Compare the files of a folder with their checksums, as `digests` returns them.
 
     Returns
     -------

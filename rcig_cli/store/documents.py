@@ -39,14 +39,7 @@ def digest_of(document: Mapping[str, Any]) -> str:
 
 
 def write_document(path: Path, document: Mapping[str, Any]) -> None:
-    """Write a document atomically, with its format and checksum.
-
-    Parameters
-    ----------
-    path
-        The file; its folder must exist.
-    document
-        JSON values, without the keys ``format`` and ``sha256``.
+    """Write a document of JSON values atomically, with its format and checksum; its folder must exist.
 
     Raises
     ------
@@ -104,14 +97,7 @@ def older(path: Path) -> Corrupt:
 
 
 def parse(text: bytes, where: str) -> dict[str, Any]:
-    """Parse a JSON object in UTF-8.
-
-    Parameters
-    ----------
-    text
-        Its bytes.
-    where
-        What to call it in an error.
+    """Parse a JSON object in UTF-8, which errors call `where`.
 
     Raises
     ------

@@ -24,10 +24,8 @@ class RunLock:
 
     Parameters
     ----------
-    run_path
-        The run's folder.
-    name
-        The run's name for an error; default: the name of the folder.
+    run_path, name
+        The run's folder, and its name for an error; default: the name of the folder.
     wait
         Called with a sentence that names the process that writes the run, before waiting for it to end.
         None: raise `Locked` instead.  A signal ends the waiting.

@@ -23,13 +23,7 @@ if TYPE_CHECKING:
 
 
 class MetricsLog:
-    """A file of JSON lines; it is opened by the first `append`.
-
-    Parameters
-    ----------
-    path
-        The file, which needn't exist.
-    """
+    """A file of JSON lines, which needn't exist; it is opened by the first `append`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -37,12 +31,7 @@ class MetricsLog:
         self._digest = hashlib.sha256()  # of the open file's content
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Add a record; readers see it when this returns.
-
-        Parameters
-        ----------
-        record
-            JSON values; `truncate_after` keeps a record without a "step".
+        """Add a record of JSON values; readers see it when this returns.
 
         Raises
         ------

@@ -205,14 +205,7 @@ Manifest = TypeVar("Manifest", DatasetManifest, RunManifest, SweepManifest, Chec
 
 
 def read_manifest(folder: Path, kind: type[Manifest]) -> Manifest:
-    """Read the manifest of a folder.
-
-    Parameters
-    ----------
-    folder
-        Of a data set, run, sweep or checkpoint.
-    kind
-        The record that it must be.
+    """Read the manifest of a data set, run, sweep or checkpoint, which must be a record of the given kind.
 
     Raises
     ------

@@ -48,13 +48,7 @@ _MADE_BY: dict[Kind, str] = {"data set": "prepare", "run": "distill", "sweep": "
 
 @dataclass(frozen=True)
 class Artifact:
-    """A data set, run or sweep, damaged or not.
-
-    Parameters
-    ----------
-    kind, name, path
-        What it is, its name, and its folder.
-    """
+    """A data set, run or sweep, damaged or not, and its folder."""
 
     kind: Kind
     name: str
@@ -62,14 +56,7 @@ class Artifact:
 
 
 def open_store(root: Path, *, create: bool) -> "Store":
-    """Open a store.
-
-    Parameters
-    ----------
-    root
-        Its folder.
-    create
-        Whether to make a store if there is nothing yet, or an empty folder.
+    """Open the store in a folder; with ``create``, make one if the folder doesn't exist or is empty.
 
     Raises
     ------
@@ -111,11 +98,6 @@ class Store:
     Methods that take a name raise `ConfigError` if an artifact of that kind can't have it.  Those that return
     a manifest raise `NotFound` if there is no such artifact (the sentence names the nearest, and all there
     are), and `Corrupt` if it is damaged.
-
-    Parameters
-    ----------
-    root
-        Its folder.
     """
 
     root: Path
@@ -218,12 +200,7 @@ class Store:
     def create_named_run(self, name: str, fill: Callable[[Path], RunManifest]) -> RunManifest:
         """Make a finished run with a given name; a reader never sees a part of it.
 
-        Parameters
-        ----------
-        name
-            Its name.
-        fill
-            Writes the files of the run into the folder it is given, and returns the manifest.
+        ``fill`` writes the files of the run into the folder that it is given, and returns the manifest.
 
         Raises
         ------

@@ -20,22 +20,15 @@ _LARGEST_SHARE = 0.25  # of a device's memory, for the real images
 Indices = npt.NDArray[np.int64]
 
 
-class Chosen(NamedTuple):
-    """Some of the real training images ``[..., H, W, c]``, and their classes ``[...]``."""
-
-    images: npt.NDArray[np.float32]
-    classes: npt.NDArray[np.int32]
-
-
 class RealData(NamedTuple):
     """The real training images, ``[N, H, W, c]``, in memory or on the disk, and their classes, ``[N]``."""
 
     images: npt.NDArray[np.float32] | StoredRows
     classes: npt.NDArray[np.int32]
 
-    def take(self, chosen: Indices) -> Chosen:
-        """Return those with the indices ``chosen``, of any shape."""
-        return Chosen(self.images[chosen], self.classes[chosen])
+    def take(self, chosen: Indices) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+        """Return images ``[..., H, W, c]`` and classes ``[...]`` by their indices ``[...]``."""
+        return self.images[chosen], self.classes[chosen]
 
     @property
     def bytes_in_memory(self) -> int:
@@ -72,7 +65,7 @@ class Batches:
         """Return the indices of a step's images, ``[models, batch // models]``."""
         return self._order(step).reshape(self._shape)
 
-    def of(self, step: int) -> Chosen:
+    def of(self, step: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
         """Return a step's images, ``[models, batch // models, H, W, c]``, and their classes."""
         return self.real.take(self.chosen(step))
 

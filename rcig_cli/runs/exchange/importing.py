@@ -76,12 +76,11 @@ def import_set(
     """
     prepared = open_prepared(store, dataset)
     names = _names_from(store, path) if name is None else [_check_name(store, name)]
-    known = next((known for known in SPACES if known == space), None)
-    if space is not None and known is None:
+    if space is not None and space not in SPACES:
         raise ConfigError(f"--space {shorten(space)} is not available; choose from: {', '.join(SPACES)}.")
     info = _dataset_info(prepared)
     file = read_file(path, info)
-    imported = check_set(file, info, known)
+    imported = check_set(file, info, space)
     whitening = prepared.whitening()
     _warn_of_mismatch(file, imported, prepared, whitening, report)
     inputs = imported.inputs(whitening)

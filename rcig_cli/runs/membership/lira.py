@@ -84,18 +84,12 @@ def attack_online(
     *,
     shadows: int,
 ) -> LiraResult:
-    """Attack networks with shadow networks.
+    """Attack networks that were trained on the members and the context of the candidates.
 
     Parameters
     ----------
-    models
-        Networks trained on the members and the context of the candidates.
-    candidates
-        Whose membership is inferred.
     train
         Trains the shadow network of a given number, as the models were trained.
-    phi
-        Computes the confidences of a network.
     random
         Draws the training sets of the shadows.
     shadows

@@ -58,22 +58,16 @@ class _StopRequested(Exception):
 
 
 class Preparation:
-    """The two passes of one data set.
+    """The two passes over the images of a source.
 
     Parameters
     ----------
     folder
         Where the data set is made, and how far earlier processes came.
-    source
-        The images.
     key
         Digest of the data and the settings: the work of earlier processes is resumed if it has the same.
-    whiten
-        Whether to whiten beyond means and deviations.
-    regularization
-        Of the whitening.
-    report, stop
-        Where messages go, and whether a signal has come.
+    whiten, regularization
+        Whether to whiten beyond means and deviations, and with which regularization.
     workers
         Threads that compute, in addition to those that read and write; with 0 there are no threads.
     """

@@ -25,7 +25,7 @@ def test_a_batch_is_shared_out_among_the_models_without_repeats():
 def test_the_number_of_models_does_not_change_what_a_step_sees():
     one, three = Batches(real(), 12, 1, seed=0), Batches(real(), 12, 3, seed=0)
     for step in (0, 3, 4, 9):
-        np.testing.assert_array_equal(one.of(step).images.ravel(), three.of(step).images.ravel())
+        np.testing.assert_array_equal(one.of(step)[0].ravel(), three.of(step)[0].ravel())
 
 
 def test_what_comes_next_is_read_by_another_thread_and_what_is_asked_is_what_comes():
