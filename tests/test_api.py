@@ -119,7 +119,7 @@ def test_a_store_lists_its_data_sets_and_runs(digits_run, monkeypatch):
     monkeypatch.setenv("RCIG_STORE", str(digits_run))
     assert [each.name for each in rcig.list_runs()] == ["run_1"]
     (dataset,) = rcig.list_datasets()
-    assert repr(dataset) == "Dataset digits: 1437 training and 360 test images, 10 classes, 8x8x1"
+    assert repr(dataset) == "Dataset digits: 1437 training and 360 test images, 10 classes, 8x8 grey"
     images, labels = dataset.split("test")
     assert images.shape == (360, 8, 8, 1)
     assert dataset.pixels(images).max() == 255

@@ -108,7 +108,7 @@ def prepare(
     Examples
     --------
     >>> rcig.prepare("digits")
-    Dataset digits: 1437 training and 360 test images, 10 classes, 8x8x1
+    Dataset digits: 1437 training and 360 test images, 10 classes, 8x8 grey
     """
     from rcig_cli.runs.prepare.prepare import prepare as prepare_dataset
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.data.whitening.whitening import Whitening
-from rcig_cli.reporting.formatting import TARGETS, count_of, describe_run
+from rcig_cli.reporting.formatting import TARGETS, count_of, describe_dataset, describe_run
 from rcig_cli.runs.evaluate.results import Evaluation, Spread
 from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.store.results import read_results
@@ -55,11 +55,7 @@ class Dataset(Prepared):
         return self.whitening().pixels(images)
 
     def __repr__(self) -> str:
-        size = "x".join(map(str, self.shape))
-        return (
-            f"Dataset {self.name}: {self.sizes['train']} training and {self.sizes['test']} test images, "
-            f"{self.classes} classes, {size}{', whitened' if self.whitened else ''}"
-        )
+        return f"Dataset {self.name}: {describe_dataset(self.manifest)}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _SETTINGS = declared_settings()
 _SETTINGS.pop("dataset")  # an argument
-_RUN = "Running"
-_PROCESSES = "Several processes"
+_running: Any = partial(typer.Option, rich_help_panel="Running")
+_several: Any = partial(typer.Option, rich_help_panel="Several processes")
 
 
 @with_settings(*_SETTINGS.values())
@@ -42,48 +42,29 @@ def distill(
     ] = None,
     resume: Annotated[
         str | None,
-        typer.Option(
+        _running(
             metavar="[RUN]",
             help="Resume RUN, or by default the newest unfinished run with the same settings; if there is "
             "none, start one. A run that diverged must be named, and may be given lower learning rates.",
-            rich_help_panel=_RUN,
         ),
     ] = None,
     wait: Annotated[
-        bool,
-        typer.Option(
-            "--wait",
-            help="With --resume: wait while another process is writing the run.",
-            rich_help_panel=_RUN,
-        ),
+        bool, _running("--wait", help="With --resume: wait while another process is writing the run.")
     ] = False,
     checkpoint_every: CheckpointOption = None,
     devices: Annotated[
-        int | None,
-        typer.Option(
-            help="Number of devices to use. Default: 1, or all with --distributed.",
-            min=1,
-            rich_help_panel=_RUN,
-        ),
+        int | None, _running(help="Number of devices to use. Default: 1, or all with --distributed.", min=1)
     ] = None,
     distributed: Annotated[
         bool,
-        typer.Option(
+        _several(
             "--distributed",
             help="Run as one process of a distributed job, set up by Slurm or by the options below.",
-            rich_help_panel=_PROCESSES,
         ),
     ] = False,
-    coordinator: Annotated[
-        str | None,
-        typer.Option(metavar="HOST:PORT", help="Address of process 0.", rich_help_panel=_PROCESSES),
-    ] = None,
-    processes: Annotated[
-        int | None, typer.Option(help="Number of processes.", rich_help_panel=_PROCESSES)
-    ] = None,
-    process: Annotated[
-        int | None, typer.Option(help="Index of this process, from 0.", rich_help_panel=_PROCESSES)
-    ] = None,
+    coordinator: Annotated[str | None, _several(metavar="HOST:PORT", help="Address of process 0.")] = None,
+    processes: Annotated[int | None, _several(help="Number of processes.")] = None,
+    process: Annotated[int | None, _several(help="Index of this process, from 0.")] = None,
 ) -> None:
     """Distil a data set to a few images per class. It can be stopped at any time and resumed.
 

@@ -8,6 +8,7 @@ import typer
 from rcig_cli.cli.list import dataset_summary
 from rcig_cli.cli.options import Context, with_settings
 from rcig_cli.errors import ConfigError
+from rcig_cli.reporting.formatting import describe_dataset
 from rcig_cli.runs.prepare.config import PrepareConfig
 from rcig_cli.settings import settings_of
 
@@ -54,11 +55,6 @@ def prepare(
             wait=wait,
             **settings,
         )
-    height, width, channels = prepared.shape
-    kind = ("grey" if channels == 1 else "RGB") + (", whitened" if prepared.whitened else "")
-    here.console.data(
-        f"{prepared.name}: {prepared.sizes['train']} training and {prepared.sizes['test']} test images, "
-        f"{prepared.classes} classes, {height}x{width} {kind}",
-        dataset_summary(prepared.manifest),
-    )
+    dataset = prepared.manifest
+    here.console.data(f"{dataset.name}: {describe_dataset(dataset)}", dataset_summary(dataset))
     here.next(f"distill {prepared.name} --ipc 1")
