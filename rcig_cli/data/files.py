@@ -76,12 +76,7 @@ def read_exactly(file: IO[bytes], count: int, path: Path) -> bytes:
 def read_lines(folder: Path, name: str) -> list[str]:
     """Read the text file ``folder / name`` in UTF-8, without its empty lines.
 
-    Raises
-    ------
-    Corrupt
-        If it isn't UTF-8.
-    NotFound, ConfigError, RcigError
-        As `open_file`; the limit is 8 MiB.
+    Raises `Corrupt` if it isn't UTF-8, and as `open_file`; the limit is 8 MiB.
     """
     with open_file(folder / name, most=_LARGEST_TEXT, inside=folder) as file:
         content = file.read()

@@ -61,10 +61,7 @@ class Member:
     def blocks(self, rows: int) -> Iterator[npt.NDArray[Any]]:
         """Yield the array, read-only, in pieces of ``rows`` along its first axis; the last may have fewer.
 
-        Raises
-        ------
-        Corrupt
-            If the data are damaged or have changed.
+        Raises `Corrupt` if the data are damaged or have changed, as `read` does.
         """
         with open_archive(self.path) as archive, archive.open(self.entry) as stream:
             stream.read(self.start)
@@ -72,15 +69,7 @@ class Member:
                 yield self._next(stream, (min(rows, self.shape[0] - start), *self.shape[1:]))
 
     def read(self, most: int | None = None) -> npt.NDArray[Any]:
-        """Read the whole array, read-only, if it has at most ``most`` bytes.
-
-        Raises
-        ------
-        ConfigError
-            If it is larger.
-        Corrupt
-            If the data are damaged or have changed.
-        """
+        """Read the whole array, read-only; raises `ConfigError` if it has more than ``most`` bytes."""
         if most is not None and self.entry.file_size - self.start > most:
             raise ConfigError(f"{self} is too large: the limit is {most} bytes.")
         with open_archive(self.path) as archive, archive.open(self.entry) as stream:
@@ -131,12 +120,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> Memb
 def strings(member: Member, most: int) -> tuple[str, ...]:
     """Read an array ``[n]`` of at most ``most`` strings, such as the names of classes.
 
-    Raises
-    ------
-    ConfigError
-        If it is anything else, or larger than `LARGEST_SMALL_ARRAY`.
-    Corrupt
-        If the data are damaged.
+    Raises `ConfigError` if it is anything else, or larger than `LARGEST_SMALL_ARRAY`.
     """
     if member.dtype.kind not in "US" or len(member.shape) != 1 or member.shape[0] > most:
         raise ConfigError(f"{member} is not a list of at most {most} strings: save numpy.array of them.")

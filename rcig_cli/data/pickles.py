@@ -112,12 +112,16 @@ def _frombuffer(data: Any, dtype: Any, shape: Any, order: Any) -> _Array:
     return found
 
 
+def _encode(text: str, _: str) -> bytes:
+    return text.encode("latin1")
+
+
 _STAND_INS = {
     ("numpy.core.multiarray", "_reconstruct"): _Array,
     ("numpy.core.numeric", "_frombuffer"): _frombuffer,  # how protocol 5 pickles arrays
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Dtype,
-    ("_codecs", "encode"): lambda text, _: text.encode("latin1"),  # how Python 3 pickles bytes at protocol 2
+    ("_codecs", "encode"): _encode,  # how Python 3 pickles bytes at protocol 2
 }
 
 

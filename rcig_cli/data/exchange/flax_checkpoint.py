@@ -28,15 +28,7 @@ def recognize(_: Path, head: bytes) -> bool:
 
 
 def read_set(path: Path, _: DatasetInfo) -> SetFile:
-    """Read the two arrays of a published checkpoint.
-
-    Raises
-    ------
-    ConfigError
-        If it has no such pair, or is larger than 4 GiB.
-    Corrupt
-        If it is cut short or isn't what Flax writes.
-    """
+    """Read the two arrays of a published checkpoint of at most 4 GiB; see `Format.read`."""
     from flax.serialization import msgpack_restore
 
     if path.stat().st_size > _LARGEST_FILE:

@@ -27,21 +27,13 @@ def recognize(path: Path, head: bytes) -> bool:
 
 
 def read_set(path: Path, _: DatasetInfo) -> SetFile:
-    """Read the headers of the arrays; their values are read when they are asked for.
-
-    Raises
-    ------
-    ConfigError
-        If the archive holds pickled objects, or its metadata aren't known.
-    Corrupt
-        If it is damaged, or was exported by a newer version.
-    """
+    """Read the headers of the arrays; their values are read when they are asked for; see `Format.read`."""
     arrays, space, class_names = read_arrays(path)
     return SetFile(path, arrays, space, class_names)
 
 
 def read_arrays(path: Path) -> tuple[dict[str, LazyArray], Space | None, tuple[str, ...] | None]:
-    """Read the headers of the arrays of an ``.npz`` file, and its metadata; errors as in `read_set`."""
+    """Read the headers of the arrays of an ``.npz`` file, and its metadata."""
     found = members(path)
     texts = {name: found[name] for name in (VERSION_KEY, "space", "class_names") if name in found}
     metadata = {name: member.read(LARGEST_SMALL_ARRAY).tolist() for name, member in texts.items()}

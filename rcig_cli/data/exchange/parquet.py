@@ -53,15 +53,7 @@ def _parts(folder: Path) -> list[Path]:
 
 
 def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
-    """Read the columns of a file that has no more rows and bytes than a distilled set of the data set.
-
-    Raises
-    ------
-    ConfigError
-        If it has more, a column has another type, or the folder has several files.
-    Corrupt
-        If it is damaged, cut short or exported by a newer version.
-    """
+    """Read a file that has no more rows and bytes than a distilled set of the data set; see `Format.read`."""
     file = _only_part(path) if path.is_dir() else path
     try:
         table = _read_table(file, dataset)

@@ -35,16 +35,7 @@ def recognize(path: Path, _: bytes) -> bool:
 
 
 def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
-    """Read names and labels; the pictures are decoded when they are asked for.
-
-    Raises
-    ------
-    ConfigError
-        If its folders aren't the data set's classes, a link leads out of it, or ``labels.npz`` lists other
-        files.
-    Corrupt, RcigError
-        If ``labels.npz`` is damaged, or the folder can't be read.
-    """
+    """Read names and labels; the pictures are decoded when they are asked for; see `Format.read`."""
     folders = find_files(path)
     if folders.test is not None:
         raise ConfigError(f"{path} is split into training and test images: it isn't a distilled set.")
@@ -104,19 +95,7 @@ def decode_pictures(
 ) -> npt.NDArray[np.uint8]:
     """Decode pictures to uint8 ``[n, H, W, c]``, each after its header was found to have the right size.
 
-    Parameters
-    ----------
-    pictures
-        Path and content of each; content is None where the picture is a file.
-    dataset
-        The data set, which gives the size.
-
-    Raises
-    ------
-    ConfigError
-        If one has another size.
-    Corrupt, RcigError
-        As `read_header`.
+    Each is given as a path and its content, which is None where the picture is a file.
     """
     height, width, channels = dataset.shape
     found = []

@@ -140,7 +140,8 @@ class Format:
     recognize
         Given a path and its first 16 bytes (none for a folder), whether the path is of this format.
     read
-        Read a file or folder.  Raises `ConfigError` or `Corrupt` with a sentence for the user.
+        Read a file or folder.  Raises `ConfigError` if it can't be a distilled set of the data set, and
+        `Corrupt` if it is damaged, cut short or exported by a newer version.
     write
         Write a set to a path that doesn't exist, or into an empty folder.  None: can't be exported to.
     suffix
@@ -161,13 +162,7 @@ class Format:
 
 
 def check_count(path: Path, count: int, dataset: DatasetInfo) -> None:
-    """Refuse a file with no images, or with more than a distilled set of the data set can have.
-
-    Raises
-    ------
-    ConfigError
-        With both numbers.
-    """
+    """Raise `ConfigError` if a file has no images, or more than a distilled set of the data set can have."""
     if not 1 <= count <= dataset.max_images:
         raise ConfigError(
             f"{path} holds {count} images; a distilled set of {dataset.name} has 1 to {dataset.max_images}."

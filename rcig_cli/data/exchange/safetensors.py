@@ -32,16 +32,9 @@ def recognize(path: Path, head: bytes) -> bool:
 
 
 def read_set(path: Path, _: DatasetInfo) -> SetFile:
-    """Read the header; the arrays are read when they are asked for.
+    """Read the header; the arrays are read when they are asked for; see `Format.read`.
 
     The library refuses a header above 100 MB, and one that declares other sizes than the file has.
-
-    Raises
-    ------
-    ConfigError
-        If the ``space`` in the metadata isn't known.
-    Corrupt
-        If the file is damaged, cut short or exported by a newer version.
     """
     from safetensors import SafetensorError, safe_open
 

@@ -30,15 +30,7 @@ def recognize(path: Path, head: bytes) -> bool:
 
 
 def read_set(path: Path, _: DatasetInfo) -> SetFile:
-    """Read a dictionary of tensors; their values are read when they are asked for.
-
-    Raises
-    ------
-    ConfigError
-        If PyTorch isn't installed, or the file isn't a dictionary of tensors, or is far too large for one.
-    Corrupt
-        If it is damaged or cut short.
-    """
+    """Read a dictionary of tensors; their values are read when they are asked for; see `Format.read`."""
     _check_archive(path)
     content = _load(path)
     if not isinstance(content, dict):

@@ -95,12 +95,10 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
 def read_picture(
     path: Path, grey: bool, content: bytes | None = None, *, side: int | None = None
 ) -> npt.NDArray[np.uint8]:
-    """Read the pixels of an image file.
+    """Read the pixels of an image file; parameters and errors as in `read_header`.
 
     Parameters
     ----------
-    path, content
-        As in `read_header`.
     grey
         Whether to return one channel instead of RGB.
     side
@@ -113,8 +111,8 @@ def read_picture(
 
     Raises
     ------
-    Corrupt, ConfigError, RcigError
-        As `read_header`; ConfigError too if the pixels are floats or have more than 16 bits.
+    ConfigError
+        If the pixels are floats or have more than 16 bits.
     """
     with _opened(path, content) as image:
         ImageOps.exif_transpose(image, in_place=True)

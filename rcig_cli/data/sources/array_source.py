@@ -52,16 +52,11 @@ class ArraySource(ImageSource):
     Parameters
     ----------
     name, class_names, resolution
-        As in `ImageSource` and `rcig_cli.data.sources.opening.open_source`.
+        As in `ImageSource` and `open_source`.
     where
-        The file or folder, for errors.
+        The file or folder, for the errors of `check_classes`.
     splits
         Both splits.
-
-    Raises
-    ------
-    ConfigError
-        If names or labels don't pass `check_classes`.
     """
 
     def __init__(

@@ -54,18 +54,13 @@ class FileSource(ImageSource):
     Parameters
     ----------
     name, class_names, resolution, notes
-        As in `ImageSource` and `rcig_cli.data.sources.opening.open_source`.
+        As in `ImageSource` and `open_source`.
     where
-        The folder, for errors.
+        The folder, for the errors of `check_classes`.
     splits
         The files of both splits.
     usual_side
         Side for images of mixed sizes where no ``resolution`` is given; None: as `choose_side` says.
-
-    Raises
-    ------
-    ConfigError
-        If names or labels don't pass `check_classes`.
     """
 
     def __init__(
