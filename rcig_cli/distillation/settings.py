@@ -94,8 +94,8 @@ class PoolSettings(MethodSettings):
 
 
 @record
-class SolveSettings:
-    """Settings of the inner solve and of the solve for ``v = H^-1 g``."""
+class ImplicitSettings(PoolSettings):
+    """Settings of methods with an inner problem to solve: of its solve, and of that for ``v = H^-1 g``."""
 
     solver: Solver = setting(
         "cg", "Solver: cg (conjugate gradients) or adam (the paper's, 20 + 20 tuned steps).", panel=INNER
@@ -111,8 +111,3 @@ class SolveSettings:
         panel=INNER,
         gt=0,
     )
-
-
-@record
-class ImplicitSettings(SolveSettings, PoolSettings):
-    """Settings of methods with an inner problem to solve."""

@@ -8,7 +8,7 @@ average and the pool of models.  It closes over what is fixed and returns pure f
 here.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ from rcig_cli.distillation.bilevel.subsampling import choose, subset_size
 from rcig_cli.distillation.network import Network
 from rcig_cli.distillation.pool import Model
 from rcig_cli.distillation.records import Distilled, Tree, all_finite, total, training_set
-from rcig_cli.distillation.settings import MethodSettings, PoolSettings
+from rcig_cli.distillation.settings import MethodSettings, PoolSettings, TemperatureSettings
 
 Metrics = dict[str, Array]
 
@@ -131,11 +131,11 @@ class Step:
         ``(model, key) -> model``: a fresh one in place of a model that has had all its training steps.
     product
         ``learner -> Distilled``: the bias-corrected average, which is what is evaluated and exported.
+    models, pool_size, training_steps
+        Pool models per outer step, models in the pool, and the most training steps that one gets at a time.
     tune
         ``(learner, theta_0, images, classes, key, *, compile, check_for_stop) -> learner``: set learning
         rates before the first step, by trials driven from Python; None if there is nothing to tune.
-    models, pool_size, training_steps
-        Pool models per outer step, models in the pool, and the most training steps that one gets at a time.
     """
 
     start: Callable[[Distilled], Learner]
@@ -145,10 +145,10 @@ class Step:
     fresh: Callable[[Array], Model]
     renew: Callable[[Model, Array], Model]
     product: Callable[[Learner], Distilled]
-    tune: Tune | None
     models: int
     pool_size: int
     training_steps: int
+    tune: Tune | None = None
 
     def update(
         self, learner: Learner, theta_0: Tree, images: Array, classes: Array, key: Array | None = None
@@ -184,36 +184,11 @@ class Pool:
         return cls(settings.pool_size, settings.pool_max_steps, settings.pool_steps, settings.pool_lr)
 
 
-@dataclass(frozen=True)
-class Extra:
-    """What a method keeps from step to step beside psi.
-
-    Attributes
-    ----------
-    start
-        ``() -> extra`` of the first step.
-    accept
-        ``(extra, counts) -> extra`` after a step; ``counts`` are the proposal's.
-    metrics
-        ``extra -> metrics`` to report.
-    tune
-        See `Step`.
-    """
-
-    start: Callable[[], Tree] = dict
-    accept: Callable[[Tree, Mapping[str, Any]], Tree] = lambda extra, _counts: extra
-    metrics: Callable[[Tree], Metrics] = lambda _extra: {}
-    tune: Tune | None = None
-
-
 def make_step(
     network: Network,
     settings: MethodSettings,
     propose: Propose,
     pool_of: Pool,
-    *,
-    temperature_lr: float | None = None,
-    extra: Extra | None = None,
 ) -> Step:
     """Build a `Step` from a method's gradient.
 
@@ -222,24 +197,20 @@ def make_step(
     network
         The network that is distilled with.
     settings
-        The method's settings.
+        The method's settings; log tau is learned if they are `TemperatureSettings`.
     propose
         The method's gradient.
     pool_of
         How pool models are trained.
-    temperature_lr
-        Learning rate for the log temperature, if the method's loss has one.
-    extra
-        What else the method keeps from step to step.
     """
     belief = optax.scale_by_belief()
     mean = optax.ema(settings.average_decay)
     adam = optax.adam(pool_of.lr)
+    temperature_lr = settings.temperature_lr if isinstance(settings, TemperatureSettings) else None
     rates = settings.image_lr, settings.label_lr, temperature_lr or 0.0
-    more = extra or Extra()
 
     def start(psi: Distilled) -> Learner:
-        return Learner(psi, belief.init(psi), mean.init(psi), more.start())
+        return Learner(psi, belief.init(psi), mean.init(psi), extra={})
 
     def checked(
         learner: Learner, theta_0: Tree, images: Array, classes: Array, key: Array | None = None
@@ -252,11 +223,10 @@ def make_step(
         direction, optimizer = belief.update(proposal.gradient, learner.optimizer)
         psi = Distilled._make(p - rate * d for p, rate, d in zip(learner.psi, rates, direction, strict=True))
         average = mean.update(psi, learner.average)[1]
-        metrics = {**proposal.metrics, **more.metrics(learner.extra)}
+        metrics = dict(proposal.metrics)
         if temperature_lr is not None:
             metrics["temperature"] = jnp.exp(learner.psi.log_temperature)
-        info = Info(metrics, _finite(proposal, psi))
-        return Learner(psi, optimizer, average, more.accept(learner.extra, proposal.counts)), info
+        return Learner(psi, optimizer, average, learner.extra), Info(metrics, _finite(proposal, psi))
 
     def train(model: Model, psi: Distilled, key: Array | None = None) -> Model:
         images, labels = training_set(psi.images, psi.labels, flip=settings.flip)
@@ -283,7 +253,6 @@ def make_step(
         fresh=fresh,
         renew=lambda model, key: pool.renew(model, pool_of.max_age, lambda: fresh(key)),
         product=product,
-        tune=more.tune,
         models=settings.models,
         pool_size=pool_of.size,
         training_steps=pool_of.training_steps,

@@ -6,11 +6,10 @@ import pytest
 from rcig_cli.distillation.bilevel.learning_rates import (
     ADAPT_EVERY,
     LONGEST_TUNING,
-    Rate,
+    Counts,
     adapt,
     count,
     start_rate,
-    tally,
     tune,
 )
 from rcig_cli.distillation.bilevel.solvers import Solution
@@ -29,8 +28,8 @@ def test_tuning_ends_where_nothing_ever_diverges():
     assert tune(1e-5, lambda _: True) == pytest.approx(0.7e-5 * 1.2**LONGEST_TUNING)
 
 
-def rate(solves, diverged, monotone):
-    return Rate(jnp.float32(1.0), *(jnp.int32(n) for n in (solves, diverged, monotone)))
+def counts(*numbers):
+    return Counts(*map(jnp.int32, numbers))
 
 
 @pytest.mark.parametrize(
@@ -38,14 +37,15 @@ def rate(solves, diverged, monotone):
     [(14, 36, 1.05), (15, 35, 0.9), (0, 35, 1.05), (0, 34, 1.0), (14, 0, 1.0), (50, 0, 0.9)],
 )
 def test_adapting_after_fifty_solves(diverged, monotone, expected):
-    adapted = adapt(rate(ADAPT_EVERY, diverged, monotone))
+    adapted = adapt(start_rate(1.0), counts(ADAPT_EVERY, diverged, monotone))
     assert float(adapted.value) == pytest.approx(expected)
-    assert [int(n) for n in adapted[1:]] == [0, 0, 0]
+    assert adapted.counts == (0, 0, 0)
 
 
-def test_not_adapting_before():
-    before = rate(ADAPT_EVERY - 1, 49, 0)
-    assert adapt(before) == before
+def test_before_that_solves_are_counted_only():
+    before = adapt(start_rate(1.0), counts(ADAPT_EVERY - 3, 40, 0))
+    assert (before.value, before.counts) == (1, (ADAPT_EVERY - 3, 40, 0))
+    assert adapt(before, counts(2, 1, 1)).counts == (ADAPT_EVERY - 1, 41, 1)
 
 
 @pytest.mark.parametrize(
@@ -59,5 +59,4 @@ def test_not_adapting_before():
     ],
 )
 def test_counting_how_a_solve_went(progress, diverged, monotone):
-    counted = count(start_rate(1e-3), tally(Solution(None, jnp.array(progress))))
-    assert (int(counted.solves), int(counted.diverged), int(counted.monotone)) == (1, diverged, monotone)
+    assert count(Solution(None, jnp.array(progress))) == (1, diverged, monotone)

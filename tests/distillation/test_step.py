@@ -13,9 +13,8 @@ from rcig_cli.distillation.methods import METHODS
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
 from rcig_cli.networks.architectures import build_network
-from tests.oracles import rcig as oracle
+from tests.oracles import definitions as oracle
 from tests.oracles.plain_step import PlainConvNet, make_plain_update, plain_apply
-from tests.oracles.rcig import Problem
 
 CLASSES, SHAPE, RATES = 3, (8, 8, 3), (1e-3, 2e-3)
 PLATFORMS = {"loops inside": Platform(), "unrolled, in parts": Platform(unroll=True, parts=2, piece=3)}
@@ -54,7 +53,7 @@ def test_a_step_with_adam_is_the_plain_step(layout, depth):
     np.testing.assert_allclose(info.metrics["direct_norm"], jnp.linalg.norm(direct.images), rtol=1e-8)
     np.testing.assert_allclose(info.metrics["implicit_norm"], jnp.linalg.norm(implicit.images), rtol=1e-7)
     belief = optax.scale_by_belief()
-    direction, _ = belief.update(combine(direct, implicit), belief.init(psi))
+    direction, _ = belief.update(combine(direct, implicit, limit=True), belief.init(psi))
     rates = config.image_lr, config.label_lr, config.temperature_lr
     for new, old, rate, d in zip(moved.psi, psi, rates, direction, strict=True):
         np.testing.assert_allclose(new, old - rate * d, rtol=1e-6, atol=1e-9)
@@ -112,8 +111,8 @@ def test_without_iterations_the_step_is_frepos_with_the_platt_loss(solver):
     )
     step = METHODS["rcig"].make(network, config, Platform())
     proposal = jax.jit(step.propose)(step.start(psi), theta_0, *real)
-    problem = Problem(network.apply, theta_0, config.l2_rate, True)
-    zero = jnp.zeros_like(oracle.flat_body(problem)[0])
+    problem = oracle.Problem("rcig", network.apply, theta_0, config.l2_rate, True)
+    zero = jnp.zeros_like(oracle.solved_for(problem)[0])
     np.testing.assert_allclose(
         proposal.metrics["loss"], oracle.outer_loss(problem, zero, psi, *real, False), rtol=1e-10
     )

@@ -108,8 +108,13 @@ def test_a_pool_model_keeps_running_statistics():
     np.testing.assert_allclose(mean, seen["block_0"]["BatchNorm_0"]["mean"], rtol=0.1, atol=0.02)
 
 
-@pytest.mark.parametrize("algorithm", ["rcig", "cig", "vig", "frepo"])
-def test_every_algorithm_distils_with_batch_norm(algorithm):
+LOOPS, UNROLLED = Platform(), Platform(unroll=True, parts=2, piece=3)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "platform"), [("rcig", LOOPS), ("cig", UNROLLED), ("vig", LOOPS), ("frepo", UNROLLED)]
+)
+def test_every_algorithm_distils_with_batch_norm(algorithm, platform):
     network, parameters, images = posed("softplus")
     method = METHODS[algorithm]
     solves = {
@@ -120,7 +125,7 @@ def test_every_algorithm_distils_with_batch_norm(algorithm):
         "hessian_rate_start": 1e-2,
     }
     settings = method.settings(**{name: value for name, value in solves.items() if name in method.declared})
-    step = method.make(network, settings, Platform(unroll=True, parts=2, piece=3))
+    step = method.make(network, settings, platform)
     labels = centred_one_hot(jnp.arange(6) % CLASSES, CLASSES)
     learner = step.start(Distilled(images, labels, jnp.zeros(())))
     real = 2 + jax.random.normal(jax.random.key(5), (9, *SHAPE)), jnp.arange(9) % CLASSES

@@ -1,1 +1,1 @@
-"""Slow and obviously right: each from its definition, with nested derivatives and dense solves."""
+"""Slow, and written from the definitions with nested derivatives and dense solves."""

@@ -2,12 +2,11 @@
 
 In the order in which an outer step uses them:
 
-``formulations``       how each method poses the inner problem
+``inner``              the inner problem of each method: its loss, gradient and Hessian products
 ``linearized``         a network linearized in its parameters: features, J v and J^T u
-``staged``             the same, made for many products
-``subsampling``        the same for large distilled sets
-``inner``              the inner problem: its loss, gradient and Hessian products
-``solvers``            its solution and H^-1 g, by Adam or by conjugate gradients
+``subsampling``        gradients through a random subset of large distilled sets
+``feature_kernel``     A = h h^T + lam I, for the last kernel in closed form
+``solvers``            the inner problem's solution and H^-1 g, by Adam or by conjugate gradients
 ``learning_rates``     tuning and adapting the learning rates of Adam's solves
 ``outer``              the loss on real images and its gradients
 ``meta_gradient``      the direct and the implicit gradient in psi

@@ -1,68 +1,182 @@
-"""The inner problem: ridge regression on the distilled set, by the network, linearized or as it is.
+"""The inner problem of each method at one pool model theta_0: regression on the distilled set.
 
-Linearized, it is a quadratic.  With the last kernel in closed form (paper, equations 3 and 4),
-r = y_S - J_S theta and A = h_S h_S^T + lam I:
+    class              prediction f               solved for   last kernel     used by
+    LinearizedBody     J theta_B + h theta_F      theta_B      closed form     RCIG (paper, 3.3)
+    LinearizedNetwork  J theta                    theta        part of theta   CIG (paper, 3.2)
+    OriginalNetwork    f(theta_0 + theta)         theta        part of theta   VIG (paper, 3.1)
 
-    L_in(theta) = s/2 ( tr(r^T A^-1 r) + |theta|^2 )
-    grad L_in   = s ( theta - J_S^T A^-1 r )
-    H v         = s ( v + J_S^T A^-1 J_S v )
+theta is an offset from theta_0.  RCIG's problem, with r = y_S - J_S theta_B and A = h_S h_S^T + lam I, is a
+quadratic (paper, equations 3 and 4):
 
-    s = lam / (n C),    theta_F = h_S^T A^-1 r
+    L_in(theta_B) = s/2 ( tr(r^T A^-1 r) + |theta_B|^2 ),    s = lam / (n C)
+    grad L_in     = s ( theta_B - J_S^T A^-1 r )
+    H v           = s ( v + J_S^T A^-1 J_S v )
 
-Without a closed form it is the same with no features, A = lam I, and theta all parameters:
-``( |r|^2 + lam |theta|^2 ) / (2 n C)``.  That loss on the network as it is, r = y_S - f(theta_0 + theta), is
-`VanillaProblem`.
+CIG's is the same with no features, A = lam I, and theta all parameters:
+``( |r|^2 + lam |theta|^2 ) / (2 n C)``.  VIG's is that loss with r = y_S - f(theta_0 + theta).
+
+The implicit gradient carries how theta depends on psi; a last kernel in closed form depends on psi directly,
+which adds the direct gradient (`meta_gradient`).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, Self
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import ClassVar, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
-from jax.scipy.linalg import cho_factor, cho_solve
 
-from rcig_cli.distillation.bilevel.linearized import Linearized
-from rcig_cli.distillation.bilevel.subsampling import choose
+from rcig_cli.distillation.bilevel.feature_kernel import FeatureKernel, feature_kernel
+from rcig_cli.distillation.bilevel.linearized import (
+    Apply,
+    Linearized,
+    body_of,
+    linearize,
+    linearize_in_stages,
+    with_body,
+)
+from rcig_cli.distillation.bilevel.outer import OuterLoss, Predictor
+from rcig_cli.distillation.bilevel.subsampling import choose, linearize_subsampled
+from rcig_cli.distillation.network import Network
+from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Tree, split, total
 
 
-class Minimisable(Protocol):
-    """What Adam needs of an inner problem."""
-
-    def value_and_gradient(self, theta: Tree) -> tuple[Array, Tree]:
-        """L_in and its gradient at theta."""
-
-    def value_and_gradient_at_zero(self) -> tuple[Array, Tree]:
-        """The same at theta = 0."""
-
-    def hessian(self, theta: Tree) -> Callable[[Tree], Tree]:
-        """``v -> H v`` at theta."""
-
-    def with_new_subset(self, key: Array | None) -> Self:
-        """The problem with gradients through a fresh subset of the images, if subsets are used."""
-
-
-class InnerProblem(NamedTuple):
-    """The quadratic, with A factored.
+class Outputs(NamedTuple):
+    """What the losses depend on of the network's outputs on the distilled images.
 
     Attributes
     ----------
-    J
-        The linearized network on the distilled images: ``features``, ``product``, ``transposed``.
+    features
+        h_S, ``[n, d]``; None where the last kernel has no closed form.
+    f
+        ``f(theta)``, or ``J theta`` where the network is linearized, ``[n, C]``.
+    J_v
+        ``J v``, ``[n, C]``.
+    """
+
+    features: Array | None
+    f: Array
+    J_v: Array
+
+
+Part = tuple[Outputs, Array]  # a gradient in the outputs and in the labels
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How an inner problem is computed.
+
+    Attributes
+    ----------
+    platform
+        How loops and batches are laid out.
+    subset
+        Distilled images that gradients go through at a time, or None: all (`subsampling`).
+    staged
+        Whether to linearize in stages, for many products with the Jacobian.
+    float64
+        Whether to solve with A in float64.
+    """
+
+    platform: Platform
+    subset: int | None = None
+    staged: bool = False
+    float64: bool = False
+
+
+@dataclass(frozen=True)
+class InnerProblem(ABC):
+    """An inner problem, made with `pose`; by default the last kernel is a part of theta.
+
+    Attributes
+    ----------
+    network, theta_0
+        The network, and the pool model's parameters.
     labels
         y_S, ``[n, C]``.
     lam
         Regularization, ``l2_rate * |S|``, |S| counted before the flip.
-    factor
-        Cholesky factor of A, ``[n, n]``; float64 if solves are.
+    layout
+        How it is computed.
+    """
+
+    network: Network
+    theta_0: Tree
+    labels: Array
+    lam: float
+    layout: Layout
+
+    closed_form: ClassVar[bool] = False  # whether the last kernel has a closed form
+
+    @classmethod
+    @abstractmethod
+    def pose(
+        cls, network: Network, theta_0: Tree, images: Array, labels: Array, lam: float, layout: Layout
+    ) -> Self:
+        """Pose the problem on ``images [n, H, W, c]`` and ``labels [n, C]``."""
+
+    @abstractmethod
+    def with_new_subset(self, key: Array | None) -> Self:
+        """The problem with gradients through a new subset of the images, if subsets are used."""
+
+    @abstractmethod
+    def value_and_gradient(self, theta: Tree) -> tuple[Array, Tree]:
+        """L_in and its gradient at theta."""
+
+    @abstractmethod
+    def value_and_gradient_at_zero(self) -> tuple[Array, Tree]:
+        """L_in and its gradient at theta = 0."""
+
+    @abstractmethod
+    def hessian(self, theta: Tree) -> Callable[[Tree], Tree]:
+        """``v -> H v`` at theta."""
+
+    @abstractmethod
+    def predictor(self, theta: Tree) -> Predictor:
+        """What the model at theta predicts for real images."""
+
+    @abstractmethod
+    def outputs(self, theta: Tree, v: Tree, images: Array) -> Outputs:
+        """Outputs of the network on images ``[n, H, W, c]``, differentiable in them."""
+
+    def outer_gradient(self, outer: OuterLoss) -> Tree:
+        """``g_T = dL_out/dtheta``, where a last kernel in closed form follows theta."""
+        return outer.parameters
+
+    def direct_gradient(self, outer: OuterLoss, outputs: Outputs, labels: Array) -> Part | None:
+        """Gradient of the outer loss at fixed theta; None if it is zero."""
+        del outer, outputs, labels
+        return None
+
+    def implicit_gradient(self, outputs: Outputs, labels: Array) -> Part:
+        """Gradient of ``-< v, dL_in/dtheta >  =  < J_S v, y_S - f_S > / (n C)`` at fixed theta and v."""
+
+        def coupling(outputs: Outputs, labels: Array) -> Array:
+            return jnp.vdot(outputs.J_v, labels - outputs.f) / labels.size
+
+        part: Part = jax.grad(coupling, (0, 1))(outputs, labels)
+        return part
+
+
+@dataclass(frozen=True)
+class Quadratic(InnerProblem):
+    """The inner problem of a linearized network.
+
+    Attributes
+    ----------
+    J
+        The linearized network on the distilled images.
+    A
+        The feature kernel.
     """
 
     J: Linearized
-    labels: Array
-    lam: float
-    factor: Array
+    A: FeatureKernel
 
     @property
     def scale(self) -> float:
@@ -70,38 +184,31 @@ class InnerProblem(NamedTuple):
         return self.lam / self.labels.size
 
     def with_new_subset(self, key: Array | None) -> Self:
-        """The problem with J_S^T through a fresh subset of the images, if subsets are used."""
+        """See `InnerProblem`: J_S^T goes through the subset."""
         if key is None or self.J.draw is None:
             return self
-        return self._replace(J=self.J._replace(transposed=self.J.draw(key)))
-
-    def solve(self, rhs: Array) -> Array:
-        """``A^-1 rhs`` for ``rhs [n, C]``, in the factor's precision; returned in that of ``rhs``."""
-        if self.factor.dtype == rhs.dtype:
-            return cho_solve((self.factor, True), rhs)
-        with jax.enable_x64(True):
-            return cho_solve((self.factor, True), rhs.astype(self.factor.dtype)).astype(rhs.dtype)
+        return replace(self, J=self.J._replace(transposed=self.J.draw(key)))
 
     def value_and_gradient(self, theta: Tree) -> tuple[Array, Tree]:
-        """L_in and its gradient at theta."""
+        """See `InnerProblem`."""
         r = self.labels - self.J.product(theta)
-        alpha = self.solve(r)
+        alpha = self.A.solve(r)
         pulled = self.J.transposed(alpha)
         value = 0.5 * self.scale * (jnp.vdot(r, alpha) + optax.tree.norm(theta, squared=True))
         return value, jax.tree.map(lambda t, p: self.scale * (t - p), theta, pulled)
 
     def value_and_gradient_at_zero(self) -> tuple[Array, Tree]:
-        """The same at theta = 0, where J_S theta needs no product."""
-        alpha = self.solve(self.labels)
+        """See `InnerProblem`; J_S theta needs no product."""
+        alpha = self.A.solve(self.labels)
         value = 0.5 * self.scale * jnp.vdot(self.labels, alpha)
         return value, optax.tree.scale(-self.scale, self.J.transposed(alpha))
 
     def hessian(self, theta: Tree) -> Callable[[Tree], Tree]:
-        """``v -> H v``, the same at every theta."""
+        """See `InnerProblem`; it is the same at every theta."""
         del theta
 
         def product(v: Tree) -> Tree:
-            pulled = self.J.transposed(self.solve(self.J.product(v)))
+            pulled = self.J.transposed(self.A.solve(self.J.product(v)))
             return jax.tree.map(lambda a, p: self.scale * (a + p), v, pulled)
 
         return product
@@ -111,95 +218,186 @@ class InnerProblem(NamedTuple):
 
         The operator of ridge regression under the tangent kernel.
         """
-        h, pulled = self.J.features, self.J.transposed(beta)
+        h, pulled = self.A.features, self.J.transposed(beta)
         ridge = h @ (h.T @ beta) + self.lam * beta
         return ridge + self.J.product(pulled), pulled
 
 
-def inner_problem(J: Linearized, labels: Array, lam: float, *, float64: bool = False) -> InnerProblem:
-    """Factor A once; every later solve with it is two triangular ones.
+class LinearizedBody(Quadratic):
+    """RCIG: linearized in theta_B, with the last kernel in closed form."""
 
-    With ``float64``, A and its solves are in float64, and everything else is unchanged (paper, S3,
-    "Miscellaneous").
-    """
-    if not float64:
-        return InnerProblem(J, labels, lam, _factor(J.features, lam))
-    with jax.enable_x64(True):
-        return InnerProblem(J, labels, lam, _factor(J.features.astype(jnp.float64), lam))
+    closed_form = True
+
+    @classmethod
+    def pose(
+        cls, network: Network, theta_0: Tree, images: Array, labels: Array, lam: float, layout: Layout
+    ) -> Self:
+        """See `InnerProblem`."""
+        if layout.staged and layout.subset is None:
+            J = linearize_in_stages(network, theta_0, images, layout.platform.parts)
+        else:
+            J = _linearized(with_body(network.apply, theta_0), body_of(theta_0), images, layout)
+        A = feature_kernel(J.features, lam, float64=layout.float64)
+        return cls(network, theta_0, labels, lam, layout, J, A)
+
+    def predictor(self, theta: Tree) -> Predictor:
+        """See `InnerProblem`."""
+        theta_F = self.A.features.T @ self.A.solve(self.labels - self.J.product(theta))
+        # J theta_B + h theta_F is one product over all parameters.
+        everything = {"body": theta["body"], "head": {"kernel": theta_F, "bias": theta["bias"]}}
+        return _linearized_predictor(self.network, self.theta_0, everything)
+
+    def outputs(self, theta: Tree, v: Tree, images: Array) -> Outputs:
+        """See `InnerProblem`."""
+        apply, at = with_body(self.network.apply, self.theta_0), body_of(self.theta_0)
+
+        def part(images: Array) -> Outputs:
+            (_, features), derivative = jax.linearize(lambda t: apply(t, images), at)
+            return Outputs(features, derivative(theta)[0], derivative(v)[0])
+
+        return in_parts(part, images, self.layout.platform)
+
+    def outer_gradient(self, outer: OuterLoss) -> Tree:
+        """See `InnerProblem`."""
+        through_head = self.J.transposed(self.A.solve(self.A.features @ outer.head))
+        return optax.tree.sub(outer.body, through_head)
+
+    def direct_gradient(self, outer: OuterLoss, outputs: Outputs, labels: Array) -> Part:
+        """See `InnerProblem`: through ``theta_F = h_S^T A^-1 (y_S - f_S)``."""
+
+        def through_last_kernel(outputs: Outputs, labels: Array) -> Array:
+            assert outputs.features is not None
+            return self.A.through_last_kernel(outer.head, outputs.features, labels - outputs.f)
+
+        part: Part = jax.grad(through_last_kernel, (0, 1))(outputs, labels)
+        return part
+
+    def implicit_gradient(self, outputs: Outputs, labels: Array) -> Part:
+        """See `InnerProblem`: the gradient of ``s < J_S v, A^-1 (y_S - f_S) >``."""
+
+        def coupling(outputs: Outputs, labels: Array) -> Array:
+            assert outputs.features is not None
+            alpha = self.A.solve_through(outputs.features, labels - outputs.f)
+            return self.scale * jnp.vdot(outputs.J_v, alpha)
+
+        part: Part = jax.grad(coupling, (0, 1))(outputs, labels)
+        return part
 
 
-def _factor(h: Array, lam: float) -> Array:
-    factor: Array = cho_factor(h @ h.T + lam * jnp.eye(h.shape[0], dtype=h.dtype), lower=True)[0]
-    return factor
+class LinearizedNetwork(Quadratic):
+    """CIG: linearized in all parameters."""
+
+    @classmethod
+    def pose(
+        cls, network: Network, theta_0: Tree, images: Array, labels: Array, lam: float, layout: Layout
+    ) -> Self:
+        """See `InnerProblem`."""
+        J = _linearized(network.apply, theta_0, images, layout)
+        return cls(network, theta_0, labels, lam, layout, J, feature_kernel(J.features[:, :0], lam))
+
+    def predictor(self, theta: Tree) -> Predictor:
+        """See `InnerProblem`."""
+        return _linearized_predictor(self.network, self.theta_0, theta)
+
+    def outputs(self, theta: Tree, v: Tree, images: Array) -> Outputs:
+        """See `InnerProblem`."""
+
+        def part(images: Array) -> Outputs:
+            derivative = jax.linearize(lambda t: self.network.apply(t, images)[0], self.theta_0)[1]
+            return Outputs(None, derivative(theta), derivative(v))
+
+        return in_parts(part, images, self.layout.platform)
 
 
-def solve_through(problem: InnerProblem, features: Array, rhs: Array) -> Array:
-    """Return ``A(features)^-1 rhs``, differentiable in both, by the factor of the problem."""
-
-    def multiply(x: Array) -> Array:
-        return features @ (features.T @ x) + problem.lam * x
-
-    solution: Array = jax.lax.custom_linear_solve(
-        multiply, rhs, solve=lambda _, b: problem.solve(b), symmetric=True
-    )
-    return solution
-
-
-class VanillaProblem(NamedTuple):
-    """The inner problem on the network as it is.
+@dataclass(frozen=True)
+class OriginalNetwork(InnerProblem):
+    """VIG: the network as it is, nonlinear in its parameters.
 
     Attributes
     ----------
-    f
-        ``(theta, images) -> f(theta_0 + theta)``, ``[n, C]``.
-    images, labels
-        X_S and y_S, ``[n, H, W, c]`` and ``[n, C]``.
-    zero
-        theta = 0.
-    lam
-        Regularization, ``l2_rate * |S|``.
-    parts
-        Into how many parts the images are cut.
-    subset
-        Size of the subset that loss and gradient are estimated from, or None.
+    images
+        X_S, ``[n, H, W, c]``.
     weight
-        How many images each image of the subset stands for.
+        How many images each of these stands for, if they are a subset.
     """
 
-    f: Callable[[Tree, Array], Array]
     images: Array
-    labels: Array
-    zero: Tree
-    lam: float
-    parts: int
-    subset: int | None = None
     weight: float = 1.0
 
+    @classmethod
+    def pose(
+        cls, network: Network, theta_0: Tree, images: Array, labels: Array, lam: float, layout: Layout
+    ) -> Self:
+        """See `InnerProblem`."""
+        return cls(network, theta_0, labels, lam, layout, images)
+
     def with_new_subset(self, key: Array | None) -> Self:
-        """The problem on a fresh subset of the images, if subsets are used."""
-        if key is None or self.subset is None:
+        """See `InnerProblem`: loss and gradient are estimated from the subset."""
+        size, count = self.layout.subset, self.labels.shape[0]
+        if key is None or size is None:
             return self
-        count = self.labels.shape[0]
-        chosen = choose(key, count, self.subset)
-        images, labels = self.images[chosen], self.labels[chosen]
-        return self._replace(images=images, labels=labels, subset=None, weight=count / self.subset)
+        chosen = choose(key, count, size)
+        return replace(self, images=self.images[chosen], labels=self.labels[chosen], weight=count / size)
 
     def value(self, theta: Tree) -> Array:
         """L_in at theta."""
-        pieces = zip(split(self.images, self.parts), split(self.labels, self.parts), strict=True)
-        errors = [jnp.sum((y - self.f(theta, x)) ** 2) for x, y in pieces]
+        parts = self.layout.platform.parts
+        pieces = zip(split(self.images, parts), split(self.labels, parts), strict=True)
+        errors = [jnp.sum((y - self._f(theta, x)) ** 2) for x, y in pieces]
         decay = self.lam * optax.tree.norm(theta, squared=True)
         return 0.5 * (self.weight * total(errors) + decay) / (self.weight * self.labels.size)
 
     def value_and_gradient(self, theta: Tree) -> tuple[Array, Tree]:
-        """L_in and its gradient at theta."""
+        """See `InnerProblem`."""
         return jax.value_and_grad(self.value)(theta)
 
     def value_and_gradient_at_zero(self) -> tuple[Array, Tree]:
-        """The same at theta = 0."""
-        return self.value_and_gradient(self.zero)
+        """See `InnerProblem`."""
+        return self.value_and_gradient(optax.tree.zeros_like(self.theta_0))
 
     def hessian(self, theta: Tree) -> Callable[[Tree], Tree]:
-        """``v -> H v`` at theta, the gradient linearized once."""
+        """See `InnerProblem`; the gradient is linearized once."""
         product: Callable[[Tree], Tree] = jax.linearize(jax.grad(self.value), theta)[1]
         return product
+
+    def predictor(self, theta: Tree) -> Predictor:
+        """See `InnerProblem`."""
+
+        def predict(images: Array) -> tuple[Array, Callable[[Array], Tree]]:
+            p, pull = jax.vjp(lambda theta: self._f(theta, images), theta)
+            return p, lambda dp: pull(dp)[0]
+
+        return predict
+
+    def outputs(self, theta: Tree, v: Tree, images: Array) -> Outputs:
+        """See `InnerProblem`."""
+
+        def part(images: Array) -> Outputs:
+            f, derivative = jax.linearize(partial(self._f, images=images), theta)
+            return Outputs(None, f, derivative(v))
+
+        return in_parts(part, images, self.layout.platform)
+
+    def _f(self, theta: Tree, images: Array) -> Array:
+        return self.network.apply(optax.tree.add(self.theta_0, theta), images)[0]
+
+
+def in_parts(function: Callable[[Array], Tree], images: Array, platform: Platform) -> Tree:
+    """Rows for each image, in as many independent parts as the platform asks for."""
+    parts = [function(part) for part in split(images, platform.parts)]
+    return jax.tree.map(lambda *rows: jnp.concatenate(rows), *parts)
+
+
+def _linearized(apply: Apply, at: Tree, images: Array, layout: Layout) -> Linearized:
+    """Linearize, in chunks if gradients go through a subset of the images."""
+    if layout.subset is not None:
+        return linearize_subsampled(apply, at, images, layout.subset, layout.platform)
+    return linearize(apply, at, images, layout.platform.parts)
+
+
+def _linearized_predictor(network: Network, theta_0: Tree, theta: Tree) -> Predictor:
+    def predict(images: Array) -> tuple[Array, Callable[[Array], Tree]]:
+        J = linearize(network.apply, theta_0, images)
+        return J.product(theta), J.transposed
+
+    return predict

@@ -1,18 +1,21 @@
 """The step of methods that fit only the last kernel, in closed form: FRePo and RFAD.
 
-    theta_F = h_S^T (h_S h_S^T + lam I)^-1 y_S,    gradient = dL_out/dpsi
+    theta_F  = h_S^T (h_S h_S^T + lam I)^-1 y_S
+    L_out    = mean loss( h_T theta_F, y_T ) - label margin
+    gradient = dL_out/dpsi
 
-Nothing else is solved for, so the gradient is the direct one alone.
+The body stays at theta_0 and nothing else is solved for, so the gradient is the direct one alone.
 """
 
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rcig_cli.distillation.bilevel.formulations import FixedBody, Layout, Outputs
+from rcig_cli.distillation.bilevel.feature_kernel import feature_kernel
+from rcig_cli.distillation.bilevel.inner import in_parts
 from rcig_cli.distillation.bilevel.meta_gradient import combine, meta_gradient
 from rcig_cli.distillation.bilevel.outer import Loss, evaluate_outer_loss
 from rcig_cli.distillation.bilevel.subsampling import choose, subset_size, through_subset
@@ -23,13 +26,7 @@ from rcig_cli.distillation.step import Learner, Pool, Proposal, Step, make_step
 
 
 def make_kernel_regression_step(
-    network: Network,
-    settings: Any,
-    platform: Platform,
-    loss: Loss,
-    pool: Pool,
-    *,
-    temperature_lr: float | None = None,
+    network: Network, settings: Any, platform: Platform, loss: Loss, pool: Pool
 ) -> Step:
     """Build the `Step` of FRePo or RFAD.
 
@@ -41,8 +38,6 @@ def make_kernel_regression_step(
         The outer loss.
     pool
         How the models whose features are used are trained.
-    temperature_lr
-        Learning rate for the log temperature, if the loss has one.
     """
 
     def propose(
@@ -50,45 +45,48 @@ def make_kernel_regression_step(
     ) -> Proposal:
         psi = learner.psi
         distilled, labels = training_set(psi.images, psi.labels, flip=settings.flip)
-        subset = subset_size(settings.backward_subset, labels.shape[0])
-        key_statistics, key_outputs = (None, None) if subset is None else jax.random.split(_needed(key))
-        few = (
-            distilled
-            if subset is None
-            else distilled[choose(_needed(key_statistics), len(distilled), subset)]
-        )
-        layout = Layout(platform, subset=subset, float64=settings.solve_precision == "float64")
-        formulation = FixedBody(network.with_statistics_of(theta_0, few), theta_0, layout)
-        problem = formulation.problem(distilled, labels, settings.l2_rate * psi.images.shape[0])
-        outer = evaluate_outer_loss(
-            formulation.predictor(problem), loss, psi.log_temperature, images, classes, platform
-        )
+        subset, few = subset_size(settings.backward_subset, labels.shape[0]), distilled
+        if subset is not None:
+            assert key is not None
+            key_statistics, key_outputs = jax.random.split(key)
+            few = distilled[choose(key_statistics, len(distilled), subset)]
+        at_theta_0 = network.with_statistics_of(theta_0, few)  # of batch norm
 
-        def outputs_through_subset(images: Array) -> Outputs:
+        def features(images: Array) -> Array:
+            return at_theta_0.apply(theta_0, images)[1]
+
+        def features_in_parts(images: Array) -> Array:
+            h: Array = in_parts(features, images, platform)
+            return h
+
+        def features_through_subset(images: Array) -> Array:
             if subset is None:
-                return formulation.outputs(images)
-            return through_subset(formulation.outputs, images, _needed(key_outputs), subset, platform)
+                return features_in_parts(images)
+            return through_subset(features_in_parts, images, key_outputs, subset, platform)
 
-        direct, implicit = meta_gradient(
-            psi,
-            outer,
-            outputs_through_subset,
-            direct=partial(formulation.direct_gradient, problem, outer),
-            implicit=lambda _: None,
-            flip=settings.flip,
-            margin=settings.label_margin,
+        def predict(images: Array) -> tuple[Array, Callable[[Array], Tree]]:
+            h = features(images)
+            return h @ theta_F, lambda dp: {"head": {"kernel": h.T @ dp}}
+
+        def direct(h: Array, labels: Array) -> tuple[Array, Array]:
+            gradient: tuple[Array, Array]
+            gradient = jax.grad(A.through_last_kernel, (1, 2))(outer.head, h, labels)
+            return gradient
+
+        h = features_in_parts(distilled) if subset is None else platform.rows(features, distilled, subset)
+        A = feature_kernel(
+            h, settings.l2_rate * psi.images.shape[0], float64=settings.solve_precision == "float64"
+        )
+        theta_F = A.features.T @ A.solve(labels)
+        outer = evaluate_outer_loss(predict, loss, psi.log_temperature, images, classes, platform)
+        direct_gradient, zero = meta_gradient(
+            psi, settings, outer, features_through_subset, direct=direct, implicit=lambda *_: None
         )
         metrics = {
             "loss": outer.value,
             "accuracy": outer.accuracy,
-            "direct_norm": jnp.linalg.norm(direct.images),
+            "direct_norm": jnp.linalg.norm(direct_gradient.images),
         }
-        return Proposal(combine(direct, implicit), metrics, {})
+        return Proposal(combine(direct_gradient, zero, limit=True), metrics, {})
 
-    return make_step(network, settings, propose, pool, temperature_lr=temperature_lr)
-
-
-def _needed(key: Array | None) -> Array:
-    if key is None:
-        raise TypeError("a subset of the images is drawn with a key")
-    return key
+    return make_step(network, settings, propose, pool)

@@ -6,6 +6,7 @@ Before the first step each is tuned; every 50 steps each is adapted to how many 
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -20,24 +21,7 @@ DIVERGED_SHARE, DIVERGED_FACTOR = 0.29, 0.9
 MONOTONE_SHARE, MONOTONE_FACTOR = 0.70, 1.05
 
 
-class Rate(NamedTuple):
-    """A learning rate, and counts of its solves since it was last adapted.
-
-    Attributes
-    ----------
-    value
-        The learning rate, ``[]``.
-    solves, diverged, monotone
-        Counts, ``[]`` int32.
-    """
-
-    value: Array
-    solves: Array
-    diverged: Array
-    monotone: Array
-
-
-class Tally(NamedTuple):
+class Counts(NamedTuple):
     """Counts of solves: all, those that diverged, and those with monotone progress; ``[]`` int32."""
 
     solves: Array
@@ -45,22 +29,21 @@ class Tally(NamedTuple):
     monotone: Array
 
 
-def start_rate(value: float | Array) -> Rate:
+class Rate(NamedTuple):
+    """A learning rate ``[]``, and counts of its solves since it was last adapted."""
+
+    value: Array
+    counts: Counts
+
+
+def start_rate(value: float) -> Rate:
     """Return a rate with all counts at zero."""
     # Three separate arrays: a step that donates its state can't be given the same array twice.
-    return Rate(jnp.asarray(value, jnp.float32), *(jnp.zeros((), jnp.int32) for _ in range(3)))
+    return Rate(jnp.asarray(value, jnp.float32), Counts(*(jnp.zeros((), jnp.int32) for _ in range(3))))
 
 
 def tune(rate: float, is_monotone: Callable[[float], bool]) -> float:
-    """Raise a rate while the losses of a solve fall monotonically, then lower it once.
-
-    Parameters
-    ----------
-    rate
-        Where to start.
-    is_monotone
-        Whether a solve at a given rate has falling losses.
-    """
+    """Raise a rate while ``is_monotone(rate)``, whether the losses of a solve fall; then lower it once."""
     for _ in range(LONGEST_TUNING):
         if not is_monotone(rate):
             break
@@ -68,22 +51,18 @@ def tune(rate: float, is_monotone: Callable[[float], bool]) -> float:
     return rate * RETREAT
 
 
-def tally(solution: Solution) -> Tally:
+def count(solution: Solution) -> Counts:
     """Count one solve."""
     flags = jnp.ones((), bool), solution.diverged, solution.monotone
-    return Tally(*(flag.astype(jnp.int32) for flag in flags))
+    return Counts(*(flag.astype(jnp.int32) for flag in flags))
 
 
-def count(rate: Rate, solves: Tally) -> Rate:
-    """Count more solves."""
-    return Rate(rate.value, *(a + b for a, b in zip(rate[1:], solves, strict=True)))
-
-
-def adapt(rate: Rate) -> Rate:
-    """Once every 50 solves: lower a rate whose solves diverge, raise one whose solves are monotone."""
-    due = rate.solves >= ADAPT_EVERY
-    lower = rate.diverged >= DIVERGED_SHARE * rate.solves
-    higher = ~lower & (rate.monotone >= MONOTONE_SHARE * rate.solves)
+def adapt(rate: Rate, more: Counts) -> Rate:
+    """Add counts; of 50 solves or more, lower a rate if many diverge, raise it if most are monotone."""
+    counts: Counts = jax.tree.map(jnp.add, rate.counts, more)
+    due = counts.solves >= ADAPT_EVERY
+    lower = counts.diverged >= DIVERGED_SHARE * counts.solves
+    higher = ~lower & (counts.monotone >= MONOTONE_SHARE * counts.solves)
     factor = jnp.where(lower, DIVERGED_FACTOR, jnp.where(higher, MONOTONE_FACTOR, 1.0))
     value = jnp.where(due, rate.value * factor.astype(rate.value.dtype), rate.value)
-    return Rate(value, *(jnp.where(due, 0, n) for n in rate[1:]))
+    return Rate(value, jax.tree.map(lambda n: jnp.where(due, 0, n), counts))

@@ -6,32 +6,32 @@
              = d/dpsi  s < J_S v, A^-1 (y_S - J_S theta) >         with the last kernel in closed form
              = d/dpsi  < J_S v, y_S - f_S(theta) > / (n C)         without
 
-psi enters only through h_S, f_S(theta), J_S v and y_S (`formulations.Views`).  So both gradients are
-cotangents of these, pulled back through one reverse pass over the distilled images.
+psi enters only through y_S and the network's outputs on X_S: h_S, f_S(theta) and J_S v.  So both gradients
+are cotangents of these, pulled back through one reverse pass over the distilled images.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rcig_cli.distillation.bilevel.formulations import Outputs, Views
 from rcig_cli.distillation.bilevel.outer import OuterLoss, label_margin
 from rcig_cli.distillation.records import Distilled, training_set
+from rcig_cli.distillation.settings import MethodSettings
 
-Part = Callable[[Views], Views | None]  # a gradient in the views, or None where it is zero
+Part = Callable[[Any, Array], Any]  # (outputs, labels) -> the gradient in both, or None where it is zero
 
 
 def meta_gradient(
     psi: Distilled,
+    settings: MethodSettings,
     outer: OuterLoss,
-    outputs: Callable[[Array], Outputs],
+    outputs: Callable[[Array], Any],
+    *,
     direct: Part,
     implicit: Part,
-    *,
-    flip: bool,
-    margin: bool,
 ) -> tuple[Distilled, Distilled]:
     """Direct and implicit gradient in psi.
 
@@ -39,36 +39,37 @@ def meta_gradient(
     ----------
     psi
         What is learned.
+    settings
+        ``flip``: whether mirrored images are part of the set; ``label_margin``: whether the outer loss has
+        that term.
     outer
         The outer loss at the solution of the inner problem.
     outputs
         Outputs of the network on images ``[n, H, W, c]``.
     direct, implicit
-        Both gradients in the views.
-    flip, margin
-        Whether mirrored images are part of the set, and the label margin part of the loss.
+        Both gradients in the outputs and the labels.
     """
 
-    def views(images: Array, labels: Array) -> Views:
-        images, labels = training_set(images, labels, flip=flip)
-        return Views(outputs(images), labels)
+    def seen(images: Array, labels: Array) -> tuple[Any, Array]:
+        images, labels = training_set(images, labels, flip=settings.flip)
+        return outputs(images), labels
 
-    def pulled(part: Views | None) -> tuple[Array, Array]:
+    def pulled(part: Any) -> tuple[Array, Array]:
         if part is None:
             return jnp.zeros_like(psi.images), jnp.zeros_like(psi.labels)
         images, labels = pull(part)
         return images, labels
 
-    seen, pull = jax.vjp(views, psi.images, psi.labels)
-    images, labels = pulled(direct(seen))
-    if margin:
+    at, pull = jax.vjp(seen, psi.images, psi.labels)
+    images, labels = pulled(direct(*at))
+    if settings.label_margin:
         labels = labels - jax.grad(label_margin)(psi.labels)
     of_direct = Distilled(images, labels, outer.log_temperature)
-    images, labels = pulled(implicit(seen))
+    images, labels = pulled(implicit(*at))
     return of_direct, Distilled(images, labels, jnp.zeros_like(psi.log_temperature))
 
 
-def combine(direct: Distilled, implicit: Distilled, *, limit: bool = True) -> Distilled:
+def combine(direct: Distilled, implicit: Distilled, *, limit: bool) -> Distilled:
     """Add the two; with ``limit``, scale each leaf of the implicit gradient down to the direct one's norm.
 
     The limit is for methods with a direct gradient.  Values that are not finite count as 0.

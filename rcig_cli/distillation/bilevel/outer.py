@@ -2,7 +2,7 @@
 
     L_out = mean loss( p(X_T), y_T )  -  mean_i min( margin(y_S[i]), 1/(2C) )
 
-    p(X) = J theta_B + h theta_F,  J theta  or  f(theta_0 + theta),  as the method poses it (`formulations`)
+    p(X) = J theta_B + h theta_F,  J theta  or  f(theta_0 + theta),  as the method poses it (`inner`)
 
 The first term reaches psi only through theta, theta_F and tau, so all that is needed of the real batch is
 its gradient in these: one pass forward and one back.

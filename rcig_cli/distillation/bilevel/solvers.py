@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from rcig_cli.distillation.bilevel.inner import InnerProblem, Minimisable
+from rcig_cli.distillation.bilevel.inner import InnerProblem, Quadratic
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Tree
 
@@ -58,7 +58,7 @@ def not_begun(like: Tree) -> Solution:
 
 
 def inner_by_adam(
-    problem: Minimisable, rate: Array, steps: int, platform: Platform, key: Array | None = None
+    problem: InnerProblem, rate: Array, steps: int, platform: Platform, key: Array | None = None
 ) -> Solution:
     """Minimize L_in from theta = 0 in ``steps`` of Adam.
 
@@ -74,7 +74,7 @@ def inner_by_adam(
 
 
 def hessian_by_adam(
-    problem: Minimisable,
+    problem: InnerProblem,
     at: tuple[Tree, Tree],
     rate: Array,
     steps: int,
@@ -93,12 +93,12 @@ def hessian_by_adam(
     return _adam(at_zero, value_and_gradient_of_v, rate, steps, platform, key)
 
 
-def inner_by_cg(problem: InnerProblem, steps: int, platform: Platform) -> Solution:
+def inner_by_cg(problem: Quadratic, steps: int, platform: Platform) -> Solution:
     """Minimize L_in by ``steps`` of conjugate gradients in the dual."""
     return Solution(*_conjugate_gradients(problem, problem.labels, steps, platform))
 
 
-def hessian_by_cg(problem: InnerProblem, g: Tree, steps: int, platform: Platform) -> Solution:
+def hessian_by_cg(problem: Quadratic, g: Tree, steps: int, platform: Platform) -> Solution:
     """``H^-1 g`` by ``steps`` of conjugate gradients in the dual."""
     pulled, progress = _conjugate_gradients(problem, problem.J.product(g), steps, platform)
     return Solution(jax.tree.map(lambda a, b: (a - b) / problem.scale, g, pulled), progress)
@@ -144,7 +144,7 @@ def _fresh(key: Array | None) -> tuple[Array | None, Array | None]:
 
 
 def _conjugate_gradients(
-    problem: InnerProblem, rhs: Array, steps: int, platform: Platform
+    problem: Quadratic, rhs: Array, steps: int, platform: Platform
 ) -> tuple[Tree, Array]:
     """Solve the dual system from zero; return J_S^T beta, and <r, A^-1 r> before each iteration.
 
@@ -158,12 +158,12 @@ def _conjugate_gradients(
         length = _ratio(energy, jnp.vdot(direction, image))
         pulled = jax.tree.map(lambda a, b: a + length * b, pulled, pulled_direction)
         residual = residual - length * image
-        preconditioned = problem.solve(residual)
+        preconditioned = problem.A.solve(residual)
         new_energy = jnp.vdot(residual, preconditioned)
         direction = preconditioned + _ratio(new_energy, energy) * direction
         return (pulled, residual, direction, new_energy), energy
 
-    direction = problem.solve(rhs)
+    direction = problem.A.solve(rhs)
     shapes = jax.eval_shape(problem.J.transposed, rhs)
     zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     start = zero, rhs, direction, jnp.vdot(rhs, direction)

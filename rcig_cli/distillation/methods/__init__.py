@@ -14,15 +14,6 @@ from rcig_cli.distillation.methods.rcig import RCIG
 from rcig_cli.distillation.methods.rfad import RFAD
 from rcig_cli.distillation.methods.vig import VIG
 
-METHODS: Mapping[str, Method] = {
-    method.name: method
-    for method in (
-        RCIG,
-        CIG,
-        VIG,
-        FREPO,
-        RFAD,
-    )
-}
+METHODS: Mapping[str, Method] = {method.name: method for method in (RCIG, CIG, VIG, FREPO, RFAD)}
 
 __all__ = ["METHODS", "Method", "Metric"]

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from rcig_cli.distillation.methods import method
 from rcig_cli.distillation.methods.method import Method
 from rcig_cli.distillation.settings import ImplicitSettings
-from rcig_cli.settings import record
 
 if TYPE_CHECKING:
     from rcig_cli.distillation.network import Network
@@ -21,33 +20,26 @@ if TYPE_CHECKING:
     from rcig_cli.distillation.step import Step
 
 
-@record
-class CigSettings(ImplicitSettings):
-    """Settings of CIG."""
-
-
-def make(network: "Network", settings: CigSettings, platform: "Platform") -> "Step":
+def make(network: "Network", settings: ImplicitSettings, platform: "Platform") -> "Step":
     """Return the functions of a run."""
-    from rcig_cli.distillation.bilevel.formulations import LinearizedNetwork
-    from rcig_cli.distillation.bilevel.implicit import BilevelSpec, make_implicit_step
+    from rcig_cli.distillation.bilevel.implicit import Bilevel, make_implicit_step
+    from rcig_cli.distillation.bilevel.inner import LinearizedNetwork
     from rcig_cli.distillation.bilevel.outer import squared_error
 
-    spec = BilevelSpec(network, settings, platform, LinearizedNetwork, squared_error)
-    return make_implicit_step(spec, limit=False)
+    return make_implicit_step(Bilevel(network, settings, platform, LinearizedNetwork, squared_error))
 
 
 def defaults(images: int, given: Mapping[str, Any]) -> Mapping[str, Any]:
     """Iterations: few leave much unsolved without the closed form (``docs/appendix/results-accuracy.md``)."""
     del images
-    iterations = 30 if given.get("solver", "cg") == "cg" else 20
-    return {"inner_steps": iterations, "hessian_steps": iterations}
+    return method.iterations(given, cg=30)
 
 
 CIG = Method(
     name="cig",
     title="convexified implicit gradients",
     reference=method.RCIG_PAPER,
-    settings=CigSettings,
+    settings=ImplicitSettings,
     metrics=(method.LOSS, method.ACCURACY, method.IMPLICIT_NORM, *method.SOLVES),
     make=make,
     defaults=defaults,

@@ -85,6 +85,12 @@ class Method:
         return tuple(name for name in self.declared if name.endswith("_lr"))
 
 
+def iterations(given: Mapping[str, Any], *, cg: int) -> Mapping[str, Any]:
+    """Default iterations of both solves: ``cg`` of conjugate gradients, or the paper's 20 of Adam."""
+    steps = cg if given.get("solver", "cg") == "cg" else 20
+    return {"inner_steps": steps, "hessian_steps": steps}
+
+
 RCIG_PAPER = "Loo, Hasani, Lechner, Rus: Dataset Distillation with Convexified Implicit Gradients, ICML 2023"
 
 LOSS = Metric("loss", "outer loss", "Loss")

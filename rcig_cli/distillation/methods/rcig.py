@@ -32,13 +32,11 @@ class RcigSettings(KernelSettings, TemperatureSettings, ImplicitSettings):
 
 def make(network: "Network", settings: RcigSettings, platform: "Platform") -> "Step":
     """Return the functions of a run."""
-    from rcig_cli.distillation.bilevel.formulations import LinearizedBody
-    from rcig_cli.distillation.bilevel.implicit import BilevelSpec, make_implicit_step
+    from rcig_cli.distillation.bilevel.implicit import Bilevel, make_implicit_step
+    from rcig_cli.distillation.bilevel.inner import LinearizedBody
     from rcig_cli.distillation.bilevel.outer import platt
 
-    float64 = settings.solve_precision == "float64"
-    spec = BilevelSpec(network, settings, platform, LinearizedBody, platt, float64)
-    return make_implicit_step(spec, limit=True, temperature_lr=settings.temperature_lr)
+    return make_implicit_step(Bilevel(network, settings, platform, LinearizedBody, platt))
 
 
 def defaults(images: int, given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -46,9 +44,7 @@ def defaults(images: int, given: Mapping[str, Any]) -> Mapping[str, Any]:
 
     ``docs/appendix/results-solvers.md`` has the measurements.
     """
-    few = 4 if images <= _FEW_IMAGES else 10
-    iterations = few if given.get("solver", "cg") == "cg" else 20
-    return {"inner_steps": iterations, "hessian_steps": iterations}
+    return method.iterations(given, cg=4 if images <= _FEW_IMAGES else 10)
 
 
 RCIG = Method(

@@ -36,9 +36,7 @@ def make(network: "Network", settings: RfadSettings, platform: "Platform") -> "S
 
     # As many models as a step uses, each replaced after every use, without any training.
     fresh = Pool(size=settings.models, max_age=0, training_steps=0, lr=0.0)
-    return make_kernel_regression_step(
-        network, settings, platform, platt, fresh, temperature_lr=settings.temperature_lr
-    )
+    return make_kernel_regression_step(network, settings, platform, platt, fresh)
 
 
 RFAD = Method(

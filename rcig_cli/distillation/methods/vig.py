@@ -29,12 +29,11 @@ class VigSettings(ImplicitSettings):
 
 def make(network: "Network", settings: VigSettings, platform: "Platform") -> "Step":
     """Return the functions of a run."""
-    from rcig_cli.distillation.bilevel.formulations import OriginalNetwork
-    from rcig_cli.distillation.bilevel.implicit import BilevelSpec, make_implicit_step
+    from rcig_cli.distillation.bilevel.implicit import Bilevel, make_implicit_step
+    from rcig_cli.distillation.bilevel.inner import OriginalNetwork
     from rcig_cli.distillation.bilevel.outer import squared_error
 
-    spec = BilevelSpec(network, settings, platform, OriginalNetwork, squared_error)
-    return make_implicit_step(spec, limit=False)
+    return make_implicit_step(Bilevel(network, settings, platform, OriginalNetwork, squared_error))
 
 
 VIG = Method(
