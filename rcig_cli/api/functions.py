@@ -1,13 +1,7 @@
 """The functions of the Python API.
 
-Each opens the store, calls one function of the package, and wraps the result.  Parameters of all of them:
-
-store
-    The folder of the store; by default the environment variable ``RCIG_STORE``, else ``./artifacts``.
-progress
-    Whether to print progress and messages to stderr.
-
-Errors are subclasses of `RcigError`; warnings are `RcigWarning`.
+Each opens the store, calls one function of the package, and wraps the result.  `rcig_cli` describes the
+parameters that they have in common.  Errors are subclasses of `RcigError`; warnings are `RcigWarning`.
 """
 
 import os
