@@ -255,19 +255,24 @@ def execute(path: Path, manifest: RunManifest, prepared: Prepared, context: RunC
             context.report.warn(
                 "This run was started with other library versions: results may differ in the last digits."
             )
-        loop = RunLoop(path, manifest, prepared, context, stop, metrics)
-        # Files that change from here on get new checksums at the next checkpoint, or at the end.
-        loop.record(status="running", files={}, log=None)
-        try:
-            loop.restore_or_start()
-            loop.take_steps()
-            arrays = loop.product()
-            files = write_distilled(path, arrays) if loop.is_writer else {}
-        except (Interrupted, ConfigError):
-            loop.end("interrupted", loop.step)
-            raise
-        except NumericsError as error:
-            diverged = (error.record,) if isinstance(error, Diverged) else ()
-            loop.end("failed", loop.saved, divergences=(*loop.manifest.divergences, *diverged))
-            raise
-        return loop.end("finished", loop.step, files)
+        # The loop is deleted when this call returns, while signals are still only noted: one that raised an
+        # exception in a destructor would be lost.
+        return _bring_to_end(RunLoop(path, manifest, prepared, context, stop, metrics))
+
+
+def _bring_to_end(loop: RunLoop) -> RunManifest:
+    # Files that change from here on get new checksums at the next checkpoint, or at the end.
+    loop.record(status="running", files={}, log=None)
+    try:
+        loop.restore_or_start()
+        loop.take_steps()
+        arrays = loop.product()
+        files = write_distilled(loop.path, arrays) if loop.is_writer else {}
+    except (Interrupted, ConfigError):
+        loop.end("interrupted", loop.step)
+        raise
+    except NumericsError as error:
+        diverged = (error.record,) if isinstance(error, Diverged) else ()
+        loop.end("failed", loop.saved, divergences=(*loop.manifest.divergences, *diverged))
+        raise
+    return loop.end("finished", loop.step, files)
