@@ -188,7 +188,8 @@ def replace_folder(prepared: Path, final: Path) -> None:
         sync_tree(prepared)
         _exchange(prepared, final)
         _sync(final.parent)
-        _remove_quietly(prepared)
+    with contextlib.suppress(RcigError):  # the new folder is in place, even if the old one can't be removed
+        remove_folder(prepared)
 
 
 def remove_folder(path: Path) -> None:
