@@ -13,7 +13,7 @@ from typing import NamedTuple
 import flax.linen as nn
 from jax import Array
 
-from rcig_cli.networks.layers import Block, margin
+from rcig_cli.networks.layers import Block, grey_padding
 from rcig_cli.networks.network import Body, Network, Parameters
 
 
@@ -84,7 +84,7 @@ class Chain(Body, kw_only=True):
         """
         for block in range(len(self.layers))[blocks]:
             layer = self.layers[block]
-            padding = layer.side // 2 + (margin(x) if block == 0 else 0)
+            padding = layer.side // 2 + (grey_padding(x) if block == 0 else 0)
             side = min(x.shape[1:3]) + 2 * padding + 1 - layer.side
             least = 2 if block == len(self.layers) - 1 else 4  # leaves 2x2 pixels to the next convolution
             x = Block(

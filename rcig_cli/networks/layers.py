@@ -45,7 +45,7 @@ ACTIVATIONS = {"relu": RELU, "softplus": SOFTPLUS}
 THIN = 27  # largest number of values in a patch for which a convolution is computed from patches
 
 
-def margin(images: Array) -> int:
+def grey_padding(images: Array) -> int:
     """Extra zero padding on each side in a network's first convolution, in pixels: 2 for grey images.
 
     It enlarges 28 pixels to 32, so that all maps have the sizes that they have for colour images.

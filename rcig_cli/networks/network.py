@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rcig_cli.networks.norms import RUNNING, THOSE_SEEN, TRAINING, Statistics
+from rcig_cli.networks.norms import RUNNING, THIS_BATCH, TRAINING, Statistics
 
 Parameters = Mapping[str, Any]
 
@@ -104,8 +104,10 @@ class Network:
         """
         if not self._has_statistics:
             return self
-        seen = self._seeing(THOSE_SEEN, parameters, self.first_statistics(), jax.lax.stop_gradient(images))
-        return self.with_statistics(seen[1])
+        _, statistics = self._with_batch_statistics(
+            THIS_BATCH, parameters, self.first_statistics(), jax.lax.stop_gradient(images)
+        )
+        return self.with_statistics(statistics)
 
     def train(
         self, parameters: Parameters, statistics: Parameters, images: Array
@@ -113,7 +115,7 @@ class Network:
         """Logits ``[b, C]`` with the statistics of these images, and the running statistics after them."""
         if not self._has_statistics:
             return self.apply(parameters, images)[0], statistics
-        features, after = self._seeing(TRAINING, parameters, statistics, images)
+        features, after = self._with_batch_statistics(TRAINING, parameters, statistics, images)
         return self._head(parameters, features)[0], after
 
     @property
@@ -134,7 +136,7 @@ class Network:
     def _has_statistics(self) -> bool:
         return self.body.norm == "batch"
 
-    def _seeing(
+    def _with_batch_statistics(
         self, how: Statistics, parameters: Parameters, statistics: Parameters, images: Array
     ) -> tuple[Array, Parameters]:
         variables = {"params": parameters["body"], "batch_stats": statistics}

@@ -41,7 +41,7 @@ class Statistics(NamedTuple):
 
 
 RUNNING, TRAINING = Statistics(own=False), Statistics(own=True)
-THOSE_SEEN = Statistics(own=True, momentum=0.0)
+THIS_BATCH = Statistics(own=True, momentum=0.0)
 
 
 def norm_layer(norm: str, statistics: Statistics) -> Callable[[Array], Array]:

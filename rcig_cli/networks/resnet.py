@@ -13,7 +13,7 @@ has a bias where no norm follows it.  A stage keeps the size of its input where 
 import flax.linen as nn
 from jax import Array
 
-from rcig_cli.networks.layers import ACTIVATIONS, Convolution, margin
+from rcig_cli.networks.layers import ACTIVATIONS, Convolution, grey_padding
 from rcig_cli.networks.network import Body
 from rcig_cli.networks.norms import Statistics, norm_layer
 
@@ -74,7 +74,7 @@ class ResNet18(Body, kw_only=True):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """Map images ``[b, H, W, c]`` to features ``[b, k]``, or ``[b, h, w, k]`` in the published form."""
-        x = Convolution(self.width, 1 + margin(x), bias=self.norm == "none")(x)
+        x = Convolution(self.width, 1 + grey_padding(x), bias=self.norm == "none")(x)
         x = norm_layer(self.norm, self.statistics)(x)
         x = ACTIVATIONS[self.activation].value(x)
         norm = "none" if self.published else self.norm

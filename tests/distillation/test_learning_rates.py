@@ -20,11 +20,11 @@ def test_tuning_stops_below_the_highest_rate_at_which_losses_fall():
     assert 0.7e-3 <= tuned < 0.7 * 1.2e-3
 
 
-def test_tuning_steps_back_at_once_where_even_the_start_is_too_high():
+def test_tuning_lowers_a_start_that_is_too_high():
     assert tune(1.0, lambda _: False) == pytest.approx(0.7)
 
 
-def test_tuning_ends_where_nothing_ever_diverges():
+def test_tuning_ends_where_no_solve_diverges():
     assert tune(1e-5, lambda _: True) == pytest.approx(0.7e-5 * 1.2**LONGEST_TUNING)
 
 

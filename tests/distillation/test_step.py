@@ -73,7 +73,7 @@ def test_the_product_is_the_bias_corrected_average():
         np.testing.assert_allclose(leaf, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_a_pool_model_is_trained_and_in_the_end_replaced():
+def test_a_pool_model_is_trained_and_then_replaced():
     _, step, psi, _, _ = posed(Platform(), pool_max_steps=2)
     key, other = jax.random.split(jax.random.key(5))
     model = step.fresh(key)

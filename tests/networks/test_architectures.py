@@ -1,4 +1,4 @@
-"""Every architecture by name: its size against the published form, its maps, and what is refused."""
+"""Each architecture: number of parameters, shapes, defaults, and errors."""
 
 import jax
 import jax.numpy as jnp
@@ -57,7 +57,7 @@ FORMS = [
 
 
 @pytest.mark.parametrize(("architecture", "norm", "counted", "known"), FORMS)
-def test_parameters_are_as_many_as_the_published_form_has(architecture, norm, counted, known):
+def test_number_of_parameters_is_the_published_one(architecture, norm, counted, known):
     assert parameters_of(built(architecture, norm=norm)) == counted
     assert known in (counted, None)
 
@@ -106,7 +106,7 @@ def test_features_and_logits(architecture, side, channels):
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_every_norm_goes_with_every_architecture(architecture, norm):
+def test_every_architecture_can_have_every_norm(architecture, norm):
     network = built(architecture, norm=norm, width=8)
     images = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
     parameters, statistics = jax.eval_shape(
@@ -118,7 +118,7 @@ def test_every_norm_goes_with_every_architecture(architecture, norm):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_an_architecture_has_a_norm_and_a_width_of_its_own(architecture):
+def test_default_norm_and_width(architecture):
     own = ARCHITECTURES[architecture]
     body = built(architecture).body
     assert (body.norm, body.width) == (own.norm, own.width)
@@ -153,7 +153,7 @@ def test_training_lowers_the_loss_on_the_smallest_images(architecture):
     ],
     ids=str,
 )
-def test_what_there_is_not_is_refused_with_what_there_is(settings, sentence):
+def test_unknown_names_and_impossible_settings_are_errors(settings, sentence):
     with pytest.raises(ConfigError, match=sentence):
         build_network(**{"architecture": "resnet18", "image_shape": (32, 32, 3), "classes": 10, **settings})
 
@@ -168,7 +168,7 @@ def test_kernels_are_lecun_normal_and_biases_zero():
     assert float(parameters["head"]["kernel"].std()) == pytest.approx(4096**-0.5, rel=0.03)
 
 
-def test_fresh_networks_differ_by_key_and_only_by_key():
+def test_initial_parameters_depend_on_the_key_only():
     network = build_network("convnet", image_shape=(8, 8, 1), classes=3, width=4, depth=2)
     one, same, other = (jax.tree.leaves(network.init(jax.random.key(k))) for k in (1, 1, 2))
     assert all((a == b).all() for a, b in zip(one, same, strict=True))

@@ -1,4 +1,4 @@
-"""Batch norm: flax's own in training, fixed statistics while distilling, running ones in a test."""
+"""Batch norm: Flax's own in training, fixed statistics while distilling, running ones when tested."""
 
 import flax.linen as nn
 import jax
@@ -59,7 +59,7 @@ def as_plain(tree, conv):
     return named
 
 
-def test_training_is_flaxs_and_keeps_its_running_statistics():
+def test_training_and_running_statistics_are_those_of_flax():
     network, parameters, images = posed()
     statistics = network.first_statistics()
     logits, after = network.train(parameters, statistics, images)
@@ -75,7 +75,7 @@ def test_training_is_flaxs_and_keeps_its_running_statistics():
     np.testing.assert_allclose(tested, PlainConvNet(False).apply(variables, images), rtol=1e-4, atol=1e-5)
 
 
-def test_with_the_statistics_of_images_these_are_seen_as_in_training():
+def test_with_statistics_of_images_their_logits_are_those_of_training():
     network, parameters, images = posed()
     logits, _ = network.train(parameters, network.first_statistics(), images)
     fixed = network.with_statistics_of(parameters, images)

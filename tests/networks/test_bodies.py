@@ -81,7 +81,7 @@ def renamed(body):
     ],
     ids=["vgg11", "vgg11-published", "alexnet", "alexnet-grey"],
 )
-def test_a_chain_is_what_plain_layers_make(architecture, plain, shape, settings):
+def test_a_chain_equals_plain_layers(architecture, plain, shape, settings):
     network, parameters, images = posed(architecture, shape, **settings)
     expected = jax.jit(plain.apply)({"params": renamed(parameters["body"])}, images)
     logits, features = jax.jit(network.apply)(parameters, images)
@@ -121,7 +121,7 @@ def resnet(body, x, norm):
 
 
 @pytest.mark.parametrize("architecture", ["resnet18", "resnet18-published"])
-def test_resnet_is_what_its_equations_say(architecture):
+def test_resnet_equals_its_equations(architecture):
     network, parameters, images = posed(architecture, (20, 20, 3), width=2, norm="instance")
     published = architecture == "resnet18-published"
 

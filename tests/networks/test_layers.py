@@ -86,7 +86,7 @@ def test_softplus_keeps_its_value_and_slope_far_from_zero():
     [(4, 3, 1, 5), (5, 3, 2, 5), (4, 3, 2, 5), (4, 5, 1, 1), (5, 1, 2, 5), (2, 3, 1, 5), (5, 3, 1, 3)],
     ids=str,
 )
-def test_a_convolution_is_the_same_by_either_way(form):
+def test_both_ways_of_computing_a_convolution_agree(form):
     size, side, stride, channels = form
     x, kernel = normal(0, 2, size, size + 1, channels), normal(1, side, side, channels, 4)
     expected = convolution(x, kernel, side // 2, stride)

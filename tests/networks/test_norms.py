@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rcig_cli.networks.norms import RUNNING, THOSE_SEEN, TRAINING, norm_layer
+from rcig_cli.networks.norms import RUNNING, THIS_BATCH, TRAINING, norm_layer
 
 SHAPE = 3, 5, 7, 12
 FIRST = {"mean": jnp.full(12, 0.5), "var": jnp.full(12, 2.0)}
@@ -57,7 +57,7 @@ AFFINE = {"instance": (12,), "layer": (5, 7, 12), "group": (12,), "batch": (12,)
 
 @pytest.mark.parametrize("norm", FORMULAS)
 @pytest.mark.usefixtures("float64")
-def test_a_norm_of_each_image_by_itself(norm):
+def test_norms_of_each_image_follow_their_formulas(norm):
     a = maps()
     name, affine = scaled(norm, a)
     assert affine["scale"].shape == affine["bias"].shape == AFFINE[norm]
@@ -66,7 +66,7 @@ def test_a_norm_of_each_image_by_itself(norm):
 
 
 @pytest.mark.parametrize("norm", FORMULAS)
-def test_a_small_spread_about_a_large_mean_is_not_lost_in_float32(norm):
+def test_a_small_variance_about_a_large_mean_is_accurate_in_float32(norm):
     """E[a^2] - E[a]^2 would have an error of 1e-3 here, ten times the variance."""
     a = 100 + 0.01 * maps(jnp.float32, 0.0)
     ours, _ = One(norm).init_with_output(jax.random.key(0), a)
@@ -74,9 +74,9 @@ def test_a_small_spread_about_a_large_mean_is_not_lost_in_float32(norm):
     assert float(ours.std()) == pytest.approx(expected.std(), rel=1e-2)
 
 
-@pytest.mark.parametrize(("statistics", "kept"), [(TRAINING, 0.9), (THOSE_SEEN, 0.0)])
+@pytest.mark.parametrize(("statistics", "kept"), [(TRAINING, 0.9), (THIS_BATCH, 0.0)])
 @pytest.mark.usefixtures("float64")
-def test_a_batch_norm_in_training_takes_the_batch_and_keeps_what_is_running(statistics, kept):
+def test_batch_norm_in_training_uses_the_batch_and_updates_running_statistics(statistics, kept):
     a = maps()
     name, affine = scaled("batch", a)
     variables = {"params": {name: affine}, "batch_stats": {name: FIRST}}
@@ -88,14 +88,9 @@ def test_a_batch_norm_in_training_takes_the_batch_and_keeps_what_is_running(stat
 
 
 @pytest.mark.usefixtures("float64")
-def test_a_batch_norm_otherwise_divides_by_what_is_running():
+def test_batch_norm_otherwise_uses_running_statistics():
     a = maps()
     name, affine = scaled("batch", a)
     ours = One("batch").apply({"params": {name: affine}, "batch_stats": {name: FIRST}}, a)
     expected = (a - 0.5) / np.sqrt(2 + 1e-5) * affine["scale"] + affine["bias"]
     np.testing.assert_allclose(ours, expected, rtol=1e-10)
-
-
-def test_none_is_nothing():
-    a = maps(jnp.float32)
-    assert One("none").apply({}, a) is a

@@ -50,7 +50,7 @@ def test_every_attack_finds_all_members_that_are_separable():
         assert (found.auc, found.tpr) == (1.0, (1.0, 1.0)), name
 
 
-def test_a_few_certain_members_show_in_the_tpr_and_hardly_in_the_auc():
+def test_a_few_certain_members_raise_the_tpr_and_hardly_the_auc():
     """Five in a hundred are certain: the AUC is 0.525, and they are found without false positives."""
     share = 0.05
     found = attack(leaks.marked(N, share), 0)

@@ -22,7 +22,7 @@ def planted(n, shadows, d, *, wide=3.0, seed=0):
 
 
 @pytest.mark.parametrize("d", [0.0, 1.0, 2.0])
-def test_online_reaches_the_best_there_is(d):
+def test_online_scores_reach_the_best_auc_and_tpr(d):
     """The best score is phi - m_i: AUC Phi(d / sqrt 2), TPR Phi(d - z) at FPR 1 - Phi(z)."""
     n = 4000
     target, shadows, inside, members = planted(n, 256, d)
@@ -41,7 +41,7 @@ def test_online_reaches_the_best_there_is(d):
         assert tpr_at(scores, members, rate) == pytest.approx(power, abs=4 * spread)
 
 
-def test_offline_reaches_the_best_there_is_with_one_variance():
+def test_offline_scores_reach_the_best_auc_with_one_variance():
     """Of phi - mean_out, whose error with S shadows out of an example is 1 / S."""
     n, out, d = 4000, 8, 1.5
     target, shadows, inside, members = planted(n, 2 * out, d)
@@ -50,8 +50,8 @@ def test_offline_reaches_the_best_there_is_with_one_variance():
     assert found == pytest.approx(best, abs=4 * math.sqrt(best * (1 - best) / n))
 
 
-def test_spread_alone_gives_members_away():
-    """phi of members is as high as of others, but surer: only a likelihood ratio sees it."""
+def test_members_are_found_by_their_variance_alone():
+    """phi of members has the same mean and a smaller variance, which only a likelihood ratio uses."""
     random = np.random.default_rng(0)
     members = np.arange(4000) < 2000
     inside = inclusion(16, 4000, random)
@@ -62,7 +62,7 @@ def test_spread_alone_gives_members_away():
 
 
 @pytest.mark.parametrize("count", [8, 64])
-def test_scores_are_the_definition(count):
+def test_scores_follow_the_definition(count):
     """Against densities written out, with each example's own variance from 64 shadows on and one below."""
     target, shadows, inside, _ = planted(3, count, 1.0)
     fits = []
@@ -85,7 +85,7 @@ def test_every_example_is_in_half_of_the_shadows_and_every_shadow_has_half():
     assert set(inside.sum(axis=1)) == {50, 51}
 
 
-def test_confidences_are_the_definition_and_stay_finite():
+def test_confidences_follow_the_definition_and_stay_finite():
     random = np.random.default_rng(0)
     logits, classes = random.normal(size=(50, 4)), random.integers(4, size=50)
     p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)

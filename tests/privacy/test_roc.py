@@ -52,11 +52,11 @@ def test_tpr_is_the_best_over_all_thresholds():
 
 
 @pytest.mark.parametrize(("count", "expected"), [(999, 0), (1000, 1), (5000, 5), (10_000, 10), (180, 0)])
-def test_how_many_false_positives_one_in_a_thousand_is(count, expected):
+def test_number_of_false_positives_at_a_rate_of_one_in_a_thousand(count, expected):
     assert false_positives(count, 0.001) == expected
 
 
-def test_the_error_of_guessing_is_what_guessing_shows():
+def test_chance_error_is_the_deviation_of_random_scores():
     random = np.random.default_rng(0)
     members = np.arange(150) < 50
     seen = [success(random.random(150), members).auc for _ in range(400)]

@@ -50,7 +50,7 @@ def meta_gradient(
         Both gradients in the outputs and the labels.
     """
 
-    def seen(images: Array, labels: Array) -> tuple[Any, Array]:
+    def outputs_and_labels(images: Array, labels: Array) -> tuple[Any, Array]:
         images, labels = training_set(images, labels, flip=settings.flip)
         return outputs(images), labels
 
@@ -60,7 +60,7 @@ def meta_gradient(
         images, labels = pull(part)
         return images, labels
 
-    at, pull = jax.vjp(seen, psi.images, psi.labels)
+    at, pull = jax.vjp(outputs_and_labels, psi.images, psi.labels)
     images, labels = pulled(direct(*at))
     if settings.label_margin:
         labels = labels - jax.grad(label_margin)(psi.labels)

@@ -71,13 +71,13 @@ def linearize_subsampled(
 
 
 def through_subset(
-    see: Callable[[Array], Rows], images: Array, key: Array, size: int, platform: Platform
+    function: Callable[[Array], Rows], images: Array, key: Array, size: int, platform: Platform
 ) -> Rows:
-    """Return ``see(images)``, with an unbiased gradient through a random subset.
+    """Return ``function(images)``, with an unbiased gradient through a random subset.
 
     Parameters
     ----------
-    see
+    function
         From images ``[m, H, W, c]`` to arrays with a row for each.
     images
         ``[n, H, W, c]``.
@@ -88,8 +88,8 @@ def through_subset(
     """
     count = images.shape[0]
     chosen = choose(key, count, size)
-    fixed = platform.rows(see, jax.lax.stop_gradient(images), size)
-    live = see(images[chosen])
+    fixed = platform.rows(function, jax.lax.stop_gradient(images), size)
+    live = function(images[chosen])
 
     def rows(constant: Array, some: Array) -> Array:
         change = some - jax.lax.stop_gradient(some)  # zero, but for its derivative
