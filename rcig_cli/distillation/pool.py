@@ -5,6 +5,7 @@ parameters, mean squared error, Adam.  A model that has had all its training ste
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
@@ -14,6 +15,7 @@ from jax import Array
 
 from rcig_cli.distillation.network import Network
 from rcig_cli.distillation.records import Tree
+from rcig_cli.distillation.settings import PoolSettings
 
 
 class Model(NamedTuple):
@@ -35,6 +37,33 @@ class Model(NamedTuple):
     optimizer: optax.OptState
     age: Array
     statistics: Tree
+
+
+@dataclass(frozen=True)
+class Pool:
+    """How many models a run keeps, and how they are trained.
+
+    Attributes
+    ----------
+    size
+        Models in the pool.
+    max_age
+        Training steps after which a model is replaced.
+    training_steps
+        The most training steps that a model gets after each outer step it is used in.
+    lr
+        Learning rate of Adam.
+    """
+
+    size: int
+    max_age: int
+    training_steps: int
+    lr: float
+
+    @classmethod
+    def of(cls, settings: PoolSettings) -> "Pool":
+        """The pool that settings describe."""
+        return cls(settings.pool_size, settings.pool_max_steps, settings.pool_steps, settings.pool_lr)
 
 
 def fresh_model(network: Network, optimizer: optax.GradientTransformation, key: Array) -> Model:

@@ -20,9 +20,9 @@ from jax import Array
 from rcig_cli.distillation import pool
 from rcig_cli.distillation.bilevel.subsampling import choose, subset_size
 from rcig_cli.distillation.network import Network
-from rcig_cli.distillation.pool import Model
+from rcig_cli.distillation.pool import Model, Pool
 from rcig_cli.distillation.records import Distilled, Tree, all_finite, total, training_set
-from rcig_cli.distillation.settings import MethodSettings, PoolSettings, TemperatureSettings
+from rcig_cli.distillation.settings import MethodSettings, TemperatureSettings
 
 Metrics = dict[str, Array]
 
@@ -155,33 +155,6 @@ class Step:
     ) -> tuple[Learner, Info]:
         """Propose at one pool model and accept: one outer step without the training of the pool."""
         return self.accept(learner, self.propose(learner, theta_0, images, classes, key))
-
-
-@dataclass(frozen=True)
-class Pool:
-    """How many models a run keeps, and how they are trained.
-
-    Attributes
-    ----------
-    size
-        Models in the pool.
-    max_age
-        Training steps after which a model is replaced.
-    training_steps
-        The most training steps that a model gets after each outer step it is used in.
-    lr
-        Learning rate of Adam.
-    """
-
-    size: int
-    max_age: int
-    training_steps: int
-    lr: float
-
-    @classmethod
-    def of(cls, settings: PoolSettings) -> "Pool":
-        """The pool that settings describe."""
-        return cls(settings.pool_size, settings.pool_max_steps, settings.pool_steps, settings.pool_lr)
 
 
 def make_step(

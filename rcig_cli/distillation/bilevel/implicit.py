@@ -24,9 +24,10 @@ from rcig_cli.distillation.bilevel.solvers import Solution
 from rcig_cli.distillation.bilevel.subsampling import choose, subset_size, through_subset
 from rcig_cli.distillation.network import Network
 from rcig_cli.distillation.platform import Platform
+from rcig_cli.distillation.pool import Pool
 from rcig_cli.distillation.records import Distilled, Tree, training_set
 from rcig_cli.distillation.settings import ImplicitSettings, KernelSettings
-from rcig_cli.distillation.step import Info, Learner, Pool, Proposal, Step, make_step
+from rcig_cli.distillation.step import Info, Learner, Proposal, Step, make_step
 
 _LARGEST_STAGED = 2000  # n C, above which linearizing in stages takes too much memory
 
@@ -127,7 +128,7 @@ class BilevelAt(NamedTuple):
         settings, platform, problem = self.bilevel.settings, self.bilevel.platform, self.problem
         steps = settings.inner_steps
         if steps == 0:
-            return solvers.not_begun(problem.value_and_gradient_at_zero()[1])  # shaped like theta
+            return solvers.no_iterations(problem.value_and_gradient_at_zero()[1])  # shaped like theta
         if settings.solver == "cg":
             assert isinstance(problem, Quadratic)
             return solvers.inner_by_cg(problem, steps, platform)
@@ -145,7 +146,7 @@ class BilevelAt(NamedTuple):
         steps = settings.hessian_steps
         g = problem.with_new_subset(self.keys.outer).outer_gradient(outer)
         if steps == 0:
-            return solvers.not_begun(g)
+            return solvers.no_iterations(g)
         if settings.solver == "cg":
             assert isinstance(problem, Quadratic)
             return solvers.hessian_by_cg(problem, g, steps, platform)

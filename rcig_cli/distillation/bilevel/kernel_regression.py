@@ -21,8 +21,9 @@ from rcig_cli.distillation.bilevel.outer import Loss, evaluate_outer_loss
 from rcig_cli.distillation.bilevel.subsampling import choose, subset_size, through_subset
 from rcig_cli.distillation.network import Network
 from rcig_cli.distillation.platform import Platform
+from rcig_cli.distillation.pool import Pool
 from rcig_cli.distillation.records import Tree, training_set
-from rcig_cli.distillation.step import Learner, Pool, Proposal, Step, make_step
+from rcig_cli.distillation.step import Learner, Proposal, Step, make_step
 
 
 def make_kernel_regression_step(

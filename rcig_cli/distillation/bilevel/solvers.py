@@ -49,7 +49,7 @@ class Solution(NamedTuple):
         return ~(self.progress[-1] <= self.progress[0])
 
 
-def not_begun(like: Tree) -> Solution:
+def no_iterations(like: Tree) -> Solution:
     """Zero, in the structure of ``like``: a solve of no iterations.
 
     A product with 0: XLA on a CPU miscompiles zeros known at compile time (runs/engine/environment.py).

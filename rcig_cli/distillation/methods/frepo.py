@@ -29,7 +29,7 @@ def make(network: "Network", settings: FrepoSettings, platform: "Platform") -> "
     """Return the functions of a run."""
     from rcig_cli.distillation.bilevel.kernel_regression import make_kernel_regression_step
     from rcig_cli.distillation.bilevel.outer import squared_error
-    from rcig_cli.distillation.step import Pool
+    from rcig_cli.distillation.pool import Pool
 
     pool = Pool.of(settings)
     return make_kernel_regression_step(network, settings, platform, squared_error, pool)

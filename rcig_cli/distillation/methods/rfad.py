@@ -32,7 +32,7 @@ def make(network: "Network", settings: RfadSettings, platform: "Platform") -> "S
     """Return the functions of a run."""
     from rcig_cli.distillation.bilevel.kernel_regression import make_kernel_regression_step
     from rcig_cli.distillation.bilevel.outer import platt
-    from rcig_cli.distillation.step import Pool
+    from rcig_cli.distillation.pool import Pool
 
     # As many models as a step uses, each replaced after every use, without any training.
     fresh = Pool(size=settings.models, max_age=0, training_steps=0, lr=0.0)
