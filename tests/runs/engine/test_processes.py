@@ -36,14 +36,11 @@ def test_a_port_in_use_is_reported():
 
 
 def test_options_take_precedence_over_the_environment(monkeypatch):
+    assert ProcessSpec.find() == ProcessSpec(None, None, None)  # the cluster is detected
     for name, value in {"COORDINATOR": "node1:1234", "PROCESSES": "4", "PROCESS": "3"}.items():
         monkeypatch.setenv(f"RCIG_{name}", value)
     assert ProcessSpec.find() == ProcessSpec("node1:1234", 4, 3)
     assert ProcessSpec.find("[::1]:99", 2, 0) == ProcessSpec("[::1]:99", 2, 0)
-
-
-def test_without_settings_the_cluster_is_detected():
-    assert ProcessSpec.find() == ProcessSpec(None, None, None)
 
 
 @pytest.mark.parametrize(

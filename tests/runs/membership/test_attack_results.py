@@ -12,7 +12,6 @@ from rcig_cli.runs.membership.results import (
     RunResult,
     TargetResult,
     curves,
-    write_curves,
 )
 
 
@@ -35,12 +34,6 @@ def test_panels_have_means_and_deviations():
     assert aucs.error == pytest.approx([0.05, 0.1])
     assert accuracies.y == both.x == pytest.approx([50, 90])
     assert over_steps.level == against.level == 0.5
-
-
-def test_curves_are_written_as_png(tmp_path):
-    path = tmp_path / "new" / "a.png"
-    write_curves({"real": TARGET}, "title", path)
-    assert path.read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_results_of_several_runs_are_joined_network_by_network():
