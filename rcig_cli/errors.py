@@ -1,7 +1,7 @@
-"""Every error a user can meet, as one tree.
+"""The errors that are shown to users, as subclasses of `RcigError`.
 
-The message of an error is one or two sentences: what is wrong, and what to do about it.  Only
-``rcig_cli.cli.app`` catches these; it prints the message and exits with ``exit_code``.
+The message of an error is one or two sentences: what is wrong, and what to do about it.
+``rcig_cli.cli.app`` prints it and exits with ``exit_code``.
 """
 
 
@@ -12,13 +12,13 @@ def shorten(value: object, limit: int = 60) -> str:
 
 
 class RcigError(Exception):
-    """Something failed that the user can be told about in a sentence."""
+    """An error whose message is shown to the user, without a traceback."""
 
     exit_code = 1
 
 
 class ConfigError(RcigError):
-    """Wrong usage, or a configuration that can't be."""
+    """Wrong usage, or an invalid configuration."""
 
     exit_code = 2
 
@@ -42,7 +42,7 @@ class Corrupt(RcigError):
 
 
 class NumericsError(RcigError):
-    """The run diverged; the last good checkpoint stands."""
+    """The run diverged; the last good checkpoint is kept."""
 
     exit_code = 6
 

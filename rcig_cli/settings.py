@@ -44,7 +44,7 @@ _STRICT = pydantic.ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 @dataclass(frozen=True)
 class Setting:
-    """What is declared about one setting.
+    """The declaration of one setting.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Setting:
     type
         ``int``, ``float``, ``bool`` or ``str``.
     choices
-        The texts that are allowed; empty if the setting is not one of some texts.
+        The allowed texts; empty if the setting is not restricted to some texts.
     optional
         Whether None is allowed.
     default
@@ -82,7 +82,7 @@ class Setting:
 
     @property
     def allowed(self) -> str:
-        """What values are allowed, to follow "must be"."""
+        """The allowed values, as text that follows "must be"."""
         if self.choices:
             return f"one of {', '.join(self.choices)}" if len(self.choices) > 1 else self.choices[0]
         if self.type is bool:
@@ -101,7 +101,7 @@ class Setting:
         ).strip()
 
     def parse(self, text: str) -> Any:
-        """Convert text from a command line to this setting's type; text that can't be is left as it is."""
+        """Convert text from a command line to this setting's type; return unsuitable text unchanged."""
         if self.type in (int, float):
             try:
                 return self.type(text)
@@ -204,7 +204,7 @@ def make(record: type[Record], values: Mapping[str, Any], *, where: str = "") ->
     check(known, {name: value for name, value in values.items() if name not in others}, where=where)
     try:
         return record(**values)
-    except pydantic.ValidationError as error:  # a value is missing, or some don't go together
+    except pydantic.ValidationError as error:  # a value is missing, or values contradict each other
         problems = [
             f"{problem['loc'][0]} is missing"
             if problem["type"] == "missing"

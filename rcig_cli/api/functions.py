@@ -147,10 +147,9 @@ def distill(
         run.
     on_step
         Called as ``on_step(step, metrics)`` after each outer step, with ``step`` from 1 and ``loss``,
-        ``accuracy`` and so on in ``metrics``.  If it returns False, the run ends and its set is written as
-        if ``steps`` had been the step reached; a few steps more are done until then, since steps are
-        computed ahead.  An exception that it raises ends the call; the run can be resumed from its last
-        checkpoint.
+        ``accuracy`` and so on in ``metrics``.  If it returns False, the run ends after a few more steps,
+        which are computed ahead, and is finished as if ``steps`` were the step reached.  If it raises an
+        exception, `distill` ends with it; the run can be resumed from its last checkpoint.
     checkpoint_every
         Outer steps between checkpoints; by default one is saved every 10 minutes.
     devices
@@ -276,7 +275,7 @@ def evaluate(
     run
         A finished run.
     baseline
-        Whether to train networks on random real images as well, as many of each class.
+        Whether to train networks on random real images too, with as many per class.
     **settings
         ``networks`` (5), ``arch``, ``norm``, ``width``, ``augment``, ``hard_labels``, ``steps``, ``lr``,
         ``seed`` and the other fields of `rcig_cli.runs.evaluate.protocol.EvaluationProtocol`; by default the
@@ -310,7 +309,7 @@ def attack(
     progress: bool = False,
     **settings: Any,
 ) -> Attack:
-    """Run membership inference attacks, which tell whether an image was in a network's training set.
+    """Run membership inference attacks: infer which images a network was trained on.
 
     Networks are trained on the real images, on a random subset of them, and on the distilled set.  The result
     is saved with each run too.
@@ -347,7 +346,7 @@ def attack(
 
 
 def load(run: str | Run, *, store: StorePath = None) -> Run:
-    """Open a run by its name; a `Run` is read again.
+    """Open a run by its name, or read a `Run` again.
 
     Raises
     ------
@@ -418,9 +417,9 @@ def import_set(
     dataset
         The prepared data set that it was distilled from.
     space
-        What its images are: ``"whitened"``, ``"normalized"`` or ``"pixels"``; by default what the file says.
+        What its images are: ``"whitened"``, ``"normalized"`` or ``"pixels"``; by default as the file states.
     name
-        The run's name; by default made from the file's.
+        The run's name; by default derived from the file's name.
     """
     _prepare_jax()
     from rcig_cli.runs.exchange import importing

@@ -1,4 +1,4 @@
-"""What the functions of the Python API return; each prints itself in a terminal and in a notebook."""
+"""The types that the functions of the Python API return, with their display in terminals and notebooks."""
 
 import base64
 import html
@@ -43,7 +43,7 @@ class Dataset(Prepared):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was assumed when the images were read."""
+        """Sentences about what was assumed when the images were read."""
         return tuple(self.manifest.source.get("notes", ()))
 
     def split(self, name: str = "train") -> tuple[Floats, npt.NDArray[np.int32]]:

@@ -1,1 +1,1 @@
-"""The commands: each parses its options, calls a job, and shows what it returns."""
+"""The commands: each parses its options, calls one function of the library, and shows the result."""

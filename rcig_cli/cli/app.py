@@ -137,11 +137,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Parameters
     ----------
     arguments
-        As typed after ``rcig``; by default those of this process, which then runs this command alone.
+        The words after ``rcig``; by default those of this process, which then exits with the command.
     """
     given = with_resume_value(list(sys.argv[1:] if arguments is None else arguments))
     if arguments is None:
-        warnings.simplefilter("ignore")  # of libraries; users see only our own messages
+        warnings.simplefilter("ignore")  # of libraries; users see only the messages of rcig
         watch_signals(partial(_note, given), partial(_stopped, given))
     try:
         code = app(given or ["--help"], standalone_mode=False, prog_name="rcig") or 0

@@ -17,7 +17,7 @@ _LINE_EVERY = 30.0  # seconds between progress lines where stderr is not a termi
 
 
 class Console:
-    """stdout and stderr of a command; also the `Report` of the job that it runs.
+    """stdout and stderr of a command; also the `Report` that it passes to the library.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class Console:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Show progress bars while a job runs, if stderr is a terminal."""
+        """Show progress bars in a ``with`` block, if stderr is a terminal."""
         if self.quiet or not self.err.is_terminal:
             yield
             return
@@ -104,7 +104,7 @@ class Console:
         )
         if self._bar is not None:
             if label not in self._tasks:
-                # Work of an earlier process doesn't count for the speed, and so for the time left.
+                # Steps of an earlier process don't count for the speed and the time left.
                 self._tasks[label] = self._bar.add_task(label, total=total, completed=done, values=shown)
             self._bar.update(self._tasks[label], completed=done, total=total, values=shown)
         elif (done == total and values) or time.monotonic() - self._last_line > _LINE_EVERY:

@@ -114,7 +114,7 @@ def distill(
 def _process_spec(
     distributed: bool, coordinator: str | None, processes: int | None, process: int | None
 ) -> "ProcessSpec | None":
-    """Return how to find the other processes; None for a single process."""
+    """Return the addresses and numbers of the processes; None for a single process."""
     if distributed:
         from rcig_cli.runs.engine.processes import ProcessSpec
 

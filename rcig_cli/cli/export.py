@@ -13,7 +13,7 @@ from rcig_cli.data.exchange.formats import EXPORTS
 def export(
     here: Context,
     run: Annotated[str, typer.Argument(metavar="RUN", help="A finished run.")],
-    form: Annotated[str, typer.Option("--format", metavar="|".join(EXPORTS), help="The format.")] = "npz",
+    form: Annotated[str, typer.Option("--format", metavar="|".join(EXPORTS), help="File format.")] = "npz",
     out: Annotated[
         Path | None,
         typer.Option(

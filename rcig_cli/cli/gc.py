@@ -19,7 +19,7 @@ def gc(
     ] = False,
     yes: YesOption = False,
 ) -> None:
-    """Delete checkpoints of finished runs, and temporary files that crashed processes left.
+    """Delete checkpoints of finished runs, and temporary files left by crashed processes.
 
     Example: rcig gc --dry-run
 

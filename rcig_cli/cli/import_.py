@@ -21,17 +21,17 @@ def import_(
         ),
     ],
     dataset: Annotated[
-        str, typer.Option(metavar="NAME", help="The prepared data set that it was distilled from.")
+        str, typer.Option(metavar="NAME", help="The prepared data set that the set was distilled from.")
     ],
     space: Annotated[
         str | None,
         typer.Option(
-            help="What the images are: whitened, normalized (means and deviations removed) or pixels. "
-            "Default: what the file says."
+            help="Whether the images are whitened, normalized (means and deviations removed) or pixels. "
+            "Default: as the file states."
         ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Name of the new run. Default: made from the file's name.")
+        str | None, typer.Option(help="Name of the new run. Default: derived from the file's name.")
     ] = None,
 ) -> None:
     """Import a distilled set as a run.

@@ -30,7 +30,10 @@ _ROWS = {  # short, so that a table with the paper's figures fits 80 columns
 def mia(
     here: Context,
     runs: Annotated[
-        list[str], typer.Argument(metavar="RUN...", help="Finished runs; if several, of disjoint chunks.")
+        list[str],
+        typer.Argument(
+            metavar="RUN...", help="Finished runs; several must be of disjoint chunks of a data set."
+        ),
     ],
     settings: dict[str, Any],
     steps: Annotated[
@@ -53,7 +56,7 @@ def mia(
     if "shadows" in settings and not lira:
         raise ConfigError("--shadows requires --lira.")
     if lira and settings.setdefault("shadows", SHADOWS) == 0:
-        raise ConfigError("--lira needs shadow networks: give --shadows an even number from 4.")
+        raise ConfigError("--lira needs shadow networks: pass --shadows with an even number from 4.")
     store = here.store()
     for run in runs:
         store.run(run)

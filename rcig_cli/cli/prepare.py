@@ -42,7 +42,7 @@ def prepare(
     Example: rcig prepare cifar10, or rcig prepare birds --from birds/ --resolution 32
     """
     if name is None and path is not None:
-        raise ConfigError(f"Give your data a name: rcig prepare NAME --from {path}")
+        raise ConfigError(f"The data need a name: rcig prepare NAME --from {path}")
     from rcig_cli.runs.prepare.prepare import prepare as job
 
     with here.console.working():

@@ -110,7 +110,9 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> Memb
     if dtype.kind == "V" or not dtype.itemsize:
         raise ConfigError(f"{where} is not an array of numbers or strings: save plain numbers.")
     if fortran and len(shape) > 1:
-        raise ConfigError(f"{where} is in Fortran order: save numpy.ascontiguousarray of it.")
+        raise ConfigError(
+            f"{where} is in Fortran order: convert it with numpy.ascontiguousarray and save it."
+        )
     size = math.prod(shape) * dtype.itemsize
     if min(shape, default=0) < 0 or head.tell() + size != info.file_size:
         raise Corrupt(f"{where} isn't as large as its header says: make or copy the file again.")
@@ -123,7 +125,9 @@ def strings(member: Member, most: int) -> tuple[str, ...]:
     Raises `ConfigError` if it is anything else, or larger than `LARGEST_SMALL_ARRAY`.
     """
     if member.dtype.kind not in "US" or len(member.shape) != 1 or member.shape[0] > most:
-        raise ConfigError(f"{member} is not a list of at most {most} strings: save numpy.array of them.")
+        raise ConfigError(
+            f"{member} is not a list of at most {most} strings: save it as a numpy.array of str."
+        )
     found = member.read(LARGEST_SMALL_ARRAY)
     try:
         return tuple(map(str, np.char.decode(found, "utf-8") if found.dtype.kind == "S" else found))

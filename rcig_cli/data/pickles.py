@@ -1,7 +1,7 @@
 """Read pickles of plain values and NumPy arrays without executing anything.
 
-A pickle may call any function by name.  These are read with an unpickler that maps the names that NumPy's
-arrays need to stand-ins in this module, and refuses every other name.
+A pickle may call any function by name.  Here pickles are read with an unpickler that replaces the names that
+NumPy's arrays need with classes and functions of this module, and refuses every other name.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class _Unpickler(pickle.Unpickler):
         found = _STAND_INS.get((module.replace("numpy._core", "numpy.core"), name))
         if found is None:
             raise ConfigError(
-                f"{self._path} is a pickle that names {f'{module}.{name}'[:80]!r}, which is never loaded: "
-                "use the data set in another format."
+                f"{self._path} is a pickle that refers to {f'{module}.{name}'[:80]!r}, which is never "
+                "loaded: get the data set in another format."
             )
         return found
 

@@ -1,6 +1,6 @@
-"""The complete configuration of a distillation, and how it follows from what a user gives.
+"""The complete configuration of a distillation, and how it follows from the settings that a user gives.
 
-It is what a run's manifest records and what two runs are compared by.
+A run's manifest records it, and runs are compared by it.
 """
 
 import math
@@ -19,13 +19,13 @@ _NETWORK = "Network"
 # "We use this whenever |S| <= 1000" (paper, S3); only for RGB images.
 LARGEST_FLIPPED = 1000
 
-# The paper's outer steps for small data sets, for a data set without presets.
+# Outer steps for a data set without presets, by images per class: the paper's for small data sets.
 STEPS = {1: 15_000, 10: 10_000, 50: 5_000}
 
 
 @record
 class DistillConfig:
-    """Settings of a distillation; ``method`` has those of its algorithm."""
+    """Settings of a distillation; ``method`` has those that only its algorithm has."""
 
     dataset: str = setting(..., "Name of a prepared data set.")
     ipc: int = setting(..., "Distilled images per class.", ge=1)
@@ -149,7 +149,7 @@ def resolve(
     }
     if "pool_size" in allowed and "pool_size" not in flags:
         models = flags.get("models", allowed["models"].default)
-        # The default, or as little more as can be divided evenly among the models of a step.
+        # The default, rounded up to a multiple of the models per step.
         chosen["pool_size"] = math.ceil(allowed["pool_size"].default / models) * models
     usable = {name: value for name, value in chosen.items() if name in allowed}
     return DistillConfig.from_json({"dataset": dataset, **usable, **flags})

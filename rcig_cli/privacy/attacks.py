@@ -1,15 +1,11 @@
 """Five membership inference attacks, by the protocol of the privacy tests in TensorFlow Privacy.
 
-    threshold             a lower loss means a member; nothing is learned
-    logistic_regression   learned from logits and loss
-    mlp                   on one half of the examples, with equal numbers of members and non-members,
-    random_forest         and tested on the other half
-    knn
-
-All five are tested on the same half.  Their hyperparameters are fixed, so no search sees the test half.
+``threshold`` learns nothing: a lower loss means a member.  ``logistic_regression``, ``mlp``,
+``random_forest`` and ``knn`` are classifiers of logits and loss, fitted on one half of the examples.  All
+five are tested on the other half.  Their hyperparameters are fixed, so no search uses the test half.
 
 The loss is the one that networks are trained with, the mean squared error to the centred one-hot label.
-Without regularization it is near 0 for every member, whatever the margin.
+Without regularization it is near 0 for every member.
 """
 
 import math

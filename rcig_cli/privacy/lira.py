@@ -5,10 +5,10 @@ Carlini et al., "Membership inference attacks from first principles", 2022:
     phi   = log( p_y / (1 - p_y) ), p = softmax(logits), y the true class
     in    = phi of networks trained with the example, out = of networks trained without it
     online    score = log N(phi; mean_in, var_in) - log N(phi; mean_out, var_out)
-    offline   score = (phi - mean_out) / sqrt(var_out), in the order of 1 - Pr[N(mean_out, var_out) > phi]
+    offline   score = (phi - mean_out) / sqrt(var_out), which ranks as 1 - Pr[N(mean_out, var_out) > phi]
 
-Each example has its own means.  With 64 shadow networks or more it has its own variances too; fewer are not
-enough to estimate these, so all examples share the mean variance.
+Each example has its own means.  With 64 shadow networks or more it has its own variances too; fewer networks
+are not enough to estimate these, so all examples share the mean variance.
 """
 
 import numpy as np
@@ -65,7 +65,8 @@ def online_scores(target: Floats, shadows: Floats, inside: Bools) -> Floats:
     shadows
         phi for the shadow networks, ``[S, n]``.
     inside
-        Which were trained with which example, ``[S, n]``; each example at least once with and once without.
+        Which shadow network was trained with which example, ``[S, n]``; each example is at least once in a
+        training set and once not.
     """
     scores: Floats = _log_density(target, shadows, inside) - _log_density(target, shadows, ~inside)
     return scores
@@ -79,7 +80,7 @@ def offline_scores(target: Floats, shadows: Floats, outside: Bools) -> Floats:
     target, shadows
         As for `online_scores`.
     outside
-        Which were trained without which example, ``[S, n]``; each example at least once.
+        Which shadow network was trained without which example, ``[S, n]``; each example at least once.
     """
     mean, variance = _moments(shadows, outside)
     scores: Floats = (target - mean) / np.sqrt(variance)

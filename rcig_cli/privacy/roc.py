@@ -1,4 +1,4 @@
-"""How well scores separate members from non-members.
+"""Measures of how well scores separate members from non-members.
 
     AUC          = P(member's score > non-member's) + P(equal) / 2
     TPR at FPR a = the largest fraction of members above a threshold that at most a fraction a of the
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
-# Low rates, as in Carlini et al. (2022): an attack matters if it is right about the few that it names.
+# Low rates, as in Carlini et al. (2022): an attack is a threat if it recognizes even a few members reliably.
 FALSE_POSITIVE_RATES = (0.001, 0.01)
 
 Floats = npt.NDArray[np.floating[Any]]

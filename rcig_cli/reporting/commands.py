@@ -1,4 +1,4 @@
-"""The shortest commands that reproduce a run, from what the store has recorded about it."""
+"""The shortest commands that reproduce a run, from its records in the store."""
 
 import shlex
 from collections.abc import Callable, Iterable, Mapping
@@ -23,7 +23,7 @@ Values = Mapping[str, Any]
 def commands_of(
     distilled: DistilledSet, evaluations: Iterable[Values], attacks: Iterable[Values]
 ) -> list[str]:
-    """Return the commands that reproduce a run and its evaluations and attacks, in their order."""
+    """Return the commands that reproduce a run and its evaluations and attacks, in order."""
     run, prepared = distilled.run, distilled.prepared
     made = [import_command(run)] if run.imported else distill_commands(prepared, run, distilled.config)
     return [
@@ -35,7 +35,7 @@ def commands_of(
 
 
 def prepare_command(prepared: Prepared) -> str:
-    """Return the command that prepared a data set; of the path of the user's data it has only the name."""
+    """Return the command that prepared a data set, with only the last part of the path of the user's data."""
     made = prepared.manifest.config
     given = {
         name: made[name] for name, value in values_of(PrepareConfig()).items() if made.get(name) != value
@@ -45,7 +45,7 @@ def prepare_command(prepared: Prepared) -> str:
 
 
 def import_command(run: RunManifest) -> str:
-    """Return the command that imported a run; of the file's path it has only the name."""
+    """Return the command that imported a run, with only the last part of the file's path."""
     return _command("import", run.parents["file"]["name"], dataset=run.dataset, name=run.name)
 
 
@@ -69,7 +69,7 @@ def distill_commands(prepared: Prepared, run: RunManifest, config: DistillConfig
 
 
 def chosen_settings(prepared: Prepared, config: DistillConfig) -> dict[str, Any]:
-    """Return settings, beside data set and images per class, from which all others of a run follow."""
+    """Return the settings from which, with data set and images per class, all others of a run follow."""
     chosen = _chosen(config.to_json(), lambda some: resolved(prepared, {"ipc": config.ipc, **some}).to_json())
     return {name: value for name, value in chosen.items() if name not in ("dataset", "ipc")}
 
@@ -105,9 +105,9 @@ def options_of(settings: Values) -> list[str]:
 
 
 def _chosen(wanted: Values, complete: Callable[[dict[str, Any]], Values]) -> dict[str, Any]:
-    """Return a short choice of the settings ``wanted`` that ``complete`` completes to all of them.
+    """Return a few of the settings ``wanted``, from which ``complete`` computes all of them.
 
-    Settings are chosen in their order, so those from which others follow must come first.
+    They are chosen in their order, so settings from which others follow must come first.
     """
     chosen: dict[str, Any] = {}
     try:
@@ -117,7 +117,7 @@ def _chosen(wanted: Values, complete: Callable[[dict[str, Any]], Values]) -> dic
             if not missing:
                 return chosen
             chosen[missing[0]] = wanted[missing[0]]
-    except ConfigError:  # some of the settings don't go with the defaults of others
+    except ConfigError:  # some of the settings are not allowed with the defaults of others
         return dict(wanted)
 
 

@@ -10,7 +10,7 @@ from rcig_cli.store.results import read_results
 from rcig_cli.store.store import Store
 
 MEASURED = ("accuracy", "random_subset", "paper")
-_OF_IMPORTED = ("dataset", "ipc")  # what is known of an imported run; its other settings are defaults
+_OF_IMPORTED = ("dataset", "ipc")  # the known settings of an imported run; its others are defaults
 
 
 def compare(store: Store, names: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
@@ -23,7 +23,7 @@ def compare(store: Store, names: Sequence[str]) -> tuple[dict[str, Any], list[st
         is not known; and ``evaluations``, an entry for each protocol, those of most runs first: ``protocol``,
         and for ``accuracy``, ``random_subset`` and ``paper`` a list of each run's newest or None.
     problems : list of str
-        What is wrong with evaluations that can't be read.
+        Messages about evaluations that can't be read.
 
     Raises
     ------

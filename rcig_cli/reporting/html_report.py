@@ -1,7 +1,7 @@
 """The HTML report of a run: figures, accuracies, attacks, settings, and the commands that reproduce it.
 
-This module gathers what the report shows; ``report.html.j2`` says how it looks.  The page is self-contained:
-its figures are inside it, and it has no scripts and fetches nothing.
+This module gathers the contents; ``report.html.j2`` defines the layout.  The page is self-contained: it
+includes its figures, has no scripts and loads nothing.
 """
 
 import base64
@@ -65,7 +65,7 @@ def write_report(distilled: DistilledSet, *, report: Report, out: Path | None = 
 
 
 def _context(distilled: DistilledSet, report: Report) -> dict[str, Any]:
-    """Gather what the template shows; warnings go to ``report``."""
+    """Gather the variables of the template; warnings go to ``report``."""
     evaluations = _results(distilled, "evaluations", report)
     # A record of LiRA has no protocol of its own: it belongs to the record of the other attacks.
     attacks = [each for each in _results(distilled, "attacks", report) if "protocol" in each]
@@ -99,7 +99,7 @@ def _results(distilled: DistilledSet, kind: Kind, report: Report) -> list[Record
 
 
 def _figure(encoded: bytes) -> dict[str, Any]:
-    """A figure as an address with its data in it, and its size in pixels."""
+    """A figure as a ``data:`` address, and its size in pixels."""
     with Image.open(io.BytesIO(encoded)) as opened:
         (width, height), kind = opened.size, opened.get_format_mimetype()
     source = f"data:{kind};base64,{base64.b64encode(encoded).decode('ascii')}"

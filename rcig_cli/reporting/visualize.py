@@ -1,4 +1,4 @@
-"""Draw the figures of a run from what the store has of it, and write them to files."""
+"""Draw the figures of a run from its files in the store, and write them to files."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -48,7 +48,7 @@ def visualize(
     Raises
     ------
     ConfigError
-        If ``out`` is not possible, or the two runs are not of the same data set.
+        If ``out`` is not a possible path, or the two runs are not of the same data set.
     NotFound
         If the run has no metrics or no snapshots and a figure needs them.
     """
@@ -79,7 +79,7 @@ def curves(distilled: DistilledSet) -> bytes:
     """Draw the metrics of the run against its outer steps, as a PNG."""
     records = MetricsLog(distilled.path / METRICS).read()
     if not records:
-        raise NotFound(f"{distilled.run.name} has no metrics to draw: it was not distilled here.")
+        raise NotFound(f"{distilled.run.name} has no metrics to draw: it was imported, not distilled here.")
     metrics = distilled.config.algorithm_record.metrics
     title = f"{distilled.run.name}: {describe_run(distilled.run)}"
     return encode_png(draw_curves(columns_of(records), metrics, title))
@@ -100,7 +100,7 @@ def comparison(distilled: DistilledSet, other: DistilledSet) -> bytes:
     if distilled.prepared.manifest.digest != other.prepared.manifest.digest:
         raise ConfigError(
             f"{distilled.run.name} is of {distilled.run.dataset}, {other.run.name} of {other.run.dataset}: "
-            "only runs of the same data set can be compared."
+            "only runs of the same data set, prepared with the same settings, can be compared."
         )
     settings = differences([distilled.run, other.run])
     left, right = (

@@ -1,6 +1,6 @@
 """A distilled set from a file, checked against the data set that it was distilled from.
 
-Shapes, types and the number of images are checked before values are read, so that a file can't make us take
+Shapes, types and the number of images are checked before values are read, so that reading a file takes no
 more memory than a distilled set of the data set needs.
 """
 
@@ -53,7 +53,9 @@ class ImportedSet:
         images = self.images
         if images.dtype == np.uint8:
             if self.space != "pixels":
-                raise ConfigError(f"The images are of type uint8: these are pixels, not {self.space}.")
+                raise ConfigError(
+                    f"The images are uint8, so they are pixels, not {self.space}: pass --space pixels."
+                )
             return whitening.apply(images)
         values = _finite("The images", images)
         if self.space == "pixels":
@@ -151,7 +153,8 @@ def _read_labels(
     if labels.shape not in {(count,), (count, 1), (count, classes)} or labels.dtype.kind not in "iuf":
         raise ConfigError(
             f"{path} has labels of the shape {shorten(labels.shape)} and type {labels.dtype}, but {count} "
-            f"images and {dataset.name} {classes} classes: save numbers, [{count}] or [{count}, {classes}]."
+            f"images, and {dataset.name} has {classes} classes: save class numbers, [{count}], or soft "
+            f"labels, [{count}, {classes}]."
         )
     if labels.shape[1:] == (classes,):
         return _finite(f"The labels of {path}", labels.read()), None
@@ -183,5 +186,5 @@ def _finite(what: str, values: Array) -> npt.NDArray[np.float32]:
     with np.errstate(over="ignore", invalid="ignore"):
         floats = values.astype(np.float32)
     if not np.isfinite(floats).all():
-        raise ConfigError(f"{what} contain NaN or infinities: a set of such images can't be used.")
+        raise ConfigError(f"{what} contain NaN or infinities: save finite numbers.")
     return floats

@@ -97,7 +97,7 @@ def _read_table(file: Path, dataset: DatasetInfo) -> Any:
         most = rows * (_PER_VALUE * values + _PER_ROW) + _PER_FILE
         if size > most:
             raise ConfigError(
-                f"{file} unpacks to {size} bytes, and {rows} images of {dataset.name} take at most {most}: "
+                f"{file} unpacks to {size} bytes, but {rows} images of {dataset.name} take at most {most}: "
                 "save only images and labels."
             )
         names = [name for name in parquet.schema_arrow.names if name in _COLUMNS]

@@ -69,8 +69,9 @@ def _class_numbers(path: Path, folders: tuple[str, ...], dataset: DatasetInfo) -
     if sorted(numbers) == list(range(count)):
         return np.array(numbers, dtype=np.int32)
     raise ConfigError(
-        f"{path} has {len(folders)} class folders, the first called {folders[0]!r}, and {dataset.name} has "
-        f"{count} classes: name a folder after each class (`rcig show` lists them), or by its number from 0."
+        f"{path} has {len(folders)} class folders, such as {folders[0]!r}, that don't match the {count} "
+        f"classes of {dataset.name}: name each folder after its class (`rcig show {dataset.name}` lists "
+        "them), or by the number of the class, from 0."
     )
 
 
@@ -103,7 +104,7 @@ def decode_pictures(
         size = read_header(path, content).size
         if size != (min(height, width), max(height, width)):
             raise ConfigError(
-                f"{path} is a picture of {size[0]} x {size[1]} pixels, and the images of {dataset.name} have "
+                f"{path} is a picture of {size[0]} x {size[1]} pixels, but the images of {dataset.name} have "
                 f"{height} x {width}: import the set for the data set it was made from."
             )
         found.append(read_picture(path, channels == 1, content))

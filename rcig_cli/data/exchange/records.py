@@ -143,7 +143,8 @@ class Format:
         Read a file or folder.  Raises `ConfigError` if it can't be a distilled set of the data set, and
         `Corrupt` if it is damaged, cut short or exported by a newer version.
     write
-        Write a set to a path that doesn't exist, or into an empty folder.  None: can't be exported to.
+        Write a set to a path that doesn't exist, or into an empty folder; None if the format is only
+        imported.
     suffix
         What the name of an exported file or folder ends in.
     is_folder
@@ -165,12 +166,12 @@ def check_count(path: Path, count: int, dataset: DatasetInfo) -> None:
     """Raise `ConfigError` if a file has no images, or more than a distilled set of the data set can have."""
     if not 1 <= count <= dataset.max_images:
         raise ConfigError(
-            f"{path} holds {count} images; a distilled set of {dataset.name} has 1 to {dataset.max_images}."
+            f"{path} has {count} images, but a distilled set of {dataset.name} has 1 to {dataset.max_images}."
         )
 
 
 def read_metadata(path: Path, found: Mapping[str, object]) -> tuple[Space | None, tuple[str, ...] | None]:
-    """Read what a file says about a set beside its arrays: its version, space and class names.
+    """Read a file's metadata: its version, space and class names.
 
     Parameters
     ----------

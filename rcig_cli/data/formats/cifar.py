@@ -1,9 +1,9 @@
 """CIFAR-10 and CIFAR-100, in the "binary version" and the "python version" of their downloads.
 
-In the binary version, each record is the labels, a byte each, and then the image.  CIFAR-100 has a coarse and
-a fine label, of which the fine one is used.  In the python version, each file is a pickled dictionary of an
-array and a list of labels.  In both, an image is 3072 bytes: the red, the green and the blue plane.  One file
-at a time is in memory.
+In the binary version, a record consists of the labels, one byte each, and the image.  CIFAR-100 has a coarse
+and a fine label, of which the fine one is used.  In the python version, each file is a pickled dictionary
+with an array and a list of labels.  In both, an image is 3072 bytes: the red, the green and the blue plane.
+Only one file at a time is in memory.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def _python_batch(cifar: Cifar, folder: Path, name: str) -> _Batch:
 
 
 def _splits(cifar: Cifar, read_batch: Callable[[str], _Batch]) -> dict[Split, ArraySplit]:
-    """Describe both splits, given what reads a file by its name."""
+    """Describe both splits, given a function that reads a file by its name."""
 
     def describe(files: tuple[str, ...]) -> ArraySplit:
         def blocks(rows: int) -> Blocks:

@@ -1,4 +1,4 @@
-"""The formats of data sets, and which of them a path has, from its name and those of the files in it."""
+"""The formats of data sets; the format of a path is recognized by its name and those of the files in it."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class DatasetFormat:
     title
         Its name in messages.
     dataset
-        The only known data set that has it, or None if several may.
+        The only known data set in this format, or None if several may be.
     holds
-        Whether a path has it.
+        Whether a path is in this format.
     open
         Opens a path, given the data set's name in the store, the path and the resolution that the user asked
         for.  Labels are read into memory, images are not.
@@ -71,7 +71,7 @@ FORMATS = (
 def open_path(name: str, path: Path, resolution: int | None = None) -> ImageSource:
     """Open a file or folder; parameters and errors as in `rcig_cli.data.sources.opening.open_source`.
 
-    ConfigError too if the path holds another known data set than the name says.
+    Also raises ConfigError if the path holds another known data set than ``name``.
     """
     try:
         found = next((form for form in FORMATS if form.holds(path)), None)
@@ -106,11 +106,11 @@ def _unknown(path: Path) -> RcigError:
     if not path.exists():
         return NotFound(f"There is no file or folder {path}: check what you passed to --from.")
     if path.name.lower().endswith(_ARCHIVES):
-        return ConfigError(f"{path} is an archive: unpack it, and pass the folder that it unpacks to --from.")
+        return ConfigError(f"{path} is an archive: unpack it, and pass the unpacked folder with --from.")
     return ConfigError(f"{path} has none of the formats that --from reads: see docs/datasets.md.")
 
 
 def _inside(folder: Path) -> tuple[str, Path] | None:
-    """Look for a format in the folders of a folder: return its title and where it is, if there is one."""
+    """Look for a known format in the folders of a folder; return its title and the folder."""
     pairs = ((form, inner) for inner in folders(folder) for form in FORMATS[:-1] if form.holds(inner))
     return next(((form.title, inner) for form, inner in pairs), None)

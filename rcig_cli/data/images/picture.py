@@ -76,7 +76,7 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
     path
         The file.
     content
-        Its bytes, for an image that is not a file of its own; ``path`` then only names it in errors.
+        Its bytes, if the image is not a separate file; ``path`` is then used in errors only.
 
     Raises
     ------
@@ -150,7 +150,7 @@ def _tile_pixels(image: Image.Image) -> int:
 
 
 def _flatten(image: Image.Image, path: Path) -> Image.Image:
-    """Convert modes that Pillow's ``convert`` would clip or show through."""
+    """Convert the modes that Pillow's ``convert`` gets wrong: it clips 16-bit grey and drops transparency."""
     if image.mode == "F":
         raise ConfigError(f"{path} has floating-point pixels: save it with 8 or 16 bits.")
     if image.mode.startswith("I"):

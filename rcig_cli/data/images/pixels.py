@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 LARGEST_ALIKE = 128
-"""Side up to which square images of one size keep it, in pixels: the largest in the paper."""
+"""Square images of one size keep that size up to this side, in pixels: the largest in the paper."""
 
 LARGEST_MIXED = 64
 """Largest side chosen for images of mixed sizes, in pixels: whitening larger ones takes minutes."""
@@ -66,7 +66,7 @@ def choose_side(sizes: Set[tuple[int, int]], resolution: int | None = None) -> i
 
 
 def size_notes(sizes: Set[tuple[int, int]], side: int, resolution: int | None) -> tuple[str, ...]:
-    """Return the sentence that says images are resized, if they are and the user didn't ask for it."""
+    """Return the message that images are resized, if they are and the user didn't ask for it."""
     if resolution is not None or sizes == {(side, side)}:
         return ()
     return (

@@ -1,4 +1,4 @@
-"""Names of classes, and the one check of names and labels that come from files.
+"""Names of classes, and the check of names and labels that come from files.
 
 A WordNet code ("synset") is ``n`` and eight digits: ``n01440764`` is the tench.
 """

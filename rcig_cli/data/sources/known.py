@@ -33,8 +33,8 @@ class KnownDataset:
     synsets
         Names of the classes by WordNet code, where the files have only codes.
     download
-        Address of the official archive, and name of the folder that it unpacks to, where ``--from`` reads
-        that folder and TensorFlow Datasets may not be an option.
+        Address of the official archive and name of the unpacked folder, where ``--from`` reads that folder
+        and TensorFlow Datasets may be unavailable.
     test_split
         Which published split serves as the test split.
     also

@@ -49,7 +49,7 @@ def open_source(name: str, path: Path | None = None, resolution: int | None = No
     """
     if not _NAME.fullmatch(name):
         raise ConfigError(
-            f"{name[:80]!r} can't name a data set: use up to 64 lower-case letters, digits, '_' and '-', "
+            f"{name[:80]!r} is not a valid name: use up to 64 lower-case letters, digits, '_' and '-', "
             + ("beginning with a letter or digit." if path else "and pass your own data with --from PATH.")
         )
     if resolution is not None and resolution not in _SIDES:

@@ -1,12 +1,13 @@
 """Class-stratified orders of images: for held-out splits and for disjoint subsets.
 
-In the order of `stratified_order` every stretch holds each class in its share.  Within a class the items are
-shuffled.  Item j of a class of n items (counted from 0) is placed at (j + 1/2) / n, and all items are sorted
-by their place, ties by class.  So the first m of N items hold m n / N of a class, plus or minus one, and any
-m consecutive ones plus or minus two; if classes are equal in size and m is a multiple of their number, the
-shares are exact.
+In the order of `stratified_order`, consecutive items contain every class in proportion to its size.  Within a
+class the items are shuffled.  Item j of a class of n items (counted from 0) is placed at (j + 1/2) / n, and
+all items are sorted by their place, ties by class.  So the first m of N items include m n / N of a class,
+plus or minus one, and any m consecutive items plus or minus two; if classes are equal in size and m is a
+multiple of their number, the proportions are exact.
 
-Group K of N training images, for experiments about membership, is the K-th stretch of length N, from 0.
+Group K of N training images, for membership inference, consists of the items K N to (K + 1) N - 1 of this
+order.
 """
 
 from __future__ import annotations

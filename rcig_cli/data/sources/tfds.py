@@ -1,11 +1,11 @@
 """Published data sets, through TensorFlow Datasets (TFDS).
 
-TFDS needs TensorFlow to download a data set and to build its files.  They are built in a format that is
-then read without TensorFlow; files that TFDS built earlier in its older format are read with it.  The
+TFDS needs TensorFlow to download a data set and to build its files.  They are built in a format that can be
+read without TensorFlow; files that TFDS built earlier in its older format are read with TensorFlow.  The
 files are in TFDS's own folder, or in the one that ``TFDS_DATA_DIR`` names, and their order is fixed.
 
-TFDS would decode images with whichever library it finds; here `rcig_cli.data.images.picture` does, so that
-a data set has the same pixels on every machine, and in every layout that holds the same files.
+TFDS decodes images with a library that depends on the machine.  Here `rcig_cli.data.images.picture` decodes
+them instead, so that a data set has the same pixels on every machine and in every format.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from rcig_cli.errors import ConfigError, Corrupt, RcigError
 
 _FILE_FORMAT = "array_record"
 _OWN_COPY = "pass your own copy with --from FILE.npz"
-_TIMEOUT = 15.0  # seconds until a server must answer; TFDS itself would retry for many minutes
+_TIMEOUT = 15.0  # seconds to wait for a server; TFDS itself would retry for many minutes
 
 
 class TfdsSource(ImageSource):

@@ -1,4 +1,4 @@
-"""Statistics of training images, gathered in one pass, from which channel means and a whitening follow.
+"""Statistics of training images, gathered in one pass, for channel means and the whitening.
 
 What is gathered depends on what is needed (`Gather`):
 
@@ -8,10 +8,10 @@ products   also all products of two pixels, ``[D, D]``: enough for a covariance
 images     the images themselves, where they are so few that this takes less than the products
 =========  ==============================================================================================
 
-With q = p - 128 for a pixel p, the sums are of q and of q q^T.  They are exact: 1024 products of numbers
-no larger than 128 add up to at most 2^24, which float32 holds without rounding, so products may be formed
-in float32, at twice the speed, and are added up in float64.  So neither the order of the images nor the way
-they are batched changes a bit of the result, and a pass can be saved half-way and resumed.
+With q = p - 128 for a pixel p, the sums are of q and of q q^T.  They are exact: 1024 products of numbers no
+larger than 128 add up to at most 2^24, which float32 represents without rounding.  So products are computed
+in float32, at twice the speed, and summed in float64.  The result is bit for bit independent of the order of
+the images and of the batches, and a pass can be saved half-way and resumed.
 
 An image whose side is above 64 pixels counts as k x k sub-images ("tiles") of every k-th pixel, with k
 the smallest that divides the side and leaves at most 64.
@@ -83,12 +83,12 @@ def panels(dimension: int) -> Iterator[slice]:
 
 
 def dimension_of(shape: tuple[int, int, int]) -> int:
-    """Return D, how many numbers a tile of an image of a shape ``(H, W, c)`` has."""
+    """Return D, the number of values in a tile of an image of a shape ``(H, W, c)``."""
     return tile_side(shape[0]) ** 2 * shape[2]
 
 
 def rows_of(shape: tuple[int, int, int], count: int) -> int:
-    """Return how many tiles ``count`` images of a shape ``(H, W, c)`` have together."""
+    """Return the total number of tiles of ``count`` images of a shape ``(H, W, c)``."""
     return count * (shape[0] // tile_side(shape[0])) ** 2
 
 

@@ -1,29 +1,30 @@
 """Pixels to network inputs and back.
 
-A pixel p of channel k becomes z = (p / 255 - mean_k) / std_k.  For colour images the flattened z, of D
-numbers, is then whitened: with the covariance C of the N training images and
+A pixel p of channel k becomes z = (p / 255 - mean_k) / std_k.  For colour images the flattened z, with D
+values, is then whitened: with the covariance C of the N training images and
 
     C + rho * tr(C) / D * I  =  U S U^T        (rho: the regularization; S descending)
 
 an image becomes W (z - zca_mean) with W = U S^(-1/2) U^T, and W^(-1) = U S^(1/2) U^T turns it back.
 
-**Few images (N < D).**  Eigenvalues past the N-th say nothing about the data and count as 1, as in the
+**Few images (N < D).**  The data don't determine the eigenvalues past the N-th; they are set to 1, as in the
 published implementation.  C = X^T X / N for the centred training images X, ``[N, D]``, has rank r < N.  With
 its non-zero eigenvalues s_1 .. s_r, their eigenvectors u_1 .. u_r, and a = rho * tr(C) / D,
 
     W z  =  z + sum_i ((s_i + a)^(-1/2) - 1) u_i (u_i^T z),     W^(-1) z the same with +1/2 for -1/2,
 
-since W is the identity on the complement of u_1 .. u_r, where eigenvalues count as 1.  They follow from the
+since W is the identity on the complement of u_1 .. u_r, where eigenvalues are 1.  The u_i follow from the
 N x N matrix G = X X^T / N: if G v = s v and s > 0, then u = X^T v / sqrt(N s), and tr(G) = tr(C).  This
 takes O(N^2 D) operations instead of O(D^3), is applied in O(N D) an image, and is stored as ``[D, N]``.
 
-It is the map that a decomposition of the D x D matrix gives, with one difference.  X is centred, so that
-r <= N - 1; there the eigenvalues from the (r + 1)-th to the N-th are 0 + a, along vectors that rounding picks
-anywhere in the null space of C.  Here they count as 1, as all others of the null space.  Training images,
-and all that lies in their span, have no component along such vectors, so they are whitened the same.
+A decomposition of the D x D matrix gives the same map, with one difference.  X is centred, so that
+r <= N - 1; in that decomposition, the eigenvalues from the (r + 1)-th to the N-th are 0 + a, and rounding
+determines which vectors of the null space of C they belong to.  Here they are 1, like all others of the null
+space.  Training images, and everything in their span, have no component along such vectors, so they are
+whitened in the same way.
 
-An image whose side is above 64 pixels is taken apart into k x k sub-images of every k-th pixel, which
-share one C, the average of theirs, and so one W; "images" above then means sub-images.
+An image whose side is above 64 pixels is split into k x k sub-images of every k-th pixel, which share one C,
+the average of theirs, and therefore one W; "images" above then means sub-images.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class Whitening:
 
     @property
     def whitened(self) -> bool:
-        """Whether more than the channels' means and deviations is removed."""
+        """Whether images are whitened, not only standardized by channel."""
         return self.zca_mean is not None
 
     def apply(self, images: npt.NDArray[np.uint8]) -> Floats:

@@ -1,7 +1,7 @@
-"""Plots with Matplotlib: panels of series with error bars, and what all plots share.
+"""Plots with Matplotlib: panels of series with error bars, and functions that all plots share.
 
-Figures are made without Matplotlib's global state, so nothing depends on what was drawn before.  Matplotlib
-is imported when something is drawn, because it takes half a second.
+Figures are made without Matplotlib's global state, so that they don't depend on earlier plots.  Matplotlib
+is imported when something is drawn, because importing it takes half a second.
 """
 
 import io
@@ -68,7 +68,7 @@ def draw_panels(panels: Sequence[Panel], title: str) -> bytes:
     all_axes = figure.subplots(1, len(panels), squeeze=False, sharey=shared)[0]
     for axes, panel in zip(all_axes, panels, strict=True):
         _draw(axes, panel)
-    # Last, because a limit that has been set is not adjusted to what another panel adds.
+    # Last, because Matplotlib does not adjust a limit that was set to data that is drawn later.
     for axes, panel in zip(all_axes, panels, strict=True):
         if panel.from_zero:
             axes.set_ylim(bottom=0)
@@ -77,7 +77,7 @@ def draw_panels(panels: Sequence[Panel], title: str) -> bytes:
 
 def new_figure(width: float, height: float, *, padding: float = 0.04) -> "Figure":
     """Make an empty figure on white; all in inches, with ``padding`` around each pair of axes."""
-    # Its messages on stderr are about caches and fonts.
+    # Matplotlib's log messages on stderr are only about caches and fonts.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine

@@ -69,7 +69,7 @@ def safetensors(header):
     [
         # npz: sizes that the file doesn't have, more images than a set can have
         (npz(npy_header(HUGE)), Corrupt, "isn't as large as its header says"),
-        (npz(npy_header((10**5, 4, 4, 3)) + bytes(192 * 10**5)), ConfigError, "100000 images; .* 1 to 60"),
+        (npz(npy_header((10**5, 4, 4, 3)) + bytes(192 * 10**5)), ConfigError, "100000 images, .* 1 to 60"),
         # Flax: sizes and types
         (state(HUGE, b""), Corrupt, "cut short, damaged"),
         (state((1,), bytes(8), "object"), Corrupt, "cut short, damaged"),
@@ -139,7 +139,7 @@ def link_out(path):
     ("change", "error", "message"),
     [
         (link_out, ConfigError, "lead to folders or out of"),
-        (lambda p: (p / "1").rename(p / "one"), ConfigError, "'0', and pets has 3"),
+        (lambda p: (p / "1").rename(p / "one"), ConfigError, "'0', that don't match the 3"),
         (lambda p: (p / "0" / "00000.png").unlink(), ConfigError, "must have the arrays"),
         (lambda p: (p / "0" / "00000.png").write_bytes(png_bytes(60000, 60000)), ConfigError, "too large"),
         (lambda p: (p / "0" / "00000.png").write_bytes(png_bytes(8, 4)), ConfigError, "4 x 8 pixels"),
@@ -151,7 +151,11 @@ def link_out(path):
             "must have the arrays",
         ),
         (lambda p: np.savez(p / "labels.npz", labels=GIVEN.labels), ConfigError, "must have the arrays"),
-        (lambda p: (p / "0").rename(p / "1" / "train"), ConfigError, "2 class folders, .* pets has 3"),
+        (
+            lambda p: (p / "0").rename(p / "1" / "train"),
+            ConfigError,
+            "2 class folders, .* the 3 classes of pets",
+        ),
         (lambda p: split(p, "train", "test"), ConfigError, "it isn't a distilled set"),
     ],
 )
@@ -167,7 +171,7 @@ def test_a_folder_of_pictures_that_is_damaged_or_does_not_fit_is_refused(tmp_pat
         ({"image": [b"x"] * 3, "label": [0, 1, 2]}, "column 'image'"),
         ({"image": [{"bytes": b"x"}], "label": ["cat"]}, "picture 0 is damaged"),
         ({"label": ["cat"]}, "column 'label'"),
-        ({"label": [0] * 61}, "61 images; .* 1 to 60"),
+        ({"label": [0] * 61}, "61 images, .* 1 to 60"),
         ({"soft_label": [[1.0] * 4], "label": [0]}, "column 'soft_label'"),
         ({"image": [{"bytes": bytes(10**7)}], "label": [0]}, "unpacks to 100"),
     ],

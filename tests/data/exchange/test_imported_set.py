@@ -42,9 +42,9 @@ def test_grey_images_need_no_channel(tmp_path):
         ({"images": IMAGES.astype(np.int32)}, "whitened", "type int32"),
         ({"images": IMAGES.astype(complex)}, "whitened", "type complex"),
         ({"images": IMAGES[:0], "labels": LABELS[:0]}, "whitened", "0 images"),
-        ({"images": np.zeros((61, 4, 4, 3)), "labels": np.zeros(61)}, "whitened", "61 images; .* 1 to 60"),
+        ({"images": np.zeros((61, 4, 4, 3)), "labels": np.zeros(61)}, "whitened", "61 images, .* 1 to 60"),
         ({"labels": LABELS[:4]}, "whitened", r"shape \(4, 3\) and type float32, but 6 images"),
-        ({"labels": np.ones((6, 10))}, "whitened", "pets 3 classes"),
+        ({"labels": np.ones((6, 10))}, "whitened", "pets has 3 classes"),
         ({"labels": np.array([0, 0, 1, 1, 2, 3])}, "whitened", "the label 3, but pets has 3 classes"),
         ({"labels": np.array([0, 0, 1, 1, 2, -1])}, "whitened", "the label -1"),
         ({"labels": np.array([0, 0, 1, 1, 2, 0.5])}, "whitened", "the label 0.5"),
@@ -82,7 +82,7 @@ def test_images_whose_channel_axis_is_ambiguous_are_refused(tmp_path):
         (np.where(IMAGES > 1, np.inf, IMAGES), "whitened", "infinities"),
         (IMAGES.astype(np.float64) * 1e60, "normalized", "infinities"),
         (np.full_like(IMAGES, 3e38), "normalized", "once whitened, contain"),
-        (np.zeros((6, 4, 4, 3), np.uint8), "whitened", "these are pixels"),
+        (np.zeros((6, 4, 4, 3), np.uint8), "whitened", "they are pixels"),
     ],
 )
 def test_values_that_do_not_fit_the_space_are_refused(tmp_path, images, space, message):

@@ -36,7 +36,7 @@ def test_an_unknown_name_is_answered_with_the_nearest_and_all():
 @pytest.mark.parametrize("name", ["", "Flowers", "../x", "-a", "a" * 65, "a b", "a\n"])
 def test_a_name_that_could_leave_the_store_is_refused(name, tmp_path):
     for path in (None, tmp_path):
-        with pytest.raises(ConfigError, match="can't name"):
+        with pytest.raises(ConfigError, match="is not a valid name"):
             open_source(name, path)
 
 
