@@ -1,1 +1,1 @@
-"""Speed and memory, as ratios against the oracle in the same run."""
+"""Benchmarks of speed and memory."""

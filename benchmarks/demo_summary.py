@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def main(folder: Path) -> None:
-    """Print them."""
+    """Print both accuracies and the path."""
     evaluation = json.loads((folder / "evaluation.json").read_text())["evaluations"][0]
     picture = json.loads((folder / "picture.json").read_text())["files"][0]
 

@@ -1,10 +1,10 @@
-"""The time of training five networks for an evaluation over that of five trainings of one.
+"""The time of training five networks in an evaluation, divided by that of five single trainings.
 
     python benchmarks/evaluation.py [--width 128] [--images 100] [--steps 200]
 
-A ConvNet on 32 px RGB images, with mirror images, as ``rcig evaluate`` trains it: all at once where the
-device gains by it, one after the other on a CPU.  Compiled before; medians of three, taken in turn.  The
-last line is JSON; ``mark`` is what the ratio should stay below, 0.6 on an accelerator and 1.05 on a CPU.
+A ConvNet on 32 px RGB images, with mirror images, as ``rcig evaluate`` trains it: all at once on an
+accelerator, one after the other on a CPU.  Times are medians of three, taken in turn, without compilation.
+The last line is JSON; ``mark`` is the target for the ratio, 0.6 on an accelerator and 1.05 on a CPU.
 """
 
 import argparse
@@ -28,7 +28,7 @@ NETWORKS, ROUNDS = 5, 3
 
 
 def trainings(width: int, images: int, steps: int) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
-    """Train five networks on one set as an evaluation does, and one; each a function of keys."""
+    """Return two functions of keys: one trains five networks as an evaluation does, the other trains one."""
     network = network_of(width)
     schedule = Schedule(steps, warmup=steps // 4)
     psi = distilled(jax.random.normal(jax.random.key(0), (images, SIDE, SIDE, 3)))

@@ -1,4 +1,4 @@
-"""Counting the floating-point operations of a function: those of its matrix products and convolutions."""
+"""Counting the floating-point operations of a function's matrix products and convolutions."""
 
 from collections.abc import Callable
 from math import prod
@@ -11,7 +11,8 @@ from jax.extend import core
 def count(function: Callable[..., Any], *arguments: Any) -> int:
     """Multiplications and additions of the products and convolutions that reach an output.
 
-    A multiplication with a convolution's zero padding counts, as is usual; elementwise work does not.
+    Multiplications with a convolution's zero padding are counted, as is usual; elementwise operations are
+    not.
     """
     closed = jax.make_jaxpr(function)(*arguments)
     from jax.interpreters import partial_eval

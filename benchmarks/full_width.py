@@ -1,9 +1,9 @@
-"""Milliseconds per outer step and peak memory for CIFAR-10 at full width, on whatever device JAX finds.
+"""Milliseconds per outer step and peak memory for CIFAR-10 at full width, on JAX's default device.
 
     python benchmarks/full_width.py [--solver cg|adam] [--calls 3]
 
 Width 128, batch 1024, 1 and 10 images per class; images are random, since time does not depend on them.
-Each case runs in a process of its own, so that its peak is its own.  The last line is JSON.
+Each case runs in a separate process, so that its peak memory is measured separately.  The last line is JSON.
 """
 
 import argparse
@@ -39,7 +39,7 @@ from rcig_cli.runs.engine.engine import make_engine
 
 
 def per_call(function: Callable[[Any], Any], value: Any, calls: int) -> float:
-    """Seconds of a call whose result is the next one's argument, none waited for but the last."""
+    """Seconds per call, where each result is the argument of the next; only the last is waited for."""
     value = jax.block_until_ready(function(value))
     start = time.perf_counter()
     for _ in range(calls):
@@ -49,7 +49,7 @@ def per_call(function: Callable[[Any], Any], value: Any, calls: int) -> float:
 
 
 def measure_step(config: DistillConfig, calls: int) -> dict[str, Any]:
-    """Time a run's loop and the bare step; the loop first, so that the peak is a run's."""
+    """Time a run's loop and then the bare step; in this order the peak memory is that of the run."""
     images = CLASSES * config.ipc
     random = np.random.default_rng(0)
     shown = random.standard_normal((4096, SIDE, SIDE, 3), dtype=np.float32)
@@ -83,7 +83,7 @@ def measure_step(config: DistillConfig, calls: int) -> dict[str, Any]:
 
 
 def loop_seconds(engine: Engine, state: RunState, calls: int) -> float:
-    """Seconds per step of a run: one call is under way while the numbers of the one before are fetched."""
+    """Seconds per step of a run, which computes one call while it fetches the metrics of the previous one."""
     state, fetch = engine.advance(state, 0, engine.most)
     fetch()
     start = time.perf_counter()
@@ -96,14 +96,14 @@ def loop_seconds(engine: Engine, state: RunState, calls: int) -> float:
 
 
 def measure(case: dict[str, Any]) -> dict[str, Any]:
-    """In a process of its own: one case."""
+    """Measure one case; called in a separate process."""
     settings = {"ipc": case["ipc"], "solver": case["solver"]}
     config = resolve("cifar10", (SIDE, SIDE, 3), CLASSES, settings)
     return case | {"device": jax.devices()[0].device_kind} | measure_step(config, case["calls"])
 
 
 def main() -> None:
-    """Measure each case in a process of its own."""
+    """Measure each case in a separate process."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--solver", default="cg")
     parser.add_argument("--calls", type=int, default=3, help="of the step and of the loop, each timed")

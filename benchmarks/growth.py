@@ -1,13 +1,13 @@
 """How the time of an outer step grows: ``make bench-growth``, or ``python benchmarks/growth.py``.
 
-Seconds of the compiled ``step.update`` (32 px RGB, 4 + 4 conjugate gradients, no mirror images) against the
-number of distilled images |S|, against the real batch, and against the network's width, each with the
-others held.  Beside them the counted floating-point operations (benchmarks/flops.py), and what a straight
-line through the times gives: in |S|, in the batch and, for the width, in the operations, which grow with
-its square.
+Measures the seconds of the compiled ``step.update`` (32 px RGB, 4 + 4 conjugate gradients, no mirror images)
+against the number of distilled images |S|, the real batch, and the network's width, while the other two are
+fixed.  It also prints the counted floating-point operations (benchmarks/flops.py) and the values of a
+straight line through the times: a line in |S|, in the batch and, for the width, in the operations, which grow
+with its square.
 
-Times are medians.  All cases are compiled first and then timed in turn, so that a busy minute of the
-machine falls on all of them alike.  Draws ``docs/pictures/growth.png``; the last line is JSON.
+Times are medians.  All cases are compiled first and then timed in turn, so that other load of the machine
+affects all of them equally.  Draws ``docs/pictures/growth.png``; the last line is JSON.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from rcig_cli.reporting.figures.plots import Panel, Series, draw_panels
 ALGORITHM = RcigSettings(solver="cg", inner_steps=4, hessian_steps=4, flip=False)
 PICTURE = ROOT / "docs" / "pictures" / "growth.png"
 
-_LINE_POINTS = 41  # of a drawn line: so many that the plot puts no sign at each
+_LINE_POINTS = 41  # of a drawn line: so many that the plot draws no markers
 
 
 class Case(NamedTuple):
@@ -43,27 +43,27 @@ class Case(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What a step takes."""
+    """Time and operations of a step."""
 
     seconds: float
     flop: int
 
 
 class Growth(NamedTuple):
-    """One of the three courses.
+    """One of the three series of measurements.
 
     Attributes
     ----------
     name
-        What grows.
+        The size that varies.
     held
-        What does not.
+        The sizes that are fixed.
     cases
-        Its sizes.
+        The cases.
     size
-        ``case -> number``: what is on the x axis.
+        ``case -> number``: the value on the x axis.
     linear_in
-        ``(case, measured) -> number``: in what the time should be a straight line.
+        ``(case, measured) -> number``: the quantity in which the time should be linear.
     """
 
     name: str
@@ -123,11 +123,11 @@ def line_through(growth: Growth, found: dict[Case, Measured]) -> list[float]:
 
 
 def panel(growth: Growth, found: dict[Case, Measured]) -> Panel:
-    """Times, and their line; a curve against the width."""
+    """The panel with the times and their line, which is a curve against the width."""
     sizes = [growth.size(case) for case in growth.cases]
     fine = np.linspace(sizes[0], sizes[-1], _LINE_POINTS)
     if growth.name == "width":
-        # The line is one in the operations; between the widths these are the square through the counts.
+        # The line is linear in the operations; between the widths these are interpolated by a square.
         flops = [found[case].flop for case in growth.cases]
         x, label = np.polyval(np.polyfit(sizes, flops, 2), fine), "straight line in the operations"
     else:
@@ -146,7 +146,7 @@ def panel(growth: Growth, found: dict[Case, Measured]) -> Panel:
 
 
 def report(growth: Growth, found: dict[Case, Measured]) -> dict[str, Any]:
-    """Print one course as a table; return it."""
+    """Print one series as a table; return it."""
     rows, lines = [], line_through(growth, found)
     misses = [found[case].seconds / line - 1 for case, line in zip(growth.cases, lines, strict=True)]
     for case, line, miss in zip(growth.cases, lines, misses, strict=True):

@@ -1,4 +1,4 @@
-"""A run of ``rcig distill`` in sittings: stopped in good order when time is up, continued next time."""
+"""A run of ``rcig distill`` in several sessions: stopped when the time is up, and resumed the next time."""
 
 import json
 import signal
@@ -22,14 +22,14 @@ _STOPPED = (128 + signal.SIGTERM, -signal.SIGTERM)  # the latter: before it list
 
 
 class Sitting(NamedTuple):
-    """What one sitting did.
+    """The progress of a run in one session.
 
     Attributes
     ----------
     seconds
-        It took, start and compilation included.
+        Duration, start and compilation included.
     before, after
-        The run's outer steps when it began and when it ended.
+        The run's outer steps at the beginning and at the end.
     """
 
     seconds: float
@@ -38,19 +38,19 @@ class Sitting(NamedTuple):
 
 
 def rcig(store: Path, *words: str) -> list[str]:
-    """The command line of a verb, on this store, in a process of its own."""
+    """The command line of an rcig command on a store, for a separate process."""
     return [sys.executable, "-m", "rcig_cli", *words, "--store", str(store), "--json"]
 
 
 def answer(store: Path, *words: str, seconds: float | None = None) -> dict[str, Any]:
-    """Run a verb to its end; return the object it prints.
+    """Run an rcig command to its end; return the JSON object that it prints.
 
     Raises
     ------
     RuntimeError
         If it fails, with its output.
     subprocess.TimeoutExpired
-        If it takes longer than ``seconds``; it is ended.
+        If it takes longer than ``seconds``; it is killed.
     """
     done = subprocess.run(
         rcig(store, *words),
@@ -72,7 +72,7 @@ def is_prepared(store: Path) -> bool:
 
 
 def find(store: Path, settings: Mapping[str, Any]) -> RunManifest | None:
-    """The newest run of these settings on this data, however far it has come."""
+    """The newest run of these settings on this data, finished or not."""
     artifacts = open_store(store, create=False)
     prepared = open_prepared(artifacts, DATASET)
     wanted = resolved(prepared, {"dataset": DATASET, **settings}).to_json()
@@ -93,16 +93,16 @@ def sit(
     store
         Where the prepared data set is.
     settings, flags
-        The run's settings, and the flags of ``rcig distill`` that say the same.
+        The run's settings, and the corresponding flags of ``rcig distill``.
     seconds
-        After which it gets a SIGTERM, upon which it saves its state and ends.
+        Time after which it gets a SIGTERM; it then saves its state and ends.
     log
-        A file to which its messages are added.
+        A file to which its messages are appended.
 
     Raises
     ------
     RuntimeError
-        If it ends in any other way, or did so before.
+        If it fails, or failed in an earlier session.
     """
     run = find(store, settings)
     if run is not None and run.status == "finished":

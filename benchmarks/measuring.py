@@ -1,6 +1,6 @@
-"""What the benchmarks measure with: random problems, clocks, processes of their own, and tables.
+"""Functions that the benchmarks share: random problems, clocks, separate processes, and tables.
 
-Importing it sets JAX up as the tool does; no device is taken until something is computed.
+Importing this module sets JAX up as ``rcig`` does; no device is used until something is computed.
 """
 
 import importlib.metadata
@@ -37,7 +37,7 @@ SIDE, CLASSES, DEPTH = 32, 10, 3
 
 
 class Problem(NamedTuple):
-    """An outer step of random 32 px RGB images of ten classes: time does not depend on what they show.
+    """An outer step on random 32 px RGB images of ten classes; its time does not depend on their content.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ def network_of(width: int, depth: int = DEPTH) -> Network:
 
 
 def problem(images: int, batch: int, width: int, settings: RcigSettings, depth: int = DEPTH) -> Problem:
-    """An outer step on so many distilled images and real ones, on JAX's default device."""
+    """An outer step on a number of distilled and of real images, on JAX's default device."""
     network = network_of(width, depth)
     step = METHODS["rcig"].make(network, settings, current_platform())
     of_images, of_real, of_model, of_subsets = jax.random.split(jax.random.key(0), 4)
@@ -74,31 +74,31 @@ def problem(images: int, batch: int, width: int, settings: RcigSettings, depth: 
 
 
 def distilled(images: Any) -> Distilled:
-    """What is learned, at its start: these images, the classes in turn."""
+    """The initial psi: these images, with the classes in turn."""
     return Distilled(images, centred_one_hot(jnp.arange(images.shape[0]) % CLASSES, CLASSES), jnp.zeros(()))
 
 
 def seconds(function: Callable[..., Any], *arguments: Any) -> float:
-    """Seconds one call takes, once its result is there."""
+    """Seconds that one call takes until its result is computed."""
     start = time.perf_counter()
     jax.block_until_ready(function(*arguments))
     return time.perf_counter() - start
 
 
 def peak_host_megabytes() -> float:
-    """The most memory this process has had."""
+    """The peak memory of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
 def in_own_process(script: str, case: Mapping[str, Any], timeout: float | None = None) -> dict[str, Any]:
-    """Run ``script --case JSON`` and return what its last line says.
+    """Run ``script --case JSON`` and return the JSON value of its last line.
 
     Raises
     ------
     RuntimeError
-        If it fails, with what it wrote.
+        If it fails, with its output.
     subprocess.TimeoutExpired
-        If it takes longer; it is ended.
+        If it takes longer; it is killed.
     """
     command = [sys.executable, script, "--case", json.dumps(case)]
     done = subprocess.run(
@@ -111,15 +111,15 @@ def in_own_process(script: str, case: Mapping[str, Any], timeout: float | None =
 
 
 def environment() -> dict[str, str]:
-    """An environment for a child, in which it finds the package."""
+    """The environment for a child process, in which it can import the package."""
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     return {**os.environ, "PYTHONPATH": path}
 
 
 def machine() -> dict[str, Any]:
-    """What a figure needs beside it: versions, processors, and how busy the machine is now.
+    """The conditions of a measurement: versions, processors, and the current load of the machine.
 
-    The load is the system's average over a minute; below the number of processors no process waited.
+    The load is the system's average over a minute; below the number of processors no process had to wait.
     """
     return {
         "python": platform.python_version(),
@@ -130,9 +130,9 @@ def machine() -> dict[str, Any]:
 
 
 def straight_line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
-    """Intercept and slope of the line whose largest misses, as shares of ``y``, are small.
+    """Intercept and slope of a straight line, by least squares of the relative errors.
 
-    Least squares of the relative misses: noise is a share of a time, and the smallest should count as well.
+    Noise is proportional to the time, and small times should have the same weight as large ones.
     """
     weights = 1 / np.asarray(y)
     slope, intercept = np.polyfit(np.asarray(x, float), np.asarray(y), 1, w=weights)
@@ -149,6 +149,6 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def short(value: float, digits: int = 3) -> str:
-    """A number with so many digits that count, without an exponent."""
+    """A number with some significant digits, without an exponent."""
     rounded = float(f"{value:.{digits}g}")
     return f"{rounded:.0f}" if abs(rounded) >= 10 ** (digits - 1) else f"{rounded:.{digits}g}"

@@ -2,21 +2,21 @@
 
     python benchmarks/on_gpu.py --data cifar10.npz --out FOLDER [--minutes 9]
 
-Run the same command again until it reports that everything is done: each time it works for about
-``--minutes`` minutes, and finished measurements are not repeated.  ``--data`` is an .npz with x_train,
+Run the same command again until it reports that everything is done: each call takes about ``--minutes``
+minutes, and finished measurements are not repeated.  ``--data`` is an .npz with x_train,
 y_train, x_test and y_test, or a store in which cifar10 is prepared.  FOLDER gets ``on_gpu.json``,
 ``on_gpu.md`` (tables for docs/appendix/results-speed.md), the messages of the runs and, if --data is a file,
 the store.
 
 1. The rates that a product of two 8192 x 8192 matrices reaches in TF32 and in float32.
-2. Width 128, batch 1024, 1 and 10 images per class, both solvers, random images, each in a process of its
-   own: milliseconds per outer step of a run (the engine's loop, pool training included) and of the bare step
-   (``step.update``); the counted floating-point operations of the bare step (benchmarks/flops.py) per second
-   as a share of both rates; peak memory of the run's loop.
+2. Width 128, batch 1024, 1 and 10 images per class, both solvers, random images, each in a separate
+   process: milliseconds per outer step of a run (the engine's loop, pool training included) and of the bare
+   step (``step.update``); the counted floating-point operations of the bare step (benchmarks/flops.py) per
+   second as a share of both rates; peak memory of the run's loop.
 3. 15 000 steps at 1 image per class with conjugate gradients, then with the paper's Adam, each evaluated and
    compared with the paper's figure.
 
-Needs no network.  ``--small`` runs everything at a tiny size, on a CPU too, to test the benchmark itself.
+It needs no network connection.  ``--small`` runs everything at a tiny size, also on a CPU, as a test.
 """
 
 import argparse
@@ -45,27 +45,27 @@ from rcig_cli.store.files import write_bytes_atomically
 Found = dict[str, Any]
 
 _TO_STOP = 45.0  # seconds before the end at which a long run is asked to save and stop
-_SHORTEST = 60.0  # seconds, with less than which nothing is begun
+_SHORTEST = 60.0  # seconds that must be left to begin another measurement
 _PRECISIONS = {"tf32": "tensorfloat32", "float32": "highest"}
 
 
 class Scale(NamedTuple):
-    """How large everything is.
+    """The sizes of all measurements.
 
     Attributes
     ----------
     settings, flags
-        Of the runs, beside images per class, solver and steps; and the flags that say the same.
+        Settings of the runs, except images per class, solver and steps; and the corresponding flags.
     cells
         Images per class and solver of each step that is measured.
     solvers
-        Of the long runs.
+        Solvers of the long runs.
     matrix
-        Rows of the matrices whose product is the measure.
+        Rows of the matrices whose product is timed.
     calls
-        Of each thing that is timed, after one that compiles.
+        Number of timed calls, after one call that compiles.
     steps, save_every
-        Outer steps of a long run, and between two checkpoints of it.
+        Outer steps of a long run, and between two of its checkpoints.
     evaluation
         Flags for ``rcig evaluate``.
     """
@@ -98,18 +98,18 @@ SMALL = Scale(
 
 
 class OutOfTime(Exception):
-    """The rest is for the next call."""
+    """The time is up; the rest is left for the next call."""
 
 
 class Work:
-    """What is known so far, kept in a file; how much time is left; and whether something ``failed``.
+    """The results so far, which are kept in a file, the time that is left, and whether a measurement failed.
 
     Parameters
     ----------
     folder
-        Where it is kept.
+        The folder of the file.
     minutes
-        Until this call should end.
+        Time after which this call should end.
     """
 
     def __init__(self, folder: Path, minutes: float) -> None:
@@ -120,12 +120,12 @@ class Work:
         self.found: Found = json.loads(self._path.read_text()) if self._path.exists() else {}
 
     def left(self, spare: float = 0) -> float:
-        """Seconds until so many before the end.
+        """Seconds that are left, less a reserve.
 
         Raises
         ------
         OutOfTime
-            If nothing should be begun any more.
+            If there is too little time to begin a measurement.
         """
         left = self._end - spare - time.monotonic()
         if left < _SHORTEST:
@@ -133,7 +133,7 @@ class Work:
         return left
 
     def keep(self, name: str, value: Any) -> None:
-        """Write down a part."""
+        """Save the result of a part."""
         self.found[name] = value
         write_bytes_atomically(self._path, json.dumps(self.found, indent=1).encode())
 
@@ -143,7 +143,7 @@ class Work:
         Raises
         ------
         OutOfTime
-            If it wasn't done in time; it is begun again next time.
+            If it wasn't finished in time; the next call begins it again.
         """
         if name in self.found:
             return
@@ -156,7 +156,7 @@ class Work:
 
     @contextmanager
     def going_on(self) -> Iterator[None]:
-        """Say what failed and go on: one case that doesn't fit must not cost the others."""
+        """Print the error of a failed case and continue with the others."""
         try:
             yield
         except RuntimeError as error:
@@ -166,7 +166,7 @@ class Work:
 
 def measure_rates(size: int, calls: int) -> Found:
     """Operations per second of the product of two square matrices, at both precisions."""
-    # Of such a size that a product of products neither grows nor vanishes.
+    # Scaled so that repeated products neither grow nor vanish.
     matrix = jax.random.normal(jax.random.key(0), (size, size)) / size**0.5
     found: Found = {"device": jax.devices()[0].device_kind, "size": size}
     for name, precision in _PRECISIONS.items():
@@ -178,7 +178,7 @@ def measure_rates(size: int, calls: int) -> Found:
 
 
 def measure(case: Found) -> Found:
-    """In a process of its own: one part of the measuring."""
+    """Measure one part; called in a separate process."""
     scale = SMALL if case["small"] else FULL
     if case["part"] == "rates":
         return measure_rates(scale.matrix, scale.calls)
@@ -281,7 +281,7 @@ def percent(accuracy: Found | None) -> str:
 
 
 def page(found: Found, scale: Scale, *, small: bool) -> str:
-    """Everything found so far, ready for docs/appendix/results-speed.md."""
+    """All results so far as Markdown for docs/appendix/results-speed.md."""
     rates = found.get("rates")
     if rates is None:
         return ""
@@ -302,7 +302,7 @@ def page(found: Found, scale: Scale, *, small: bool) -> str:
 
 
 def work_through(work: Work, scale: Scale, data: Path, *, small: bool) -> bool:
-    """Do what there is time for; return whether that was all."""
+    """Measure as much as the time allows; return whether everything is done."""
     work.keep("machine", machine() | {"day": date.today().isoformat(), "small": small})
     try:
         speeds(work, scale, small=small)
@@ -316,7 +316,7 @@ def work_through(work: Work, scale: Scale, data: Path, *, small: bool) -> bool:
 
 
 def main() -> None:
-    """Work for some minutes, and say how far that was."""
+    """Measure for some minutes, and print the results so far."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, help="cifar10.npz, or a store with cifar10")
     parser.add_argument("--out", type=Path)

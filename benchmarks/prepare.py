@@ -3,13 +3,13 @@
     python benchmarks/prepare.py [--images 12288] [--side 64] [--workers W] [--batch 256] [--no-decomposition]
 
 The images are generated when they are read, and take neither disk space nor memory.  Only ``--images`` of
-them are really prepared, by the package's own code.  The times of the two passes are extrapolated to all
-images by their rates; the decomposition of the covariance, which happens once, is added as it is.  Its time
-grows with the sixth power of the side and dominates a short run at 64 pixels, so it may be left out.  Random
-numbers then replace the eigenvectors, which does not change the passes but saves the memory of four matrices.
-There must be at least as many images as an image has numbers, 12288 at 64 pixels, because fewer are whitened
-by a low-rank basis.  At the end batches of random images are read, as `rcig distill` does with a set larger
-than memory, from chunks of the sizes that small and large arrays have.
+them are actually prepared, by the package's own code.  The times of the two passes are extrapolated to all
+images by their rates; the time of the decomposition of the covariance, which happens once, is added
+unchanged.  That time grows with the sixth power of the side and dominates a short run at 64 pixels, so it may
+be left out.  Random numbers then replace the eigenvectors, which does not change the passes but saves the
+memory of four matrices.  There must be at least as many images as values in an image, 12288 at 64 pixels,
+because fewer are whitened by a low-rank basis.  At the end batches of random images are read, as `rcig
+distill` does with a set larger than memory, from chunks of the sizes that small and large arrays have.
 """
 
 import argparse
@@ -37,14 +37,14 @@ _PATTERNS = 64
 
 
 class Generated(ImageSource):
-    """Natural-looking images that follow from their numbers: some waves, and noise.
+    """A source of generated images, waves and noise, each determined by its index.
 
     Parameters
     ----------
     side
-        In pixels.
+        Side of an image, in pixels.
     train, test
-        How many.
+        Number of images.
     """
 
     def __init__(self, side: int, train: int, test: int) -> None:
@@ -72,7 +72,7 @@ class Generated(ImageSource):
 
 
 class Moment(NamedTuple):
-    """A time: of the wall clock, of processors, of threads that waited for one; and images done by then."""
+    """Wall-clock, processor and waiting time so far, in seconds, and the number of images that are done."""
 
     wall: float
     processors: float
@@ -81,7 +81,7 @@ class Moment(NamedTuple):
 
 
 def waited() -> float:
-    """Seconds that the threads there are were ready to run, and others ran: on a busy machine many."""
+    """Seconds that the current threads were ready to run but waited for a processor."""
     found = 0
     for task in Path("/proc/self/task").glob("*/schedstat"):
         with suppress(OSError):
@@ -96,24 +96,24 @@ class Stages:
         self.moments: dict[str, list[Moment]] = {}
 
     def note(self, sentence: str) -> None:
-        """Say it."""
+        """Print the message."""
         print(sentence, file=sys.stderr, flush=True)
 
     warn = note
 
     def progress(self, label: str, done: int, total: int, _values: Any = None) -> None:
-        """Note the time."""
+        """Record the time."""
         print(f"{label} {done}/{total}", end="\r", file=sys.stderr, flush=True)
         self.moments.setdefault(label, []).append(
             Moment(time.perf_counter(), time.process_time(), waited(), done)
         )
 
     def taken(self, label: str) -> Moment:
-        """What a stage took."""
+        """The times of a stage."""
         return difference(self.moments[label][0], self.moments[label][-1])
 
     def between(self) -> Moment:
-        """What came between the two passes: the whitening is computed and written."""
+        """The times between the two passes, in which the whitening is computed and written."""
         return difference(self.moments["measuring"][-1], self.moments["writing"][0])
 
 
@@ -122,7 +122,7 @@ def difference(first: Moment, last: Moment) -> Moment:
 
 
 def leave_decomposition_out() -> None:
-    """Take random numbers for eigenvectors: as dense, and at once."""
+    """Replace the eigenvectors by random numbers, which are as dense and need no time."""
 
     def numbers(covariance: Any) -> tuple[Any, Any]:
         dimension = len(covariance)
@@ -133,7 +133,7 @@ def leave_decomposition_out() -> None:
 
 
 def prepared(source: ImageSource, store_path: Path, workers: int | None) -> tuple[Stages, dict[str, Any]]:
-    """Prepare a source with the product's own code; say how long the stages took, and what it left."""
+    """Prepare a source with the package's own code; return the times of the stages and the size on disk."""
     from rcig_cli.runs.prepare import prepare
     from rcig_cli.store.files import bytes_of
     from rcig_cli.store.store import open_store
@@ -152,7 +152,7 @@ def prepared(source: ImageSource, store_path: Path, workers: int | None) -> tupl
 
 
 def random_reads(store_path: Path, batch: int) -> dict[str, Any]:
-    """Read batches of random images from the disk, as they lie there and as a set of full size would."""
+    """Read batches of random images from the disk, in chunks of the actual size and of that of a full set."""
     from rcig_cli.store import arrays
     from rcig_cli.store.arrays import StoredRows, write_arrays
 
@@ -179,7 +179,7 @@ def random_reads(store_path: Path, batch: int) -> dict[str, Any]:
 
 
 def report(stages: Stages, left: dict[str, Any], images: int, test: int) -> dict[str, Any]:
-    """The figures of what was run, and of all images: passes by their rates, the rest as it was."""
+    """The measured results, and those for all images, to which passes are extrapolated."""
     passes = {name: stages.taken(name) for name in ("measuring", "writing")}
     between = stages.between()
     per_image = left["bytes_images"] / (images + test)
@@ -207,7 +207,7 @@ def report(stages: Stages, left: dict[str, Any], images: int, test: int) -> dict
 
 
 def shown(found: dict[str, Any]) -> str:
-    """The figures as tables."""
+    """The results as tables."""
     from benchmarks.measuring import short, table
 
     run, whole = found["run"], found["extrapolated"]
@@ -238,7 +238,7 @@ def shown(found: dict[str, Any]) -> str:
 
 
 def measured(case: dict[str, Any]) -> dict[str, Any]:
-    """Prepare some images, and read some: all figures."""
+    """Prepare and read some images; return all results."""
     side, images, batch = case["side"], case["images"], case["batch"]
     store_path = Path(tempfile.mkdtemp(prefix="prepare-", dir=case["folder"]))
     if not case["decomposition"]:
@@ -255,14 +255,16 @@ def measured(case: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure in a process that has nothing but what `rcig prepare` has; print tables, and JSON last."""
+    """Measure in a process that imports only what `rcig prepare` imports; print tables, and JSON last."""
     if sys.argv[1:2] == ["--case"]:
         print(json.dumps(measured(json.loads(sys.argv[2]))))
         return
     from benchmarks.measuring import in_own_process, machine
 
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--images", type=int, default=12288, help="training images that are really prepared")
+    parser.add_argument(
+        "--images", type=int, default=12288, help="training images that are actually prepared"
+    )
     parser.add_argument("--side", type=int, default=64, help="of an image, in pixels")
     parser.add_argument("--workers", type=int, default=None, help="threads that compute")
     parser.add_argument("--batch", type=int, default=256, help="random images that are read")

@@ -1,9 +1,9 @@
-"""The memory that each preset's outer step needs, as XLA counts it for one program with its loops inside.
+"""The memory that each preset's outer step needs, as XLA counts it for one program that contains its loops.
 
     python benchmarks/preset_memory.py [NAME ...]
 
-Each step is compiled at full width, and not run.  XLA counts for this machine's device: on a GPU what its
-convolutions need for workspace comes on top, as do the real images where they live on the device.
+Each step is compiled at full width, but not run.  XLA counts the memory for this machine's device.  A GPU
+also needs a workspace for convolutions, and memory for the real images if they are kept on the device.
 """
 
 import json
@@ -57,7 +57,7 @@ def needed(name: str, ipc: int) -> float:
 
 
 def main() -> None:
-    """Compile each preset's step in a process of its own."""
+    """Compile each preset's step in a separate process."""
     from rcig_cli.presets.paper import presets
 
     if sys.argv[1:2] == ["--one"]:

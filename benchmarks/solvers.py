@@ -1,4 +1,4 @@
-"""Seconds per outer step by solver and iterations: what the two solves cost beside all else in a step.
+"""Seconds per outer step by solver and iterations, which shows the share of the two solves in a step.
 
     python benchmarks/solvers.py
 
@@ -30,7 +30,7 @@ ROUNDS, BATCH = 7, 256
 
 
 def step_of(dataset: str, ipc: int, solver: str, iterations: int) -> Any:
-    """A compiled step with its arguments, as a function of nothing."""
+    """A function without parameters that calls a compiled step."""
     shape = SHAPES[dataset]
     flags = {
         "solver": solver,

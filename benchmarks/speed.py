@@ -3,18 +3,19 @@
 Two ratios, for a ConvNet of width 32 on 32 px RGB images, 10 distilled images plus their mirror images, 256
 real ones, 20 + 20 Adam steps:
 
-``speedup_over_oracle``   time of the same step written the plain way (tests/oracles/plain_step.py) over ours
-``share_of_matmul_rate``  our counted floating-point operations per second (benchmarks/flops.py) over what the
-                          product of two 4096 x 4096 matrices reaches
+``speedup_over_oracle``   time of the same step in a plain implementation (tests/oracles/plain_step.py),
+                          divided by that of the package's step
+``share_of_matmul_rate``  counted floating-point operations per second of the step (benchmarks/flops.py),
+                          divided by those of a product of two 4096 x 4096 matrices
 
-Beside them the second for the default solver of the digits preset, for 10 images per class, and for 1000
-images with gradients through 200 of them; and
+It also measures the second ratio for the default solver of the digits preset, for 10 images per class, and
+for 1000 images with gradients through 200 of them; and
 
-``loop_over_bare_step``   steps per second of a run's compiled loop (real images from the data, draws, pool,
-                          numbers fetched) over those of the bare step: the same compiled functions, as many
-                          steps of pool training, on arguments that are there
+``loop_over_bare_step``   steps per second of a run's loop (including the reading of real images, random
+                          draws, the pool and the fetching of metrics), divided by those of the bare step: the
+                          same compiled functions with the same pool training, on arguments in memory
 
-The last line is JSON. Times are medians; the oracle, our step and the product are timed in turn.
+The last line is JSON. Times are medians; the oracle, the step and the product are timed in turn.
 """
 
 import json

@@ -1,16 +1,16 @@
-"""What gradients through a subset cost: ``make bench-subset``, or ``python benchmarks/subset.py``.
+"""Time and memory with gradients through a subset: ``make bench-subset``, or ``python benchmarks/subset.py``.
 
-The shape of the paper's Figure S2: memory and seconds of an outer step against ``backward_subset`` N, for
-500 distilled images of 32 px, RGB, width 16, 128 real images, Adam 3 + 3, and once conjugate gradients; and
-at N = 50 against the number of distilled images, which memory must hardly depend on.
+As in the paper's Figure S2, it measures memory and seconds of an outer step against ``backward_subset`` N,
+for 500 distilled images of 32 px, RGB, width 16, 128 real images, Adam 3 + 3, and once with conjugate
+gradients; and at N = 50 against the number of distilled images, on which memory should hardly depend.
 
-``temporary``   bytes the compiled program asks for beside its arguments and results
-``peak RSS``    the most memory of the process, and what of it was there before the first step: Python, JAX
-                and the loaded program, which on a CPU grows as N falls, since its loops are written out
+``temporary``   bytes that the compiled program needs besides its arguments and results
+``peak RSS``    peak memory of the process, and its part before the first step: Python, JAX and the loaded
+                program, which on a CPU grows as N falls, since its loops are unrolled
 
-Each case runs in a process of its own.  It is compiled in another one before, two at a time, since compiling
-takes more memory than the step; what is measured loads it from the compilation cache, one case at a time.
-Compiling is most of the work: minutes on an idle machine, and the second time it is in the cache.  Draws
+Each case is first compiled in one process, two cases at a time, since compiling takes more memory than the
+step.  It is then measured in another process, which loads it from the compilation cache, one case at a time.
+Most of the time is compilation, which takes minutes on an idle machine unless the programs are cached.  Draws
 ``docs/pictures/subset.png``; the last line is JSON.
 """
 
@@ -55,7 +55,7 @@ Found = dict[str, Any]
 
 
 def cases(iterations: int) -> list[Found]:
-    """What is measured."""
+    """The cases that are measured."""
     sizes = [(IMAGES, subset, "adam") for subset in SUBSETS]
     sizes += [(images, FIXED, "adam") for images in OTHERS]
     sizes += [(IMAGES, WITH_CG, "cg")]
@@ -64,7 +64,7 @@ def cases(iterations: int) -> list[Found]:
 
 
 def measure(case: Found) -> Found:
-    """In a process of its own: compile one case, or time it too if it has ``rounds``."""
+    """Compile one case, and time it if it has ``rounds``; called in a separate process."""
     iterations = case["iterations"]
     algorithm = RcigSettings(
         solver=case["solver"],
@@ -87,7 +87,7 @@ def measure(case: Found) -> Found:
 
 
 def panels(found: Sequence[Found]) -> list[Panel]:
-    """Memory and time against N, those of Adam joined."""
+    """The panels of memory and time against N; the points of Adam are joined."""
     adam = [one for one in found if one["solver"] == "adam" and one["images"] == IMAGES]
     other = [one for one in found if one["images"] != IMAGES]
     cg = [one for one in found if one["solver"] == "cg"]
@@ -108,7 +108,7 @@ def panels(found: Sequence[Found]) -> list[Panel]:
 
 
 def report(found: Sequence[Found]) -> str:
-    """The table."""
+    """The results as a table."""
     rows = []
     for one in found:
         values = [short(one[name]) for name in ("temporary_megabytes", "peak_megabytes", "megabytes_before")]
@@ -133,7 +133,7 @@ def main() -> None:
         parser.error("RCIG_COMPILATION_CACHE is empty: without a cache the peaks would be the compiler's.")
     before = machine()
     with ThreadPoolExecutor(min(_COMPILERS, processors())) as compilers:
-        # The largest programs first, so that none is left to compile alone.
+        # The largest programs first, so that both processes are busy until the end.
         ordered = sorted(cases(given.iterations), key=lambda case: case["subset"] / case["images"])
         list(compilers.map(lambda case: in_own_process(__file__, case), ordered))
     timed = [case | {"rounds": given.rounds} for case in cases(given.iterations)]

@@ -1,4 +1,4 @@
-"""Which part of the package may import which, and where a library may appear."""
+"""The directions of imports between parts of the package, and the parts that may use a library."""
 
 import ast
 import importlib.util

@@ -1,4 +1,4 @@
-"""Each operation against what it must keep or do exactly, then the draw between them."""
+"""Exact properties of each operation, and the random choice between them."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""What the tool reaches on real MNIST and CIFAR-10: ``RCIG_REAL_DATA=FOLDER make test-realdata``.
+"""The accuracy on real MNIST and CIFAR-10: ``RCIG_REAL_DATA=FOLDER make test-realdata``.
 
 FOLDER holds ``mnist.npz`` and ``cifar10.npz``, each with x_train, y_train, x_test and y_test.  Two cores need
 a quarter of an hour.

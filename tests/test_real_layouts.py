@@ -1,4 +1,4 @@
-"""Real data through every layout they have: ``RCIG_REAL_DATA=FOLDER make test-realdata``.
+"""Real data in every format that they are published in: ``RCIG_REAL_DATA=FOLDER make test-realdata``.
 
 FOLDER holds ``mnist.npz``, ``fashion_mnist.npz`` and ``cifar10.npz``.  Each is written in each of its
 layouts, prepared by the command, and every array in the store is held against those from the ``.npz``, bit

@@ -1,4 +1,4 @@
-"""Records of settings: what is declared once is what options, checks and files say."""
+"""Records of settings, and the options, checks and files that are derived from them."""
 
 import tomllib
 from typing import Literal

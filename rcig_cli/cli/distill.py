@@ -80,7 +80,7 @@ def distill(
     check(declared_settings(), settings)
     new = resume in (None, NEWEST)
     if new and "ipc" not in settings and not (resume and dataset):
-        raise ConfigError("Say how many images per class to distil, for example --ipc 1.")
+        raise ConfigError("Pass the number of images per class to distil, for example --ipc 1.")
     spec = _process_spec(distributed, coordinator, processes, process)
     if spec is not None:
         here.prepare_jax()
@@ -130,7 +130,8 @@ def _remedy(here: Context, run: str, divergence: Mapping[str, Any], lower: Mappi
         return "Start a new run with a lower learning rate, or with a higher --l2-rate."
     if lower is None:
         return (
-            "Lower learning rates did not help from there. Start a new run with them, or a higher --l2-rate."
+            "A lower learning rate did not help. "
+            "Start a new run with lower learning rates or a higher --l2-rate."
         )
     options = " ".join(f"{_SETTINGS[name].option} {value:g}" for name, value in lower.items())
     return f"To resume with a lower learning rate: {here.command(f'distill --resume {run} {options}')}"

@@ -5,9 +5,9 @@
 ``step``        one outer step of any method: the functions that a run consists of
 ``bilevel/``    the inner problem, its solvers and the meta-gradient
 ``pool``        the partially trained models at which networks are linearized
-``records``     psi, what is learned, and the training set that it stands for
-``platform``    how loops and image batches are laid out for the machine at hand
-``network``     what methods need of a network
+``records``     psi, the learned quantities, and the training set that it represents
+``platform``    the layout of loops and image batches for the machine
+``network``     the interface of networks that methods use
 
 ``docs/notation.md`` maps the paper's symbols to these names.
 """

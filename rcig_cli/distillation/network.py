@@ -1,4 +1,4 @@
-"""What distillation needs of a network; `rcig_cli.networks` has the networks themselves."""
+"""The interface of networks that distillation uses; `rcig_cli.networks` has the networks themselves."""
 
 from typing import Protocol, Self
 
@@ -8,7 +8,7 @@ from rcig_cli.distillation.records import Tree
 
 
 class Network(Protocol):
-    """What methods need of a network."""
+    """The functions of a network that methods use."""
 
     @property
     def lower_layers(self) -> tuple[str, ...]:

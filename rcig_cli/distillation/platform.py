@@ -1,8 +1,8 @@
-"""How loops and batches are laid out for the machine at hand; the mathematics stays the same.
+"""The layout of loops and batches for the machine; it does not change the mathematics.
 
 XLA on a CPU runs a convolution inside one of its own loops some thirty times slower than outside
 (jax-ml/jax issue 12868), and splits small convolutions badly over cores: independent parts of a batch, one
-per core, run faster.  On an accelerator loops belong inside, and a batch stays whole.
+per core, run faster.  On an accelerator XLA's loops are fast, and a batch is not split.
 """
 
 import math
@@ -31,13 +31,13 @@ class Platform:
     unroll
         Unroll loops, instead of using an XLA loop.
     parts
-        Into how many parts the distilled images are cut; they are independent and can run in parallel.
+        The number of parts into which the distilled images are cut, which run in parallel.
     piece
-        Real images that go through the network at a time, ``parts`` such pieces in parallel; None: all.
-        A piece that fits into a core's cache is faster.
+        Real images that pass through the network at a time, with ``parts`` such pieces in parallel; None for
+        all.  A piece that fits into a core's cache is faster.
     settle
-        Returns a pytree unchanged, and makes the compiler compute it there, once.  XLA on a CPU recomputes
-        cheap values for each use: an iterate of an unrolled loop, from all iterates before it.
+        Returns a pytree unchanged, and makes the compiler compute it there, once.  Otherwise XLA on a CPU
+        recomputes cheap values for each use: an iterate of an unrolled loop, from all earlier iterates.
     average
         Averages a pytree over the devices that share a batch of real images.
     """
@@ -49,7 +49,7 @@ class Platform:
     average: Callable[[Any], Any] = lambda tree: tree
 
     def pieces(self, count: int) -> int:
-        """Return into how many pieces to cut ``count`` real images; each is compiled, so there are few."""
+        """Return the number of pieces for ``count`` real images; each is compiled, so there are few."""
         if self.piece is None:
             return 1
         return min(max(count // self.piece, self.parts), _MOST_PIECES)
@@ -112,9 +112,9 @@ def _stacked(rows: Array, count: int) -> Array:
 def after(x: Array, done: Any) -> Array:
     """Return ``x``, but not before ``done`` (a pytree of arrays) is computed.
 
-    XLA on a CPU starts all independent work at once, layer by layer, and so evicts every piece from the cache
-    before its next layer.  It keeps a dependency through a product with 0, while ``optimization_barrier`` is
-    removed before scheduling.
+    XLA on a CPU starts all independent work at once, layer by layer, so that every piece is evicted from the
+    cache before its next layer.  A product with 0 creates a dependency that XLA keeps, while it removes an
+    ``optimization_barrier`` before scheduling.
     """
     token = sum(leaf.ravel()[0] for leaf in jax.tree.leaves(done))
     return x + (0 * token).astype(x.dtype)

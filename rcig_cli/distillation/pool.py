@@ -1,7 +1,8 @@
 """The pool of partially trained models at which networks are linearized (paper, 3.3).
 
-Each outer step picks one, and afterwards trains it on the distilled set as an ordinary network: all
-parameters, mean squared error, Adam.  A model that has had all its training steps is replaced by a fresh one.
+Each outer step picks a model, and afterwards trains it on the distilled set as an ordinary network: all
+parameters, mean squared error, Adam.  After its maximum number of training steps, a model is replaced by a
+fresh one.
 """
 
 from collections.abc import Callable
@@ -41,7 +42,7 @@ class Model(NamedTuple):
 
 @dataclass(frozen=True)
 class Pool:
-    """How many models a run keeps, and how they are trained.
+    """The size of the pool and the training of its models.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""psi = (X_S, y_S, log tau), what is learned, and the training set it stands for."""
+"""psi = (X_S, y_S, log tau), the learned quantities, and the training set that it represents."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ Tree = Any  # a pytree of arrays with the structure of theta_B, psi or a network
 
 
 class Distilled(NamedTuple):
-    """What is learned: psi.
+    """psi, the learned quantities.
 
     Attributes
     ----------

@@ -1,6 +1,6 @@
 """Settings that methods share; each method's own record (``methods/``) is composed from these.
 
-The defaults are the paper's (S3) and those of its published runs.  Importing this costs no JAX.
+The defaults are the paper's (S3) and those of its published runs.  This module doesn't import JAX.
 """
 
 from typing import Literal, Self
@@ -95,7 +95,7 @@ class PoolSettings(MethodSettings):
 
 @record
 class ImplicitSettings(PoolSettings):
-    """Settings of methods with an inner problem to solve: of its solve, and of that for ``v = H^-1 g``."""
+    """Settings of methods with an inner problem: of its solve, and of the solve for ``v = H^-1 g``."""
 
     solver: Solver = setting(
         "cg", "Solver: cg (conjugate gradients) or adam (the paper's, 20 + 20 tuned steps).", panel=INNER

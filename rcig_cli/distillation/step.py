@@ -3,9 +3,8 @@
     psi  <- psi - AdaBelief(gradient)
     mean <- decay * mean + (1 - decay) * psi        its bias-corrected value is the product
 
-A method says what the gradient is (``propose``).  `make_step` adds what all methods share: the optimizer, the
-average and the pool of models.  It closes over what is fixed and returns pure functions; nothing is compiled
-here.
+A method defines the gradient (``propose``).  `make_step` adds the parts that all methods share: the
+optimizer, the average and the pool of models.  It returns pure functions; nothing is compiled here.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,13 +32,13 @@ class Learner(NamedTuple):
     Attributes
     ----------
     psi
-        What is learned.
+        The learned quantities.
     optimizer
         The state of its AdaBelief.
     average
         The running mean of psi, as ``optax.ema`` keeps it.
     extra
-        What else the method keeps from step to step, such as learning rates of its solves.
+        Other state of the method, such as learning rates of its solves.
     """
 
     psi: Distilled
@@ -49,7 +48,7 @@ class Learner(NamedTuple):
 
 
 class Proposal(NamedTuple):
-    """What one pool model proposes.
+    """The result of `Step.propose` at one pool model.
 
     ``metrics`` must contain ``loss`` and ``accuracy``.
 
@@ -69,12 +68,12 @@ class Proposal(NamedTuple):
 
 
 class Finite(NamedTuple):
-    """Which parts of an outer step are finite, each ``[]``, in the order in which one follows from another.
+    """Which parts of an outer step are finite, each ``[]``, in the order in which they are computed.
 
     Attributes
     ----------
     pool_models
-        The parameters of the models that it was taken at.
+        The parameters of the pool models of the step.
     loss, gradient
         The outer loss and the gradient in psi.
     images, labels, temperature
@@ -90,7 +89,7 @@ class Finite(NamedTuple):
 
 
 class Info(NamedTuple):
-    """What one outer step reports.
+    """The report of one outer step.
 
     Attributes
     ----------
@@ -128,7 +127,7 @@ class Step:
     fresh
         ``key -> model``.
     renew
-        ``(model, key) -> model``: a fresh one in place of a model that has had all its training steps.
+        ``(model, key) -> model``: a fresh model, if the model has had all its training steps.
     product
         ``learner -> Distilled``: the bias-corrected average, which is what is evaluated and exported.
     models, pool_size, training_steps

@@ -50,7 +50,7 @@ VGG11: Layers = (
     *(Layer(512), Layer(512, "max")),
     *(Layer(512), Layer(512, "max")),
 )
-# The form behind the published figures of "VGG": the same number of channels in every layer, average pools.
+# The form with which the published accuracies of "VGG" were measured: equal channels, average pools.
 VGG11_PUBLISHED: Layers = tuple(Layer(128, "average" if layer.pool == "max" else "none") for layer in VGG11)
 
 # The form for small images (Krizhevsky et al., 2012, has it for large ones).

@@ -2,7 +2,7 @@
 
     block(x) = mean over 2x2 windows of activation( x * kernel + bias )
 
-It computes the same as the standard layers.  What differs is the program that XLA compiles:
+It computes the same as the standard layers, but XLA compiles a different program:
 
 * Bias, activation and pool are one operation with one derivative, ``mean(slope da) + mean(slope) dbias``.
   Otherwise XLA on a CPU recomputes the activation inside every operation that transposes or reduces the
@@ -146,7 +146,7 @@ class Convolution(nn.Module):
     padding
         Zeros added on each side, in pixels.
     bias
-        Whether it has one.
+        Whether it has a bias.
     side, stride
         Of its kernel, in pixels.
     """
@@ -208,7 +208,7 @@ class Block(nn.Module):
         activation = ACTIVATIONS[self.activation]
         if self.pool == "average":
             return activated_pool(activation, a, bias)
-        # Activations are monotonic, so they may follow the max pool: a quarter of the work.
+        # Activations are monotonic, so they may be applied after the max pool, to a quarter of the values.
         return activation.value((max_pool(a) if self.pool == "max" else a) + bias)
 
 

@@ -61,7 +61,7 @@ class Network:
     image_shape
         ``(H, W, c)``.
     statistics
-        What its batch norms divide by, as returned by `first_statistics` and `train`.
+        The statistics that its batch norms divide by, as returned by `first_statistics` and `train`.
     """
 
     body: Body

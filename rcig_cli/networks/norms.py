@@ -1,4 +1,4 @@
-"""The norms that all networks share, and what each takes its means and variances over.
+"""The norms that all networks share.
 
     norm(a) = scale (a - mean) / sqrt(variance + 1e-5) + bias
 

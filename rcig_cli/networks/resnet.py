@@ -60,8 +60,8 @@ class ResNet18(Body, kw_only=True):
     Attributes
     ----------
     published
-        Whether in the form behind the published figures of "ResNet": a norm after the first convolution
-        only, and the last map flattened rather than averaged.
+        Whether to use the form with which the published accuracies of "ResNet" were measured: a norm after
+        the first convolution only, and the last map flattened rather than averaged.
     """
 
     published: bool = False

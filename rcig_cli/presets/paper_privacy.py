@@ -57,7 +57,7 @@ _RESULTS = {
     ),
 }
 
-# A group is a data set with the name of the whole one and a number: mnist_3, mnist3 or mnist-3.
+# The name of a group is that of the whole data set with a number: mnist_3, mnist3 or mnist-3.
 _GROUP = re.compile(r"(.*?)[_-]?\d+")
 
 

@@ -76,7 +76,7 @@ def _learners(count: int, seed: int) -> dict[str, Any]:
     neighbours = KNeighborsClassifier(min(count, max(25, math.isqrt(count))))
     return {
         "logistic_regression": LogisticRegression(max_iter=1000, random_state=seed),
-        # With less weight decay it overfits its half and finds less in the other.
+        # With less weight decay it overfits the half that it is fitted on.
         "mlp": MLPClassifier((64,), alpha=1.0, learning_rate_init=3e-3, max_iter=60, random_state=seed),
         "random_forest": RandomForestClassifier(100, max_depth=10, min_samples_leaf=4, random_state=seed),
         "knn": make_pipeline(FunctionTransformer(_weigh_loss_like_logits), neighbours),

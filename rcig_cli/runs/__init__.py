@@ -1,1 +1,1 @@
-"""What commands do: run loops, compilation, devices, checkpoints."""
+"""The work of the commands: run loops, compilation, devices, checkpoints."""

@@ -34,7 +34,7 @@ def resolved(prepared: Prepared, settings: Mapping[str, Any]) -> DistillConfig:
     Raises
     ------
     ConfigError
-        If a setting is unknown or can't have its value.
+        If a setting is unknown or has a value that is not allowed.
     """
     manifest = prepared.manifest
     config = resolve(manifest.name, manifest.shape, prepared.classes, settings)

@@ -1,17 +1,17 @@
-"""Where a job reports messages and progress: a terminal, a log, or nowhere."""
+"""The interface through which the library reports messages and progress, to a terminal, a log or nowhere."""
 
 from collections.abc import Mapping
 from typing import Protocol
 
 
 class Report(Protocol):
-    """Where a job's messages go."""
+    """Receives messages and progress."""
 
     def note(self, sentence: str) -> None:
         """Report something that the user should know."""
 
     def warn(self, sentence: str) -> None:
-        """Report a problem that doesn't stop the job."""
+        """Report a problem that doesn't stop the work."""
 
     def progress(self, label: str, done: int, total: int, values: Mapping[str, float] | None = None) -> None:
         """Report how much of a stage is done, with some metrics; ``done == total`` ends it."""

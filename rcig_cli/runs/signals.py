@@ -4,16 +4,15 @@ SIGINT (Ctrl-C), SIGTERM and SIGHUP (the terminal was closed) ask a command to s
 
 - A job that saves its state notes the signal (`stop_on_signals`), and raises `Interrupted` once it has saved.
 - Elsewhere the signal raises an exception in the main thread, as Ctrl-C does in Python.
-- Python ignores an exception that is raised in a destructor or in a callback of the garbage collector.  A
-  job that starts after such a signal has noted it, and stops as soon as it can.
+- Python ignores an exception that is raised in a destructor or in a callback of the garbage collector.  If a
+  signal was lost in this way, the next job that starts still knows of it, and stops as soon as it can.
 - A signal that comes more than a second after the first ends the process at once.
 
-Python runs signal handlers in the main thread, between two of its instructions: not while a library
-compiles or computes.  On the command line a thread therefore watches as well (`watch_signals`).  It ends the
-process on a second signal even then; and it ends it ten seconds after the first, unless a job has work that
-is not saved yet.  It ends it by `os._exit`, as `leave` does: no destructors of libraries run while threads
-still compute, since these may block for ever.  Locks are the kernel's, and temporary files that remain are
-removed by later commands.
+Python runs signal handlers in the main thread, between two of its instructions, and so not while a library
+compiles or computes.  Therefore the command line also watches for signals in a thread (`watch_signals`).
+This thread ends the process on a second signal, or ten seconds after the first, unless a job has work that is
+not saved yet.  It calls `os._exit`, as `leave` does, so that no destructors of libraries run: these may block
+for ever while threads still compute.  The kernel releases locks, and later commands remove temporary files.
 """
 
 import os
@@ -32,8 +31,8 @@ from rcig_cli.errors import Interrupted
 
 _HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _ONE_PRESS = 1.0  # seconds in which signals count as one: a terminal and a wrapper may both send it
-_TELL_AFTER = 2.0  # seconds after which a command that is still stopping says so
-_GRACE = 10.0  # seconds after which a command ends that has nothing to save
+_TELL_AFTER = 2.0  # seconds after which a message says that the command is still stopping
+_GRACE = 10.0  # seconds after which a command that has nothing to save is ended
 
 
 @dataclass
@@ -61,9 +60,9 @@ _first_signal: int | None = None  # that this process received, if its signals a
 def stop_on_signals() -> Iterator[StopRequest]:
     """Note SIGINT, SIGTERM and SIGHUP, for a job that saves its state and then raises `Interrupted`.
 
-    A second signal ends the process, if it comes more than a second after the first.  A signal that the job
-    noted and did not stop for, because it was just done, is raised again after it.  Outside of the main
-    thread, where Python handles no signals, nothing is noted.
+    A second signal ends the process, if it comes more than a second after the first.  If a signal comes when
+    the job is just finishing, so that the job doesn't stop for it, it is raised again after the block.
+    Outside of the main thread, where Python handles no signals, nothing is noted.
     """
     global _job
     request = StopRequest(_first_signal)
@@ -81,7 +80,7 @@ def stop_on_signals() -> Iterator[StopRequest]:
             signal.raise_signal(number)
 
     outer, _job = _job, request
-    # Nohup ignores SIGHUP, and so do we then.
+    # Under nohup, SIGHUP is ignored; that is kept.
     handled = [each for each in _HANDLED if each != signal.SIGHUP or signal.getsignal(each) != signal.SIG_IGN]
     before = {each: signal.signal(each, note) for each in handled}
     try:
@@ -95,7 +94,7 @@ def stop_on_signals() -> Iterator[StopRequest]:
 
 
 def watch_signals(tell: Callable[[str], None], end: Callable[[int], None]) -> None:
-    """Make sure that this process, which runs one command, ends on a signal; see the module.
+    """Make sure that this process, which runs one command, ends on a signal; the module describes how.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """Named arrays in a Zarr 3 group: chunked, sharded, compressed with zstd, each chunk with a CRC-32C.
 
-Those that a running process replaces again and again are in one ``.npz`` file instead (`write_npz`).
+Arrays that a running process replaces repeatedly are in one ``.npz`` file instead (`write_npz`).
 
 An array has one or more axes and is divided along the first only: into chunks of about 1 MiB, which are
 gathered into shards (one file each) of about 64 MiB.  Equal arrays give equal bytes.  The Zarr library reads
@@ -25,7 +25,7 @@ from rcig_cli.store.files import storage_errors, sync_tree, write_atomically
 
 CHUNK_BYTES = 2**20
 SHARD_BYTES = 64 * 2**20
-# A larger array is likely to stay on the disk, and single rows of it are read, each with its whole chunk.
+# A larger array probably stays on the disk, and each row is read with its whole chunk; so chunks are smaller.
 LARGE_BYTES = 8 * 2**30
 LARGE_CHUNK_BYTES = 2**16
 
@@ -61,7 +61,7 @@ def read_array(path: Path, name: str) -> Array:
     Raises
     ------
     Corrupt
-        If the array is missing or damaged; the sentence names it.
+        If the array is missing or damaged; the message names it.
     RcigError
         If it can't be read.
     """
@@ -162,7 +162,7 @@ def _shard_path(array: Any, path: Path, index: int) -> Path:
 
 @contextmanager
 def _reading(subject: str, path: Path) -> Iterator[None]:
-    """Turn what Zarr raises for damaged or missing files into a sentence."""
+    """Turn Zarr's errors for damaged or missing files into `Corrupt`."""
     try:
         yield
     except FileNotFoundError as error:
@@ -202,9 +202,8 @@ def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
 class ArrayWriter:
     """Writes a group of arrays batch by batch, holding at most one shard of each array in memory.
 
-    What is written can be forced to the disk on the way (`secure`); after a crash, another writer resumes
-    from there (`resume`) and gives the same bytes as one that was never interrupted.  Get one from `create`
-    or `resume`, and `close` it.
+    `secure` forces the written rows to the disk.  After a crash, `resume` continues after these rows and
+    gives the same bytes as an uninterrupted writer.  Get a writer from `create` or `resume`, and `close` it.
     """
 
     def __init__(self, path: Path, columns: "dict[str, _Column]") -> None:
@@ -287,7 +286,7 @@ class ArrayWriter:
         return self._columns[name].done
 
     def secure(self) -> dict[str, int]:
-        """Force the written rows to the disk; return how many of each array they are.
+        """Force the written rows to the disk; return their number for each array.
 
         Raises
         ------

@@ -40,8 +40,8 @@ class Restored:
 def save(run_path: Path, step: int, state: Any) -> None:
     """Save a state as the newest checkpoint, and remove older ones.
 
-    The caller holds the run's lock.  Existing checkpoints of this step and of later ones are removed: the run
-    was resumed from an earlier one, so they are damaged or of an abandoned branch.
+    The caller holds the run's lock.  Existing checkpoints of this and later steps are removed: they are
+    damaged, or of an abandoned branch, since the run was resumed from an earlier one.
 
     Parameters
     ----------
@@ -165,8 +165,8 @@ def load(run_path: Path, step: int, template: Any) -> Any:
     differing = sorted(expected ^ {(path, _described(leaf)) for path, leaf in found.items()})
     if differing:
         raise Corrupt(
-            f"{subject} was written by an older rcig: the state of this run differs "
-            f"(among others in {' '.join(differing[0])})."
+            f"{subject} was written by an older rcig and can't be resumed: its state has other arrays "
+            f"(for example {' '.join(differing[0])}). Start a new run."
         )
     return structure.unflatten([found[path] for path in leaves])
 

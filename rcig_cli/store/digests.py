@@ -36,7 +36,7 @@ def mismatches(folder: Path, files: Mapping[str, str]) -> dict[str, str]:
     Returns
     -------
     dict
-        From the relative path of each file that doesn't match to what is wrong ("is missing", "has changed
+        From the relative path of each file that doesn't match to the problem ("is missing", "has changed
         since it was written", ...).
     """
     problems = in_threads(lambda name: problem_of(folder / name, files[name]), files)

@@ -1,9 +1,9 @@
-"""JSON documents of a store: one way to write them, one way to read them.
+"""Writing and reading the JSON documents of a store.
 
 Every document has a field ``format``, the number of the store's format, and a field ``sha256``, the checksum
 of its other fields.  It is canonical: sorted keys, an indent of two, ASCII only, a final newline.  So equal
-documents have equal bytes, and a changed, lost or added byte leaves either another checksum or another way of
-writing.
+documents have equal bytes, and any changed, lost or added byte is detected: either the checksum no longer
+matches, or the text is no longer canonical.
 """
 
 import hashlib
@@ -123,7 +123,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Listing(Generic[Record]):
-    """The readable records of a folder, in order, and the problems with the others."""
+    """The readable records of a folder, in order, and a problem for each of the others."""
 
     found: tuple[Record, ...]
     problems: tuple[Problem, ...]

@@ -1,4 +1,4 @@
-"""Durable files: a reader, or a crash, finds the old content or the new, never a part of it.
+"""Durable files: readers see the old content or the new content, never a part of it, also after a crash.
 
 Everything is written under a temporary name in the folder where it belongs, forced to the disk (fsync) and
 renamed; then the folder is forced to the disk too.  The process that uses a temporary file or folder holds a
@@ -20,8 +20,8 @@ from typing import BinaryIO, TypeVar
 
 from rcig_cli.errors import NotFound, RcigError
 
-TEMPORARY = ".tmp-"  # before a random name: what is being written
-PARTIAL = ".partial-"  # before the name of a data set: what is being prepared, and may be resumed
+TEMPORARY = ".tmp-"  # prefix of files and folders that are being written
+PARTIAL = ".partial-"  # prefix of data sets that are being prepared, which may be resumed
 
 _LOCKED_WITHIN = 0.2  # seconds from making a temporary file to locking it, at most
 _THREADS = 8
@@ -36,7 +36,7 @@ class AlreadyExists(RcigError):
 
 @contextlib.contextmanager
 def storage_errors(path: Path, action: str = "written") -> Iterator[None]:
-    """Turn an ``OSError`` of the body into a sentence that ``path`` can't be "written" or "read".
+    """Turn an ``OSError`` of the body into an error that says that ``path`` can't be "written" or "read".
 
     Raises
     ------
@@ -87,7 +87,7 @@ def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Ite
 
 @contextlib.contextmanager
 def write_atomically(path: Path) -> Iterator[BinaryIO]:
-    """Open a file to write; it gets its name, in place of an older one, when the body ends without error.
+    """Open a file to write; when the body ends without error, it replaces an older file of that name.
 
     Raises
     ------
@@ -193,9 +193,9 @@ def replace_folder(prepared: Path, final: Path) -> None:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder; a reader, or a crash, never finds a part of it under its name.
+    """Remove a folder, so that readers never see a part of it, also after a crash.
 
-    It is given a temporary name first, under which files that can't be removed stay.
+    It is first renamed to a temporary name; files that can't be removed stay under that name.
 
     Raises
     ------
@@ -240,8 +240,8 @@ def _exchange(first: Path, second: Path) -> None:
     code = ctypes.get_errno() if failed else 0
     if code in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP):
         raise RcigError(
-            f"{second} can't be replaced in one step on this file system. Its replacement is ready: remove "
-            f"{second.name} with `rcig rm`, then run the same command again to put it in its place."
+            f"{second} can't be replaced in one step on this file system. Its replacement is ready: delete "
+            f"{second.name} with `rcig rm`, then run the same command again."
         )
     if code:
         raise OSError(code, os.strerror(code), str(first), None, str(second))
@@ -289,7 +289,7 @@ def _is_abandoned(temporary: Path) -> bool:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Lock a file or folder that has, or is about to get, a temporary name; it isn't abandoned then."""
+    """Lock a file or folder with a temporary name, so that it doesn't count as abandoned."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         with contextlib.suppress(OSError):  # on a file system without locks nothing counts as abandoned
@@ -315,12 +315,12 @@ def _remove_quietly(path: Path) -> None:
 
 
 def free_bytes(folder: Path) -> int:
-    """Return how many bytes can still be written to the disk where a folder is, or will be.
+    """Return the free space, in bytes, of the disk that a folder is or will be on.
 
     Raises
     ------
     RcigError
-        If the system doesn't say.
+        If it can't be determined.
     """
     with storage_errors(folder, "read"):
         while not folder.exists():

@@ -1,7 +1,7 @@
 """One writer per run or sweep: a kernel lock that ends with the process that holds it.
 
 The lock is an ``flock`` on the file ``lock`` in the folder of the run.  The file also holds the process
-number of the writer, for the error message only.
+ID of the writer, for the error message only.
 """
 
 import contextlib
@@ -27,8 +27,8 @@ class RunLock:
     run_path, name
         The run's folder, and its name for an error; default: the name of the folder.
     wait
-        Called with a sentence that names the process that writes the run, before waiting for it to end.
-        None: raise `Locked` instead.  A signal ends the waiting.
+        Called with a message that names the process that writes the run, before waiting for it to end.  If
+        None, `Locked` is raised instead.  A signal ends the waiting.
 
     Raises
     ------
@@ -44,7 +44,7 @@ class RunLock:
     def release(self) -> None:
         """Release the lock; a second call has no effect."""
         if self._descriptor is not None:
-            # The number is only for a message, so failing to remove it doesn't matter.
+            # The process ID is only for a message, so failing to remove it doesn't matter.
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, 0)
             # Closing alone isn't enough: a program that is just being started still has a copy of the
@@ -87,6 +87,6 @@ def _lock(descriptor: int, name: str, wait: Wait | None) -> None:
         number = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
         busy = f"{name} is being written by {f'process {number}' if number else 'another process'}."
         if wait is None:
-            raise Locked(f"{busy} Wait for it to end, or stop it, then try again.") from error
+            raise Locked(f"{busy} Wait for it to end, or stop it, then run the command again.") from error
         wait(f"{busy} Waiting for it to end.")
         fcntl.flock(descriptor, fcntl.LOCK_EX)

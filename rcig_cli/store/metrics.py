@@ -1,4 +1,4 @@
-"""The log of a run's numbers: one JSON object a line, in the order of the steps.
+"""The log of a run's metrics: one JSON object per line, in the order of the steps.
 
 A process that is killed leaves at most one incomplete line at the end; it is ignored when reading and removed
 before writing.  NaN and infinities, which JSON doesn't have, are written as null.

@@ -37,14 +37,14 @@ def check_name(kind: Kind, name: str) -> str:
     Raises
     ------
     ConfigError
-        If an artifact of that kind can't have it.
+        If it is not a valid name for an artifact of that kind.
     """
     if is_name(kind, name):
         return name
     rule = "use 1 to 64 of a-z, 0-9, _ and -, beginning with a letter or a digit"
     if kind != "data set":
         rule = f"{kind}s are called {kind}_1, {kind}_2 and so on. `rcig list` shows them"
-    raise ConfigError(f"{shorten(name)} can't be the name of a {kind}: {rule}.")
+    raise ConfigError(f"{shorten(name)} is not a valid name of a {kind}: {rule}.")
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:

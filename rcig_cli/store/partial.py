@@ -2,10 +2,10 @@
 
     .partial-<name>/
       lock
-      state.npz   how far the work is: a JSON document, and the arrays that are needed to resume
+      state.npz   the progress: a JSON document, and the arrays that are needed to resume
       content/    the data set; it has a manifest once it is complete
 
-What the state says about ``content`` must have been forced to the disk before.
+Files of ``content`` must be forced to the disk before the state that describes them is saved.
 """
 
 import json
@@ -65,7 +65,7 @@ class Partial:
         return document, arrays
 
     def save(self, document: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
-        """Save how far the work is, in place of what was saved before.
+        """Save the progress, replacing what was saved before.
 
         Raises
         ------
@@ -76,13 +76,13 @@ class Partial:
         write_npz(self._state, {_DOCUMENT: encoded, **arrays})
 
     def discard(self) -> None:
-        """Remove what has been done; the folder stays locked."""
+        """Remove the state and the content; the folder stays locked."""
         self._discard_state()  # first: it describes the content
         if self.content.exists():
             remove_folder(self.content)
 
     def begin_content(self) -> Path:
-        """Make an empty folder for the content, in place of an earlier one."""
+        """Make an empty folder for the content, replacing an earlier one."""
         if self.content.exists():
             remove_folder(self.content)
         make_folder(self.content)
@@ -94,11 +94,11 @@ class Partial:
         Raises
         ------
         AlreadyExists
-            If not `overwrite`, and something is there.
+            If not `overwrite`, and a file or folder exists there.
         RcigError
             If it can't be moved or made durable.
         """
-        # First: a data set that is replaced is `content` for an instant, which the state doesn't describe.
+        # First, because for an instant `content` is the data set that is replaced, which has another state.
         self._discard_state()
         (replace_folder if overwrite else publish)(self.content, final)
         with suppress(RcigError):  # the data set is complete, even if this fails
@@ -115,21 +115,22 @@ class Partial:
 
 @contextmanager
 def partial_folder(parent: Path, name: str, *, wait: Wait | None = None) -> Iterator[Partial]:
-    """Resume or begin the preparation of a data set, as the only process that does.
+    """Resume or begin the preparation of a data set, and keep other processes from preparing it.
 
     Parameters
     ----------
     parent
-        The folder in which it is to be published; made if need be.
+        The folder in which it will be published; it is made if needed.
     name
         The data set's name.
     wait
-        Called with a sentence before waiting for another process that prepares it; None: don't wait.
+        Called with a message before waiting for another process that prepares it; if None, `Locked` is
+        raised.
 
     Yields
     ------
     Partial
-        It stays for a later process unless nothing was saved, or it is published or removed.
+        It is kept for a later process if progress was saved and it was neither published nor removed.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Manifests: what a data set, a run, a sweep or a checkpoint says about itself, as typed records.
+"""Manifests, the descriptions of data sets, runs, sweeps and checkpoints, as typed records.
 
 A manifest is the document (see `documents`) ``manifest.json`` in the folder that it describes.  The types of
 its fields are checked by pydantic, when a record is made and when one is read.
@@ -24,14 +24,14 @@ Status = Literal["running", "interrupted", "finished", "failed"]
 
 
 class Parent(TypedDict):
-    """What a run or sweep was made from: its name, and the digest of its manifest or its SHA-256."""
+    """An artifact or file that a run or sweep was made from: its name, and its digest or SHA-256."""
 
     name: str
     digest: str
 
 
 class LoggedBytes(TypedDict):
-    """How many bytes of a log, from its beginning, a manifest records, and their SHA-256."""
+    """The number of bytes of a log, from its beginning, that a manifest records, and their SHA-256."""
 
     bytes: int
     sha256: str
@@ -52,14 +52,14 @@ class CheckpointManifest:
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class _ArtifactManifest:
-    """What the manifests of data sets, runs and sweeps have in common.
+    """The fields that the manifests of data sets, runs and sweeps have in common.
 
     Parameters
     ----------
     name
         The name of its folder.
     created
-        When, in UTC, as `now` returns it.
+        The time when it was created, in UTC, as `now` returns it.
     config
         The fully resolved settings, JSON values only.
     versions
@@ -83,10 +83,10 @@ class _ArtifactManifest:
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of what the manifest says about the content, by which children name their parents.
+        """The SHA-256 of the fields that describe the content, which identifies a parent in its children.
 
-        When, where and with which versions of libraries it was made is no part of it: the same data prepared
-        again have the same digest.
+        Times, paths and versions of libraries are not included, so the same data prepared again have the same
+        digest.
         """
         document = self.to_json()
         return digest_of({name: document[name] for name in self._content})
@@ -99,7 +99,7 @@ class _ArtifactManifest:
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class DatasetManifest(_ArtifactManifest):
-    """What a prepared data set is and where it came from.
+    """The description of a prepared data set and its source.
 
     Parameters
     ----------
@@ -127,12 +127,12 @@ class DatasetManifest(_ArtifactManifest):
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class _JobManifest(_ArtifactManifest):
-    """What the manifests of runs and sweeps have in common.
+    """The fields that the manifests of runs and sweeps have in common.
 
     Parameters
     ----------
     updated
-        When the manifest was last written, in UTC.
+        The time when the manifest was last written, in UTC.
     status
         "running", "interrupted", "finished" or (of a run) "failed".
     dataset
@@ -149,20 +149,20 @@ class _JobManifest(_ArtifactManifest):
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class RunManifest(_JobManifest):
-    """What a run is, how far it is, and what it was made from.
+    """The description of a run, its progress and its parents.
 
     Parameters
     ----------
     step
         The number of outer steps done.
     seed
-        All randomness follows from it and the step.
+        All random numbers follow from it and the step.
     log
-        How many bytes of ``metrics.jsonl``, from the beginning, are recorded, and their SHA-256: while the
-        run is under way, those up to the newest checkpoint; once it has ended, all.
+        The recorded part of ``metrics.jsonl``: up to the newest checkpoint while the run is not finished, and
+        all of it once it has ended.
     divergences
-        For each time that it diverged: the outer ``step``, from 1; what was ``not_finite``, the first cause
-        first; the ``checkpoint`` that was left, None if there is none to resume from; and the learning
+        For each time that it diverged: the outer ``step``, from 1; the values that were ``not_finite``, the
+        first cause first; the ``checkpoint`` to resume from, or None if there is none; and the learning
         ``rates`` until then.  The run may have been resumed with lower rates.
     """
 
@@ -176,15 +176,15 @@ class RunManifest(_JobManifest):
 
     @property
     def imported(self) -> bool:
-        """Whether it was made elsewhere; its configuration says only how to evaluate it."""
+        """Whether it was imported; then its configuration is used only for evaluation."""
         return "file" in self.parents
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class SweepManifest(_JobManifest):
-    """What a sweep is, which runs it consists of, and its results.
+    """The description of a sweep, its runs and its results.
 
-    Its configuration says what is swept and how it is evaluated, with every run's fully resolved
+    Its configuration has the swept settings, the protocols of evaluation, and every run's fully resolved
     configuration.
 
     Parameters
@@ -196,7 +196,7 @@ class SweepManifest(_JobManifest):
     runs: tuple[str, ...]
     kind: Literal["sweep"] = "sweep"
 
-    # Without runs and files: the runs name the sweep as it is when it begins.
+    # Without runs and files, because each run records the digest of its sweep when the sweep begins.
     _content: ClassVar[tuple[str, ...]] = ("config", "dataset", "parents")
 
 

@@ -1,6 +1,6 @@
-"""What was measured on a run: one document for each measurement.
+"""The measurements of a run, each in one document.
 
-A file is named after the time in UTC and what was measured, such as
+A file is named after the time in UTC and a label, such as
 ``evaluations/20250301T123000.123456Z-convnet.json``.  It is written once and never changed.
 """
 
@@ -26,7 +26,7 @@ def write_result(run_path: Path, kind: Kind, label: str, record: Mapping[str, An
     kind
         "evaluations", "attacks" or "timings".
     label
-        What was measured, such as the name of an architecture; a part of the file's name.
+        A part of the file's name, such as the name of an architecture.
     record
         JSON values, without the keys "format" and "sha256".
 
@@ -51,7 +51,7 @@ def write_result(run_path: Path, kind: Kind, label: str, record: Mapping[str, An
 
 
 def read_results(run_path: Path, kind: Kind) -> Listing[dict[str, Any]]:
-    """Return the records of a run, oldest first, and what is wrong with those that can't be read."""
+    """Return the records of a run, oldest first, and a problem for each that can't be read."""
     with storage_errors(run_path / kind, "read"):
         paths = sorted(path for path in (run_path / kind).glob("*.json") if not path.name.startswith("."))
     return read_each(paths, read_document)

@@ -61,9 +61,9 @@ def open_store(root: Path, *, create: bool) -> "Store":
     Raises
     ------
     NotFound
-        If there is no store and none is to be made.
+        If there is no store, and not ``create``.
     ConfigError
-        If `root` is something else than a store.
+        If `root` is a file, or a folder that is not a store.
     Corrupt
         If the store is damaged, or of another format.
     """
@@ -95,9 +95,9 @@ def open_store(root: Path, *, create: bool) -> "Store":
 class Store:
     """An opened store; get one from `open_store`.
 
-    Methods that take a name raise `ConfigError` if an artifact of that kind can't have it.  Those that return
-    a manifest raise `NotFound` if there is no such artifact (the sentence names the nearest, and all there
-    are), and `Corrupt` if it is damaged.
+    Methods that take a name raise `ConfigError` if it is not a valid name for that kind.  Those that return a
+    manifest raise `NotFound` if there is no such artifact (the message suggests the nearest name and lists
+    all), and `Corrupt` if it is damaged.
     """
 
     root: Path
@@ -119,15 +119,15 @@ class Store:
         return self.folder_of("sweep") / check_name("sweep", name)
 
     def datasets(self) -> Listing[DatasetManifest]:
-        """Return all data sets in natural order, and what is wrong with those that can't be read."""
+        """Return all data sets in natural order, and a problem for each that can't be read."""
         return read_each(_folders(self.folder_of("data set")), lambda folder: _read(folder, DatasetManifest))
 
     def runs(self) -> Listing[RunManifest]:
-        """Return all runs in natural order, and what is wrong with those that can't be read."""
+        """Return all runs in natural order, and a problem for each that can't be read."""
         return read_each(_folders(self.folder_of("run")), lambda folder: _read(folder, RunManifest))
 
     def sweeps(self) -> Listing[SweepManifest]:
-        """Return all sweeps in natural order, and what is wrong with those that can't be read."""
+        """Return all sweeps in natural order, and a problem for each that can't be read."""
         return read_each(_folders(self.folder_of("sweep")), lambda folder: _read(folder, SweepManifest))
 
     def dataset(self, name: str) -> DatasetManifest:
@@ -162,9 +162,9 @@ class Store:
     def create(
         self, kind: Literal["run", "sweep"], make_manifest: Callable[[str], Numbered]
     ) -> tuple[Numbered, RunLock]:
-        """Make a new run or sweep, numbered after the highest there is.
+        """Make a new run or sweep, with the number after the highest in the store.
 
-        A reader never sees it without its manifest, nor another writer without its lock.
+        It gets its name only when it has its manifest and its lock.
 
         Parameters
         ----------
@@ -198,7 +198,7 @@ class Store:
                 raise
 
     def create_named_run(self, name: str, fill: Callable[[Path], RunManifest]) -> RunManifest:
-        """Make a finished run with a given name; a reader never sees a part of it.
+        """Make a finished run with a given name, atomically.
 
         ``fill`` writes the files of the run into the folder that it is given, and returns the manifest.
 
@@ -207,7 +207,7 @@ class Store:
         AlreadyExists
             If there is such a run; it is unchanged.
         ConfigError
-            If no run may have that name.
+            If it is not a valid name of a run.
         """
         path = self.run_path(name)
         with temporary_folder(path.parent) as temporary:
@@ -228,9 +228,9 @@ class Store:
         Raises
         ------
         ConfigError
-            If no artifact may have that name, or two have it.
+            If the name is not valid, or two artifacts have it.
         NotFound
-            If none has it; the sentence names the nearest.
+            If no artifact has it; the message suggests the nearest name.
         """
         prefix, slash, rest = name.rpartition("/")
         kinds = [
@@ -244,7 +244,7 @@ class Store:
         existing = [one for one in found if os.path.lexists(one.path)]
         if len(existing) > 1:
             choices = " or ".join(f"{one.path.parent.name}/{one.name}" for one in existing)
-            raise ConfigError(f"{name} is the name of two artifacts. Give one of them: {choices}.")
+            raise ConfigError(f"{name} is the name of two artifacts. Use {choices}.")
         if existing:
             return existing[0]
         likely = [kind for kind in kinds if slash or rest.startswith(f"{kind}_")]

@@ -146,7 +146,7 @@ def test_a_different_whitening_gives_a_warning(rcig, pets, tmp_path):
     rcig("prepare", "plain", "--from", source, "--no-zca", "--store", store)
     done = rcig("import", tmp_path / "x.npz", "--dataset", "plain", "--store", store)
     assert done.code == 0
-    assert "whitened differently from plain here" in done.err
+    assert "whitened differently from plain in this store" in done.err
     from_authors = rcig("import", tmp_path / "frepo", "--dataset", "plain", "--store", store)
     assert "plain was prepared without ZCA" in from_authors.err
     assert "whitened differently" not in rcig(
@@ -168,10 +168,10 @@ def test_names_of_imported_runs(rcig, store, tmp_path):
     assert imported("set", "--name", "frepo")["run"] == "frepo"
     for wanted, said in (
         ("frepo", "There is a run frepo already"),
-        ("digits", "is a data set here"),
+        ("digits", "is the name of a data set in this store"),
         ("run_7", "begin with run_ or sweep_"),
         ("sweep_7", "begin with run_ or sweep_"),
-        ("../x", "can't be the name"),
+        ("../x", "is not a valid name"),
     ):
         error = imported("set", "--name", wanted)["error"]
         assert error["code"] == 2

@@ -148,7 +148,7 @@ def test_runs_of_disjoint_chunks_are_attacked_together_and_by_each_other(rcig, t
 def test_lira_on_a_distilled_set_needs_a_second_run(rcig, digits_run, tmp_path):
     flags = [*QUICK, "--lira", "--shadows", 4, "--out", tmp_path / "c.png", "--store", digits_run]
     outcome = rcig("mia", "run_1", *flags)
-    assert "LiRA needs a second run, distilled from other images" in outcome.err
+    assert "only with a second run, distilled from other images" in outcome.err
     assert outcome.out.splitlines()[7].split()[-1] == "-"
 
 
@@ -156,7 +156,7 @@ def test_lira_on_a_distilled_set_needs_a_second_run(rcig, digits_run, tmp_path):
     ("flags", "code", "said"),
     [
         (["run_7"], 3, "no run 'run_7'"),
-        (["run_1", "run_1"], 2, "Give each run once"),
+        (["run_1", "run_1"], 2, "Pass each run only once"),
         (["run_1", "--out", "curves.pdf"], 2, "must end in .png"),
         (["run_1", "--steps", 0], 2, "steps must be"),
         (["run_1", "--networks", 0], 2, "networks must be a whole number of 1 or more"),

@@ -109,7 +109,7 @@ def npy_header(shape: tuple[int, ...], descr: str = "<f4") -> bytes:
 
 
 def memory_taken(function: Callable[[], Any]) -> tuple[Any, int]:
-    """What a function returns, or the `RcigError` that it raises, and the most bytes that it took.
+    """The value that a function returns, or the `RcigError` that it raises, and its peak memory in bytes.
 
     Memory that libraries take outside of Python counts too.
     """

@@ -36,7 +36,7 @@ CASES = {
 
 
 class Setting:
-    """One small distillation problem, as a method and as its oracle see it."""
+    """One small distillation problem, for a method and for its oracle."""
 
     def __init__(self, algorithm, shape, n, b, *, parts=1, flip=True, staged=False):
         keys = iter(jax.random.split(jax.random.key(7), 40))

@@ -103,7 +103,7 @@ def test_training_lowers_the_squared_error():
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("solver", ["adam", "cg"])
 def test_without_iterations_the_step_is_frepos_with_the_platt_loss(solver):
-    """Nothing solved for: theta is 0, as is the implicit gradient; the last kernel has its closed form."""
+    """Without iterations theta and the implicit gradient are 0; the last kernel still has its closed form."""
     config, step, psi, theta_0, real = posed(Platform(), jnp.float64, solver=solver)
     config = replace(config, inner_steps=0, hessian_steps=0)
     network = build_network(

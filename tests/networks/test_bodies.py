@@ -106,7 +106,7 @@ def instance(a, layer):
 
 
 def resnet(body, x, norm):
-    """ResNet-18 before what becomes of its last map, by the equations of its blocks."""
+    """ResNet-18 up to its last map, by the equations of its blocks."""
     x = jax.nn.relu(instance(convolved(x, body["Convolution_0"]), body["InstanceNorm_0"]))
     for stage in range(4):
         for block in range(2):

@@ -23,7 +23,7 @@ class Problem(NamedTuple):
 
 
 def mirrored(problem, psi):
-    """The set the inner problem is posed on."""
+    """The training set of the inner problem."""
     images, labels = psi[0], psi[1]
     if not problem.flip:
         return images, labels
@@ -60,7 +60,7 @@ def features(problem, images):
 
 
 def last_kernel(problem, theta, psi):
-    """theta_F* by the normal equations in feature space: a derivation of its own of equation 3."""
+    """theta_F* by the normal equations in feature space, derived independently of equation 3."""
     images, labels = mirrored(problem, psi)
     h, lam = features(problem, images), problem.l2_rate * psi[0].shape[0]
     target = labels - output(problem, theta, images) if problem.algorithm == "rcig" else labels
@@ -68,7 +68,7 @@ def last_kernel(problem, theta, psi):
 
 
 def prediction(problem, theta, psi, images):
-    """What the model at theta predicts for images."""
+    """The predictions for images of the model at theta."""
     if problem.algorithm in ("cig", "vig"):
         return output(problem, theta, images)
     p = features(problem, images) @ last_kernel(problem, theta, psi)

@@ -1,4 +1,4 @@
-"""Benchmarks that few machines can run for real, run at a tiny size; and what they share."""
+"""Benchmarks that need large machines, run at a tiny size; and the functions that they share."""
 
 import json
 import subprocess

@@ -84,7 +84,7 @@ def test_a_folder_is_replaced_and_the_old_one_removed(tmp_path, old):
 @pytest.mark.parametrize(
     ("number", "sentence"),
     [
-        (errno.EINVAL, "can't be replaced in one step on this file system.* remove final with `rcig rm`"),
+        (errno.EINVAL, "can't be replaced in one step on this file system.* delete final with `rcig rm`"),
         (errno.EIO, "input/output error"),
     ],
 )

@@ -13,7 +13,7 @@ WRONG = ["", ".", "..", "/etc", "a/b", "../run_1", "a\0", "a\n", "run_1\n", "x" 
 @pytest.mark.parametrize("kind", ["data set", "run", "sweep"])
 def test_wrong_names_are_refused_in_one_short_sentence(kind):
     for name in WRONG:
-        with pytest.raises(ConfigError, match=f"can't be the name of a {kind}") as caught:
+        with pytest.raises(ConfigError, match=f"is not a valid name of a {kind}") as caught:
             names.check_name(kind, name)
         assert len(str(caught.value)) < 200
 

@@ -134,10 +134,10 @@ def _download(builder: Any, known: KnownDataset) -> None:
         _check_reachable(builder.url_infos or {})
         _prepare(builder)
     except ModuleNotFoundError as error:
-        # The error that TFDS raises for packages that it imports late has no name.
+        # TFDS imports some packages late, and its error for these has no name.
         found = re.search(r"No module named '([\w.]+)'", str(error))
         raise ConfigError(_missing(known, error.name or (found.group(1) if found else "more"))) from error
-    # Between the network, the archive and the disk, errors of every kind are possible.
+    # The network, the archive and the disk can cause errors of every kind.
     except Exception as error:
         raise RcigError(
             f"{known.name} could not be downloaded ({_brief(error)}): check the connection and the disk and "

@@ -246,7 +246,7 @@ def low_rank(
     rank = int((found > found[0] * dimension * np.finfo(np.float64).eps).sum())
     basis = np.zeros((dimension, count))
     np.matmul(rows.T, vectors[:, :rank] / np.sqrt(count * found[:rank]), out=basis[:, :rank])
-    # An eigenvector's sign is LAPACK's choice: fix it, so that equal data give equal arrays everywhere.
+    # LAPACK may return either sign of an eigenvector: fix it, so that equal data always give equal arrays.
     largest = basis[np.abs(basis).argmax(axis=0), np.arange(count)]
     basis *= np.where(largest < 0, -1.0, 1.0)
     eigenvalues = np.ones(count)

@@ -61,7 +61,7 @@ class Rates(NamedTuple):
 
 @dataclass(frozen=True)
 class Bilevel:
-    """The two-level problem of a run.
+    """The two-level problem of a run, without psi and the pool model.
 
     Attributes
     ----------
@@ -109,13 +109,13 @@ class BilevelAt(NamedTuple):
     Attributes
     ----------
     bilevel
-        What stays the same during the run.
+        The parts that stay the same during the run.
     psi
-        What is learned.
+        The learned quantities.
     problem
         The inner problem.
     keys
-        For subsets of the distilled images.
+        Keys for subsets of the distilled images.
     """
 
     bilevel: Bilevel
@@ -256,9 +256,9 @@ def _with_learning_rates(step: Step, bilevel: Bilevel) -> Step:
 
 
 def _staging_pays(settings: ImplicitSettings, n: int, classes: int) -> bool:
-    """Whether to linearize in stages.
+    """Whether linearizing in stages is faster.
 
-    Setting it up takes the time that it saves in about C iterations, and its memory grows with ``n C``.
+    Its preparation takes as long as it saves in about C iterations, and its memory grows with ``n C``.
     """
     return settings.inner_steps + settings.hessian_steps >= 2 * classes and n * classes <= _LARGEST_STAGED
 

@@ -15,8 +15,8 @@ quadratic (paper, equations 3 and 4):
 CIG's is the same with no features, A = lam I, and theta all parameters:
 ``( |r|^2 + lam |theta|^2 ) / (2 n C)``.  VIG's is that loss with r = y_S - f(theta_0 + theta).
 
-The implicit gradient carries how theta depends on psi; a last kernel in closed form depends on psi directly,
-which adds the direct gradient (`meta_gradient`).
+The implicit gradient is the part of the meta-gradient through theta's dependence on psi.  A last kernel in
+closed form depends on psi directly, which adds the direct gradient (`meta_gradient`).
 """
 
 from abc import ABC, abstractmethod
@@ -47,7 +47,7 @@ from rcig_cli.distillation.records import Tree, split, total
 
 
 class Outputs(NamedTuple):
-    """What the losses depend on of the network's outputs on the distilled images.
+    """The outputs of the network on the distilled images that the losses depend on.
 
     Attributes
     ----------
@@ -69,14 +69,15 @@ Part = tuple[Outputs, Array]  # a gradient in the outputs and in the labels
 
 @dataclass(frozen=True)
 class Layout:
-    """How an inner problem is computed.
+    """The layout of the computation of an inner problem.
 
     Attributes
     ----------
     platform
         How loops and batches are laid out.
     subset
-        Distilled images that gradients go through at a time, or None: all (`subsampling`).
+        Number of distilled images through which gradients are back-propagated, or None for all
+        (`subsampling`).
     staged
         Whether to linearize in stages, for many products with the Jacobian.
     float64
@@ -138,14 +139,14 @@ class InnerProblem(ABC):
 
     @abstractmethod
     def predictor(self, theta: Tree) -> Predictor:
-        """What the model at theta predicts for real images."""
+        """The function that predicts logits for real images with the model at theta."""
 
     @abstractmethod
     def outputs(self, theta: Tree, v: Tree, images: Array) -> Outputs:
         """Outputs of the network on images ``[n, H, W, c]``, differentiable in them."""
 
     def outer_gradient(self, outer: OuterLoss) -> Tree:
-        """``g_T = dL_out/dtheta``, where a last kernel in closed form follows theta."""
+        """``g_T = dL_out/dtheta``, including the dependence of a last kernel in closed form on theta."""
         return outer.parameters
 
     def direct_gradient(self, outer: OuterLoss, outputs: Outputs, labels: Array) -> Part | None:
@@ -311,14 +312,14 @@ class LinearizedNetwork(Quadratic):
 
 @dataclass(frozen=True)
 class OriginalNetwork(InnerProblem):
-    """VIG: the network as it is, nonlinear in its parameters.
+    """VIG: the original network, which is nonlinear in its parameters.
 
     Attributes
     ----------
     images
         X_S, ``[n, H, W, c]``.
     weight
-        How many images each of these stands for, if they are a subset.
+        The number of images that each of these represents, if they are a subset.
     """
 
     images: Array

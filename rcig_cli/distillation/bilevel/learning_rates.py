@@ -1,6 +1,6 @@
 """Learning rates of the two Adam solves: as high as possible while the losses fall (paper, S3).
 
-Before the first step each is tuned; every 50 steps each is adapted to how many of its solves diverged.
+Each is tuned before the first step, and adapted every 50 steps to the number of its solves that diverged.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from rcig_cli.distillation.bilevel.solvers import Solution
 
 GROWTH = 1.2  # factor between two trials of tuning
 RETREAT = 0.7  # factor after the first trial in which the losses don't fall
-LONGEST_TUNING = 100  # tries; 1.2^100 is 8e7
+LONGEST_TUNING = 100  # trials; 1.2^100 is 8e7
 
 ADAPT_EVERY = 50  # outer steps
 DIVERGED_SHARE, DIVERGED_FACTOR = 0.29, 0.9

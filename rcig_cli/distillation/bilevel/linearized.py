@@ -4,8 +4,8 @@
 
 J is used as two linear maps, ``t -> J t`` and ``u -> J^T u``; the primal pass runs once and is kept.
 
-`linearize` is the general way.  `linearize_in_stages` is faster for few images and classes and many products.
-For large distilled sets there is `subsampling.linearize_subsampled`.
+`linearize` is for the general case.  `linearize_in_stages` is faster for few images and classes, many
+products.  For large distilled sets there is `subsampling.linearize_subsampled`.
 """
 
 from collections.abc import Callable, Sequence
@@ -44,7 +44,7 @@ class Linearized(NamedTuple):
 
 
 def body_of(parameters: Tree) -> Tree:
-    """theta_B: every parameter but the last kernel."""
+    """theta_B: all parameters except the last kernel."""
     return {"body": parameters["body"], "bias": parameters["head"]["bias"]}
 
 
@@ -70,7 +70,7 @@ def linearize(apply: Apply, theta: Tree, images: Array, parts: int = 1) -> Linea
     images
         ``[n, H, W, c]``.
     parts
-        Into how many independent parts the batch is cut.
+        The number of independent parts into which the batch is cut.
     """
     return _stack([_linearize_part(apply, theta, part) for part in split(images, parts)])
 
@@ -83,9 +83,9 @@ def linearize_in_stages(network: Network, theta_0: Tree, images: Array, parts: i
 
         J t = J_upper t_upper + D J_lower t_lower + J_stem t_stem,      D = d logits / d z
 
-    D is a small matrix for each image, ``C`` rows, with which a product need not go through the layers above
-    the cut.  J_stem has ``n C`` rows and few columns; with it a product need not go through any layer.  Both
-    come from ``C`` reverse passes.
+    D is a small matrix for each image, with ``C`` rows; it replaces a pass through the layers above the cut.
+    J_stem has ``n C`` rows and few columns; it replaces a pass through all layers.  Both are computed by
+    ``C`` reverse passes.
     """
     return _stack([_linearize_part_in_stages(network, theta_0, part) for part in split(images, parts)])
 

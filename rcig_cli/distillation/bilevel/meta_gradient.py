@@ -1,4 +1,4 @@
-"""The meta-gradient: how the outer loss changes with psi (paper, equation 1, with the right sign).
+"""The meta-gradient, the gradient of the outer loss in psi (paper, equation 1, with the sign corrected).
 
     direct   = dL_out/dpsi at fixed theta
     implicit = -d/dpsi < v, grad L_in >,    v = H^-1 g_T and theta held fixed
@@ -38,7 +38,7 @@ def meta_gradient(
     Parameters
     ----------
     psi
-        What is learned.
+        The learned quantities.
     settings
         ``flip``: whether mirrored images are part of the set; ``label_margin``: whether the outer loss has
         that term.

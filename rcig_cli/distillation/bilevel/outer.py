@@ -1,11 +1,11 @@
-"""The outer loss: how well the model solved for on the distilled set classifies real images.
+"""The outer loss: the loss on real images of the model that solves the inner problem.
 
     L_out = mean loss( p(X_T), y_T )  -  mean_i min( margin(y_S[i]), 1/(2C) )
 
-    p(X) = J theta_B + h theta_F,  J theta  or  f(theta_0 + theta),  as the method poses it (`inner`)
+    p(X) = J theta_B + h theta_F,  J theta  or  f(theta_0 + theta),  depending on the inner problem (`inner`)
 
-The first term reaches psi only through theta, theta_F and tau, so all that is needed of the real batch is
-its gradient in these: one pass forward and one back.
+The first term depends on psi only through theta, theta_F and tau, so only its gradient in these is needed of
+the real batch: one forward and one backward pass.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def platt(p: Array, classes: Array, log_temperature: Array) -> Array:
 
 
 def squared_error(p: Array, classes: Array, log_temperature: Array) -> Array:
-    """Half the mean squared difference from the centred one-hot labels; tau plays no part."""
+    """Half the mean squared difference from the centred one-hot labels; tau is not used."""
     del log_temperature
     return 0.5 * jnp.mean((p - centred_one_hot(classes, p.shape[1], p.dtype)) ** 2)
 
@@ -90,7 +90,7 @@ def evaluate_outer_loss(
     images, classes
         The real batch, ``[b, H, W, c]`` and ``[b]`` class indices.
     platform
-        Says in how many pieces the batch goes through; they add up.
+        Determines the number of pieces in which the batch is processed; their results are added.
     """
 
     def of_piece(piece: Array, piece_classes: Array) -> OuterLoss:
@@ -107,7 +107,7 @@ def evaluate_outer_loss(
 
 
 def label_margin(labels: Array) -> Array:
-    """Mean lead of each learned label's top class over its second, counted up to ``1/(2C)``.
+    """Mean difference between the two largest entries of each learned label, limited to ``1/(2C)``.
 
     Parameters
     ----------

@@ -24,15 +24,15 @@ from rcig_cli.distillation.records import Tree
 
 
 class Solution(NamedTuple):
-    """What a solve found.
+    """The result of a solve.
 
     Attributes
     ----------
     value
         theta or v.
     progress
-        What each iteration should reduce: the loss for Adam, the squared norm of the preconditioned
-        residual for conjugate gradients; ``[steps]``.
+        The quantity that each iteration should reduce: the loss for Adam, the squared norm of the
+        preconditioned residual for conjugate gradients; ``[steps]``.
     """
 
     value: Tree
@@ -148,7 +148,7 @@ def _conjugate_gradients(
 ) -> tuple[Tree, Array]:
     """Solve the dual system from zero; return J_S^T beta, and <r, A^-1 r> before each iteration.
 
-    Each iteration has the J_S^T of its direction at hand, so their sum saves the product at the end.
+    Each iteration computes J_S^T of its direction anyway; adding these up saves another product at the end.
     """
     State = tuple[Tree, Array, Array, Array]
 

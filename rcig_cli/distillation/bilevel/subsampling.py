@@ -4,10 +4,10 @@ The gradient is a sum over images, J^T u = sum_i J_i^T u_i, so that
 
     (n / n_subset) sum_{i in subset} J_i^T u_i
 
-is an unbiased estimate of it, with n_subset of n images drawn anew for each use.  Forward passes need no
-graph and are computed in chunks, so that memory grows with n_subset.  The sum over all images can be computed
-in chunks as well, each linearized anew: this is ``transposed`` here, which conjugate gradients use, since
-they need the same system at every iteration.
+is an unbiased estimate of it, with n_subset of n images drawn anew for each use.  Forward passes store no
+activations and are computed in chunks, so that memory grows only with n_subset.  ``transposed`` computes the
+sum over all images, also in chunks, each linearized again.  Conjugate gradients use it, since they need the
+same system at every iteration.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def choose(key: Array, count: int, size: int) -> Array:
 
 
 def subset_size(backward_subset: int | None, count: int) -> int | None:
-    """Return how many of ``count`` images gradients go through, or None for all of them."""
+    """Return the number of images, of ``count``, that gradients go through, or None for all of them."""
     return backward_subset if backward_subset is not None and backward_subset < count else None
 
 

@@ -30,7 +30,7 @@ def make(network: "Network", settings: ImplicitSettings, platform: "Platform") -
 
 
 def defaults(images: int, given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Iterations: few leave much unsolved without the closed form (``docs/appendix/results-accuracy.md``)."""
+    """Iterations: without a closed form a few are not enough (``docs/appendix/results-accuracy.md``)."""
     del images
     return method.iterations(given, cg=30)
 

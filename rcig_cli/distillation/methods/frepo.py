@@ -1,6 +1,6 @@
 """FRePo: neural feature regression with pooling.
 
-Kernel ridge regression on the features of a pool model theta_0; the body stays as it is:
+Kernel ridge regression on the features of a pool model theta_0, whose body is not changed:
 
     theta_F = h_S^T (h_S h_S^T + lam I)^-1 y_S
     L_out   = mean (h_T theta_F - y_T)^2 / 2 - label margin

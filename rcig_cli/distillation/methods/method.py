@@ -1,8 +1,8 @@
-"""What a method is: a value that everything else in the project is driven by.
+"""The record that describes a method.
 
-Run loop, checkpoints, metrics, curves, command-line options, presets and the reference read a method's record
-and know no method by name.  The record, and the module it is in, cost no JAX to import, so that
-``rcig distill --help`` is fast; a module imports its mathematics inside ``make``.
+Run loop, checkpoints, metrics, curves, command-line options, presets and the command reference use this
+record and no method's name.  A method's module doesn't import JAX, so that ``rcig distill --help`` is fast;
+it imports its mathematics inside ``make``.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ class Metric:
     name
         Its key in ``metrics.jsonl``.
     label
-        What a plot calls it, with its unit.
+        Its label in plots, with its unit.
     panel
         The title of the plot that shows it; metrics with the same panel share one.
     log
@@ -50,7 +50,7 @@ class Method:
     Attributes
     ----------
     name
-        What ``--algorithm`` calls it.
+        Its value of ``--algorithm``.
     title
         Its full name.
     reference
@@ -58,7 +58,7 @@ class Method:
     settings
         The record of its settings.
     metrics
-        What each of its outer steps reports.
+        The metrics that each of its outer steps reports.
     make
         ``(network, settings, platform) -> Step``: the functions that a run consists of.
     defaults

@@ -40,7 +40,7 @@ def make(network: "Network", settings: RcigSettings, platform: "Platform") -> "S
 
 
 def defaults(images: int, given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Iterations: conjugate gradients need fewer than the paper's Adam, the fewer the fewer the images.
+    """Iterations: conjugate gradients need fewer than the paper's Adam, and fewer for few images.
 
     ``docs/appendix/results-solvers.md`` has the measurements.
     """

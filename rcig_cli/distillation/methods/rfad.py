@@ -1,7 +1,7 @@
 """RFAD: random feature approximation distillation.
 
-Kernel ridge regression on the features of several networks, each drawn afresh at every outer step and never
-trained.  With one network's features h at random theta_0:
+Kernel ridge regression on the features of several networks, which are initialized anew at every outer step
+and never trained.  With one network's features h at random theta_0:
 
     theta_F = h_S^T (h_S h_S^T + lam I)^-1 y_S
     L_out   = mean cross-entropy( softmax(tau h_T theta_F), y_T ) - label margin

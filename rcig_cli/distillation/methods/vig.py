@@ -1,6 +1,6 @@
 """VIG: vanilla implicit gradients.
 
-The network as it is, nonlinear in its parameters, is trained from a pool model theta_0 (paper, 3.1):
+The original network, nonlinear in its parameters, is trained from a pool model theta_0 (paper, 3.1):
 
     theta = argmin ( |y_S - f(theta_0 + theta)|^2 + lam |theta|^2 ) / (2 n C), by Adam
     L_out = mean (f_T(theta_0 + theta) - y_T)^2 / 2 - label margin

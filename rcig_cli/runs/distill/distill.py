@@ -1,6 +1,6 @@
-"""Distil a data set: start a run or resume one, and bring it to its end.
+"""Distil a data set: start or resume a run, and finish it.
 
-A run is created at once with its complete configuration.  However it ends, its newest checkpoint remains,
+A run is created at once with its complete configuration.  If it is stopped, its newest checkpoint is kept,
 and on a CPU a resumed run gives byte for byte the result of an uninterrupted one.
 """
 
@@ -63,7 +63,7 @@ def distill(
     Raises
     ------
     ConfigError
-        If a setting can't have its value, or is not that of the run to resume.
+        If a setting has a value that is not allowed, or differs from that of the run to resume.
     NotFound
         If there is no such data set or run.
     Locked
@@ -77,7 +77,7 @@ def distill(
     if named is None and "ipc" not in settings:
         if resume is not None and "dataset" in settings:
             _refuse_imported(store, settings["dataset"])
-        raise ConfigError("Say how many images per class to distil, for example --ipc 1.")
+        raise ConfigError("Pass the number of images per class to distil, for example --ipc 1.")
     processes = context.processes
     note = context.report.note if wait else None
     with ExitStack() as held:
@@ -141,14 +141,14 @@ def _new_or_unfinished(
 
 
 def _models_for(context: RunContext, settings: Mapping[str, Any]) -> int:
-    """Pool models per step: the method's default, or as many more as divide evenly among the devices."""
+    """Pool models per step: the method's default, rounded up to a multiple of the number of devices."""
     devices = len(choose_devices(context.devices))
     default: int = METHODS[settings.get("algorithm", DEFAULT_ALGORITHM)].declared["models"].default
     return math.ceil(default / devices) * devices
 
 
 def choose_dataset(store: Store, name: str | None, report: Report) -> str:
-    """Return the data set named, or the only one prepared, or digits, which is prepared where needed.
+    """Return the named data set, or the only prepared one, or digits, which is prepared if needed.
 
     Raises
     ------
@@ -160,19 +160,19 @@ def choose_dataset(store: Store, name: str | None, report: Report) -> str:
     if name is None:
         names = [manifest.name for manifest in store.datasets().found]
         if len(names) > 1:
-            raise ConfigError(f"Say which data set to distil: {', '.join(names)}.")
+            raise ConfigError(f"Several data sets are prepared; name the one to distil: {', '.join(names)}.")
         name = names[0] if names else EMBEDDED
     if not store.dataset_path(name).exists():
         _refuse_imported(store, name)
         if name != EMBEDDED:
-            store.dataset(name)  # raises, naming what there is
+            store.dataset(name)  # raises an error that lists the data sets
         report.note(f"Preparing {name}, which comes with scikit-learn.")
         prepare(store, name, report=report, wait=True)
     return name
 
 
 def _refuse_imported(store: Store, name: str) -> None:
-    """Say so if what is named as a data set is an imported run."""
+    """Raise `ConfigError` if the name is that of an imported run and not of a data set."""
     taken = store.dataset_path(name).exists() or not store.run_path(name).is_dir()
     if not taken and store.run(name).imported:
         raise nothing_to_resume(store.run(name))
@@ -223,7 +223,7 @@ def create_run(
 
 
 def check_possible(prepared: Prepared, config: DistillConfig) -> None:
-    """Refuse a configuration that the data set has too few or too small images for."""
+    """Refuse a configuration for which the data set has too few or too small images."""
     counts = np.bincount(prepared.labels("train"), minlength=prepared.classes)
     fewest = int(np.argmin(counts))
     if config.ipc > counts[fewest]:
@@ -235,7 +235,7 @@ def check_possible(prepared: Prepared, config: DistillConfig) -> None:
 
 
 def execute(path: Path, manifest: RunManifest, prepared: Prepared, context: RunContext) -> RunManifest:
-    """Take a run from its newest checkpoint, or from the start, to its end; return its new manifest.
+    """Execute a run from its newest checkpoint, or from the start, to its end; return its new manifest.
 
     The caller holds the lock of the run's folder ``path``.
 
@@ -246,21 +246,21 @@ def execute(path: Path, manifest: RunManifest, prepared: Prepared, context: RunC
     RunInterrupted
         If a signal stopped it, after saving a checkpoint.
     Diverged
-        If numbers are no longer finite; the last good checkpoint remains.
+        If numbers are no longer finite; the last good checkpoint is kept.
     NumericsError
-        If the product is not finite, although the state is.
+        If the distilled set is not finite, although the state is.
     """
     with stop_on_signals() as stop, MetricsLog(path / METRICS) as metrics:
         if manifest.versions != versions():
             context.report.warn(
                 "This run was started with other library versions: results may differ in the last digits."
             )
-        # The loop is deleted when this call returns, while signals are still only noted: one that raised an
-        # exception in a destructor would be lost.
-        return _bring_to_end(RunLoop(path, manifest, prepared, context, stop, metrics))
+        # The loop is deleted when this call returns, while signals are still only noted: an exception that a
+        # signal raised in a destructor would be lost.
+        return _run_to_end(RunLoop(path, manifest, prepared, context, stop, metrics))
 
 
-def _bring_to_end(loop: RunLoop) -> RunManifest:
+def _run_to_end(loop: RunLoop) -> RunManifest:
     # Files that change from here on get new checksums at the next checkpoint, or at the end.
     loop.record(status="running", files={}, log=None)
     try:

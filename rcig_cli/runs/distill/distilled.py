@@ -1,4 +1,4 @@
-"""Reading and writing what a run has distilled.
+"""Reading and writing the distilled set of a run.
 
 Three arrays in ``distilled.zarr``: ``images [n, H, W, c]`` as the network sees them, ``labels [n, C]``
 centred, and ``classes [n]``, the class each image started from.
@@ -26,7 +26,7 @@ DISTILLED = "distilled.zarr"
 
 @dataclass(frozen=True, eq=False)
 class DistilledSet:
-    """A distilled set, as in the module, with the run's manifest, folder and settings, and its data set."""
+    """A distilled set, with the run's manifest, folder and settings, and its data set; see the module."""
 
     run: RunManifest
     path: Path
@@ -46,7 +46,10 @@ def write_distilled(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[
         If they are not all finite; nothing is written then.
     """
     if not all(np.isfinite(array).all() for array in arrays.values()):
-        raise NumericsError("The distilled images are not finite numbers, so they were not written.")
+        raise NumericsError(
+            "The distilled images are not finite numbers, so they were not written. Start a new run with a "
+            "lower --image-lr."
+        )
     if (path / DISTILLED).exists():  # of a process that was killed before it could finish the run
         remove_folder(path / DISTILLED)
     with temporary_folder(path) as temporary:

@@ -1,4 +1,4 @@
-"""A run that diverges: what is no longer finite, and with which settings it can be resumed."""
+"""A run that diverges: which values are no longer finite, and with which settings it can be resumed."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,11 +13,11 @@ from rcig_cli.presets.config import DistillConfig
 from rcig_cli.reporting.formatting import describe_divergence
 from rcig_cli.runs.engine.base import RunState
 
-# The learning rate behind what failed first, where that isn't the images'.
+# The learning rate that drives the first value that failed, where that isn't the images'.
 _DRIVEN_BY = {"pool_models": "pool_lr", "labels": "label_lr", "temperature": "temperature_lr"}
 _SUGGESTED = 0.3  # of the learning rate with which it diverged
 
-# What a step computes from the state before it; learning rates of the step have no influence.
+# Values that a step computes from the state before it, on which its learning rates have no influence.
 _BEFORE_UPDATE = {"pool_models", "loss", "gradient"}
 
 
@@ -29,7 +29,7 @@ class Diverged(NumericsError):
     run
         Its name.
     record
-        What its manifest keeps of it: see ``RunManifest.divergences``.
+        The record in its manifest: see ``RunManifest.divergences``.
     lower
         A learning rate to resume with, by name; None if resuming can't help.
     """
@@ -41,12 +41,12 @@ class Diverged(NumericsError):
 
 
 def not_finite(info: Info) -> list[str]:
-    """Return names of what an outer step reports as not finite, the first cause first."""
+    """Return the names of the values that an outer step reports as not finite, the first cause first."""
     return [name for name, finite in info.finite._asdict().items() if not finite]
 
 
 def not_finite_in(state: RunState) -> list[str]:
-    """Return names of what is not finite in a state of numpy arrays, models not yet sampled included."""
+    """Return the names of the parts of a state of numpy arrays, with all pool models, that are not finite."""
     parts = {"pool_models": state.pool, "optimizer": state.learner}
     return [
         name
@@ -56,14 +56,14 @@ def not_finite_in(state: RunState) -> list[str]:
 
 
 def comes_from(checkpoint: int, step: int, what: Sequence[str]) -> bool:
-    """Whether a step failed because of the checkpoint before it alone, so that no learning rate helps."""
+    """Whether a step failed because of the checkpoint before it, so that a lower learning rate can't help."""
     return step == checkpoint + 1 and bool(_BEFORE_UPDATE & set(what))
 
 
 def record_of(
     step: int, what: Sequence[str], checkpoint: int | None, config: DistillConfig
 ) -> dict[str, Any]:
-    """Return what a manifest keeps: step, what diverged, checkpoint to resume from, and learning rates."""
+    """Return the record for the manifest: step, failed values, checkpoint to resume from, learning rates."""
     rates = {name: getattr(config.method, name) for name in METHODS[config.algorithm].learning_rates}
     return {"step": step, "not_finite": list(what), "checkpoint": checkpoint, "rates": rates}
 
@@ -89,8 +89,8 @@ def lower_rate(record: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str,
     Returns
     -------
     dict
-        If rates are above the preset's: the preset's value of the one that is furthest above.  Otherwise the
-        rate of what failed first, lowered.
+        If some rates are above the preset's, the preset's value of the one that is furthest above; otherwise
+        a lower value of the rate that drives the first value that failed.
     """
     above = {name: rate / usual[name] for name, rate in record["rates"].items()}
     name = max(above, key=lambda name: above[name])

@@ -1,7 +1,7 @@
-"""Before a long run: whether it fits, and how long it takes.
+"""Checks before a long run: whether it fits into memory, and how long it takes.
 
 The memory needed is that of the compiled step.  If it is more than available, smaller settings are compiled
-until one fits, which the error then names.
+until some fit, and the error recommends these.
 """
 
 from collections.abc import Callable, Iterator
@@ -39,7 +39,7 @@ def check_memory(
     Raises
     ------
     ConfigError
-        With the flag that makes it fit, where one of those tried does.
+        With the options that make it fit, if some were found.
     """
     if needed <= available:
         return
@@ -48,7 +48,7 @@ def check_memory(
         taken = needed_by(smaller)
         if taken <= available:
             raise ConfigError(f"{wants}. With {flag} it needs about {size(taken)}.")
-    raise ConfigError(f"{wants}. Try a smaller --width, or a machine with more memory.")
+    raise ConfigError(f"{wants}. Use a smaller --width, or a machine with more memory.")
 
 
 def _smaller(config: DistillConfig, images: int) -> Iterator[tuple[str, DistillConfig]]:

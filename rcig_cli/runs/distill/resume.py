@@ -1,4 +1,4 @@
-"""Which run to resume, with which settings, and the lock on it."""
+"""Choosing the run to resume, checking its settings, and locking it."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,8 +20,8 @@ def newest_unfinished(
 ) -> RunManifest | None:
     """Return the newest unfinished run of the same configuration and the same data, if there is one.
 
-    With ``any_models`` its number of pool models per step may differ: where that number follows from the
-    devices, the run may have been started on others.
+    With ``any_models`` its number of pool models per step may differ: that number follows from the devices,
+    and the run may have been started on others.
     """
     free = {"models", "pool_size"} if any_models else set()
     for run in reversed(store.runs().found):
@@ -49,7 +49,8 @@ def resumed(run: RunManifest, settings: Mapping[str, Any]) -> RunManifest:
     Raises
     ------
     ConfigError
-        If other settings are given, with each of them and its value in the run; or if the run was imported.
+        If other settings are given (the message lists them with their values in the run), or if the run was
+        imported.
     """
     if run.imported:
         raise nothing_to_resume(run)
@@ -65,7 +66,8 @@ def resumed(run: RunManifest, settings: Mapping[str, Any]) -> RunManifest:
         )
     if "sweep" in run.parents:
         raise ConfigError(
-            f"{problem}, and settings of a sweep's run can't be changed. Start a new run without --resume."
+            f"{problem}, and it is part of a sweep, so its settings can't be changed. Start a new run "
+            "without --resume."
         )
     if not _only_lowers(wanted, current):
         rates = ", ".join(METHODS[current.algorithm].learning_rates)
@@ -86,10 +88,10 @@ def _only_lowers(wanted: DistillConfig, current: DistillConfig) -> bool:
 
 
 def nothing_to_resume(run: RunManifest) -> ConfigError:
-    """Return the error that says that a run was imported."""
+    """Return the error for resuming an imported run."""
     return ConfigError(
         f"{run.name} was imported from {run.parents['file']['name']}, so there is nothing to resume. "
-        f"To distil a set of your own: rcig distill {run.dataset} --ipc {run.config['ipc']}"
+        f"To distil a new set: rcig distill {run.dataset} --ipc {run.config['ipc']}"
     )
 
 
@@ -99,8 +101,8 @@ def locked_run(
 ) -> Iterator[RunManifest]:
     """Lock a run that is to be resumed, and write changed settings into its manifest.
 
-    Yields the manifest as it is now that no other process writes it; `resumed` and `RunLock` say what is
-    raised.
+    Yields the manifest as it is now that no other process writes it.  Errors are those of `resumed` and
+    `RunLock`.
     """
     path = store.run_path(run.name)
     with RunLock(path, wait=wait):

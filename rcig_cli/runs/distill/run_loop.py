@@ -87,7 +87,7 @@ class RunInterrupted(Interrupted):
 
 
 class RunLoop:
-    """A run in progress: the manifest and the log of the run in the folder ``path``, and a data set."""
+    """A run in progress, in the folder ``path``, with its manifest, its log and its data set."""
 
     def __init__(
         self,
@@ -167,7 +167,7 @@ class RunLoop:
         else:
             for sentence in restored.warnings if restored else ():
                 self.context.report.warn(sentence)
-            # The other processes give only the structure.
+            # The other processes pass only the structure.
             whole = self.context.processes.share(restored.state if restored else template)
             self.state, self.step, self.saved = self.engine.place(whole), step, step
         if self.is_writer:
@@ -180,7 +180,7 @@ class RunLoop:
         while self.step < self.config.steps:
             due = self._checkpoint_is_due(time.monotonic() - saved_at)
             signal_number = self.stop.signal_number or 0
-            # All processes have to decide alike.
+            # All processes have to make the same decisions.
             stop, save, count = self.context.processes.agree_on(signal_number, due, self._steps_per_call())
             if stop:
                 self._interrupt(stop)
@@ -198,7 +198,8 @@ class RunLoop:
         self.save()
         self.record(config=self.config.to_json())  # `steps` is the number taken, if `on_step` ended the run
         if self.is_writer:
-            checkpoints.prune(self.path, self.step)  # an earlier process, killed, may have left an old one
+            # An earlier process that was killed may have left old checkpoints.
+            checkpoints.prune(self.path, self.step)
 
     def flush(self, keep: int = 0) -> None:
         """Fetch the metrics of all calls but the last ``keep``; log, check and report them."""
@@ -329,10 +330,10 @@ class RunLoop:
             )
 
     def _diverged(self, step: int, what: Sequence[str], *, hopeless: bool = False) -> Diverged:
-        """Return the error that says what diverged, and which checkpoint can be resumed from.
+        """Return the error, with the values that diverged and the checkpoint to resume from.
 
         If resuming from the newest checkpoint must fail again (``hopeless``), or has already failed with
-        other learning rates, the newest is removed, provided that there is an older one.
+        other learning rates, that checkpoint is removed, provided that there is an older one.
         """
         record = record_of(step, what, self.saved, self.config)
         if hopeless or is_stuck((*self.manifest.divergences, record)):

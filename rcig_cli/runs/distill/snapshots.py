@@ -1,8 +1,8 @@
 """Snapshots of the distilled images during a run, for an animation.
 
-A run keeps its product after some forty steps, at geometrically growing intervals, since most changes early.
-Snapshots are kept in memory until a checkpoint is saved and are written just before it, so that a run resumed
-from a checkpoint has those up to its step, and ends with the same ones as an uninterrupted run.
+A run takes some forty snapshots, at geometrically growing intervals, since images change most at the
+beginning.  Snapshots are kept in memory until a checkpoint is saved and are written just before it, so that a
+run resumed from a checkpoint has those up to its step, and ends with the same ones as an uninterrupted run.
 
 ``snapshots.npz`` has ``steps [k]``, ``indices [m]`` (which of the distilled images) and ``images
 [k, m, H, W, c]`` as the network sees them, in half precision.
@@ -29,7 +29,7 @@ _LARGEST = float(np.finfo(_HALF).max)
 
 @dataclass(frozen=True, eq=False)
 class Course:
-    """The snapshots of a run, with the steps ascending: see the module."""
+    """The snapshots of a run, in the order of the steps; the module describes the arrays."""
 
     steps: npt.NDArray[np.int64]
     indices: npt.NDArray[np.int64]
@@ -88,7 +88,7 @@ class Snapshots:
             return
         course = read_course(self._path)
         if course.images.shape[1:] != self._shape:
-            raise Corrupt(f"The snapshots of {self._path.name} don't belong to its images.")
+            raise Corrupt(f"The snapshots of {self._path.name} don't match its images.")
         for at, images in zip(course.steps.tolist(), course.images, strict=True):
             if at <= step:
                 self._taken[at] = images

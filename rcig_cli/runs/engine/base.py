@@ -1,4 +1,4 @@
-"""The state of a run between two outer steps, and what advances it."""
+"""The state of a run between two outer steps, and the base class of the engines that advance it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from rcig_cli.runs.engine.randomness import Use, key_for
 
 
 class RunState(NamedTuple):
-    """The whole state of a run; with the seed and the step, everything that follows follows from it.
+    """The whole state of a run; with the seed and the step, it determines the rest of the run.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class RunState(NamedTuple):
 
 
 STATE: Any = RunState(P(), P(MODELS))  # type: ignore[arg-type]  # its layout on a mesh
-Fetch = Callable[[], list[Info]]  # waits for the numbers of some steps
+Fetch = Callable[[], list[Info]]  # waits for the metrics of some steps
 
 
 class Engine(ABC):
@@ -80,9 +80,9 @@ class Engine(ABC):
 
     @abstractmethod
     def advance(self, state: RunState, first: int, count: int) -> tuple[RunState, Fetch]:
-        """Take ``count`` outer steps from number ``first`` on (the very first is 0).
+        """Take ``count`` outer steps from number ``first`` on, counted from 0.
 
-        The old state can't be used any more.  The function that is returned waits for the steps' numbers.
+        The old state can't be used any more.  The returned function waits for the steps' metrics.
         """
 
     def place(self, state: RunState) -> RunState:

@@ -77,12 +77,12 @@ class Batches:
 
 
 class ReadAhead:
-    """Read by a thread, while the device computes, what the next steps need.
+    """Reads the data of the next steps in a thread, while the device computes.
 
     Parameters
     ----------
     read
-        ``(step, count) ->`` what ``count`` steps from ``step`` on need.
+        ``(step, count) ->`` the data of ``count`` steps from ``step`` on.
     """
 
     def __init__(self, read: Callable[[int, int], Any]) -> None:
@@ -91,7 +91,7 @@ class ReadAhead:
         self._coming: tuple[tuple[int, int], Future[Any]] | None = None
 
     def take(self, step: int, count: int) -> Any:
-        """Return what ``count`` steps from ``step`` on need, and start reading for the steps after them."""
+        """Return the data of ``count`` steps from ``step`` on, and start reading those of the next steps."""
         wanted = step, count
         if self._coming is not None and self._coming[0] == wanted:
             needed = self._coming[1].result()

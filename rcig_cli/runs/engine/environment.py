@@ -1,15 +1,17 @@
-"""JAX and the process around it: flags, memory, threads, the compilation cache, and what the machine has.
+"""Setting up JAX and its process (flags, memory, threads, compilation cache); processors and free memory.
 
-`prepare_environment` comes before JAX's first computation.  None of what it sets changes a result:
+`prepare_environment` must be called before JAX's first computation.  Its settings do not change results,
+except that they prevent wrong ones:
 
 * XLA's YNN fusion on the CPU is turned off.  It fuses a matrix product whose operand is zero at compile time
   with its neighbours and reads uninitialized memory: the numbers are silently wrong (JAX 0.10 to 0.12;
   ``tests/runs/engine/test_environment.py`` has the case).  XLA reads ``XLA_FLAGS`` when its first backend is
-  made.  What is compiled with `jit` is right in any case, since it passes the same flag itself.
+  made.  Functions compiled with `jit` are right in any case, since it passes the same flag itself.
 * malloc keeps freed memory: XLA frees its buffers after every step, and by default each goes back to the
   operating system, to be mapped and zeroed page by page at the next step.
-* OpenBLAS' threads, which factor and solve with A, sleep as soon as they are done.  By default they spin for
-  some 25 ms and take a core from XLA: each solve would take ten times as long.
+* OpenBLAS' threads, which factor A and solve with it, sleep as soon as they are done.  By default they spin
+for
+  some 25 ms and occupy a core that XLA needs: each solve would take ten times as long.
 """
 
 import ctypes
@@ -44,10 +46,10 @@ def silence_libraries() -> None:
 
 
 def xla_flags(given: str, jaxlib: tuple[int, int]) -> str:
-    """Return the user's XLA flags, with ours added.
+    """Return the user's XLA flags with `YNN_FLAG` added.
 
-    A user's value of the same flag stays.  jaxlib before 0.10 does not know it, and an unknown flag would
-    abort the process.
+    If the user has set that flag, it is kept.  jaxlib before 0.10 does not know the flag, and an unknown flag
+    would abort the process.
     """
     if jaxlib < (0, 10) or YNN_FLAG in given:
         return given
@@ -66,8 +68,8 @@ def jaxlib_version() -> tuple[int, int]:
 def jit(function: Callable[..., Any], **options: Any) -> Any:
     """Return ``jax.jit(function, **options)``, compiled without the YNN fusion on the CPU.
 
-    Unlike ``XLA_FLAGS`` this has its effect also where another library has used JAX before.  The result
-    can't be called inside another compiled function.
+    Unlike ``XLA_FLAGS``, this also works if another library has used JAX before.  The result can't be called
+    inside another compiled function.
     """
     import jax
 
@@ -103,8 +105,8 @@ def free_memory() -> int:
 def prepare_jax() -> None:
     """Import JAX and give it a persistent compilation cache in the user's cache folder.
 
-    ``RCIG_COMPILATION_CACHE`` names another folder, or none if it is empty.  A cache folder that was given
-    to JAX itself stays.
+    ``RCIG_COMPILATION_CACHE`` names another folder; if it is empty, there is no cache.  A cache folder that
+    the user has configured in JAX is kept.
     """
     import jax
     import platformdirs

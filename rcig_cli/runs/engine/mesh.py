@@ -1,4 +1,4 @@
-"""Which devices a run uses, and how its work is laid out on them.
+"""The devices of a run, and the layout of its work on them.
 
     mesh    models x batch
 
@@ -28,7 +28,7 @@ _PIECE = 16  # images; at 32 px and width 32 a layer's values for so many fit in
 
 
 def current_platform() -> Platform:
-    """Lay loops and batches out for JAX's default device."""
+    """Return the layout of loops and batches for JAX's default device."""
     if jax.default_backend() == "cpu":
         return Platform(True, min(processors(), _MOST_PARTS), _PIECE, _settle)
     return Platform(unroll=False, parts=1)
@@ -53,7 +53,9 @@ def choose_devices(count: int | None) -> list[jax.Device]:
         count = len(there) if jax.process_count() > 1 else 1
     if not 1 <= count <= len(there):
         kind = there[0].platform.upper()
-        raise ConfigError(f"--devices {count} is too many: JAX finds {len(there)} ({kind}).")
+        raise ConfigError(
+            f"--devices {count} is too many: JAX finds {len(there)} ({kind}). Use at most {len(there)}."
+        )
     if jax.process_count() > 1 and count < len(there):
         raise ConfigError(
             f"--devices {count} would leave processes without a device: with --distributed all {len(there)} "

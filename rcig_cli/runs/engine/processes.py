@@ -4,12 +4,12 @@ JAX connects them (``jax.distributed``), detects that one of them is gone (heart
 them (``jax.experimental.multihost_utils``).  All processes compute the same run in lockstep, and process 0
 alone writes files.
 
-When a process ends early, killed or by an error, every other process ends with a non-zero exit
+When a process ends early, because it was killed or by an error, every other process ends with a non-zero exit
 code:
 
-* at once, with a message of ours, where it takes part in a collective operation over gloo (on the CPU);
-* at once, aborted by JAX's client, where process 0 is the one that ended;
-* within about `HEARTBEAT_TIMEOUT`, aborted by JAX's client, otherwise: for example in a collective over NCCL.
+* at once, with an error message of rcig, if it takes part in a collective operation over gloo (on the CPU);
+* at once, aborted by JAX's client, if process 0 ended;
+* otherwise within about `HEARTBEAT_TIMEOUT`, aborted by JAX's client, for example in a collective over NCCL.
 
 Files are written atomically, so a process may be ended at any time, and the run can be resumed afterwards
 with another number of processes.
@@ -48,7 +48,7 @@ _VARIABLES = {
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """How this process finds the others.
+    """How this process connects to the others.
 
     Attributes
     ----------
@@ -101,7 +101,7 @@ class ProcessSpec:
 
 @dataclass
 class Processes:
-    """The processes that distill a run together, as one of them sees them.
+    """The processes that distill a run together, seen from one of them.
 
     The methods are collective operations: all processes have to call them, in the same order.
 
@@ -123,10 +123,10 @@ class Processes:
         return self.index == 0
 
     def agree_on(self, stop: int, *wishes: int) -> tuple[int, ...]:
-        """For each argument, the largest value that any process has.
+        """For each argument, the largest value that any process passes.
 
-        Decisions by a signal or a clock are made alike in all processes this way.  It waits for computations
-        that are already on the devices.
+        All processes make decisions that depend on a signal or a clock in this way.  The call waits for
+        computations that are already on the devices.
 
         Parameters
         ----------
@@ -224,8 +224,8 @@ def join(spec: ProcessSpec | None, *, tell: Tell) -> Iterator[Processes]:
         atexit.register(leave, getattr(error, "exit_code", default))
         if _is_lost_connection(error):
             raise RcigError(
-                "Another process has ended, or the connection to it was lost; its own output may say why. "
-                "The run is at its last checkpoint: start all processes again with --resume."
+                "Another process has ended, or the connection to it was lost; its output may show the cause. "
+                "To resume from the last checkpoint, start all processes again with --resume."
             ) from error
         raise
 
@@ -234,14 +234,14 @@ def _connect(spec: ProcessSpec, tell: Tell) -> Processes:
     """Start JAX's coordination service in process 0, and connect the processes with it and each other."""
     import jax
 
-    # JAX's preemption service would replace our handler of SIGTERM.
+    # JAX's preemption service would replace rcig's handler of SIGTERM.
     jax.config.update("jax_enable_preemption_service", False)
     # gRPC would call a web proxy to reach process 0; an empty value means none.
     os.environ["grpc_proxy"] = ""  # noqa: SIM112
     jax.config.update("jax_check_proxy_envs", False)
     if spec.coordinator is not None and spec.index == 0:
         check_port(int(spec.coordinator.rpartition(":")[2]))
-    # JAX would end the process itself at its time limit, with a stack trace of C++.
+    # At its own time limit JAX would abort the process with a C++ stack trace.
     timer = threading.Timer(CONNECT_TIMEOUT, _give_up, (spec, tell))
     timer.daemon = True
     timer.start()
@@ -262,7 +262,7 @@ def _connect(spec: ProcessSpec, tell: Tell) -> Processes:
         if spec.coordinator is not None or _is_lost_connection(error):
             raise
         raise ConfigError(
-            f"--distributed finds no usable settings of a cluster (JAX: {error}) Start each process with "
+            f"--distributed finds no usable cluster settings (JAX: {error}). Start each process with "
             "--coordinator HOST:PORT, --processes N and its own --process, from 0."
         ) from error
     finally:
@@ -270,7 +270,7 @@ def _connect(spec: ProcessSpec, tell: Tell) -> Processes:
 
 
 def check_port(port: int) -> None:
-    """Refuse a port that is in use, over which JAX would crash."""
+    """Refuse a port that is in use, because JAX would crash."""
     try:
         socket.create_server(("", port)).close()
     except OSError as error:

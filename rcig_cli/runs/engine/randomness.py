@@ -1,6 +1,4 @@
-"""Random draws of each outer step.
-
-They follow from the seed and the step alone, however often a run is stopped.
+"""Random draws of each outer step, which depend only on the seed and the step.
 
 key(use)  = fold_in(key(seed), use)
 key(step) = fold_in(key(use = steps), step), split once into named keys, each used once; with several pool
@@ -65,7 +63,7 @@ def step_keys(seed: int, models: int) -> Array:
 
 
 def draw(key: Array, step: Array, pool_size: int, pool_steps: int) -> Draws:
-    """Draw what outer step ``step`` (from 0) needs for one of its models, with one of `step_keys`."""
+    """Draw the random values of outer step ``step`` (from 0) for one of its models, by one of `step_keys`."""
     keys = jax.random.split(jax.random.fold_in(key, step), 5)
     key_model, key_training, fresh, subsets, training_subsets = keys
     model = jax.random.randint(key_model, (), 0, pool_size)

@@ -83,7 +83,7 @@ class Sharded(Engine):
         return state, fetch
 
     def _read(self, first: int, count: int) -> Any:
-        """Put what a call needs of the real images onto the devices, padded to ``most`` steps."""
+        """Put the real images (or their indices) of a call onto the devices, padded to ``most`` steps."""
         steps = [self._batches.chosen(first + min(i, count - 1)) for i in range(self.most)]
         chosen = np.stack(steps)
         return put(

@@ -85,7 +85,7 @@ def make_training(network: Network, schedule: Schedule, stops: Sequence[int] = (
         What is trained, and how.
     stops
         The steps after which the model is yielded, increasing; by default only the last.  The memory of a
-        model is reused for the next one, so the caller must have finished with it by then.
+        model is reused for the next one, so the caller must not use it after asking for the next.
     """
     optimizer = schedule.optimizer()
     initialize = jit(lambda key: pool.fresh_model(network, optimizer, key))
@@ -106,8 +106,8 @@ def make_trainings(network: Network, schedule: Schedule, watch: Callable[[int], 
     """Return a function that trains a fresh network from each of some keys: ``(keys [k], sets) -> k models``.
 
     ``sets`` is one set for all networks or an iterable of one for each.  On a CPU the networks are trained
-    one after the other, lazily.  On an accelerator, which one small network leaves idle, one program trains
-    all of them at once.
+    one after the other, lazily.  On an accelerator one program trains all of them at once, because a single
+    small network would leave most of it idle.
 
     Parameters
     ----------

@@ -147,7 +147,7 @@ def _random_subset(distilled: DistilledSet, *, flip: bool) -> Callable[[Array], 
 
 
 def _paper_result(distilled: DistilledSet, protocol: EvaluationProtocol) -> PaperResult | None:
-    """Return what the paper reports for such a set and such networks; it has no results with hard labels."""
+    """Return the paper's accuracy for such a set and such networks; it has none with hard labels."""
     config = distilled.config
     if distilled.run.imported or protocol.hard_labels:
         return None

@@ -13,7 +13,7 @@ _STEPS_FOR_TEN, _STEPS = 1000, 2000
 
 @record
 class NetworkProtocol:
-    """The settings that evaluation and membership inference share: which networks, trained how."""
+    """The settings that evaluation and membership inference share: the networks and their training."""
 
     arch: ArchitectureName = setting("convnet", "Architecture of the networks.")
     norm: Norm = setting(..., "Normalization of the networks. Default: the usual one of the architecture.")

@@ -61,7 +61,7 @@ class Evaluation:
     random_subset
         Of networks trained on random real images, the same number of each class; None without baseline.
     paper
-        What the paper reports for this case, or None.
+        The accuracy that the paper reports for this case, or None.
     """
 
     run: str

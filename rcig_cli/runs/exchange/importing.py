@@ -1,7 +1,7 @@
 """Import a distilled set from a file, as a finished run that is evaluated, shown and exported like others.
 
-The run's configuration is the preset for its data set and number of images per class, which says how the set
-is evaluated.
+The run's configuration is the preset for its data set and number of images per class, which determines how
+the set is evaluated.
 """
 
 import itertools
@@ -54,9 +54,9 @@ def import_set(
     dataset
         The prepared data set that the set was distilled from.
     space
-        What the images are, one of `SPACES`; by default what the file says.
+        Whether the images are whitened, normalized or pixels, one of `SPACES`; by default as the file states.
     name
-        The run's name; by default a new one made from the file's name.
+        The run's name; by default a new one derived from the file's name.
     report
         Receives the warnings.
 
@@ -121,10 +121,11 @@ def _check_name(store: Store, name: str) -> str:
     check_name("data set", name)
     if name.startswith(_RESERVED):
         raise ConfigError(
-            f"{name!r} can't name an imported run: choose one that doesn't begin with run_ or sweep_."
+            f"{name!r} is not a valid name for an imported run: choose one that doesn't begin with run_ or "
+            "sweep_."
         )
     if store.dataset_path(name).exists():
-        raise ConfigError(f"{name!r} is a data set here: choose another --name.")
+        raise ConfigError(f"{name!r} is the name of a data set in this store: choose another --name.")
     if store.run_path(name).exists():
         raise ConfigError(f"There is a run {name} already: choose another --name.")
     return name
@@ -144,7 +145,7 @@ def _names_from(store: Store, path: Path) -> Iterator[str]:
 
 
 def _dataset_info(prepared: Prepared) -> DatasetInfo:
-    """The data set; a set has at most as many images of each class as its rarest class has."""
+    """The data set; a distilled set has at most as many images per class as the data set's rarest class."""
     manifest = prepared.manifest
     fewest = int(np.bincount(prepared.labels("train"), minlength=prepared.classes).min())
     return DatasetInfo(manifest.name, manifest.shape, manifest.class_names, fewest * prepared.classes)
@@ -168,7 +169,7 @@ def _warn_of_mismatch(
     manifest = prepared.manifest
     if file.class_names is not None and file.class_names != manifest.class_names:
         report.warn(
-            f"{file.path} has other class names than {manifest.name}: check that it was made from that "
+            f"{file.path} has other class names than {manifest.name}: check that it was distilled from that "
             "data set."
         )
     if imported.space != "whitened":
@@ -177,13 +178,13 @@ def _warn_of_mismatch(
     ours = {WHITENING + name: array for name, array in whitening.arrays().items()}
     if not theirs and manifest.shape[2] == 3 and not manifest.whitened:
         report.warn(
-            f"{manifest.name} was prepared without ZCA whitening: if {file.path} was made with it, as the "
-            "published sets of colour images were, prepare the data set with it first."
+            f"{manifest.name} was prepared without ZCA whitening. If {file.path} was made with whitening, as "
+            "the published sets of colour images were, prepare the data set with --zca first."
         )
     if theirs and not (theirs.keys() == ours.keys() and all(_close(theirs[n], ours[n]) for n in ours)):
         report.warn(
-            f"{file.path} was whitened differently from {manifest.name} here; its images are used unchanged. "
-            "To convert them instead, export the set as png where it was made, and import that."
+            f"{file.path} was whitened differently from {manifest.name} in this store; its images are used "
+            "unchanged. To convert them, export the set as png from its original store, and import that."
         )
 
 

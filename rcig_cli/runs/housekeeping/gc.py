@@ -11,9 +11,9 @@ from rcig_cli.store.files import PARTIAL, abandoned, bytes_of, remove_abandoned,
 from rcig_cli.store.locks import RunLock
 from rcig_cli.store.store import Store
 
-_CHECKPOINT = "a checkpoint of a finished run"
-_TEMPORARY = "left by a process that crashed"
-_PREPARATION = "a preparation that was stopped"
+_CHECKPOINT = "checkpoint of a finished run"
+_TEMPORARY = "left by a crashed process"
+_PREPARATION = "stopped preparation"
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def find_garbage(store: Store, *, preparations: bool = False) -> list[Garbage]:
 def remove_garbage(store: Store, garbage: Sequence[Garbage], report: Report) -> list[Garbage]:
     """Remove what `find_garbage` has found; return what was removed.
 
-    A warning says what is in use by now, or can't be removed.
+    A warning names each file or folder that is in use by now, or can't be removed.
     """
     removed = []
     for number, one in enumerate(garbage, 1):
@@ -55,7 +55,7 @@ def remove_garbage(store: Store, garbage: Sequence[Garbage], report: Report) -> 
             report.warn(f"{one.path} was kept: {error}")
         else:
             if one.path.exists():
-                report.warn(f"{one.path} was kept: it can't be removed, or is being written.")
+                report.warn(f"{one.path} was kept: it can't be removed, or a process is writing it.")
             else:
                 removed.append(one)
         report.progress("removing", number, len(garbage))

@@ -16,7 +16,7 @@ from rcig_cli.store.store import Artifact, Store
 
 @dataclass(frozen=True)
 class Removal:
-    """An artifact that will be removed, its size, and a sentence that the user should read before (or "")."""
+    """An artifact that will be removed, its size, and a sentence for the user to read first (or "")."""
 
     artifact: Artifact
     bytes: int
@@ -24,7 +24,7 @@ class Removal:
 
 
 def plan_removal(store: Store, names: Sequence[str], *, force: bool = False) -> list[Removal]:
-    """Say what removing artifacts means; runs and sweeps come before their data sets.
+    """Plan the removal of artifacts; runs and sweeps come before their data sets.
 
     With ``force`` a data set may be removed although runs or sweeps in the store need it.
 
@@ -35,7 +35,7 @@ def plan_removal(store: Store, names: Sequence[str], *, force: bool = False) -> 
     NotFound
         If no artifact has it.
     Locked
-        If a run or sweep that will be removed, or that needs a data set that will be, is being written.
+        If a run or sweep is being written that will be removed, or whose data set will be removed.
     """
     chosen = list(dict.fromkeys(store.locate(name) for name in names))
     users = {one: _users(store, one, chosen) for one in chosen if one.kind == "data set"}

@@ -1,8 +1,8 @@
 """Verify a store, or some of its artifacts: which files are damaged, and which don't belong to the store.
 
 Every file is compared with its recorded checksum: documents with their own, all others with the one in the
-manifest of their data set, run, sweep or checkpoint.  No lock is taken.  If something seems wrong and the
-manifest has changed since, a process was writing, and the artifact is checked again.
+manifest of their data set, run, sweep or checkpoint.  No lock is taken.  If a check fails and the manifest
+has changed since, a process was writing, and the artifact is checked again.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ _SMALL = 2**20  # bytes up to which a quick check reads a file
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that was found: a problem is damage, an orphan a file that no manifest records.
+    """A finding: a problem is damage, an orphan is a file that no manifest records, a note is neither.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ class _Check:
         """Look for the temporary files of crashed processes, but not in preparations."""
         for path in abandoned(folder):
             if not any(part.startswith(PARTIAL) for part in path.relative_to(self.store.root).parts):
-                yield from self.orphan(path, "was left by a process that crashed: `rcig gc` removes it")
+                yield from self.orphan(path, "was left by a crashed process: `rcig gc` removes it")
 
     def artifact(self, one: Artifact) -> Iterator[Finding]:
         """Check a data set, a run with its checkpoints, log and measurements, or a sweep without its runs."""
@@ -148,7 +148,7 @@ class _Check:
             yield from self.checkpoints_and_results(one.path)
 
     def settled(self, folder: Path, check: Callable[[Path], Iterator[Finding]]) -> list[Finding]:
-        """Check a folder, again if something seems wrong and its manifest has changed meanwhile."""
+        """Check a folder, again if a check fails and its manifest has changed in the meantime."""
         found, checked = [], self.checked
         for _ in range(_ATTEMPTS):
             self.checked, before = checked, _identity(folder)
@@ -172,7 +172,7 @@ class _Check:
             yield from self.files(folder, manifest.files, unrecorded=unrecorded)
             for run in manifest.runs:
                 if not self.store.run_path(run).exists():
-                    yield self.finding("note", folder, f"names {run}, which isn't in this store")
+                    yield self.finding("note", folder, f"includes {run}, which isn't in this store")
 
     def run(self, folder: Path) -> Iterator[Finding]:
         manifest = yield from self.manifest(folder, RunManifest)
@@ -278,7 +278,7 @@ class _Check:
             yield self.finding("note", path, f"has a recorded checksum up to byte {length} of {len(content)}")
 
     def parent(self, folder: Path, manifest: RunManifest) -> Iterator[Finding]:
-        """Note that the data set of a run isn't the one it was made from; neither is damaged by that."""
+        """Note if the data set in the store isn't the one that the run was made from; that is no damage."""
         try:
             digest = self.store.dataset(manifest.dataset).digest
         except NotFound:
@@ -287,7 +287,7 @@ class _Check:
             return  # reported for the data set itself
         else:
             if digest != manifest.parents["dataset"]["digest"]:
-                other = f"was made from another {manifest.dataset} than the one in this store"
+                other = f"was made from another version of {manifest.dataset}, which was prepared again since"
                 yield self.finding("note", folder, other)
 
     def count(self) -> None:
@@ -319,7 +319,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _problem_in_lines(content: bytes) -> str | None:
-    """Say what is wrong with the lines of a log that have no checksum yet; the last may be incomplete."""
+    """Describe the first damaged line of a log after the recorded part; the last line may be incomplete."""
     for number, line in enumerate(content.split(b"\n")[:-1], 1):
         try:
             parse(line, "it")
@@ -337,6 +337,6 @@ def _identity(folder: Path) -> tuple[int, int, int] | None:
 
 
 def _phrase(error: RcigError, path: Path) -> str:
-    """Return what an error says of a file, to follow the file's name."""
+    """Return the message of an error about a file as a phrase that follows the file's name."""
     said = str(error).removeprefix(f"{path} ").rstrip(".")
     return said.removeprefix("is damaged: ").removeprefix("it ")

@@ -17,6 +17,7 @@ from rcig_cli.errors import ConfigError, NumericsError
 from rcig_cli.presets.paper_privacy import paper_attacks
 from rcig_cli.privacy import attacks
 from rcig_cli.privacy.lira import confidences
+from rcig_cli.reporting.formatting import TARGETS as TITLES
 from rcig_cli.runs.distill.distilled import DistilledSet
 from rcig_cli.runs.engine.randomness import first_images
 from rcig_cli.runs.engine.training import Schedule, TrainingSet, make_logits, make_training
@@ -62,8 +63,8 @@ def attack(
     Raises
     ------
     ConfigError
-        If a setting is unknown or has a value that is not allowed, the runs don't go together, or a data set
-        has too few images.
+        If a setting is unknown or has a value that is not allowed, the runs can't be attacked together, or a
+        data set has too few images.
     NumericsError
         If a training diverges.
 
@@ -83,8 +84,8 @@ def attack(
     with_lira = protocols[0].shadows > 0
     if with_lira and len(sets) == 1:
         report.note(
-            "To attack the distilled set, LiRA needs a second run, distilled from other images: give several "
-            "runs of disjoint --subset chunks."
+            "LiRA can attack the distilled set only with a second run, distilled from other images: pass "
+            "several runs of disjoint chunks (rcig prepare --subset N --chunk K)."
         )
     runs, trained = [], []
     for distilled, protocol in zip(sets, protocols, strict=True):
@@ -112,14 +113,14 @@ def attack(
 def _check(sets: Sequence[DistilledSet]) -> None:
     names = [each.run.name for each in sets]
     if len(set(names)) < len(names):
-        raise ConfigError(f"Give each run once, not {', '.join(names)}.")
+        raise ConfigError(f"Pass each run only once, not {', '.join(names)}.")
     first = sets[0].prepared.manifest
     for each in sets:
         manifest = each.prepared.manifest
         if (manifest.shape, manifest.class_names) != (first.shape, first.class_names):
             raise ConfigError(
                 f"{each.run.name} was distilled from {manifest.name} and {names[0]} from {first.name}, which "
-                "differ in the shape of images or in classes: attack these runs one by one."
+                "have images of other shapes or other classes: attack these runs separately."
             )
         if min(manifest.sizes.values()) < _FEWEST_EXAMPLES:
             raise ConfigError(
@@ -131,7 +132,7 @@ def _check(sets: Sequence[DistilledSet]) -> None:
 def _attack_run(
     distilled: DistilledSet, protocol: AttackProtocol, advance: Advance
 ) -> tuple[RunResult, TrainedRun]:
-    """Attack one run; return the results, and what LiRA on other runs needs."""
+    """Attack one run; return the results, and the networks that LiRA on other runs needs."""
     one = Attacker(distilled, protocol, advance)
     manifest, config = distilled.prepared.manifest, distilled.config
     paper = paper_attacks(manifest.name, manifest.sizes["train"], config.ipc, config.algorithm)
@@ -159,7 +160,7 @@ class Attacker:
         self.ipc, self.protocol, self.advance = distilled.config.ipc, protocol, advance
         self.classes = prepared.classes
         self.train, self.test = Examples(*prepared.split("train")), Examples(*prepared.split("test"))
-        # The run's name enters, so that the networks of several runs are independent.
+        # The seed includes the run's name, so that the networks of several runs are independent.
         self.seeds = (protocol.seed, zlib.crc32(distilled.run.name.encode()))
         self.key = jax.random.fold_in(jax.random.key(self.seeds[0]), self.seeds[1])
         network = protocol_network(prepared, protocol)
@@ -208,7 +209,7 @@ class Attacker:
             before = 0
             for steps, trained in zip(stops, self.train_to_stops(key, own), strict=True):
                 model = trained._replace(optimizer=())
-                result = self._attack_network(model, int(seed), f"the {target} images, {steps} steps")
+                result = self._attack_network(model, int(seed), f"the {TITLES[target]} for {steps} steps")
                 found[steps].append(result)
                 values = {"accuracy": result.accuracy, "AUC": result.attacks["mlp"].auc}
                 self.advance(steps - before, values)
@@ -220,7 +221,7 @@ class Attacker:
         members = self.candidates.members
         of_members, of_test = (self.logits(model, each.images) for each in (members, self.test))
         if not (np.isfinite(of_members).all() and np.isfinite(of_test).all()):
-            raise NumericsError(f"Training on {where}, diverged: use a lower --lr.")
+            raise NumericsError(f"Training on {where} diverged: use a lower --lr.")
         accuracy = float((of_test.argmax(axis=1) == self.test.classes).mean())
         logits = np.concatenate([of_members, of_test[self._non_members(len(members))]])
         classes, are_members = self.candidates.examples.classes, self.candidates.are_members

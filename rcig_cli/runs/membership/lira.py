@@ -1,12 +1,13 @@
 """LiRA on trained networks, with shadow networks or with the networks of other runs.
 
-Networks trained on real images are attacked online.  Their training images and the same number of test images
-are the candidates.  Each shadow network is trained on a random half of the candidates, and on the rest of
-what the attacked network was trained on, so on the same number of images.
+Networks trained on real images are attacked online.  The candidates are their training images and the same
+number of test images.  Each shadow network is trained on a random half of the candidates, and on all other
+training images of the attacked network, so that it has the same number of training images.
 
-The members of a distilled set are the images that it was distilled from.  A shadow would be a distillation
-without some of them.  Networks trained on the sets of other runs, distilled from other images, are such
-shadows: they show the scores of the examples as non-members.  So this attack is offline, and needs two runs.
+The members of a distilled set are the images that it was distilled from.  A shadow network would have to be
+trained on a set distilled without some of them.  The networks of other runs, distilled from other images,
+serve as such shadows: they give the scores of the examples as non-members.  So this attack is offline, and
+needs two runs.
 """
 
 from collections.abc import Callable, Sequence
@@ -127,7 +128,7 @@ def attack_offline(attacked: TrainedRun, others: Sequence[TrainedRun]) -> LiraRe
     ids = _image_ids(pixels)
     seen, outside = [], []
     for other in others:
-        # The other networks expect images that were preprocessed as theirs.
+        # The other networks need images with their own preprocessing.
         preprocessed = Examples(other.whitening.apply(pixels), examples.classes)
         theirs = other.candidates.members.and_(other.candidates.context)
         unseen = ~np.isin(ids, _image_ids(other.whitening.pixels(theirs.images)))

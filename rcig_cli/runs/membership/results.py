@@ -65,7 +65,7 @@ class TargetResult:
     lira
         Results of LiRA after the last of these steps, one for each run; empty where LiRA was not used.
     paper
-        What the paper reports, or None.
+        The results that the paper reports, or None.
     """
 
     by_steps: Mapping[int, tuple[NetworkResult, ...]]

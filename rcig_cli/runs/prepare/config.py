@@ -22,5 +22,5 @@ class PrepareConfig:
     @pydantic.model_validator(mode="after")
     def _chunk_of_a_subset(self) -> "PrepareConfig":
         if self.chunk and self.subset is None:
-            raise ValueError("chunk selects one of the groups that subset makes: give subset as well")
+            raise ValueError("chunk requires subset, the number of images in each of the disjoint subsets")
         return self

@@ -40,7 +40,7 @@ def overlapped(
     Raises
     ------
     Exception
-        What the items or the function raise, in its place in the order.
+        An error of the items or the function, when its result is due.
     """
     if not workers:
         for item in items:
@@ -73,10 +73,10 @@ def overlapped(
 def in_background(function: Callable[[], Result], poll: Callable[[], None]) -> Result:
     """Call a function that takes minutes in a thread, and poll meanwhile.
 
-    If ``poll`` raises, the thread computes on, and its result is dropped.  A normal exit of the interpreter
-    waits for the thread; a process that is to end earlier must call `os._exit`, as the command line does.
-    (A daemon thread would not be waited for, but destructors of libraries would run while it computes, and
-    OpenBLAS's then blocks for ever.)
+    If ``poll`` raises, the thread continues, but its result is dropped.  A normal exit of the interpreter
+    waits for the thread; a process that has to end earlier must call `os._exit`, as the command line does.
+    (The interpreter would not wait for a daemon thread, but destructors of libraries would run while it
+    computes, and that of OpenBLAS would block for ever.)
 
     Parameters
     ----------

@@ -4,9 +4,9 @@
     writing     whitens every image and writes it, shard by shard
 
 Reading and decoding, computing, and compressing and writing overlap; memory depends on the size of an image,
-not on their number.  Progress is saved regularly: while measuring the statistics, whose sums are exact in any
-order, and while writing which shards are complete.  So a preparation that was killed and resumed gives the
-same bytes as one that wasn't.
+not on their number.  Progress is saved regularly: in the first pass the statistics, whose sums are exact in
+any order, and in the second pass which shards are complete.  So a preparation that was killed and resumed
+gives the same bytes as one that wasn't.
 """
 
 import math
@@ -63,7 +63,7 @@ class Preparation:
     Parameters
     ----------
     folder
-        Where the data set is made, and how far earlier processes came.
+        The folder in which the data set is made, with the progress of earlier processes.
     key
         Digest of the data and the settings: the work of earlier processes is resumed if it has the same.
     whiten, regularization
@@ -94,7 +94,7 @@ class Preparation:
         self.saved_at, self.saving_took = time.monotonic(), 0.0
 
     def run(self) -> dict[str, str]:
-        """Write the arrays, from wherever an earlier process came; return the digests of their files.
+        """Write the arrays, resuming the work of an earlier process; return the digests of their files.
 
         Raises
         ------
@@ -157,7 +157,7 @@ class Preparation:
         self.report.note(f"Resuming at image {document['done']}, {document['stage']}.")
 
     def _check_room(self) -> None:
-        """Refuse to begin what the disk has no room for."""
+        """Refuse to begin if the disk doesn't have enough space."""
         taken = sum(math.prod(shape) * np.dtype(kind).itemsize for shape, kind in self._declared().values())
         gathered = 0
         if self.whiten:
@@ -196,7 +196,7 @@ class Preparation:
         rows = min(rows_of(self.shape, self.training), dimension_of(self.shape)) if self.whiten else 0
         if rows < _TAKES_LONG:
             return fit()
-        self.report.note(f"Computing the whitening, from a {rows} x {rows} matrix: this takes minutes.")
+        self.report.note(f"Computing the whitening from a {rows} x {rows} matrix; this takes minutes.")
         self._save()
         self.moments = None  # they are overwritten, and not to be saved again
         return in_background(fit, self._poll)

@@ -21,9 +21,8 @@ from rcig_cli.store.partial import Partial, partial_folder, remove_published
 from rcig_cli.store.records import DatasetManifest, now, read_manifest, versions, write_manifest
 from rcig_cli.store.store import Store
 
-_MOST_WORKERS = (
-    4  # each has a batch in memory; the slowest part, a matrix product, uses several threads itself
-)
+# Each worker has a batch in memory, and the slowest part, a matrix product, uses several threads itself.
+_MOST_WORKERS = 4
 
 
 def prepare(
@@ -64,15 +63,15 @@ def prepare(
     Raises
     ------
     ConfigError
-        If a setting can't be, the data can't be used, or a data set of that name was prepared another way
-        and ``overwrite`` is not set.
+        If a setting is not allowed, the data can't be used, or a data set of that name was prepared with
+        other settings and ``overwrite`` is not set.
     NotFound, Corrupt
         If the data are missing or damaged.
     Locked
         If another process prepares a data set of that name, and ``wait`` is not set.
     Interrupted
-        If a signal has come; what has been done is saved.  A thread may compute on for minutes, and a normal
-        exit of the process waits for it (see `rcig_cli.runs.prepare.parallel.in_background`).
+        If a signal has come; the progress is saved.  A thread may continue to compute for minutes, and a
+        normal exit of the process waits for it (see `rcig_cli.runs.prepare.parallel.in_background`).
     """
     config = make(PrepareConfig, settings)
     path = path.expanduser().absolute() if path else None
@@ -90,7 +89,8 @@ def prepare(
             return _already_there(store, made_with, report)
         key = digest_of({"config": made_with, "data": identity(source, path), "versions": versions()})
         if folder.is_complete and _key_of(folder) != key:
-            # Of other settings, or the old data set, if a process was killed just after it had replaced that.
+            # It has other settings, or is the old data set, if a process was killed just after replacing
+            # that.
             folder.discard()
         if not folder.is_complete:
             try:
@@ -130,7 +130,7 @@ def _make_content(
     report: Report,
     workers: int | None,
 ) -> None:
-    """Write the arrays, from wherever earlier processes came, and then the manifest."""
+    """Write the arrays, resuming the work of earlier processes, and then the manifest."""
     whiten = source.shape[2] == 3 if config.zca is None else config.zca
     with stop_on_signals() as stop:
         files = Preparation(

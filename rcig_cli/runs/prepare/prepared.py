@@ -24,7 +24,7 @@ _LARGEST_SHARE = 0.5  # of the memory that is free, for the images of a split
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A prepared data set: what it is, and its arrays.
+    """A prepared data set: its manifest and its arrays.
 
     Attributes
     ----------

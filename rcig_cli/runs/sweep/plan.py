@@ -1,4 +1,4 @@
-"""What a sweep runs over: a TOML file, checked, and the combinations of settings in it.  Needs no JAX.
+"""Reading and checking the TOML file of a sweep, and the combinations of its settings.  Needs no JAX.
 
 ::
 
@@ -140,7 +140,7 @@ def make_plan(document: Mapping[str, Any]) -> SweepPlan:
     if count > MOST_RUNS:
         raise ConfigError(f"That is {count} runs, more than {MOST_RUNS}: sweep over fewer values at a time.")
     if not all("ipc" in settings or "ipc" in block for block in blocks):
-        raise ConfigError("Give the number of images per class, such as ipc = 1 in the first line.")
+        raise ConfigError("ipc is missing: add the number of images per class, such as ipc = 1.")
     evaluate = document.get("evaluate", {})
     if not isinstance(evaluate, dict):
         raise ConfigError("evaluate must be a table: [evaluate], then for example networks = 3.")

@@ -61,7 +61,7 @@ def sweep(
     report
         Receives messages and progress.
     new
-        Whether to start a new sweep in any case, which doesn't use existing runs.
+        Whether to start a new sweep that doesn't reuse existing runs.
     checkpoint_every
         Steps between checkpoints of a run; None for every 10 minutes.
 
@@ -161,7 +161,7 @@ class _Sweep:
         self.runs: dict[DistillConfig, str] = {}
 
     def run(self, axes: Sequence[str], *, baseline: bool) -> list[Outcome]:
-        """Distil and evaluate what is missing; return an outcome for each cell, also for diverged runs."""
+        """Distil and evaluate the missing runs; return an outcome for each cell, also for diverged runs."""
         self._find_runs()
         self._record(status="running", files={})
         outcomes = []

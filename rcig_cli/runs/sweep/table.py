@@ -44,8 +44,8 @@ def timing_of(run_path: Path) -> tuple[float, float] | None:
 class Outcome:
     """The result of one run; see also `timing_of`.
 
-    Its status is "failed" if it diverged, and there is no evaluation then.  The evaluation has a random
-    subset unless that of another run of the sweep is the same.
+    If the run diverged, its status is "failed" and there is no evaluation.  The evaluation has a random
+    subset unless another run of the sweep has the same one.
     """
 
     cell: Cell
@@ -137,7 +137,7 @@ class Table:
 
 
 def tabulate(axes: Sequence[str], outcomes: Sequence[Outcome]) -> Table:
-    """Group the outcomes of a sweep's runs, which differ in ``axes``, by their settings but the seed."""
+    """Group the outcomes of a sweep's runs, which differ in ``axes``, by all settings except the seed."""
     axes = tuple(name for name in axes if name != "seed")
     groups: dict[DistillConfig, list[Outcome]] = {}
     baselines: dict[tuple[int, EvaluationProtocol], Baseline] = {}

@@ -1,4 +1,4 @@
-"""What a set must be to fit a data set: spaces, shapes, labels and values."""
+"""Checks that a set fits its data set: spaces, shapes, labels and values."""
 
 import numpy as np
 import pytest

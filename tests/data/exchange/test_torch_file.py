@@ -1,4 +1,4 @@
-"""What needs PyTorch: ``.pt`` files, and the loader of ``docs/exchange.md``."""
+"""Tests that need PyTorch: ``.pt`` files, and the loader of ``docs/exchange.md``."""
 
 import re
 from pathlib import Path

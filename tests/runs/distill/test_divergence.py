@@ -187,5 +187,5 @@ def test_a_run_of_a_sweep_keeps_its_settings(diverged):
     of_a_sweep = replace(run, parents={**run.parents, "sweep": run.parents["dataset"]})
     lower = {"image_lr": 1e-3}
     assert DistillConfig.from_json(resumed(run, lower).config).method.image_lr == 1e-3
-    with pytest.raises(ConfigError, match="settings of a sweep's run can't be changed"):
+    with pytest.raises(ConfigError, match="part of a sweep, so its settings can't be changed"):
         resumed(of_a_sweep, lower)

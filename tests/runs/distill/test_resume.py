@@ -25,7 +25,7 @@ SETTINGS = {
 
 
 class Crash(BaseException):  # not an `Exception`, which a run might handle
-    """What ends a run without giving it the chance to save anything."""
+    """Ends a run without giving it the chance to save anything."""
 
 
 class Warnings(Silent):

@@ -114,7 +114,7 @@ def test_damage_and_those_of_other_images_are_refused(tmp_path):
     snapshots = taking(tmp_path)
     snapshots.add(0, images_at(0))
     snapshots.save()
-    with pytest.raises(Corrupt, match="don't belong to its images"):
+    with pytest.raises(Corrupt, match="don't match its images"):
         taking(tmp_path, shape=(5, 4, 1)).restore(0)
     content = bytearray((tmp_path / SNAPSHOTS).read_bytes())
     content[len(content) // 2] ^= 1

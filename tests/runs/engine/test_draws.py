@@ -1,4 +1,4 @@
-"""What a step draws follows from seed and step, covers what it should, and is tied to nothing else."""
+"""The draws of a step depend only on seed and step, and cover all values with the right frequencies."""
 
 import jax
 import numpy as np

@@ -16,7 +16,7 @@ RUN = ["distill", "digits", "--ipc", "1", *TINY, "--steps", "4", "--checkpoint-e
 
 @pytest.fixture
 def reads(monkeypatch):
-    """How many images of a data set each reading took, and by which thread."""
+    """The number of images that each reading of a data set took, and its thread."""
     seen, read = [], StoredRows.__getitem__
 
     def spied(self, chosen):

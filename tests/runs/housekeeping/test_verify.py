@@ -146,13 +146,13 @@ def test_a_missing_or_changed_parent_is_a_note(store):
     write_document(manifest, read_document(manifest) | {"class_names": ["a", "b"]})
     (note,) = check(store, "run_1").findings
     assert (note.kind, note.path) == ("note", "runs/run_1")
-    assert "was made from another shapes than the one in this store" in note.text
+    assert "was made from another version of shapes" in note.text
     shutil.rmtree(store / "datasets" / "shapes")
     shutil.rmtree(store / "runs" / "run_6")
     found = check(store, "run_1", "sweep_1")
     assert [(one.kind, one.text) for one in found.findings] == [
         ("note", "was made from shapes, which isn't in this store"),
-        ("note", "names run_6, which isn't in this store"),
+        ("note", "includes run_6, which isn't in this store"),
     ]
 
 

@@ -19,7 +19,7 @@ SIDE, CLASSES = 8, 4
 
 
 class Generated(ImageSource):
-    """Images that follow from their numbers: no file, no memory."""
+    """Images that are computed from their indices, so they need no file and no memory."""
 
     def __init__(self, train=900, test=150, side=SIDE, fail_at=None, pause=0.0):
         super().__init__(
@@ -65,7 +65,7 @@ def small_pieces(monkeypatch=None):
 
 
 class Silent:
-    """A report that counts what it is told."""
+    """A report that counts the calls."""
 
     def __init__(self):
         self.told = []

@@ -153,7 +153,7 @@ def test_a_signal_during_the_whitening_stops_at_once(here, uninterrupted, monkey
     with pytest.raises(Interrupted, match="at image 900 of 900"):
         here(Generated(), report)
     assert time.monotonic() - began < 10
-    assert "Computing the whitening, from a 192 x 192 matrix: this takes minutes." in report.told
+    assert "Computing the whitening from a 192 x 192 matrix; this takes minutes." in report.told
     go.set()
     _, told = here(Generated())
     assert told[0] == "Resuming at image 900, measuring."
@@ -254,7 +254,7 @@ def test_a_second_preparation_of_the_name_is_refused_or_waits(here):
     ("settings", "message"),
     [
         ({"zca_reg": -1.0}, "zca_reg must be a number above 0, not -1.0"),
-        ({"chunk": 2}, "give subset as well"),
+        ({"chunk": 2}, "chunk requires subset"),
         ({"resolution": 2}, "resolution must be a whole number from 4 to 1024"),
         ({"zcareg": 1.0}, "did you mean zca_reg"),
     ],

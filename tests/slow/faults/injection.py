@@ -22,7 +22,7 @@ TIMEOUT = 120  # seconds for a command
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens at a point; the kinds are those of ``faults.c``."""
+    """The effect of a fault at a point; the kinds are those of ``faults.c``."""
 
     kind: int  # 1: the process is killed, 2: the operation fails, 3: this and all later ones fail
     error: int = 0

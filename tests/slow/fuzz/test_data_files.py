@@ -1,4 +1,4 @@
-"""Damaged and hostile data files end in one of our errors or in correct data, within a stated memory.
+"""Damaged and hostile data files end in an error of rcig or in correct data, within a stated memory.
 
 Every format is damaged at random: ``RCIG_FUZZ_TRIALS`` says how often, 200 times each by default.
 """

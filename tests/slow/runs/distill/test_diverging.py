@@ -57,7 +57,7 @@ def test_if_nothing_helps_the_error_advises_a_new_run(digits, tmp_path, rcig):
     assert rcig(*line).code == 6
     outcome = rcig("distill", "--resume", "run_1", "--image-lr", 0.01, "--store", store)
     assert outcome.code == 6
-    assert "Lower learning rates did not help from there. Start a new run" in outcome.err
+    assert "A lower learning rate did not help. Start a new run" in outcome.err
 
 
 def test_on_several_devices(digits, tmp_path):

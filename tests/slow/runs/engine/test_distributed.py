@@ -49,8 +49,8 @@ def test_a_run_survives_the_death_of_a_process_and_resumes_with_another_number_o
     assert out == ""
     sentences = [line for line in err.splitlines() if line.startswith("rcig:")]
     assert sentences == [
-        "rcig: Another process has ended, or the connection to it was lost; its own output may say why. "
-        "The run is at its last checkpoint: start all processes again with --resume."
+        "rcig: Another process has ended, or the connection to it was lost; its output may show the cause. "
+        "To resume from the last checkpoint, start all processes again with --resume."
     ]
     assert "Traceback" not in err
     assert len(err.splitlines()) < 12

@@ -12,7 +12,7 @@ LOST = "rcig: Another process has ended, or the connection to it was lost"
 
 
 def assert_ended(outcome):
-    """The process has failed because of another one, and says so itself or by JAX's client."""
+    """The process has failed because of another one, and it or JAX's client has printed an error."""
     code, out, err = outcome
     assert out == ""
     if code == 1:
@@ -80,7 +80,7 @@ def test_without_a_cluster_the_error_names_the_options(tmp_path):
     with Job("share", tmp_path, indices=[""], **empty) as job:
         code, out, err = job.outcome(0)
     assert (code, out) == (2, "")
-    assert "--distributed finds no usable settings of a cluster" in err
+    assert "--distributed finds no usable cluster settings" in err
     assert "--coordinator HOST:PORT" in err
 
 

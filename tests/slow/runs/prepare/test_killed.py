@@ -92,7 +92,7 @@ def test_killed_just_before_or_after_it_replaces_a_data_set(tmp_path, uninterrup
 
 
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
-    """Ten times the images, 110 MB more of them as they are written, in the same memory to 25 MB."""
+    """With ten times as many images (110 MB more when written), the peak memory grows by less than 25 MB."""
     peaks = []
     for count in (4_000, 40_000):
         source, pieces = {"train": count, "side": 16}, [2**16, 2**20]
@@ -119,7 +119,7 @@ print(peak(22, 1500) - before)
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a process's peak is read as Linux gives it")
 def test_a_whitening_takes_five_matrices_of_memory():
-    """With 12 288 dimensions, 64 RGB pixels, that is 6 GB: LAPACK takes four beside the covariance."""
+    """With 12 288 dimensions (64 RGB pixels) that is 6 GB: the covariance and four matrices for LAPACK."""
     matrix = (22 * 22 * 3) ** 2 * 8
     done = subprocess.run(
         [sys.executable, "-c", MEMORY], capture_output=True, check=False, text=True, cwd=ROOT
