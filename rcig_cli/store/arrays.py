@@ -29,6 +29,8 @@ SHARD_BYTES = 64 * 2**20
 LARGE_BYTES = 8 * 2**30
 LARGE_CHUNK_BYTES = 2**16
 
+_REMEDY = "Restore it from a backup, or prepare the data set or make the run again."
+
 Array = NDArray[Any]
 Declarations = Mapping[str, tuple[tuple[int, ...], DTypeLike]]
 
@@ -98,7 +100,7 @@ class StoredRows:
         with self._reading():
             self._array: Any = zarr.open_group(path, mode="r", zarr_format=3).get(name)
         if not isinstance(self._array, zarr.Array):
-            raise Corrupt(f"The array {name} in {path} is missing.")
+            raise Corrupt(f"The array {name} in {path} is missing. {_REMEDY}")
         self.shape: tuple[int, ...] = self._array.shape
         self.dtype: np.dtype[Any] = self._array.dtype
 
@@ -166,13 +168,13 @@ def _reading(subject: str, path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise Corrupt(f"{subject} damaged: {path / 'zarr.json'} is missing.") from error
+        raise Corrupt(f"{subject} damaged: {path / 'zarr.json'} is missing. {_REMEDY}") from error
     except OSError:
         with storage_errors(path, "read"):
             raise
     except Exception as error:  # the codecs raise errors of many types for damaged bytes
         reason = (str(error) or type(error).__name__).splitlines()[0][:300]
-        raise Corrupt(f"{subject} damaged: {reason}.") from error
+        raise Corrupt(f"{subject} damaged: {reason}. {_REMEDY}") from error
 
 
 # Writing

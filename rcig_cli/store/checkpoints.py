@@ -124,7 +124,9 @@ def latest(run_path: Path, template: Any) -> Restored | None:
                 step, state, tuple(f"{why} Resuming from step {step} instead." for why in unreadable)
             )
     if unreadable:
-        raise Corrupt(f"No checkpoint of {run_path.name} can be used. {' '.join(unreadable)}")
+        raise Corrupt(
+            f"No checkpoint of {run_path.name} can be used: start a new run. {' '.join(unreadable)}"
+        )
     return None
 
 
@@ -166,7 +168,7 @@ def load(run_path: Path, step: int, template: Any) -> Any:
     if differing:
         raise Corrupt(
             f"{subject} was written by an older rcig and can't be resumed: its state has other arrays "
-            f"(for example {' '.join(differing[0])}). Start a new run."
+            f"(for example {' '.join(differing[0])})."
         )
     return structure.unflatten([found[path] for path in leaves])
 

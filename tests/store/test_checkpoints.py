@@ -125,7 +125,8 @@ def test_all_damaged_is_an_error(two):
     for step in (10, 20):
         flip(state_file(two, step))
     with pytest.raises(
-        Corrupt, match=r"No checkpoint of run_1 can be used\. Checkpoint 20 .* Checkpoint 10 of"
+        Corrupt,
+        match=r"No checkpoint of run_1 can be used: start a new run\. Checkpoint 20 .* Checkpoint 10 of",
     ):
         latest(two, make_state())
 

@@ -76,7 +76,7 @@ def open_distilled(store: Store, name: str) -> DistilledSet:
     damaged = mismatches(path, run.files)
     if damaged:
         listed = ", ".join(f"{file} ({problem})" for file, problem in damaged.items())
-        raise Corrupt(f"{name} is damaged: {listed}.")
+        raise Corrupt(f"{name} is damaged: {listed}. Restore it from a backup, or make the run again.")
     images, labels, classes = (
         read_array(path / DISTILLED, array) for array in ("images", "labels", "classes")
     )
