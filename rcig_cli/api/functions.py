@@ -329,7 +329,8 @@ def attack(
     NotFound
         If there is no such run, or it is not finished.
     ConfigError
-        If a setting is unknown or has a value that is not allowed, or the runs share images.
+        If a setting is unknown or has a value that is not allowed, or the runs can't be attacked together
+        because their images have other shapes or other classes.
 
     Examples
     --------

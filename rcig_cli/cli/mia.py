@@ -32,7 +32,7 @@ def mia(
     runs: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN...", help="Finished runs; several must be of disjoint chunks of a data set."
+            metavar="RUN...", help="Finished runs; several should be of disjoint chunks of a data set."
         ),
     ],
     settings: dict[str, Any],
