@@ -94,7 +94,8 @@ class Info(NamedTuple):
     Attributes
     ----------
     metrics
-        Numbers by name, each ``[]``: ``loss``, ``accuracy`` and those of the method's record.
+        Numbers by name, each ``[]``: ``loss``, ``accuracy``, those of the method's record, and any others
+        that `propose` computes.
     finite
         Whether each part of the step is finite.
     """
