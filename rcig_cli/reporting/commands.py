@@ -11,10 +11,10 @@ from rcig_cli.presets.config import DistillConfig
 from rcig_cli.runs.configuration import resolved
 from rcig_cli.runs.distill.distilled import DistilledSet
 from rcig_cli.runs.evaluate.protocol import evaluation_protocol
-from rcig_cli.runs.membership.protocol import attack_protocol
+from rcig_cli.runs.membership.protocol import AttackProtocol, attack_protocol
 from rcig_cli.runs.prepare.config import PrepareConfig
 from rcig_cli.runs.prepare.prepared import Prepared
-from rcig_cli.settings import values_of
+from rcig_cli.settings import settings_of, values_of
 from rcig_cli.store.records import RunManifest
 
 Values = Mapping[str, Any]
@@ -85,10 +85,15 @@ def evaluate_command(distilled: DistilledSet, evaluation: Values) -> str:
 
 
 def attack_command(distilled: DistilledSet, attack: Values) -> str:
-    """Return the command that made a membership inference attack."""
-    given = _chosen(attack["protocol"], lambda some: attack_protocol(distilled.config, **some).to_json())
-    lira = {"lira": True} if given.get("shadows") else {}
-    return _command("mia", distilled.run.name, **(given | lira))
+    """Return the command that made a membership inference attack.
+
+    The other runs are named if LiRA needed them: its results are the only ones that depend on other runs.
+    """
+    known = {*settings_of(AttackProtocol), "steps"}  # the stored protocol also has counts of examples
+    protocol = {name: value for name, value in attack["protocol"].items() if name in known}
+    given = _chosen(protocol, lambda some: attack_protocol(distilled.config, **some).to_json())
+    lira = {"lira": True} if given.get("shadows") else {"shadows": None}
+    return _command("mia", distilled.run.name, *attack.get("compared_with", ()), **(given | lira))
 
 
 def options_of(settings: Values) -> list[str]:

@@ -67,8 +67,7 @@ def write_report(distilled: DistilledSet, *, report: Report, out: Path | None = 
 def _context(distilled: DistilledSet, report: Report) -> dict[str, Any]:
     """Gather the variables of the template; warnings go to ``report``."""
     evaluations = _results(distilled, "evaluations", report)
-    # A record of LiRA has no protocol of its own: it belongs to the record of the other attacks.
-    attacks = [each for each in _results(distilled, "attacks", report) if "protocol" in each]
+    attacks = _with_lira(_results(distilled, "attacks", report))
     figures = {}
     for name, draw in (("grid", grid), ("labels", labels), ("animation", animation), ("curves", curves)):
         with suppress(NotFound):  # an imported run has no animation and no curves
@@ -85,6 +84,7 @@ def _context(distilled: DistilledSet, report: Report) -> dict[str, Any]:
             {"targets": each["targets"], "kinds": [*each["targets"]["real"]["auc"]]} for each in attacks
         ],
         figures=figures,
+        others=sorted({run for each in attacks for run in each.get("compared_with", ())}),
         commands=[*commands_of(distilled, evaluations, attacks), f"rcig report {distilled.run.name}"],
         settings=_settings(distilled),
         version=__version__,
@@ -96,6 +96,19 @@ def _results(distilled: DistilledSet, kind: Kind, report: Report) -> list[Record
     for problem in listing.problems:
         report.warn(problem.message)
     return list(listing.found)
+
+
+def _with_lira(records: list[Record]) -> list[Record]:
+    """Join each record of LiRA with other runs, which has no protocol, with the attack that it is part of."""
+    attacks: list[Record] = []
+    for record in records:
+        if "protocol" in record:
+            attacks.append(record)
+        elif attacks and attacks[-1]["protocol"].get("shadows"):
+            targets = dict(attacks[-1]["targets"])
+            targets["distilled"] = {**targets["distilled"], **record["targets"]["distilled"]}
+            attacks[-1] = {**attacks[-1], "targets": targets, "compared_with": record["compared_with"]}
+    return attacks
 
 
 def _figure(encoded: bytes) -> dict[str, Any]:

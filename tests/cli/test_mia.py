@@ -89,6 +89,7 @@ def test_the_tables_and_their_headings(rcig, digits_run, tmp_path):
     assert "1 network for each target, after 3 steps." in outcome.err
     assert "Chance AUC (180 members, 180 non-members): 0.500 ± 0.030." in outcome.err
     assert "(0 and 1 of 180 non-members)" in outcome.err
+    assert "training and attacking networks, steps 9/9" in outcome.err
 
 
 def test_the_papers_results_are_shown_in_brackets(rcig, digits_run, tmp_path, monkeypatch):
@@ -141,7 +142,9 @@ def test_runs_of_disjoint_chunks_are_attacked_together_and_by_each_other(rcig, t
     record = json.loads(kept.read_text())
     assert record["compared_with"] == ["run_1"]
     assert record["targets"]["distilled"]["lira"] == [together["distilled"]["lira"][1]]
-    assert rcig("report", "run_2", "--store", store).code == 0
+    page = tmp_path / "r.html"
+    assert rcig("report", "run_2", "--out", page, "--store", store).code == 0
+    assert "\nrcig mia run_2 run_1 --networks 1 --shadows 4 --steps 3 --lira\n" in page.read_text()
     assert len(rcig_cli.load("run_2", store=store).attacks()) == 1
 
 

@@ -12,6 +12,7 @@ from rcig_cli.runs.configuration import resolved
 from rcig_cli.runs.distill.distilled import open_distilled
 from rcig_cli.runs.evaluate.protocol import evaluation_protocol
 from rcig_cli.runs.membership.protocol import attack_protocol
+from rcig_cli.runs.membership.results import RunResult
 from rcig_cli.runs.prepare.prepared import open_prepared
 from rcig_cli.settings import values_of
 from rcig_cli.store.store import open_store
@@ -45,5 +46,17 @@ def test_evaluate_and_mia_commands_have_the_options_that_are_not_the_default(dig
     attacked = attack_protocol(config, steps=[300, 100], networks=2, shadows=4).to_json()
     command = attack_command(distilled, {"protocol": attacked})
     assert command == "rcig mia run_1 --networks 2 --shadows 4 --steps 100 --steps 300 --lira"
-    plain = attack_protocol(config).to_json()
-    assert attack_command(distilled, {"protocol": plain}) == "rcig mia run_1"
+    with_others = {"protocol": attacked, "compared_with": ["run_2", "run_3"]}
+    command = attack_command(distilled, with_others)
+    assert command == "rcig mia run_1 run_2 run_3 --networks 2 --shadows 4 --steps 100 --steps 300 --lira"
+    stored = RunResult("run_1", attack_protocol(config, steps=[3]), 360, {}).to_json()
+    assert attack_command(distilled, stored) == "rcig mia run_1 --steps 3"
+
+
+def test_a_mia_command_has_only_options_of_mia_if_the_protocol_is_not_allowed_today(digits_run):
+    distilled = open_distilled(open_store(digits_run, create=False), "run_1")
+    stored = RunResult("run_1", attack_protocol(distilled.config), 360, {}).to_json()
+    stored["protocol"]["arch"] = "an architecture that is gone"
+    words = shlex.split(attack_command(distilled, stored))
+    options = {f"--{name}" for name in ("arch", "norm", "width", "depth", "networks", "lr", "seed", "steps")}
+    assert {word for word in words if word.startswith("--")} == options | {"--no-flip"}

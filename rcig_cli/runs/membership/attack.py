@@ -79,7 +79,7 @@ def attack(
     def advance(steps: int, values: Mapping[str, float] | None = None) -> None:
         nonlocal done
         done += steps
-        report.progress("training and attacking networks", done, total, values)
+        report.progress("training and attacking networks, steps", done, total, values)
 
     with_lira = protocols[0].shadows > 0
     if with_lira and len(sets) == 1:
