@@ -1,6 +1,6 @@
 """Runs side by side: the settings in which they differ, and their evaluations, read from the store."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rcig_cli.presets.config import DistillConfig
@@ -50,6 +50,11 @@ def compare(store: Store, names: Sequence[str]) -> tuple[dict[str, Any], list[st
         ],
     }
     return document, [problem.message for listing in listings for problem in listing.problems]
+
+
+def best_evaluation(evaluations: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Return the evaluation of highest mean accuracy, which stands for a run; None if there is none."""
+    return max(evaluations, key=lambda each: float(each["accuracy"]["mean"]), default=None)
 
 
 def differences(runs: Sequence[RunManifest]) -> dict[str, tuple[Any, ...]]:

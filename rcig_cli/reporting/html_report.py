@@ -18,6 +18,7 @@ from rcig_cli import __version__
 from rcig_cli.errors import ConfigError, NotFound
 from rcig_cli.presets.config import settings_for
 from rcig_cli.reporting.commands import chosen_settings, commands_of
+from rcig_cli.reporting.compare import best_evaluation
 from rcig_cli.reporting.formatting import (
     TARGETS,
     accuracy,
@@ -78,7 +79,7 @@ def _context(distilled: DistilledSet, report: Report) -> dict[str, Any]:
         config=config,
         dataset=distilled.prepared.manifest,
         count=len(distilled.images),
-        best=max(evaluations, key=lambda each: float(each["accuracy"]["mean"]), default=None),
+        best=best_evaluation(evaluations),
         evaluations=evaluations,
         attacks=[
             {"targets": each["targets"], "kinds": [*each["targets"]["real"]["auc"]]} for each in attacks

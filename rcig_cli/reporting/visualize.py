@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rcig_cli.errors import ConfigError, NotFound
-from rcig_cli.reporting.compare import differences
+from rcig_cli.reporting.compare import best_evaluation, differences
 from rcig_cli.reporting.figures.animation import draw_animation
 from rcig_cli.reporting.figures.canvas import encode_png
 from rcig_cli.reporting.figures.comparison import Side, draw_comparison
@@ -120,11 +120,10 @@ def _pixels(distilled: DistilledSet) -> Any:
 
 def _side(distilled: DistilledSet, settings: Mapping[str, Any]) -> Side:
     """One side of a comparison, described by its accuracy and the settings in which the two differ."""
-    evaluations = read_results(distilled.path, "evaluations").found
-    result = "not evaluated"
-    if evaluations:
-        last = evaluations[-1]
-        result = f"test accuracy {accuracy(last['accuracy'])} ({last['architecture']})"
+    best = best_evaluation(read_results(distilled.path, "evaluations").found)
+    result = (
+        f"test accuracy {accuracy(best['accuracy'])} ({best['architecture']})" if best else "not evaluated"
+    )
     described = ("ipc", "steps")  # by `describe_run`
     others = [
         f"{name.replace('_', ' ')} {value}"

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rcig_cli.reporting import visualize
+from rcig_cli.reporting.figures.comparison import draw_comparison
+from rcig_cli.store.results import write_result
 from tests.conftest import TINY
+from tests.example_store import EVALUATION
 
 FILES = {"grid": "grid.png", "labels": "labels.png", "curves": "curves.png", "animate": "animate.gif"}
 
@@ -65,6 +69,21 @@ def test_two_runs_side_by_side(rcig, store):
     with Image.open(path) as picture:
         assert picture.size[0] > 400
     assert rcig("visualize", "run_1", "--compare", "run_9", "--store", store).code == 3
+
+
+def test_a_comparison_and_a_report_give_the_highest_accuracy(rcig, store, tmp_path, monkeypatch):
+    described = []
+    monkeypatch.setattr(
+        visualize, "draw_comparison", lambda *sides: described.extend(sides) or draw_comparison(*sides)
+    )
+    for mean in (0.75, 0.144):  # the newest is a trial
+        evaluation = {**EVALUATION, "accuracy": {"mean": mean, "std": 0.0, "values": [mean]}}
+        write_result(store / "runs" / "run_1", "evaluations", "convnet", evaluation)
+    out = ["--out", tmp_path / "compare.png", "--store", store]
+    assert rcig("visualize", "run_1", "--compare", "run_1", *out).code == 0
+    assert described[0].details[1] == "test accuracy 75.0 % (convnet)"
+    assert rcig("report", "run_1", "--out", tmp_path / "r.html", "--store", store).code == 0
+    assert "<dt>test accuracy</dt><dd>75.0 %</dd>" in (tmp_path / "r.html").read_text()
 
 
 def test_runs_of_different_data_are_not_compared(rcig, store, tmp_path):
