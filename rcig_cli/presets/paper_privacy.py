@@ -14,7 +14,7 @@ from rcig_cli.presets.paper import PAPER_METHOD
 # Training steps after which networks are attacked.
 STEPS = (100, 250, 500, 1000, 2000, 4000, 8000, 16_000)
 
-MEMBERS, IMAGES_PER_CLASS = 10_000, 50
+CLASSES, MEMBERS, IMAGES_PER_CLASS = 10, 10_000, 50
 
 Cell = tuple[float, float]  # mean and standard deviation
 
@@ -62,7 +62,7 @@ _GROUP = re.compile(r"(.*?)[_-]?\d+")
 
 
 def paper_attacks(
-    dataset: str, members: int, ipc: int, algorithm: str = PAPER_METHOD
+    dataset: str, classes: int, members: int, ipc: int, algorithm: str = PAPER_METHOD
 ) -> dict[str, PaperAttack]:
     """Return the paper's results on a data set by target; empty where it reports none.
 
@@ -70,6 +70,8 @@ def paper_attacks(
     ----------
     dataset
         Its name.
+    classes
+        Number of its classes: users may give the name to images of their own.
     members
         Number of its training images.
     ipc
@@ -77,7 +79,7 @@ def paper_attacks(
     algorithm
         The method that distilled them.
     """
-    if (members, ipc) != (MEMBERS, IMAGES_PER_CLASS):
+    if (classes, members, ipc) != (CLASSES, MEMBERS, IMAGES_PER_CLASS):
         return {}
     group = _GROUP.fullmatch(dataset)
     found = _RESULTS.get(dataset) or _RESULTS.get(group.group(1) if group else "") or {}

@@ -69,6 +69,8 @@ def _sentence(error: OSError, path: Path, action: str) -> RcigError:
                 f"The disk reported an input/output error: {path} can't be {action}. "
                 "Its previous content is unchanged. Check the disk, then run the same command again."
             )
+        case errno.ENOENT if is_temporary(Path(error.filename or path).name):
+            return NotFound(f"{path} can't be {action} ({reason}).")
         case errno.ENOENT:
             return NotFound(f"{error.filename or path} does not exist.")
     return RcigError(f"{path} can't be {action} ({reason}).")

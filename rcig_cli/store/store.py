@@ -239,12 +239,16 @@ class Store:
             if is_name(kind, rest) and (not slash or prefix == folder)
         ]
         if not kinds:
-            raise ConfigError(f"{shorten(name)} is not the name of an artifact. `rcig list` shows all names.")
+            raise ConfigError(
+                f"{shorten(name)} is not the name of a run, data set or sweep. `rcig list` shows all names."
+            )
         found = [Artifact(kind, rest, self.folder_of(kind) / rest) for kind in kinds]
         existing = [one for one in found if os.path.lexists(one.path)]
         if len(existing) > 1:
             choices = " or ".join(f"{one.path.parent.name}/{one.name}" for one in existing)
-            raise ConfigError(f"{name} is the name of two artifacts. Use {choices}.")
+            raise ConfigError(
+                f"{name} is the name of a {existing[0].kind} and of a {existing[1].kind}. Use {choices}."
+            )
         if existing:
             return existing[0]
         likely = [kind for kind in kinds if slash or rest.startswith(f"{kind}_")]

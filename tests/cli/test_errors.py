@@ -44,7 +44,7 @@ def npz(path, **changes):
         (("distill", "--ipc", "0"), 2, "ipc must be a whole number of 1 or more, not 0"),
         (("distill", "--ipc", "5000"), 2, "--ipc 5000 is too many"),
         (("distill", "--ipc", "many"), 2, "ipc must be a whole number of 1 or more, not 'many'"),
-        (("distill", "cifar10", "--ipc", "1"), 3, "cifar10"),
+        (("distill", "cifar10", "--ipc", "1"), 3, "rcig prepare cifar10"),
         (("distill", "--ipc", "1", "--solver", "newton"), 2, "adam, cg"),
         (("distill", "no-such-set", "--ipc", "1", "--norm", "batsh"), 2, "did you mean batch?"),
         (("distill", "--config", "/no/such/file"), 3, "/no/such/file"),
@@ -57,6 +57,7 @@ def npz(path, **changes):
         (("evaluate", "../run_1"), 2, "run"),
         (("visualize", "run_9"), 3, "run_9"),
         (("show", "nothing"), 3, "nothing"),
+        (("show", "no such"), 2, "'no such' is not the name of a run, data set or sweep"),
         (("frobnicate",), 2, "frobnicate"),
         (("evaluate",), 2, "RUN"),
     ],
@@ -78,6 +79,13 @@ def test_with_several_data_sets_one_must_be_named(rcig, tmp_path):
     rcig("prepare", "mine", "--from", npz(tmp_path / "mine.npz"), "--store", tmp_path / "a")
     rcig("prepare", "digits", "--store", tmp_path / "a")
     one_sentence(rcig("distill", "--ipc", 1, "--store", tmp_path / "a"), 2, "digits, mine")
+
+
+def test_a_data_set_that_is_prepared_from_elsewhere_is_not_replaced(rcig, tmp_path):
+    path = npz(tmp_path / "mine.npz")
+    rcig("prepare", "digits", "--store", tmp_path / "a")
+    outcome = rcig("prepare", "digits", "--from", path, "--store", tmp_path / "a")
+    one_sentence(outcome, 2, f"(--from: not given before, {path} now)", "--overwrite")
 
 
 def test_an_unusable_file_is_refused(rcig, tmp_path):

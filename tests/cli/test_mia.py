@@ -95,7 +95,7 @@ def test_the_tables_and_their_headings(rcig, digits_run, tmp_path):
 def test_the_papers_results_are_shown_in_brackets(rcig, digits_run, tmp_path, monkeypatch):
     from rcig_cli.runs.membership import attack
 
-    rows = attack.paper_attacks("mnist", 10_000, 50)
+    rows = attack.paper_attacks("mnist", 10, 10_000, 50)
     monkeypatch.setattr(attack, "paper_attacks", lambda *_: rows)
     flags = [*QUICK, "--out", tmp_path / "c.png", "--store", digits_run]
     shown = rcig("mia", "run_1", *flags)

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.distillation.methods import METHODS
-from rcig_cli.errors import ConfigError, Interrupted, NumericsError
+from rcig_cli.errors import ConfigError, Interrupted, NotFound, NumericsError
 from rcig_cli.presets.config import DEFAULT_ALGORITHM, DistillConfig
 from rcig_cli.reporting.formatting import count_of
 from rcig_cli.runs.configuration import network_for, resolved
@@ -164,6 +165,8 @@ def choose_dataset(store: Store, name: str | None, report: Report) -> str:
         name = names[0] if names else EMBEDDED
     if not store.dataset_path(name).exists():
         _refuse_imported(store, name)
+        if name in KNOWN:
+            raise NotFound(f"{name} is not prepared yet. To prepare it: rcig prepare {name}")
         if name != EMBEDDED:
             store.dataset(name)  # raises an error that lists the data sets
         report.note(f"Preparing {name}, which comes with scikit-learn.")

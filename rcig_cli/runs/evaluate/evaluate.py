@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.distillation.records import centred_one_hot, training_set
 from rcig_cli.networks.architectures import build_network
 from rcig_cli.networks.network import Network
@@ -147,9 +148,14 @@ def _random_subset(distilled: DistilledSet, *, flip: bool) -> Callable[[Array], 
 
 
 def _paper_result(distilled: DistilledSet, protocol: EvaluationProtocol) -> PaperResult | None:
-    """Return the paper's accuracy for such a set and such networks; it has none with hard labels."""
+    """Return the paper's accuracy for such a set and such networks; it has none with hard labels.
+
+    A data set of a published name but another number of classes consists of the user's own images.
+    """
     config = distilled.config
     if distilled.run.imported or protocol.hard_labels:
+        return None
+    if config.dataset not in KNOWN or distilled.prepared.classes != KNOWN[config.dataset].classes:
         return None
     return paper_result(
         config.dataset,

@@ -135,7 +135,8 @@ def _attack_run(
     """Attack one run; return the results, and the networks that LiRA on other runs needs."""
     one = Attacker(distilled, protocol, advance)
     manifest, config = distilled.prepared.manifest, distilled.config
-    paper = paper_attacks(manifest.name, manifest.sizes["train"], config.ipc, config.algorithm)
+    counts = len(manifest.class_names), manifest.sizes["train"], config.ipc
+    paper = paper_attacks(manifest.name, *counts, config.algorithm)
     targets = {}
     for name, members in (("real", one.train), ("random_subset", one.random_subset())):
         flip = protocol.flip and name != "real"

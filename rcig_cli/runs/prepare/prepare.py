@@ -109,7 +109,9 @@ def _already_there(store: Store, wanted: Mapping[str, Any], report: Report) -> P
     prepared = open_prepared(store, name)
     found = prepared.manifest.config
     changed = [
-        f"{key}: {value}, not {found.get(key)}" for key, value in wanted.items() if value != found.get(key)
+        f"{'--from' if key == 'path' else key}: {_given(found.get(key))} before, {_given(value)} now"
+        for key, value in wanted.items()
+        if value != found.get(key)
     ]
     if changed:
         raise ConfigError(
@@ -118,6 +120,10 @@ def _already_there(store: Store, wanted: Mapping[str, Any], report: Report) -> P
         )
     report.note(f"{name} is already prepared with these settings; --overwrite prepares it again.")
     return prepared
+
+
+def _given(value: Any) -> str:
+    return "not given" if value is None else str(value)
 
 
 def _make_content(

@@ -268,7 +268,9 @@ def test_settings_that_cannot_be_are_refused_first(here, settings, message):
 
 def test_prepared_with_other_settings_is_refused(here):
     here(Generated(60, 10), save_every=1e9)
-    with pytest.raises(ConfigError, match=r"already prepared with other settings \(zca_reg: 0.2, not 0.1\)"):
+    with pytest.raises(
+        ConfigError, match=r"already prepared with other settings \(zca_reg: 0.1 before, 0.2 now\)"
+    ):
         here(Generated(), zca_reg=0.2)
 
 
