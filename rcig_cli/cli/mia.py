@@ -9,7 +9,7 @@ import typer
 from rcig_cli.cli.console import Console
 from rcig_cli.cli.options import Context, with_settings
 from rcig_cli.errors import ConfigError
-from rcig_cli.reporting.formatting import TARGETS, count_of
+from rcig_cli.reporting.formatting import TARGETS, chance_auc, count_of
 from rcig_cli.runs.membership.protocol import SHADOWS, AttackProtocol
 from rcig_cli.settings import settings_of
 
@@ -80,28 +80,41 @@ def mia(
 def _show(result: "AttackResult", console: Console) -> None:
     """Print two tables with a column for each target: AUC, and TPR at low false-positive rates."""
     first, targets = result.runs[0], result.targets
+    lira = {  # tested on numbers of its own; of several runs they are mostly the same
+        (TARGETS[name], each.members, each.non_members): each
+        for name, target in targets.items()
+        for each in target.lira
+    }
     used = {name: title for name, title in _ROWS.items() if any(t.successes(name) for t in targets.values())}
     networks = sum(run.protocol.networks for run in result.runs)
     deviation = ": mean ± standard deviation" if networks > 1 else ""
     heads = [TARGETS[name] for name in targets]
     rows = [("test accuracy", *map(_accuracy, targets.values()))]
     rows += [(title, *(_auc(each, attack) for each in targets.values())) for attack, title in used.items()]
+    chances = [chance_auc(first.tested, first.tested)]
+    chances += [chance_auc(members, others, f" of LiRA for the {title}") for title, members, others in lira]
     console.table(
         ("AUC", *heads),
         rows,
         f"AUC of each attack on {count_of(networks, 'network')} for each target, after "
-        f"{first.protocol.steps[-1]} steps{deviation}{_paper_note(targets)}.\n"
-        f"Chance AUC ({first.tested} members, {first.tested} non-members): 0.500 ± {first.chance_error:.3f}.",
+        f"{first.protocol.steps[-1]} steps{deviation}{_paper_note(targets)}.\n" + "\n".join(chances),
     )
     console.text("")
-    allowed = " and ".join(str(count) for count in first.false_positives.values())
+    of_lira = ", ".join(
+        f"{_allowed(each.false_positives, others)} for the {title}"
+        for (title, _, others), each in lira.items()
+    )
     rows = [(title, *(_tpr(each, attack) for each in targets.values())) for attack, title in used.items()]
     console.table(
         ("TPR (%)", *heads),
         rows,
         "True-positive rate at false-positive rates of at most 0.1 % and 1 % "
-        f"({allowed} of {first.tested} non-members).",
+        f"({_allowed(first.false_positives, first.tested)})." + (f"\nLiRA: {of_lira}." if lira else ""),
     )
+
+
+def _allowed(false_positives: "Mapping[str, int]", non_members: int) -> str:
+    return f"{' and '.join(map(str, false_positives.values()))} of {non_members} non-members"
 
 
 def _paper_note(targets: "Mapping[str, TargetResult]") -> str:

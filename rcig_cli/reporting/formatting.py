@@ -48,6 +48,14 @@ def auc(measured: Mapping[str, Any] | None, missing: str = "-") -> str:
     return decimal(measured["mean"], _deviation(measured)) if measured else missing
 
 
+def chance_auc(members: int, non_members: int, of: str = "") -> str:
+    """The AUC of guessing with its standard error; ``of`` may name an attack."""
+    from rcig_cli.privacy.roc import chance_error  # slow to import
+
+    expected = decimal(0.5, chance_error(members, non_members))
+    return f"Chance AUC{of} ({members} members, {non_members} non-members): {expected}."
+
+
 def _deviation(measured: Mapping[str, Any]) -> float | None:
     return None if len(measured.get("values", ())) == 1 else measured.get("std")
 

@@ -153,6 +153,14 @@ def test_lira_on_a_distilled_set_needs_a_second_run(rcig, digits_run, tmp_path):
     outcome = rcig("mia", "run_1", *flags)
     assert "only with a second run, distilled from other images" in outcome.err
     assert outcome.out.splitlines()[7].split()[-1] == "-"
+    for said in (
+        "Chance AUC (180 members, 180 non-members): 0.500 ± 0.030.",
+        "Chance AUC of LiRA for the real images (360 members, 360 non-members): 0.500 ± 0.022.",
+        "Chance AUC of LiRA for the random subset (10 members, 10 non-members): 0.500 ± 0.132.",
+        "LiRA: 0 and 3 of 360 non-members for the real images, "
+        "0 and 0 of 10 non-members for the random subset.",
+    ):
+        assert f"{said}\n" in outcome.err
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,11 @@ class LiraResult:
     shadows: int
     successes: tuple[Success, ...]
 
+    @property
+    def false_positives(self) -> dict[str, int]:
+        """The number of non-members that each false-positive rate allows to be called members."""
+        return _false_positives(self.non_members)
+
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON values."""
         numbers = {"members": self.members, "non_members": self.non_members, "shadows": self.shadows}
@@ -124,7 +129,7 @@ class RunResult:
     @property
     def false_positives(self) -> dict[str, int]:
         """The number of non-members that each false-positive rate allows to be called members."""
-        return {str(rate): false_positives(self.tested, rate) for rate in FALSE_POSITIVE_RATES}
+        return _false_positives(self.tested)
 
     def to_json(self) -> dict[str, Any]:
         """Return the results as JSON values."""
@@ -154,6 +159,10 @@ class AttackResult:
             return self.runs[0].to_json()
         targets = {name: target.to_json() for name, target in self.targets.items()}
         return {"run": None, "targets": targets, "runs": [run.to_json() for run in self.runs]}
+
+
+def _false_positives(non_members: int) -> dict[str, int]:
+    return {str(rate): false_positives(non_members, rate) for rate in FALSE_POSITIVE_RATES}
 
 
 def _joined(targets: Sequence[TargetResult]) -> TargetResult:
