@@ -122,8 +122,9 @@ def parent_of(store: Store, run: RunManifest) -> Prepared:
     prepared = open_prepared(store, run.dataset)
     if prepared.manifest.digest != run.parents["dataset"]["digest"]:
         raise ConfigError(
-            f"{run.dataset} is not what {run.name} was distilled from: it was prepared again with other settings, "
-            f"or on another machine. {run.name} can't be evaluated or resumed. Prepare {run.dataset} as before or "
-            "distil again. To use a distilled set on another machine, export it there and import it here."
+            f"{run.dataset} is not what {run.name} was distilled from: it was prepared again with other "
+            f"settings, or on another machine. {run.name} can't be evaluated or resumed. Prepare {run.dataset} as "
+            "before or distil again. To use a distilled set on another machine, export it there and import it "
+            "here."
         )
     return prepared
