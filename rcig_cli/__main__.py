@@ -1,5 +1,16 @@
-"""``python -m rcig_cli``, the same as ``rcig``."""
+"""``rcig``, and the same as ``python -m rcig_cli``."""
 
-from rcig_cli.cli.app import main
+import signal
 
-main()
+
+def main() -> None:
+    """Run the command line."""
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends it without a traceback
+    from rcig_cli.cli.app import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -53,7 +53,7 @@ class StopRequest:
 
 
 _job = StopRequest()  # of the job that is running, if one is
-_first_signal: int | None = None  # that this process received, if its signals are watched
+_exception_was_ignored = False  # of the last signal
 
 
 @contextmanager
@@ -65,7 +65,7 @@ def stop_on_signals() -> Iterator[StopRequest]:
     Outside of the main thread, where Python handles no signals, nothing is noted.
     """
     global _job
-    request = StopRequest(_first_signal)
+    request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
@@ -104,11 +104,22 @@ def watch_signals(tell: Callable[[str], None], end: Callable[[int], None]) -> No
         Called with the exit code in another thread, just before that ends the process.
     """
 
-    def stop(number: int, _: FrameType | None) -> None:
-        raise Interrupted("Stopped.", number)
+    def stop(number: int, frame: FrameType | None) -> None:
+        if _is_importing(frame):
+            end(128 + number)
+            leave(128 + number)
+        raise KeyboardInterrupt if number == signal.SIGINT else Interrupted("Stopped.", number)
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:
+    def note_ignored(ignored: "sys.UnraisableHookArgs") -> None:
+        global _exception_was_ignored
+        if isinstance(ignored.exc_value, KeyboardInterrupt | Interrupted):
+            _exception_was_ignored = True
+        else:
+            sys.__unraisablehook__(ignored)
+
+    sys.unraisablehook = note_ignored
+    for number in _HANDLED:
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, stop)
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
@@ -116,20 +127,33 @@ def watch_signals(tell: Callable[[str], None], end: Callable[[int], None]) -> No
     threading.Thread(target=_watch, args=(reading, tell, end), daemon=True, name="signals").start()
 
 
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
 def _watch(reading: int, tell: Callable[[str], None], end: Callable[[int], None]) -> None:
-    global _first_signal
+    global _exception_was_ignored
     while (first := os.read(reading, 1)[0]) not in _HANDLED:
         pass
-    _first_signal = first
     came = idle_since = time.monotonic()
-    told = False
+    told, raised_again = False, 0
     while True:
+        if _exception_was_ignored:
+            _exception_was_ignored = False
+            raised_again += 1
+            signal.pthread_kill(threading.main_thread().ident or 0, first)
         ready, _, _ = select.select([reading], [], [], 0.1)
         now = time.monotonic()
-        again = ready and os.read(reading, 1)[0] in _HANDLED and now - came > _ONE_PRESS
+        again = ready and os.read(reading, 1)[0] in _HANDLED
+        if again and raised_again:  # that one was ours
+            again, raised_again = False, raised_again - 1
         if _job.unsaved:
             idle_since = now
-        if again or now - idle_since > _GRACE:
+        if (again and now - came > _ONE_PRESS) or now - idle_since > _GRACE:
             end(128 + first)
             leave(128 + first)
         if now - came > _TELL_AFTER and not told:

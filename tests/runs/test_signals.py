@@ -71,24 +71,53 @@ def test_a_job_in_another_thread_runs_without_noting_signals():
     assert noted == [None]
 
 
-SWALLOWED = """
+IGNORED = """
 import os, signal, time
 from rcig_cli.runs.signals import stop_on_signals, watch_signals
 
 class Dropped:
     def __del__(self):
         os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.2)  # Python raises KeyboardInterrupt here, and ignores it
+        time.sleep(0.01)  # Python raises KeyboardInterrupt here, and ignores it
 
 watch_signals(print, print)
+JOB
+"""
+AGAIN = """
+try:
+    Dropped()
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("raised again", flush=True)
+    os._exit(0)
+"""
+NOTED = """
 Dropped()
 with stop_on_signals() as stop:
-    print(stop.signal_number, flush=True)
+    while stop.signal_number is None:
+        time.sleep(0.01)
+    print("noted", flush=True)
     os._exit(0)
 """
 
 
-def test_a_job_that_starts_after_an_ignored_exception_stops():
-    done = subprocess.run([sys.executable, "-c", SWALLOWED], capture_output=True, text=True, check=True)
-    assert "Exception ignored" in done.stderr
-    assert int(done.stdout) == signal.SIGINT
+@pytest.mark.parametrize(("job", "printed"), [(AGAIN, "raised again"), (NOTED, "noted")])
+def test_an_exception_that_python_ignores_is_raised_again(job, printed):
+    code = IGNORED.replace("JOB", job)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert (done.stdout, done.stderr) == (f"{printed}\n", "")
+
+
+def test_a_signal_while_a_module_is_imported_ends_the_process(tmp_path):
+    (tmp_path / "slow_module.py").write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nprint(1)\n"
+    )
+    code = (
+        "from rcig_cli.runs.signals import watch_signals; import sys; sys.path.append(sys.argv[1])\n"
+        "watch_signals(print, lambda code: print('ended', code))\nimport slow_module"
+    )
+    command = [sys.executable, "-c", code, tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert (done.returncode, done.stdout) == (130, "ended 130\n")

@@ -123,8 +123,7 @@ def parent_of(store: Store, run: RunManifest) -> Prepared:
     if prepared.manifest.digest != run.parents["dataset"]["digest"]:
         raise ConfigError(
             f"{run.dataset} is not what {run.name} was distilled from: it was prepared again with other "
-            f"settings, or on another machine. {run.name} can't be evaluated or resumed. Prepare {run.dataset} as "
-            "before or distil again. To use a distilled set on another machine, export it there and import it "
-            "here."
+            f"settings, or on another machine. {run.name} can't be evaluated or resumed. Distil again, or "
+            f"prepare {run.dataset} as before. A set from another machine: export it there, import it."
         )
     return prepared
