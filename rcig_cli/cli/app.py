@@ -170,9 +170,11 @@ def _note(given: Sequence[str], message: str) -> None:
 
 def _stopped(given: Sequence[str], code: int) -> None:
     """Report that the command was stopped, from the thread that ends it: nothing may be imported here."""
-    print(f"rcig: {_STOPPED}", file=sys.stderr, flush=True)
+    resume = " To resume a run that was started: rcig distill --resume RUN (see rcig list)."
+    message = _STOPPED + (resume if given[:1] == ["distill"] else "")
+    print(f"rcig: {message}", file=sys.stderr, flush=True)
     if "--json" in given:
-        print(json.dumps({"error": {"code": code, "message": _STOPPED}}), flush=True)
+        print(json.dumps({"error": {"code": code, "message": message}}), flush=True)
 
 
 def _described(error: Exception) -> tuple[int, str]:

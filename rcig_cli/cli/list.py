@@ -16,12 +16,13 @@ def list_all(here: Context) -> None:
     """
     store = here.store()
     datasets, runs, sweeps = store.datasets(), store.runs(), store.sweeps()
+    current = [store.with_current_status(run) for run in runs.found]
     for problem in (*datasets.problems, *runs.problems, *sweeps.problems):
         here.console.warn(problem.message)
     here.console.document(
         {
             "datasets": [dataset_summary(each) for each in datasets.found],
-            "runs": [run_summary(each) for each in runs.found],
+            "runs": [run_summary(each) for each in current],
             "sweeps": [
                 {"sweep": each.name, "status": each.status, "dataset": each.dataset, "runs": list(each.runs)}
                 for each in sweeps.found
@@ -38,7 +39,7 @@ def list_all(here: Context) -> None:
         ]
         here.console.table(("data set", "training", "test", "classes", "shape"), rows)
     if runs.found:
-        rows = [(r.name, r.dataset, str(r.config["ipc"]), _status(r), _minute(r.updated)) for r in runs.found]
+        rows = [(r.name, r.dataset, str(r.config["ipc"]), _status(r), _minute(r.updated)) for r in current]
         here.console.table(("run", "data set", "per class", "status", "updated (UTC)"), rows)
     if sweeps.found:
         rows = [

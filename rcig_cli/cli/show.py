@@ -52,7 +52,7 @@ def _find(here: Context, name: str) -> dict[str, Any]:
         here.console.warn(problem.message)
     # A record of LiRA has no protocol of its own: it belongs to the record of the other attacks.
     complete = [each for each in attacks.found if "protocol" in each]
-    manifest = store.run(found.name).to_json()
+    manifest = store.with_current_status(store.run(found.name)).to_json()
     return {**manifest, "evaluations": list(evaluations.found), "attacks": complete}
 
 

@@ -62,6 +62,21 @@ class RunLock:
         self.release()
 
 
+def is_locked(run_path: Path) -> bool:
+    """Whether a process is writing a run; without a lock file, or one that can't be read, none is."""
+    try:
+        descriptor = os.open(run_path / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:  # another process holds the lock, or the file system has no locks
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _acquire(run_path: Path, name: str, wait: Wait | None) -> int:
     if not run_path.is_dir():
         raise NotFound(f"There is no run {name}.")

@@ -11,7 +11,7 @@
 import difflib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NoReturn, TypeVar
 
@@ -25,7 +25,7 @@ from rcig_cli.store.files import (
     storage_errors,
     temporary_folder,
 )
-from rcig_cli.store.locks import RunLock
+from rcig_cli.store.locks import RunLock, is_locked
 from rcig_cli.store.names import Kind, check_name, is_name, natural_key, number_of
 from rcig_cli.store.records import (
     MANIFEST,
@@ -125,6 +125,12 @@ class Store:
     def runs(self) -> Listing[RunManifest]:
         """Return all runs in natural order, and a problem for each that can't be read."""
         return read_each(_folders(self.folder_of("run")), lambda folder: _read(folder, RunManifest))
+
+    def with_current_status(self, run: RunManifest) -> RunManifest:
+        """Return a run's manifest; with status "interrupted" if it is "running" but not being written."""
+        if run.status == "running" and not is_locked(self.run_path(run.name)):
+            return replace(run, status="interrupted")
+        return run
 
     def sweeps(self) -> Listing[SweepManifest]:
         """Return all sweeps in natural order, and a problem for each that can't be read."""

@@ -46,7 +46,7 @@ def test_prepare_prints_a_summary_and_needs_overwrite_to_change_a_data_set(rcig,
     assert "already prepared" in again.err
     refused = rcig("prepare", "digits", "--resolution", 12, "--store", store)
     assert refused.code == 2
-    assert "resolution: 12, not None" in refused.err
+    assert "resolution: not given before, 12 now" in refused.err
     larger = rcig("prepare", "digits", "--resolution", 12, "--overwrite", "--store", store, "--json")
     assert larger.json["shape"] == [12, 12, 1]
 

@@ -91,6 +91,13 @@ def test_a_damaged_data_set_does_not_hide_the_others(store, dataset_manifest):
         assert phrase in problem.message
 
 
+def test_a_run_whose_process_was_killed_is_interrupted(store, run_manifest):
+    run, lock = store.create("run", run_manifest)
+    with lock:
+        assert store.with_current_status(run).status == "running"
+    assert store.with_current_status(run).status == "interrupted"
+
+
 def test_the_error_for_a_missing_name_lists_the_existing_ones(store, dataset_manifest, run_manifest):
     with pytest.raises(NotFound, match=r"no data set 'mnist'; the store has none yet. Make one with"):
         store.dataset("mnist")
