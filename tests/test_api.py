@@ -159,6 +159,11 @@ def test_an_exported_set_is_imported_again(run, tmp_path):
         (lambda store: rcig.distill("cifar10", ipc=1, store=store), rcig.NotFound, "cifar10"),
         (lambda store: rcig.list_runs(store=store / "none"), rcig.NotFound, "no store"),
         (lambda store: rcig.export("run_1", "zip", store=store), rcig.ConfigError, "zip"),
+        (lambda _: rcig.evaluate(3), rcig.ConfigError, "run must be a Run or its name, not 3"),
+        (lambda _: rcig.attack(3), rcig.ConfigError, "run must be a Run or its name, not 3"),
+        (lambda _: rcig.distill(3, ipc=1), rcig.ConfigError, "dataset must be a Dataset or its name, not 3"),
+        (lambda _: rcig.list_runs(store=3), rcig.ConfigError, "store must be a path, not 3"),
+        (lambda _: rcig.prepare("digits", 3), rcig.ConfigError, "source must be a path, not 3"),
     ],
 )
 def test_errors_say_what_is_wrong(digits_run, call, error, message):

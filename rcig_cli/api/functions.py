@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.api.results import Attack, Dataset, DistilledArrays, Run
-from rcig_cli.errors import ConfigError
+from rcig_cli.errors import ConfigError, shorten
 from rcig_cli.runs.evaluate.results import Evaluation
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def prepare(
     prepared = prepare_dataset(
         opened,
         name,
-        path=None if source is None else Path(source),
+        path=_path("source", source),
         report=_Report(shown=progress),
         overwrite=overwrite,
         resolution=resolution,
@@ -143,8 +143,8 @@ def distill(
     ipc
         Distilled images per class.
     resume
-        True resumes the newest unfinished run with these settings, or starts one; a run's name resumes that
-        run.
+        True resumes the newest unfinished run with these settings, or starts one (without ``ipc``, it must be
+        there); a run's name resumes that run.
     on_step
         Called as ``on_step(step, metrics)`` after each outer step, with ``step`` from 1 and ``loss``,
         ``accuracy`` and so on in ``metrics``.  If it returns False, the run ends after a few more steps,
@@ -184,12 +184,12 @@ def distill(
 
     if ipc is not None:
         settings["ipc"] = ipc
-    elif not isinstance(resume, str):
+    elif not resume:
         raise ConfigError("ipc is missing: give the number of distilled images per class, such as ipc=1.")
     check(declared_settings(), settings)
     if dataset == EMBEDDED:
         _open(store, create=True)
-    opened, name = _locate(dataset, store)
+    opened, name = _locate(dataset, Dataset, store)
     context = RunContext(_Report(shown=progress), checkpoint_every, devices, on_step=on_step)
     which = resume if isinstance(resume, str) else NEWEST if resume else None
     manifest = run_distillation(opened, {"dataset": name, **settings}, context, resume=which)
@@ -340,7 +340,8 @@ def attack(
     _prepare_jax()
     from rcig_cli.runs.membership import attack as job
 
-    loaded = [load(each, store=store) for each in ([run] if isinstance(run, str | Run) else run)]
+    runs = run if isinstance(run, Sequence) and not isinstance(run, str) else [run]
+    loaded = [load(each, store=store) for each in runs]
     sets = [each.distilled for each in loaded]
     found = job.attack(sets, report=_Report(shown=progress), steps=steps, **settings)
     return Attack(", ".join(each.name for each in loaded), found.to_json())
@@ -359,7 +360,7 @@ def load(run: str | Run, *, store: StorePath = None) -> Run:
     >>> rcig.load("run_1").pixels().shape
     (10, 8, 8, 1)
     """
-    opened, name = _locate(run, store)
+    opened, name = _locate(run, Run, store)
     return Run(opened, opened.run(name))
 
 
@@ -396,8 +397,8 @@ def export(
     """
     from rcig_cli.runs.exchange.exporting import export_set
 
-    opened, name = _locate(run, store)
-    return export_set(opened, name, None if out is None else Path(out), format=format)
+    opened, name = _locate(run, Run, store)
+    return export_set(opened, name, _path("out", out), format=format)
 
 
 def import_set(
@@ -425,10 +426,11 @@ def import_set(
     _prepare_jax()
     from rcig_cli.runs.exchange import importing
 
-    opened, of = _locate(dataset, store)
-    manifest, _ = importing.import_set(
-        opened, Path(path), of, space=space, name=name, report=_Report(shown=False)
-    )
+    opened, of = _locate(dataset, Dataset, store)
+    file = _path("path", path)
+    if file is None:
+        raise ConfigError("path must be the file or folder to import, not None.")
+    manifest, _ = importing.import_set(opened, file, of, space=space, name=name, report=_Report(shown=False))
     return Run(opened, manifest)
 
 
@@ -439,20 +441,32 @@ def report(run: str | Run, out: str | os.PathLike[str] | None = None, *, store: 
     """
     from rcig_cli.reporting.html_report import write_report
 
-    path = None if out is None else Path(out)
+    path = _path("out", out)
     return write_report(load(run, store=store).distilled, report=_Report(shown=False), out=path)
 
 
 def _open(store: StorePath, *, create: bool = False) -> "Store":
     from rcig_cli.store.store import open_store
 
-    return open_store(Path(store or os.environ.get("RCIG_STORE") or "artifacts"), create=create)
+    default = Path(os.environ.get("RCIG_STORE") or "artifacts")
+    return open_store(_path("store", store or None) or default, create=create)
 
 
-def _locate(what: str | Run | Dataset, store: StorePath) -> tuple["Store", str]:
+def _path(argument: str, value: Any) -> Path | None:
+    if not isinstance(value, str | os.PathLike | None):
+        raise ConfigError(f"{argument} must be a path, not {shorten(value)}.")
+    return None if value is None else Path(value)
+
+
+def _locate(
+    what: str | Run | Dataset, kind: type[Run] | type[Dataset], store: StorePath
+) -> tuple["Store", str]:
     """Return the store and the name of a run or data set."""
     if isinstance(what, str):
         return _open(store), what
+    if not isinstance(what, kind):
+        argument = kind.__name__.lower()
+        raise ConfigError(f"{argument} must be a {kind.__name__} or its name, not {shorten(what)}.")
     return (what.store if store is None else _open(store)), what.name
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.data.whitening.whitening import Whitening
-from rcig_cli.reporting.formatting import TARGETS, count_of, describe_dataset, describe_run
+from rcig_cli.reporting.formatting import ATTACKS, TARGETS, count_of, describe_dataset, describe_run
 from rcig_cli.runs.evaluate.results import Evaluation, Spread
 from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.store.results import read_results
@@ -94,7 +94,7 @@ class Attack:
     def __repr__(self) -> str:
         lines = [f"AUC of membership inference attacks on {self.run} (0.5 is chance):"]
         for name, found in self.auc.items():
-            aucs = ", ".join(f"{attack} {auc.decimal}" for attack, auc in found.items())
+            aucs = ", ".join(f"{ATTACKS[attack]} {auc.decimal}" for attack, auc in found.items())
             lines.append(f"  {TARGETS[name]}: {aucs}")
         return "\n".join(lines)
 

@@ -44,8 +44,9 @@ def distill(
         str | None,
         _running(
             metavar="[RUN]",
-            help="Resume RUN, or by default the newest unfinished run with the same settings; if there is "
-            "none, start one. A run that diverged must be named, and may be given lower learning rates.",
+            help="Resume RUN, or by default the newest unfinished run with the same settings (without --ipc: "
+            "with those given); if there is none, start one. A run that diverged must be named, and may be "
+            "given lower learning rates.",
         ),
     ] = None,
     wait: Annotated[
@@ -79,7 +80,7 @@ def distill(
         settings["dataset"] = dataset
     check(declared_settings(), settings)
     new = resume in (None, NEWEST)
-    if new and "ipc" not in settings and not (resume and dataset):
+    if resume is None and "ipc" not in settings:
         raise ConfigError("Pass the number of images per class to distil, for example --ipc 1.")
     spec = _process_spec(distributed, coordinator, processes, process)
     if spec is not None:
@@ -89,7 +90,7 @@ def distill(
     with join(spec, tell=partial(fail, as_json=here.console.json)) as joined:
         if not joined.is_first:
             here = here.silenced()
-        store = here.store(create=new and joined.is_first)
+        store = here.store(create="ipc" in settings and new and joined.is_first)
         if not new:
             store.run(str(resume))  # refuses an unknown run before JAX is imported
         here.prepare_jax()

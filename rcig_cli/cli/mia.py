@@ -9,21 +9,12 @@ import typer
 from rcig_cli.cli.console import Console
 from rcig_cli.cli.options import Context, with_settings
 from rcig_cli.errors import ConfigError
-from rcig_cli.reporting.formatting import TARGETS, chance_auc, count_of
+from rcig_cli.reporting.formatting import ATTACKS, TARGETS, chance_auc, count_of
 from rcig_cli.runs.membership.protocol import SHADOWS, AttackProtocol
 from rcig_cli.settings import settings_of
 
 if TYPE_CHECKING:
     from rcig_cli.runs.membership.results import AttackResult, TargetResult
-
-_ROWS = {  # short, so that a table with the paper's figures fits 80 columns
-    "threshold": "threshold",
-    "logistic_regression": "logistic",
-    "mlp": "MLP",
-    "random_forest": "forest",
-    "knn": "k-NN",
-    "lira": "LiRA",
-}
 
 
 @with_settings(*settings_of(AttackProtocol).values(), show_defaults=True)
@@ -85,7 +76,9 @@ def _show(result: "AttackResult", console: Console) -> None:
         for name, target in targets.items()
         for each in target.lira
     }
-    used = {name: title for name, title in _ROWS.items() if any(t.successes(name) for t in targets.values())}
+    used = {
+        name: title for name, title in ATTACKS.items() if any(t.successes(name) for t in targets.values())
+    }
     networks = sum(run.protocol.networks for run in result.runs)
     deviation = ": mean ± standard deviation" if networks > 1 else ""
     heads = [TARGETS[name] for name in targets]

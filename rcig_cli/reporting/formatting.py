@@ -9,6 +9,16 @@ if TYPE_CHECKING:
 # The training sets that membership inference attacks compare, as tables name them.
 TARGETS = {"real": "real images", "random_subset": "random subset", "distilled": "distilled set"}
 
+# The attacks, as tables name them: short, so that a table with the paper's figures fits 80 columns.
+ATTACKS = {
+    "threshold": "threshold",
+    "logistic_regression": "logistic",
+    "mlp": "MLP",
+    "random_forest": "random forest",
+    "knn": "k-NN",
+    "lira": "LiRA",
+}
+
 # Values of the paper's protocol, which are shown only on request.
 _PAPER_TRAINING = {"seed": ("seed", 0), "lr": ("learning rate", 1e-4)}
 _UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))

@@ -20,6 +20,7 @@ from rcig_cli.presets.config import settings_for
 from rcig_cli.reporting.commands import chosen_settings, commands_of
 from rcig_cli.reporting.compare import best_evaluation
 from rcig_cli.reporting.formatting import (
+    ATTACKS,
     TARGETS,
     accuracy,
     auc,
@@ -82,7 +83,11 @@ def _context(distilled: DistilledSet, report: Report) -> dict[str, Any]:
         best=best_evaluation(evaluations),
         evaluations=evaluations,
         attacks=[
-            {"targets": each["targets"], "kinds": [*each["targets"]["real"]["auc"]]} for each in attacks
+            {
+                "targets": each["targets"],
+                "titles": {kind: ATTACKS[kind] for kind in each["targets"]["real"]["auc"]},
+            }
+            for each in attacks
         ],
         figures=figures,
         others=sorted({run for each in attacks for run in each.get("compared_with", ())}),

@@ -80,7 +80,7 @@ def test_the_tables_and_their_headings(rcig, digits_run, tmp_path):
     picture = tmp_path / "curves.png"
     outcome = rcig("mia", "run_1", *QUICK, "--out", picture, "--store", digits_run)
     assert outcome.out.splitlines()[0].split("  ")[0] == "AUC"
-    for row in ("test accuracy", "threshold", "logistic", "MLP", "forest", "k-NN"):
+    for row in ("test accuracy", "threshold", "logistic", "MLP", "random forest", "k-NN"):
         assert f"\n{row}" in outcome.out
     assert max(map(len, outcome.out.splitlines()[:-1])) <= 80
     assert outcome.out.rstrip().endswith(str(picture))

@@ -85,7 +85,15 @@ def test_a_report_has_figures_accuracies_attacks_commands_and_settings(rcig, rep
         "data:image/png;", "data:image/gif;", "data:image/png;", "data:image/png;"
     ]  # fmt: skip
     assert all(image["alt"] and int(image["width"]) > 400 for image in page.named("img"))
-    for said in ("AUC of each attack", "0.750 ± 0.010", "0.500", "75.0 ± 1.0 %", "augmented", "jaxlib"):
+    for said in (
+        "AUC of each attack",
+        "0.750 ± 0.010",
+        "0.500",
+        "75.0 ± 1.0 %",
+        "augmented",
+        "jaxlib",
+        "k-NN",
+    ):
         assert said in page.text, said
     assert "rcig evaluate run_1 --augment --networks 1 --steps 5\n" in page.text
 

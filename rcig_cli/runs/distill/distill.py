@@ -20,7 +20,14 @@ from rcig_cli.reporting.formatting import count_of
 from rcig_cli.runs.configuration import network_for, resolved
 from rcig_cli.runs.distill.distilled import write_distilled
 from rcig_cli.runs.distill.divergence import Diverged, is_stuck, lower_rate
-from rcig_cli.runs.distill.resume import NEWEST, locked_run, newest_unfinished, nothing_to_resume, resumed
+from rcig_cli.runs.distill.resume import (
+    NEWEST,
+    locked_run,
+    newest_unfinished,
+    newest_unfinished_with,
+    nothing_to_resume,
+    resumed,
+)
 from rcig_cli.runs.distill.run_loop import RunContext, RunLoop
 from rcig_cli.runs.engine.mesh import choose_devices
 from rcig_cli.runs.prepare.prepare import prepare
@@ -57,7 +64,8 @@ def distill(
         Where and how the run is executed.
     resume
         The run to resume; "newest" for the newest unfinished run of these settings, or a new one if there is
-        none; None for a new run.
+        none; None for a new run.  With "newest" and without ``ipc``, the newest unfinished run that has the
+        given settings is resumed, whatever its others.
     wait
         Whether to wait if another process is writing the run.
 
@@ -78,7 +86,11 @@ def distill(
     if named is None and "ipc" not in settings:
         if resume is not None and "dataset" in settings:
             _refuse_imported(store, settings["dataset"])
-        raise ConfigError("Pass the number of images per class to distil, for example --ipc 1.")
+        found = newest_unfinished_with(store, settings) if resume is not None else None
+        if found is None:
+            problem = "" if resume is None else "There is no unfinished run with these settings. "
+            raise ConfigError(f"{problem}Pass the number of images per class to distil, for example --ipc 1.")
+        named = found.name
     processes = context.processes
     note = context.report.note if wait else None
     with ExitStack() as held:

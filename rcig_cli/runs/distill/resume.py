@@ -26,14 +26,29 @@ def newest_unfinished(
     free = {"models", "pool_size"} if any_models else set()
     for run in reversed(store.runs().found):
         same_data = run.parents["dataset"]["digest"] == dataset_digest
-        unfinished = run.status in ("running", "interrupted")  # a run that diverged would diverge again
-        # A run that diverged and was resumed with lower rates had another configuration at first.
-        if unfinished and same_data and not run.divergences:
+        if _is_resumable(run) and same_data:
             theirs = {**run.config}
             ours = {**config.to_json(), **{name: theirs[name] for name in free if name in theirs}}
             if theirs == ours:
                 return run
     return None
+
+
+def newest_unfinished_with(store: Store, settings: Mapping[str, Any]) -> RunManifest | None:
+    """Return the newest unfinished run that has the given settings, whatever its others; or None."""
+    for run in reversed(store.runs().found):
+        if _is_resumable(run) and settings.items() <= run.config.items():
+            return run
+    return None
+
+
+def _is_resumable(run: RunManifest) -> bool:
+    """Whether a run may be resumed without being named.
+
+    One that diverged would diverge again, and after it was resumed with lower rates it has another
+    configuration than at first.
+    """
+    return run.status in ("running", "interrupted") and not run.divergences
 
 
 def resumed(run: RunManifest, settings: Mapping[str, Any]) -> RunManifest:
