@@ -24,6 +24,7 @@ from rcig_cli.reporting.formatting import (
     TARGETS,
     accuracy,
     auc,
+    chance_auc,
     count_of,
     describe_network,
     describe_training,
@@ -82,13 +83,7 @@ def _context(distilled: DistilledSet, report: Report) -> dict[str, Any]:
         count=len(distilled.images),
         best=best_evaluation(evaluations),
         evaluations=evaluations,
-        attacks=[
-            {
-                "targets": each["targets"],
-                "titles": {kind: ATTACKS[kind] for kind in each["targets"]["real"]["auc"]},
-            }
-            for each in attacks
-        ],
+        attacks=[_attack_table(each) for each in attacks],
         figures=figures,
         others=sorted({run for each in attacks for run in each.get("compared_with", ())}),
         commands=[*commands_of(distilled, evaluations, attacks), f"rcig report {distilled.run.name}"],
@@ -115,6 +110,37 @@ def _with_lira(records: list[Record]) -> list[Record]:
             targets["distilled"] = {**targets["distilled"], **record["targets"]["distilled"]}
             attacks[-1] = {**attacks[-1], "targets": targets, "compared_with": record["compared_with"]}
     return attacks
+
+
+def _attack_table(attack: Record) -> dict[str, Any]:
+    """The caption, the titles of the attacks, and a row of cells for each target."""
+    protocol = attack["protocol"]
+    targets = {name: attack["targets"][name] for name in TARGETS if name in attack["targets"]}
+    # Of one run, LiRA has one result for each target on which it was used.
+    lira = {name: target["lira"][0] for name, target in targets.items() if target["lira"]}
+    deviation = ": mean ± standard deviation over networks" if protocol["networks"] > 1 else ""
+    caption = [
+        f"Test accuracy, and the AUC of each attack, {'with' if lira else 'without'} LiRA, on "
+        f"{count_of(protocol['networks'], 'network')} for each target after "
+        f"{count_of(protocol['steps'][-1], 'training step')}{deviation}.",
+        chance_auc(protocol["judged_by"], protocol["judged_by"]),
+        *(
+            chance_auc(each["members"], each["non_members"], f" of LiRA for the {TARGETS[name]}")
+            for name, each in lira.items()
+        ),
+    ]
+    aucs = {name: dict(target["auc"]) for name, target in targets.items()}
+    for name, each in lira.items():
+        aucs[name]["lira"] = each["auc"]
+    titles = {kind: title for kind, title in ATTACKS.items() if any(kind in each for each in aucs.values())}
+    rows = [
+        (
+            TARGETS[name],
+            [accuracy(target["accuracy"], "–"), *(auc(aucs[name].get(kind), "–") for kind in titles)],
+        )
+        for name, target in targets.items()
+    ]
+    return {"caption": " ".join(caption), "titles": [*titles.values()], "rows": rows}
 
 
 def _figure(encoded: bytes) -> dict[str, Any]:
@@ -156,11 +182,9 @@ def _template() -> "Template":
     )
     environment.filters |= {
         "accuracy": lambda measured: accuracy(measured, "–"),
-        "auc": lambda measured: auc(measured, "–"),
         "grouped": "{:,}".format,
     }
     environment.globals |= {
-        "TARGETS": TARGETS,
         "count_of": count_of,
         "describe_network": describe_network,
         "describe_training": describe_training,

@@ -144,7 +144,13 @@ def test_runs_of_disjoint_chunks_are_attacked_together_and_by_each_other(rcig, t
     assert record["targets"]["distilled"]["lira"] == [together["distilled"]["lira"][1]]
     page = tmp_path / "r.html"
     assert rcig("report", "run_2", "--out", page, "--store", store).code == 0
-    assert "\nrcig mia run_2 run_1 --networks 1 --shadows 4 --steps 3 --lira\n" in page.read_text()
+    text = page.read_text()
+    assert "\nrcig mia run_2 run_1 --networks 1 --shadows 4 --steps 3 --lira\n" in text
+    assert "with LiRA, on 1 network for each target after 3 training steps. Chance AUC (30 members" in text
+    assert "Chance AUC of LiRA for the distilled set (60 members, 60 non-members): 0.500" in text
+    assert text.count('<th scope="col">LiRA</th>') == 1
+    row = re.search(r'<th scope="row">distilled set</th>(.*?)</tr>', text).group(1)
+    assert row.endswith(f"<td>{together['distilled']['lira'][1]['auc']['mean']:.3f}</td>")
     assert len(rcig_cli.load("run_2", store=store).attacks()) == 1
 
 

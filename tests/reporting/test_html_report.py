@@ -74,8 +74,8 @@ def test_a_report_has_figures_accuracies_attacks_commands_and_settings(rcig, rep
     rcig("evaluate", "run_1", "--networks", 1, "--steps", 5, "--augment", "--store", store)
     spread = {"mean": 0.75, "std": 0.01, "values": [0.74, 0.76]}
     attack = {
-        "protocol": {},
-        "targets": {"real": {"accuracy": spread, "auc": {"mlp": spread, "knn": {"mean": 0.5}}}},
+        "protocol": {"networks": 2, "steps": [100, 500], "judged_by": 180},
+        "targets": {"real": {"accuracy": spread, "auc": {"mlp": spread, "knn": {"mean": 0.5}}, "lira": []}},
     }
     attacks = store / "runs" / "run_1" / "attacks"
     attacks.mkdir(exist_ok=True)  # another test may have attacked the run
@@ -85,15 +85,11 @@ def test_a_report_has_figures_accuracies_attacks_commands_and_settings(rcig, rep
         "data:image/png;", "data:image/gif;", "data:image/png;", "data:image/png;"
     ]  # fmt: skip
     assert all(image["alt"] and int(image["width"]) > 400 for image in page.named("img"))
-    for said in (
-        "AUC of each attack",
-        "0.750 ± 0.010",
-        "0.500",
-        "75.0 ± 1.0 %",
-        "augmented",
-        "jaxlib",
-        "k-NN",
-    ):
+    assert (
+        "the AUC of each attack, without LiRA, on 2 networks for each target after 500 training steps: "
+        "mean ± standard deviation over networks. Chance AUC (180 members, 180 non-members): 0.500 ± 0.030."
+    ) in page.text
+    for said in ("0.750 ± 0.010", "0.500", "75.0 ± 1.0 %", "augmented", "jaxlib", "k-NN"):
         assert said in page.text, said
     assert "rcig evaluate run_1 --augment --networks 1 --steps 5\n" in page.text
 
