@@ -35,7 +35,14 @@ def compare(
 
 
 def _rows(comparison: Mapping[str, Any]) -> Iterator[list[str]]:
-    """A row for each setting; for each protocol the accuracies, then random subsets' and the paper's."""
+    """Return the rows of the table.
+
+    They are: the files of imported runs; each setting; and for each protocol the accuracies, then random
+    subsets' and the paper's.
+    """
+    files = [run["imported_from"] for run in comparison["runs"]]
+    if any(files):  # the settings of their distillation are unknown
+        yield ["imported from", *(file or "-" for file in files)]
     for name, values in comparison["differences"].items():
         yield [name, *("-" if value is None else str(value) for value in values)]
     for row in comparison["evaluations"]:

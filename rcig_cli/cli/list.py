@@ -78,6 +78,8 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 
 def _status(run: "RunManifest") -> str:
+    if run.imported:
+        return f"imported from {run.parents['file']['name']}"
     return "finished" if run.status == "finished" else f"{run.status} at {run.step}/{run.config['steps']}"
 
 

@@ -16,6 +16,7 @@ from rcig_cli.reporting.formatting import (
     describe_divergence,
     describe_network,
     describe_protocol,
+    known_settings,
 )
 from rcig_cli.store.documents import read_document
 from rcig_cli.store.results import read_results
@@ -52,7 +53,10 @@ def _find(here: Context, name: str) -> dict[str, Any]:
         here.console.warn(problem.message)
     # A record of LiRA has no protocol of its own: it belongs to the record of the other attacks.
     complete = [each for each in attacks.found if "protocol" in each]
-    manifest = store.with_current_status(store.run(found.name)).to_json()
+    run = store.with_current_status(store.run(found.name))
+    manifest = {**run.to_json(), "config": known_settings(run)}
+    if run.imported:
+        manifest["imported_from"] = run.parents["file"]["name"]
     return {**manifest, "evaluations": list(evaluations.found), "attacks": complete}
 
 
@@ -69,6 +73,9 @@ def _description(document: Mapping[str, Any]) -> list[str]:
     """Describe an artifact: its plain values, what was measured, and its settings and other records."""
     below = ("evaluations", "attacks", "table", "divergences", "files", "log")
     shown = {key: value for key, value in document.items() if key not in below}
+    if "imported_from" in document:
+        shown["imported from"] = shown.pop("imported_from")
+        del shown["step"], shown["seed"]  # of a distillation that did not take place here
     if document["kind"] == "sweep":  # `rcig show` of its runs shows these
         per_run = ("configurations", "protocols")
         shown["config"] = {key: value for key, value in shown["config"].items() if key not in per_run}

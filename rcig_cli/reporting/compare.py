@@ -19,9 +19,10 @@ def compare(store: Store, names: Sequence[str]) -> tuple[dict[str, Any], list[st
     Returns
     -------
     document : dict
-        ``runs``; ``differences``, each setting in which they differ with its value in each run, None where it
-        is not known; and ``evaluations``, an entry for each protocol, those of most runs first: ``protocol``,
-        and for ``accuracy``, ``random_subset`` and ``paper`` a list of each run's newest or None.
+        ``runs``, with the file of each imported one; ``differences``, each setting in which they differ with
+        its value in each run, None where it is not known; and ``evaluations``, an
+        entry for each protocol, those of most runs first: ``protocol``, and for ``accuracy``,
+        ``random_subset`` and ``paper`` a list of each run's newest or None.
     problems : list of str
         Messages about evaluations that can't be read.
 
@@ -39,7 +40,13 @@ def compare(store: Store, names: Sequence[str]) -> tuple[dict[str, Any], list[st
     rows = [(protocol, [found.get(key) for found in newest]) for key, protocol in protocols.items()]
     rows.sort(key=lambda row: row[1].count(None))
     document = {
-        "runs": [{"run": run.name, "dataset": run.dataset, "status": run.status} for run in runs],
+        "runs": [
+            {
+                **{"run": run.name, "dataset": run.dataset, "status": run.status},
+                "imported_from": run.parents["file"]["name"] if run.imported else None,
+            }
+            for run in runs
+        ],
         "differences": {name: list(values) for name, values in differences(runs).items()},
         "evaluations": [
             {

@@ -21,6 +21,10 @@ ATTACKS = {
 
 # Values of the paper's protocol, which are shown only on request.
 _PAPER_TRAINING = {"seed": ("seed", 0), "lr": ("learning rate", 1e-4)}
+
+# The settings of an imported run that are used: by its evaluation.  Its others are a preset's, and unknown.
+_USED_OF_IMPORTED = ("dataset", "ipc", "width", "depth", "norm", "flip")
+
 _UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
 
@@ -76,6 +80,13 @@ def describe_dataset(dataset: "DatasetManifest") -> str:
     kind = ("grey" if channels == 1 else "RGB") + (", whitened" if dataset.whitened else "")
     images = f"{dataset.sizes['train']} training and {dataset.sizes['test']} test images"
     return f"{images}, {len(dataset.class_names)} classes, {height}x{width} {kind}"
+
+
+def known_settings(run: "RunManifest") -> dict[str, Any]:
+    """The settings of a run; of an imported one, whose distillation is unknown, those of its evaluation."""
+    return {
+        name: value for name, value in run.config.items() if not run.imported or name in _USED_OF_IMPORTED
+    }
 
 
 def describe_run(run: "RunManifest") -> str:

@@ -28,6 +28,7 @@ from rcig_cli.reporting.formatting import (
     count_of,
     describe_network,
     describe_training,
+    known_settings,
 )
 from rcig_cli.reporting.visualize import FIGURES, animation, curves, grid, labels
 from rcig_cli.runs.distill.distilled import DistilledSet
@@ -154,11 +155,12 @@ def _figure(encoded: bytes) -> dict[str, Any]:
 def _settings(distilled: DistilledSet) -> list[tuple[str, str, str, str]]:
     """Name, value, origin and meaning of every setting, those that were chosen first."""
     config = distilled.config
-    chosen = {"dataset", "ipc", *chosen_settings(distilled.prepared, config)}
+    imported = distilled.run.imported
+    chosen = set() if imported else {"dataset", "ipc", *chosen_settings(distilled.prepared, config)}
     declared = settings_for(config.algorithm)
     rows = [
         (name, _value(value), "chosen" if name in chosen else "", declared[name].help)
-        for name, value in config.to_json().items()
+        for name, value in known_settings(distilled.run).items()
     ]
     return sorted(rows, key=lambda row: row[2], reverse=True)
 

@@ -90,6 +90,10 @@ def test_a_published_checkpoint_is_imported_evaluated_and_shown(rcig, store, tmp
     assert len(shown["evaluations"]) == 1
     assert "name: Checkpoint_9.best" in rcig("show", "checkpoint_9", "--store", store).out
     assert rcig("visualize", "checkpoint_9", "--store", store).code == 0
+    assert rcig("report", "checkpoint_9", "--out", tmp_path / "r.html", "--store", store).code == 0
+    report = (tmp_path / "r.html").read_text()
+    assert "Those of its distillation are not known" in report
+    assert "image_lr" not in report
     assert "checkpoint_9" in [run["run"] for run in rcig("list", "--store", store, "--json").json["runs"]]
     manifest = open_store(store, create=False).run("checkpoint_9")
     assert mismatches(store / "runs" / "checkpoint_9", manifest.files) == {}

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -252,6 +253,22 @@ def test_an_imported_run_is_compared_by_its_data_set_and_size_only(rcig, store):
     own = set(found) - {"dataset", "ipc"}
     assert own
     assert all(found[name][1] is None for name in own)
+    lines = rcig("compare", "run_1", "imported", "--store", store).out.splitlines()
+    assert lines[1].split() == ["imported", "from", "-", "set.npz"]
+    assert "imported from" not in rcig("compare", "run_1", "run_2", "--store", store).out
+
+
+def test_an_imported_run_is_shown_with_its_file_and_without_settings_that_were_not_used(rcig, store):
+    used = {"dataset", "ipc", "width", "depth", "norm", "flip"}
+    document = rcig("show", "imported", "--json", "--store", store).json
+    assert set(document["config"]) == used
+    assert document["imported_from"] == "set.npz"
+    text = rcig("show", "imported", "--store", store).out
+    assert "imported from: set.npz\n" in text
+    assert not [name for name in ("algorithm", "steps", "image_lr", "seed") if f"{name}:" in text]
+    toml = rcig("show", "imported", "--toml", "--store", store).out
+    assert set(tomllib.loads(toml)) == used
+    assert "imported from set.npz" in rcig("list", "--store", store).out
 
 
 def test_housekeeping_needs_no_heavy_import(example):
