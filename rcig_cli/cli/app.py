@@ -145,6 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         watch_signals(partial(_note, given), partial(_stopped, given))
     try:
         code = app(given or ["--help"], standalone_mode=False, prog_name="rcig") or 0
+        sys.stdout.flush()  # an error here, such as a full disk, is one of the command
         message = _STOPPED if code == _CTRL_C else ""  # Typer turns a KeyboardInterrupt into this code
     except KeyboardInterrupt:
         code, message = _CTRL_C, _STOPPED
@@ -158,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from rcig_cli.cli.console import fail
 
         fail(message, code, as_json="--json" in given)
-    if arguments is None and code:
+    if arguments is None:
         leave(code)  # threads may still compute
     sys.exit(code)
 
