@@ -1,12 +1,8 @@
-"""Commands that faults are injected into, and a count of the points that were tested."""
-
-from collections import Counter
+"""Commands that faults are injected into."""
 
 import pytest
 
-from tests.slow.faults.injection import FAULTS, Commands, compile_library
-
-TESTED = "crash points"
+from tests.slow.faults.injection import Commands, compile_library
 
 
 @pytest.fixture(scope="session")
@@ -17,20 +13,3 @@ def commands(tmp_path_factory):
     if library is None:
         pytest.skip(reason)
     return Commands(library, folder)
-
-
-def pytest_terminal_summary(terminalreporter):
-    """Print how many points of each command were tested with each fault."""
-    tested = Counter()
-    for report in terminalreporter.stats.get("passed", []) + terminalreporter.stats.get("failed", []):
-        for name, value in report.user_properties:
-            if name == TESTED:
-                command, fault, count = value
-                tested[command, fault] += count
-    if tested:
-        terminalreporter.section("crash points tested")
-        terminalreporter.write_line(f"{'':20}" + "".join(f"{fault:>11}" for fault in FAULTS))
-        for command in sorted({command for command, _ in tested}):
-            counts = "".join(f"{tested[command, fault]:>11}" for fault in FAULTS)
-            terminalreporter.write_line(f"{command:20}{counts}")
-        terminalreporter.write_line(f"in all: {tested.total()}")

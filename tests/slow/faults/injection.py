@@ -28,6 +28,7 @@ class Fault:
     error: int = 0
 
 
+TESTED = "crash points"  # the name of a test's property: command, fault, number of points
 FAULTS = {
     "SIGKILL": Fault(1),
     "EIO": Fault(2, errno.EIO),

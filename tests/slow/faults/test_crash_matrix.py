@@ -9,8 +9,7 @@ import re
 
 import pytest
 
-from tests.slow.faults.conftest import TESTED
-from tests.slow.faults.injection import FAULTS, Point
+from tests.slow.faults.injection import FAULTS, TESTED, Point
 from tests.slow.faults.inspection import difference, problems, tree
 from tests.slow.faults.scenarios import SCENARIOS, prepare
 
