@@ -53,7 +53,7 @@ class StopRequest:
 
 
 _job = StopRequest()  # of the job that is running, if one is
-_exception_was_ignored = False  # of the last signal
+_exception_was_ignored = False  # of the last signal, which is sent again until its handler has run
 
 
 @contextmanager
@@ -73,6 +73,8 @@ def stop_on_signals() -> Iterator[StopRequest]:
 
     def note(number: int, _: FrameType | None) -> None:
         nonlocal came
+        global _exception_was_ignored
+        _exception_was_ignored = False
         if request.signal_number is None:
             request.signal_number, came = number, time.monotonic()
         elif time.monotonic() - came > _ONE_PRESS:
@@ -105,6 +107,8 @@ def watch_signals(tell: Callable[[str], None], end: Callable[[int], None]) -> No
     """
 
     def stop(number: int, frame: FrameType | None) -> None:
+        global _exception_was_ignored
+        _exception_was_ignored = False
         if _is_importing(frame):
             end(128 + number)
             leave(128 + number)
@@ -136,21 +140,20 @@ def _is_importing(frame: FrameType | None) -> bool:
 
 
 def _watch(reading: int, tell: Callable[[str], None], end: Callable[[int], None]) -> None:
-    global _exception_was_ignored
     while (first := os.read(reading, 1)[0]) not in _HANDLED:
         pass
     came = idle_since = time.monotonic()
-    told, raised_again = False, 0
+    told, sent_again = False, 0
     while True:
         if _exception_was_ignored:
-            _exception_was_ignored = False
-            raised_again += 1
+            sent_again += 1
             signal.pthread_kill(threading.main_thread().ident or 0, first)
+            time.sleep(0.1)
         ready, _, _ = select.select([reading], [], [], 0.1)
         now = time.monotonic()
         again = ready and os.read(reading, 1)[0] in _HANDLED
-        if again and raised_again:  # that one was ours
-            again, raised_again = False, raised_again - 1
+        if again and sent_again:
+            again, sent_again = False, sent_again - 1
         if _job.unsaved:
             idle_since = now
         if (again and now - came > _ONE_PRESS) or now - idle_since > _GRACE:
