@@ -101,7 +101,7 @@ class ProcessSpec:
 
 @dataclass
 class Processes:
-    """The processes that distill a run together, seen from one of them.
+    """The processes that distil a run together, seen from one of them.
 
     The methods are collective operations: all processes have to call them, in the same order.
 
