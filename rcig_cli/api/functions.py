@@ -64,14 +64,10 @@ def prepare(
     name: str = "digits",
     source: str | os.PathLike[str] | None = None,
     *,
-    resolution: int | None = None,
-    zca: bool | None = None,
-    zca_reg: float = 0.1,
-    subset: int | None = None,
-    chunk: int = 0,
     overwrite: bool = False,
     store: StorePath = None,
     progress: bool = False,
+    **settings: Any,
 ) -> Dataset:
     """Preprocess images and save them; return the data set at once if it was prepared the same way before.
 
@@ -80,17 +76,13 @@ def prepare(
     name
         A known data set such as ``"digits"`` or ``"cifar10"``, or any name for your own images.
     source
-        Your own images: a folder with one folder for each class, or an ``.npz`` file.
-    resolution
-        Side in pixels to which images are cropped and resized; None keeps their size.
-    zca
-        Whether to whiten; None whitens RGB images and leaves grey ones.
-    zca_reg
-        Regularization of the whitening, as a fraction of the average eigenvalue.
-    subset, chunk
-        Keep this many training images, balanced across classes: the ``chunk``-th of disjoint subsets, from 0.
+        Your own images: a folder or file (``docs/datasets.md`` lists the formats), ``"hf:OWNER/NAME"`` or
+        ``"tfds:NAME"``.
     overwrite
         Whether to replace a data set of this name that was prepared with other settings.
+    **settings
+        ``resolution``, ``zca``, ``zca_reg``, ``subset``, ``chunk``, ``range``, ``layout``, ``labels`` and
+        ``skip_damaged``, the options of ``rcig prepare`` (``docs/commands.md``).
 
     Raises
     ------
@@ -110,14 +102,10 @@ def prepare(
     prepared = prepare_dataset(
         opened,
         name,
-        path=_path("source", source),
+        origin=None if source is None else str(_path("source", source)),
         report=_Report(shown=progress),
         overwrite=overwrite,
-        resolution=resolution,
-        zca=zca,
-        zca_reg=zca_reg,
-        subset=subset,
-        chunk=chunk,
+        **settings,
     )
     return Dataset(prepared.manifest, prepared.path)
 

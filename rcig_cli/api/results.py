@@ -44,7 +44,7 @@ class Dataset(Prepared):
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences about what was assumed when the images were read."""
-        return tuple(self.manifest.source.get("notes", ()))
+        return tuple(note["text"] for note in self.manifest.source["notes"])
 
     def split(self, name: str = "train") -> tuple[Floats, npt.NDArray[np.int32]]:
         """Read the images as networks see them, float32 ``[N, H, W, c]``, and the labels, int32 ``[N]``."""

@@ -1,6 +1,5 @@
 """``rcig prepare``."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -20,14 +19,16 @@ def prepare(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="NAME", help="digits (the default), mnist, cifar10, ..., or any name with --from."
+            metavar="NAME",
+            help="digits (the default), mnist, cifar10, ..., hf:OWNER/NAME, tfds:NAME; any name with --from.",
         ),
     ] = None,
-    path: Annotated[
-        Path | None,
+    origin: Annotated[
+        str | None,
         typer.Option(
             "--from",
-            help="A folder of class folders, an unpacked download (docs/datasets.md), or an .npz file.",
+            metavar="ORIGIN",
+            help="Your own images: a folder or file (docs/datasets.md), hf:OWNER/NAME or tfds:NAME.",
         ),
     ] = None,
     overwrite: Annotated[
@@ -41,20 +42,22 @@ def prepare(
 
     Example: rcig prepare cifar10, or rcig prepare birds --from birds/ --resolution 32
     """
-    if name is None and path is not None:
-        raise ConfigError(f"The data need a name: rcig prepare NAME --from {path}")
+    if name is None and origin is not None:
+        raise ConfigError(f"The data need a name: rcig prepare NAME --from {origin}")
     from rcig_cli.runs.prepare.prepare import prepare as job
 
     with here.console.working():
         prepared = job(
             here.store(create=True),
             name or "digits",
-            path=path,
+            origin=origin,
             report=here.console,
             overwrite=overwrite,
             wait=wait,
             **settings,
         )
     dataset = prepared.manifest
-    here.console.data(f"{dataset.name}: {describe_dataset(dataset)}", dataset_summary(dataset))
+    document = {**dataset_summary(dataset), "class_names": list(dataset.class_names)}
+    document["assumptions"] = dataset.source["notes"]
+    here.console.data(f"{dataset.name}: {describe_dataset(dataset)}", document)
     here.next(f"distill {prepared.name} --ipc 1")

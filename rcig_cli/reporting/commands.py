@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from rcig_cli.data.sources.opening import is_remote
 from rcig_cli.errors import ConfigError
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.runs.configuration import resolved
@@ -40,7 +41,8 @@ def prepare_command(prepared: Prepared) -> str:
     given = {
         name: made[name] for name, value in values_of(PrepareConfig()).items() if made.get(name) != value
     }
-    source = {"from": Path(made["path"]).name} if made.get("path") else {}
+    origin = made.get("origin")
+    source = {} if origin is None else {"from": origin if is_remote(origin) else Path(origin).name}
     return _command("prepare", prepared.manifest.name, **source, **given)
 
 

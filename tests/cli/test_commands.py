@@ -40,7 +40,8 @@ def test_quiet_prints_nothing_on_stderr_and_json_one_object(tmp_path):
 def test_prepare_prints_a_summary_and_needs_overwrite_to_change_a_data_set(rcig, tmp_path):
     store = tmp_path / "a"
     expected = {"dataset": "digits", "train": 1437, "test": 360, "classes": 10, "shape": [8, 8, 1]}
-    assert rcig("prepare", "digits", "--store", store, "--json").json == {**expected, "whitened": False}
+    expected |= {"whitened": False, "class_names": list("0123456789"), "assumptions": []}
+    assert rcig("prepare", "digits", "--store", store, "--json").json == expected
     again = rcig("prepare", "digits", "--store", store)
     assert again.code == 0
     assert "already prepared" in again.err

@@ -40,7 +40,7 @@ def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
     if folders.test is not None:
         raise ConfigError(f"{path} is split into training and test images: it isn't a distilled set.")
     if folders.notes:
-        raise ConfigError(f"{path} can't be imported as it is. {folders.notes[0]}")
+        raise ConfigError(f"{path} can't be imported as it is. {folders.notes[0].text}")
     files = folders.train
     classes = LazyArray.of(_class_numbers(path, folders.class_names, dataset)[files.labels])
     arrays = {

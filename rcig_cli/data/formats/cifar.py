@@ -21,6 +21,7 @@ from rcig_cli.data.images.pixels import from_planes
 from rcig_cli.data.pickles import read_pickle
 from rcig_cli.data.sources.array_source import ArraySource, ArraySplit, Blocks, blocks_of
 from rcig_cli.data.sources.class_names import class_numbers, published_names
+from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.data.sources.source import SPLITS, ImageSource, Split
 from rcig_cli.errors import Corrupt
 
@@ -92,13 +93,13 @@ def holds_binary(cifar: Cifar, folder: Path) -> bool:
     return has_files(folder, f"{cifar.files['train'][0]}.bin")
 
 
-def open_binary(cifar: Cifar, name: str, folder: Path, resolution: int | None) -> ImageSource:
+def open_binary(cifar: Cifar, name: str, folder: Path, options: ReadOptions) -> ImageSource:
     """Open a folder of the binary version; see `registry.DatasetFormat.open`."""
     class_names = published_names(cifar.dataset, cifar.classes)
     if has_files(folder, cifar.binary_names):
         class_names = tuple(read_lines(folder, cifar.binary_names))
     splits = _splits(cifar, partial(_binary_batch, cifar, folder))
-    return ArraySource(name, folder, class_names, splits, resolution)
+    return ArraySource(name, folder, class_names, splits, options.resolution)
 
 
 def _binary_batch(cifar: Cifar, folder: Path, name: str) -> _Batch:
@@ -117,7 +118,7 @@ def holds_python(cifar: Cifar, folder: Path) -> bool:
     return has_files(folder, *cifar.python_marks) and not (folder / cifar.python_marks[0]).is_dir()
 
 
-def open_python(cifar: Cifar, name: str, folder: Path, resolution: int | None) -> ImageSource:
+def open_python(cifar: Cifar, name: str, folder: Path, options: ReadOptions) -> ImageSource:
     """Open a folder of the python version; see `registry.DatasetFormat.open`."""
     class_names = published_names(cifar.dataset, cifar.classes)
     file, key = cifar.python_names
@@ -127,7 +128,7 @@ def open_python(cifar: Cifar, name: str, folder: Path, resolution: int | None) -
             raise Corrupt(f"{folder / file} has no list {key!r} of strings: download it again.")
         class_names = tuple(found)
     splits = _splits(cifar, partial(_python_batch, cifar, folder))
-    return ArraySource(name, folder, class_names, splits, resolution)
+    return ArraySource(name, folder, class_names, splits, options.resolution)
 
 
 def _python_batch(cifar: Cifar, folder: Path, name: str) -> _Batch:

@@ -13,7 +13,8 @@ from pathlib import Path
 from rcig_cli.data.sources.class_names import readable
 from rcig_cli.data.sources.image_files import Files, FileSource, ImageSearch, folders
 from rcig_cli.data.sources.known import KNOWN
-from rcig_cli.data.sources.source import ImageSource
+from rcig_cli.data.sources.options import ReadOptions
+from rcig_cli.data.sources.source import ImageSource, Note
 from rcig_cli.data.sources.subset import held_out
 from rcig_cli.errors import ConfigError
 
@@ -31,7 +32,7 @@ def holds_synsets(dataset: str, folder: Path) -> bool:
 
 
 def open_class_folders(
-    name: str, path: Path, resolution: int | None = None, *, usual_side: int | None = None
+    name: str, path: Path, options: ReadOptions, *, usual_side: int | None = None
 ) -> ImageSource:
     """Open a folder of class folders; see `registry.DatasetFormat.open`.
 
@@ -48,16 +49,14 @@ def open_class_folders(
             raise ConfigError(f"{path} has too few images to hold any out for testing: add some.")
         chosen = held_out(train.labels, count, _SPLIT_SEED)
         train, test = train.select(~chosen), train.select(chosen)
-        notes += (
-            f"{path} has no test split, so a fixed fifth of each class, {count} images in all, "
-            "is held out for testing.",
-        )
+        text = f"{path} has no test split, so a fixed fifth of each class, {count} images in all, "
+        notes += (Note("splits", text + "is held out for testing."),)
     return FileSource(
         name,
         path,
         readable(found.class_names),
         {"train": train, "test": test},
-        resolution=resolution,
+        resolution=options.resolution,
         usual_side=usual_side,
         notes=notes,
     )
@@ -74,13 +73,13 @@ class ClassFolders:
     train, test
         The files of each split; ``test`` is None if the folder has no split.
     notes
-        Sentences about what was skipped.
+        What was skipped.
     """
 
     class_names: tuple[str, ...]
     train: Files
     test: Files | None
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
 
 
 def find_files(root: Path) -> ClassFolders:

@@ -26,6 +26,7 @@ import numpy.typing as npt
 from rcig_cli.data.files import has_files, open_file, read_exactly
 from rcig_cli.data.sources.array_source import ArraySource, ArraySplit, Blocks
 from rcig_cli.data.sources.class_names import class_numbers, published_names
+from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.data.sources.source import SPLITS, ImageSource, Split
 from rcig_cli.errors import Corrupt, NotFound
 
@@ -60,11 +61,11 @@ def holds(folder: Path) -> bool:
     return _find(folder, "train-images", 3) is not None
 
 
-def open_idx(name: str, folder: Path, resolution: int | None) -> ImageSource:
+def open_idx(name: str, folder: Path, options: ReadOptions) -> ImageSource:
     """Open such a folder; see `registry.DatasetFormat.open`."""
     splits = {split: _split(folder, _PARTS[split]) for split in SPLITS}
     classes = 1 + max(int(some.labels.max()) for some in splits.values())
-    return ArraySource(name, folder, published_names(name, classes), splits, resolution)
+    return ArraySource(name, folder, published_names(name, classes), splits, options.resolution)
 
 
 def _split(folder: Path, part: str) -> ArraySplit:

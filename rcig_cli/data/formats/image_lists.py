@@ -20,6 +20,7 @@ from rcig_cli.data.files import has_files, read_lines
 from rcig_cli.data.sources.class_names import readable
 from rcig_cli.data.sources.image_files import Files, FileSource, ImageSearch, folders
 from rcig_cli.data.sources.known import KNOWN
+from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.data.sources.source import ImageSource
 from rcig_cli.errors import Corrupt
 
@@ -31,7 +32,7 @@ def holds_tiny_imagenet(folder: Path) -> bool:
     return has_files(folder, "wnids.txt") and has_files(folder / "val", "val_annotations.txt")
 
 
-def open_tiny_imagenet(name: str, folder: Path, resolution: int | None) -> ImageSource:
+def open_tiny_imagenet(name: str, folder: Path, options: ReadOptions) -> ImageSource:
     """Open Tiny-ImageNet's folder; see `registry.DatasetFormat.open`."""
     search = ImageSearch(folder)
     codes = tuple(entry.name for entry in folders(folder / "train"))
@@ -52,7 +53,7 @@ def open_tiny_imagenet(name: str, folder: Path, resolution: int | None) -> Image
         folder,
         readable(codes, words),
         {"train": search.files(folder / "train", codes), "test": test},
-        resolution=resolution,
+        resolution=options.resolution,
         usual_side=KNOWN["tiny_imagenet"].shape[0],
         notes=search.notes(),
     )
@@ -63,7 +64,7 @@ def holds_cub200(folder: Path) -> bool:
     return has_files(folder, *_CUB_LISTS)
 
 
-def open_cub200(name: str, folder: Path, resolution: int | None) -> ImageSource:
+def open_cub200(name: str, folder: Path, options: ReadOptions) -> ImageSource:
     """Open CUB-200-2011's folder; see `registry.DatasetFormat.open`."""
     # Each line is a number, a space and a word.
     lists = [dict(line.partition(" ")[::2] for line in read_lines(folder, file)) for file in _CUB_LISTS]
@@ -83,7 +84,7 @@ def open_cub200(name: str, folder: Path, resolution: int | None) -> ImageSource:
         folder,
         readable(tuple(names.values())),
         {"train": every.select(split), "test": every.select(~split)},
-        resolution=resolution,
+        resolution=options.resolution,
         usual_side=KNOWN["cub200"].shape[0],
     )
 

@@ -16,6 +16,7 @@ from rcig_cli.data.images.pixels import from_planes
 from rcig_cli.data.npz import LARGEST_SMALL_ARRAY, Member, members
 from rcig_cli.data.sources.array_source import ArraySource, ArraySplit, Blocks
 from rcig_cli.data.sources.class_names import class_numbers
+from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.data.sources.source import SPLITS, ImageSource, Split
 from rcig_cli.errors import Corrupt
 
@@ -33,7 +34,7 @@ def holds(folder: Path) -> bool:
     return has_files(folder, _FILES["train"][0])
 
 
-def open_imagenet64(name: str, folder: Path, resolution: int | None) -> ImageSource:
+def open_imagenet64(name: str, folder: Path, options: ReadOptions) -> ImageSource:
     """Open such a folder; see `registry.DatasetFormat.open`."""
     found = {split: [_members(folder, file) for file in _FILES[split]] for split in SPLITS}
     widths = {images.shape[1] for parts in found.values() for images, _ in parts}
@@ -41,7 +42,7 @@ def open_imagenet64(name: str, folder: Path, resolution: int | None) -> ImageSou
         raise Corrupt(f"{folder} has images of different sizes: download it again.")
     side = _SIDES[widths.pop()]
     splits = {split: _split(parts, side) for split, parts in found.items()}
-    return ArraySource(name, folder, _class_names(folder), splits, resolution)
+    return ArraySource(name, folder, _class_names(folder), splits, options.resolution)
 
 
 def _members(folder: Path, name: str) -> tuple[Member, Member]:

@@ -19,6 +19,7 @@ from rcig_cli.data.images.pixels import over_white, to_eight_bit
 from rcig_cli.data.npz import LARGEST_SMALL_ARRAY, Member, members, strings
 from rcig_cli.data.sources.array_source import ArraySource, ArraySplit, Blocks
 from rcig_cli.data.sources.class_names import MOST_CLASSES, class_numbers, published_names
+from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.data.sources.source import SPLITS, ImageSource, Split
 from rcig_cli.errors import ConfigError
 
@@ -32,7 +33,7 @@ def holds(path: Path) -> bool:
     return path.suffix.lower() == ".npz" and path.is_file()
 
 
-def open_npz(name: str, path: Path, resolution: int | None) -> ImageSource:
+def open_npz(name: str, path: Path, options: ReadOptions) -> ImageSource:
     """Open such a file; see `registry.DatasetFormat.open`."""
     arrays = members(path)
     if not arrays.keys() >= set(_REQUIRED):
@@ -55,7 +56,7 @@ def open_npz(name: str, path: Path, resolution: int | None) -> ImageSource:
         class_names = published_names(name, largest + 1)
     scale = _scale(images)
     splits = {split: _split(images[split], labels[split], scale) for split in SPLITS}
-    return ArraySource(name, path, class_names, splits, resolution)
+    return ArraySource(name, path, class_names, splits, options.resolution)
 
 
 def _depth(member: Member) -> int:

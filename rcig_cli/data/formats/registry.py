@@ -10,7 +10,8 @@ from pathlib import Path
 from rcig_cli.data.formats import cifar, class_folders, idx, image_lists, imagenet64, npz
 from rcig_cli.data.sources.image_files import folders
 from rcig_cli.data.sources.known import KNOWN
-from rcig_cli.data.sources.source import SPLITS, ImageSource
+from rcig_cli.data.sources.options import ReadOptions
+from rcig_cli.data.sources.source import SPLITS, ImageSource, Note
 from rcig_cli.errors import ConfigError, NotFound, RcigError
 
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
@@ -29,14 +30,17 @@ class DatasetFormat:
     holds
         Whether a path is in this format.
     open
-        Opens a path, given the data set's name in the store, the path and the resolution that the user asked
-        for.  Labels are read into memory, images are not.
+        Opens a path, given the data set's name in the store, the path and what the user said about it.
+        Labels are read into memory, images are not.
+    uses
+        The `ReadOptions`, besides the resolution, that ``open`` uses; others are refused.
     """
 
     title: str
     dataset: str | None
     holds: Callable[[Path], bool]
-    open: Callable[[str, Path, int | None], ImageSource]
+    open: Callable[[str, Path, ReadOptions], ImageSource]
+    uses: frozenset[str] = frozenset()
 
 
 _open_imagenette = partial(class_folders.open_class_folders, usual_side=KNOWN["imagenette"].shape[0])
@@ -68,7 +72,7 @@ FORMATS = (
 """In the order in which they are tried; the last takes any folder."""
 
 
-def open_path(name: str, path: Path, resolution: int | None = None) -> ImageSource:
+def open_path(name: str, path: Path, options: ReadOptions) -> ImageSource:
     """Open a file or folder; parameters and errors as in `rcig_cli.data.sources.opening.open_source`.
 
     Also raises ConfigError if the path holds another known data set than ``name``.
@@ -81,8 +85,9 @@ def open_path(name: str, path: Path, resolution: int | None = None) -> ImageSour
             raise ConfigError(
                 f"{path} holds {found.title}, not {name}: run rcig prepare {found.dataset} --from {path}."
             )
+        options.check_used(found.uses, f"{path}, which is read as {found.title}")
         try:
-            source = found.open(name, path, resolution)
+            source = found.open(name, path, options)
         except ConfigError as error:
             inner = _inside(path) if found is FORMATS[-1] else None
             if inner is None:
@@ -92,13 +97,12 @@ def open_path(name: str, path: Path, resolution: int | None = None) -> ImageSour
         raise NotFound(f"{error.filename or path} is missing: unpack the download again.") from error
     except OSError as error:
         raise RcigError(f"{error.filename or path} can't be read: {error.strerror or error}.") from error
-    source.notes = (f"{path} is read as {found.title}.", *source.notes)
+    source.notes = (Note("format", f"{path} is read as {found.title}."), *source.notes)
     known, sizes = KNOWN.get(found.dataset or name), tuple(source.sizes[split] for split in SPLITS)
     if known is not None and sizes != known.sizes:
-        source.notes += (
-            f"It has {sizes[0]} training and {sizes[1]} test images; "
-            f"{known.name} as published has {known.sizes[0]} and {known.sizes[1]}.",
-        )
+        text = f"It has {sizes[0]} training and {sizes[1]} test images; "
+        text += f"{known.name} as published has {known.sizes[0]} and {known.sizes[1]}."
+        source.notes += (Note("splits", text),)
     return source
 
 

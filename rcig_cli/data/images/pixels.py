@@ -65,13 +65,13 @@ def choose_side(sizes: Set[tuple[int, int]], resolution: int | None = None) -> i
     return min(smallest, LARGEST_ALIKE if alike else LARGEST_MIXED)
 
 
-def size_notes(sizes: Set[tuple[int, int]], side: int, resolution: int | None) -> tuple[str, ...]:
+def size_note(sizes: Set[tuple[int, int]], side: int, resolution: int | None) -> str | None:
     """Return the message that images are resized, if they are and the user didn't ask for it."""
     if resolution is not None or sizes == {(side, side)}:
-        return ()
+        return None
     return (
         f"Images are cut to their central square and resized to {side} x {side} pixels; "
-        "--resolution sets another size.",
+        "--resolution sets another size."
     )
 
 

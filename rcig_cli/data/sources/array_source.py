@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.data.images.pixels import choose_side, size_notes, to_square
+from rcig_cli.data.images.pixels import choose_side, size_note, to_square
 from rcig_cli.data.sources.class_names import check_classes
-from rcig_cli.data.sources.source import SPLITS, Batch, ImageSource, Split, regroup
+from rcig_cli.data.sources.source import SPLITS, Batch, ImageSource, Note, Split, regroup
 
 _PIECE = 2**24  # bytes read at a time
 
@@ -51,8 +51,8 @@ class ArraySource(ImageSource):
 
     Parameters
     ----------
-    name, class_names, resolution
-        As in `ImageSource` and `open_source`.
+    name, class_names, resolution, notes
+        As in `ImageSource` and `ReadOptions`.
     where
         The file or folder, for the errors of `check_classes`.
     splits
@@ -66,18 +66,20 @@ class ArraySource(ImageSource):
         class_names: tuple[str, ...],
         splits: Mapping[Split, ArraySplit],
         resolution: int | None,
+        notes: tuple[Note, ...] = (),
     ) -> None:
         labels = {split: splits[split].labels for split in SPLITS}
         check_classes(where, class_names, labels)
         sizes = {some.shape[:2] for some in splits.values()}
         side = choose_side(sizes, resolution)
+        resized = size_note(sizes, side, resolution)
         super().__init__(
             name,
             class_names=class_names,
             shape=(side, side, splits["train"].shape[2]),
             sizes={split: len(values) for split, values in labels.items()},
             labels=labels,
-            notes=size_notes(sizes, side, resolution),
+            notes=notes + ((Note("size", resized),) if resized else ()),
         )
         self._splits = splits
 

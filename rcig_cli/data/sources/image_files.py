@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.data.images.picture import MOST_PIXELS, picture_suffixes, read_header, read_picture
-from rcig_cli.data.images.pixels import choose_side, size_notes
+from rcig_cli.data.images.pixels import choose_side, size_note
 from rcig_cli.data.sources.class_names import check_classes
-from rcig_cli.data.sources.source import SPLITS, Batch, ImageSource, Split
+from rcig_cli.data.sources.source import SPLITS, Batch, ImageSource, Note, Split
 
 _DECODERS = min(8, os.cpu_count() or 1)
 
@@ -54,7 +54,7 @@ class FileSource(ImageSource):
     Parameters
     ----------
     name, class_names, resolution, notes
-        As in `ImageSource` and `open_source`.
+        As in `ImageSource` and `ReadOptions`.
     where
         The folder, for the errors of `check_classes`.
     splits
@@ -72,20 +72,21 @@ class FileSource(ImageSource):
         *,
         resolution: int | None = None,
         usual_side: int | None = None,
-        notes: tuple[str, ...] = (),
+        notes: tuple[Note, ...] = (),
     ) -> None:
         labels = {split: splits[split].labels for split in SPLITS}
         check_classes(where, class_names, labels)
         headers = {read_header(path) for split in SPLITS for path in splits[split].paths}
         sizes = {header.size for header in headers}
         side = choose_side(sizes, usual_side if resolution is None and len(sizes) > 1 else resolution)
+        resized = size_note(sizes, side, resolution)
         super().__init__(
             name,
             class_names=class_names,
             shape=(side, side, 1 if all(header.grey for header in headers) else 3),
             sizes={split: len(splits[split]) for split in SPLITS},
             labels=labels,
-            notes=notes + size_notes(sizes, side, resolution),
+            notes=notes + ((Note("size", resized),) if resized else ()),
         )
         self._files = splits
         # All threads together hold at most as many pixels as the largest image that is allowed.
@@ -136,11 +137,12 @@ class ImageSearch:
         path = Path(path)
         return path.is_file() and path.resolve().is_relative_to(self._root)
 
-    def notes(self) -> tuple[str, ...]:
+    def notes(self) -> tuple[Note, ...]:
         """Return the sentence that says how many links were skipped, if any were."""
         if not self._links:
             return ()
-        return (f"Links skipped because they lead to folders or out of {self._root}: {self._links}.",)
+        text = f"Links skipped because they lead to folders or out of {self._root}: {self._links}."
+        return (Note("skipped", text),)
 
     def _images(self, folder: str) -> list[str]:
         if not os.path.isdir(folder):

@@ -11,25 +11,29 @@ from pathlib import Path
 from typing import Any
 
 from rcig_cli.data.sources.known import KNOWN, KnownDataset, known_names
+from rcig_cli.data.sources.options import READ_AS_FOUND, ReadOptions
 from rcig_cli.data.sources.source import ImageSource
 from rcig_cli.errors import ConfigError, NotFound, RcigError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _SIDES = range(4, 1025)
+_SCHEMES = ("hf:", "tfds:")
 
 
-def open_source(name: str, path: Path | None = None, resolution: int | None = None) -> ImageSource:
+def open_source(
+    name: str, origin: str | Path | None = None, options: ReadOptions = READ_AS_FOUND
+) -> ImageSource:
     """Open a data set by its name, or the user's own data under a name of their choice.
 
     Parameters
     ----------
     name
-        A known data set, or with ``path`` any name of lower-case letters, digits, ``_`` and ``-``.
-    path
-        A file or folder in one of the formats of `rcig_cli.data.formats`.
-    resolution
-        Side in pixels: the central square of every image is resized to it.  Without it, images that are
-        square and of one size keep it; otherwise see `rcig_cli.data.images.pixels.choose_side`.
+        A known data set, or with ``origin`` any name of lower-case letters, digits, ``_`` and ``-``.
+    origin
+        A path to a file or folder in one of the formats of `rcig_cli.data.formats`, or a data set elsewhere:
+        ``tfds:NAME`` or ``hf:OWNER/NAME``.
+    options
+        What the user says about how the data are to be read.
 
     Returns
     -------
@@ -41,7 +45,7 @@ def open_source(name: str, path: Path | None = None, resolution: int | None = No
     NotFound
         If there is no such data set or path.
     ConfigError
-        If the name, the resolution or the content can't be used.
+        If the name, an option or the content can't be used.
     Corrupt
         If the file is damaged.
     RcigError
@@ -50,15 +54,33 @@ def open_source(name: str, path: Path | None = None, resolution: int | None = No
     if not _NAME.fullmatch(name):
         raise ConfigError(
             f"{name[:80]!r} is not a valid name: use up to 64 lower-case letters, digits, '_' and '-', "
-            + ("beginning with a letter or digit." if path else "and pass your own data with --from PATH.")
+            + ("beginning with a letter or digit." if origin else "and pass your own data with --from PATH.")
         )
-    if resolution is not None and resolution not in _SIDES:
-        raise ConfigError(f"Resolution {resolution} can't be used: give {_SIDES[0]} to {_SIDES[-1]} pixels.")
-    if path is None:
-        return _open_known(name, resolution)
+    if options.resolution is not None and options.resolution not in _SIDES:
+        raise ConfigError(
+            f"Resolution {options.resolution} can't be used: give {_SIDES[0]} to {_SIDES[-1]} pixels."
+        )
+    if origin is None:
+        options.check_used((), f"the known data set {name}")
+        return _open_known(name, options.resolution)
+    if is_remote(origin):
+        raise NotImplementedError(origin)
     from rcig_cli.data.formats.registry import open_path
 
-    return open_path(name, path, resolution)
+    return open_path(name, Path(origin), options)
+
+
+def is_remote(origin: str | Path) -> bool:
+    """Whether data come from elsewhere by name, and not from a path."""
+    return str(origin).startswith(_SCHEMES)
+
+
+def name_of(origin: str) -> str:
+    """Return the name of ``hf:OWNER/NAME`` or ``tfds:NAME/CONFIG`` as a name of a data set in the store."""
+    scheme, _, rest = origin.partition(":")
+    parts = rest.partition("@")[0].split("/")
+    name = parts[0] if scheme == "tfds" else parts[min(1, len(parts) - 1)]
+    return re.sub(r"[^a-z0-9_-]+", "-", name.lower()).lstrip("_-")[:64]
 
 
 def _open_known(name: str, resolution: int | None) -> ImageSource:
@@ -94,15 +116,15 @@ def _unknown(name: str) -> str:
     )
 
 
-def identity(source: ImageSource, path: Path | None) -> dict[str, Any]:
+def identity(source: ImageSource, origin: str | None) -> dict[str, Any]:
     """Describe a source as JSON values that differ if the data may differ, without reading its images.
 
     Parameters
     ----------
     source
         The data set.
-    path
-        Where the user's own data are; the names, sizes and times of these files are included as a digest.
+    origin
+        As in `open_source`; of the user's own files, names, sizes and times are included as a digest.
 
     Raises
     ------
@@ -114,8 +136,9 @@ def identity(source: ImageSource, path: Path | None) -> dict[str, Any]:
         "class_names": list(source.class_names),
         "shape": list(source.shape),
         "sizes": dict(source.sizes),
-        "notes": list(source.notes),
-        "files": None if path is None else _digest_of_files(path),
+        "notes": [note.text for note in source.notes],
+        "origin": source.origin,
+        "files": None if origin is None or is_remote(origin) else _digest_of_files(Path(origin)),
     }
 
 

@@ -18,7 +18,20 @@ import numpy.typing as npt
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, Split] = ("train", "test")
 
+Topic = Literal["format", "splits", "classes", "labels", "range", "layout", "size", "skipped"]
+
 _LABEL_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Note:
+    """A sentence for the user: what was assumed when data were read, or what was left out.
+
+    ``about`` says which assumption it is, for programs that read the notes.
+    """
+
+    about: Topic
+    text: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +73,9 @@ class ImageSource(ABC):
     labels
         int32 ``[n]``, of the splits whose labels are in memory.
     notes
-        Sentences for the user, such as how a missing test split was made.
+        What was assumed, such as how a missing test split was made.
+    origin
+        Where downloaded data came from, such as address and checksum; recorded with the prepared data set.
     """
 
     def __init__(
@@ -71,13 +86,15 @@ class ImageSource(ABC):
         shape: tuple[int, int, int],
         sizes: Mapping[str, int],
         labels: Mapping[Split, npt.NDArray[np.int32]] | None = None,
-        notes: tuple[str, ...] = (),
+        notes: tuple[Note, ...] = (),
+        origin: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.class_names = class_names
         self.shape = shape
         self.sizes = dict(sizes)
         self.notes = notes
+        self.origin = dict(origin or {})
         self._labels = dict(labels or {})
 
     @abstractmethod

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.data.sources.source import Batch, ImageSource, Split, regroup
+from rcig_cli.data.sources.source import Batch, ImageSource, Note, Split, regroup
 from rcig_cli.errors import ConfigError
 
 _GROUP_SEED = 1
@@ -56,7 +56,7 @@ def held_out(labels: npt.NDArray[np.int32], count: int, seed: int) -> npt.NDArra
 class SubsetSource(ImageSource):
     """A source with only the ``chosen`` training images, bool ``[n]``; the test split is unchanged."""
 
-    def __init__(self, source: ImageSource, chosen: npt.NDArray[np.bool_], note: str) -> None:
+    def __init__(self, source: ImageSource, chosen: npt.NDArray[np.bool_], note: Note) -> None:
         super().__init__(
             source.name,
             class_names=source.class_names,
@@ -64,6 +64,7 @@ class SubsetSource(ImageSource):
             sizes={**source.sizes, "train": int(chosen.sum())},
             labels={"train": source.labels("train")[chosen]},
             notes=(*source.notes, note),
+            origin=source.origin,
         )
         self._source = source
         self._chosen = chosen
@@ -117,6 +118,5 @@ def subset(source: ImageSource, count: int, chunk: int = 0) -> ImageSource:
     if missing:
         name = source.class_names[min(missing)]
         raise ConfigError(f"This subset has no image of the class {name!r}: give a larger --subset.")
-    return SubsetSource(
-        source, chosen, f"The training split is group {chunk} of {count} images out of {total}."
-    )
+    text = f"The training split is group {chunk} of {count} images out of {total}."
+    return SubsetSource(source, chosen, Note("splits", text))

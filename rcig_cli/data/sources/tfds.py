@@ -28,7 +28,7 @@ import numpy as np
 from rcig_cli.data.images.picture import read_picture
 from rcig_cli.data.sources.class_names import readable
 from rcig_cli.data.sources.known import KnownDataset
-from rcig_cli.data.sources.source import SPLITS, Batch, ImageSource, Split
+from rcig_cli.data.sources.source import SPLITS, Batch, ImageSource, Note, Split
 from rcig_cli.errors import ConfigError, Corrupt, RcigError
 
 _FILE_FORMAT = "array_record"
@@ -43,7 +43,7 @@ class TfdsSource(ImageSource):
         side = resolution or known.shape[0]
         self._known, self._builder = known, builder
         self._split_names: dict[Split, str] = {"train": "train", "test": known.test_split}
-        note = f"The published {known.test_split} split of {known.name} serves as its test split."
+        note = Note("splits", f"The published {known.test_split} split of {known.name} is its test split.")
         super().__init__(
             known.name,
             class_names=readable(builder.info.features["label"].names),

@@ -2,6 +2,7 @@
 
 import pydantic
 
+from rcig_cli.data.sources.options import Layout, ReadOptions, parse_range
 from rcig_cli.settings import record, setting
 
 
@@ -16,11 +17,38 @@ class PrepareConfig:
     zca_reg: float = setting(
         0.1, "Regularization of the whitening, as a fraction of the average eigenvalue. Default: 0.1.", gt=0
     )
+    range: str | None = setting(
+        None,
+        "LOW,HIGH: the values of black and white pixels; values outside are clipped. "
+        "Default: 0,255 for 8-bit images, otherwise from the images.",
+        panel="With --from",
+    )
+    layout: Layout | None = setting(
+        None,
+        "Where image arrays have their channels: nhwc (last) or nchw (first). Default: from their shape.",
+        panel="With --from",
+    )
+    labels: str | None = setting(
+        None,
+        "A CSV or JSON lines file with the name and the class of each image file, "
+        "or the name of the column of classes.",
+        panel="With --from",
+    )
+    skip_damaged: bool = setting(
+        False, "Leave damaged images out. Default: they are an error.", panel="With --from"
+    )
     subset: int | None = setting(None, "Keep this many training images, balanced across classes.", ge=1)
     chunk: int = setting(0, "With --subset: which of the disjoint subsets to keep, from 0.", ge=0)
 
     @pydantic.model_validator(mode="after")
-    def _chunk_of_a_subset(self) -> "PrepareConfig":
+    def _check(self) -> "PrepareConfig":
         if self.chunk and self.subset is None:
             raise ValueError("chunk requires subset, the number of images in each of the disjoint subsets")
+        if self.range is not None:
+            parse_range(self.range)
         return self
+
+    def read_options(self) -> ReadOptions:
+        """Return the settings that say how data are read."""
+        limits = None if self.range is None else parse_range(self.range)
+        return ReadOptions(self.resolution, limits, self.layout, self.labels, self.skip_damaged)

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.data.sources.source import SPLITS, Batch, ImageSource, Split
 from rcig_cli.data.whitening.moments import (
+    Block,
     Gather,
     Moments,
     block_of,
@@ -31,7 +32,7 @@ from rcig_cli.data.whitening.moments import (
     what_to_gather,
 )
 from rcig_cli.data.whitening.whitening import Whitening, array_shapes, fit_to
-from rcig_cli.errors import Corrupt, Interrupted, NotFound, RcigError
+from rcig_cli.errors import ConfigError, Corrupt, Interrupted, NotFound, RcigError
 from rcig_cli.reporting.formatting import size
 from rcig_cli.runs.prepare.parallel import in_background, overlapped
 from rcig_cli.runs.prepare.prepared import ARRAYS, WHITENING, read_whitening
@@ -47,6 +48,7 @@ SAVING_SHARE = 0.05  # of the time, at most
 
 _BATCH = 512  # images at most
 _BATCH_BYTES = 2**25  # of a batch as float32, at most
+_DARK = 16  # images with no brighter pixel were stored on another scale
 _TAKES_LONG = 3000  # rows of a matrix whose decomposition takes long enough to be announced
 _SPARE = 1.01  # how much more room than the arrays take uncompressed a preparation may need
 
@@ -89,6 +91,7 @@ class Preparation:
         self.shape, self.training = source.shape, source.sizes["train"]
         self.stage, self.done, self.total = "measuring", 0, self.training
         self.moments: Moments | None = None
+        self.brightest = 0  # pixel of the training images that have been measured
         self.writer: ArrayWriter | None = None
         self.labels: list[npt.NDArray[np.int32]] = []  # of the split that is being written
         self.saved_at, self.saving_took = time.monotonic(), 0.0
@@ -123,7 +126,7 @@ class Preparation:
 
     def _save(self) -> None:
         began = time.monotonic()
-        document = {"key": self.key, "stage": self.stage, "done": self.done}
+        document = {"key": self.key, "stage": self.stage, "done": self.done, "brightest": self.brightest}
         if self.writer is not None:
             rows = self.writer.secure()
             # Rows that aren't in a complete shard yet are not saved.
@@ -147,6 +150,7 @@ class Preparation:
                 return
             if document["stage"] == "measuring":
                 self.moments = Moments.from_arrays(self.shape, document["done"], arrays)
+                self.brightest = document["brightest"]
             else:
                 self.writer = ArrayWriter.resume(self.folder.content / ARRAYS, document["rows"])
                 self.labels = [arrays["labels"]]
@@ -208,10 +212,21 @@ class Preparation:
         batches: Iterator[Batch] = iter(())
         if self.done < self.total:
             batches = self.source.batches_from("train", block_size(self.shape, moments.gather), self.done)
-        with closing(self._overlapped(batches, lambda b: block_of(b.images, moments.gather))) as blocks:
-            for block in blocks:
+
+        def measured(batch: Batch) -> tuple[Block, int]:
+            return block_of(batch.images, moments.gather), int(batch.images.max())
+
+        with closing(self._overlapped(batches, measured)) as blocks:
+            for block, brightest in blocks:
                 moments.add(block)
+                self.brightest = max(self.brightest, brightest)
                 self._advance(block.count)
+        if self.brightest < _DARK:
+            raise ConfigError(
+                f"{self.source.name} is almost black: on a scale to 255, no training image has a pixel "
+                f"above {self.brightest}. Pass the values of black and white, such as "
+                f"--range 0,{self.brightest or 1}."
+            )
         return moments
 
     def _gather(self) -> Gather:

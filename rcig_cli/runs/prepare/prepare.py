@@ -1,12 +1,12 @@
 """Prepare a data set: read real images, and write the arrays that networks take into the store."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from rcig_cli.data.sources.opening import identity, open_source
-from rcig_cli.data.sources.source import ImageSource
+from rcig_cli.data.sources.opening import identity, is_remote, name_of, open_source
+from rcig_cli.data.sources.source import ImageSource, Note
 from rcig_cli.data.sources.subset import subset
 from rcig_cli.errors import ConfigError, Corrupt, NotFound, RcigError
 from rcig_cli.runs.engine.environment import processors
@@ -21,6 +21,8 @@ from rcig_cli.store.partial import Partial, partial_folder, remove_published
 from rcig_cli.store.records import DatasetManifest, now, read_manifest, versions, write_manifest
 from rcig_cli.store.store import Store
 
+_MOST_NAMES = 20  # of classes in one message
+
 # Each worker has a batch in memory, and the slowest part, a matrix product, uses several threads itself.
 _MOST_WORKERS = 4
 
@@ -29,7 +31,7 @@ def prepare(
     store: Store,
     name: str = "digits",
     *,
-    path: Path | None = None,
+    origin: str | None = None,
     report: Report,
     overwrite: bool = False,
     wait: bool = False,
@@ -45,9 +47,11 @@ def prepare(
     store
         Where to write.
     name
-        A known data set, or with ``path`` any name.
-    path
-        The user's own data: a folder of class folders, an unpacked download, or an ``.npz`` file.
+        A known data set, or with ``origin`` any name.  A data set that is elsewhere, such as
+        ``hf:OWNER/NAME``, gets the last part of its name.
+    origin
+        The user's own data: a path (``docs/datasets.md`` lists the formats), ``tfds:NAME`` or
+        ``hf:OWNER/NAME``.
     report
         Where messages go.
     overwrite
@@ -74,20 +78,25 @@ def prepare(
         normal exit of the process waits for it (see `rcig_cli.runs.prepare.parallel.in_background`).
     """
     config = make(PrepareConfig, settings)
-    path = path.expanduser().absolute() if path else None
-    made_with = {"name": name, "path": str(path) if path else None, **values_of(config)}
+    if origin is None and is_remote(name):
+        name, origin = name_of(name), name
+    elif origin is not None and not is_remote(origin):
+        origin = str(Path(origin).expanduser().absolute())
+    made_with = {"name": name, "origin": origin, **values_of(config)}
     final = store.dataset_path(name)
     if final.exists() and not overwrite:
         return _already_there(store, made_with, report)
-    source = open_source(name, path, config.resolution)
+    source = open_source(name, origin, config.read_options())
+    if origin is not None:
+        source.notes += (Note("classes", class_list(source.class_names)),)
     if config.subset is not None:
         source = subset(source, config.subset, config.chunk)
-    for sentence in source.notes:
-        report.note(sentence)
+    for note in source.notes:
+        report.note(note.text)
     with partial_folder(store.folder_of("data set"), name, wait=report.note if wait else None) as folder:
         if final.exists() and not overwrite:  # by now
             return _already_there(store, made_with, report)
-        key = digest_of({"config": made_with, "data": identity(source, path), "versions": versions()})
+        key = digest_of({"config": made_with, "data": identity(source, origin), "versions": versions()})
         if folder.is_complete and _key_of(folder) != key:
             # It has other settings, or is the old data set, if a process was killed just after replacing
             # that.
@@ -109,7 +118,7 @@ def _already_there(store: Store, wanted: Mapping[str, Any], report: Report) -> P
     prepared = open_prepared(store, name)
     found = prepared.manifest.config
     changed = [
-        f"{'--from' if key == 'path' else key}: {_given(found.get(key))} before, {_given(value)} now"
+        f"{'--from' if key == 'origin' else key}: {_given(found.get(key))} before, {_given(value)} now"
         for key, value in wanted.items()
         if value != found.get(key)
     ]
@@ -120,6 +129,16 @@ def _already_there(store: Store, wanted: Mapping[str, Any], report: Report) -> P
         )
     report.note(f"{name} is already prepared with these settings; --overwrite prepares it again.")
     return prepared
+
+
+def class_list(names: Sequence[str]) -> str:
+    """Return the sentence that lists the classes in the order of their numbers, at most 20 of them."""
+    shown = (
+        names
+        if len(names) <= _MOST_NAMES
+        else (*names[: _MOST_NAMES // 2], "...", *names[-_MOST_NAMES // 2 :])
+    )
+    return f"{len(names)} classes, in this order: {', '.join(shown)}."
 
 
 def _given(value: Any) -> str:
@@ -157,7 +176,12 @@ def _make_content(
         sizes=dict(source.sizes),
         whitened=whiten,
         config=made_with,
-        source={"from": made_with["path"] or "named", "notes": list(source.notes), "key": key},
+        source={
+            "from": made_with["origin"] or "named",
+            **source.origin,
+            "notes": [vars(note) for note in source.notes],
+            "key": key,
+        },
         versions=versions(),
         files=files,
     )

@@ -10,6 +10,7 @@ import pytest
 
 from rcig_cli.data.formats.cifar import LARGEST_FILE
 from rcig_cli.data.sources.opening import open_source
+from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.errors import ConfigError, Corrupt, NotFound
 from tests.data.downloads import (
     CIFAR10_NAMES,
@@ -43,13 +44,18 @@ def test_images_labels_and_names_are_read(tmp_path, ten, version):
     source = open_source("cifar10", write_ten(tmp_path / "10", ten))
     assert_same(source, ten)
     assert (source.shape, source.class_names) == ((32, 32, 3), CIFAR10_NAMES)
-    assert f"{version} version" in source.notes[0]
-    assert "50000 and 10000" in source.notes[1]
+    assert f"{version} version" in source.notes[0].text
+    assert "50000 and 10000" in source.notes[1].text
     hundred = example_splits(100, 200, 100, 32, 32, 3)
     source = open_source("cifar100", write_hundred(tmp_path / "100", hundred))
     assert_same(source, hundred)
     assert source.class_names == CIFAR100_NAMES
-    assert whole(open_source("mine", tmp_path / "10", 16), "test").images.shape == (20, 16, 16, 3)
+    assert whole(open_source("mine", tmp_path / "10", options=ReadOptions(16)), "test").images.shape == (
+        20,
+        16,
+        16,
+        3,
+    )
     for name in ("batches.meta.txt", "batches.meta"):
         (tmp_path / "10" / name).unlink(missing_ok=True)
     assert open_source("mine", tmp_path / "10").class_names == CIFAR10_NAMES

@@ -9,6 +9,7 @@ import pytest
 
 from rcig_cli.data.sources import image_files
 from rcig_cli.data.sources.opening import open_source
+from rcig_cli.data.sources.source import Note
 from rcig_cli.errors import ConfigError, Corrupt, RcigError
 from tests.data.examples import pixels, save_picture, whole
 
@@ -31,7 +32,7 @@ def test_a_split_folder_is_read_in_sorted_order(split):
     assert source.class_names == ("cat", "dog")
     assert source.sizes == {"train": 8, "test": 4}
     assert source.shape == (6, 6, 3)
-    assert source.notes == (f"{split} is read as class folders.",)
+    assert source.notes == (Note("format", f"{split} is read as class folders."),)
     train = whole(source, "train", 3)
     assert train.labels.tolist() == [0] * 4 + [1] * 4
     assert (train.images == np.stack([pixels(6, 6, 3, seed=index) for index in (0, 1, 2, 3) * 2])).all()
@@ -44,7 +45,7 @@ def test_a_folder_without_a_split_has_a_fifth_held_out(tmp_path):
     assert source.class_names == ("plane", "train")
     assert source.sizes == {"train": 24, "test": 6}
     assert np.bincount(source.labels("test")).tolist() == [2, 4]
-    assert "fixed fifth of each class, 6 images" in source.notes[1]
+    assert "fixed fifth of each class, 6 images" in source.notes[1].text
     test = whole(source, "test").images
     assert (test == whole(open_source("vehicles", tmp_path), "test").images).all()
     every = np.concatenate([whole(source, "train").images, test])
@@ -68,8 +69,8 @@ def test_other_files_and_links_that_lead_outside_are_skipped(split, tmp_path_fac
     source = open_source("pets", split)
     assert source.sizes["train"] == 9
     assert source.class_names == ("cat", "dog")
-    assert source.notes[1].startswith("Links skipped")
-    assert source.notes[1].endswith(": 4.")
+    assert source.notes[1].text.startswith("Links skipped")
+    assert source.notes[1].text.endswith(": 4.")
 
 
 def test_folders_of_classes_or_splits_that_lead_out(split, tmp_path_factory):
@@ -78,7 +79,7 @@ def test_folders_of_classes_or_splits_that_lead_out(split, tmp_path_factory):
     (split / "test" / "cat").symlink_to(outside / "cat")
     source = open_source("pets", split)
     assert source.sizes == {"train": 8, "test": 2}
-    assert source.notes[1].endswith(": 1.")
+    assert source.notes[1].text.endswith(": 1.")
     (split / "train").rename(outside / "train")
     (split / "train").symlink_to(outside / "train")
     with pytest.raises(ConfigError, match="no images in its train split"):
@@ -100,7 +101,7 @@ def test_the_side_of_images_of_mixed_sizes(tmp_path):
     fill(tmp_path, "b", 5, (20, 10, 3))
     source = open_source("mixed", tmp_path)
     assert source.shape == (10, 10, 3)
-    assert "10 x 10" in source.notes[-1]
+    assert "10 x 10" in source.notes[-1].text
     assert whole(source, "train").images.shape == (8, 10, 10, 3)
     assert open_source("caltech_birds2011", tmp_path).shape == (32, 32, 3)
 

@@ -27,7 +27,7 @@ def test_every_spelling_gives_the_same_images(tmp_path, splits, spelling, packed
     source = open_source("mnist", tmp_path)
     assert source.shape == (28, 28, 1)
     assert source.class_names == tuple("0123456789")
-    assert source.notes == (
+    assert tuple(note.text for note in source.notes) == (
         f"{tmp_path} is read as MNIST's IDX files.",
         "It has 40 training and 20 test images; mnist as published has 60000 and 10000.",
     )

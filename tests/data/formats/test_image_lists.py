@@ -33,7 +33,7 @@ def test_tiny_imagenet_is_read_in_the_order_of_codes_and_of_the_list(tiny):
     assert source.shape == (64, 64, 3)
     assert source.sizes == {"train": 9, "test": 6}
     assert source.class_names == ("word 2", "word 0", "word 1")
-    assert "100000 and 10000" in source.notes[1]
+    assert "100000 and 10000" in source.notes[1].text
     train, test = whole(source, "train"), whole(source, "test")
     assert train.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     files = [f"train/{code}/images/{code}_{index}.JPEG" for code in sorted(CODES) for index in range(3)]
@@ -88,7 +88,7 @@ def test_two_hundred_birds_at_32_pixels(tmp_path):
     assert len(source.class_names) == 200
     assert source.labels("train").tolist() == [number // 2 for number in range(400)]
     assert source.labels("test").tolist() == list(range(200))
-    assert "5994 and 5794" in source.notes[-1]
+    assert "5994 and 5794" in source.notes[-1].text
 
 
 def test_birds_are_in_the_order_of_images_txt(birds):

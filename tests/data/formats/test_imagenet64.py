@@ -23,7 +23,7 @@ def test_a_thousand_classes_are_read(folder, splits):
     source = open_source("imagenet64", folder)
     assert source.shape == (8, 8, 3)
     assert source.class_names == tuple(map(str, range(1000)))
-    assert "1281167 and 50000" in source.notes[1]
+    assert "1281167 and 50000" in source.notes[1].text
     assert_same(source, splits)
 
 

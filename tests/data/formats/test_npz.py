@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from rcig_cli.data.sources.opening import open_source
+from rcig_cli.data.sources.source import Note
 from rcig_cli.errors import ConfigError, Corrupt, NotFound
 from tests.data.examples import pixels, whole
 
@@ -34,7 +35,7 @@ def test_pixels_come_back_as_they_were(path, save, tail):
     assert source.shape == (6, 6, 3 if tail == (3,) else 1)
     assert source.sizes == {"train": 20, "test": 5}
     assert source.class_names == ("0", "1", "2")
-    assert source.notes == (f"{path} is read as an .npz file.",)
+    assert source.notes == (Note("format", f"{path} is read as an .npz file."),)
     assert (whole(source, "train").images.ravel() == train.ravel()).all()
     assert (whole(source, "test").images.ravel() == test.ravel()).all()
     assert whole(source, "train").labels.tolist() == labels.tolist()

@@ -25,7 +25,7 @@ def test_a_copy_is_recognized_as_its_own_format_only(tmp_path, title):
     write(tmp_path / "inner")
     assert [form.title for form in FORMATS if form.holds(tmp_path / "inner")] == [title, "class folders"]
     source = open_source("mine", tmp_path / "inner")
-    assert source.notes[0] == f"{tmp_path / 'inner'} is read as {title}."
+    assert source.notes[0].text == f"{tmp_path / 'inner'} is read as {title}."
     (tmp_path / "archive.tar.gz").write_bytes(b"")
     with pytest.raises(ConfigError, match=f"{title} in a subfolder: pass --from {tmp_path}/inner"):
         open_source("mine", tmp_path)
@@ -63,8 +63,8 @@ def test_ten_classes_at_128_pixels(tmp_path, name, synsets):
     assert source.shape == (128, 128, 3)
     assert source.sizes == {"train": 20, "test": 10}
     assert source.class_names == tuple(synsets.values())
-    assert "128 x 128" in source.notes[1]
-    assert f"{name} as published has 9" in source.notes[2]
+    assert "128 x 128" in source.notes[1].text
+    assert f"{name} as published has 9" in source.notes[2].text
     assert np.bincount(whole(source, "train").labels).tolist() == [2] * 10
     mine = open_source("mine", tmp_path)
     assert (mine.shape, mine.class_names) == (source.shape, source.class_names)

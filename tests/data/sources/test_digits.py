@@ -2,6 +2,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from rcig_cli.data.sources.opening import open_source
+from rcig_cli.data.sources.options import ReadOptions
 from tests.data.examples import whole
 
 
@@ -23,7 +24,7 @@ def test_the_split_never_changes_and_holds_scikit_learns_digits():
 
 
 def test_another_resolution():
-    assert open_source("digits", resolution=16).shape == (16, 16, 1)
-    halved = whole(open_source("digits", resolution=4), "test").images.astype(float)
+    assert open_source("digits", options=ReadOptions(16)).shape == (16, 16, 1)
+    halved = whole(open_source("digits", options=ReadOptions(4)), "test").images.astype(float)
     blocks = whole(open_source("digits"), "test").images.reshape(-1, 4, 2, 4, 2, 1).mean(axis=(2, 4))
     assert np.abs(halved - blocks).max() <= 1

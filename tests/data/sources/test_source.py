@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rcig_cli.data.sources.opening import identity, open_source
+from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.data.sources.source import Batch, regroup
 from rcig_cli.errors import ConfigError, NotFound
 from tests.data.examples import pixels, save_picture
@@ -43,7 +44,7 @@ def test_a_name_that_could_leave_the_store_is_refused(name, tmp_path):
 @pytest.mark.parametrize("resolution", [-1, 0, 3, 1025])
 def test_a_resolution_out_of_range_is_refused(resolution):
     with pytest.raises(ConfigError, match="4 to 1024"):
-        open_source("digits", resolution=resolution)
+        open_source("digits", options=ReadOptions(resolution))
 
 
 def test_missing_and_other_paths_are_refused(tmp_path):

@@ -66,7 +66,7 @@ def test_everything_else_is_unchanged(source):
     assert group.sizes == {"train": 20, "test": 15}
     assert (whole(group, "test").images == whole(source, "test").images).all()
     assert (group.name, group.shape, group.class_names) == (source.name, source.shape, source.class_names)
-    assert "group 1 of 20 images out of 100" in group.notes[-1]
+    assert "group 1 of 20 images out of 100" in group.notes[-1].text
 
 
 @pytest.mark.parametrize(

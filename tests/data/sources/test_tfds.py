@@ -113,7 +113,7 @@ def test_image_files_of_every_colour_and_size_are_read_as_in_a_folder(data_dir, 
     prepare(data_dir, name="birds", version="1.0.0", images=[str(path) for path in files], split="validation")
     source = tfds.open_tfds(replace(KNOWN["cub200"], tfds="birds", test_split="validation"), 9)
     assert source.sizes == {"train": 6, "test": 5}
-    assert "validation split of cub200" in source.notes[0]
+    assert "validation split of cub200" in source.notes[0].text
     found = {image.tobytes() for image in whole(source, "train").images}
     assert found == {read_picture(path, grey=False, side=9).tobytes() for path in files}
 

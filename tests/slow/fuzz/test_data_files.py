@@ -18,6 +18,7 @@ from PIL import Image
 from rcig_cli.data.images import picture
 from rcig_cli.data.images.picture import FORMATS, read_header, read_picture
 from rcig_cli.data.sources.opening import open_source
+from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.errors import ConfigError, RcigError
 from tests.data import exchange_sets
 from tests.data.downloads import COPIES, example_splits, write_idx
@@ -179,7 +180,7 @@ def archive(path, arrays):
 
 
 def total(path, size=16, resolution=None):
-    source = open_source("own", path, resolution)
+    source = open_source("own", path, ReadOptions(resolution))
     return sum(len(batch) for split in ("train", "test") for batch in source.batches(split, size))
 
 
