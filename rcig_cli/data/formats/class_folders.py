@@ -15,12 +15,10 @@ from rcig_cli.data.sources.image_files import Files, FileSource, ImageSearch, fo
 from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.data.sources.source import ImageSource, Note
-from rcig_cli.data.sources.subset import held_out
+from rcig_cli.data.sources.subset import hold_out_fifth
 from rcig_cli.errors import ConfigError
 
 _TEST_NAMES = ("test", "val", "validation")  # of the folder beside "train"; the first that exists is used
-_HELD_OUT = 0.2
-_SPLIT_SEED = 2
 
 
 def holds_synsets(dataset: str, folder: Path) -> bool:
@@ -44,13 +42,9 @@ def open_class_folders(
     if usual_side is None and name in KNOWN:
         usual_side = KNOWN[name].shape[0]
     if test is None:
-        count = max(1, round(_HELD_OUT * len(train)))
-        if count > len(train) - len(found.class_names):
-            raise ConfigError(f"{path} has too few images to hold any out for testing: add some.")
-        chosen = held_out(train.labels, count, _SPLIT_SEED)
+        chosen, note = hold_out_fifth(path, train.labels)
         train, test = train.select(~chosen), train.select(chosen)
-        text = f"{path} has no test split, so a fixed fifth of each class, {count} images in all, "
-        notes += (Note("splits", text + "is held out for testing."),)
+        notes += (note,)
     return FileSource(
         name,
         path,

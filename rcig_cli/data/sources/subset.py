@@ -21,6 +21,8 @@ from rcig_cli.data.sources.source import Batch, ImageSource, Note, Split, regrou
 from rcig_cli.errors import ConfigError
 
 _GROUP_SEED = 1
+_SPLIT_SEED = 2
+_HELD_OUT = 0.2
 
 
 def stratified_order(labels: npt.NDArray[np.int32], seed: int) -> npt.NDArray[np.int64]:
@@ -51,6 +53,35 @@ def held_out(labels: npt.NDArray[np.int32], count: int, seed: int) -> npt.NDArra
     mask = np.zeros(len(labels), dtype=np.bool_)
     mask[free[len(free) - count :]] = True
     return mask
+
+
+def hold_out_fifth(where: object, labels: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.bool_], Note]:
+    """Mark a fixed fifth of the images, of each class, as the test split of data without one.
+
+    Parameters
+    ----------
+    where
+        The file or folder, for messages.
+    labels
+        int32 ``[n]``.
+
+    Returns
+    -------
+    mask : array
+        bool ``[n]``, true for test images.
+    note : Note
+        For the user.
+
+    Raises
+    ------
+    ConfigError
+        If there are too few images.
+    """
+    count = max(1, round(_HELD_OUT * len(labels)))
+    if count > len(labels) - len(np.unique(labels)):
+        raise ConfigError(f"{where} has too few images to hold any out for testing: add some.")
+    text = f"{where} has no test split, so a fixed fifth of each class, {count} images in all, "
+    return held_out(labels, count, _SPLIT_SEED), Note("splits", text + "is held out for testing.")
 
 
 class SubsetSource(ImageSource):
