@@ -16,6 +16,7 @@ import rcig_cli
 from rcig_cli.cli.app import COMMANDS
 from rcig_cli.store.store import open_store
 from tests.conftest import TINY, start_rcig
+from tests.data.examples import pixels, save_picture
 
 
 def test_distill_prepares_digits_in_an_empty_store(tmp_path):
@@ -35,6 +36,28 @@ def test_quiet_prints_nothing_on_stderr_and_json_one_object(tmp_path):
     out, err = process.communicate()
     assert err == ""
     assert json.loads(out) == {"run": "run_1", "status": "finished", "step": 2, "dataset": "digits", "ipc": 1}
+
+
+def test_prepare_prints_and_records_what_was_assumed(rcig, tmp_path):
+    for name in ("a", "b"):
+        for index in range(5):
+            save_picture(tmp_path / "pets" / name / f"{index}.png", pixels(6, 6, 3, seed=index))
+    done = rcig("prepare", "pets", "--from", tmp_path / "pets", "--store", tmp_path / "store", "--json")
+    about = {each["about"]: each["text"] for each in done.json["assumptions"]}
+    assert about["classes"] == "2 classes, in this order: a, b."
+    assert "fixed fifth" in about["splits"]
+    assert all(text in done.err for text in about.values())
+    shown = rcig("show", "pets", "--store", tmp_path / "store", "--json").json
+    assert shown["source"]["notes"] == done.json["assumptions"]
+    again = ("prepare", "pets", "--from", tmp_path / "pets", "--store", tmp_path / "store")
+    assert rcig(*again).code == 0
+    save_picture(tmp_path / "pets" / "a" / "new.png", pixels(6, 6, 3))
+    assert "have changed since pets was prepared" in rcig(*again).err
+    refused = rcig(
+        "prepare", "pets", "--from", tmp_path / "pets", "--layout", "nchw", "--store", tmp_path / "b"
+    )
+    assert refused.code == 2
+    assert "--layout can't be used with" in refused.err
 
 
 def test_prepare_prints_a_summary_and_needs_overwrite_to_change_a_data_set(rcig, tmp_path):

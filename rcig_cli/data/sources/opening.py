@@ -67,7 +67,9 @@ def open_source(
         raise NotImplementedError(origin)
     from rcig_cli.data.formats.registry import open_path
 
-    return open_path(name, Path(origin), options)
+    source = open_path(name, Path(origin), options)
+    source.origin["files"] = digest_of_files(Path(origin))
+    return source
 
 
 def is_remote(origin: str | Path) -> bool:
@@ -116,21 +118,8 @@ def _unknown(name: str) -> str:
     )
 
 
-def identity(source: ImageSource, origin: str | None) -> dict[str, Any]:
-    """Describe a source as JSON values that differ if the data may differ, without reading its images.
-
-    Parameters
-    ----------
-    source
-        The data set.
-    origin
-        As in `open_source`; of the user's own files, names, sizes and times are included as a digest.
-
-    Raises
-    ------
-    RcigError
-        If the files can't be listed.
-    """
+def identity(source: ImageSource) -> dict[str, Any]:
+    """Describe a source as JSON values that differ if the data may differ, without reading its images."""
     return {
         "name": source.name,
         "class_names": list(source.class_names),
@@ -138,11 +127,17 @@ def identity(source: ImageSource, origin: str | None) -> dict[str, Any]:
         "sizes": dict(source.sizes),
         "notes": [note.text for note in source.notes],
         "origin": source.origin,
-        "files": None if origin is None or is_remote(origin) else _digest_of_files(Path(origin)),
     }
 
 
-def _digest_of_files(path: Path) -> str:
+def digest_of_files(path: Path) -> str:
+    """Return a digest of the names, sizes and times of the files in a folder, or of those of one file.
+
+    Raises
+    ------
+    RcigError
+        If the files can't be listed.
+    """
     found = hashlib.sha256()
     try:
         for file in _walk(path) if path.is_dir() else [path]:

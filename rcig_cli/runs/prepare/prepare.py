@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from rcig_cli.data.sources.opening import identity, is_remote, name_of, open_source
+from rcig_cli.data.sources.opening import digest_of_files, identity, is_remote, name_of, open_source
 from rcig_cli.data.sources.source import ImageSource, Note
 from rcig_cli.data.sources.subset import subset
 from rcig_cli.errors import ConfigError, Corrupt, NotFound, RcigError
@@ -96,7 +96,7 @@ def prepare(
     with partial_folder(store.folder_of("data set"), name, wait=report.note if wait else None) as folder:
         if final.exists() and not overwrite:  # by now
             return _already_there(store, made_with, report)
-        key = digest_of({"config": made_with, "data": identity(source, origin), "versions": versions()})
+        key = digest_of({"config": made_with, "data": identity(source), "versions": versions()})
         if folder.is_complete and _key_of(folder) != key:
             # It has other settings, or is the old data set, if a process was killed just after replacing
             # that.
@@ -126,6 +126,12 @@ def _already_there(store: Store, wanted: Mapping[str, Any], report: Report) -> P
         raise ConfigError(
             f"{name} is already prepared with other settings ({'; '.join(changed)}): "
             "prepare it under another name, or replace it with --overwrite."
+        )
+    origin, files = wanted["origin"], prepared.manifest.source.get("files")
+    if files is not None and Path(origin).exists() and digest_of_files(Path(origin)) != files:
+        raise ConfigError(
+            f"The files in {origin} have changed since {name} was prepared: prepare them under another name, "
+            "or replace it with --overwrite."
         )
     report.note(f"{name} is already prepared with these settings; --overwrite prepares it again.")
     return prepared

@@ -61,17 +61,18 @@ def test_the_identity_follows_names_sizes_and_times_of_files(tmp_path):
     for name in "ab":
         for index in range(3):
             save_picture(tmp_path / name / f"{index}.png", pixels(4, 4, 3))
-    source = open_source("photos", tmp_path)
-    assert source.shape == (4, 4, 3)
-    (tmp_path / "a" / "link.png").symlink_to("gone")
-    found = [identity(source, tmp_path)]
-    assert identity(source, tmp_path) == found[0]
+
+    def found():
+        return identity(open_source("photos", tmp_path))
+
+    before = found()
+    assert found() == before
     os.utime(tmp_path / "a" / "1.png", ns=(1, 1))
-    found.append(identity(source, tmp_path))
+    touched = found()
     (tmp_path / "a" / "1.png").rename(tmp_path / "a" / "9.png")
-    found.append(identity(source, tmp_path))
-    assert len({description["files"] for description in found}) == 3
-    assert identity(open_source("digits"), None)["files"] is None
+    renamed = found()
+    save_picture(tmp_path / "a" / "9.png", pixels(4, 4, 3, seed=1))
+    assert len({each["origin"]["files"] for each in (before, touched, renamed, found())}) == 4
 
 
 def test_nothing_heavy_is_imported_before_it_is_needed():

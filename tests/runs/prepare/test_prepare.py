@@ -14,7 +14,6 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
-from rcig_cli.data.sources.opening import identity
 from rcig_cli.errors import ConfigError, Corrupt, Interrupted, Locked, RcigError
 from rcig_cli.runs.prepare import passes
 from rcig_cli.runs.prepare import prepare as job
@@ -107,6 +106,25 @@ def test_images_labels_and_whitening_are_those_of_the_source(here, settings):
     assert prepared.whitened == settings.get("zca", True)
 
 
+def test_images_that_are_almost_black_are_refused_also_after_an_interruption(here, monkeypatch):
+    source = Generated()
+    monkeypatch.setattr(source, "images", lambda numbers, _: np.full((len(numbers), 8, 8, 3), 15, np.uint8))
+    with pytest.raises(ConfigError, match=r"above 15.* --range 0,15"):
+        here(source)
+    # The bright images come first: they are measured before the interruption.
+    bright_then_dark = Generated()
+    monkeypatch.setattr(
+        bright_then_dark,
+        "images",
+        lambda numbers, _: np.full((len(numbers), 8, 8, 3), 200 if numbers[0] < 100 else 9, np.uint8),
+    )
+    bright_then_dark.fail_at = 700
+    with pytest.raises(Corrupt):
+        here(bright_then_dark)
+    bright_then_dark.fail_at = None
+    assert here(bright_then_dark)[0].sizes == bright_then_dark.sizes
+
+
 def test_both_passes_report_progress_to_the_end(here):
     _, told = here(Generated())
     for label, total in (("measuring", 900), ("writing", 1050)):
@@ -178,14 +196,6 @@ def test_other_settings_or_data_or_damage_start_over(here, change, said):
     here(source, save_every=1e9, overwrite=True, **settings)
     assert product(here.store) == resumed
     assert left(here.store) == []
-
-
-def test_a_changed_file_is_other_data(tmp_path):
-    (tmp_path / "a.png").write_bytes(b"1")
-    before = identity(Generated(), tmp_path)
-    assert identity(Generated(), tmp_path) == before
-    (tmp_path / "a.png").write_bytes(b"22")
-    assert identity(Generated(), tmp_path) != before
 
 
 def test_a_source_that_fails_leaves_nothing(here):
