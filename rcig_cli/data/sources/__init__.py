@@ -1,1 +1,1 @@
-"""Real images from where users have them: folders, arrays, TensorFlow Datasets."""
+"""Real images from where users have them: official downloads, folders, arrays, TensorFlow Datasets."""

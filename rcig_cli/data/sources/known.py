@@ -2,12 +2,44 @@
 
 The channel means and deviations are those of the training images, on a scale from 0 to 1, with which
 the published results were made.
+
+The addresses, sizes and checksums of the official files are those that TensorFlow Datasets lists; those of
+Tiny-ImageNet, which it doesn't have, are recorded alike by several independent projects.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from urllib.parse import urlsplit
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An official file of a data set.
+
+    Parameters
+    ----------
+    address
+        Where it is published.
+    size
+        In bytes.
+    sha256
+        Its checksum, in hexadecimal digits.
+    mirrors
+        Other addresses of the same file.
+    """
+
+    address: str
+    size: int
+    sha256: str
+    mirrors: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of the file."""
+        return PurePosixPath(urlsplit(self.address).path).name
 
 
 @dataclass(frozen=True)
@@ -32,9 +64,12 @@ class KnownDataset:
         Names of the classes, where the files only number them.
     synsets
         Names of the classes by WordNet code, where the files have only codes.
-    download
-        Address of the official archive and name of the unpacked folder, where ``--from`` reads that folder
-        and TensorFlow Datasets may be unavailable.
+    archives
+        The official files, if rcig may download them: their terms allow it, and a checksum is known.
+    folder
+        Name of the folder that the official archives unpack to; None if the files are used as they are.
+    page
+        Where to get the official archive, if rcig doesn't download it.
     test_split
         Which published split serves as the test split.
     also
@@ -50,7 +85,9 @@ class KnownDataset:
     sizes: tuple[int, int]
     class_names: tuple[str, ...] = ()
     synsets: Mapping[str, str] = field(default_factory=dict)
-    download: tuple[str, str] | None = None
+    archives: tuple[Archive, ...] = ()
+    folder: str | None = None
+    page: str | None = None
     test_split: str = "test"
     also: str | None = None
 
@@ -80,6 +117,16 @@ _IMAGEWOOF = {
     "n02115641": "dingo",
 }
 
+
+def _idx_files(base: str, mirror: str, **files: tuple[int, str]) -> tuple[Archive, ...]:
+    """Return MNIST's four files, given the size and checksum of each."""
+    names = {key: f"{key.replace('_', '-')}-idx{3 if 'images' in key else 1}-ubyte.gz" for key in files}
+    return tuple(
+        Archive(base + names[key], size, sha256, mirrors=(mirror + names[key],))
+        for key, (size, sha256) in files.items()
+    )
+
+
 _ROWS = (
     KnownDataset(
         "mnist",
@@ -90,6 +137,14 @@ _ROWS = (
         std=(0.3081,),
         sizes=(60_000, 10_000),
         class_names=tuple("0123456789"),
+        archives=_idx_files(
+            "https://storage.googleapis.com/cvdf-datasets/mnist/",
+            mirror="https://ossci-datasets.s3.amazonaws.com/mnist/",
+            train_images=(9_912_422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
+            train_labels=(28_881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
+            t10k_images=(1_648_877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
+            t10k_labels=(4_542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
+        ),
     ),
     KnownDataset(
         "fashion_mnist",
@@ -102,6 +157,14 @@ _ROWS = (
         class_names=(
             *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
             *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+        ),
+        archives=_idx_files(
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+            mirror="https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+            train_images=(26_421_880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
+            train_labels=(29_515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
+            t10k_images=(4_422_102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
+            t10k_labels=(5_148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
         ),
     ),
     KnownDataset(
@@ -116,6 +179,14 @@ _ROWS = (
             *("airplane", "automobile", "bird", "cat", "deer"),
             *("dog", "frog", "horse", "ship", "truck"),
         ),
+        archives=(
+            Archive(
+                "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+                170_052_171,
+                "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+            ),
+        ),
+        folder="cifar-10-batches-bin",
     ),
     KnownDataset(
         "cifar100",
@@ -125,6 +196,14 @@ _ROWS = (
         mean=(0.5071, 0.4866, 0.4409),
         std=(0.2673, 0.2564, 0.2762),
         sizes=(50_000, 10_000),
+        archives=(
+            Archive(
+                "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+                168_513_733,
+                "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+            ),
+        ),
+        folder="cifar-100-binary",
     ),
     KnownDataset(
         "tiny_imagenet",
@@ -134,7 +213,14 @@ _ROWS = (
         mean=(0.4759, 0.4481, 0.3926),
         std=(0.2763, 0.2687, 0.2813),
         sizes=(100_000, 10_000),
-        download=("http://cs231n.stanford.edu/tiny-imagenet-200.zip", "tiny-imagenet-200"),
+        archives=(
+            Archive(
+                "https://cs231n.stanford.edu/tiny-imagenet-200.zip",
+                248_100_043,
+                "6198c8ae015e2b3e007c7841da39ec069199b9aa3bfa943a462022fe5e43c821",
+            ),
+        ),
+        folder="tiny-imagenet-200",
         test_split="validation",
     ),
     KnownDataset(
@@ -145,7 +231,14 @@ _ROWS = (
         mean=(0.4810, 0.4964, 0.4245),
         std=(0.2129, 0.2084, 0.2468),
         sizes=(5_994, 5_794),
-        download=("https://data.caltech.edu/records/65de6-vp158", "CUB_200_2011"),
+        archives=(
+            Archive(
+                "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz?download=1",
+                1_150_585_339,
+                "0c685df5597a8b24909f6a7c9db6d11e008733779a671760afef78feb49bf081",
+            ),
+        ),
+        folder="CUB_200_2011",
         also="caltech_birds2011",
     ),
     KnownDataset(
@@ -157,7 +250,14 @@ _ROWS = (
         std=(0.2790, 0.2745, 0.2973),
         sizes=(9_469, 3_925),
         synsets=_IMAGENETTE,
-        download=("https://s3.amazonaws.com/fast-ai-imageclas/imagenette2.tgz", "imagenette2"),
+        archives=(
+            Archive(
+                "https://s3.amazonaws.com/fast-ai-imageclas/imagenette2.tgz",
+                1_557_161_267,
+                "6cbfac238434d89fe99e651496f0812ebc7a10fa62bd42d6874042bf01de4efd",
+            ),
+        ),
+        folder="imagenette2",
         test_split="validation",
     ),
     KnownDataset(
@@ -169,7 +269,8 @@ _ROWS = (
         std=(0.2513, 0.2442, 0.2530),
         sizes=(9_025, 3_929),
         synsets=_IMAGEWOOF,
-        download=("https://s3.amazonaws.com/fast-ai-imageclas/imagewoof2.tgz", "imagewoof2"),
+        folder="imagewoof2",
+        page="https://s3.amazonaws.com/fast-ai-imageclas/imagewoof2.tgz",  # no checksum of it is published
         test_split="validation",
     ),
     KnownDataset(
@@ -180,7 +281,8 @@ _ROWS = (
         mean=(0.4815, 0.4578, 0.4082),
         std=(0.2686, 0.2613, 0.2758),
         sizes=(1_281_167, 50_000),
-        download=("https://image-net.org/download-images.php", "imagenet64"),
+        folder="imagenet64",
+        page="https://image-net.org/download-images.php",  # its terms require an account
         test_split="validation",
     ),
 )

@@ -11,17 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from rcig_cli.data.sources.known import KNOWN, KnownDataset, known_names
+from rcig_cli.data.sources.listener import Listener, Silent
 from rcig_cli.data.sources.options import READ_AS_FOUND, ReadOptions
 from rcig_cli.data.sources.source import ImageSource
 from rcig_cli.errors import ConfigError, NotFound, RcigError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _SIDES = range(4, 1025)
-_SCHEMES = ("hf:", "tfds:")
+_HUB, _TFDS = _SCHEMES = ("hf:", "tfds:")
 
 
 def open_source(
-    name: str, origin: str | Path | None = None, options: ReadOptions = READ_AS_FOUND
+    name: str,
+    origin: str | Path | None = None,
+    options: ReadOptions = READ_AS_FOUND,
+    *,
+    listener: Listener | None = None,
 ) -> ImageSource:
     """Open a data set by its name, or the user's own data under a name of their choice.
 
@@ -34,11 +39,13 @@ def open_source(
         ``tfds:NAME`` or ``hf:OWNER/NAME``.
     options
         What the user says about how the data are to be read.
+    listener
+        Receives messages and the progress of downloads.
 
     Returns
     -------
     ImageSource
-        The data set; only headers and labels have been read.
+        The data set; it has been downloaded, and only headers and labels have been read.
 
     Raises
     ------
@@ -49,7 +56,7 @@ def open_source(
     Corrupt
         If the file is damaged.
     RcigError
-        If the system refuses to read it.
+        If the system refuses to read it, or it can't be downloaded.
     """
     if not _NAME.fullmatch(name):
         raise ConfigError(
@@ -62,7 +69,12 @@ def open_source(
         )
     if origin is None:
         options.check_used((), f"the known data set {name}")
-        return _open_known(name, options.resolution)
+        return _open_known(name, options, listener or Silent())
+    if str(origin).startswith(_TFDS):
+        from rcig_cli.data.sources.tfds import open_tfds
+
+        options.check_used((), "TensorFlow Datasets")
+        return open_tfds(name, str(origin).removeprefix(_TFDS), options.resolution)
     if is_remote(origin):
         raise NotImplementedError(origin)
     from rcig_cli.data.formats.registry import open_path
@@ -85,26 +97,31 @@ def name_of(origin: str) -> str:
     return re.sub(r"[^a-z0-9_-]+", "-", name.lower()).lstrip("_-")[:64]
 
 
-def _open_known(name: str, resolution: int | None) -> ImageSource:
+def _open_known(name: str, options: ReadOptions, listener: Listener) -> ImageSource:
     if name == "digits":
         from rcig_cli.data.sources.digits import open_digits
 
-        return open_digits(resolution)
+        return open_digits(options.resolution)
     if name not in KNOWN:
         raise NotFound(_unknown(name))
-    if KNOWN[name].tfds is None:
-        raise ConfigError(_how_to_get(KNOWN[name]))
-    from rcig_cli.data.sources.tfds import open_tfds
+    known = KNOWN[name]
+    if not known.archives:
+        raise ConfigError(_how_to_get(known))
+    from rcig_cli.data.formats.registry import open_path
+    from rcig_cli.data.sources.download import fetch
 
-    return open_tfds(KNOWN[name], resolution)
+    source = open_path(name, fetch(known, listener), options)
+    source.origin["files"] = [
+        {"address": archive.address, "sha256": archive.sha256} for archive in known.archives
+    ]
+    return source
 
 
 def _how_to_get(known: KnownDataset) -> str:
-    assert known.download is not None
-    address, folder = known.download
+    tfds = f", or pass --from tfds:{known.tfds}" if known.tfds else ""
     return (
-        f"{known.name} isn't in TensorFlow Datasets: download it from {address}, unpack it, "
-        f"and run rcig prepare {known.name} --from {folder}."
+        f"rcig doesn't download {known.name}: get it from {known.page}, unpack it, "
+        f"and run rcig prepare {known.name} --from {known.folder}{tfds}."
     )
 
 

@@ -10,7 +10,7 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -87,14 +87,14 @@ class ImageSource(ABC):
         sizes: Mapping[str, int],
         labels: Mapping[Split, npt.NDArray[np.int32]] | None = None,
         notes: tuple[Note, ...] = (),
-        origin: Mapping[str, str] | None = None,
+        origin: Mapping[str, Any] | None = None,
     ) -> None:
         self.name = name
         self.class_names = class_names
         self.shape = shape
         self.sizes = dict(sizes)
         self.notes = notes
-        self.origin = dict(origin or {})
+        self.origin: dict[str, Any] = dict(origin or {})
         self._labels = dict(labels or {})
 
     @abstractmethod

@@ -86,7 +86,7 @@ def prepare(
     final = store.dataset_path(name)
     if final.exists() and not overwrite:
         return _already_there(store, made_with, report)
-    source = open_source(name, origin, config.read_options())
+    source = open_source(name, origin, config.read_options(), listener=report)
     if origin is not None:
         source.notes += (Note("classes", class_list(source.class_names)),)
     if config.subset is not None:

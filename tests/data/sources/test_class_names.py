@@ -17,7 +17,7 @@ def test_each_known_data_set_is_consistent():
         assert height == width
         assert len(known.mean) == len(known.std) == channels
         assert all(0 < value < 1 for value in known.mean + known.std)
-        assert known.tfds or known.download
+        assert known.archives or (known.page and known.folder)
         assert len(set(known.class_names)) in (0, known.classes)
         assert len(set(known.synsets.values())) in (0, known.classes)
 

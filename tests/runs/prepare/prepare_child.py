@@ -129,7 +129,7 @@ def main():
         small_pieces()
     passes.SAVE_EVERY, passes.SAVING_SHARE = case.get("save_every", 0), 1e9
     source = Generated(**case.get("source", {}))
-    prepare.open_source = lambda *_: source
+    prepare.open_source = lambda *_, **__: source
     report = Silent()
     if "kill" in case:
         kill_at(*case["kill"], report)

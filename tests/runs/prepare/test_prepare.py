@@ -47,7 +47,7 @@ def here(tmp_path, monkeypatch):
     store = open_store(tmp_path / "a", create=True)
 
     def run(source, report=None, save_every=0.0, **options):
-        monkeypatch.setattr(job, "open_source", lambda *_: source)
+        monkeypatch.setattr(job, "open_source", lambda *_, **__: source)
         monkeypatch.setattr(passes, "SAVE_EVERY", save_every)
         report = report or Silent()
         return job.prepare(store, "generated", report=report, **options), report.told
@@ -60,7 +60,7 @@ def here(tmp_path, monkeypatch):
 def uninterrupted(tmp_path_factory):
     with pytest.MonkeyPatch.context() as monkeypatch:
         small_pieces(monkeypatch)
-        monkeypatch.setattr(job, "open_source", lambda *_: Generated())
+        monkeypatch.setattr(job, "open_source", lambda *_, **__: Generated())
         store = open_store(tmp_path_factory.mktemp("uninterrupted") / "a", create=True)
         job.prepare(store, "generated", report=Silent(), workers=0)
     assert left(store.root) == []
