@@ -394,20 +394,29 @@ def import_set(
     dataset: str | Dataset,
     *,
     space: str | None = None,
+    index: int | None = None,
+    class_names: Sequence[str] | None = None,
     name: str | None = None,
     store: StorePath = None,
 ) -> Run:
     """Import a distilled set made elsewhere, as a finished run.
 
+    What was assumed is in ``run.manifest.imported_as``.
+
     Parameters
     ----------
     path
-        A published checkpoint (Flax), ``.npz``, ``.pt``, ``.safetensors``, ``.parquet``, or a folder of
-        images.
+        A published checkpoint (Flax), ``.npz``, ``.pt``, ``.safetensors``, ``.parquet``, a folder of images,
+        or one with ``images_best.pt`` and ``labels_best.pt``.
     dataset
         The prepared data set that it was distilled from.
     space
-        What its images are: ``"whitened"``, ``"normalized"`` or ``"pixels"``; by default as the file states.
+        What the values of its images are: ``"whitened"``, ``"normalized"``, ``"dc-normalized"``,
+        ``"kornia-zca"`` or ``"pixels"`` (``docs/exchange.md``); by default as the file states.
+    index
+        Which set of a file with several, from 0.
+    class_names
+        The data set's class names in the order of the set's class numbers; by default as the file states.
     name
         The run's name; by default derived from the file's name.
     """
@@ -418,7 +427,16 @@ def import_set(
     file = _path("path", path)
     if file is None:
         raise ConfigError("path must be the file or folder to import, not None.")
-    manifest, _ = importing.import_set(opened, file, of, space=space, name=name, report=_Report(shown=False))
+    manifest = importing.import_set(
+        opened,
+        file,
+        of,
+        space=space,
+        index=index,
+        class_names=class_names,
+        name=name,
+        report=_Report(shown=False),
+    )
     return Run(opened, manifest)
 
 

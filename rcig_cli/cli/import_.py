@@ -7,6 +7,8 @@ import typer
 
 from rcig_cli.cli.list import run_summary
 from rcig_cli.cli.options import Context, with_context
+from rcig_cli.data.exchange.records import SPACES
+from rcig_cli.data.files import read_lines
 from rcig_cli.reporting.formatting import describe_run
 
 
@@ -17,7 +19,8 @@ def import_(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="A published checkpoint (Flax), .npz, .pt, .safetensors, .parquet, or a folder of pictures.",
+            help="A published checkpoint (Flax), .npz, .pt, .safetensors, .parquet, a folder of pictures, or "
+            "one with images_best.pt and labels_best.pt.",
         ),
     ],
     dataset: Annotated[
@@ -26,8 +29,19 @@ def import_(
     space: Annotated[
         str | None,
         typer.Option(
-            help="Whether the images are whitened, normalized (means and deviations removed) or pixels. "
-            "Default: as the file states."
+            metavar="|".join(SPACES),
+            help="What the values of the images are (docs/exchange.md). Default: as the file states.",
+        ),
+    ] = None,
+    index: Annotated[
+        int | None, typer.Option(min=0, help="Which set of a file with several, from 0.")
+    ] = None,
+    class_names: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The data set's class names, one a line, in the order of the set's class numbers. "
+            "Default: as the file states, or the data set's order.",
         ),
     ] = None,
     name: Annotated[
@@ -43,7 +57,19 @@ def import_(
     here.prepare_jax()
     from rcig_cli.runs.exchange.importing import import_set
 
-    run, imported_as = import_set(store, path, dataset, space=space, name=name, report=here.console)
-    document = {**run_summary(run), "space": imported_as}
-    here.console.data(f"{run.name}: {describe_run(run)} as {imported_as}", document)
+    names = None if class_names is None else read_lines(class_names.parent, class_names.name)
+    run = import_set(
+        store,
+        path,
+        dataset,
+        space=space,
+        index=index,
+        class_names=names,
+        name=name,
+        report=here.console,
+    )
+    assert run.imported_as is not None
+    read_as, assumed = run.imported_as["space"], run.imported_as["assumptions"]
+    document = {**run_summary(run), "space": read_as, "index": index, "assumptions": assumed}
+    here.console.data(f"{run.name}: {describe_run(run)} as {read_as}", document)
     here.next(f"evaluate {run.name}")

@@ -48,7 +48,11 @@ def prepare_command(prepared: Prepared) -> str:
 
 def import_command(run: RunManifest) -> str:
     """Return the command that imported a run, with only the last part of the file's path."""
-    return _command("import", run.parents["file"]["name"], dataset=run.dataset, name=run.name)
+    assert run.imported_as is not None
+    given = run.imported_as["options"]
+    names = {} if given["class_names"] is None else {"class_names": "FILE"}
+    options = {**given, **names, "dataset": run.dataset, "name": run.name}
+    return _command("import", run.parents["file"]["name"], **options)
 
 
 def distill_command(prepared: Prepared, config: DistillConfig) -> str:

@@ -164,12 +164,16 @@ class RunManifest(_JobManifest):
         For each time that it diverged: the outer ``step``, from 1; the values that were ``not_finite``, the
         first cause first; the ``checkpoint`` to resume from, or None if there is none; and the learning
         ``rates`` until then.  The run may have been resumed with lower rates.
+    imported_as
+        How the file of an imported run was read: the ``space`` of its images, the ``options`` that the user
+        gave, and the ``assumptions``, each with ``about`` and ``text``.  None for other runs.
     """
 
     step: int
     seed: int
     log: LoggedBytes | None = None
     divergences: tuple[dict[str, Any], ...] = ()
+    imported_as: dict[str, Any] | None = None
     kind: Literal["run"] = "run"
 
     _content: ClassVar[tuple[str, ...]] = ("config", "seed", "dataset", "parents", "files")

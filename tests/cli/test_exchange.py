@@ -2,10 +2,12 @@
 
 import shutil
 from types import SimpleNamespace
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
 
+from rcig_cli.reporting.commands import import_command
 from rcig_cli.store.arrays import read_array
 from rcig_cli.store.digests import mismatches, sha256_of_file
 from rcig_cli.store.store import open_store
@@ -74,6 +76,8 @@ def test_a_published_checkpoint_is_imported_evaluated_and_shown(rcig, store, tmp
         "dataset": "digits",
         "ipc": 2,
         "space": "whitened",
+        "index": None,
+        "assumptions": [{"about": "range", "text": ANY}],
     }
     found = product(store, "checkpoint_9")
     assert same_bits(found["images"], images)
@@ -158,6 +162,59 @@ def test_a_different_whitening_gives_a_warning(rcig, pets, tmp_path):
     ).err  # fmt: skip
 
 
+def test_a_set_of_dc_is_imported_in_natural_colours(rcig, pets, tmp_path):
+    torch = pytest.importorskip("torch", reason="PyTorch isn't installed; it is no dependency of rcig")
+    store = shutil.copytree(pets, tmp_path / "a")
+    rcig("prepare", "cifar10", "--from", pets.parent / "pets.npz", "--store", store)
+    pixels = natural_images(6, 8, 3)
+    images = (pixels / 255 - [0.4914, 0.4822, 0.4465]) / [0.2023, 0.1994, 0.2010]
+    pair = [torch.from_numpy(images).float().permute(0, 3, 1, 2), torch.arange(3).repeat_interleave(2)]
+    content = {"data": [[pair[0] * 2, pair[1]], pair], "accs_all_exps": {"ConvNet": [np.float64(0.3)]}}
+    torch.save(content, tmp_path / "res_DC.pt")
+    line = ("import", tmp_path / "res_DC.pt", "--dataset", "cifar10", "--store", store)
+    one_sentence(rcig(*line), 2, "has 2 distilled sets: choose one with --index, from 0 to 1")
+    one_sentence(rcig(*line, "--index", 1), 2, "add --space whitened", "dc-normalized (DC, DSA, DM;")
+    done = rcig(*line, "--index", 1, "--space", "dc-normalized", "--json")
+    assert done.json["space"] == "dc-normalized"
+    assert done.json["index"] == 1
+    assert [each["about"] for each in done.json["assumptions"]] == ["classes", "layout"]
+    assert "read as [n, c, H, W]" in done.err
+    rcig("export", "res_dc", "--out", tmp_path / "x.npz", "--store", store)
+    with np.load(tmp_path / "x.npz") as exported:
+        assert same_bits(exported["pixels"], pixels)
+    recorded = rcig("show", "res_dc", "--store", store, "--json").json["imported_as"]
+    assert recorded["options"] == {"space": "dc-normalized", "index": 1, "class_names": None}
+    command = "rcig import res_DC.pt --index 1 --space dc-normalized --dataset cifar10 --name res_dc"
+    assert import_command(open_store(store, create=False).run("res_dc")) == command
+
+
+def test_images_whitened_by_kornia_are_imported_in_natural_colours(rcig, pets, tmp_path):
+    store = shutil.copytree(pets, tmp_path / "a")
+    with np.load(pets.parent / "pets.npz") as source:
+        real, pixels = source["x_train"], source["x_test"][:6]
+    rows = real.reshape(len(real), -1) / 255
+    vectors, values, _ = np.linalg.svd(np.cov(rows, rowvar=False))
+    whitened = (pixels.reshape(6, -1) / 255 - rows.mean(0)) @ (vectors / np.sqrt(values + 0.1)) @ vectors.T
+    images = whitened.reshape(pixels.shape).astype(np.float32)
+    np.savez(tmp_path / "mtt.npz", images=images, labels=np.arange(6) // 2)
+    line = ("import", tmp_path / "mtt.npz", "--dataset", "pets", "--space", "kornia-zca", "--store", store)
+    assert "fitted to the 210 training images of pets" in rcig(*line).err
+    rcig("export", "mtt", "--out", tmp_path / "x.npz", "--store", store)
+    with np.load(tmp_path / "x.npz") as exported:
+        assert same_bits(exported["pixels"], pixels)
+
+
+def test_class_names_in_a_file(rcig, pets, tmp_path):
+    store = shutil.copytree(pets, tmp_path / "a")
+    images, _ = checkpoint(tmp_path / "frepo", 3, (8, 8, 3))
+    (tmp_path / "names.txt").write_text("dog\nT-shirt/top\n\ncat\n")
+    line = ("import", tmp_path / "frepo", "--dataset", "pets", "--store", store)
+    done = rcig(*line, "--class-names", tmp_path / "names.txt", "--json")
+    assert same_bits(product(store, "frepo")["images"], images[[4, 5, 0, 1, 2, 3]])
+    assert "put in the order of pets" in done.json["assumptions"][-1]["text"]
+    one_sentence(rcig(*line, "--class-names", tmp_path / "none.txt"), 3, "no file or folder")
+
+
 def test_names_of_imported_runs(rcig, store, tmp_path):
     def imported(file, *flags):
         path = tmp_path / file
@@ -213,7 +270,11 @@ ERRORS = [
     (("import", "{}/frepo"), 2, "--dataset"),
     (("import", "{}/frepo", "--dataset", "cifar10"), 3, "cifar10"),
     (("import", "{}/frepo", "--dataset", "digits"), 2, "but those of digits are (8, 8, 1)"),
-    (("import", "{}/frepo", "--dataset", "pets", "--space", "rgb"), 2, "whitened, normalized, pixels"),
+    (
+        ("import", "{}/frepo", "--dataset", "pets", "--space", "rgb"),
+        2,
+        "whitened, normalized, dc-normalized, kornia-zca, pixels",
+    ),
     (("import", "{}/cut.npz", "--dataset", "pets"), 5, "cut.npz is damaged"),
     (("import", "{}/bare.npz", "--dataset", "pets"), 2, "--space whitened"),
     (("export", "run_9"), 3, "run_9"),

@@ -39,10 +39,10 @@ def write(folder, name, given):
     return path
 
 
-def read(path, info=None, space=None):
+def read(path, info=None, space=None, index=None, class_names=None):
     """Import a set from a path."""
     info = info or dataset_info()
-    return check_set(read_file(path, info), info, space)
+    return check_set(read_file(path, info, index), info, space, class_names)
 
 
 def same_bits(a, b):

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from rcig_cli.data.exchange.records import Array, DatasetInfo, Format, LazyArray, SetFile
+from rcig_cli.data.sources.source import Note
 from rcig_cli.errors import ConfigError, Corrupt
 
 _ROOTS = ("ema_average", "params")
@@ -45,7 +46,11 @@ def read_set(path: Path, _: DatasetInfo) -> SetFile:
             f"{path} has no arrays x_proto and y_proto under ema_average or params: "
             "it isn't a checkpoint of RCIG or FRePo."
         )
-    return SetFile(path, {name: LazyArray.of(array) for name, array in pair.items()}, "whitened")
+    note = Note(
+        "range", f"The images of {path} are taken as whitened, like those of the published checkpoints."
+    )
+    arrays = {name: LazyArray.of(array) for name, array in pair.items()}
+    return SetFile(path, arrays, "whitened", notes=(note,))
 
 
 def _find_pair(tree: Any) -> dict[str, Array] | None:

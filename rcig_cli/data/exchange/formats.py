@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from rcig_cli.data.exchange import flax_checkpoint, npz, parquet, png_folder, safetensors, torch_file
@@ -11,8 +12,8 @@ from rcig_cli.errors import ConfigError, RcigError
 
 FORMATS: tuple[Format, ...] = (
     parquet.FORMAT,  # before the folders of pictures: it may be a folder too
+    torch_file.FORMAT,  # the same; and before .npz: both are zip archives
     png_folder.FORMAT,
-    torch_file.FORMAT,  # before .npz: both are zip archives
     npz.FORMAT,
     safetensors.FORMAT,  # before Flax: its first byte may be any
     flax_checkpoint.FORMAT,
@@ -27,7 +28,7 @@ EXPORTS: dict[str, Format] = {
 _HEAD = 16  # bytes
 
 
-def read_file(path: Path, dataset: DatasetInfo) -> SetFile:
+def read_file(path: Path, dataset: DatasetInfo, index: int | None = None) -> SetFile:
     """Read a distilled set in any format; most of its arrays are read only when they are asked for.
 
     Parameters
@@ -36,13 +37,15 @@ def read_file(path: Path, dataset: DatasetInfo) -> SetFile:
         A file or folder.
     dataset
         The data set that it was distilled from.
+    index
+        Which of the sets is read where the file has a list of them, from 0.
 
     Raises
     ------
     NotFound
         If there is no such file or folder.
     ConfigError
-        If its format isn't known, or it doesn't hold a distilled set.
+        If its format isn't known, it doesn't hold a distilled set, or ``index`` doesn't choose one.
     Corrupt
         If it is damaged.
     RcigError
@@ -55,8 +58,21 @@ def read_file(path: Path, dataset: DatasetInfo) -> SetFile:
                 head = stream.read(_HEAD)
         for form in FORMATS:
             if form.recognize(path, head):
-                return form.read(path, dataset)
+                return _choose(form.read(path, dataset), index)
     except OSError as error:
         raise RcigError(f"{path} can't be read: {error.strerror or error}.") from error
     names = ", ".join(form.name for form in FORMATS)
     raise ConfigError(f"{path} has none of the formats that are imported ({names}): see docs/exchange.md.")
+
+
+def _choose(file: SetFile, index: int | None) -> SetFile:
+    """The set of a number in a file that may have a list of sets."""
+    count = max(1, len(file.sets))
+    if index is None and count > 1:
+        raise ConfigError(
+            f"{file.path} has {count} distilled sets: choose one with --index, from 0 to {count - 1}."
+        )
+    chosen = index or 0
+    if not 0 <= chosen < count:
+        raise ConfigError(f"{file.path} has no set {chosen}: --index goes from 0 to {count - 1}.")
+    return replace(file, arrays=file.sets[chosen]) if file.sets else file

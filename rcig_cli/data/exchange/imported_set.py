@@ -1,4 +1,4 @@
-"""A distilled set from a file, checked against the data set that it was distilled from.
+"""A distilled set from a file, checked against the data set that it was distilled from, in its class order.
 
 Shapes, types and the number of images are checked before values are read, so that reading a file takes no
 more memory than a distilled set of the data set needs.
@@ -6,19 +6,26 @@ more memory than a distilled set of the data set needs.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from rcig_cli.data.exchange.class_order import class_order
+from rcig_cli.data.exchange.dc_statistics import dc_statistics
+from rcig_cli.data.exchange.kornia_zca import KorniaZca
 from rcig_cli.data.exchange.records import Array, DatasetInfo, LazyArray, SetFile, Space, check_count
 from rcig_cli.data.sources.class_names import class_numbers
+from rcig_cli.data.sources.source import Note
 from rcig_cli.data.whitening.whitening import Whitening
 from rcig_cli.errors import ConfigError, shorten
 
-# Names of the two arrays of a set: those of rcig, and those of the published checkpoints.
-_NAMES = (("images", "labels"), ("x_proto", "y_proto"))
+# Names of the two arrays of a set: those of rcig, of the published checkpoints, and of the code of DC.
+_NAMES = (("images", "labels"), ("x_proto", "y_proto"), ("image_syn", "label_syn"))
+
+_LARGEST_TARGET = 2.0  # soft labels that were fitted to centred one-hot labels stay well below
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,15 +42,30 @@ class ImportedSet:
         int32 ``[n]``, each of 0 to C - 1 equally often.
     space
         What the values of the images are.
+    statistics
+        The means and deviations of dc-normalized images, float32 ``[c]``; None for other spaces.
+    notes
+        What was assumed.
     """
 
     images: Array
     labels: npt.NDArray[np.float32]
     classes: npt.NDArray[np.int32]
     space: Space
+    statistics: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None = None
+    notes: tuple[Note, ...] = ()
 
-    def inputs(self, whitening: Whitening) -> npt.NDArray[np.float32]:
+    def inputs(
+        self, whitening: Whitening, kornia_zca: Callable[[], KorniaZca] | None = None
+    ) -> npt.NDArray[np.float32]:
         """Turn the images into network inputs, ``[n, H, W, c]``; whitened float32 ones stay unchanged.
+
+        Parameters
+        ----------
+        whitening
+            That of the data set.
+        kornia_zca
+            Fits kornia's whitening to the data set; called only for ``kornia-zca`` images.
 
         Raises
         ------
@@ -58,21 +80,31 @@ class ImportedSet:
                 )
             return whitening.apply(images)
         values = _finite("The images", images)
-        if self.space == "pixels":
-            if values.min() < 0 or values.max() > 1:
-                raise ConfigError(
-                    f"The images have values between {values.min():g} and {values.max():g}, but float pixels "
-                    "must be between 0 and 1: rescale them, save them as uint8, or pass another --space."
-                )
-            return whitening.apply_unit(values)
         if self.space == "whitened":
             return values
+        if self.space == "pixels" and (values.min() < 0 or values.max() > 1):
+            raise ConfigError(
+                f"The images have values between {values.min():g} and {values.max():g}, but float pixels "
+                "must be between 0 and 1: rescale them, save them as uint8, or pass another --space."
+            )
         with np.errstate(over="ignore", invalid="ignore"):
-            return _finite("The images, once whitened,", whitening.whiten(values))
+            if self.space == "normalized":
+                found = whitening.whiten(values)
+            elif self.space == "kornia-zca":
+                assert kornia_zca is not None
+                found = whitening.apply_unit(kornia_zca().invert(values))
+            elif self.statistics is not None:
+                mean, std = self.statistics
+                found = whitening.apply_unit(values * std + mean)
+            else:
+                found = whitening.apply_unit(values)
+            return _finite("The images, once converted,", found)
 
 
-def check_set(file: SetFile, dataset: DatasetInfo, space: Space | None) -> ImportedSet:
-    """Check what a file declares, then read its arrays.
+def check_set(
+    file: SetFile, dataset: DatasetInfo, space: Space | None, class_names: Sequence[str] | None = None
+) -> ImportedSet:
+    """Check what a file declares, then read its arrays and put its classes in the data set's order.
 
     Parameters
     ----------
@@ -82,6 +114,8 @@ def check_set(file: SetFile, dataset: DatasetInfo, space: Space | None) -> Impor
         The data set.
     space
         What the user says the images are; it overrides what the file says.
+    class_names
+        What the user says the classes are, in the order of the file's class numbers; overrides the file too.
 
     Raises
     ------
@@ -91,27 +125,65 @@ def check_set(file: SetFile, dataset: DatasetInfo, space: Space | None) -> Impor
         If the data are damaged.
     """
     path, (images, labels) = file.path, _pair(file)
-    classes = file.arrays.get("classes")
     channels_first = _check_images(path, images, dataset)
-    if classes is not None and (classes.shape != images.shape[:1] or classes.dtype.kind not in "iu"):
-        raise ConfigError(f"{path}: classes must be one whole number for each image.")
-    known = space or file.space or ("pixels" if images.dtype == np.uint8 else None)
-    if known is None:
-        raise ConfigError(
-            f"{path} doesn't say what its images are: add --space whitened, --space normalized "
-            "(means and deviations removed, not whitened) or --space pixels (0 to 1)."
-        )
+    names = class_names or file.class_names
+    if labels.dtype.kind == "U" and labels.shape == images.shape[:1]:
+        found, positions = np.unique(labels.read(), return_inverse=True)
+        names, labels = tuple(map(str, found)), LazyArray.of(positions)
+    order, notes = class_order(path, names, dataset)
+    known, space_notes = _space(file, images, space)
+    statistics = dc_statistics(dataset) if known == "dc-normalized" else None
     soft, numbers = _read_labels(path, labels, images.shape[0], dataset)
-    if classes is not None:
-        numbers = _read_classes(path, classes, dataset)
-    elif numbers is None:
-        numbers = soft.argmax(axis=1).astype(np.int32)
-    _check_balance(path, numbers, dataset)
+    soft = soft[:, np.argsort(order)]
+    if "classes" in file.arrays:
+        numbers = _read_classes(path, _one_for_each(path, file.arrays["classes"], images), dataset)
+    classes = order[numbers] if numbers is not None else soft.argmax(axis=1).astype(np.int32)
+    _check_balance(path, classes, dataset)
     values = images.read()
     if channels_first:
         values = np.ascontiguousarray(values.transpose(0, 2, 3, 1))
-    order = np.argsort(numbers, kind="stable")
-    return ImportedSet(values.reshape(-1, *dataset.shape)[order], soft[order], numbers[order], known)
+        space_notes += (Note("layout", f"The images of {path} were read as [n, c, H, W]."),)
+    by_class = np.argsort(classes, kind="stable")
+    return ImportedSet(
+        values.reshape(-1, *dataset.shape)[by_class],
+        soft[by_class],
+        classes[by_class],
+        known,
+        statistics,
+        file.notes + notes + space_notes + _label_notes(path, soft),
+    )
+
+
+def _space(file: SetFile, images: LazyArray, given: Space | None) -> tuple[Space, tuple[Note, ...]]:
+    """What the values of the images are, and how that is known."""
+    known = given or file.space
+    if known is not None:
+        return known, ()
+    if images.dtype == np.uint8:
+        text = f"The images of {file.path} are uint8, so they are taken as pixels."
+        return "pixels", (Note("range", text),)
+    raise ConfigError(
+        f"{file.path} doesn't say what its images are: add --space whitened (as RCIG and FRePo save them), "
+        "dc-normalized (DC, DSA, DM; MTT without ZCA), kornia-zca (MTT and DATM with ZCA), normalized (with "
+        "the means and deviations of the data set) or pixels (0 to 1)."
+    )
+
+
+def _one_for_each(path: Path, classes: LazyArray, images: LazyArray) -> LazyArray:
+    if classes.shape != images.shape[:1] or classes.dtype.kind not in "iu":
+        raise ConfigError(f"{path}: classes must be one whole number for each image.")
+    return classes
+
+
+def _label_notes(path: Path, soft: npt.NDArray[np.float32]) -> tuple[Note, ...]:
+    """Say so if soft labels look like something else than the targets of a regression."""
+    used = "they are used unchanged, as targets of mean squared error."
+    if soft.min() >= 0 and np.allclose(soft.sum(axis=1), 1, atol=1e-3):
+        return (Note("labels", f"The labels of {path} are probabilities; {used}"),)
+    if np.abs(soft).max() > _LARGEST_TARGET:
+        text = f"The labels of {path} reach from {soft.min():.3g} to {soft.max():.3g}, like logits; {used}"
+        return (Note("labels", text),)
+    return ()
 
 
 def _pair(file: SetFile) -> tuple[LazyArray, LazyArray]:

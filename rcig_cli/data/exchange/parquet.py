@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,7 @@ def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
         table = _read_table(file, dataset)
         metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
         space, class_names = read_metadata(file, metadata)
+        class_names = class_names or _names_of_features(metadata)
         arrays = {name: LazyArray.of(array) for name, array in _arrays(file, table, dataset).items()}
     except RcigError:
         raise
@@ -106,6 +108,15 @@ def _read_table(file: Path, dataset: DatasetInfo) -> Any:
         return parquet.read(columns=names, use_threads=False)
 
 
+def _names_of_features(metadata: Mapping[str, str]) -> tuple[str, ...] | None:
+    """The names of the classes, as the library ``datasets`` saves them."""
+    try:
+        names = json.loads(metadata["huggingface"])["info"]["features"]["label"]["names"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return tuple(map(str, names)) if isinstance(names, list) else None
+
+
 def _arrays(file: Path, table: Any, dataset: DatasetInfo) -> dict[str, Array]:
     """Images, labels and, if it has soft labels too, classes."""
     arrays: dict[str, Array] = {}
@@ -118,11 +129,21 @@ def _arrays(file: Path, table: Any, dataset: DatasetInfo) -> dict[str, Array]:
         pictures = ((Path(f"{file}: picture {number}"), row["bytes"]) for number, row in enumerate(rows))
         arrays["images"] = decode_pictures(pictures, dataset)
     if "label" in table.column_names:
-        arrays["labels"] = _column(file, table, "label", "int64").to_numpy()
+        arrays["labels"] = _labels(file, table)
     if "soft_label" in table.column_names:
         classes = {"classes": arrays["labels"]} if "labels" in arrays else {}
         arrays |= {**classes, "labels": _floats(file, table, "soft_label", (len(dataset.class_names),))}
     return arrays
+
+
+def _labels(file: Path, table: Any) -> Array:
+    """Class numbers, or the names of the classes."""
+    import pyarrow
+
+    if pyarrow.types.is_string(table.schema.field("label").type):
+        return np.array(_column(file, table, "label", "string").to_pylist(), dtype=np.str_)
+    numbers: Array = _column(file, table, "label", "int64").to_numpy()
+    return numbers
 
 
 def _floats(file: Path, table: Any, name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:

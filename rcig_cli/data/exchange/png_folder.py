@@ -19,10 +19,18 @@ import numpy.typing as npt
 from PIL import Image
 
 from rcig_cli.data.exchange.npz import read_arrays
-from rcig_cli.data.exchange.records import WHITENING, DatasetInfo, ExportedSet, Format, LazyArray, SetFile
-from rcig_cli.data.formats.class_folders import find_files
+from rcig_cli.data.exchange.records import (
+    WHITENING,
+    DatasetInfo,
+    ExportedSet,
+    Format,
+    LazyArray,
+    SetFile,
+    check_count,
+)
 from rcig_cli.data.images.picture import read_header, read_picture
-from rcig_cli.data.sources.image_files import Files
+from rcig_cli.data.sources.image_files import Files, ImageSearch
+from rcig_cli.data.sources.image_files import folders as class_folders
 from rcig_cli.errors import ConfigError
 
 _LABELS = "labels.npz"
@@ -36,13 +44,30 @@ def recognize(path: Path, _: bytes) -> bool:
 
 def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
     """Read names and labels; the pictures are decoded when they are asked for; see `Format.read`."""
-    folders = find_files(path)
-    if folders.test is not None:
-        raise ConfigError(f"{path} is split into training and test images: it isn't a distilled set.")
-    if folders.notes:
-        raise ConfigError(f"{path} can't be imported as it is. {folders.notes[0].text}")
-    files = folders.train
-    classes = LazyArray.of(_class_numbers(path, folders.class_names, dataset)[files.labels])
+    folders = tuple(folder.name for folder in class_folders(path))
+    search = ImageSearch(path)
+    files = search.files(path, folders)
+    if search.notes():
+        raise ConfigError(f"{path} can't be imported as it is. {search.notes()[0].text}")
+    if len(folders) != len(dataset.class_names):
+        raise ConfigError(
+            f"{path} has {len(folders)} class folders, but {dataset.name} has {len(dataset.class_names)} "
+            "classes: each needs a folder, named after the class or by its number from 0."
+        )
+    check_count(path, len(files), dataset)
+    labels, names, found = path / _LABELS, folders, None
+    if labels.is_file() and not labels.is_symlink():
+        found, _, stated = read_arrays(labels)
+        names = stated or ()
+    # The folders are named after the classes, or by their numbers in the order of the names.
+    numbers = np.array(
+        [names.index(each) if set(folders) == set(names) else _number(each) for each in folders]
+    )
+    if found is not None and sorted(numbers) != list(range(len(names))):
+        raise ConfigError(
+            f"The class_names in {labels} must be those of the class folders of {path}: correct or remove it."
+        )
+    classes = LazyArray.of(numbers[files.labels].astype(np.int32))
     arrays = {
         "images": LazyArray(
             (len(files), *dataset.shape),
@@ -51,28 +76,15 @@ def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
         ),
         "labels": classes,
     }
-    labels = path / _LABELS
-    if not labels.is_file() or labels.is_symlink():
-        return SetFile(path, arrays, "pixels", files=tuple(files.paths))
-    found, _, names = read_arrays(labels)
+    if found is None:
+        return SetFile(path, arrays, "pixels", names, tuple(files.paths))
     arrays |= {"labels": _soft_labels(path, found, files), "classes": classes}
     arrays |= {name: array for name, array in found.items() if name.startswith(WHITENING)}
     return SetFile(path, arrays, "pixels", names, (*files.paths, labels))
 
 
-def _class_numbers(path: Path, folders: tuple[str, ...], dataset: DatasetInfo) -> npt.NDArray[np.int32]:
-    """The number of the class of each folder."""
-    names, count = dataset.class_names, len(dataset.class_names)
-    if set(folders) == set(names):
-        return np.array([names.index(folder) for folder in folders], dtype=np.int32)
-    numbers = [int(folder) if folder.isascii() and folder.isdecimal() else -1 for folder in folders]
-    if sorted(numbers) == list(range(count)):
-        return np.array(numbers, dtype=np.int32)
-    raise ConfigError(
-        f"{path} has {len(folders)} class folders, such as {folders[0]!r}, that don't match the {count} "
-        f"classes of {dataset.name}: name each folder after its class (`rcig show {dataset.name}` lists "
-        "them), or by the number of the class, from 0."
-    )
+def _number(folder: str) -> int:
+    return int(folder) if folder.isascii() and folder.isdecimal() else -1
 
 
 def _soft_labels(path: Path, found: dict[str, LazyArray], files: Files) -> LazyArray:

@@ -11,10 +11,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from rcig_cli.data.sources.source import Note
 from rcig_cli.data.whitening.whitening import Whitening
 from rcig_cli.errors import ConfigError, Corrupt, shorten
 
-Space = Literal["whitened", "normalized", "pixels"]
+Space = Literal["whitened", "normalized", "dc-normalized", "kornia-zca", "pixels"]
 SPACES: tuple[Space, ...] = get_args(Space)
 
 WHITENING = "whitening_"
@@ -73,9 +74,13 @@ class SetFile:
     space
         What the values of the images are, where the file says so.
     class_names
-        The names of its classes, where the file has them.
+        The names of its classes, in the order of its class numbers, where the file has them.
     files
-        The files that were read, where ``path`` is a folder.
+        The files that were read, where it isn't only ``path``.
+    sets
+        The arrays of each set, where the file holds a list of sets; ``arrays`` is then empty.
+    notes
+        What was assumed.
     """
 
     path: Path
@@ -83,6 +88,8 @@ class SetFile:
     space: Space | None = None
     class_names: tuple[str, ...] | None = None
     files: tuple[Path, ...] = ()
+    sets: tuple[Mapping[str, LazyArray], ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ the set is evaluated.
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +15,9 @@ import numpy.typing as npt
 
 from rcig_cli.data.exchange.formats import read_file
 from rcig_cli.data.exchange.imported_set import ImportedSet, check_set
-from rcig_cli.data.exchange.records import SPACES, WHITENING, DatasetInfo, LazyArray, SetFile, Space
+from rcig_cli.data.exchange.kornia_zca import KorniaZca
+from rcig_cli.data.exchange.records import SPACES, WHITENING, DatasetInfo, LazyArray, SetFile
+from rcig_cli.data.sources.source import Note
 from rcig_cli.data.whitening.whitening import Whitening
 from rcig_cli.errors import ConfigError, shorten
 from rcig_cli.runs.configuration import resolved
@@ -32,6 +34,7 @@ from rcig_cli.store.store import Store
 _TOLERANCE = 1e-3  # relative difference up to which two whitenings count as equal
 _RESERVED = ("run_", "sweep_")
 _LONGEST_STEM = 56
+_BATCH = 1000  # images
 
 
 def import_set(
@@ -40,9 +43,11 @@ def import_set(
     dataset: str,
     *,
     space: str | None = None,
+    index: int | None = None,
+    class_names: Sequence[str] | None = None,
     name: str | None = None,
     report: Report,
-) -> tuple[RunManifest, Space]:
+) -> RunManifest:
     """Import a distilled set as a new run.
 
     Parameters
@@ -54,16 +59,21 @@ def import_set(
     dataset
         The prepared data set that the set was distilled from.
     space
-        Whether the images are whitened, normalized or pixels, one of `SPACES`; by default as the file states.
+        What the values of the images are, one of `SPACES`; by default as the file states.
+    index
+        Which set of a file with a list of sets is imported, from 0.
+    class_names
+        The names of the data set's classes in the order of the file's class numbers; by default as the file
+        states.
     name
         The run's name; by default a new one derived from the file's name.
     report
-        Receives the warnings.
+        Receives what was assumed, and the warnings.
 
     Returns
     -------
-    tuple
-        The run's manifest, and the space that the images were in.
+    RunManifest
+        Its ``imported_as`` says how the file was read.
 
     Raises
     ------
@@ -79,11 +89,20 @@ def import_set(
     if space is not None and space not in SPACES:
         raise ConfigError(f"--space {shorten(space)} is not available; choose from: {', '.join(SPACES)}.")
     info = _dataset_info(prepared)
-    file = read_file(path, info)
-    imported = check_set(file, info, space)
+    file = read_file(path, info, index)
+    imported = check_set(file, info, space, class_names)
     whitening = prepared.whitening()
+    notes = (*imported.notes, *_space_notes(imported, prepared, whitening))
+    for note in notes:
+        report.note(note.text)
     _warn_of_mismatch(file, imported, prepared, whitening, report)
-    inputs = imported.inputs(whitening)
+    inputs = imported.inputs(whitening, partial(fit_kornia_zca, prepared, whitening))
+    options = {
+        "space": space,
+        "index": index,
+        "class_names": None if class_names is None else list(class_names),
+    }
+    imported_as = {"space": imported.space, "options": options, "assumptions": [vars(note) for note in notes]}
     arrays = {"images": inputs, "labels": imported.labels, "classes": imported.classes}
     config = resolved(prepared, {"ipc": len(imported.classes) // prepared.classes})
     parents: dict[str, Parent] = {
@@ -105,14 +124,14 @@ def import_set(
             parents=parents,
             versions=versions(),
             files=write_distilled(folder, arrays),
+            imported_as=imported_as,
         )
 
     for candidate in names:
         try:
-            run = store.create_named_run(candidate, partial(write, candidate))
+            return store.create_named_run(candidate, partial(write, candidate))
         except AlreadyExists:
             continue
-        return run, imported.space
     raise ConfigError(f"There is a run {name} already: choose another --name.")
 
 
@@ -156,22 +175,38 @@ def _printable(name: str) -> str:
 
 
 def _digest(file: SetFile) -> str:
-    """The SHA-256 of a file, or of the list of the files' digests for a folder."""
-    if not file.path.is_dir():
+    """The SHA-256 of a file, or of the list of the digests of several files."""
+    if not file.files:
         return sha256_of_file(file.path)
-    return digest_of({part.relative_to(file.path).as_posix(): sha256_of_file(part) for part in file.files})
+    root = file.path if file.path.is_dir() else file.path.parent
+    return digest_of({part.relative_to(root).as_posix(): sha256_of_file(part) for part in file.files})
+
+
+def fit_kornia_zca(prepared: Prepared, whitening: Whitening) -> KorniaZca:
+    """Fit kornia's whitening to the training images of a data set, which are turned back into pixels."""
+    stored = prepared.stored("train")
+    batches = (whitening.pixels(stored[start : start + _BATCH]) for start in range(0, len(stored), _BATCH))
+    return KorniaZca.fit(prepared.shape, batches)
+
+
+def _space_notes(imported: ImportedSet, prepared: Prepared, whitening: Whitening) -> tuple[Note, ...]:
+    """Say which statistics of the data set the conversion of the images depends on."""
+    if imported.space == "kornia-zca":
+        count = prepared.sizes["train"]
+        text = f"Kornia's whitening was fitted to the {count} training images of {prepared.name}."
+        return (Note("range", text),)
+    if imported.space == "normalized":
+        mean, std = (" ".join(f"{value:.4f}" for value in each) for each in (whitening.mean, whitening.std))
+        text = f"The images are taken as normalized with the means {mean} and the deviations {std}."
+        return (Note("range", text),)
+    return ()
 
 
 def _warn_of_mismatch(
     file: SetFile, imported: ImportedSet, prepared: Prepared, whitening: Whitening, report: Report
 ) -> None:
-    """Warn if the file's class names or whitening aren't those of the data set."""
+    """Warn if the file's whitening isn't that of the data set."""
     manifest = prepared.manifest
-    if file.class_names is not None and file.class_names != manifest.class_names:
-        report.warn(
-            f"{file.path} has other class names than {manifest.name}: check that it was distilled from that "
-            "data set."
-        )
     if imported.space != "whitened":
         return
     theirs = {name: array for name, array in file.arrays.items() if name.startswith(WHITENING)}

@@ -139,24 +139,31 @@ def link_out(path):
     ("change", "error", "message"),
     [
         (link_out, ConfigError, "lead to folders or out of"),
-        (lambda p: (p / "1").rename(p / "one"), ConfigError, "'0', that don't match the 3"),
+        (lambda p: (p / "1").rename(p / "one"), ConfigError, "must be those of the class folders"),
         (lambda p: (p / "0" / "00000.png").unlink(), ConfigError, "must have the arrays"),
         (lambda p: (p / "0" / "00000.png").write_bytes(png_bytes(60000, 60000)), ConfigError, "too large"),
         (lambda p: (p / "0" / "00000.png").write_bytes(png_bytes(8, 4)), ConfigError, "4 x 8 pixels"),
         (lambda p: (p / "0" / "00000.png").write_bytes(png_bytes(4, 4)), Corrupt, "damaged"),
         (lambda p: (p / "labels.npz").write_bytes(b"PK"), Corrupt, "damaged"),
         (
-            lambda p: np.savez(p / "labels.npz", files=np.array(["../../x.png"] * 6), labels=GIVEN.labels),
+            lambda p: np.savez(
+                p / "labels.npz", files=["../../x.png"] * 6, labels=GIVEN.labels, class_names=["a", "b", "c"]
+            ),
             ConfigError,
             "must have the arrays",
         ),
-        (lambda p: np.savez(p / "labels.npz", labels=GIVEN.labels), ConfigError, "must have the arrays"),
+        (
+            lambda p: np.savez(p / "labels.npz", labels=GIVEN.labels, class_names=["a", "b", "c"]),
+            ConfigError,
+            "must have the arrays",
+        ),
+        (lambda p: np.savez(p / "labels.npz", labels=GIVEN.labels), ConfigError, "The class_names in"),
         (
             lambda p: (p / "0").rename(p / "1" / "train"),
             ConfigError,
-            "2 class folders, .* the 3 classes of pets",
+            "2 class folders, but pets has 3 classes",
         ),
-        (lambda p: split(p, "train", "test"), ConfigError, "it isn't a distilled set"),
+        (lambda p: split(p, "train", "test"), ConfigError, "5 class folders, but pets has 3 classes"),
     ],
 )
 def test_a_folder_of_pictures_that_is_damaged_or_does_not_fit_is_refused(tmp_path, change, error, message):
@@ -170,7 +177,7 @@ def test_a_folder_of_pictures_that_is_damaged_or_does_not_fit_is_refused(tmp_pat
     [
         ({"image": [b"x"] * 3, "label": [0, 1, 2]}, "column 'image'"),
         ({"image": [{"bytes": b"x"}], "label": ["cat"]}, "picture 0 is damaged"),
-        ({"label": ["cat"]}, "column 'label'"),
+        ({"label": [0.5]}, "column 'label'"),
         ({"label": [0] * 61}, "61 images, .* 1 to 60"),
         ({"soft_label": [[1.0] * 4], "label": [0]}, "column 'soft_label'"),
         ({"image": [{"bytes": bytes(10**7)}], "label": [0]}, "unpacks to 100"),

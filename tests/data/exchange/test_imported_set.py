@@ -53,7 +53,7 @@ def test_grey_images_need_no_channel(tmp_path):
             "whitened",
             "1 images of class 'T-shirt/top' and 3 of 'dog'",
         ),
-        ({"labels": np.array(list("abcdef"))}, "whitened", "type <U1"),
+        ({"labels": np.array(list("abcdef"))}, "whitened", "only the file has 'a', 'b', 'c' and 3 more"),
         ({"labels": LABELS * np.nan}, "whitened", "NaN"),
         ({"classes": np.zeros(5, int)}, "whitened", "one whole number for each"),
         ({}, None, "--space"),
@@ -81,7 +81,7 @@ def test_images_whose_channel_axis_is_ambiguous_are_refused(tmp_path):
         (IMAGES * 1e3, "pixels", "between 0 and 1"),
         (np.where(IMAGES > 1, np.inf, IMAGES), "whitened", "infinities"),
         (IMAGES.astype(np.float64) * 1e60, "normalized", "infinities"),
-        (np.full_like(IMAGES, 3e38), "normalized", "once whitened, contain"),
+        (np.full_like(IMAGES, 3e38), "normalized", "once converted, contain"),
         (np.zeros((6, 4, 4, 3), np.uint8), "whitened", "they are pixels"),
     ],
 )

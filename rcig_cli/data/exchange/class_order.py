@@ -1,0 +1,115 @@
+"""The order of a file's classes, matched by name with that of the data set.
+
+The class numbers and the columns of the soft labels of a file are in the file's own order.  Where the file
+has the names of its classes, both are put in the data set's order.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from rcig_cli.data.exchange.records import DatasetInfo
+from rcig_cli.data.sources.source import Note
+from rcig_cli.errors import ConfigError, shorten
+
+_SHOWN = 3  # names in a message
+
+
+def class_order(
+    path: Path, names: Sequence[str] | None, dataset: DatasetInfo
+) -> tuple[npt.NDArray[np.int32], tuple[Note, ...]]:
+    """Match a file's classes with those of a data set.
+
+    Names are matched exactly, or else without regard to case, spaces and punctuation.  Names that are only
+    the numbers from 0 to C - 1 stand for the data set's classes of these numbers.
+
+    Parameters
+    ----------
+    path
+        The file, for messages.
+    names
+        The names of its classes in the order of its class numbers; None if it has only numbers.
+    dataset
+        The data set.
+
+    Returns
+    -------
+    ndarray, tuple of Note
+        int32 ``[C]``: the data set's number for each class number of the file; and what was assumed.
+
+    Raises
+    ------
+    ConfigError
+        If the names aren't those of the data set's classes.
+    """
+    ours = dataset.class_names
+    count = len(ours)
+    if names is None:
+        return np.arange(count, dtype=np.int32), _numbered(path, dataset)
+    for form in (str, _simplified):
+        numbers = {form(name): number for number, name in enumerate(ours)}
+        found = [form(name) for name in names]
+        if len(numbers) == count == len(found) and set(found) == set(numbers):
+            order = np.array([numbers[name] for name in found], dtype=np.int32)
+            return order, _matched(path, dataset, order, exact=form is str)
+    order = np.array([int(name) if _is_number(name) else -1 for name in names], dtype=np.int64)
+    if np.array_equal(np.sort(order), np.arange(count)):
+        return order.astype(np.int32), _numbered(path, dataset)
+    raise ConfigError(
+        f"The classes of {path} can't be matched with those of {dataset.name}: {_difference(names, ours)}. "
+        "If they are the same under other names, pass --class-names FILE, a text file with the names of "
+        f"{dataset.name} in the order of the set's class numbers, one a line."
+    )
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdecimal() and len(name) < 10
+
+
+def _simplified(name: str) -> str:
+    """Drop case, spaces and punctuation, but not from names without any letter, such as ``-1`` or ``1.5``."""
+    letters = "".join(each for each in unicodedata.normalize("NFKC", name).casefold() if each.isalnum())
+    return letters if any(each.isalpha() for each in letters) else name
+
+
+def _numbered(path: Path, dataset: DatasetInfo) -> tuple[Note, ...]:
+    names = dataset.class_names
+    if names == tuple(map(str, range(len(names)))):
+        return ()
+    first = ", ".join(f"{number} is {shorten(name)}" for number, name in enumerate(names[:_SHOWN]))
+    text = f"{path} only numbers its classes: the order of {dataset.name} is assumed ({first}, ...)."
+    return (Note("classes", text),)
+
+
+def _matched(
+    path: Path, dataset: DatasetInfo, order: npt.NDArray[np.int32], *, exact: bool
+) -> tuple[Note, ...]:
+    moved = not np.array_equal(order, np.arange(len(order)))
+    if exact and not moved:
+        return ()
+    how = "by name" if exact else "by name, without regard to case and punctuation"
+    what = f", and put in the order of {dataset.name}" if moved else ""
+    text = f"The classes of {path} were matched with those of {dataset.name} {how}{what}."
+    return (Note("classes", text),)
+
+
+def _difference(theirs: Sequence[str], ours: Sequence[str]) -> str:
+    twice = [name for name, times in Counter(theirs).items() if times > 1]
+    if twice:
+        return f"it has the class {shorten(twice[0])} twice"
+    sides = {
+        "only the file has": [name for name in theirs if name not in set(ours)],
+        "only the data set has": [name for name in ours if name not in set(theirs)],
+    }
+    return ", ".join(f"{side} {_listed(names)}" for side, names in sides.items() if names)
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(shorten(name) for name in names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
