@@ -16,7 +16,7 @@ import difflib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import (
@@ -36,6 +36,8 @@ import pydantic.dataclasses
 from pydantic.fields import FieldInfo
 
 from rcig_cli.errors import ConfigError, NotFound, shorten
+
+DEFAULT = "default"  # in a mapping by class name: the value of all other classes
 
 Record = TypeVar("Record")
 
@@ -64,6 +66,8 @@ class Setting:
         The heading under which the command line lists it; None for the first.
     bounds
         ``ge``, ``gt``, ``le`` and ``lt``, where the value has such bounds.
+    per_class
+        Whether a list (one value for each class) or a mapping (values by class name) is allowed too.
     """
 
     name: str
@@ -74,6 +78,7 @@ class Setting:
     help: str
     panel: str | None
     bounds: Mapping[str, Any]
+    per_class: bool
 
     @property
     def option(self) -> str:
@@ -83,6 +88,8 @@ class Setting:
     @property
     def allowed(self) -> str:
         """The allowed values, as text that follows "must be"."""
+        if self.per_class:
+            return f"{replace(self, per_class=False).allowed}, or one for each class"
         if self.choices:
             return f"one of {', '.join(self.choices)}" if len(self.choices) > 1 else self.choices[0]
         if self.type is bool:
@@ -109,6 +116,14 @@ class Setting:
                 return text
         return text
 
+    def parse_per_class(self, texts: Iterable[str]) -> Any:
+        """Convert texts such as ``"10"`` and ``"cat=5"`` to a mapping, or to one value without classes."""
+        found = {}
+        for text in texts:
+            name, _, value = text.rpartition("=")
+            found[name or DEFAULT] = self.parse(value)
+        return found[DEFAULT] if found.keys() == {DEFAULT} else found
+
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(pydantic.Field,))
 def record(cls: type[Record]) -> type[Record]:
@@ -124,6 +139,7 @@ def setting(
     *,
     panel: str | None = None,
     choices: Iterable[str] = (),
+    per_class: bool = False,
     **bounds: Any,
 ) -> Any:
     """Declare a field of a record.
@@ -138,12 +154,15 @@ def setting(
         The heading under which the command line lists it.
     choices
         The texts that are allowed, where they are known only when the program runs; else use ``Literal``.
+    per_class
+        Whether classes may have different values; the type is then ``int | tuple[int, ...]``.
     **bounds
         ``ge``, ``gt``, ``le``, ``lt``.
     """
-    return pydantic.Field(
-        default, description=help, json_schema_extra={"panel": panel, "choices": [*choices]}, **bounds
-    )
+    extra: Any = {"panel": panel, "choices": [*choices], "bounds": bounds, "per_class": per_class}
+    # pydantic can't apply bounds to each item of a tuple; `make` checks them with all others.
+    checked = {} if per_class else bounds
+    return pydantic.Field(default, description=help, json_schema_extra=extra, **checked)
 
 
 def settings_of(record: type) -> dict[str, Setting]:
@@ -161,13 +180,7 @@ def _described(name: str, hint: Any, field: FieldInfo) -> Setting:
     optional = False
     if get_origin(hint) in (Union, UnionType):
         optional = NoneType in get_args(hint)
-        (hint,) = (each for each in get_args(hint) if each is not NoneType)
-    bounds = {
-        kind: getattr(constraint, kind)
-        for constraint in field.metadata
-        for kind in ("ge", "gt", "le", "lt")
-        if getattr(constraint, kind, None) is not None
-    }
+        (hint,) = (each for each in get_args(hint) if each is not NoneType and get_origin(each) is not tuple)
     extra: Any = field.json_schema_extra
     choices = get_args(hint) if get_origin(hint) is Literal else tuple(extra["choices"])
     return Setting(
@@ -178,7 +191,8 @@ def _described(name: str, hint: Any, field: FieldInfo) -> Setting:
         default=None if field.is_required() else field.default,
         help=field.description or "",
         panel=extra["panel"],
-        bounds=bounds,
+        bounds=extra["bounds"],
+        per_class=extra["per_class"],
     )
 
 
@@ -243,6 +257,14 @@ def _refusal(declared: Setting, value: object, where: str) -> str:
 def _fits(declared: Setting, value: Any) -> bool:
     if value is None:
         return declared.optional
+    if declared.per_class and isinstance(value, list | tuple | Mapping):
+        one, named = replace(declared, per_class=False), isinstance(value, Mapping)
+        values = value.values() if isinstance(value, Mapping) else value
+        return (
+            len(value) > 0
+            and all(_fits(one, each) for each in values)
+            and (not named or all(isinstance(name, str) for name in value))
+        )
     hint: Any = Literal[declared.choices] if declared.choices else declared.type
     bounded = Annotated[hint, pydantic.Field(**declared.bounds)]
     adapter = pydantic.TypeAdapter(bounded, config=_STRICT)
@@ -271,7 +293,8 @@ def check_names(given: Iterable[str], known: Iterable[str], *, where: str = "") 
 
 def values_of(record: Any) -> dict[str, Any]:
     """Return the settings of a record as JSON values by name."""
-    return {name: getattr(record, name) for name in settings_of(type(record))}
+    values = {name: getattr(record, name) for name in settings_of(type(record))}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -313,5 +336,5 @@ def to_toml(values: Mapping[str, Any], declared: Mapping[str, Setting] | None = 
     return "".join(f"{line:{width}}  # {help_}\n" if help_ else f"{line}\n" for line, help_ in lines)
 
 
-def _toml_value(value: str | float) -> str:
-    return json.dumps(value) if isinstance(value, str | bool) else repr(value)
+def _toml_value(value: str | float | list[int]) -> str:
+    return json.dumps(value) if isinstance(value, str | bool | list) else repr(value)

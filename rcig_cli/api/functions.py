@@ -113,7 +113,7 @@ def prepare(
 def distill(
     dataset: str | Dataset,
     *,
-    ipc: int | None = None,
+    ipc: int | Mapping[str, int] | Sequence[int] | None = None,
     resume: bool | str = False,
     on_step: OnStep | None = None,
     checkpoint_every: int | None = None,
@@ -129,7 +129,8 @@ def distill(
     dataset
         A prepared data set, or ``"digits"``, which is prepared if needed.
     ipc
-        Distilled images per class.
+        Distilled images per class: a number; or one for each class; or numbers by class name, such as
+        ``{"cat": 5, "default": 10}`` with ``"default"`` for the classes that are not named.
     resume
         True resumes the newest unfinished run with these settings, or starts one (without ``ipc``, it must be
         there); a run's name resumes that run.
@@ -188,7 +189,7 @@ def distill_arrays(
     x: npt.NDArray[Any],
     y: npt.NDArray[Any],
     *,
-    ipc: int = 1,
+    ipc: int | Mapping[str, int] | Sequence[int] = 1,
     class_names: Sequence[str] | None = None,
     zca: bool | None = None,
     zca_reg: float = 0.1,
@@ -206,7 +207,7 @@ def distill_arrays(
     y
         Their classes, whole numbers from 0, ``[N]``.
     ipc
-        Distilled images per class.
+        Distilled images per class, as for `distill`.
     class_names
         One name for each class.
     zca, zca_reg

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.data.whitening.whitening import Whitening
-from rcig_cli.reporting.formatting import ATTACKS, TARGETS, count_of, describe_dataset, describe_run
+from rcig_cli.reporting.formatting import ATTACKS, TARGETS, describe_dataset, describe_run, images_per_class
 from rcig_cli.runs.evaluate.results import Evaluation, Spread
 from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.store.results import read_results
@@ -153,7 +153,7 @@ class DistilledArrays:
         return self.whitening.apply(x if x.ndim == 4 else x[..., None])
 
     def __repr__(self) -> str:
-        ipc = count_of(self.config["ipc"], "image")
+        ipc = images_per_class(self.config["ipc"])
         size = "x".join(map(str, self.images.shape[1:]))
         return f"Distilled arrays: {ipc} per class, {len(self.class_names)} classes, {size}"
 

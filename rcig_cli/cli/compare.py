@@ -7,7 +7,7 @@ import typer
 
 from rcig_cli.cli.options import Context, with_context
 from rcig_cli.errors import ConfigError
-from rcig_cli.reporting.formatting import accuracy, describe_protocol
+from rcig_cli.reporting.formatting import accuracy, describe_protocol, per_class
 
 
 @with_context
@@ -44,9 +44,14 @@ def _rows(comparison: Mapping[str, Any]) -> Iterator[list[str]]:
     if any(files):  # the settings of their distillation are unknown
         yield ["imported from", *(file or "-" for file in files)]
     for name, values in comparison["differences"].items():
-        yield [name, *("-" if value is None else str(value) for value in values)]
+        yield [name, *map(_value, values)]
     for row in comparison["evaluations"]:
         yield [describe_protocol(row["protocol"]), *map(accuracy, row["accuracy"])]
         for name, label in (("random_subset", "  random subset"), ("paper", "  paper")):
             if any(row[name]):
                 yield [label, *map(accuracy, row[name])]
+
+
+def _value(value: Any) -> str:
+    """A setting's value; of a list, the images of each class, its range."""
+    return "-" if value is None else per_class(value) if isinstance(value, list) else str(value)

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from rcig_cli.cli.options import Context, with_context
+from rcig_cli.reporting.formatting import per_class
 
 if TYPE_CHECKING:
     from rcig_cli.store.records import DatasetManifest, RunManifest
@@ -39,7 +40,9 @@ def list_all(here: Context) -> None:
         ]
         here.console.table(("data set", "training", "test", "classes", "shape"), rows)
     if runs.found:
-        rows = [(r.name, r.dataset, str(r.config["ipc"]), _status(r), _minute(r.updated)) for r in current]
+        rows = [
+            (r.name, r.dataset, per_class(r.config["ipc"]), _status(r), _minute(r.updated)) for r in current
+        ]
         here.console.table(("run", "data set", "per class", "status", "updated (UTC)"), rows)
     if sweeps.found:
         rows = [

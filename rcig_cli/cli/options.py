@@ -117,7 +117,7 @@ def with_settings(
         first, *own = (each for name, each in signature.parameters.items() if name != "settings")
         parameters = [
             *filter(_is_argument, own),
-            *(_parameter(each, show_defaults, each.name in repeated) for each in declared),
+            *(_parameter(each, show_defaults, each.per_class or each.name in repeated) for each in declared),
             *itertools.filterfalse(_is_argument, own),
             *common.values(),
         ]
@@ -154,7 +154,11 @@ def converted(declared: Mapping[str, "Setting"], texts: Mapping[str, Any]) -> di
     def parsed(name: str, value: Any) -> Any:
         return declared[name].parse(value) if isinstance(value, str) else value
 
-    single = {name: parsed(name, value) for name, value in texts.items() if not isinstance(value, list)}
+    single = {
+        name: declared[name].parse_per_class(value) if declared[name].per_class else parsed(name, value)
+        for name, value in texts.items()
+        if declared[name].per_class or not isinstance(value, list)
+    }
     check(declared, single)
     several = {name: [parsed(name, each) for each in texts[name]] for name in texts.keys() - single.keys()}
     for name, values in several.items():
@@ -172,6 +176,8 @@ def _parameter(declared: "Setting", show_default: bool, repeated: bool) -> inspe
     flags = [declared.option]
     kind: Any = list[str] | None if repeated else str | None
     metavar: str | None = "|".join(declared.choices) or {int: "INTEGER", float: "NUMBER"}.get(declared.type)
+    if declared.per_class:
+        metavar = "N|CLASS=N"
     if declared.type is bool:
         kind, metavar = bool | None, None
         flags = [f"{declared.option}/--no-{declared.option.removeprefix('--')}"]

@@ -10,6 +10,7 @@ import typer
 
 from rcig_cli.cli.options import CheckpointOption, Context, with_context
 from rcig_cli.errors import Interrupted
+from rcig_cli.reporting.formatting import per_class
 
 if TYPE_CHECKING:
     from rcig_cli.runs.sweep.table import Row, Table
@@ -73,7 +74,7 @@ def _baselines(table: "Table") -> Iterator[list[str]]:
     several = len(table.baselines) > 1
     blank = [""] * (len(table.axes) - 1)
     for each in table.baselines:
-        which = f", {each.ipc} per class, width {each.protocol.width}" if several else ""
+        which = f", {per_class(each.ipc)} per class, width {each.protocol.width}" if several else ""
         yield [f"random images{which}", *blank, each.accuracy.percent, "", "", ""]
 
 
@@ -88,6 +89,8 @@ def _cells(row: "Row", table: "Table") -> list[str]:
 def _text(value: Any) -> str:
     if value is None:
         return "-"
+    if isinstance(value, list):
+        return per_class(value)
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -28,7 +28,12 @@ class DistillConfig:
     """Settings of a distillation; ``method`` has those that only its algorithm has."""
 
     dataset: str = setting(..., "Name of a prepared data set.")
-    ipc: int = setting(..., "Distilled images per class.", ge=1)
+    ipc: int | tuple[int, ...] = setting(
+        ...,
+        "Distilled images per class; CLASS=N for a class with another number.",
+        per_class=True,
+        ge=1,
+    )
     algorithm: str = setting(DEFAULT_ALGORITHM, "Method of distillation.", choices=METHODS)
     steps: int = setting(..., "Outer steps.", ge=1)
     batch: int = setting(1024, "Real images per outer step.", ge=1)
@@ -43,6 +48,10 @@ class DistillConfig:
         choices=("softplus", "relu"),
     )
     method: MethodSettings
+
+    def images_per_class(self, classes: int) -> tuple[int, ...]:
+        """Return the number of distilled images of each class."""
+        return self.ipc if isinstance(self.ipc, tuple) else (self.ipc,) * classes
 
     @property
     def algorithm_record(self) -> Method:
@@ -69,7 +78,11 @@ class DistillConfig:
         record = METHODS[algorithm].settings
         own = {name: value for name, value in values.items() if name not in general}
         method = make(record, own, where=f" of {algorithm}")
-        chosen = {name: value for name, value in values.items() if name in general}
+        chosen = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+            if name in general
+        }
         return make(cls, {**chosen, "method": method})
 
     def override(self, changes: Mapping[str, Any]) -> Self:
@@ -114,8 +127,8 @@ def resolve(
     """Resolve every setting of a distillation.
 
     Settings come from, in this order: what the user gave; the data set's preset for this many images per
-    class, or for the nearest number below; the method's defaults for this many images; what follows from the
-    images' shape; the records' defaults, which are the paper's.
+    class (their mean, if classes differ), or for the nearest number below; the method's defaults for this
+    many images; what follows from the images' shape; the records' defaults, which are the paper's.
 
     Parameters
     ----------
@@ -126,7 +139,7 @@ def resolve(
     classes
         Number of its classes.
     flags
-        Settings given by the user, by name; ``ipc`` among them.
+        Settings given by the user, by name; ``ipc`` among them, a number or one for each class.
 
     Raises
     ------
@@ -135,16 +148,18 @@ def resolve(
     """
     check(declared_settings(), flags)
     ipc, algorithm = flags["ipc"], flags.get("algorithm", DEFAULT_ALGORITHM)
+    images = ipc * classes if isinstance(ipc, int) else sum(ipc)
+    mean = images // classes
     known, allowed = presets(dataset), settings_for(algorithm)
-    preset = known[_nearest(known, ipc)].settings if known else {}
+    preset = known[_nearest(known, mean)].settings if known else {}
     depth = flags.get("depth", preset.get("depth", _depth(shape[0])))
     chosen = {
-        "steps": STEPS[_nearest(STEPS, ipc)],
+        "steps": STEPS[_nearest(STEPS, mean)],
         "depth": depth,
         "activation": "softplus" if depth <= 3 else "relu",
         "l2_rate": 0.05 if depth >= 5 else 5e-4,
-        "flip": shape[2] == 3 and classes * ipc <= LARGEST_FLIPPED,
-        **METHODS[algorithm].defaults(classes * ipc, flags),
+        "flip": shape[2] == 3 and images <= LARGEST_FLIPPED,
+        **METHODS[algorithm].defaults(images, flags),
         **preset,
     }
     if "pool_size" in allowed and "pool_size" not in flags:

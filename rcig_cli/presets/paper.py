@@ -162,7 +162,7 @@ def presets(dataset: str) -> Mapping[int, Preset]:
 
 def paper_result(
     dataset: str,
-    ipc: int,
+    ipc: int | tuple[int, ...],
     *,
     augment: bool,
     algorithm: str = PAPER_METHOD,
@@ -184,7 +184,7 @@ def paper_result(
     tested
         Architecture and norm of the networks trained on the distilled set.
     """
-    preset = presets(dataset).get(ipc)
+    preset = presets(dataset).get(ipc) if isinstance(ipc, int) else None
     if algorithm != PAPER_METHOD or preset is None:
         return None
     return preset.results.get((distilled_with, *tested, augment))

@@ -62,7 +62,7 @@ _GROUP = re.compile(r"(.*?)[_-]?\d+")
 
 
 def paper_attacks(
-    dataset: str, classes: int, members: int, ipc: int, algorithm: str = PAPER_METHOD
+    dataset: str, classes: int, members: int, ipc: int | tuple[int, ...], algorithm: str = PAPER_METHOD
 ) -> dict[str, PaperAttack]:
     """Return the paper's results on a data set by target; empty where it reports none.
 

@@ -1,7 +1,8 @@
 """The shortest commands that reproduce a run, from its records in the store."""
 
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,8 @@ def import_command(run: RunManifest) -> str:
 
 def distill_command(prepared: Prepared, config: DistillConfig) -> str:
     """Return the command that starts a run of a configuration."""
-    return _command("distill", config.dataset, ipc=config.ipc, **chosen_settings(prepared, config))
+    ipc = _ipc_options(config.ipc, prepared.manifest.class_names)
+    return _command("distill", config.dataset, ipc=ipc, **chosen_settings(prepared, config))
 
 
 def distill_commands(prepared: Prepared, run: RunManifest, config: DistillConfig) -> list[str]:
@@ -78,6 +80,15 @@ def chosen_settings(prepared: Prepared, config: DistillConfig) -> dict[str, Any]
     """Return the settings from which, with data set and images per class, all others of a run follow."""
     chosen = _chosen(config.to_json(), lambda some: resolved(prepared, {"ipc": config.ipc, **some}).to_json())
     return {name: value for name, value in chosen.items() if name not in ("dataset", "ipc")}
+
+
+def _ipc_options(ipc: int | Sequence[int], class_names: Sequence[str]) -> int | list[str]:
+    """Return the values of ``--ipc``: the most frequent number, and the classes that have another."""
+    if isinstance(ipc, int):
+        return ipc
+    usual = Counter(ipc).most_common(1)[0][0]
+    others = [f"{name}={count}" for name, count in zip(class_names, ipc, strict=True) if count != usual]
+    return [str(usual), *others]
 
 
 def evaluate_command(distilled: DistilledSet, evaluation: Values) -> str:

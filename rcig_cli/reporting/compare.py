@@ -68,7 +68,7 @@ def differences(runs: Sequence[RunManifest]) -> dict[str, tuple[Any, ...]]:
     """Return each setting in which runs differ, with its value in each; None where it is not known."""
     settings = [_settings(run) for run in runs]
     names = dict.fromkeys(name for one in settings for name in one)
-    differing = [name for name in names if len({one[name] for one in settings if name in one}) > 1]
+    differing = [name for name in names if len({repr(one[name]) for one in settings if name in one}) > 1]
     return {name: tuple(one.get(name) for one in settings) for name in differing}
 
 

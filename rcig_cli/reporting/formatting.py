@@ -1,6 +1,6 @@
 """Counts, accuracies, sizes and protocols as text, the same in tables, pictures and reports."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,6 +31,16 @@ _UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 def count_of(count: int, noun: str) -> str:
     """A number and its noun: ``"1 image"``, ``"2 images"``."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def per_class(ipc: int | Sequence[int]) -> str:
+    """Images per class, one number or one for each class: ``"10"``, ``"5–10"``."""
+    return str(ipc) if isinstance(ipc, int) else f"{min(ipc)}–{max(ipc)}"
+
+
+def images_per_class(ipc: int | Sequence[int]) -> str:
+    """The same with its noun: ``"1 image"``, ``"5–10 images"``."""
+    return count_of(ipc, "image") if isinstance(ipc, int) else f"{per_class(ipc)} images"
 
 
 def percent(mean: float, std: float | None = None) -> str:
@@ -94,7 +104,7 @@ def describe_run(run: "RunManifest") -> str:
     steps = run.config["steps"]
     done = "" if run.step == steps else f"{run.step} of "
     how = "imported" if run.imported else done + count_of(steps, "step")
-    return f"{count_of(run.config['ipc'], 'image')} per class of {run.dataset}, {how}"
+    return f"{images_per_class(run.config['ipc'])} per class of {run.dataset}, {how}"
 
 
 def describe_network(protocol: Mapping[str, Any]) -> str:

@@ -28,6 +28,7 @@ from rcig_cli.reporting.formatting import (
     count_of,
     describe_network,
     describe_training,
+    images_per_class,
     known_settings,
 )
 from rcig_cli.reporting.visualize import FIGURES, animation, curves, grid, labels
@@ -188,6 +189,7 @@ def _template() -> "Template":
     }
     environment.globals |= {
         "count_of": count_of,
+        "images_per_class": images_per_class,
         "describe_network": describe_network,
         "describe_training": describe_training,
     }

@@ -5,8 +5,10 @@ from typing import Any
 
 from rcig_cli.networks.architectures import build_network
 from rcig_cli.networks.network import Network
-from rcig_cli.presets.config import DistillConfig, resolve
+from rcig_cli.presets.config import DistillConfig, declared_settings, resolve
+from rcig_cli.presets.images_per_class import counts_per_class
 from rcig_cli.runs.prepare.prepared import Prepared
+from rcig_cli.settings import check
 
 
 def network_for(config: DistillConfig, shape: tuple[int, int, int], classes: int) -> Network:
@@ -28,6 +30,14 @@ def network_for(config: DistillConfig, shape: tuple[int, int, int], classes: int
     )
 
 
+def with_counts(prepared: Prepared, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return settings with ``ipc``, if it is given, in the form in which a configuration has it."""
+    if "ipc" not in settings:
+        return settings
+    check(declared_settings(), {"ipc": settings["ipc"]})
+    return {**settings, "ipc": counts_per_class(settings["ipc"], prepared.manifest.class_names)}
+
+
 def resolved(prepared: Prepared, settings: Mapping[str, Any]) -> DistillConfig:
     """Resolve every setting of a distillation of a data set; a batch is at most all its training images.
 
@@ -37,5 +47,6 @@ def resolved(prepared: Prepared, settings: Mapping[str, Any]) -> DistillConfig:
         If a setting is unknown or has a value that is not allowed.
     """
     manifest = prepared.manifest
+    settings = with_counts(prepared, settings)
     config = resolve(manifest.name, manifest.shape, prepared.classes, settings)
     return config.override({"batch": min(config.batch, manifest.sizes["train"])})

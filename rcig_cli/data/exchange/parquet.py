@@ -262,11 +262,13 @@ def _data_card(exported: ExportedSet) -> str:
     """The README that Hugging Face shows: Markdown after a head in YAML."""
     count, height, width, channels = exported.images.shape
     classes = len(exported.class_names)
+    of_class = np.bincount(exported.classes, minlength=classes)
+    fewest, most = of_class.min(), of_class.max()
     return _CARD.format(
         dataset=exported.dataset,
         run=exported.run,
         count=count,
-        ipc=count // classes,
+        ipc=fewest if fewest == most else f"{fewest} to {most}",
         classes=classes,
         height=height,
         width=width,

@@ -10,14 +10,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.distillation.methods import METHODS
 from rcig_cli.errors import ConfigError, Interrupted, NotFound, NumericsError
 from rcig_cli.presets.config import DEFAULT_ALGORITHM, DistillConfig
-from rcig_cli.reporting.formatting import count_of
-from rcig_cli.runs.configuration import network_for, resolved
+from rcig_cli.reporting.formatting import images_per_class
+from rcig_cli.runs.configuration import network_for, resolved, with_counts
 from rcig_cli.runs.distill.distilled import write_distilled
 from rcig_cli.runs.distill.divergence import Diverged, is_stuck, lower_rate
 from rcig_cli.runs.distill.resume import (
@@ -29,6 +27,7 @@ from rcig_cli.runs.distill.resume import (
     resumed,
 )
 from rcig_cli.runs.distill.run_loop import RunContext, RunLoop
+from rcig_cli.runs.distill.scarce import scarce_classes
 from rcig_cli.runs.engine.mesh import choose_devices
 from rcig_cli.runs.prepare.prepare import prepare
 from rcig_cli.runs.prepare.prepared import Prepared, open_prepared, parent_of
@@ -99,8 +98,9 @@ def distill(
             prepared = parent_of(store, run)
         elif named is not None:
             run = store.run(named)
-            resumed(run, settings)  # refuses other settings before anything is loaded
             prepared = parent_of(store, run)
+            settings = with_counts(prepared, settings)
+            resumed(run, settings)  # refuses other settings before anything is loaded
             run, is_new = held.enter_context(locked_run(store, run, settings, note)), False
         else:
             dataset = choose_dataset(store, settings.get("dataset"), context.report)
@@ -114,6 +114,12 @@ def distill(
             context.report.note(f"{run.name} is already finished.")
             return run
         context.report.note(_greeting(run, is_new))
+        scarce = scarce_classes(prepared, DistillConfig.from_json(run.config))
+        if scarce:
+            context.report.note(
+                f"Classes with fewer training images than are to be distilled ({scarce}) start from these "
+                "images repeated, with a little noise added to each copy."
+            )
         try:
             return execute(store.run_path(run.name), run, prepared, context)
         except Diverged as error:
@@ -199,7 +205,7 @@ def _greeting(run: RunManifest, is_new: bool) -> str:
     network = f"ConvNet of depth {config['depth']} and width {config['width']}"
     verb = "distils" if is_new else "resumes distilling"
     return (
-        f"{run.name} {verb} {run.dataset} to {count_of(config['ipc'], 'image')} per class in "
+        f"{run.name} {verb} {run.dataset} to {images_per_class(config['ipc'])} per class in "
         f"{config['steps']} steps ({network}, {config['algorithm']}{solver}, seed {run.seed})."
     )
 
@@ -212,7 +218,7 @@ def create_run(
     Raises
     ------
     ConfigError
-        If the data set has fewer images of a class than are to be distilled.
+        If more images of a class are to be distilled than the data set has in all.
     """
     check_possible(prepared, config)
     parents = {"dataset": prepared.manifest.as_parent}
@@ -239,13 +245,9 @@ def create_run(
 
 def check_possible(prepared: Prepared, config: DistillConfig) -> None:
     """Refuse a configuration for which the data set has too few or too small images."""
-    counts = np.bincount(prepared.labels("train"), minlength=prepared.classes)
-    fewest = int(np.argmin(counts))
-    if config.ipc > counts[fewest]:
-        raise ConfigError(
-            f"--ipc {config.ipc} is too many: class {prepared.manifest.class_names[fewest]!r} of "
-            f"{config.dataset} has {counts[fewest]} training images."
-        )
+    most, images = max(config.images_per_class(prepared.classes)), prepared.manifest.sizes["train"]
+    if most > images:
+        raise ConfigError(f"--ipc {most} is too many: {config.dataset} has {images} training images in all.")
     network_for(config, prepared.shape, prepared.classes)  # refuses too small images
 
 

@@ -104,9 +104,10 @@ def _only_lowers(wanted: DistillConfig, current: DistillConfig) -> bool:
 
 def nothing_to_resume(run: RunManifest) -> ConfigError:
     """Return the error for resuming an imported run."""
+    ipc = run.config["ipc"]
     return ConfigError(
         f"{run.name} was imported from {run.parents['file']['name']}, so there is nothing to resume. "
-        f"To distil a new set: rcig distill {run.dataset} --ipc {run.config['ipc']}"
+        f"To distil a new set: rcig distill {run.dataset} --ipc {ipc if isinstance(ipc, int) else max(ipc)}"
     )
 
 

@@ -35,7 +35,7 @@ from rcig_cli.runs.engine.engine import make_engine
 from rcig_cli.runs.engine.environment import processors
 from rcig_cli.runs.engine.mesh import choose_devices, own_device
 from rcig_cli.runs.engine.processes import Processes
-from rcig_cli.runs.engine.randomness import Use, first_images, key_for
+from rcig_cli.runs.engine.randomness import Use, first_images, key_for, perturb_copies
 from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.runs.report import Report
 from rcig_cli.runs.signals import StopRequest
@@ -112,8 +112,7 @@ class RunLoop:
         self.snapshots = Snapshots(
             path,
             steps=self.config.steps,
-            ipc=self.config.ipc,
-            classes=prepared.classes,
+            counts=self.config.images_per_class(prepared.classes),
             shape=prepared.manifest.shape,
         )
         # Calls whose metrics were not fetched yet: steps taken before the call, a function that waits for its
@@ -242,7 +241,8 @@ class RunLoop:
         """The arrays of the distilled set."""
         assert self.state is not None
         product = self.engine.product(self.state)
-        classes = np.repeat(np.arange(product.labels.shape[1], dtype=np.int32), self.config.ipc)
+        count = product.labels.shape[1]
+        classes = np.repeat(np.arange(count, dtype=np.int32), self.config.images_per_class(count))
         return {
             "images": np.asarray(product.images),
             "labels": np.asarray(product.labels),
@@ -355,7 +355,11 @@ class RunLoop:
 
 
 def _initial_psi(real: RealData, classes: int, config: DistillConfig) -> Distilled:
-    """The psi of the first step: random real images of each class with their centred one-hot labels."""
-    chosen = first_images(key_for(config.seed, Use.FIRST_IMAGES), real.classes, classes, config.ipc)
-    labels = centred_one_hot(jnp.asarray(real.classes[chosen]), classes)
-    return Distilled(jnp.asarray(real.images[chosen]), labels, jnp.zeros(()))
+    """The psi of the first step: random real images of each class with their centred one-hot labels.
+
+    The images of a class that has too few are repeated, with noise.
+    """
+    counts = config.images_per_class(classes)
+    chosen = first_images(key_for(config.seed, Use.FIRST_IMAGES), real.classes, counts)
+    images = perturb_copies(key_for(config.seed, Use.COPIES), jnp.asarray(real.images[chosen]), chosen)
+    return Distilled(images, centred_one_hot(jnp.asarray(real.classes[chosen]), classes), jnp.zeros(()))

@@ -8,6 +8,7 @@ run resumed from a checkpoint has those up to its step, and ends with the same o
 [k, m, H, W, c]`` as the network sees them, in half precision.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,12 +40,10 @@ class Course:
 class Snapshots:
     """The snapshots of the run in the folder ``path``, in progress."""
 
-    def __init__(
-        self, path: Path, *, steps: int, ipc: int, classes: int, shape: tuple[int, int, int]
-    ) -> None:
+    def __init__(self, path: Path, *, steps: int, counts: Sequence[int], shape: tuple[int, int, int]) -> None:
         self._path = path
         self._due = due_steps(steps)
-        self._indices = kept_indices(classes, ipc, shape)
+        self._indices = kept_indices(counts, shape)
         self._shape = (len(self._indices), *shape)
         self._taken: dict[int, npt.NDArray[np.float16]] = {}
         self._written = True
@@ -100,17 +99,18 @@ def due_steps(steps: int) -> tuple[int, ...]:
     return tuple(sorted({round(float(step)) for step in np.geomspace(1, steps, _COUNT)}))
 
 
-def kept_indices(classes: int, ipc: int, shape: tuple[int, int, int]) -> npt.NDArray[np.int64]:
-    """Choose which of the distilled images a snapshot keeps.
+def kept_indices(counts: Sequence[int], shape: tuple[int, int, int]) -> npt.NDArray[np.int64]:
+    """Choose which of the distilled images, ``counts`` of each class, a snapshot keeps.
 
     Up to ten of each class; if that is too much data, fewer of each class; if one of each is too much, one of
     each of fewer classes, spread evenly.
     """
-    room = max(1, _NUMBERS // int(np.prod(shape)))
+    room, classes = max(1, _NUMBERS // int(np.prod(shape))), len(counts)
     shown = min(classes, room)
-    each = max(1, min(ipc, _PER_CLASS, room // classes))
-    chosen = np.arange(shown, dtype=np.int64) * classes // shown
-    return (chosen[:, None] * ipc + np.arange(each, dtype=np.int64)).ravel()
+    each = max(1, min(_PER_CLASS, room // classes))
+    chosen = (np.arange(shown) * classes // shown).tolist()
+    first = np.cumsum([0, *counts])
+    return np.concatenate([first[c] + np.arange(min(each, counts[c]), dtype=np.int64) for c in chosen])
 
 
 def read_course(path: Path) -> Course:

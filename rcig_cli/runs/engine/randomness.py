@@ -6,7 +6,7 @@ key(step) = fold_in(key(use = steps), step), split once into named keys, each us
 the e-th epoch's order of the real images = permutation(fold_in(key(use = data), e))
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple
@@ -16,6 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 from jax import Array
+
+_NOISE = 0.1  # of the copies of an image, as a fraction of the standard deviation of the images
 
 
 class Use(IntEnum):
@@ -27,6 +29,7 @@ class Use(IntEnum):
     STEPS = 3
     MORE_MODELS = 4
     TUNING = 5
+    COPIES = 6
 
 
 class Draws(NamedTuple):
@@ -106,10 +109,46 @@ def batch_order(key: Array, count: int, batch: int) -> Callable[[int], npt.NDArr
     return indices
 
 
-def first_images(key: Array, labels: npt.NDArray[np.int32], classes: int, ipc: int) -> npt.NDArray[np.int64]:
-    """Pick random real images to start from: ``ipc`` of each class, class by class, ``[classes * ipc]``."""
+def first_images(
+    key: Array, labels: npt.NDArray[np.int32], counts: Sequence[int], *, repeat: bool = True
+) -> npt.NDArray[np.int64]:
+    """Pick random real images of each class: the indices, class by class, ``[sum(counts)]``.
+
+    Parameters
+    ----------
+    key
+        Determines the choice.
+    labels
+        The class of each real image, ``[N]``.
+    counts
+        How many images of each class to pick.
+    repeat
+        Whether the images of a class that has fewer are repeated; otherwise each is picked once.
+    """
     picked = []
-    for label, class_key in enumerate(jax.random.split(key, classes)):
+    for label, class_key in enumerate(jax.random.split(key, len(counts))):
         members = np.flatnonzero(labels == label)
-        picked.append(members[np.asarray(jax.random.permutation(class_key, len(members)))[:ipc]])
+        assert len(members), label  # no data set is prepared without images of a class
+        order = members[np.asarray(jax.random.permutation(class_key, len(members)))]
+        count = counts[label] if repeat else min(counts[label], len(members))
+        picked.append(np.resize(order, count))  # repeats `order` as often as needed
     return np.concatenate(picked)
+
+
+def perturb_copies(key: Array, images: Array, chosen: npt.NDArray[np.int64]) -> Array:
+    """Add noise to images that were picked before, so that gradients tell the copies of an image apart.
+
+    Parameters
+    ----------
+    key
+        Determines the noise.
+    images
+        As networks see them, ``[n, H, W, c]``; the noise has a tenth of their standard deviation.
+    chosen
+        Which real image each is, ``[n]``; the first of equal ones stays unchanged.
+    """
+    copies = np.setdiff1d(np.arange(len(chosen)), np.unique(chosen, return_index=True)[1])
+    if not len(copies):
+        return images
+    noise = jax.random.normal(key, (len(copies), *images.shape[1:]), images.dtype)
+    return images.at[copies].add(_NOISE * images.std() * noise)

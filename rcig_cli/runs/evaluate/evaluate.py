@@ -16,6 +16,7 @@ from rcig_cli.networks.architectures import build_network
 from rcig_cli.networks.network import Network
 from rcig_cli.presets.paper import PaperResult, paper_result
 from rcig_cli.runs.distill.distilled import DistilledSet
+from rcig_cli.runs.distill.scarce import scarce_classes
 from rcig_cli.runs.engine.randomness import first_images
 from rcig_cli.runs.engine.training import Schedule, TrainingSet, make_logits, make_trainings
 from rcig_cli.runs.evaluate.protocol import EvaluationProtocol, NetworkProtocol, evaluation_protocol
@@ -69,6 +70,11 @@ def evaluate(
     accuracy = measure(0, own, f"training networks on {name}")
     random_subset = None
     if baseline:
+        scarce = scarce_classes(distilled.prepared, distilled.config)
+        if scarce:
+            report.note(
+                f"The random subsets repeat images of classes that have fewer than were distilled ({scarce})."
+            )
         subset = _random_subset(distilled, flip=protocol.flip)
         random_subset = measure(1, subset, "training networks on random images")
     paper = _paper_result(distilled, protocol)
@@ -134,13 +140,18 @@ def make_measurement(prepared: Prepared, protocol: EvaluationProtocol, report: R
 
 
 def _random_subset(distilled: DistilledSet, *, flip: bool) -> Callable[[Array], TrainingSet]:
-    """Return a function from a random key to a training set of as many real images as were distilled."""
+    """Return a function from a random key to a training set of as many real images as were distilled.
+
+    The images of a class that has too few are repeated, so that the classes have the same weights as in the
+    distilled set.
+    """
     # Only the chosen images are read: all training images may not fit into memory.
     images, classes = distilled.prepared.stored("train"), distilled.prepared.labels("train")
     count = distilled.prepared.classes
+    counts = distilled.config.images_per_class(count)
 
     def subset(key: Array) -> TrainingSet:
-        chosen = first_images(key, classes, count, distilled.config.ipc)
+        chosen = first_images(key, classes, counts)
         labels = centred_one_hot(jnp.asarray(classes[chosen]), count)
         return TrainingSet(*training_set(jnp.asarray(images[chosen]), labels, flip=flip))
 

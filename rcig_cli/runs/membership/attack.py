@@ -19,6 +19,7 @@ from rcig_cli.privacy import attacks
 from rcig_cli.privacy.lira import confidences
 from rcig_cli.reporting.formatting import TARGETS as TITLES
 from rcig_cli.runs.distill.distilled import DistilledSet
+from rcig_cli.runs.distill.scarce import scarce_classes
 from rcig_cli.runs.engine.randomness import first_images
 from rcig_cli.runs.engine.training import Schedule, TrainingSet, make_logits, make_training
 from rcig_cli.runs.evaluate.evaluate import protocol_network
@@ -89,6 +90,12 @@ def attack(
         )
     runs, trained = [], []
     for distilled, protocol in zip(sets, protocols, strict=True):
+        scarce = scarce_classes(distilled.prepared, distilled.config)
+        if scarce:
+            report.note(
+                f"The random subset of {distilled.run.name} has all images of the classes that have fewer "
+                f"than were distilled ({scarce})."
+            )
         run, networks = _attack_run(distilled, protocol, advance)
         write_result(distilled.path, "attacks", "mia", run.to_json())
         runs.append(run)
@@ -158,8 +165,9 @@ class Attacker:
 
     def __init__(self, distilled: DistilledSet, protocol: AttackProtocol, advance: Advance) -> None:
         prepared = distilled.prepared
-        self.ipc, self.protocol, self.advance = distilled.config.ipc, protocol, advance
+        self.protocol, self.advance = protocol, advance
         self.classes = prepared.classes
+        self.counts = distilled.config.images_per_class(self.classes)
         self.train, self.test = Examples(*prepared.split("train")), Examples(*prepared.split("test"))
         # The seed includes the run's name, so that the networks of several runs are independent.
         self.seeds = (protocol.seed, zlib.crc32(distilled.run.name.encode()))
@@ -188,9 +196,13 @@ class Attacker:
         return stratified_order(self.test.classes, self.protocol.seed)[:count]
 
     def random_subset(self) -> Examples:
-        """Return as many real images of each class as were distilled; drawn once for a run."""
+        """Return as many real images of each class as were distilled; drawn once for a run.
+
+        A class that has fewer is taken whole: with copies, shadow networks of LiRA could be trained on an
+        image that counts as a non-member.
+        """
         key = jax.random.fold_in(self.key, _SUBSET)
-        return self.train.take(first_images(key, self.train.classes, self.classes, self.ipc))
+        return self.train.take(first_images(key, self.train.classes, self.counts, repeat=False))
 
     def labelled(self, examples: Examples, *, flip: bool) -> TrainingSet:
         """Return the set that networks are trained on: with centred one-hot labels, and mirrored images."""

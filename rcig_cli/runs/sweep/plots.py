@@ -61,7 +61,12 @@ def write_results(store: Store, name: str, table: Table) -> tuple[Path, ...]:
 
 def panels_of(table: Table, store: Store) -> dict[str, list[Panel]]:
     """Return the panels of each plot, by the name of its file without ".png"."""
-    counts = [name for name in table.axes if declared_settings()[name].type is int]
+    counts = [
+        name
+        for name in table.axes
+        if declared_settings()[name].type is int
+        and not any(isinstance(row.settings[name], list) for row in table.rows)  # one number for each class
+    ]
     drawn = {
         "accuracy": [
             Panel(_label(axis), _ACCURACY, lines, *_baseline(table))

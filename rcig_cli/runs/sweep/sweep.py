@@ -24,6 +24,7 @@ from rcig_cli.runs.sweep.plan import SweepPlan
 from rcig_cli.runs.sweep.plots import write_results
 from rcig_cli.runs.sweep.table import Cell, Outcome, Table, describe_settings, swept, tabulate, timing_of
 from rcig_cli.settings import values_of
+from rcig_cli.store.documents import canonical
 from rcig_cli.store.locks import RunLock
 from rcig_cli.store.records import RunManifest, SweepManifest, now, versions, write_manifest
 from rcig_cli.store.results import read_results
@@ -97,7 +98,8 @@ def _cells(prepared: Prepared, plan: SweepPlan) -> list[Cell]:
             if config in cells:
                 continue
             distill.check_possible(prepared, config)
-            protocol = evaluation_protocol(config, prepared.classes * config.ipc, **plan.evaluate)
+            images = sum(config.images_per_class(prepared.classes))
+            protocol = evaluation_protocol(config, images, **plan.evaluate)
             protocol_network(prepared, protocol)
         except ConfigError as error:
             where = describe_settings({name: settings[name] for name in plan.axes if name in settings})
@@ -109,7 +111,7 @@ def _cells(prepared: Prepared, plan: SweepPlan) -> list[Cell]:
 def _axes(plan: SweepPlan, cells: Sequence[Cell]) -> tuple[str, ...]:
     """Return the swept settings in which the runs differ."""
     configs = [cell.config.to_json() for cell in cells]
-    return tuple(name for name in plan.axes if len({config.get(name) for config in configs}) > 1)
+    return tuple(name for name in plan.axes if len({repr(config.get(name)) for config in configs}) > 1)
 
 
 def _find_or_create(
@@ -165,7 +167,7 @@ class _Sweep:
         self._find_runs()
         self._record(status="running", files={})
         outcomes = []
-        baselines: set[tuple[int, EvaluationProtocol]] = set()  # whose random subsets are evaluated
+        baselines: set[tuple[Any, EvaluationProtocol]] = set()  # whose random subsets are evaluated
         try:
             for number, cell in enumerate(self.cells, 1):
                 where = describe_settings(swept(cell.config, axes)) or "a single run"
@@ -187,12 +189,12 @@ class _Sweep:
 
     def _find_runs(self) -> None:
         """Find the runs of this sweep, and other finished runs that would have the same result."""
-        wanted = {frozenset(cell.config.to_json().items()): cell.config for cell in self.cells}
+        wanted = {canonical(cell.config.to_json()): cell.config for cell in self.cells}
         found = self.store.runs().found
         others = () if self.manifest.config["new"] else filter(self._has_same_result, found)
         own = (run for run in found if run.parents.get("sweep") == self.manifest.as_parent)
         for run in (*others, *own):
-            config = wanted.get(frozenset(run.config.items()))
+            config = wanted.get(canonical(run.config))
             if config is not None:
                 self.runs[config] = run.name
 

@@ -111,7 +111,7 @@ class Row:
 class Baseline:
     """Accuracy of networks trained on random real images, ``ipc`` of each class, by a protocol."""
 
-    ipc: int
+    ipc: int | tuple[int, ...]
     protocol: EvaluationProtocol
     accuracy: Spread
 
@@ -140,7 +140,7 @@ def tabulate(axes: Sequence[str], outcomes: Sequence[Outcome]) -> Table:
     """Group the outcomes of a sweep's runs, which differ in ``axes``, by all settings except the seed."""
     axes = tuple(name for name in axes if name != "seed")
     groups: dict[DistillConfig, list[Outcome]] = {}
-    baselines: dict[tuple[int, EvaluationProtocol], Baseline] = {}
+    baselines: dict[tuple[int | tuple[int, ...], EvaluationProtocol], Baseline] = {}
     for outcome in outcomes:
         config, protocol = outcome.cell.config, outcome.cell.protocol
         groups.setdefault(config.override({"seed": 0}), []).append(outcome)

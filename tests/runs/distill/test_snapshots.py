@@ -11,7 +11,7 @@ SHAPE = (4, 4, 1)
 
 
 def taking(path, steps=20, **changes):
-    settings = {"steps": steps, "ipc": 2, "classes": 3, "shape": SHAPE, **changes}
+    settings = {"steps": steps, "counts": [2, 2, 2], "shape": SHAPE, **changes}
     return Snapshots(path, **settings)
 
 
@@ -47,14 +47,15 @@ def test_until_leads_from_one_to_the_next(tmp_path):
 
 
 def test_all_images_of_a_small_set_are_kept_and_some_of_a_large_one():
-    assert kept_indices(10, 1, (8, 8, 1)).tolist() == list(range(10))
-    assert kept_indices(10, 10, (32, 32, 3)).tolist() == list(range(100))
-    of_fifty = kept_indices(10, 50, (8, 8, 1))
+    assert kept_indices([1] * 10, (8, 8, 1)).tolist() == list(range(10))
+    assert kept_indices([10] * 10, (32, 32, 3)).tolist() == list(range(100))
+    of_fifty = kept_indices([50] * 10, (8, 8, 1))
     assert of_fifty.tolist() == [50 * label + place for label in range(10) for place in range(10)]
-    spread = kept_indices(200, 10, (64, 64, 3))
+    spread = kept_indices([10] * 200, (64, 64, 3))
     assert (spread % 10 == 0).all()
     assert len(set(spread.tolist())) == len(spread) == 2**19 // (64 * 64 * 3)
-    assert kept_indices(5, 1, (2000, 2000, 3)).tolist() == [0]
+    assert kept_indices([1] * 5, (2000, 2000, 3)).tolist() == [0]
+    assert kept_indices([2, 12, 1], (8, 8, 1)).tolist() == [0, 1, *range(2, 12), 14]
 
 
 def test_snapshots_are_read_back(tmp_path):

@@ -1,10 +1,11 @@
 """The draws of a step depend only on seed and step, and cover all values with the right frequencies."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rcig_cli.runs.engine.randomness import Use, batch_order, draw, first_images, key_for
+from rcig_cli.runs.engine.randomness import Use, batch_order, draw, first_images, key_for, perturb_copies
 
 
 def draws(seed, steps, pool_size=30, pool_steps=15):
@@ -52,9 +53,30 @@ def test_a_batch_larger_than_the_data_is_the_data():
 
 def test_first_images_are_of_their_class_in_class_order_and_distinct():
     labels = np.array([2, 0, 1, 0, 2, 1, 0, 2, 1], np.int32)
-    chosen = first_images(key_for(0, Use.FIRST_IMAGES), labels, 3, 2)
-    assert labels[chosen].tolist() == [0, 0, 1, 1, 2, 2]
+    chosen = first_images(key_for(0, Use.FIRST_IMAGES), labels, [2, 3, 1])
+    assert labels[chosen].tolist() == [0, 0, 1, 1, 1, 2]
     assert len(set(chosen.tolist())) == 6
+
+
+def test_the_images_of_a_class_that_has_too_few_are_repeated_with_noise():
+    labels = np.array([0, 1, 1, 1, 0, 1, 1, 1], np.int32)
+    images = np.random.default_rng(0).normal(size=(8, 16, 16, 1)).astype(np.float32)
+    key = key_for(0, Use.FIRST_IMAGES)
+    once = first_images(key, labels, [5, 3], repeat=False)
+    chosen = first_images(key, labels, [5, 3])
+    assert chosen.tolist() == [*once[:2], *once[:2], once[0], *once[2:]]
+    picked = images[chosen]
+    perturbed = np.asarray(perturb_copies(key, jnp.asarray(picked), chosen))
+    unchanged, copies = [0, 1, 5, 6, 7], [2, 3, 4]
+    assert (perturbed[unchanged] == picked[unchanged]).all()
+    assert np.std(perturbed[copies] - picked[copies]) == pytest.approx(0.1 * picked.std(), rel=0.1)
+    differences = perturbed[:, None] - perturbed  # of every pair
+    assert (np.sqrt((differences**2).mean(axis=(2, 3, 4))) + np.eye(8) > 0.08).all()
+
+
+def test_images_that_are_all_different_are_not_changed():
+    images = np.random.default_rng(0).normal(size=(3, 4, 4, 1))
+    assert perturb_copies(key_for(0, Use.COPIES), images, np.array([4, 2, 7])) is images
 
 
 @pytest.mark.parametrize("use", Use)

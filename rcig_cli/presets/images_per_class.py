@@ -1,0 +1,61 @@
+"""Images per class, as a user gives them, in the form in which a configuration has them."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+
+from rcig_cli.errors import ConfigError, shorten
+from rcig_cli.settings import DEFAULT
+
+Given = int | Sequence[int] | Mapping[str, int]
+
+_SHOWN = 5  # classes in a message
+
+
+def counts_per_class(given: Given, class_names: Sequence[str]) -> int | tuple[int, ...]:
+    """Return one number for each class in their order, or a single number if it is the same for all.
+
+    Parameters
+    ----------
+    given
+        A number; or one for each class, in their order; or numbers by class name, with ``"default"`` for the
+        classes that are not named (unless that is the name of a class).
+    class_names
+        The names of the classes.
+
+    Raises
+    ------
+    ConfigError
+        If a class is unknown or has no number.
+    """
+    if isinstance(given, int):
+        return given
+    counts = _by_name(given, class_names) if isinstance(given, Mapping) else tuple(given)
+    if len(counts) != len(class_names):
+        raise ConfigError(
+            f"ipc has {len(counts)} numbers, but there are {len(class_names)} classes: give one number for "
+            "each class, or a single one."
+        )
+    return counts[0] if len(set(counts)) == 1 else counts
+
+
+def _by_name(given: Mapping[str, int], class_names: Sequence[str]) -> tuple[int, ...]:
+    for name in given:
+        if name not in (*class_names, DEFAULT):
+            near = difflib.get_close_matches(name[:100], class_names, n=1)
+            names = listed([*map(repr, class_names)])
+            hint = f"did you mean {near[0]}?" if near else f"the classes are {names}."
+            raise ConfigError(f"ipc: there is no class {shorten(name)}; {hint}")
+    others = None if DEFAULT in class_names else given.get(DEFAULT)
+    missing = [repr(name) for name in class_names if name not in given]
+    if missing and others is None:
+        raise ConfigError(
+            f"ipc has no number for {listed(missing)}: add one for all other classes "
+            "(--ipc N, or default = N in a file)."
+        )
+    return tuple(given.get(name, others or 0) for name in class_names)
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return the first few of some words, and how many more there are."""
+    more = len(words) - _SHOWN
+    return ", ".join(words[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
