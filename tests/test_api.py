@@ -99,6 +99,19 @@ def test_distilling_arrays_is_distilling_a_prepared_set_and_leaves_nothing(run, 
     assert small.class_names[3] == "digit 3"
     assert list(tmp_path.iterdir()) == []
     assert "<img" in small._repr_html_()
+    floats = x.reshape(-1, 1, 8, 8).astype(np.float32) / 255
+    again = rcig.distill_arrays(floats, np.eye(10)[classes], **settings_of(run))
+    assert again.images.tobytes() == run.images.tobytes()
+    with pytest.raises(rcig.ConfigError, match=r"pass uint8 from 0 to 255, \[n, 8, 8, 1\]"):
+        again.inputs(floats)
+
+
+def test_distilling_arrays_refuses_what_is_not_clear():
+    x, y = np.random.default_rng(0).normal(size=(20, 8, 8)), np.arange(20) % 2
+    with pytest.raises(rcig.ConfigError, match="--range"):
+        rcig.distill_arrays(x, y)
+    with pytest.raises(rcig.ConfigError, match="a label for each image"):
+        rcig.distill_arrays(x, y[:-1])
 
 
 def test_a_run_has_its_arrays_settings_and_metrics(run):

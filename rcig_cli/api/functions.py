@@ -193,6 +193,8 @@ def distill_arrays(
     class_names: Sequence[str] | None = None,
     zca: bool | None = None,
     zca_reg: float = 0.1,
+    range: str | None = None,
+    layout: str | None = None,
     on_step: OnStep | None = None,
     progress: bool = False,
     **settings: Any,
@@ -202,23 +204,27 @@ def distill_arrays(
     Parameters
     ----------
     x
-        Training images: uint8 ``[N, H, W, c]`` with values from 0 to 255, ``c`` 1 or 3, or ``[N, H, W]``; or
-        floats from 0 to 1, which are rounded to 8 bits.
+        Training images: ``[N, H, W, c]`` or ``[N, c, H, W]`` with 1, 3 or 4 channels ``c``, ``[N, H, W]``, or
+        rows of the pixels of square images; uint8 from 0 to 255, or any other type and scale that
+        ``docs/datasets.md`` lists.  They are rounded to 8 bits.
     y
-        Their classes, whole numbers from 0, ``[N]``.
+        Their classes, ``[N]``: numbers, texts or truth values; or rows with a single 1, ``[N, C]``.
     ipc
         Distilled images per class, as for `distill`.
     class_names
-        One name for each class.
+        One name for each class, if the labels number the classes from 0 or from 1, or are these names.
     zca, zca_reg
         As for `prepare`.
+    range, layout
+        As for `prepare`: the values of black and white, such as ``"-1,1"``, and ``"nhwc"`` or ``"nchw"``, where
+        ``x`` doesn't make them clear.
     on_step, progress, **settings
         As for `distill`.
 
     Raises
     ------
     ConfigError
-        If the arrays or a setting can't be used.
+        If the arrays or a setting can't be used, or the arrays can be understood in several ways.
     NumericsError
         If the run diverged.
 
@@ -229,11 +235,15 @@ def distill_arrays(
     ((10, 28, 28, 1), (10, 10))
     """
     x, y = np.asarray(x), np.asarray(y)
-    names = {} if class_names is None else {"class_names": np.array(class_names, dtype=str)}
+    named = {} if class_names is None else {"class_names": np.array(class_names, dtype=str)}
+    if not x.ndim or not y.ndim or len(x) != len(y):
+        raise ConfigError(f"x has the shape {x.shape} and y {y.shape}: there must be a label for each image.")
+    test = _darkest_and_brightest(x)  # a test split on the same scale
     with tempfile.TemporaryDirectory(prefix="rcig-") as folder:
         path, store = Path(folder) / "arrays.npz", Path(folder) / "store"
-        np.savez(path, x_train=x, y_train=y, x_test=x[:1], y_test=y[:1], **names)  # type: ignore[arg-type]
-        prepare("arrays", path, zca=zca, zca_reg=zca_reg, store=store, progress=progress)
+        np.savez(path, x_train=x, y_train=y, x_test=x[test], y_test=y[test], **named)  # type: ignore[arg-type]
+        options = {"zca": zca, "zca_reg": zca_reg, "range": range, "layout": layout}
+        prepare("arrays", path, store=store, progress=progress, **options)
         path.unlink()
         run = distill("arrays", ipc=ipc, on_step=on_step, store=store, progress=progress, **settings)
         return DistilledArrays(
@@ -245,6 +255,14 @@ def distill_arrays(
             class_names=run.class_names,
             whitening=run.distilled.prepared.whitening(),
         )
+
+
+def _darkest_and_brightest(x: npt.NDArray[Any]) -> list[int]:
+    """Return the numbers of the images with the smallest and the largest pixel."""
+    if not x.size or x.dtype.kind not in "biuf":
+        return [0][: len(x)]
+    rows = x.reshape(len(x), -1)
+    return sorted({int(rows.min(axis=1).argmin()), int(rows.max(axis=1).argmax())})
 
 
 def evaluate(

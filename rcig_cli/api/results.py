@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.data.whitening.whitening import Whitening
+from rcig_cli.errors import ConfigError
 from rcig_cli.reporting.formatting import ATTACKS, TARGETS, describe_dataset, describe_run, images_per_class
 from rcig_cli.runs.evaluate.results import Evaluation, Spread
 from rcig_cli.runs.prepare.prepared import Prepared
@@ -143,14 +144,25 @@ class DistilledArrays:
         Parameters
         ----------
         x
-            uint8 ``[n, H, W, c]`` or, if grey, ``[n, H, W]``.
+            uint8 from 0 to 255, ``[n, H, W, c]`` or, if grey, ``[n, H, W]``.
 
         Returns
         -------
         ndarray
             float32 ``[n, H, W, c]``.
+
+        Raises
+        ------
+        ConfigError
+            If they have another type or shape.
         """
-        return self.whitening.apply(x if x.ndim == 4 else x[..., None])
+        images = x if x.ndim == 4 else x[..., None]
+        if images.dtype != np.uint8 or images.shape[1:] != self.images.shape[1:]:
+            expected = ", ".join(map(str, self.images.shape[1:]))
+            raise ConfigError(
+                f"x has the shape {x.shape} and the type {x.dtype}: pass uint8 from 0 to 255, [n, {expected}]."
+            )
+        return self.whitening.apply(images)
 
     def __repr__(self) -> str:
         ipc = images_per_class(self.config["ipc"])

@@ -1,8 +1,8 @@
-"""The arrays in an ``.npz`` file, which is a zip archive of ``.npy`` files.
+"""The arrays in ``.npy`` files, and in ``.npz`` files, which are zip archives of them.
 
 NumPy would read a whole array at once; here arrays are read a few rows at a time.  The size that a header
-declares is first compared with the size in the archive's directory.  Pickled objects are refused without
-being read.
+declares is first compared with that of the file, or in the archive's directory.  Pickled objects are refused
+without being read.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import math
 import warnings
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -20,65 +21,80 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from rcig_cli.data.files import open_archive, read_exactly
+from rcig_cli.data.files import open_archive, open_file, read_exactly
 from rcig_cli.errors import ConfigError, Corrupt
 
 LARGEST_SMALL_ARRAY = 64 * 2**20
 """Limit for labels and class names, in bytes."""
 
 _LARGEST_HEADER = 2**16
+_LARGEST_FORTRAN = 2**30  # bytes: an image's values are spread over such an array, so all of it is read
 
 
 @dataclass(frozen=True)
 class Member:
-    """One array of an ``.npz`` file, not yet read.
+    """An array in an ``.npz`` or ``.npy`` file, not yet read.
 
     Attributes
     ----------
     path, entry
-        The ``.npz`` file, and the array's entry in its directory; the checksum there reveals a file that was
-        replaced since.
+        The file, and in an ``.npz`` file the array's entry in its directory; the checksum there reveals a
+        file that was replaced since.
     shape, dtype
-        From the array's header; the size in the directory agrees.
+        From the array's header; the size of the data agrees.
     start
         Length of the header in bytes.
+    fortran
+        Whether the first axis is the one along which neighbouring values lie.
     """
 
     path: Path
-    entry: zipfile.ZipInfo
+    entry: zipfile.ZipInfo | None
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     start: int
+    fortran: bool = False
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.entry.filename.removesuffix('.npy')[:80]!r}"
+        return _called(self.path, self.entry)
 
     @property
     def row_bytes(self) -> int:
         """Size of one entry along the first axis, in bytes."""
         return math.prod(self.shape[1:]) * self.dtype.itemsize
 
+    @property
+    def size(self) -> int:
+        """Size of all entries, in bytes."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
     def blocks(self, rows: int) -> Iterator[npt.NDArray[Any]]:
         """Yield the array, read-only, in pieces of ``rows`` along its first axis; the last may have fewer.
 
-        Raises `Corrupt` if the data are damaged or have changed, as `read` does.
+        An array in Fortran order is read as a whole first.  Raises `Corrupt` if the data are damaged or have
+        changed, as `read` does.
         """
-        with open_archive(self.path) as archive, archive.open(self.entry) as stream:
+        if self.fortran:
+            whole = self.read(_LARGEST_FORTRAN)
+            yield from (np.ascontiguousarray(whole[at : at + rows]) for at in range(0, len(whole), rows))
+            return
+        with _stream(self.path, self.entry) as stream:
             stream.read(self.start)
             for start in range(0, self.shape[0], rows):
                 yield self._next(stream, (min(rows, self.shape[0] - start), *self.shape[1:]))
 
     def read(self, most: int | None = None) -> npt.NDArray[Any]:
         """Read the whole array, read-only; raises `ConfigError` if it has more than ``most`` bytes."""
-        if most is not None and self.entry.file_size - self.start > most:
-            raise ConfigError(f"{self} is too large: the limit is {most} bytes.")
-        with open_archive(self.path) as archive, archive.open(self.entry) as stream:
+        if most is not None and self.size > most:
+            hint = ", or save it in C order, with numpy.ascontiguousarray" if self.fortran else ""
+            raise ConfigError(f"{self} is too large: the limit is {most} bytes{hint}.")
+        with _stream(self.path, self.entry) as stream:
             stream.read(self.start)
             return self._next(stream, self.shape)
 
     def _next(self, stream: IO[bytes], shape: tuple[int, ...]) -> npt.NDArray[Any]:
         data = read_exactly(stream, math.prod(shape) * self.dtype.itemsize, self.path)
-        return np.frombuffer(data, self.dtype).reshape(shape)
+        return np.frombuffer(data, self.dtype).reshape(shape, order="F" if self.fortran else "C")
 
 
 def members(path: Path, *, inside: Path | None = None) -> dict[str, Member]:
@@ -92,13 +108,36 @@ def members(path: Path, *, inside: Path | None = None) -> dict[str, Member]:
     """
     with open_archive(path, inside=inside) as archive:
         files = [info for info in archive.infolist() if info.filename.endswith(".npy")]
-        return {info.filename[:-4]: _member(archive, info, path) for info in files}
+        found = {}
+        for info in files:
+            with archive.open(info) as stream:
+                found[info.filename[:-4]] = _member(stream, path, info, info.file_size)
+        return found
 
 
-def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> Member:
-    where = f"{path}: {info.filename[:80]!r}"
-    with archive.open(info) as stream:
-        head = io.BytesIO(stream.read(_LARGEST_HEADER))
+def single(path: Path, *, inside: Path | None = None) -> Member:
+    """Read the header of an ``.npy`` file; errors as for `members`."""
+    with open_file(path, inside=inside) as stream:
+        return _member(stream, path, None, path.stat().st_size)
+
+
+@contextmanager
+def _stream(path: Path, entry: zipfile.ZipInfo | None) -> Iterator[IO[bytes]]:
+    if entry is None:
+        with open_file(path) as stream:
+            yield stream
+        return
+    with open_archive(path) as archive, archive.open(entry) as stream:
+        yield stream
+
+
+def _called(path: Path, entry: zipfile.ZipInfo | None) -> str:
+    return str(path) if entry is None else f"{path}: {entry.filename.removesuffix('.npy')[:80]!r}"
+
+
+def _member(stream: IO[bytes], path: Path, entry: zipfile.ZipInfo | None, length: int) -> Member:
+    where = _called(path, entry)
+    head = io.BytesIO(stream.read(_LARGEST_HEADER))
     try:
         with warnings.catch_warnings(action="ignore"):  # NumPy warns about headers written by Python 2
             read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
@@ -109,14 +148,10 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> Memb
         raise ConfigError(f"{where} holds pickled Python objects, which are never read: save plain numbers.")
     if dtype.kind == "V" or not dtype.itemsize:
         raise ConfigError(f"{where} is not an array of numbers or strings: save plain numbers.")
-    if fortran and len(shape) > 1:
-        raise ConfigError(
-            f"{where} is in Fortran order: convert it with numpy.ascontiguousarray and save it."
-        )
-    size = math.prod(shape) * dtype.itemsize
-    if min(shape, default=0) < 0 or head.tell() + size != info.file_size:
+    found = Member(path, entry, shape, dtype, head.tell(), fortran and len(shape) > 1)
+    if min(shape, default=0) < 0 or found.start + found.size != length:
         raise Corrupt(f"{where} isn't as large as its header says: make or copy the file again.")
-    return Member(path, info, shape, dtype, head.tell())
+    return found
 
 
 def strings(member: Member, most: int) -> tuple[str, ...]:

@@ -220,6 +220,15 @@ def write_imagenet64(folder, splits):
     return folder
 
 
+def write_kmnist(folder, splits):
+    """KMNIST as NumPy files; each has one array without a name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, (images, labels) in splits.items():
+        np.savez_compressed(folder / f"kmnist-{split}-imgs.npz", images.reshape(images.shape[:3]))
+        np.savez_compressed(folder / f"kmnist-{split}-labels.npz", labels.astype(np.uint8))
+    return folder
+
+
 _RGB = 32, 32, 3
 _TINY_CODES = ("n00000001", "n00000002")
 _TEN, _HUNDRED = example_splits(10, 20, 10, *_RGB), example_splits(100, 100, 10, *_RGB)
@@ -254,5 +263,10 @@ COPIES = {
         None,
         "t10k-labels-idx1-ubyte",
         lambda to: write_idx(to, example_splits(10, 20, 10, 28, 28, 1)),
+    ),
+    "NumPy's .npy and .npz files": (
+        None,
+        "kmnist-train-imgs.npz",
+        lambda to: write_kmnist(to, example_splits(10, 20, 10, 28, 28, 1)),
     ),
 }

@@ -1,40 +1,53 @@
-"""MNIST's own format: IDX files, plain or gzipped, which Fashion-MNIST and others use too.
+"""MNIST's own format: IDX files, plain or gzipped, which many other data sets use too.
 
 ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte`` and
-``t10k-labels-idx1-ubyte``, in the folder itself or in ``raw`` inside it; also with a dot before ``idx``, and
-each also with ``.gz``.  If both exist, the plain file is used.
+``t10k-labels-idx1-ubyte``, in the folder itself or in ``raw`` inside it; also with a dot before ``idx``,
+``test`` for ``t10k``, or the data set's name at the beginning, as in
+``emnist-letters-train-images-idx3-ubyte``; and each also with ``.gz``.  If both exist, the plain file is
+used.  If a folder has several data sets, the user passes the training images of one.
 
-A file is big-endian: two zero bytes, 8 for unsigned bytes, the number of axes, the length of each axis in 4
-bytes, and then the bytes themselves.
+A file is big-endian: two zero bytes, a code for the type of the values, the number of axes, the length of
+each axis in 4 bytes, and then the values.  EMNIST stores its images transposed, and the names of its classes
+in ``emnist-letters-mapping.txt``.  QMNIST's labels have eight columns, of which the first is the class.
 """
 
 from __future__ import annotations
 
 import gzip
 import math
+import re
 import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.data.files import has_files, open_file, read_exactly
-from rcig_cli.data.sources.array_source import ArraySource, ArraySplit, Blocks
-from rcig_cli.data.sources.class_names import class_numbers, published_names
+from rcig_cli.data.arrays.layout import Layout
+from rcig_cli.data.arrays.opening import Pair, open_arrays
+from rcig_cli.data.files import has_files, open_file, read_exactly, read_lines
 from rcig_cli.data.sources.options import ReadOptions
-from rcig_cli.data.sources.source import SPLITS, ImageSource, Split
-from rcig_cli.errors import Corrupt, NotFound
+from rcig_cli.data.sources.source import SPLITS, ImageSource, Note, Split
+from rcig_cli.errors import ConfigError, Corrupt, NotFound
 
-_PARTS: dict[Split, str] = {"train": "train", "test": "t10k"}
-_SPELLINGS = ("{}-{}-idx{}-ubyte", "{}-{}.idx{}-ubyte")
+_NAME = re.compile(
+    r"(?P<prefix>.*?)(?P<part>train|t10k|test)-(?P<content>images|labels)[-.]idx\d-(ubyte|byte|short|int|float|double)"
+    r"(?P<packed>\.gz)?",
+    re.IGNORECASE,
+)
+_PARTS: dict[str, Split] = {"train": "train", "t10k": "test", "test": "test"}
+_USUAL = {("train", "images"): "train-images-idx3-ubyte", ("train", "labels"): "train-labels-idx1-ubyte"}
+_USUAL |= {("test", "images"): "t10k-images-idx3-ubyte", ("test", "labels"): "t10k-labels-idx1-ubyte"}
+_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 _LARGEST_SIDE = 8192
-_MOST_LABELS = 2**26
+_MOST_LABELS = 2**26  # bytes
+
+_Files = dict[tuple[str, str], Path]  # by split and content
 
 
 @dataclass(frozen=True)
@@ -43,68 +56,125 @@ class _IdxFile:
 
     path: Path
     shape: tuple[int, ...]
+    dtype: np.dtype[Any]
 
-    def blocks(self, rows: int) -> Iterator[npt.NDArray[np.uint8]]:
-        """Yield the array in pieces of ``rows``, uint8 ``[b, ...]``."""
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def blocks(self, rows: int) -> Iterator[npt.NDArray[Any]]:
+        """Yield the array in pieces of ``rows``, ``[b, ...]``."""
         with _stream(self.path) as stream:
             stream.read(_header_bytes(len(self.shape)))
             for start in range(0, self.shape[0], rows):
                 shape = (min(rows, self.shape[0] - start), *self.shape[1:])
-                data = read_exactly(stream, math.prod(shape), self.path)
-                yield np.frombuffer(data, np.uint8).reshape(shape)
+                data = read_exactly(stream, math.prod(shape) * self.dtype.itemsize, self.path)
+                yield np.frombuffer(data, self.dtype).reshape(shape)
             if stream.read(1):
                 raise Corrupt(f"{self.path} is larger than its header says: download it again.")
 
 
-def holds(folder: Path) -> bool:
-    """Whether a folder has the training images of such a data set."""
-    return _find(folder, "train-images", 3) is not None
+def holds(path: Path) -> bool:
+    """Whether a folder has the training images of such a data set, or a path is one of its files."""
+    if path.is_dir():
+        return any(("train", "images") in files for files in _find(path).values())
+    return bool(_NAME.fullmatch(path.name)) and path.is_file()
 
 
-def open_idx(name: str, folder: Path, options: ReadOptions) -> ImageSource:
-    """Open such a folder; see `registry.DatasetFormat.open`."""
-    splits = {split: _split(folder, _PARTS[split]) for split in SPLITS}
-    classes = 1 + max(int(some.labels.max()) for some in splits.values())
-    return ArraySource(name, folder, published_names(name, classes), splits, options.resolution)
+def open_idx(name: str, path: Path, options: ReadOptions) -> ImageSource:
+    """Open such a folder, or the data set that a file belongs to; see `registry.DatasetFormat.open`."""
+    folder = path if path.is_dir() else path.parent
+    found = {prefix: files for prefix, files in _find(folder).items() if ("train", "images") in files}
+    named = None if path.is_dir() else _NAME.fullmatch(path.name)
+    if named:
+        found = {prefix: files for prefix, files in found.items() if prefix == named["prefix"]}
+    if len(found) > 1:
+        raise ConfigError(
+            f"{path} holds several data sets, {', '.join(sorted(found))}: pass the training images of one, "
+            f"such as --from {min(files['train', 'images'] for files in found.values())}."
+        )
+    if not found:
+        raise NotFound(f"{folder} has no training images that belong to {path.name}: download them too.")
+    ((prefix, files),) = found.items()
+    notes: tuple[Note, ...] = ()
+    transposed = prefix.lower().startswith("emnist")
+    if transposed:
+        notes += (Note("layout", "EMNIST stores images transposed, so rows and columns are exchanged."),)
+    pairs = {split: _pair(folder, prefix, files, split) for split in SPLITS}
+    if {len(pair.images.shape) for pair in pairs.values()} == {3}:
+        layout = _transposed if transposed else _grey
+    else:
+        layout = None
+    return open_arrays(
+        name, path, pairs, options, class_names=_mapping(folder, prefix), layout=layout, notes=notes
+    )
 
 
-def _split(folder: Path, part: str) -> ArraySplit:
-    images, labels = _open(folder, f"{part}-images", 3), _open(folder, f"{part}-labels", 1)
-    count, height, width = images.shape
+def _pair(folder: Path, prefix: str, files: _Files, split: Split) -> Pair:
+    images, labels = (_open(folder, prefix, files, split, content) for content in ("images", "labels"))
+    count = images.shape[0]
     if labels.shape[0] != count:
         raise Corrupt(
             f"{images.path} declares {count} images and {labels.path.name} {labels.shape[0]} labels: "
             "download them again."
         )
-    (numbers,) = labels.blocks(count)
-
-    def blocks(rows: int) -> Blocks:
-        return (block[..., None] for block in images.blocks(rows))
-
-    return ArraySplit(blocks, class_numbers(labels.path, numbers), (height, width, 1))
+    (values,) = labels.blocks(count)
+    if prefix.lower().startswith("qmnist") and values.ndim == 2:
+        values = values[:, 0]
+    return Pair(images, values, labels)
 
 
-def _find(folder: Path, part: str, axes: int) -> Path | None:
-    names = [form.format(*part.split("-"), axes) + end for end in ("", ".gz") for form in _SPELLINGS]
-    places = ((inner, name) for inner in (folder, folder / "raw") for name in names)
-    return next((inner / name for inner, name in places if has_files(inner, name)), None)
+def _grey(shape: tuple[int, ...]) -> Layout:
+    height, width = shape
+    return Layout((height, width, 1))
 
 
-def _open(folder: Path, part: str, axes: int) -> _IdxFile:
-    path = _find(folder, part, axes)
+def _transposed(shape: tuple[int, ...]) -> Layout:
+    width, height = shape
+    return Layout((width, height, 1), (0, 2, 1, 3))
+
+
+def _mapping(folder: Path, prefix: str) -> dict[int, str] | None:
+    """Read EMNIST's names of classes: each line is a label and the codes of the characters of its class."""
+    file = f"{prefix}mapping.txt"
+    if not prefix or not has_files(folder, file):
+        return None
+    try:
+        rows = [[int(word) for word in line.split()] for line in read_lines(folder, file)]
+        return {label: "/".join(map(chr, codes)) for label, *codes in rows}
+    except (ValueError, OverflowError) as error:
+        raise Corrupt(f"{folder / file} has no labels and codes of characters: download it again.") from error
+
+
+def _find(folder: Path) -> dict[str, _Files]:
+    """Return the IDX files in a folder and in ``raw`` inside it, by the data set's name."""
+    found: dict[str, _Files] = {}
+    places = [place for place in (folder, folder / "raw") if place.is_dir()]
+    matches = [(_NAME.fullmatch(entry.name), entry) for place in places for entry in sorted(place.iterdir())]
+    for packed in (False, True):
+        for match, entry in matches:
+            if match and bool(match["packed"]) == packed:
+                key = _PARTS[match["part"].lower()], match["content"].lower()
+                found.setdefault(match["prefix"], {}).setdefault(key, entry)
+    return found
+
+
+def _open(folder: Path, prefix: str, files: _Files, split: Split, content: str) -> _IdxFile:
+    path = files.get((split, content))
     if path is None:
-        raise NotFound(f"{folder} has no {part}-idx{axes}-ubyte: download that file too.")
+        raise NotFound(f"{folder} has no {prefix}{_USUAL[split, content]}: download that file too.")
     with _stream(path) as stream:
-        header = read_exactly(stream, _header_bytes(axes), path)
-    zero, kind, count, *shape = struct.unpack(f">HBB{axes}I", header)
-    if (zero, kind, count) != (0, 8, axes):
-        raise Corrupt(f"{path} is not an IDX file of bytes with {axes} axes: download it again.")
-    declared = math.prod(shape)
-    if not declared or max(shape[1:], default=1) > _LARGEST_SIDE or (axes == 1 and declared > _MOST_LABELS):
+        zero, kind, axes = struct.unpack(">HBB", read_exactly(stream, 4, path))
+        if zero or kind not in _TYPES or not 1 <= axes <= 4:
+            raise Corrupt(f"{path} is not an IDX file of images or labels: download it again.")
+        shape = struct.unpack(f">{axes}I", read_exactly(stream, 4 * axes, path))
+    found = _IdxFile(path, shape, np.dtype(_TYPES[kind]))
+    declared = math.prod(shape) * found.dtype.itemsize
+    most = _MOST_LABELS if content == "labels" else math.inf
+    if not declared or max(shape[1:], default=1) > _LARGEST_SIDE or declared > most:
         raise Corrupt(
-            f"{path} declares {' x '.join(map(str, shape))} bytes, which is impossible: download it again."
+            f"{path} declares {' x '.join(map(str, shape))} values, which is impossible: download it again."
         )
-    return _IdxFile(path, tuple(shape))
+    return found
 
 
 def _header_bytes(axes: int) -> int:

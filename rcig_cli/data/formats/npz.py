@@ -1,122 +1,89 @@
-"""Image data in one ``.npz`` file: ``x_train, y_train, x_test, y_test`` and optionally ``class_names``.
+"""Image data in NumPy's files: one ``.npz`` file, two ``.npy`` files, or a folder of such files.
 
-Images are ``[n, H, W]`` or ``[n, H, W, 1]`` (grey), ``[n, H, W, 3]`` (RGB) or ``[n, H, W, 4]`` (RGBA,
-composited over white).  Pixels are uint8; or uint16, divided by 257 and rounded; or floats, on a scale from
-0 to 1 if none in the file is above 1, and otherwise from 0 to 255.  Labels are whole numbers, ``[n]`` or
-``[n, 1]``.  There are as many classes as ``class_names`` has entries, or else one more than the largest
-label; the names of known data sets are filled in.  Labels are read into memory, images are not.
+In an ``.npz`` file, names of arrays tell what they are: ``x_train, y_train, x_test, y_test``,
+``train_images``, ``val_labels``, ``data`` and ``targets``, and so on; see `rcig_cli.data.arrays.pairs`.
+``class_names`` is optional.  In a folder, names of files tell it: ``X_train.npy``, ``kmnist-train-imgs.npz``
+(with one array), ``train.npz`` (with images and labels).  What arrays hold is found out in
+`rcig_cli.data.arrays`.  Labels are read into memory, images are not.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from rcig_cli.data.images.pixels import over_white, to_eight_bit
-from rcig_cli.data.npz import LARGEST_SMALL_ARRAY, Member, members, strings
-from rcig_cli.data.sources.array_source import ArraySource, ArraySplit, Blocks
-from rcig_cli.data.sources.class_names import MOST_CLASSES, class_numbers, published_names
+from rcig_cli.data.arrays.opening import Pair, open_arrays
+from rcig_cli.data.arrays.pairs import find_pairs, read_key
+from rcig_cli.data.npz import LARGEST_SMALL_ARRAY, Member, members, single, strings
+from rcig_cli.data.sources.class_names import MOST_CLASSES, published_names
+from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.data.sources.options import ReadOptions
-from rcig_cli.data.sources.source import SPLITS, ImageSource, Split
-from rcig_cli.errors import ConfigError
+from rcig_cli.data.sources.source import ImageSource, Note
 
-_REQUIRED = ("x_train", "y_train", "x_test", "y_test")
-_LARGEST_SIDE = 8192
-_LARGEST_IMAGE = 2**27  # bytes
+_SUFFIXES = (".npy", ".npz")
+_NAMES = ("class_names", "label_names", "target_names", "names", "classes", "categories")
+_ONLY = "arr_0"  # what numpy.savez calls an array that was given no name
+# Data sets whose files don't name their classes, by the beginning of the names of these files.
+_CLASSES_OF = {"cifar10.1": "cifar10"}
 
 
-def holds(path: Path) -> bool:
+def holds_file(path: Path) -> bool:
     """Whether a path is a file called ``.npz``."""
     return path.suffix.lower() == ".npz" and path.is_file()
 
 
+def holds(path: Path) -> bool:
+    """Whether a path is an ``.npy`` file, or a folder with files whose names say that they hold images."""
+    if not path.is_dir():
+        return path.suffix.lower() == ".npy" and path.is_file()
+    # Batches, as those of Downsampled ImageNet, are parts of a split.
+    keys = [key for key in (read_key(file.stem) for file in _files(path)) if "batch" not in key.rest]
+    return any(key.split == "train" or (key.split, key.content) == ("", "images") for key in keys)
+
+
 def open_npz(name: str, path: Path, options: ReadOptions) -> ImageSource:
-    """Open such a file; see `registry.DatasetFormat.open`."""
-    arrays = members(path)
-    if not arrays.keys() >= set(_REQUIRED):
-        missing = ", ".join(key for key in _REQUIRED if key not in arrays)
-        raise ConfigError(f"{path} has no {missing}: save {', '.join(_REQUIRED)} with numpy.savez.")
-    images: dict[Split, Member] = {split: arrays[f"x_{split}"] for split in SPLITS}
-    for member in images.values():
-        _check_images(member)
-    train, test = images["train"], images["test"]
-    if (_depth(train), train.dtype.name) != (_depth(test), test.dtype.name):
-        raise ConfigError(
-            f"{path}: x_train {train.shape} {train.dtype} and x_test {test.shape} {test.dtype} "
-            "differ in channels or type: both must have the same."
-        )
-    labels = {split: _labels(arrays[f"y_{split}"], images[split].shape[0]) for split in SPLITS}
-    if "class_names" in arrays:
-        class_names = strings(arrays["class_names"], MOST_CLASSES)
-    else:
-        largest = max(int(values.max()) for values in labels.values())
-        class_names = published_names(name, largest + 1)
-    scale = _scale(images)
-    splits = {split: _split(images[split], labels[split], scale) for split in SPLITS}
-    return ArraySource(name, path, class_names, splits, options.resolution)
+    """Open such a file or folder; see `registry.DatasetFormat.open`."""
+    arrays = _folder(path, _files(path)) if path.is_dir() else _file(path)
+    given = (key for key in _NAMES if key in arrays and (key == _NAMES[0] or _is_text(arrays[key])))
+    named = next(given, None)
+    class_names = strings(arrays.pop(named), MOST_CLASSES) if named else None
+    keys, notes = find_pairs(path, {key: member.shape for key, member in arrays.items()})
+    pairs = {split: _pair(arrays[images], arrays[labels]) for split, (images, labels) in keys.items()}
+    dataset = next((of for start, of in _CLASSES_OF.items() if keys["train"][0].startswith(start)), None)
+    if dataset is not None:
+        class_names = published_names(dataset, KNOWN[dataset].classes)
+        notes += (Note("classes", f"Its classes are those of {dataset}."),)
+    return open_arrays(name, path, pairs, options, class_names=class_names, notes=notes)
 
 
-def _depth(member: Member) -> int:
-    return member.shape[3] if len(member.shape) == 4 else 1
+def _file(path: Path) -> dict[str, Member]:
+    """Read the headers in a file, or if it has a single array, in the files that belong to it too."""
+    arrays = members(path) if path.suffix.lower() == ".npz" else {}
+    if arrays and [*arrays] != [_ONLY]:
+        return arrays
+    rest = read_key(path.stem).rest
+    files = [file for file in _files(path.parent) if file.suffix == path.suffix]
+    return _folder(path.parent, [file for file in files if read_key(file.stem).rest == rest])
 
 
-def _check_images(member: Member) -> None:
-    if len(member.shape) not in (3, 4) or _depth(member) not in (1, 3, 4):
-        raise ConfigError(
-            f"{member} has the shape {member.shape}: images are [n, H, W] or [n, H, W, 1, 3 or 4]."
-        )
-    if member.dtype.kind != "f" and member.dtype not in (np.uint8, np.uint16):
-        raise ConfigError(
-            f"{member} is of type {member.dtype}: save pixels as uint8, uint16, or floats from 0 to 1."
-        )
-    count, *sides = member.shape[:3]
-    if min(member.shape[:3]) < 1 or max(sides) > _LARGEST_SIDE or member.row_bytes > _LARGEST_IMAGE:
-        raise ConfigError(
-            f"{member} has {count} images of {sides[0]} x {sides[1]} pixels, {member.row_bytes} bytes each: "
-            f"save one or more, of 1 to {_LARGEST_SIDE} pixels a side and at most {_LARGEST_IMAGE} bytes."
-        )
+def _is_text(member: Member) -> bool:
+    return member.dtype.kind in "US" and len(member.shape) == 1
 
 
-def _split(images: Member, labels: npt.NDArray[np.int32], scale: float) -> ArraySplit:
-    def convert(block: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-        pixels = to_eight_bit(block, scale)
-        pixels = pixels[..., None] if pixels.ndim == 3 else pixels
-        return over_white(pixels) if pixels.shape[3] == 4 else pixels
-
-    # `map` releases a block before the next one is read; a loop variable would keep it.
-    def blocks(rows: int) -> Blocks:
-        return map(convert, images.blocks(rows))
-
-    channels = 1 if _depth(images) == 1 else 3
-    return ArraySplit(blocks, labels, (images.shape[1], images.shape[2], channels), images.row_bytes)
+def _pair(images: Member, labels: Member) -> Pair:
+    return Pair(images, labels.read(LARGEST_SMALL_ARRAY), labels)
 
 
-def _scale(images: dict[Split, Member]) -> float:
-    """Return the factor that scales pixels to 0 ... 255."""
-    dtype = images["train"].dtype
-    if dtype.kind != "f":
-        return 1.0 if dtype.itemsize == 1 else 1 / 257
-    return 255.0 if max(_largest_float(member) for member in images.values()) <= 1 else 1.0
+def _files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in _SUFFIXES and file.is_file())
 
 
-def _largest_float(member: Member) -> float:
-    """Return the largest pixel; refuse pixels that aren't between 0 and 255."""
-    largest = 0.0
-    for block in member.blocks(max(1, 2**24 // member.row_bytes)):
-        low, high = float(block.min()), float(block.max())
-        if not (low >= 0 and high <= 255):
-            raise ConfigError(
-                f"{member} holds pixels between {low:g} and {high:g}: "
-                "save them between 0 and 1, or between 0 and 255."
-            )
-        largest = max(largest, high)
-    return largest
-
-
-def _labels(member: Member, count: int) -> npt.NDArray[np.int32]:
-    if member.shape not in ((count,), (count, 1)):
-        raise ConfigError(f"{member} has the shape {member.shape}: {count} images need {count} labels, [n].")
-    return class_numbers(member, member.read(LARGEST_SMALL_ARRAY).reshape(-1))
+def _folder(folder: Path, files: list[Path]) -> dict[str, Member]:
+    """Read the headers of arrays in several files, named by their files, and by their names in these."""
+    found: dict[str, Member] = {}
+    for file in files:
+        if file.suffix.lower() == ".npy":
+            found[file.stem] = single(file, inside=folder)
+            continue
+        for key, member in members(file, inside=folder).items():
+            found[file.stem if key == _ONLY else f"{file.stem} {key}"] = member
+    return found

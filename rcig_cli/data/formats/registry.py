@@ -43,10 +43,12 @@ class DatasetFormat:
     uses: frozenset[str] = frozenset()
 
 
+_OF_ARRAYS = frozenset({"range", "layout"})
+
 _open_imagenette = partial(class_folders.open_class_folders, usual_side=KNOWN["imagenette"].shape[0])
 
 FORMATS = (
-    DatasetFormat("an .npz file", None, npz.holds, npz.open_npz),
+    DatasetFormat("an .npz file", None, npz.holds_file, npz.open_npz, _OF_ARRAYS),
     DatasetFormat(
         "Tiny-ImageNet", "tiny_imagenet", image_lists.holds_tiny_imagenet, image_lists.open_tiny_imagenet
     ),
@@ -66,7 +68,8 @@ FORMATS = (
         DatasetFormat(title, name, partial(class_folders.holds_synsets, name), _open_imagenette)
         for title, name in (("ImageNette", "imagenette"), ("ImageWoof", "imagewoof"))
     ),
-    DatasetFormat("MNIST's IDX files", None, idx.holds, idx.open_idx),
+    DatasetFormat("MNIST's IDX files", None, idx.holds, idx.open_idx, _OF_ARRAYS),
+    DatasetFormat("NumPy's .npy and .npz files", None, npz.holds, npz.open_npz, _OF_ARRAYS),
     DatasetFormat("class folders", None, Path.is_dir, class_folders.open_class_folders),
 )
 """In the order in which they are tried; the last takes any folder."""

@@ -42,7 +42,9 @@ def test_a_file_that_is_missing_a_pipe_or_outside_the_folder_is_refused(tmp_path
     for make in (None, os.mkfifo, lambda path: path.symlink_to(tmp_path / "elsewhere")):
         if make is not None:
             make(path)
-        with pytest.raises(RcigError, match=name.split("/")[-1] + "|of the class|class folders"):
+        with pytest.raises(
+            RcigError, match=name.split("/")[-1] + "|of the class|class folders|for these labels"
+        ):
             open_source("mine", tmp_path / "copy")
         path.unlink(missing_ok=True)
     path.symlink_to(path)

@@ -1,0 +1,1 @@
+"""Arrays of images and labels: which belong together, and what their values mean."""

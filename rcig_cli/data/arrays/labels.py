@@ -1,0 +1,216 @@
+"""The classes that arrays of labels stand for.
+
+Labels are whole numbers, texts, truth values, or rows with a single 1 (one-hot).  Whole numbers from 0
+without a gap are the numbers of the classes.  All other values are the names of the classes, in numeric or
+alphabetical order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rcig_cli.data.sources.class_names import MOST_CLASSES, class_numbers, published_names
+from rcig_cli.data.sources.known import KNOWN
+from rcig_cli.data.sources.source import Note, Split
+from rcig_cli.errors import ConfigError
+
+_SHOWN = 10  # classes that a note lists
+
+Classes = tuple[tuple[str, ...], dict[Split, npt.NDArray[np.int32]], tuple[Note, ...]]
+
+
+def single_labels(
+    where: object, values: npt.NDArray[Any], count: int
+) -> tuple[npt.NDArray[Any], tuple[Note, ...]]:
+    """Return one label for each of ``count`` images, ``[n]``, of labels or one-hot rows, ``[n, C]``.
+
+    Raises
+    ------
+    ConfigError
+        If there are as many neither of labels nor of rows, or a row has several classes or none.
+    """
+    if values.size == count:
+        return values.reshape(-1), ()
+    if values.ndim != 2 or len(values) != count or values.dtype.kind not in "biuf":
+        raise ConfigError(f"{where} has the shape {values.shape}: {count} images need {count} labels, [n].")
+    if not (((values == 0) | (values == 1)).all() and (values.sum(axis=1) == 1).all()):
+        raise ConfigError(
+            f"{where} has rows of {values.shape[1]} values that don't have a single 1, so images have "
+            "several classes or none: save one class for each image."
+        )
+    text = f"The position of the 1 in each row of {values.shape[1]} values is the class (one-hot labels)."
+    return values.argmax(axis=1), (Note("labels", text),)
+
+
+def classes_of(
+    name: str,
+    where: object,
+    labels: Mapping[Split, npt.NDArray[Any]],
+    given: Sequence[str] | Mapping[int, str] | None = None,
+) -> Classes:
+    """Find the classes of labels.
+
+    Parameters
+    ----------
+    name
+        The data set's name in the store; the classes of a known one have published names.
+    where
+        The file or folder, for errors.
+    labels
+        ``[n]`` of each split, of any type.
+    given
+        The names of the classes, if the data have them, in order (labels are these names, or their numbers),
+        or by label.
+
+    Returns
+    -------
+    class_names : tuple of str
+    labels : dict
+        int32 ``[n]`` of each split.
+    notes : tuple of Note
+        What was assumed.
+
+    Raises
+    ------
+    ConfigError
+        If the labels don't stand for classes.
+    """
+    plain = {split: _plain(where, values) for split, values in labels.items()}
+    if len({values.dtype.kind for values in plain.values()}) > 1:
+        raise ConfigError(f"{where} has labels of different types for training and testing: save one type.")
+    present = np.unique(np.concatenate([np.unique(values) for values in plain.values()]))
+    if len(present) > MOST_CLASSES:
+        raise ConfigError(f"{where} has {len(present)} different labels: at most {MOST_CLASSES} are allowed.")
+    if isinstance(given, Mapping):
+        return _by_label(where, plain, present.tolist(), given)
+    if present.dtype.kind == "U":
+        return _texts(name, where, plain, present.tolist(), given)
+    if present.dtype.kind == "b" and given is None and name not in KNOWN:
+        names = ("False", "True")
+        return names, _numbers(where, plain), (_order(names, "this"),)
+    values = present.astype(np.int64).tolist()
+    if given is not None:
+        return _named(where, plain, values, given)
+    if values == list(range(len(values))):
+        return published_names(name, len(values)), _numbers(where, plain), ()
+    for marker in (-1, 255):  # 255 is -1 in 8 bits
+        rest = [value for value in values if value != marker]
+        if rest != values and len(rest) > 1 and rest == list(range(len(rest))):
+            raise ConfigError(
+                f"{where} has the labels 0 to {rest[-1]} and {marker}, which often marks images without a "
+                f"class: remove these images, or save {len(rest)} instead."
+            )
+    return _values(name, where, plain, values)
+
+
+def _plain(where: object, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return labels as bool, int64 or str."""
+    kind = values.dtype.kind
+    if kind == "S":
+        try:
+            values = np.char.decode(values, "utf-8")
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{where} has labels that aren't UTF-8: save them as str.") from error
+    if kind in "US":
+        different, positions = np.unique(values, return_inverse=True)
+        if all(_is_number(text) for text in different.tolist()):
+            return different.astype(np.int64)[positions]
+        return values
+    if kind not in "biuf":
+        raise ConfigError(f"{where} has labels of type {values.dtype}: save whole numbers or texts.")
+    if kind == "f":
+        wrong = values[~(np.isfinite(values) & (values == np.rint(values)) & (abs(values) < 2**53))]
+        if len(wrong):
+            raise ConfigError(f"{where} has the label {wrong[0]:g}: save whole numbers or texts.")
+    if kind == "u" and len(values) and values.max() > np.iinfo(np.int64).max:
+        raise ConfigError(f"{where} has the label {values.max()}: save smaller numbers.")
+    return values if kind == "b" else values.astype(np.int64)
+
+
+def _is_number(text: str) -> bool:
+    return len(text) < 16 and text.removeprefix("-").isdecimal() and str(int(text)) == text
+
+
+def _numbers(where: object, labels: Mapping[Split, npt.NDArray[Any]]) -> dict[Split, npt.NDArray[np.int32]]:
+    return {split: class_numbers(where, values.astype(np.int64)) for split, values in labels.items()}
+
+
+def _named(
+    where: object, labels: Mapping[Split, npt.NDArray[Any]], values: list[int], given: Sequence[str]
+) -> Classes:
+    """Labels are numbers of the given names, from 0 or from 1."""
+    if values[0] != 1 or values[-1] != len(given):
+        return tuple(given), _numbers(where, labels), ()
+    text = f"Labels count the classes from 1: 1 is {given[0]}, {values[-1]} is {given[-1]}."
+    from_zero = {split: some - 1 for split, some in labels.items()}
+    return tuple(given), _numbers(where, from_zero), (Note("labels", text),)
+
+
+def _by_label(
+    where: object, labels: Mapping[Split, npt.NDArray[Any]], values: list[Any], given: Mapping[int, str]
+) -> Classes:
+    """Each label has a name of its own."""
+    for value in values:
+        if value not in given:
+            raise ConfigError(f"{where} has the label {value}, for which its list of classes has no name.")
+    names = tuple(given[value] for value in values)
+    return names, _positions(labels, values), (_order(names, "numeric"),)
+
+
+def _values(name: str, where: object, labels: Mapping[Split, npt.NDArray[Any]], values: list[int]) -> Classes:
+    """Labels are whole numbers that don't count the classes from 0."""
+    names = tuple(map(str, values))
+    known = KNOWN.get(name)
+    if known is not None:
+        from_one = values == list(range(1, len(values) + 1))
+        if from_one or values[0] < 0 or values[-1] >= known.classes:
+            raise ConfigError(
+                f"{where} has labels from {values[0]} to {values[-1]}, but the {known.classes} classes of "
+                f"{name} are numbered from 0: save them so, or prepare the data under another name."
+            )
+        if known.class_names:
+            names = tuple(known.class_names[value] for value in values)
+    return names, _positions(labels, values), (_order(names, "numeric"),)
+
+
+def _texts(
+    name: str,
+    where: object,
+    labels: Mapping[Split, npt.NDArray[Any]],
+    texts: list[str],
+    given: Sequence[str] | None,
+) -> Classes:
+    known = KNOWN[name].class_names if name in KNOWN and given is None else ()
+    if given is None and not known:
+        return tuple(texts), _positions(labels, texts), (_order(texts, "alphabetical"),)
+    names = tuple(given or known)
+    places = {_simple(class_name): number for number, class_name in enumerate(names)}
+    unknown = [text for text in texts if _simple(text) not in places]
+    if unknown or len(places) < len(names):
+        of = "in its list of classes" if given else f"a class of {name}"
+        raise ConfigError(f"{where} has the label {(unknown or texts)[0][:80]!r}, which is not {of}.")
+    numbers = np.array([places[_simple(text)] for text in texts])
+    if given is None:  # the classes that are present, in the published order
+        present, numbers = np.unique(numbers, return_inverse=True)
+        names = tuple(names[number] for number in present)
+    found = {split: numbers[np.searchsorted(texts, some)].astype(np.int32) for split, some in labels.items()}
+    return names, found, (_order(names, "their published" if given is None else "its own"),)
+
+
+def _simple(text: str) -> str:
+    return "".join(each for each in text.casefold() if each not in " _-")
+
+
+def _positions(
+    labels: Mapping[Split, npt.NDArray[Any]], values: Sequence[Any]
+) -> dict[Split, npt.NDArray[np.int32]]:
+    return {split: np.searchsorted(values, some).astype(np.int32) for split, some in labels.items()}
+
+
+def _order(names: Sequence[str], order: str) -> Note:
+    shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    return Note("labels", f"The labels name {len(names)} classes, in {order} order: {shown}.")

@@ -1,0 +1,167 @@
+"""Which arrays are images and which are labels, and of which split, by the words in their names.
+
+A name has a word for the split (``train``, ``test``, ``val``) and one for the content (``x``, ``images``;
+``y``, ``labels``), in any order and case, joined or separated.  Any other words, such as the name of the data
+set, say which images and labels belong together.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rcig_cli.data.sources.source import Note, Split
+from rcig_cli.errors import ConfigError
+
+_SPLITS = {
+    **dict.fromkeys(("train", "training", "trn", "tr"), "train"),
+    **dict.fromkeys(("test", "testing", "tst", "te", "t10k"), "test"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "eval"), "val"),
+}
+_CONTENTS = {
+    **dict.fromkeys(("x", "image", "images", "img", "imgs", "picture", "pictures", "pixels"), "images"),
+    **dict.fromkeys(("input", "inputs", "feature", "features", "sample", "samples"), "images"),
+    **dict.fromkeys(("y", "label", "labels", "lbl", "lbls", "target", "targets"), "labels"),
+    **dict.fromkeys(("class", "classes"), "labels"),
+}
+_VAGUE = ("data", "set", "dataset", "arr", "array", "arrays")  # "data" are images if no word says more
+_FIRST_SPLIT = re.compile(
+    f"({'|'.join(word for word in _SPLITS if len(word) > 2)})({'|'.join((*_CONTENTS, 'data', 'set'))})"
+)
+_FIRST_CONTENT = re.compile(f"({'|'.join((*_CONTENTS, 'data'))})({'|'.join(_SPLITS)})")
+_JOINT = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[^A-Za-z0-9]+")
+_SHOWN = 20  # names that a message lists
+
+_WANTED = "save x_train, y_train, x_test and y_test, or images and labels"
+
+
+@dataclass(frozen=True)
+class Key:
+    """What the words of a name say; ``split`` and ``content`` may be empty, ``rest`` are the other words."""
+
+    split: str
+    content: str
+    rest: tuple[str, ...]
+
+
+def read_key(name: str) -> Key:
+    """Take a name apart; if it has words for several splits or contents, all are in ``rest``."""
+    words: list[str] = []
+    for word in filter(None, _JOINT.split(name)):
+        joined = _FIRST_SPLIT.fullmatch(word.lower()) or _FIRST_CONTENT.fullmatch(word.lower())
+        words += joined.groups() if joined else (word.lower(),)
+    splits = {_SPLITS[word] for word in words if word in _SPLITS}
+    contents = {_CONTENTS[word] for word in words if word in _CONTENTS}
+    if len(splits) > 1 or len(contents) > 1:
+        return Key("", "", tuple(words))
+    if not contents and "data" in words:
+        contents = {"images"}
+    rest = tuple(word for word in words if word not in (*_SPLITS, *_CONTENTS, *_VAGUE))
+    return Key("".join(splits), "".join(contents), rest)
+
+
+def find_pairs(
+    where: object, shapes: Mapping[str, tuple[int, ...]]
+) -> tuple[dict[Split, tuple[str, str]], tuple[Note, ...]]:
+    """Find the images and labels of each split.
+
+    Parameters
+    ----------
+    where
+        The file or folder, for errors.
+    shapes
+        The shape of each array, by name.
+
+    Returns
+    -------
+    pairs : dict
+        The names of images and labels of ``"train"``, and of ``"test"`` unless the data have no such split.
+    notes : tuple of Note
+        What was assumed and what is not used, unless the names are ``x_train, y_train, x_test, y_test``.
+
+    Raises
+    ------
+    ConfigError
+        If no arrays are named as images and labels, or several are that might be meant.
+    """
+    groups: dict[tuple[str, ...], dict[tuple[str, str], list[str]]] = {}
+    for name in shapes:
+        key = read_key(name)
+        # An array called just "train" has the images.
+        content = key.content or ("images" if key.split and len(shapes[name]) > 1 else "")
+        groups.setdefault(key.rest, {}).setdefault((key.split, content), []).append(name)
+    complete = [
+        group for group in groups.values() if any((split, "labels") in group for split, _ in _images(group))
+    ]
+    if not complete:
+        return _only_pair(where, shapes)
+    _refuse_several(where, complete)
+    (group,) = complete
+    images = {split: group[split, "images"][0] for split, _ in _images(group)}
+    labels = {split: names[0] for (split, content), names in group.items() if content == "labels"}
+    for split, name in labels.items():
+        if split not in images:
+            raise ConfigError(f"{where} has {name} but no images for these labels: {_WANTED}.")
+    without = [name for split, name in images.items() if split not in labels]
+    found = {split: (name, labels[split]) for split, name in images.items() if split in labels}
+    if "" in found and "train" not in images:
+        found["train"] = found.pop("")
+    if "train" not in found:
+        raise ConfigError(f"{where} has no training images with labels: {_WANTED}.")
+    pairs: dict[Split, tuple[str, str]] = {"train": found.pop("train")}
+    for split in ("test", "val"):
+        if split in found and "test" not in pairs:
+            pairs["test"] = found.pop(split)
+    return pairs, _notes(shapes, pairs, without)
+
+
+def _images(group: Mapping[tuple[str, str], list[str]]) -> list[tuple[str, str]]:
+    return [key for key in group if key[1] == "images"]
+
+
+def _refuse_several(where: object, complete: list[dict[tuple[str, str], list[str]]]) -> None:
+    """Refuse several groups of arrays, two arrays for one thing, and images beside training images."""
+    for group in complete:
+        double = next((names for (_, content), names in group.items() if content and len(names) > 1), None)
+        if double is None and {("", "images"), ("train", "images")} <= group.keys():
+            double = group["", "images"] + group["train", "images"]
+        if double:
+            raise ConfigError(f"{where} has both {' and '.join(double[:2])}: remove or rename one of them.")
+    if len(complete) > 1:
+        names = ", ".join(group[_images(group)[0]][0] for group in complete[:_SHOWN])
+        raise ConfigError(f"{where} holds several data sets, with the images {names}: separate them.")
+
+
+def _only_pair(
+    where: object, shapes: Mapping[str, tuple[int, ...]]
+) -> tuple[dict[Split, tuple[str, str]], tuple[Note, ...]]:
+    """Take two arrays of any names for images and labels if their shapes allow only that."""
+    by_axes = sorted(shapes, key=lambda name: len(shapes[name]))
+    if len(by_axes) == 2:
+        labels, images = by_axes
+        count = shapes[images][0] if shapes[images] else 0
+        if len(shapes[images]) >= 3 > len(shapes[labels]) and math.prod(shapes[labels]) == count > 0:
+            text = f"By their shapes, {images} is taken for the images and {labels} for their labels."
+            return {"train": (images, labels)}, (Note("splits", text),)
+    listed = ", ".join([*shapes][:_SHOWN]) or "no arrays"
+    raise ConfigError(f"{where} has {listed}, of which none are named as images and labels: {_WANTED}.")
+
+
+def _notes(
+    shapes: Mapping[str, tuple[int, ...]], pairs: Mapping[Split, tuple[str, str]], without: list[str]
+) -> tuple[Note, ...]:
+    notes: list[Note] = []
+    used = [name for pair in pairs.values() for name in pair]
+    if used not in (["x_train", "y_train", "x_test", "y_test"], ["x_train", "y_train"]):
+        kinds = {"train": "training ", "test": "test "} if "test" in pairs else {"train": ""}
+        parts = (f"{kinds[split]}images are in {x}, their labels in {y}" for split, (x, y) in pairs.items())
+        notes.append(Note("splits", f"The {'; the '.join(parts)}."))
+    unused = [name for name in shapes if name not in (*used, *without)]
+    if without:
+        notes.append(Note("skipped", f"Not used because it has no labels: {', '.join(without)}."))
+    if unused:
+        more = f" and {len(unused) - _SHOWN} more" if len(unused) > _SHOWN else ""
+        notes.append(Note("skipped", f"Not used: {', '.join(unused[:_SHOWN])}{more}."))
+    return tuple(notes)
