@@ -193,7 +193,7 @@ def distill_arrays(
     class_names: Sequence[str] | None = None,
     zca: bool | None = None,
     zca_reg: float = 0.1,
-    range: str | None = None,
+    pixel_range: str | None = None,
     layout: str | None = None,
     on_step: OnStep | None = None,
     progress: bool = False,
@@ -204,8 +204,8 @@ def distill_arrays(
     Parameters
     ----------
     x
-        Training images: ``[N, H, W, c]`` or ``[N, c, H, W]`` with 1, 3 or 4 channels ``c``, ``[N, H, W]``, or
-        rows of the pixels of square images; uint8 from 0 to 255, or any other type and scale that
+        Training images: ``[N, H, W, c]`` or ``[N, c, H, W]`` with 1, 3 or 4 channels ``c``, ``[N, H, W]``,
+        or rows of the pixels of square images; uint8 from 0 to 255, or any other type and scale that
         ``docs/datasets.md`` lists.  They are rounded to 8 bits.
     y
         Their classes, ``[N]``: numbers, texts or truth values; or rows with a single 1, ``[N, C]``.
@@ -215,9 +215,9 @@ def distill_arrays(
         One name for each class, if the labels number the classes from 0 or from 1, or are these names.
     zca, zca_reg
         As for `prepare`.
-    range, layout
-        As for `prepare`: the values of black and white, such as ``"-1,1"``, and ``"nhwc"`` or ``"nchw"``, where
-        ``x`` doesn't make them clear.
+    pixel_range, layout
+        The values of black and white, such as ``"-1,1"``, and ``"nhwc"`` or ``"nchw"``, where ``x`` doesn't
+        make them clear: ``--range`` and ``--layout`` of ``rcig prepare``.
     on_step, progress, **settings
         As for `distill`.
 
@@ -242,7 +242,7 @@ def distill_arrays(
     with tempfile.TemporaryDirectory(prefix="rcig-") as folder:
         path, store = Path(folder) / "arrays.npz", Path(folder) / "store"
         np.savez(path, x_train=x, y_train=y, x_test=x[test], y_test=y[test], **named)  # type: ignore[arg-type]
-        options = {"zca": zca, "zca_reg": zca_reg, "range": range, "layout": layout}
+        options: dict[str, Any] = {"zca": zca, "zca_reg": zca_reg, "range": pixel_range, "layout": layout}
         prepare("arrays", path, store=store, progress=progress, **options)
         path.unlink()
         run = distill("arrays", ipc=ipc, on_step=on_step, store=store, progress=progress, **settings)

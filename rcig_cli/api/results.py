@@ -160,7 +160,8 @@ class DistilledArrays:
         if images.dtype != np.uint8 or images.shape[1:] != self.images.shape[1:]:
             expected = ", ".join(map(str, self.images.shape[1:]))
             raise ConfigError(
-                f"x has the shape {x.shape} and the type {x.dtype}: pass uint8 from 0 to 255, [n, {expected}]."
+                f"x has the shape {x.shape} and the type {x.dtype}: pass uint8 from 0 to 255, "
+                f"[n, {expected}]."
             )
         return self.whitening.apply(images)
 
