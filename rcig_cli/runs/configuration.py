@@ -10,6 +10,8 @@ from rcig_cli.presets.images_per_class import counts_per_class
 from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.settings import check
 
+_FEW_PER_CLASS = 100  # images that may be distilled however few training images there are
+
 
 def network_for(config: DistillConfig, shape: tuple[int, int, int], classes: int) -> Network:
     """Build the network of a configuration for images of a shape ``(H, W, c)``.
@@ -28,6 +30,11 @@ def network_for(config: DistillConfig, shape: tuple[int, int, int], classes: int
         activation=config.activation,
         norm=config.norm,
     )
+
+
+def most_images(prepared: Prepared) -> int:
+    """Return the most images that a distilled set may have: as many as the data set, or 100 per class."""
+    return max(prepared.manifest.sizes["train"], _FEW_PER_CLASS * prepared.classes)
 
 
 def with_counts(prepared: Prepared, settings: Mapping[str, Any]) -> Mapping[str, Any]:

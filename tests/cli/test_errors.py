@@ -46,7 +46,11 @@ def npz(path, **changes):
             2,
             "must be a whole number of 1 or more, or one for each class, not 0",
         ),
-        (("distill", "--ipc", "5000"), 2, "--ipc 5000 is too many: digits has 1437"),
+        (
+            ("distill", "--ipc", "5000"),
+            2,
+            "50000 images, but a distilled set of digits may have 1437",
+        ),
         (("distill", "--ipc", "many"), 2, "ipc must be a whole number of 1 or more, or one for each class"),
         (("distill", "--ipc", "1", "--ipc", "3=many"), 2, "not {'default': 1, '3': 'many'}"),
         (("distill", "--ipc", "3=5"), 2, "ipc has no number for '0', '1', '2', '4', '5' and 4 more: add"),

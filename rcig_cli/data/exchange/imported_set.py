@@ -39,7 +39,7 @@ class ImportedSet:
     labels
         float32 ``[n, C]``, centred where the file had class numbers.
     classes
-        int32 ``[n]``, each of 0 to C - 1 equally often.
+        int32 ``[n]``, each of 0 to C - 1 at least once.
     space
         What the values of the images are.
     statistics
@@ -138,7 +138,7 @@ def check_set(
     if "classes" in file.arrays:
         numbers = _read_classes(path, _one_for_each(path, file.arrays["classes"], images), dataset)
     classes = order[numbers] if numbers is not None else soft.argmax(axis=1).astype(np.int32)
-    _check_balance(path, classes, dataset)
+    _check_classes(path, classes, dataset)
     values = images.read()
     if channels_first:
         values = np.ascontiguousarray(values.transpose(0, 2, 3, 1))
@@ -244,14 +244,11 @@ def _read_classes(path: Path, values: LazyArray, dataset: DatasetInfo) -> npt.ND
     return numbers
 
 
-def _check_balance(path: Path, classes: npt.NDArray[np.int32], dataset: DatasetInfo) -> None:
+def _check_classes(path: Path, classes: npt.NDArray[np.int32], dataset: DatasetInfo) -> None:
     counts = np.bincount(classes, minlength=len(dataset.class_names))
-    if counts.min() != counts.max():
-        fewest, most = int(counts.argmin()), int(counts.argmax())
-        raise ConfigError(
-            f"{path} has {counts[fewest]} images of class {dataset.class_names[fewest]!r} and {counts[most]} "
-            f"of {dataset.class_names[most]!r}: all {len(counts)} classes need the same number."
-        )
+    if not counts.all():
+        name = dataset.class_names[int(counts.argmin())]
+        raise ConfigError(f"{path} has no image of class {name!r}: every class needs one.")
 
 
 def _finite(what: str, values: Array) -> npt.NDArray[np.float32]:

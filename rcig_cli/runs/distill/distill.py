@@ -14,8 +14,8 @@ from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.distillation.methods import METHODS
 from rcig_cli.errors import ConfigError, Interrupted, NotFound, NumericsError
 from rcig_cli.presets.config import DEFAULT_ALGORITHM, DistillConfig
-from rcig_cli.reporting.formatting import images_per_class
-from rcig_cli.runs.configuration import network_for, resolved, with_counts
+from rcig_cli.reporting.formatting import images_per_class, per_class
+from rcig_cli.runs.configuration import most_images, network_for, resolved, with_counts
 from rcig_cli.runs.distill.distilled import write_distilled
 from rcig_cli.runs.distill.divergence import Diverged, is_stuck, lower_rate
 from rcig_cli.runs.distill.resume import (
@@ -218,7 +218,7 @@ def create_run(
     Raises
     ------
     ConfigError
-        If more images of a class are to be distilled than the data set has in all.
+        If more images are to be distilled than `most_images`.
     """
     check_possible(prepared, config)
     parents = {"dataset": prepared.manifest.as_parent}
@@ -245,9 +245,12 @@ def create_run(
 
 def check_possible(prepared: Prepared, config: DistillConfig) -> None:
     """Refuse a configuration for which the data set has too few or too small images."""
-    most, images = max(config.images_per_class(prepared.classes)), prepared.manifest.sizes["train"]
-    if most > images:
-        raise ConfigError(f"--ipc {most} is too many: {config.dataset} has {images} training images in all.")
+    images, most = sum(config.images_per_class(prepared.classes)), most_images(prepared)
+    if images > most:
+        raise ConfigError(
+            f"--ipc {per_class(config.ipc)} is too many: that is {images} images, but a distilled set of "
+            f"{config.dataset} may have {most}."
+        )
     network_for(config, prepared.shape, prepared.classes)  # refuses too small images
 
 

@@ -20,7 +20,7 @@ from rcig_cli.data.exchange.records import SPACES, WHITENING, DatasetInfo, LazyA
 from rcig_cli.data.sources.source import Note
 from rcig_cli.data.whitening.whitening import Whitening
 from rcig_cli.errors import ConfigError, shorten
-from rcig_cli.runs.configuration import resolved
+from rcig_cli.runs.configuration import most_images, resolved
 from rcig_cli.runs.distill.distilled import write_distilled
 from rcig_cli.runs.prepare.prepared import Prepared, open_prepared
 from rcig_cli.runs.report import Report
@@ -104,7 +104,7 @@ def import_set(
     }
     imported_as = {"space": imported.space, "options": options, "assumptions": [vars(note) for note in notes]}
     arrays = {"images": inputs, "labels": imported.labels, "classes": imported.classes}
-    config = resolved(prepared, {"ipc": len(imported.classes) // prepared.classes})
+    config = resolved(prepared, {"ipc": np.bincount(imported.classes).tolist()})
     parents: dict[str, Parent] = {
         "dataset": prepared.manifest.as_parent,
         "file": {"name": _printable(path.absolute().name), "digest": _digest(file)},
@@ -164,10 +164,8 @@ def _names_from(store: Store, path: Path) -> Iterator[str]:
 
 
 def _dataset_info(prepared: Prepared) -> DatasetInfo:
-    """The data set; a distilled set has at most as many images per class as the data set's rarest class."""
     manifest = prepared.manifest
-    fewest = int(np.bincount(prepared.labels("train"), minlength=prepared.classes).min())
-    return DatasetInfo(manifest.name, manifest.shape, manifest.class_names, fewest * prepared.classes)
+    return DatasetInfo(manifest.name, manifest.shape, manifest.class_names, most_images(prepared))
 
 
 def _printable(name: str) -> str:
