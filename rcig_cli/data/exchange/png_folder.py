@@ -28,9 +28,10 @@ from rcig_cli.data.exchange.records import (
     SetFile,
     check_count,
 )
+from rcig_cli.data.formats.class_folders import files_of
 from rcig_cli.data.images.picture import read_header, read_picture
-from rcig_cli.data.sources.image_files import Files, ImageSearch
-from rcig_cli.data.sources.image_files import folders as class_folders
+from rcig_cli.data.sources.image_files import Files
+from rcig_cli.data.sources.image_search import search
 from rcig_cli.errors import ConfigError
 
 _LABELS = "labels.npz"
@@ -44,11 +45,12 @@ def recognize(path: Path, _: bytes) -> bool:
 
 def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
     """Read names and labels; the pictures are decoded when they are asked for; see `Format.read`."""
-    folders = tuple(folder.name for folder in class_folders(path))
-    search = ImageSearch(path)
-    files = search.files(path, folders)
-    if search.notes():
-        raise ConfigError(f"{path} can't be imported as it is. {search.notes()[0].text}")
+    searched = search(path)
+    if searched.links:
+        raise ConfigError(f"{path} can't be imported as it is. {searched.notes(others=False)[-1].text}")
+    pictures = {name: list(folder.files()) for name, folder in searched.found.folders.items()}
+    folders = tuple(pictures)
+    files = files_of(path, pictures, folders)
     if len(folders) != len(dataset.class_names):
         raise ConfigError(
             f"{path} has {len(folders)} class folders, but {dataset.name} has {len(dataset.class_names)} "

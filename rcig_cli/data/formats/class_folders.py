@@ -1,24 +1,43 @@
-"""Image files in class folders, with or without a split.
+"""Folders of image files: a folder for each class, with or without splits, or one folder and a labels file.
 
-Either ``train/<class>/...`` beside one of ``test``, ``val`` and ``validation`` (the first that exists), or
-``<class>/...`` alone, of which a fixed, class-stratified fifth is held out for testing.  Classes are sorted
-by name, files by path.
+    train/<class>/...  test/<class>/...     splits; names as `split_names` says, in any case
+    <class>/...                             without splits: a fixed, class-stratified fifth is held out
+    <class>/train/...  <class>/test/...     splits in each class
+    train/metadata.csv  test/metadata.csv   beside images: their classes (Hugging Face's ImageFolder)
+    cat.0.jpg  dog.0.jpg                    files named after their classes, in one folder or in each split
+
+With ``--labels FILE`` the classes are those of that file (`labels_files`).  A folder whose only content is
+another one is entered.  The test split is that for testing if it has classes, else that for validation.
+Classes are ordered as `ordered_classes` says, files by path.
 """
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rcig_cli.data.sources.class_names import readable
-from rcig_cli.data.sources.image_files import Files, FileSource, ImageSearch, folders
+import numpy as np
+
+from rcig_cli.data.formats.labels_files import LabelsFile, read_labels
+from rcig_cli.data.formats.split_names import Kind, is_neutral, split_kinds
+from rcig_cli.data.sources.class_names import ordered_classes
+from rcig_cli.data.sources.image_files import Files, FileSource
+from rcig_cli.data.sources.image_search import Folder, Search, folders, named, search
 from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.data.sources.options import ReadOptions
-from rcig_cli.data.sources.source import ImageSource, Note
+from rcig_cli.data.sources.source import ImageSource, Note, Topic
 from rcig_cli.data.sources.subset import hold_out_fifth
 from rcig_cli.errors import ConfigError
 
-_TEST_NAMES = ("test", "val", "validation")  # of the folder beside "train"; the first that exists is used
+_METADATA = ("metadata.csv", "metadata.jsonl")
+_NUMBERED = re.compile(r"(?P<word>.*[^\W\d_].*?)[ ._-]+\(?\d+\)?", re.DOTALL)  # such as "cat.0" or "cat (1)"
+_CAMERAS = {"img", "image", "dsc", "dscn", "pic", "picture", "photo", "frame", "scan", "screenshot", "file"}
+
+Classified = dict[str, list[str]]
+"""The paths of the images of each class, by its name in the files."""
 
 
 def holds_synsets(dataset: str, folder: Path) -> bool:
@@ -32,73 +51,331 @@ def holds_synsets(dataset: str, folder: Path) -> bool:
 def open_class_folders(
     name: str, path: Path, options: ReadOptions, *, usual_side: int | None = None
 ) -> ImageSource:
-    """Open a folder of class folders; see `registry.DatasetFormat.open`.
+    """Open a folder of image files; see `registry.DatasetFormat.open`.
 
     ``usual_side`` is the side for images of mixed sizes; by default that of the known data set ``name``, if
     there is one.
     """
-    found = find_files(path)
-    train, test, notes = found.train, found.test, found.notes
+    found = find_images(path, options.labels_path())
+    classes = ordered_classes(path, name, found.train)
+    notes = (*found.notes, *classes.notes)
     if usual_side is None and name in KNOWN:
         usual_side = KNOWN[name].shape[0]
-    if test is None:
+    train = files_of(path, found.train, classes.found)
+    if found.test is None:
         chosen, note = hold_out_fifth(path, train.labels)
         train, test = train.select(~chosen), train.select(chosen)
         notes += (note,)
+    else:
+        test = files_of(path, found.test, classes.found)
     return FileSource(
         name,
         path,
-        readable(found.class_names),
+        classes.names,
         {"train": train, "test": test},
-        resolution=options.resolution,
+        options,
         usual_side=usual_side,
         notes=notes,
     )
 
 
+def files_of(root: Path, images: Classified, order: Sequence[str]) -> Files:
+    """Return the images in the order of their classes, which are numbered in this ``order``."""
+    names = [path for name in order for path in images.get(name, ())]
+    counts = [len(images.get(name, ())) for name in order]
+    return Files(root, names, np.repeat(np.arange(len(order), dtype=np.int32), counts))
+
+
 @dataclass(frozen=True)
-class ClassFolders:
-    """What was found in a folder of class folders.
+class FoundImages:
+    """The images of a folder and their classes.
 
     Attributes
     ----------
-    class_names
-        Names of the class folders, sorted.
     train, test
-        The files of each split; ``test`` is None if the folder has no split.
+        The images of each split; ``test`` is None if there is no such split.
     notes
-        What was skipped.
+        What was assumed and passed over.
     """
 
-    class_names: tuple[str, ...]
-    train: Files
-    test: Files | None
+    train: Classified
+    test: Classified | None
     notes: tuple[Note, ...]
 
 
-def find_files(root: Path) -> ClassFolders:
-    """Find the image files in a folder of class folders, or of split folders that hold class folders.
+def find_images(root: Path, labels: Path | None = None) -> FoundImages:
+    """Find the images of a folder, their splits and their classes.
+
+    Parameters
+    ----------
+    root
+        The folder.
+    labels
+        A labels file, if the user gave one.
 
     Raises
     ------
     ConfigError
-        If there are fewer than two classes.
+        If there are no two classes, or it isn't clear what are splits and what classes.
     OSError
         If the system refuses to read the folder.
     """
-    search = ImageSearch(root)
-    train, test = root, None
-    # A folder "train" that holds images is a class, not a split.
-    if (root / "train").is_dir() and folders(root / "train"):
-        train = root / "train"
-        test = next((root / name for name in _TEST_NAMES if (root / name).is_dir()), None)
-    found = {folder.name for part in (train, test) if part is not None for folder in folders(part)}
-    if len(found) < 2:
-        raise ConfigError(
-            f"{train} has {len(found)} class folders and needs at least two: "
-            "put the images of each class into a folder of its own."
+    return _Finder(root, labels).find()
+
+
+class _Finder:
+    """Finds the images of one folder, and collects the notes about how it was read."""
+
+    def __init__(self, root: Path, labels: Path | None) -> None:
+        self.root = root
+        self.search: Search = search(root)
+        self.notes: list[Note] = []
+        tree = self._enter(self.search.found)
+        if not tree.count:
+            passed_over = " ".join(note.text for note in self.search.notes())
+            raise ConfigError(f"{root} has no image files. {passed_over}".rstrip())
+        self.tree = tree
+        self.table = self._table(labels, tree)
+
+    def find(self) -> FoundImages:
+        if self.table is not None and self.table.kinds:
+            parts = self._parts_of_table(self.table)
+            train, test = self._choose(split_kinds(parts), parts)
+        else:
+            train, test = self._from_folders()
+        if len(train) < 2:
+            raise ConfigError(
+                f"{self.root} has the training images of one class only, {next(iter(train))!r}. "
+                f"{self._ways_out(self.tree)}"
+            )
+        if test is not None:
+            test = self._matched(train, test)
+        return FoundImages(train, test, (*self.notes, *self.search.notes()))
+
+    def _note(self, about: Topic, text: str) -> None:
+        self.notes.append(Note(about, text))
+
+    def _place(self, folder: Folder) -> Path:
+        return self.root / folder.path
+
+    # Splits.
+
+    def _enter(self, folder: Folder) -> Folder:
+        """Enter a folder whose only content is another one, unless that is a split with class folders."""
+        entered = folder
+        while not entered.images and len(entered.filled) == 1:
+            ((name, inner),) = entered.filled.items()
+            if inner.filled and split_kinds([name]):
+                break
+            entered = inner
+        if entered is not folder:
+            self._note("format", f"All images are in {self._place(entered)}.")
+        return entered
+
+    def _from_folders(self) -> tuple[Classified, Classified | None]:
+        """Return both splits of a folder with split folders, of classes with split folders, or of classes."""
+        tree = self.tree
+        if kinds := self._split_folders(tree):
+            inside = sum(tree.folders[name].count for name in kinds)
+            if inside < tree.count:
+                others = [name for name in tree.filled if name not in kinds]
+                where = f", in {named(others)}" if others else ""
+                text = (
+                    f"{tree.count - inside} images in {self._place(tree)} are in no split{where}; not used."
+                )
+                self._note("skipped", text)
+            parts = {name: self._classes(tree.folders[name]) for name in kinds}
+            return self._choose(kinds, parts)
+        if turned := _turned(tree):
+            self._note("splits", f"Each class in {self._place(tree)} has the folders {', '.join(turned)}.")
+            return self._choose(split_kinds(turned), turned)
+        classes = self._classes(tree)
+        if classes is None:
+            raise ConfigError(f"{self._place(tree)} has images without classes. {self._ways_out(tree)}")
+        return classes, None
+
+    def _split_folders(self, tree: Folder) -> dict[str, Kind]:
+        """Return the folders that are splits, if there are a training split and nothing speaks against it."""
+        where, filled = self._place(tree), tree.filled
+        kinds = split_kinds(filled)
+        training = [name for name, kind in kinds.items() if kind == "train"]
+        others = [name for name in filled if name not in kinds]
+        tests = [name for name in kinds if name not in training]
+        if not training:
+            if kinds and not others:
+                raise ConfigError(f"{where} has no training images, only {' and '.join(kinds)}.")
+            return {}
+        if len(training) > 1:
+            raise ConfigError(
+                f"{where} has several training splits, {named(training)}: keep one of them there."
+            )
+        train = filled[training[0]]
+        if not others:
+            return kinds
+        if not tests and not train.filled:
+            return {}  # a class whose name is a word for training, as "train" beside "bus" and "car"
+        if not tests and 2 * sum(filled[name].count for name in others) > train.count:
+            raise ConfigError(
+                f"{where / train.path} may be a training split, or a class beside {named(others)}: "
+                "rename it, or move the other folders elsewhere."
+            )
+        return kinds
+
+    def _choose(
+        self, kinds: Mapping[str, Kind], parts: Mapping[str, Classified | None]
+    ) -> tuple[Classified, Classified | None]:
+        """Choose the test split among the parts of the data."""
+        where = self._place(self.tree)
+        name = next((name for name, kind in kinds.items() if kind == "train"), None)
+        train = parts[name] if name else None
+        if train is None:
+            raise ConfigError(f"{where} has splits without classes. {self._ways_out(self.tree)}")
+        usable = [
+            [name for name in kinds if kinds[name] == kind and parts[name] is not None]
+            for kind in ("test", "val")
+        ]
+        for names in usable:
+            if len(names) > 1:
+                raise ConfigError(f"{where} has several test splits, {named(names)}: keep one of them there.")
+        tests = [name for names in usable for name in names]
+        for name in kinds:
+            if parts[name] is None:
+                self._note("splits", f"{where / name} has no classes and is not used.")
+            elif name in tests[1:]:
+                self._note("splits", f"{where / name} is not used; the test split is {tests[0]}.")
+        if not tests:
+            return train, None
+        self._note("splits", f"The test split is {tests[0]}.")
+        return train, parts[tests[0]]
+
+    def _matched(self, train: Classified, test: Classified) -> Classified:
+        """Return the test images with the classes as the training images write them."""
+        if all(name.isdecimal() for name in (*train, *test)):
+            numbers = {int(name): name for name in train}
+            test = {numbers.get(int(name), name): paths for name, paths in test.items()}
+        unknown = [name for name in test if name not in train]
+        if unknown:
+            raise ConfigError(
+                f"The test split of {self.root} has classes without training images: {named(unknown)}. "
+                "Rename or remove them."
+            )
+        missing = [name for name in train if name not in test]
+        if missing:
+            self._note("splits", f"Classes without test images: {named(missing)}.")
+        return test
+
+    # Classes.
+
+    def _classes(self, part: Folder) -> Classified | None:
+        """Return the classes of the images in a split, or in all; None if nothing says what they are."""
+        listed = self._listed(part, self.table)
+        while listed is None and not part.images and len(part.filled) == 1:
+            ((name, inner),) = part.filled.items()
+            if not (inner.filled or is_neutral(name)):
+                break
+            self._note("format", f"All images of {self._place(part)} are in its folder {name}.")
+            part = inner
+        if listed is None and self.table is None:
+            listed = self._listed(part, self._metadata(part))
+        if listed is not None:
+            return listed
+        if part.filled:
+            return self._class_folders(part)
+        return self._by_prefix(part)
+
+    def _class_folders(self, part: Folder) -> Classified:
+        where, filled = self._place(part), part.filled
+        if len(part.images) > part.count - len(part.images):
+            raise ConfigError(f"Most images in {where} are in none of its folders. {self._ways_out(part)}")
+        if part.images:
+            self._note("skipped", f"{len(part.images)} images in {where} are in no class folder; not used.")
+        empty = [name for name in part.folders if name not in filled]
+        if empty:
+            self._note("skipped", f"Folders in {where} without images: {named(empty)}.")
+        nested = [f"{name}/{inner}" for name, folder in filled.items() for inner in folder.filled]
+        if len(nested) > len(filled):
+            text = f"The classes are the folders in {where}, not the folders in those: {named(nested)}."
+            self._note("classes", text)
+        return {name: list(folder.files()) for name, folder in filled.items()}
+
+    def _by_prefix(self, part: Folder) -> Classified | None:
+        """Classes from file names such as ``cat.0.jpg``: two or more words, each of several files."""
+        found: Classified = {}
+        for name in part.images:
+            match = _NUMBERED.fullmatch(os.path.splitext(name)[0])
+            if match is None or match["word"].lower() in _CAMERAS or split_kinds([match["word"]]):
+                return None
+            found.setdefault(match["word"], []).append(f"{part.path}/{name}" if part.path else name)
+        if len(found) < 2 or min(map(len, found.values())) < 2:
+            return None
+        where = self._place(part)
+        text = f"The names of the files in {where} begin with their classes, as {part.images[0]}."
+        self._note("classes", text)
+        return found
+
+    # Labels files.
+
+    def _table(self, given: Path | None, tree: Folder) -> LabelsFile | None:
+        if given is None:
+            return self._metadata(tree)
+        table = read_labels(given, tree)
+        assert table is not None
+        self.notes += table.notes
+        return table
+
+    def _metadata(self, folder: Folder) -> LabelsFile | None:
+        """Read the file of labels that Hugging Face's ImageFolder looks for, if there is one."""
+        name = next((name for name in _METADATA if name in folder.tables), None)
+        table = read_labels(self._place(folder) / name, folder, optional=True) if name else None
+        if table is not None:
+            self.notes += table.notes
+        return table
+
+    def _listed(self, part: Folder, table: LabelsFile | None) -> Classified | None:
+        """Return the images in a folder that a labels file lists, if it does."""
+        if table is None:
+            return None
+        found: Classified = {}
+        for path in part.files():
+            if path in table.classes:
+                found.setdefault(table.classes[path], []).append(path)
+        return found or None
+
+    def _parts_of_table(self, table: LabelsFile) -> dict[str, Classified | None]:
+        parts: dict[str, Classified | None] = {}
+        for path in self.tree.files():
+            if path in table.kinds:
+                part = parts.setdefault(table.kinds[path], {})
+                assert part is not None
+                part.setdefault(table.classes[path], []).append(path)
+        return parts
+
+    def _ways_out(self, folder: Folder) -> str:
+        tables = [
+            f"{inner.path}/{name}".lstrip("/") for inner in _all_folders(folder) for name in inner.tables
+        ]
+        example = self.root / tables[0] if tables else "FILE"
+        return (
+            f"Put the images of each class into a folder of its own, or pass --labels {example}, "
+            "a CSV file with the name and the class of each image."
         )
-    class_names = tuple(sorted(found))
-    files = [None if part is None else search.files(part, class_names) for part in (train, test)]
-    assert files[0] is not None
-    return ClassFolders(class_names, files[0], files[1], search.notes())
+
+
+def _all_folders(folder: Folder) -> Iterator[Folder]:
+    yield folder
+    for inner in folder.folders.values():
+        yield from _all_folders(inner)
+
+
+def _turned(tree: Folder) -> dict[str, Classified | None] | None:
+    """Return the splits of class folders each of which has a folder for training, and only splits."""
+    found: dict[str, Classified | None] = {}
+    for name, folder in tree.filled.items():
+        kinds = split_kinds(folder.filled)
+        if folder.images or kinds.keys() != folder.filled.keys() or "train" not in kinds.values():
+            return None
+        for split, inner in folder.filled.items():
+            part = found.setdefault(split, {})
+            assert part is not None
+            part[name] = list(inner.files())
+    return found if len(tree.filled) > 1 else None

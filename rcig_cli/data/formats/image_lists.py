@@ -12,13 +12,16 @@ list.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 
 from rcig_cli.data.files import has_files, read_lines
+from rcig_cli.data.formats.class_folders import files_of
 from rcig_cli.data.sources.class_names import readable
-from rcig_cli.data.sources.image_files import Files, FileSource, ImageSearch, folders
+from rcig_cli.data.sources.image_files import Files, FileSource
+from rcig_cli.data.sources.image_search import folders, is_inside, search
 from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.data.sources.source import ImageSource
@@ -34,7 +37,6 @@ def holds_tiny_imagenet(folder: Path) -> bool:
 
 def open_tiny_imagenet(name: str, folder: Path, options: ReadOptions) -> ImageSource:
     """Open Tiny-ImageNet's folder; see `registry.DatasetFormat.open`."""
-    search = ImageSearch(folder)
     codes = tuple(entry.name for entry in folders(folder / "train"))
     rows = [line.split("\t") for line in read_lines(folder / "val", "val_annotations.txt")]
     numbers = {code: number for number, code in enumerate(codes)}
@@ -43,19 +45,21 @@ def open_tiny_imagenet(name: str, folder: Path, options: ReadOptions) -> ImageSo
             f"{folder / 'val' / 'val_annotations.txt'} has an image without a class in {folder / 'train'}: "
             "unpack the download again."
         )
-    test = _listed(search, folder, "val/images", [row[0] for row in rows], [numbers[row[1]] for row in rows])
+    test = _listed(folder, "val/images", [row[0] for row in rows], [numbers[row[1]] for row in rows])
     words = {}
     if has_files(folder, "words.txt"):
         pairs = (line.partition("\t") for line in read_lines(folder, "words.txt"))
         words = {code: text for code, _, text in pairs if code in numbers and text.isprintable()}
+    training = search(folder / "train", within=folder)
+    train = {code: list(images.files()) for code, images in training.found.folders.items()}
     return FileSource(
         name,
         folder,
         readable(codes, words),
-        {"train": search.files(folder / "train", codes), "test": test},
-        resolution=options.resolution,
+        {"train": files_of(folder / "train", train, codes), "test": test},
+        options,
         usual_side=KNOWN["tiny_imagenet"].shape[0],
-        notes=search.notes(),
+        notes=training.notes(others=False),
     )
 
 
@@ -77,22 +81,23 @@ def open_cub200(name: str, folder: Path, options: ReadOptions) -> ImageSource:
     ):
         raise Corrupt(f"{folder}: its lists don't agree with each other: unpack the download again.")
     labels = [numbers[classes[key]] for key in images]
-    every = _listed(ImageSearch(folder), folder, "images", list(images.values()), labels)
+    every = _listed(folder, "images", list(images.values()), labels)
     split = np.array([training[key] == "1" for key in images], dtype=np.bool_)
     return FileSource(
         name,
         folder,
         readable(tuple(names.values())),
         {"train": every.select(split), "test": every.select(~split)},
-        resolution=options.resolution,
+        options,
         usual_side=KNOWN["cub200"].shape[0],
     )
 
 
-def _listed(search: ImageSearch, folder: Path, inner: str, names: list[str], labels: list[int]) -> Files:
+def _listed(folder: Path, inner: str, names: list[str], labels: list[int]) -> Files:
     """Return the files of these names in ``folder / inner``, if all are inside ``folder``."""
-    paths = [f"{inner}/{name}" for name in names]
+    paths, root = [f"{inner}/{name}" for name in names], os.path.realpath(folder)
     for path in paths:
-        if not search.contains(folder / path):
+        file = folder / path
+        if not (file.is_file() and is_inside(file, root)):
             raise Corrupt(f"{folder} lists {path[:80]!r}, which is not in it: unpack the download again.")
     return Files(folder, paths, np.array(labels, dtype=np.int32))

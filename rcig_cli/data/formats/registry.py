@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from rcig_cli.data.formats import cifar, class_folders, idx, image_lists, imagenet64, npz
-from rcig_cli.data.sources.image_files import folders
+from rcig_cli.data.sources.image_search import folders, only_folder
 from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.data.sources.source import SPLITS, ImageSource, Note
@@ -44,15 +44,20 @@ class DatasetFormat:
 
 
 _OF_ARRAYS = frozenset({"range", "layout"})
+_OF_FILES = frozenset({"range", "skip_damaged"})
 
 _open_imagenette = partial(class_folders.open_class_folders, usual_side=KNOWN["imagenette"].shape[0])
 
 FORMATS = (
     DatasetFormat("an .npz file", None, npz.holds_file, npz.open_npz, _OF_ARRAYS),
     DatasetFormat(
-        "Tiny-ImageNet", "tiny_imagenet", image_lists.holds_tiny_imagenet, image_lists.open_tiny_imagenet
+        "Tiny-ImageNet",
+        "tiny_imagenet",
+        image_lists.holds_tiny_imagenet,
+        image_lists.open_tiny_imagenet,
+        _OF_FILES,
     ),
-    DatasetFormat("CUB-200-2011", "cub200", image_lists.holds_cub200, image_lists.open_cub200),
+    DatasetFormat("CUB-200-2011", "cub200", image_lists.holds_cub200, image_lists.open_cub200, _OF_FILES),
     *(
         DatasetFormat(
             f"CIFAR-{of.classes}, {version} version", of.dataset, partial(holds, of), partial(opens, of)
@@ -65,12 +70,14 @@ FORMATS = (
     ),
     DatasetFormat("Downsampled ImageNet", "imagenet64", imagenet64.holds, imagenet64.open_imagenet64),
     *(
-        DatasetFormat(title, name, partial(class_folders.holds_synsets, name), _open_imagenette)
+        DatasetFormat(title, name, partial(class_folders.holds_synsets, name), _open_imagenette, _OF_FILES)
         for title, name in (("ImageNette", "imagenette"), ("ImageWoof", "imagewoof"))
     ),
     DatasetFormat("MNIST's IDX files", None, idx.holds, idx.open_idx, _OF_ARRAYS),
     DatasetFormat("NumPy's .npy and .npz files", None, npz.holds, npz.open_npz, _OF_ARRAYS),
-    DatasetFormat("class folders", None, Path.is_dir, class_folders.open_class_folders),
+    DatasetFormat(
+        "class folders", None, Path.is_dir, class_folders.open_class_folders, _OF_FILES | {"labels"}
+    ),
 )
 """In the order in which they are tried; the last takes any folder."""
 
@@ -81,21 +88,13 @@ def open_path(name: str, path: Path, options: ReadOptions) -> ImageSource:
     Also raises ConfigError if the path holds another known data set than ``name``.
     """
     try:
-        found = next((form for form in FORMATS if form.holds(path)), None)
-        if found is None:
-            raise _unknown(path)
+        path, found = _recognized(path)
         if found.dataset and name in KNOWN and KNOWN[name] is not KNOWN[found.dataset]:
             raise ConfigError(
                 f"{path} holds {found.title}, not {name}: run rcig prepare {found.dataset} --from {path}."
             )
         options.check_used(found.uses, f"{path}, which is read as {found.title}")
-        try:
-            source = found.open(name, path, options)
-        except ConfigError as error:
-            inner = _inside(path) if found is FORMATS[-1] else None
-            if inner is None:
-                raise
-            raise ConfigError(f"{path} holds {inner[0]} in a subfolder: pass --from {inner[1]}.") from error
+        source = found.open(name, path, options)
     except FileNotFoundError as error:
         raise NotFound(f"{error.filename or path} is missing: unpack the download again.") from error
     except OSError as error:
@@ -109,15 +108,26 @@ def open_path(name: str, path: Path, options: ReadOptions) -> ImageSource:
     return source
 
 
+def _recognized(path: Path) -> tuple[Path, DatasetFormat]:
+    """Return the format of a path, or of the only folder in it, and where it is."""
+    found = next((form for form in FORMATS if form.holds(path)), None)
+    if found is None:
+        raise _unknown(path)
+    if found is not FORMATS[-1]:
+        return path, found
+    if (inner := only_folder(path)) is not None:
+        deeper = _recognized(inner)
+        return (path, found) if deeper[1] is found else deeper
+    for inner in folders(path):
+        form = next((form for form in FORMATS[:-1] if form.holds(inner)), None)
+        if form is not None:
+            raise ConfigError(f"{path} holds {form.title} in a subfolder: pass --from {inner}.")
+    return path, found
+
+
 def _unknown(path: Path) -> RcigError:
     if not path.exists():
         return NotFound(f"There is no file or folder {path}: check what you passed to --from.")
     if path.name.lower().endswith(_ARCHIVES):
         return ConfigError(f"{path} is an archive: unpack it, and pass the unpacked folder with --from.")
     return ConfigError(f"{path} has none of the formats that --from reads: see docs/datasets.md.")
-
-
-def _inside(folder: Path) -> tuple[str, Path] | None:
-    """Look for a known format in the folders of a folder; return its title and the folder."""
-    pairs = ((form, inner) for inner in folders(folder) for form in FORMATS[:-1] if form.holds(inner))
-    return next(((form.title, inner) for form, inner in pairs), None)

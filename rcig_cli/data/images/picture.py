@@ -1,9 +1,10 @@
 """Read one image file with Pillow: colour and size from its header, its pixels as uint8.
 
 The EXIF orientation is applied, animations give their first frame, transparency is composited over white,
-16-bit grey is scaled to 8 bits, and palettes, CMYK and other modes become RGB.  Only raster formats are
-enabled: none of them starts another program or opens other files.  An image takes some 16 bytes of memory
-a pixel while it is decoded; `MOST_PIXELS` bounds it.
+and palettes, CMYK and other modes become RGB.  Grey values of more than 8 bits are scaled linearly so that
+given values become black and white; `rcig_cli.data.images.depth` chooses those for a whole data set.  Only
+raster formats are enabled: none of them starts another program or opens other files.  An image takes some
+16 bytes of memory a pixel while it is decoded; `MOST_PIXELS` bounds it.
 """
 
 from __future__ import annotations
@@ -11,28 +12,47 @@ from __future__ import annotations
 import functools
 import io
 import logging
+import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from rcig_cli.data.files import open_file
-from rcig_cli.data.images.pixels import over_white, to_eight_bit, to_square
+from rcig_cli.data.images.pixels import Limits, over_white, scaled, to_square
 from rcig_cli.errors import ConfigError, Corrupt, RcigError
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
 """Pillow's names of the formats that are read."""
+
+_WITH_FRAMES = {"AVIF", "GIF", "PNG", "TIFF", "WEBP"}
 
 MOST_PIXELS = 2**26
 """Largest image that is read: 8192 x 8192 pixels, or as many in another shape."""
 
 _LARGEST_FILE = 2**28
 _GREY_MODES = {"1", "L", "LA", "La", "I", "F"}
-_TILE_SIDES = (322, 323)  # TIFF tags: width and height of a tile, which is decoded whole
+_SIXTEEN_BITS: Limits = (0, 2**16 - 1)
+
+# TIFF tags.
+_TILE_SIDES = (322, 323)  # width and height of a tile, which is decoded whole
+_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
+_WHITE_IS_ZERO, _SIGNED = 0, 2
+
+_SIGNATURES = re.compile(
+    rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|GIF8[79]a|RIFF....WEBP|....ftypavi[fs]"
+    rb"|\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51|II[*+]\0|MM\0[*+]"
+    rb"|P[1-6f]\s\s*[#\d]|BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0",
+    re.DOTALL,
+)
+SIGNATURE_BYTES = 32
+"""Number of first bytes that `has_signature` needs."""
 
 # Errors report damaged files; Pillow's log lines would only repeat them.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -48,10 +68,25 @@ class Header:
         Whether it is grey; an image with a palette counts as coloured.
     size
         ``(short, long)`` side in pixels.
+    deep
+        Whether its values are grey and have more than 8 bits.
+    white
+        The value of white, where the file says so: a PGM file does, and a TIFF file of 12 bits.
+    floats
+        Whether its values are floats.
+    cut
+        Whether it has 16 bits a channel of which Pillow reads the upper 8.
+    frames
+        Whether it has more than one frame or page.
     """
 
     grey: bool
     size: tuple[int, int]
+    deep: bool = False
+    white: int | None = None
+    floats: bool = False
+    cut: bool = False
+    frames: bool = False
 
 
 @functools.cache
@@ -66,6 +101,11 @@ def _formats() -> tuple[str, ...]:
     """Those of `FORMATS` that this build of Pillow supports."""
     Image.init()
     return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def has_signature(beginning: bytes) -> bool:
+    """Whether the first `SIGNATURE_BYTES` of a file are those of an image; TGA files have no signature."""
+    return _SIGNATURES.match(beginning) is not None
 
 
 def read_header(path: Path, content: bytes | None = None) -> Header:
@@ -83,17 +123,44 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
     Corrupt
         If it is damaged or no image.
     ConfigError
-        If it has more than `MOST_PIXELS` pixels, its file is too large, or it is not a regular file.
+        If it has more than `MOST_PIXELS` pixels, its file is too large, it is not a regular file, or it is a
+        TIFF file of a kind that Pillow reads wrongly.
     RcigError
         If the system refuses to read it.
     """
     with _opened(path, content) as image:
-        grey = image.mode in _GREY_MODES or image.mode.startswith("I;16")
-        return Header(grey, (min(image.size), max(image.size)))
+        deep = _is_deep(image)
+        return Header(
+            grey=deep or image.mode in _GREY_MODES,
+            size=(min(image.size), max(image.size)),
+            deep=deep,
+            white=_white_of(image) if deep else None,
+            floats=image.mode == "F",
+            cut=not deep and ";16" in _raw_mode(image),
+            frames=image.format in _WITH_FRAMES and getattr(image, "is_animated", False),
+        )
+
+
+def read_limits(path: Path) -> Limits:
+    """Read a deep image, and return its smallest and its largest value, as they are in the file.
+
+    Errors are those of `read_header`; also ConfigError if values aren't finite.
+    """
+    with _opened(path, None) as image:
+        values = _values(image, _white_of(image))
+        low, high = float(values.min()), float(values.max())
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise ConfigError(f"{path} has pixels that are not finite: correct or remove it.")
+        return low, high
 
 
 def read_picture(
-    path: Path, grey: bool, content: bytes | None = None, *, side: int | None = None
+    path: Path,
+    grey: bool,
+    content: bytes | None = None,
+    *,
+    side: int | None = None,
+    limits: Limits | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Read the pixels of an image file; parameters and errors as in `read_header`.
 
@@ -103,6 +170,8 @@ def read_picture(
         Whether to return one channel instead of RGB.
     side
         Crop the central square and resize it to this many pixels; None keeps the whole image.
+    limits
+        The stored values that become 0 and 255; by default 0 and the largest value of 8 or 16 bits.
 
     Returns
     -------
@@ -112,11 +181,15 @@ def read_picture(
     Raises
     ------
     ConfigError
-        If the pixels are floats or have more than 16 bits.
+        If there are no ``limits``, and the pixels are floats, negative, or have more than 16 bits.
     """
     with _opened(path, content) as image:
+        deep, white = _is_deep(image), _white_of(image)
         ImageOps.exif_transpose(image, in_place=True)
-        pixels = np.asarray(_flatten(image, path).convert("L" if grey else "RGB"))
+        flat = Image.fromarray(_to_eight_bit(image, path, white, limits)) if deep else _flatten(image)
+        pixels = np.asarray(flat.convert("L" if grey else "RGB"))
+        if limits is not None and not deep:
+            pixels = scaled(np.arange(256), limits)[pixels]
         pixels = pixels[..., None] if grey else pixels
         return pixels if side is None else to_square(pixels[None], side)[0]
 
@@ -128,6 +201,7 @@ def _opened(path: Path, content: bytes | None) -> Iterator[Image.Image]:
             with Image.open(stream, formats=_formats()) as image:
                 if image.width * image.height > MOST_PIXELS or _tile_pixels(image) > MOST_PIXELS:
                     raise Image.DecompressionBombError
+                _check_tiff(image, path)
                 yield image
         except RcigError:
             raise
@@ -149,15 +223,61 @@ def _tile_pixels(image: Image.Image) -> int:
     return width * height
 
 
-def _flatten(image: Image.Image, path: Path) -> Image.Image:
-    """Convert the modes that Pillow's ``convert`` gets wrong: it clips 16-bit grey and drops transparency."""
-    if image.mode == "F":
-        raise ConfigError(f"{path} has floating-point pixels: save it with 8 or 16 bits.")
-    if image.mode.startswith("I"):
-        values = np.asarray(image)
-        if values.min() < 0 or values.max() > np.iinfo(np.uint16).max:
+def _check_tiff(image: Image.Image, path: Path) -> None:
+    """Refuse the TIFF files whose values Pillow reads as others."""
+    if image.format != "TIFF":
+        return
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    if _is_deep(image) and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        raise ConfigError(f"{path} has 0 for white (WhiteIsZero): save it with 0 for black.")
+    if tags.get(_BITS) == (8,) and _SIGNED in tags.get(_SAMPLE_FORMAT, ()):
+        raise ConfigError(f"{path} has signed 8-bit pixels: save it with unsigned ones.")
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode == "F" or image.mode.startswith("I")
+
+
+def _raw_mode(image: Image.Image) -> str:
+    """Pillow's name of the values in the file, such as "RGB;16B"; empty if it has none."""
+    args = tiles[0].args if (tiles := getattr(image, "tile", None)) else ""
+    name = args[0] if isinstance(args, tuple) and args else args
+    return name if isinstance(name, str) else ""
+
+
+def _white_of(image: Image.Image) -> int | None:
+    """The value of white that the file of a deep image declares; unknown once the image is loaded."""
+    args = tiles[0].args if (tiles := getattr(image, "tile", None)) else ()
+    if image.format == "PPM" and image.mode == "I" and isinstance(args, tuple):
+        return int(args[1])
+    if image.format == "TIFF" and image.tag_v2.get(_BITS) == (12,):  # type: ignore[attr-defined]
+        return 2**12 - 1
+    return None
+
+
+def _values(image: Image.Image, white: int | None) -> npt.NDArray[Any]:
+    """The values of a deep image as they are in the file."""
+    values = np.asarray(image)
+    if image.mode == "I" and white is not None:  # a PGM file, whose values Pillow scales to 16 bits
+        values = np.rint(values * np.float64(white / _SIXTEEN_BITS[1])).astype(np.int32)
+    return values
+
+
+def _to_eight_bit(
+    image: Image.Image, path: Path, white: int | None, limits: Limits | None
+) -> npt.NDArray[np.uint8]:
+    values = _values(image, white)
+    if limits is None:
+        if image.mode == "F":
+            raise ConfigError(f"{path} has floating-point pixels: save it with 8 or 16 bits.")
+        if values.min() < 0 or values.max() > _SIXTEEN_BITS[1]:
             raise ConfigError(f"{path} has pixels of more than 16 bits: save it with 8 or 16 bits.")
-        return Image.fromarray(to_eight_bit(values, 1 / 257))
+        limits = _SIXTEEN_BITS if white is None else (0, white)
+    return scaled(values, limits)
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    """Composite transparency, which Pillow's ``convert`` drops, over white."""
     if image.has_transparency_data:
         return Image.fromarray(over_white(np.asarray(image.convert("RGBA"))))
     return image

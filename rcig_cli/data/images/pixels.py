@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+from collections import Counter
 from collections.abc import Set
 from typing import Any
 
@@ -14,6 +16,9 @@ LARGEST_ALIKE = 128
 
 LARGEST_MIXED = 64
 """Largest side chosen for images of mixed sizes, in pixels: whitening larger ones takes minutes."""
+
+Limits = tuple[float, float]
+"""The pixel values that are black and white."""
 
 _WHITE = 255
 _STRIP = 2**20  # values converted at a time, so that the floats between take little memory
@@ -35,6 +40,17 @@ def to_eight_bit(values: npt.NDArray[Any], scale: float) -> npt.NDArray[np.uint8
     return found.reshape(values.shape)
 
 
+def scaled(values: npt.NDArray[Any], limits: Limits) -> npt.NDArray[np.uint8]:
+    """Map real numbers of any shape linearly to uint8: ``limits`` become 0 and 255; the rest is clipped."""
+    low, high = map(np.float64, limits)
+    flat = values.reshape(-1)
+    found = np.empty(flat.shape, np.uint8)
+    for start in range(0, len(flat), _STRIP):
+        strip = slice(start, start + _STRIP)
+        found[strip] = np.rint(np.clip((flat[strip] - low) * 255 / (high - low), 0, 255)).astype(np.uint8)
+    return found.reshape(values.shape)
+
+
 def over_white(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Composite RGBA images, uint8 ``[..., 4]``, not premultiplied, over white: RGB, uint8 ``[..., 3]``."""
     flat = images.reshape(-1, 4)
@@ -51,18 +67,23 @@ def from_planes(planes: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint
     return np.ascontiguousarray(planes.reshape(-1, 3, side, side).transpose(0, 2, 3, 1))
 
 
-def choose_side(sizes: Set[tuple[int, int]], resolution: int | None = None) -> int:
-    """Choose the side of the square to which images of these ``(height, width)`` are resized, in pixels.
+def choose_side(sizes: Counter[tuple[int, int]], resolution: int | None = None) -> int:
+    """Choose the side of the square to which images are resized, in pixels.
 
     It is the ``resolution`` that the user asked for, if any; else the side of the images if all are squares
-    of one size, but at most `LARGEST_ALIKE`; else the smallest side of any image, but at most
+    of one size, but at most `LARGEST_ALIKE`; else the (lower) median of their shorter sides, but at most
     `LARGEST_MIXED`.
+
+    Parameters
+    ----------
+    sizes
+        How many images have each ``(height, width)``.
     """
     if resolution is not None:
         return resolution
-    smallest = min(min(size) for size in sizes)
+    shorter = statistics.median_low(min(size) for size in sizes.elements())
     alike = len(sizes) == 1 and all(height == width for height, width in sizes)
-    return min(smallest, LARGEST_ALIKE if alike else LARGEST_MIXED)
+    return min(shorter, LARGEST_ALIKE if alike else LARGEST_MIXED)
 
 
 def size_note(sizes: Set[tuple[int, int]], side: int, resolution: int | None) -> str | None:

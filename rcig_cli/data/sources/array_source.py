@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -70,9 +71,9 @@ class ArraySource(ImageSource):
     ) -> None:
         labels = {split: splits[split].labels for split in SPLITS}
         check_classes(where, class_names, labels)
-        sizes = {some.shape[:2] for some in splits.values()}
+        sizes = Counter(some.shape[:2] for some in splits.values())
         side = choose_side(sizes, resolution)
-        resized = size_note(sizes, side, resolution)
+        resized = size_note(sizes.keys(), side, resolution)
         super().__init__(
             name,
             class_names=class_names,

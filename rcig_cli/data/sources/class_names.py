@@ -8,21 +8,106 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.data.sources.known import KNOWN
-from rcig_cli.data.sources.source import SPLITS, Split
+from rcig_cli.data.sources.source import SPLITS, Note, Split
 from rcig_cli.errors import ConfigError
 
 MOST_CLASSES = 100_000
 _LONGEST_NAME = 1000  # characters
+_LISTED = 12  # at most so many names are listed in a message
 
 _SYNSET = re.compile(r"n\d{8}")
-_BIRD = re.compile(r"\d{3}\.(.+)")
+_BIRD = re.compile(r"\d{3}\.([^\W\d].*)")
+_NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The classes of a data set whose files name them.
+
+    Attributes
+    ----------
+    found
+        The names in the files, in the order of the labels.
+    names
+        The names of the classes, in that order.
+    notes
+        How the order and the names were chosen.
+    """
+
+    found: tuple[str, ...]
+    names: tuple[str, ...]
+    notes: tuple[Note, ...] = ()
+
+
+def ordered_classes(where: object, dataset: str, found: Collection[str]) -> Classes:
+    """Order the names of classes that were found in files, such as those of folders.
+
+    Numbers are sorted as numbers, other names alphabetically.  The classes of a known data set have their
+    published order and names: names are matched without regard to case, spaces and punctuation, and if
+    they are the numbers from 0 to the number of classes less one, they number the published names.
+
+    Parameters
+    ----------
+    where
+        Begins the sentence of an error.
+    dataset
+        Name of the data set in the store.
+    found
+        The names, all distinct.
+
+    Raises
+    ------
+    ConfigError
+        If the data set is known and has no such class.
+    """
+    numeric = all(_NUMBER.fullmatch(name) for name in found)
+    order = tuple(sorted(found, key=lambda name: (float(name), name) if numeric else (0.0, name)))
+    known = KNOWN.get(dataset)
+    published = (known.class_names or tuple(known.synsets.values())) if known else ()
+    if not published:
+        names = readable(order)
+        return Classes(order, names, (Note("classes", _listed(order, names, numeric)),))
+    numbers = {_plain(name): number for number, name in enumerate(published)}
+    assert known is not None
+    numbers |= {_plain(code): number for number, code in enumerate(known.synsets)}
+    if numeric and sorted(map(float, order)) == list(range(len(published))):
+        return Classes(
+            order, published, (Note("classes", f"Classes are numbered as {known.name} publishes them."),)
+        )
+    odd = [name for name in order if _plain(name) not in numbers]
+    if odd or len({numbers[_plain(name)] for name in order}) < len(order):
+        raise ConfigError(
+            f"{where} has the class {(odd or order)[0]!r}, and the classes of {known.name} are "
+            f"{_some(published)}: prepare other data under another name."
+        )
+    order = tuple(sorted(order, key=lambda name: numbers[_plain(name)]))
+    names = tuple(published[numbers[_plain(name)]] for name in order)
+    text = f"Classes have the names and the order in which {known.name} publishes them"
+    if len(order) < len(published):
+        text += f"; only {len(order)} of its {len(published)} are there: {_some(names)}"
+    return Classes(order, names, (Note("classes", text + "."),))
+
+
+def _plain(name: str) -> str:
+    """A name without case, spaces and punctuation; numbers without leading zeros."""
+    return "".join(filter(str.isalnum, name.casefold())).lstrip("0") or "0"
+
+
+def _listed(found: Sequence[str], names: Sequence[str], numeric: bool) -> str:
+    text = f"The {len(names)} classes, sorted {'as numbers' if numeric else 'by name'}: {_some(names)}."
+    return text if tuple(found) == tuple(names) else f"{text} The names in the files: {_some(found)}."
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names if len(names) <= _LISTED else [*names[: _LISTED - 2], "...", names[-1]])
 
 
 def published_names(dataset: str, count: int) -> tuple[str, ...]:
@@ -37,7 +122,7 @@ def readable(names: Sequence[str], words: Mapping[str, str] | None = None) -> tu
     Parameters
     ----------
     names
-        Names of classes; names of other forms stay.
+        Names of classes; they stay unless all of them have the one form or the other.
     words
         Synonyms by code, separated by commas; those of ImageNette and ImageWoof are known.
 
@@ -48,19 +133,17 @@ def readable(names: Sequence[str], words: Mapping[str, str] | None = None) -> tu
         are the same, the name as given.  If any code is unknown, nothing changes.
     """
     known = {code: text for row in KNOWN.values() for code, text in row.synsets.items()} | dict(words or {})
-    if not all(name in known for name in names if _SYNSET.fullmatch(name)):
-        return tuple(names)
-    full = [known.get(name, _bird(name)) for name in names]
-    short = [text.split(",")[0].strip() or text for text in full]
+    birds = [_BIRD.fullmatch(name) for name in names]
+    if all(_SYNSET.fullmatch(name) and name in known for name in names):
+        full = [known[name] for name in names]
+        short = [text.split(",")[0].strip() or text for text in full]
+    else:
+        cut = tuple(bird.group(1).replace("_", " ") for bird in birds if bird)
+        return cut if len(set(cut)) == len(names) else tuple(names)
     for longer in (full, list(names)):
         count = Counter(short)
         short = [best if count[best] == 1 else other for best, other in zip(short, longer, strict=True)]
     return tuple(short) if len(set(short)) == len(short) else tuple(names)
-
-
-def _bird(name: str) -> str:
-    found = _BIRD.fullmatch(name)
-    return found.group(1).replace("_", " ") if found else name
 
 
 def class_numbers(where: object, values: npt.NDArray[Any]) -> npt.NDArray[np.int32]:

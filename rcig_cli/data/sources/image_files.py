@@ -1,27 +1,32 @@
-"""A source of image files, and the search for them in a folder.
-
-Hidden files, files without an image's suffix, and linked folders are skipped; linked files are used only if
-they lead to a file inside the folder.  Of each file its path within the folder is kept, some 100 bytes.
-"""
+"""A source of image files."""
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.data.images.picture import MOST_PIXELS, picture_suffixes, read_header, read_picture
-from rcig_cli.data.images.pixels import choose_side, size_note
+from rcig_cli.data.images.depth import choose_limits
+from rcig_cli.data.images.picture import MOST_PIXELS, Header, read_header, read_limits, read_picture
+from rcig_cli.data.images.pixels import Limits, choose_side, size_note
 from rcig_cli.data.sources.class_names import check_classes
+from rcig_cli.data.sources.image_search import named
+from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.data.sources.source import SPLITS, Batch, ImageSource, Note, Split
+from rcig_cli.errors import ConfigError, Corrupt
 
 _DECODERS = min(8, os.cpu_count() or 1)
+_AT_ONCE = 1024  # files that wait for a thread
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +51,35 @@ class Files:
         return Files(self.root, names, self.labels[chosen])
 
 
+@dataclass(eq=False)
+class _Headers:
+    """What the headers of files say.
+
+    Attributes
+    ----------
+    kinds
+        How many files have each header, and the first of them.
+    deep
+        The files whose grey values have more than 8 bits.
+    damaged
+        The files whose header can't be read.
+    """
+
+    kinds: dict[Header, tuple[int, Path]] = field(default_factory=dict)
+    deep: list[Path] = field(default_factory=list)
+    damaged: list[Path] = field(default_factory=list)
+
+    @property
+    def threads(self) -> int:
+        """How many files may be decoded at once: together they have the pixels of the largest allowed."""
+        largest = max((header.size[0] * header.size[1] for header in self.kinds), default=1)
+        return max(1, min(_DECODERS, MOST_PIXELS // largest))
+
+    def count(self, chosen: Callable[[Header], bool]) -> int:
+        """Number of files whose header is ``chosen``."""
+        return sum(count for header, (count, _) in self.kinds.items() if chosen(header))
+
+
 class FileSource(ImageSource):
     """Image files, decoded by several threads; see `ImageSource`.
 
@@ -53,44 +87,57 @@ class FileSource(ImageSource):
 
     Parameters
     ----------
-    name, class_names, resolution, notes
-        As in `ImageSource` and `ReadOptions`.
+    name, class_names, notes
+        As in `ImageSource`.
     where
-        The folder, for the errors of `check_classes`.
+        The folder, for errors and notes.
     splits
         The files of both splits.
+    options
+        What the user said: resolution, range, and whether to leave damaged images out.
     usual_side
-        Side for images of mixed sizes where no ``resolution`` is given; None: as `choose_side` says.
+        Side for images of mixed sizes where no resolution is given; None: as `choose_side` says.
     """
 
     def __init__(
         self,
         name: str,
-        where: object,
+        where: Path,
         class_names: tuple[str, ...],
         splits: dict[Split, Files],
+        options: ReadOptions,
         *,
-        resolution: int | None = None,
         usual_side: int | None = None,
         notes: tuple[Note, ...] = (),
     ) -> None:
+        headers = _read_headers(splits)
+        if headers.damaged or options.skip_damaged:
+            damaged = _find_damaged(splits, headers.threads)
+            if damaged and not options.skip_damaged:
+                raise _refusal(where, damaged)
+            if damaged:
+                splits = {split: _without(files, damaged) for split, files in splits.items()}
+                headers = _read_headers(splits)
+                text = f"Damaged images in {where}, left out: {_names(where, damaged)}."
+                notes += (Note("skipped", text),)
         labels = {split: splits[split].labels for split in SPLITS}
         check_classes(where, class_names, labels)
-        headers = {read_header(path) for split in SPLITS for path in splits[split].paths}
-        sizes = {header.size for header in headers}
+        self._where, self._files, self._threads = where, splits, headers.threads
+        self._limits, range_notes = self._choose_limits(headers, options.range)
+        sizes: Counter[tuple[int, int]] = Counter()
+        for header, (count, _) in headers.kinds.items():
+            sizes[header.size] += count
+        resolution = options.resolution
         side = choose_side(sizes, usual_side if resolution is None and len(sizes) > 1 else resolution)
-        resized = size_note(sizes, side, resolution)
+        texts = size_note(sizes.keys(), side, resolution), _text_on_small(headers, side)
         super().__init__(
             name,
             class_names=class_names,
-            shape=(side, side, 1 if all(header.grey for header in headers) else 3),
+            shape=(side, side, 1 if all(header.grey for header in headers.kinds) else 3),
             sizes={split: len(splits[split]) for split in SPLITS},
             labels=labels,
-            notes=notes + ((Note("size", resized),) if resized else ()),
+            notes=notes + range_notes + tuple(Note("size", text) for text in texts if text),
         )
-        self._files = splits
-        # All threads together hold at most as many pixels as the largest image that is allowed.
-        self._threads = max(1, min(_DECODERS, MOST_PIXELS // max(short * long for short, long in sizes)))
 
     def batches(self, split: Split, size: int) -> Iterator[Batch]:
         """Yield the split, in the order of its files; see `ImageSource.batches`."""
@@ -103,74 +150,111 @@ class FileSource(ImageSource):
             for first in range(start, len(files), size):
                 names, labels = files.names[first : first + size], files.labels[first : first + size]
                 images = decoders.map(self._read, [files.root / name for name in names])
-                yield Batch(np.stack(list(images)), labels)
+                try:
+                    decoded = np.stack(list(images))
+                except Corrupt as error:
+                    raise self._all_damaged(error) from error
+                yield Batch(decoded, labels)
 
     def _read(self, path: Path) -> npt.NDArray[np.uint8]:
         side, _, channels = self.shape
-        return read_picture(path, grey=channels == 1, side=side)
+        return read_picture(path, grey=channels == 1, side=side, limits=self._limits)
+
+    def _all_damaged(self, first: Corrupt) -> Corrupt:
+        """Decode all images, and return the error that names the damaged ones instead of the first."""
+        damaged = _find_damaged(self._files, self._threads)
+        return _refusal(self._where, damaged) if damaged else first
+
+    def _choose_limits(
+        self, headers: _Headers, asked: Limits | None
+    ) -> tuple[Limits | None, tuple[Note, ...]]:
+        """Choose the values of black and white, which takes a pass over the images of more than 8 bits."""
+        where, notes = self._where, []
+        if cut := headers.count(lambda header: header.cut):
+            if asked is not None:
+                raise ConfigError(f"{where} has images of 16 bits a channel: --range needs grey or 8 bits.")
+            notes.append(
+                Note("range", f"{cut} images have 16 bits a channel, of which the upper 8 are used.")
+            )
+        if several := headers.count(lambda header: header.frames):
+            notes.append(
+                Note("skipped", f"{several} images have several frames or pages; the first is used.")
+            )
+        limits = asked
+        if headers.deep:
+            try:
+                found = list(_in_threads(read_limits, headers.deep, self._threads))
+            except Corrupt as error:
+                raise self._all_damaged(error) from error
+            extremes = min(low for low, _ in found), max(high for _, high in found)
+            limits, text = choose_limits(where, headers.kinds, extremes, asked)
+            notes.append(Note("range", text))
+        elif asked is not None:
+            notes.append(Note("range", f"{asked[0]:g} is black and {asked[1]:g} is white, as asked for."))
+        return limits, tuple(notes)
 
 
-def folders(root: Path) -> list[Path]:
-    """Return the folders in a folder, sorted by name, without hidden and linked ones."""
-    found = [entry for entry in root.iterdir() if entry.is_dir() and not entry.is_symlink()]
-    return sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)
+def _read_headers(splits: Mapping[Split, Files]) -> _Headers:
+    found = _Headers()
+    for files in splits.values():
+        for path in files.paths:
+            try:
+                header = read_header(path)
+            except Corrupt:
+                found.damaged.append(path)
+                continue
+            count, first = found.kinds.get(header, (0, path))
+            found.kinds[header] = count + 1, first
+            if header.deep:
+                found.deep.append(path)
+    return found
 
 
-class ImageSearch:
-    """A search in class folders that never leaves ``root`` and counts the links that it skips."""
-
-    def __init__(self, root: Path) -> None:
-        self._root, self._links = root.resolve(), 0
-
-    def files(self, folder: Path, class_names: tuple[str, ...]) -> Files:
-        """Find the image files of classes, each in the folder of its name in ``folder`` or deeper."""
-        names: list[str] = []
-        counts = []
-        for class_name in class_names:
-            found = self._images(os.path.join(folder, class_name))
-            names += [path[len(os.path.join(folder, "")) :] for path in found]
-            counts.append(len(found))
-        return Files(folder, names, np.repeat(np.arange(len(counts), dtype=np.int32), counts))
-
-    def contains(self, path: Path | str) -> bool:
-        """Whether a path leads to a file inside ``root`` once its links are followed."""
-        path = Path(path)
-        return path.is_file() and path.resolve().is_relative_to(self._root)
-
-    def notes(self) -> tuple[Note, ...]:
-        """Return the sentence that says how many links were skipped, if any were."""
-        if not self._links:
-            return ()
-        text = f"Links skipped because they lead to folders or out of {self._root}: {self._links}."
-        return (Note("skipped", text),)
-
-    def _images(self, folder: str) -> list[str]:
-        if not os.path.isdir(folder):
-            return []
-        if not Path(folder).resolve().is_relative_to(self._root):
-            self._links += 1
-            return []
-        found = []
-        for parent, inner, names in os.walk(folder, onerror=_reraise):
-            inner[:] = [name for name in inner if self._visible(parent, name)]
-            paths = [os.path.join(parent, name) for name in names if self._visible(parent, name)]
-            found += [path for path in paths if _is_image(path)]
-        return sorted(found, key=lambda path: path.split(os.sep))
-
-    def _visible(self, parent: str, name: str) -> bool:
-        """Whether an entry is neither hidden nor a link to a folder or out of ``root``."""
-        path = os.path.join(parent, name)
-        if name.startswith("."):
-            return False
-        if not os.path.islink(path) or self.contains(path):
-            return True
-        self._links += 1
-        return False
+def _in_threads(function: Callable[[Path], Result], paths: Iterable[Path], threads: int) -> Iterator[Result]:
+    """Call a function for each path, in several threads; results keep the order."""
+    waiting = iter(paths)
+    with ThreadPoolExecutor(threads) as pool:
+        while some := list(itertools.islice(waiting, _AT_ONCE)):
+            yield from pool.map(function, some)
 
 
-def _is_image(path: str) -> bool:
-    return os.path.splitext(path)[1].lower() in picture_suffixes() and os.path.isfile(path)
+def _find_damaged(splits: Mapping[Split, Files], threads: int) -> set[Path]:
+    """Decode all images, and return those that can't be decoded."""
+    paths = (path for files in splits.values() for path in files.paths)
+    return {path for path in _in_threads(_damaged, paths, threads) if path is not None}
 
 
-def _reraise(error: OSError) -> NoReturn:
-    raise error
+def _damaged(path: Path) -> Path | None:
+    try:
+        read_picture(path, grey=False)
+    except Corrupt:
+        return path
+    except ConfigError:  # what else is wrong is reported where the image is used
+        pass
+    return None
+
+
+def _without(files: Files, damaged: set[Path]) -> Files:
+    return files.select(np.array([path not in damaged for path in files.paths], dtype=np.bool_))
+
+
+def _refusal(where: Path, damaged: set[Path]) -> Corrupt:
+    return Corrupt(
+        f"{where} has files that are damaged or no images: {_names(where, damaged)}. Replace or remove them, "
+        "or leave them out with --skip-damaged."
+    )
+
+
+def _names(where: Path, paths: set[Path]) -> str:
+    return named(sorted(os.path.relpath(path, where) for path in paths))
+
+
+def _text_on_small(headers: _Headers, side: int) -> str | None:
+    """Name images that are much smaller than most."""
+    small = [header for header in headers.kinds if 2 * header.size[0] < side]
+    count = headers.count(lambda header: 2 * header.size[0] < side)
+    if not count or 2 * count > sum(number for number, _ in headers.kinds.values()):
+        return None
+    smallest = min(small, key=lambda header: header.size)
+    text = f"{count} images are less than half as large, such as {headers.kinds[smallest][1]}, "
+    return f"{text}{smallest.size[0]} x {smallest.size[1]} pixels; they are enlarged."

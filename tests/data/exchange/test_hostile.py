@@ -138,7 +138,7 @@ def link_out(path):
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        (link_out, ConfigError, "lead to folders or out of"),
+        (link_out, ConfigError, "lead out of it"),
         (lambda p: (p / "1").rename(p / "one"), ConfigError, "must be those of the class folders"),
         (lambda p: (p / "0" / "00000.png").unlink(), ConfigError, "must have the arrays"),
         (lambda p: (p / "0" / "00000.png").write_bytes(png_bytes(60000, 60000)), ConfigError, "too large"),

@@ -137,6 +137,7 @@ def test_a_file_beyond_the_limit_is_refused_unread(tmp_path, ten, write):
 
 def test_class_folders_of_the_same_names_are_class_folders(tmp_path):
     for name in ("train", "test", "meta", "data_batch_1"):
-        for index in range(4):
-            save_picture(tmp_path / name / f"{index}.png", pixels(8, 8, 3, seed=index))
-    assert open_source("words", tmp_path).class_names == ("data_batch_1", "meta", "test", "train")
+        for index in range(8):
+            save_picture(tmp_path / name / "ab"[index % 2] / f"{index}.png", pixels(8, 8, 3, seed=index))
+    source = open_source("words", tmp_path)
+    assert (source.class_names, source.sizes) == (("a", "b"), {"train": 8, "test": 8})

@@ -6,10 +6,11 @@ import threading
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from rcig_cli.data.sources import image_files
 from rcig_cli.data.sources.opening import open_source
-from rcig_cli.data.sources.source import Note
+from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.errors import ConfigError, Corrupt, RcigError
 from tests.data.examples import pixels, save_picture, whole
 
@@ -17,6 +18,15 @@ from tests.data.examples import pixels, save_picture, whole
 def fill(root, name, count, shape=(6, 6, 3)):
     for index in range(count):
         save_picture(root / name / f"{index:03}.png", pixels(*shape, seed=index))
+
+
+def notes(source, about):
+    return " ".join(note.text for note in source.notes if note.about == about)
+
+
+def refused(path, said, name="mine", **options):
+    with pytest.raises(ConfigError, match=said):
+        open_source(name, path, ReadOptions(**options))
 
 
 @pytest.fixture
@@ -32,10 +42,187 @@ def test_a_split_folder_is_read_in_sorted_order(split):
     assert source.class_names == ("cat", "dog")
     assert source.sizes == {"train": 8, "test": 4}
     assert source.shape == (6, 6, 3)
-    assert source.notes == (Note("format", f"{split} is read as class folders."),)
+    assert [(note.about, note.text) for note in source.notes] == [
+        ("format", f"{split} is read as class folders."),
+        ("splits", "The test split is test."),
+        ("classes", "The 2 classes, sorted by name: cat, dog."),
+    ]
     train = whole(source, "train", 3)
     assert train.labels.tolist() == [0] * 4 + [1] * 4
     assert (train.images == np.stack([pixels(6, 6, 3, seed=index) for index in (0, 1, 2, 3) * 2])).all()
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("Training", "Testing"),
+        ("TRAIN", "Test"),
+        ("train", "valid"),
+        ("train", "eval"),
+        ("training_set", "test_set"),
+        ("seg_train", "seg_test"),
+        ("train2017", "val2017"),
+        ("trn", "tst"),
+        ("Training/images", "dev/images"),
+        ("asl_train/asl_train", "asl_test/asl_test"),
+    ],
+)
+def test_split_folders_in_any_case_and_variant(tmp_path, train, test):
+    for part, count in ((train, 3), (test, 2)):
+        fill(tmp_path / part, "glioma", count)
+        fill(tmp_path / part, "notumor", count)
+    source = open_source("tumors", tmp_path)
+    assert source.class_names == ("glioma", "notumor")
+    assert source.sizes == {"train": 6, "test": 4}
+    assert f"The test split is {test.split('/')[0]}." in notes(source, "splits")
+
+
+def test_words_for_splits_are_classes_where_they_are_not_splits(tmp_path):
+    for name in ("bus", "car", "train"):
+        fill(tmp_path, name, 10)
+    assert open_source("vehicles", tmp_path).class_names == ("bus", "car", "train")
+    fill(tmp_path / "train", "steam", 4)
+    fill(tmp_path / "train", "diesel", 4)
+    refused(tmp_path, "train may be a training split, or a class beside 2 .bus, car.")
+
+
+def test_the_test_split_is_the_one_for_testing_if_it_has_classes(split):
+    fill(split / "val", "cat", 3)
+    fill(split / "val", "dog", 3)
+    source = open_source("pets", split)
+    assert source.sizes["test"] == 4
+    assert "val is not used; the test split is test." in notes(source, "splits")
+    shutil.rmtree(split / "test")
+    fill(split, "test", 9)  # without classes
+    source = open_source("pets", split)
+    assert source.sizes["test"] == 6
+    assert f"{split / 'test'} has no classes and is not used." in notes(source, "splits")
+    shutil.rmtree(split / "val")
+    source = open_source("pets", split)
+    assert source.sizes == {"train": 6, "test": 2}
+    assert "a fixed fifth of each class" in notes(source, "splits")
+
+
+def test_splits_that_could_be_several_are_refused(split):
+    (split / "test").rename(split / "Train")
+    refused(split, "several training splits, 2 .Train, train.")
+    (split / "Train").rename(split / "Test")
+    shutil.copytree(split / "Test", split / "testing")
+    refused(split, "several test splits, 2 .Test, testing.")
+    shutil.rmtree(split / "train")
+    refused(split, "no training images, only Test and testing")
+
+
+def test_splits_without_classes_are_refused_with_the_way_out(tmp_path):
+    fill(tmp_path, "train", 4)
+    fill(tmp_path, "test", 4)
+    refused(tmp_path, "splits without classes. .* --labels FILE")
+    (tmp_path / "train" / "labels.csv").write_text("file,label\n")
+    refused(tmp_path, f"--labels {tmp_path}/train/labels.csv")
+    shutil.rmtree(tmp_path / "test")
+    refused(tmp_path, "images without classes")
+
+
+def test_classes_of_the_test_split_must_be_known_from_the_training_split(split):
+    fill(split / "test", "eel", 2)
+    refused(split, "test split .* without training images: 1 .eel.")
+    (split / "test" / "eel").rename(split / "train" / "eel")
+    source = open_source("pets", split)
+    assert source.class_names == ("cat", "dog", "eel")
+    assert "Classes without test images: 1 (eel)." in notes(source, "splits")
+
+
+def test_images_outside_of_splits_and_classes_are_counted(split):
+    fill(split, "samples", 2)
+    save_picture(split / "cover.png", pixels(6, 6, 3))
+    save_picture(split / "train" / "overview.png", pixels(6, 6, 3))
+    (split / "train" / "eel").mkdir()
+    (split / "__MACOSX" / "train").mkdir(parents=True)
+    (split / ".DS_Store").touch()
+    (split / "Thumbs.db").touch()
+    (split / "train" / "labels.csv").touch()
+    source = open_source("pets", split)
+    assert source.sizes == {"train": 8, "test": 4}
+    skipped = notes(source, "skipped")
+    assert f"3 images in {split} are in no split, in 1 (samples); not used." in skipped
+    assert f"1 images in {split / 'train'} are in no class folder; not used." in skipped
+    assert f"Folders in {split / 'train'} without images: 1 (eel)." in skipped
+    assert "not images, passed over: 1 .csv, 1 .db." in skipped
+    assert "Hidden or system entries" in skipped
+    for index in range(30):
+        save_picture(split / "train" / f"{index}.png", pixels(6, 6, 3))
+    refused(split, "Most images in .*/train are in none of its folders")
+
+
+def test_a_training_split_alone_has_a_fifth_held_out(split):
+    shutil.rmtree(split / "test")
+    source = open_source("pets", split)
+    assert source.class_names == ("cat", "dog")
+    assert source.sizes == {"train": 6, "test": 2}
+
+
+def test_an_archives_wrapper_is_entered(split):
+    wrapped = split.parent / "wrapped"
+    (wrapped / "archive").mkdir(parents=True)
+    split.rename(wrapped / "archive" / "pets")
+    (wrapped / "README.md").touch()
+    (wrapped / "__MACOSX").mkdir()
+    source = open_source("pets", wrapped)
+    assert (source.class_names, source.sizes) == (("cat", "dog"), {"train": 8, "test": 4})
+    assert f"All images are in {wrapped}/archive/pets." in notes(source, "format")
+
+
+def test_splits_inside_of_classes(tmp_path):
+    for name in ("cat", "dog"):
+        fill(tmp_path / name, "train", 3)
+        fill(tmp_path / name, "test", 2)
+    source = open_source("pets", tmp_path)
+    assert (source.class_names, source.sizes) == (("cat", "dog"), {"train": 6, "test": 4})
+    assert "Each class in" in notes(source, "splits")
+
+
+def test_folders_in_class_folders_are_told(tmp_path):
+    for name in ("cat/siamese", "cat/persian", "dog/pug", "dog/poodle"):
+        fill(tmp_path, name, 5)
+    source = open_source("pets", tmp_path)
+    assert source.class_names == ("cat", "dog")
+    assert "not the folders in those: 4 (cat/persian, cat/siamese, dog/poodle, ...)." in notes(
+        source, "classes"
+    )
+
+
+def test_numbered_folders_are_sorted_as_numbers(tmp_path):
+    for number in range(12):
+        fill(tmp_path / "train", str(number), 2)
+        fill(tmp_path / "test", f"{number:02}", 1)
+    source = open_source("sketches", tmp_path)
+    assert source.class_names == tuple(map(str, range(12)))
+    assert source.labels("test").tolist() == list(range(12))
+
+
+def test_a_known_set_keeps_its_published_order(tmp_path):
+    for number, name in enumerate(["Ankle boot", "T-shirt_top", "trouser"]):
+        fill(tmp_path, name, 5 + number, (28, 28))
+    source = open_source("fashion_mnist", tmp_path)
+    assert source.class_names == ("T-shirt/top", "Trouser", "Ankle boot")
+    assert (np.bincount(source.labels("train")) + np.bincount(source.labels("test"))).tolist() == [6, 7, 5]
+    fill(tmp_path, "socks", 5, (28, 28))
+    refused(tmp_path, "the class 'socks'", "fashion_mnist")
+
+
+def test_images_are_told_by_their_first_bytes_whatever_they_are_called(tmp_path):
+    for kind in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000"):
+        path = tmp_path / "a" / f"{kind}.jpg?w=300"
+        path.parent.mkdir(exist_ok=True)
+        with path.open("wb") as file:
+            Image.fromarray(pixels(6, 6, 3)).save(file, kind)
+        (tmp_path / "b").mkdir(exist_ok=True)
+        shutil.copy(path, tmp_path / "b" / kind)  # without an ending
+        (tmp_path / "a" / f"{kind}.txt").write_bytes(b"BMW P5 GIF " + bytes(40))
+    source = open_source("mine", tmp_path)
+    assert sum(source.sizes.values()) == 16
+    assert whole(source, "train").images.shape == (13, 6, 6, 3)
+    assert "passed over: 8 .txt." in notes(source, "skipped")
 
 
 def test_a_folder_without_a_split_has_a_fifth_held_out(tmp_path):
@@ -45,7 +232,7 @@ def test_a_folder_without_a_split_has_a_fifth_held_out(tmp_path):
     assert source.class_names == ("plane", "train")
     assert source.sizes == {"train": 24, "test": 6}
     assert np.bincount(source.labels("test")).tolist() == [2, 4]
-    assert "fixed fifth of each class, 6 images" in source.notes[1].text
+    assert "fixed fifth of each class, 6 images" in notes(source, "splits")
     test = whole(source, "test").images
     assert (test == whole(open_source("vehicles", tmp_path), "test").images).all()
     every = np.concatenate([whole(source, "train").images, test])
@@ -53,12 +240,8 @@ def test_a_folder_without_a_split_has_a_fifth_held_out(tmp_path):
     assert sorted(map(bytes, every)) == sorted(map(bytes, due))
 
 
-def test_other_files_and_links_that_lead_outside_are_skipped(split, tmp_path_factory):
+def test_links_are_followed_inside_the_folder_and_named_outside(split, tmp_path_factory):
     cats = split / "train" / "cat"
-    (cats / "readme.txt").write_text("cats")
-    (cats / ".hidden.png").write_bytes(b"no image")
-    (split / "train" / ".cache").mkdir()
-    (split / "train" / "labels.csv").write_text("")
     outside = save_picture(tmp_path_factory.mktemp("outside") / "secret.png", pixels(6, 6, 3))
     (cats / "outside.png").symlink_to(outside)
     (cats / "folder").symlink_to(outside.parent)
@@ -66,24 +249,30 @@ def test_other_files_and_links_that_lead_outside_are_skipped(split, tmp_path_fac
     (cats / "gone.png").symlink_to(split / "nowhere.png")
     (cats / "inside.png").symlink_to(cats / "000.png")
     (split / "train" / "eel").symlink_to(outside.parent)
+    (split / "all").mkdir()
+    (split / "test" / "dog").rename(split / "all" / "dogs")
+    (split / "test" / "dog").symlink_to("../all/dogs")
     source = open_source("pets", split)
-    assert source.sizes["train"] == 9
+    assert source.sizes == {"train": 9, "test": 4}
     assert source.class_names == ("cat", "dog")
-    assert source.notes[1].text.startswith("Links skipped")
-    assert source.notes[1].text.endswith(": 4.")
+    named = "5 (train/cat/folder, train/cat/gone.png, train/cat/loop, ...)"
+    assert f"passed over: {named}. To use what they lead to, copy it there." in notes(source, "skipped")
 
 
-def test_folders_of_classes_or_splits_that_lead_out(split, tmp_path_factory):
+def test_links_in_a_circle_end(tmp_path):
+    names = [f"folder {number}" for number in range(5)]
+    for name in names:
+        fill(tmp_path, name, 1)
+        for other in names:
+            (tmp_path / name / f"to {other}").symlink_to(tmp_path / other)
+    assert "passed over" in notes(open_source("knot", tmp_path), "skipped")
+
+
+def test_a_split_that_leads_out_is_not_read(split, tmp_path_factory):
     outside = tmp_path_factory.mktemp("outside")
-    (split / "test" / "cat").rename(outside / "cat")
-    (split / "test" / "cat").symlink_to(outside / "cat")
-    source = open_source("pets", split)
-    assert source.sizes == {"train": 8, "test": 2}
-    assert source.notes[1].text.endswith(": 1.")
     (split / "train").rename(outside / "train")
     (split / "train").symlink_to(outside / "train")
-    with pytest.raises(ConfigError, match="no images in its train split"):
-        open_source("pets", split)
+    refused(split, "no training images, only test")
 
 
 def test_images_are_grey_only_if_all_are(tmp_path):
@@ -101,39 +290,46 @@ def test_the_side_of_images_of_mixed_sizes(tmp_path):
     fill(tmp_path, "b", 5, (20, 10, 3))
     source = open_source("mixed", tmp_path)
     assert source.shape == (10, 10, 3)
-    assert "10 x 10" in source.notes[-1].text
+    assert "10 x 10" in notes(source, "size")
     assert whole(source, "train").images.shape == (8, 10, 10, 3)
     assert open_source("caltech_birds2011", tmp_path).shape == (32, 32, 3)
 
 
 def test_folders_that_are_no_data_set_are_refused(split):
-    def refused(said):
-        with pytest.raises(ConfigError, match=said):
-            open_source("pets", split)
-
-    (split / "train" / "eel").mkdir()
-    refused("no training image of the class 'eel'")
-    (split / "train" / "eel").rename(split / "test" / "eel")
-    refused("no training image of the class 'eel'")
-    shutil.rmtree(split / "test")
-    (split / "test").mkdir()
-    refused("no images in its test split")
-    (split / "test").rmdir()
     for name in ("cat", "dog"):
         for path in list((split / "train" / name).iterdir())[1:]:
             path.unlink()
-    refused("too few images")
+    shutil.rmtree(split / "test")
+    refused(split, "too few images")
     shutil.rmtree(split / "train" / "dog")
-    refused("1 class folders")
+    refused(split, "of one class only, 'cat'")
     fill(split / "train", os.fsdecode(b"no\xff"), 6)
-    refused("unprintable")
+    refused(split, "unprintable")
+    shutil.rmtree(split / "train")
+    (split / "a.heic").touch()
+    refused(split, "no image files. .* 1 .heic")
 
 
-def test_a_damaged_image_is_named(split):
-    path = split / "train" / "dog" / "001.png"
-    path.write_bytes(path.read_bytes()[:-60])
-    with pytest.raises(Corrupt, match=r"dog/001\.png"):
+def test_damaged_images_are_counted_and_named_or_left_out(split):
+    dogs = split / "train" / "dog"
+    for name in ("001.png", "002.png"):
+        (dogs / name).write_bytes((dogs / name).read_bytes()[:-60])
+    said = r"damaged or no images: 2 \(train/dog/001.png, train/dog/002.png\)\. .* --skip-damaged"
+    with pytest.raises(Corrupt, match=said):
         whole(open_source("pets", split), "train")
+    for name in ("cat", "dog"):
+        (split / "test" / name / "000.png").write_text("<html>not found</html>")
+    with pytest.raises(
+        Corrupt, match=r": 4 \(test/cat/000.png, test/dog/000.png, train/dog/001.png, \.\.\.\)"
+    ):
+        open_source("pets", split)
+    source = open_source("pets", split, ReadOptions(skip_damaged=True))
+    assert source.sizes == {"train": 6, "test": 2}
+    assert "left out: 4 (test/cat/000.png" in notes(source, "skipped")
+    assert len(whole(source, "train")) == 6
+    for path in dogs.iterdir():
+        path.write_bytes(b"")
+    refused(split, "no training image of the class 'dog'", skip_damaged=True)
 
 
 def test_files_of_a_class_are_sorted_by_path_and_read_from_any_batch(tmp_path):

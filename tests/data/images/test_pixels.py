@@ -1,3 +1,5 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -26,17 +28,19 @@ def test_alpha_blends_with_white():
 @pytest.mark.parametrize(
     ("sizes", "resolution", "side"),
     [
-        ({(28, 28)}, None, 28),
-        ({(128, 128)}, None, 128),
-        ({(300, 300)}, None, 128),
-        ({(20, 30)}, None, 20),
-        ({(20, 30), (18, 50)}, None, 18),
-        ({(400, 300), (500, 200)}, None, 64),
-        ({(400, 300)}, 48, 48),
+        ({(28, 28): 9}, None, 28),
+        ({(128, 128): 9}, None, 128),
+        ({(300, 300): 9}, None, 128),
+        ({(20, 30): 9}, None, 20),
+        ({(20, 30): 1, (18, 50): 1}, None, 18),
+        ({(20, 30): 2, (18, 50): 1}, None, 20),
+        ({(32, 32): 20, (1, 1): 1}, None, 32),
+        ({(400, 300): 1, (500, 200): 1}, None, 64),
+        ({(400, 300): 1}, 48, 48),
     ],
 )
 def test_the_side_that_is_chosen(sizes, resolution, side):
-    assert choose_side(sizes, resolution) == side
+    assert choose_side(Counter(sizes), resolution) == side
 
 
 def test_images_of_the_right_size_are_returned_as_they_are():

@@ -5,7 +5,13 @@ import re
 import numpy as np
 import pytest
 
-from rcig_cli.data.sources.class_names import check_classes, class_numbers, published_names, readable
+from rcig_cli.data.sources.class_names import (
+    check_classes,
+    class_numbers,
+    ordered_classes,
+    published_names,
+    readable,
+)
 from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.errors import ConfigError
 
@@ -28,10 +34,70 @@ def test_numbers_become_names_if_there_are_as_many():
     assert published_names("mine", 2) == ("0", "1")
 
 
-def test_codes_become_words_and_other_names_stay():
-    assert readable(["n01440764", "cat", "n02115641"]) == ("tench", "cat", "dingo")
-    assert readable(["n01440764", "n00000000"]) == ("n01440764", "n00000000")
-    assert readable(["001.Black_footed_Albatross", "1.x"]) == ("Black footed Albatross", "1.x")
+def test_codes_become_words_and_the_numbers_of_birds_are_cut():
+    assert readable(["n01440764", "n02115641"]) == ("tench", "dingo")
+    assert readable(["001.Black_footed_Albatross", "002.Auk"]) == ("Black footed Albatross", "Auk")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("n01440764", "n00000000"),
+        ("n01440764", "cat"),
+        ("001.Auk", "1.x"),
+        ("001.Auk", "002.Auk", "003.Owl"),
+        ("100.5", "200.5"),
+        ("100.5", "200.7"),
+        ("Pepper,_bell___healthy", "Pepper,_bell___Bacterial_spot"),
+    ],
+)
+def test_names_stay_unless_all_have_the_same_form_and_remain_distinct(names):
+    assert readable(names) == names
+
+
+@pytest.mark.parametrize(
+    ("dataset", "found", "order", "names"),
+    [
+        ("mine", ["10", "2", "0"], ("0", "2", "10"), ("0", "2", "10")),
+        ("mine", ["010", "9", "-1"], ("-1", "9", "010"), ("-1", "9", "010")),
+        ("mine", ["0.5", "10.5", "2.5"], ("0.5", "2.5", "10.5"), ("0.5", "2.5", "10.5")),
+        ("mine", ["a10", "a2"], ("a10", "a2"), ("a10", "a2")),
+        ("mine", ["1", "10", "b"], ("1", "10", "b"), ("1", "10", "b")),
+        (
+            "cifar10",
+            ["Ship", "TRUCK", "air-plane"],
+            ("air-plane", "Ship", "TRUCK"),
+            ("airplane", "ship", "truck"),
+        ),
+        (
+            "fashion_mnist",
+            ["T-shirt_top", "ankle boot", "Coat"],
+            ("T-shirt_top", "Coat", "ankle boot"),
+            ("T-shirt/top", "Coat", "Ankle boot"),
+        ),
+        ("imagenette", ["n03028079", "n01440764"], ("n01440764", "n03028079"), ("tench", "church")),
+        ("imagenette", ["tench", "French_horn"], ("tench", "French_horn"), ("tench", "French horn")),
+        ("mnist", ["01", "00"], ("00", "01"), ("0", "1")),
+    ],
+)
+def test_the_order_of_classes(dataset, found, order, names):
+    classes = ordered_classes("here", dataset, found)
+    assert (classes.found, classes.names) == (order, names)
+    assert [note.about for note in classes.notes] == ["classes"]
+    if dataset != "mine":
+        assert f"only {len(found)} of its 10" in classes.notes[0].text
+
+
+def test_numbers_of_a_known_set_number_its_published_names():
+    classes = ordered_classes("here", "fashion_mnist", [f"{number:02}" for number in range(9, -1, -1)])
+    assert classes.found == tuple(f"{number:02}" for number in range(10))
+    assert classes.names[0] == "T-shirt/top"
+
+
+@pytest.mark.parametrize("odd", ["plane", "10", "cat ", "1"])
+def test_classes_that_a_known_set_does_not_have_are_refused(odd):
+    with pytest.raises(ConfigError, match=r"^here has the class .*: prepare other data under another name"):
+        ordered_classes("here", "cifar10", ["cat", odd])
 
 
 def test_names_are_as_long_as_needed_to_be_distinct():

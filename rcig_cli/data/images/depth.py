@@ -1,0 +1,92 @@
+"""Which pixel values of image files are black and white.
+
+Files of 8 bits say so themselves: 0 and 255.  Grey files of more than 8 bits ("deep" files) often don't: a
+camera of 12 bits writes values up to 4095 into files of 16.  One pair of values holds for all files of a data
+set, so that brightness stays comparable:
+
+    what the user asked for with ``--range``, for every file
+    otherwise, if every deep file declares its white:   0 and that value
+    otherwise, if any value needs the 16th bit:          0 and 65535
+    otherwise:                                           0 and the largest value of the set
+    floats, if all are between 0 and 1:                  0 and 1
+
+Everything else is refused, since the files don't settle it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from rcig_cli.data.images.picture import Header
+from rcig_cli.data.images.pixels import Limits
+from rcig_cli.errors import ConfigError
+
+_TOP_BIT, _SIXTEEN_BITS = 2**15, 2**16 - 1
+
+
+def choose_limits(
+    where: object, headers: Collection[Header], found: Limits, asked: Limits | None
+) -> tuple[Limits | None, str]:
+    """Choose the values of black and white for a data set with deep files.
+
+    Parameters
+    ----------
+    where
+        Begins the sentence of an error.
+    headers
+        The different headers of its files.
+    found
+        The smallest and the largest value in its deep files.
+    asked
+        What the user asked for.
+
+    Returns
+    -------
+    limits
+        None if each file declares its own white, and these differ.
+    note
+        A sentence that says what was chosen.
+
+    Raises
+    ------
+    ConfigError
+        If the files don't settle it.
+    """
+    low, high = found
+    values = f"values from {low:g} to {high:g}"
+    if asked is not None:
+        outside = low < asked[0] or high > asked[1]
+        clipped = "; values outside are clipped" if outside else ""
+        return asked, f"Its deep grey images have {values}; {_in_words(asked)}, as asked for{clipped}."
+    deep = [header for header in headers if header.deep]
+    hint = "Pass the values of black and white with --range LOW,HIGH."
+    if any(header.floats for header in deep):
+        if low < 0 or high > 1 or not all(header.floats for header in deep):
+            raise ConfigError(f"{where} has floating-point images with {values}. {hint}")
+        return (0, 1), f"Its floating-point images have {values}; {_in_words((0, 1))}."
+    if low < 0 or high > _SIXTEEN_BITS:
+        raise ConfigError(f"{where} has grey images with {values}. {hint}")
+    declared = {header.white for header in deep}
+    if None in declared and len(declared) > 1:
+        raise ConfigError(f"{where} has deep grey images of which only some say which value is white. {hint}")
+    if None not in declared:
+        texts = " or ".join(f"{white:g}" for white in sorted(declared, key=float))  # type: ignore[arg-type]
+        return None, f"Its deep grey images have {values}; 0 is black and {texts} is white, as the files say."
+    if high >= _TOP_BIT:
+        return (0, _SIXTEEN_BITS), f"Its 16-bit images have {values}; {_in_words((0, _SIXTEEN_BITS))}."
+    if len(deep) < len(headers):
+        raise ConfigError(
+            f"{where} has images of 8 bits and 16-bit images with {values}, which don't fill 16 bits: "
+            "save all with 8 bits; or pass --range LOW,HIGH if the same values are black and white in all."
+        )
+    if high == 0:
+        raise ConfigError(f"{where} has 16-bit images that are all black: check the files.")
+    limits = (0.0, high)
+    return limits, (
+        f"Its 16-bit images have {values}, which don't fill 16 bits; {_in_words(limits)} in all of them. "
+        "--range LOW,HIGH sets other values."
+    )
+
+
+def _in_words(limits: Limits) -> str:
+    return f"{limits[0]:g} is black and {limits[1]:g} is white"

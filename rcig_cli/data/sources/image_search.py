@@ -1,0 +1,205 @@
+"""The search for image files in a folder, and the account of what it passes over.
+
+Images are files with an image's suffix, and files whose first bytes are an image's whatever they are called.
+Hidden entries and ``__MACOSX`` are passed over; links are followed if they lead inside the folder.  Of each
+file its name is kept, some 100 bytes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from rcig_cli.data.images.picture import SIGNATURE_BYTES, has_signature, picture_suffixes
+from rcig_cli.data.sources.source import Note
+from rcig_cli.errors import ConfigError
+
+_IGNORED = {"__macosx", "@eadir", "$recycle.bin", "lost+found"}  # folders that systems make
+_TABLES = (".csv", ".tsv", ".jsonl")
+_DEEPEST = 100  # folders in folders
+_MOST_LINKS = 2  # links to folders that are followed one after another
+_KINDS = 6  # at most so many kinds of other files are listed
+_NAMED = 3  # at most so many things of a kind are named in a message
+
+
+@dataclass(frozen=True, eq=False)
+class Folder:
+    """A folder with image files, in itself or deeper.
+
+    Attributes
+    ----------
+    path
+        The path within the folder that was searched, with "/" between names; "" for that folder itself.
+    images
+        Names of the image files directly in it, sorted.
+    folders
+        The folders in it, by name and sorted by it, also those without images.
+    tables
+        Names of its CSV, TSV and JSON lines files, sorted.
+    """
+
+    path: str
+    images: list[str]
+    folders: dict[str, Folder]
+    tables: list[str] = field(default_factory=list)
+
+    @cached_property
+    def count(self) -> int:
+        """Number of images in it or deeper."""
+        return len(self.images) + sum(folder.count for folder in self.folders.values())
+
+    @property
+    def filled(self) -> dict[str, Folder]:
+        """Those of its folders that have images."""
+        return {name: folder for name, folder in self.folders.items() if folder.count}
+
+    def files(self) -> Iterator[str]:
+        """The paths of all images in it, sorted by their parts."""
+        start = self.path + "/" if self.path else ""
+        for name in sorted([*self.images, *self.folders]):
+            if name in self.folders:
+                yield from self.folders[name].files()
+            else:
+                yield start + name
+
+
+@dataclass(eq=False)
+class Search:
+    """What a search found and passed over.
+
+    Attributes
+    ----------
+    root
+        The folder that was searched.
+    found
+        Its images.
+    others
+        Number of files that are no images, by suffix.
+    hidden
+        Number of hidden entries, and of folders that systems make.
+    links
+        Links passed over, because they lead out of the folder, in a circle, or nowhere.
+    """
+
+    root: Path
+    found: Folder = field(init=False)
+    others: Counter[str] = field(default_factory=Counter)
+    hidden: int = 0
+    links: list[str] = field(default_factory=list)
+
+    def notes(self, *, others: bool = True) -> tuple[Note, ...]:
+        """Say what was passed over; without the ``others`` if they belong to the data set."""
+        counts = sorted(self.others.items(), key=lambda pair: (-pair[1], pair[0]))
+        kinds = [f"{count} {suffix}" for suffix, count in counts[:_KINDS]]
+        if rest := sum(count for _, count in counts[_KINDS:]):
+            kinds.append(f"{rest} others")
+        texts = []
+        if kinds and others:
+            texts.append(f"Files in {self.root} that are not images, passed over: {', '.join(kinds)}.")
+        if self.hidden:
+            texts.append(f"Hidden or system entries in {self.root}, passed over: {self.hidden}.")
+        if self.links:
+            texts.append(
+                f"Links in {self.root} that lead out of it, in a circle or nowhere, passed over: "
+                f"{named(self.links)}. To use what they lead to, copy it there."
+            )
+        return tuple(Note("skipped", text) for text in texts)
+
+
+def named(things: list[str]) -> str:
+    """Count things and name the first few: "5 (a, b, c, ...)"."""
+    names = [*things[:_NAMED], "..."][: len(things)] if len(things) > _NAMED else things
+    return f"{len(things)} ({', '.join(names)})"
+
+
+def search(folder: Path, *, within: Path | None = None) -> Search:
+    """Search a folder for images.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    within
+        The folder out of which links may not lead; by default ``folder``.
+
+    Raises
+    ------
+    OSError
+        If the system refuses to read it.
+    """
+    result = Search(folder)
+    limit = os.path.realpath(within or folder)
+    result.found = _search(result, os.fspath(folder), "", limit, (os.path.realpath(folder),), 0)
+    return result
+
+
+def _search(
+    result: Search, folder: str, path: str, limit: str, above: tuple[str, ...], followed: int
+) -> Folder:
+    """Search ``folder``, whose path within the root is ``path``.
+
+    ``above`` are the real paths of the folders that led here, and ``followed`` counts the links among them.
+    """
+    if len(above) > _DEEPEST:
+        raise ConfigError(f"{result.root} has more than {_DEEPEST} folders in each other: move some up.")
+    images, folders, tables = [], {}, []
+    suffixes = picture_suffixes()
+    start = path + "/" if path else ""
+    with os.scandir(folder) as entries:
+        listed = sorted(entries, key=lambda entry: entry.name)
+    for entry in listed:
+        name = entry.name
+        if name.startswith(".") or name.lower() in _IGNORED:
+            result.hidden += 1
+            continue
+        target = entry.path
+        if entry.is_symlink():
+            target = os.path.realpath(entry.path)
+            usable = is_inside(target, limit) and os.path.exists(target)
+            if not usable or (entry.is_dir() and (target in above or followed == _MOST_LINKS)):
+                result.links.append(start + name)
+                continue
+        if entry.is_dir():
+            inner = (*above, os.path.realpath(target))
+            count = followed + entry.is_symlink()
+            folders[name] = _search(result, entry.path, start + name, limit, inner, count)
+            continue
+        suffix = os.path.splitext(name)[1].lower()
+        if not entry.is_file():
+            result.others["pipes or devices"] += 1
+        elif suffix in suffixes or _looks_like_image(entry.path):
+            images.append(name)
+        else:
+            tables += [name] if suffix in _TABLES else []
+            result.others[suffix if suffix.isprintable() and suffix else "without an ending"] += 1
+    return Folder(path, images, folders, tables)
+
+
+def is_inside(path: str | Path, folder: str) -> bool:
+    """Whether a path leads to ``folder``, a real path, or into it, once its links are followed."""
+    return Path(os.path.realpath(path)).is_relative_to(folder)
+
+
+def _looks_like_image(path: str) -> bool:
+    with suppress(PermissionError), open(path, "rb") as file:
+        return has_signature(file.read(SIGNATURE_BYTES))
+    return False
+
+
+def only_folder(root: Path) -> Path | None:
+    """Return the only folder in a folder, if that has no images itself."""
+    inner = folders(root)
+    images = any(os.path.splitext(name)[1].lower() in picture_suffixes() for name in os.listdir(root))
+    return inner[0] if len(inner) == 1 and not images else None
+
+
+def folders(root: Path) -> list[Path]:
+    """Return the folders in a folder, sorted by name, without hidden and linked ones."""
+    found = [entry for entry in root.iterdir() if entry.is_dir() and not entry.is_symlink()]
+    found = [entry for entry in found if not (entry.name.startswith(".") or entry.name.lower() in _IGNORED)]
+    return sorted(found, key=lambda entry: entry.name)

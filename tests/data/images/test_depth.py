@@ -1,0 +1,195 @@
+"""Which values are black and white in image files of more than 8 bits."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rcig_cli.data.images.picture import read_header, read_limits, read_picture
+from rcig_cli.data.sources.opening import open_source
+from rcig_cli.data.sources.options import ReadOptions
+from rcig_cli.errors import ConfigError
+from tests.data.examples import png_bytes, save_picture, whole
+
+SIDE = 8
+
+
+def pgm(values, white):
+    return b"P5 %d %d %d\n" % (values.shape[1], values.shape[0], white) + values.astype(">u2").tobytes()
+
+
+def write(root, arrays, suffix="png", white=65535):
+    """Write grey images into two class folders, in turn."""
+    for number, array in enumerate(arrays):
+        path = root / "ab"[number % 2] / f"{number:03}.{suffix}"
+        path.parent.mkdir(exist_ok=True)
+        if suffix == "pgm":
+            path.write_bytes(pgm(array, white))
+        else:
+            save_picture(path, array)
+
+
+def ramps(highest, count=20, dtype=np.uint16):
+    """Images whose values rise to a fraction of ``highest``; the last to all of it."""
+    rise = np.linspace(0, 1, SIDE * SIDE).reshape(SIDE, SIDE)
+    return [(rise * highest * (number + 1) / count).astype(dtype) for number in range(count)]
+
+
+def read(root, **options):
+    """The images that were written, in their order, and the source."""
+    source = open_source("deep", root, ReadOptions(**options))
+    images = np.concatenate([whole(source, split).images for split in ("train", "test")])[..., 0]
+    return sorted(images.tolist(), key=lambda image: np.sum(image)), source
+
+
+def due(arrays, low, high):
+    scaled = [np.rint(np.clip((array.astype(float) - low) * 255 / (high - low), 0, 255)) for array in arrays]
+    return sorted((array.astype(int).tolist() for array in scaled), key=lambda image: np.sum(image))
+
+
+def range_note(source):
+    return next(note.text for note in source.notes if note.about == "range")
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
+@pytest.mark.parametrize(("highest", "white"), [(4095, 4095), (100, 100), (32767, 32767), (40000, 65535)])
+def test_one_factor_for_all_files_from_the_sets_own_range(tmp_path, suffix, highest, white):
+    arrays = ramps(highest)
+    write(tmp_path, arrays, suffix)
+    found, source = read(tmp_path)
+    assert source.shape == (SIDE, SIDE, 1)
+    assert found == due(arrays, 0, white)
+    assert f"values from 0 to {highest}" in range_note(source)
+    assert f"0 is black and {white} is white" in range_note(source)
+
+
+def test_a_range_that_was_asked_for_holds_for_every_file(tmp_path):
+    arrays = ramps(4000)
+    write(tmp_path, arrays)
+    found, source = read(tmp_path, range=(100.0, 3000.0))
+    assert found == due(arrays, 100, 3000)
+    assert "100 is black and 3000 is white, as asked for; values outside are clipped" in range_note(source)
+
+
+def test_a_range_for_images_of_8_bits(tmp_path):
+    arrays = ramps(15, dtype=np.uint8)
+    write(tmp_path, arrays)
+    found, source = read(tmp_path, range=(0.0, 15.0))
+    assert found == due(arrays, 0, 15)
+    assert "15 is white, as asked for" in range_note(source)
+
+
+def test_pgm_files_say_which_value_is_white(tmp_path):
+    arrays = ramps(2000)
+    write(tmp_path, arrays, "pgm", white=4095)
+    assert read_header(tmp_path / "a" / "000.pgm").white == 4095
+    assert read_limits(tmp_path / "b" / "019.pgm") == (0, 2000)
+    found, source = read(tmp_path)
+    assert found == due(arrays, 0, 4095)
+    assert "4095 is white, as the files say" in range_note(source)
+    found, _ = read(tmp_path, range=(0.0, 2000.0))
+    assert found == due(arrays, 0, 2000)
+
+
+def test_floats_between_0_and_1(tmp_path):
+    arrays = ramps(0.9, dtype=np.float32)
+    write(tmp_path, arrays, "tif")
+    assert read(tmp_path)[0] == due(arrays, 0, 1)
+    save_picture(tmp_path / "a" / "bright.tif", np.full((SIDE, SIDE), 3.5, np.float32))
+    refused(tmp_path, "floating-point images with values from 0 to 3.5")
+    assert len(read(tmp_path, range=(0.0, 3.5))[0]) == 21
+
+
+def refused(root, said):
+    with pytest.raises(ConfigError, match=f"{said}.*--range"):
+        open_source("deep", root)
+
+
+def test_what_the_files_do_not_settle_is_refused(tmp_path):
+    write(tmp_path, ramps(4095, 4))
+    save_picture(tmp_path / "a" / "eight.png", np.full((SIDE, SIDE), 200, np.uint8))
+    refused(tmp_path, "images of 8 bits and 16-bit images with values from 0 to 4095")
+    save_picture(tmp_path / "a" / "full.png", np.full((SIDE, SIDE), 65535, np.uint16))
+    assert "65535 is white" in range_note(open_source("deep", tmp_path))
+    save_picture(tmp_path / "a" / "negative.tif", np.full((SIDE, SIDE), -3, np.int32))
+    refused(tmp_path, "values from -3")
+    save_picture(tmp_path / "a" / "negative.tif", np.full((SIDE, SIDE), 2**20, np.int32))
+    refused(tmp_path, "values from 0 to 1.04858e")
+    (tmp_path / "a" / "negative.tif").unlink()
+    (tmp_path / "b" / "own.pgm").write_bytes(pgm(np.zeros((SIDE, SIDE)), 1023))
+    refused(tmp_path, "only some say which value is white")
+
+
+def test_black_and_not_finite_images(tmp_path):
+    write(tmp_path, [np.zeros((SIDE, SIDE), np.uint16)] * 4)
+    with pytest.raises(ConfigError, match="all black"):
+        open_source("deep", tmp_path)
+    save_picture(tmp_path / "a" / "nan.tif", np.full((SIDE, SIDE), np.nan, np.float32))
+    with pytest.raises(ConfigError, match=r"nan.tif has pixels that are not finite"):
+        open_source("deep", tmp_path)
+
+
+def test_16_bits_a_channel_are_cut_to_8_and_told(tmp_path):
+    row = struct.pack(">B3H", 0, 300, 4095, 65535)
+    content = bytearray(png_bytes(1, 1, zlib.compress(row)))
+    content[24] = 16  # the bit depth
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    for name in ("a/1.png", "a/2.png", "b/1.png", "b/2.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    source = open_source("deep", tmp_path)
+    assert "4 images have 16 bits a channel, of which the upper 8 are used" in range_note(source)
+    assert whole(source, "train").images[0].ravel().tolist() == [1, 15, 255]
+    with pytest.raises(ConfigError, match="--range needs grey or 8 bits"):
+        open_source("deep", tmp_path, ReadOptions(range=(0.0, 4095.0)))
+
+
+def tiff(array, bits, sample_format, black_is_zero=1):
+    data = array.tobytes()
+    shorts = {258: bits, 259: 1, 262: black_is_zero, 277: 1, 339: sample_format}
+    longs = {256: array.shape[1], 257: array.shape[0], 273: 8, 278: array.shape[0], 279: len(data)}
+    entries = b"".join(
+        struct.pack("<HHLHH", tag, 3, 1, value, 0)
+        if tag in shorts
+        else struct.pack("<HHLL", tag, 4, 1, value)
+        for tag, value in sorted((shorts | longs).items())
+    )
+    start = struct.pack("<LH", 8 + len(data), len(shorts) + len(longs))
+    return b"II*\0" + start[:4] + data + start[4:] + entries + bytes(4)
+
+
+def test_tiffs_that_pillow_reads_wrongly_are_refused(tmp_path):
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(np.array([[1, 5]], "<u2"), 16, 1))
+    assert read_limits(path) == (1, 5)
+    path.write_bytes(tiff(np.array([[1, 5]], "<u2"), 16, 1, black_is_zero=0))
+    with pytest.raises(ConfigError, match="0 for white"):
+        read_header(path)
+    path.write_bytes(tiff(np.array([[1, -5]], "i1"), 8, 2))
+    with pytest.raises(ConfigError, match="signed 8-bit"):
+        read_header(path)
+    path.write_bytes(tiff(np.array([[0x10, 0x20, 0x03]], "u1"), 12, 1))
+    assert read_header(path).white == 4095
+
+
+def test_the_orientation_of_deep_images_is_applied(tmp_path):
+    values = np.arange(6, dtype=np.uint16).reshape(2, 3) * 1000
+    exif = Image.Exif()
+    exif[274] = 6
+    with io.BytesIO() as stream:
+        Image.fromarray(values).save(stream, "PNG", exif=exif)
+        (tmp_path / "a.png").write_bytes(stream.getvalue())
+    found = read_picture(tmp_path / "a.png", grey=True, limits=(0, 5000))[..., 0]
+    assert found.tolist() == np.rot90(np.arange(6).reshape(2, 3) * 51, -1).tolist()
+
+
+def test_pages_after_the_first_are_told(tmp_path):
+    pages = [Image.fromarray(np.full((SIDE, SIDE), value, np.uint8)) for value in (9, 200)]
+    for name in ("a/1.tif", "a/2.tif", "b/1.gif", "b/2.gif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:])
+    texts = [note.text for note in open_source("stacks", tmp_path).notes]
+    assert "4 images have several frames or pages; the first is used." in texts
