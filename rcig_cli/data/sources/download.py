@@ -40,6 +40,10 @@ class _Failure(Exception):
     """Why a file can't be had from an address; the rest of a sentence about the address."""
 
 
+class _NotResumed(Exception):
+    """A server can't send the rest of a file."""
+
+
 def fetch(known: KnownDataset, listener: Listener) -> Path:
     """Return the folder of a data set's official files, downloading and unpacking what the cache lacks.
 
@@ -153,10 +157,11 @@ def _obtain(known: KnownDataset, archive: Archive, cache: Path, listener: Listen
             return _obtain_from(address, archive, cache, listener)
         except _Failure as failure:
             failures.append(f"{address} {failure}")
+    names = ", ".join(each.name for each in known.archives)
     own = f", or unpack it and pass --from {known.folder}" if known.folder else ""
     raise RcigError(
-        f"{known.name} could not be downloaded ({'; '.join(failures)}): run the command again to resume; "
-        f"without internet access, put {archive.name} into a folder and set RCIG_MIRROR to that folder{own}."
+        f"{known.name} could not be downloaded: {'; '.join(failures)}. Run the command again to resume; "
+        f"without internet access, set RCIG_MIRROR to a folder with {names}{own}."
     )
 
 
@@ -186,7 +191,7 @@ def _obtain_from(address: str, archive: Archive, cache: Path, listener: Listener
 
     pooch.get_logger().setLevel("ERROR")
     part = _Part(cache / f"{archive.name}.part", archive, listener)
-    tries = 0
+    tries, resumable = 0, True
     while True:
         before = part.size()
         try:
@@ -207,11 +212,13 @@ def _obtain_from(address: str, archive: Archive, cache: Path, listener: Listener
                 raise _Failure(reason) from error
             listener.note(f"{address} {reason}; trying again.")
             time.sleep(_PAUSE * tries)
-        except ValueError as error:  # pooch's, of a wrong checksum
+        except (_NotResumed, ValueError) as error:  # the latter is pooch's, of a wrong checksum
+            part.path.unlink(missing_ok=True)
             # The bytes that an earlier attempt left may be at fault: once more without them.
-            if not before:
-                raise _Failure("has another checksum than the published file") from error
-            listener.note(f"{archive.name} has a wrong checksum after resuming: it is downloaded again.")
+            if not (before and resumable):
+                raise _Failure("has other content than the published file") from error
+            resumable = False
+            listener.note(f"{archive.name} could not be resumed: it is downloaded from the beginning.")
 
 
 def _is_final(status: int) -> bool:
@@ -232,7 +239,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"answered with HTTP status {error.response.status_code}"
     if isinstance(error, requests.Timeout) or "timed out" in str(error):
-        return f"did not answer within {_TIMEOUT[1]:.0f} seconds"
+        return "did not answer in time"
     if isinstance(error, requests.exceptions.SSLError):
         return "has no valid certificate"
     if isinstance(error, requests.exceptions.ProxyError):
@@ -250,6 +257,7 @@ class _Part:
     archive: Archive
     listener: Listener
     _file: IO[bytes] = field(init=False, repr=False)
+    _announced: bool = False
 
     def size(self) -> int:
         """Return how many bytes are there."""
@@ -260,12 +268,12 @@ class _Part:
         import pooch
         import requests
 
-        if (done := self.size()) > self.archive.size:
-            self.path.unlink()
-        if done < self.archive.size:
+        if not self._announced:
+            self._announced = True
             self.listener.note(
                 f"Downloading {self.archive.name} ({self.archive.size / _MEGABYTE:.3g} MB) from {address}."
             )
+        if self.size() != self.archive.size:
             with self.path.open("ab") as self._file:
                 downloader = pooch.HTTPDownloader(
                     chunk_size=_PIECE,
@@ -280,15 +288,17 @@ class _Part:
 
     def _begin(self, response: Any, **_: Any) -> None:
         """Look at the header of a response, before its content is read."""
-        sent = response.headers.get("Content-Length")
         if response.status_code == 200:  # from the beginning
-            self._file.truncate(0)
+            sent = response.headers.get("Content-Length")
             self._check_size(int(sent) if sent else None)
+            self._file.truncate(0)
         elif response.status_code == 206:
             found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
             if not found or int(found[1]) != self.size():
-                raise _Failure("answered with another range than asked for")
+                raise _NotResumed
             self._check_size(None if found[2] == "*" else int(found[2]))
+        elif response.status_code == 416:  # there is no such range
+            raise _NotResumed
         # Some servers declare a .gz file as encoded; it is to be stored as it is.
         response.raw.headers.pop("Content-Encoding", None)
 
