@@ -234,19 +234,21 @@ def _copy(address: str, output: str, _pooch: Any) -> None:
 
 
 def _reason(error: Exception) -> str:
-    import requests
+    from requests import exceptions
 
-    if isinstance(error, requests.HTTPError) and error.response is not None:
+    if isinstance(error, exceptions.HTTPError) and error.response is not None:
         return f"answered with HTTP status {error.response.status_code}"
-    if isinstance(error, requests.Timeout) or "timed out" in str(error):
+    if isinstance(error, exceptions.Timeout) or "timed out" in str(error):
         return "did not answer in time"
-    if isinstance(error, requests.exceptions.SSLError):
+    if isinstance(error, exceptions.SSLError):
         return "has no valid certificate"
-    if isinstance(error, requests.exceptions.ProxyError):
+    if isinstance(error, exceptions.ProxyError):
         return "could not be reached through the proxy"
     if "NewConnectionError" in str(error) or "NameResolutionError" in str(error):
         return "could not be reached"
-    return "ended the connection early"
+    if isinstance(error, (exceptions.ConnectionError, exceptions.ChunkedEncodingError)):
+        return "ended the connection early"
+    return f"can't be read ({error})"
 
 
 @dataclass

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import importlib.util
+import json
 import os
 import shutil
 import signal
@@ -189,6 +190,24 @@ def another_range(request, _):
     request.reply(206, 5, Content_Range="bytes 0-4/5")
 
 
+def partial_from_the_start(request, content):
+    """As Amazon S3 answers."""
+    request.reply(206, len(content), Content_Range=f"bytes 0-{len(content) - 1}/{len(content)}")
+    request.wfile.write(content)
+
+
+def elsewhere(request, _):
+    request.reply(302, 0, Location=request.path)
+
+
+def chunks_without_end(request, content):
+    request.protocol_version = "HTTP/1.1"
+    request.reply(200, None, Transfer_Encoding="chunked")
+    half = content[: len(content) // 2]
+    request.wfile.write(b"%x\r\n%b\r\n" % (len(half), half))
+    request.close_connection = True
+
+
 # Answers to the first requests, and the first byte of each request.
 GOOD_ENDS = {
     "cut": ([cut(0.5), cut(0.5)], ["0", "half", "three quarters"]),
@@ -199,6 +218,9 @@ GOOD_ENDS = {
     "hanging": ([hang], ["0", "half"]),
     "declared_as_encoded": ([header(Content_Encoding="gzip")], ["0"]),
     "without_length": ([changed(same, None)], ["0"]),
+    "partial_from_the_start": ([partial_from_the_start], ["0"]),
+    "redirected": ([elsewhere], ["0", "0"]),
+    "chunks_without_end": ([chunks_without_end], None),
     "another_range": ([cut(0.5), another_range], ["0", "half", "0"]),
     "no_such_range": ([cut(0.5), status(416)], ["0", "half", "0"]),
     "wrong_rest": ([cut(0.5), zeros_instead_of_the_rest], ["0", "half", "0"]),
@@ -231,6 +253,7 @@ BAD_ENDS = {
     "length_too_large": ([changed(same, 1)], "has .* bytes instead of the published"),
     "endless": ([changed(lambda content: 100 * content, None)], "sent more than the .* bytes"),
     "login_page": ([changed(login_page)], "has 20 bytes instead of the published"),
+    "redirected_for_ever": ([elsewhere] * 100, "can't be read \\(Exceeded 30 redirects"),
     "missing": ([status(404)], "answered with HTTP status 404"),
     "forbidden": ([status(403)], "answered with HTTP status 403"),
     "broken": ([status(500)] * 3, "answered with HTTP status 500"),
@@ -337,6 +360,39 @@ def test_a_full_disk_is_reported_and_the_download_resumed(cifar, server, monkeyp
     assert [range_ for _, range_ in server.requests] == ["bytes=0-", f"bytes={2**10}-"]
 
 
+def test_a_disk_that_is_full_while_unpacking_costs_no_second_download(cifar, server, cache, monkeypatch):
+    def fail(archive, folder):
+        folder.mkdir()
+        (folder / "half").write_text("")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(download, "_unpack", fail)
+        with pytest.raises(RcigError, match=r"No space left on device.*free some disk space"):
+            fetch(cifar, Heard())
+    unpacking = cache / "cifar10" / "unpacking"  # of a process that was killed
+    unpacking.mkdir()
+    folder = fetch(cifar, Heard())
+    assert not (folder / "half").exists()
+    assert not unpacking.exists()
+    assert len(server.requests) == 1
+
+
+def test_a_cache_that_can_not_be_written_is_reported(cifar, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(RcigError, match=r"cifar10 can't be stored in .*XDG_CACHE_HOME"):
+        fetch(cifar, Heard())
+
+
+def test_an_unreachable_proxy_is_reported(cifar, monkeypatch):
+    for name in ("NO_PROXY", "no_proxy", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    with pytest.raises(RcigError, match="could not be reached through the proxy"):
+        fetch(cifar, Heard())
+
+
 def test_a_second_process_waits_and_downloads_nothing(cifar, server):
     begun, go_on = threading.Event(), threading.Event()
 
@@ -371,6 +427,30 @@ address, size, sha256 = sys.argv[1:]
 download._PIECE = 2**10
 download.fetch(replace(KNOWN["cifar10"], archives=(Archive(address, int(size), sha256),)), Heard())
 """
+
+
+COMMAND = """
+import sys
+from dataclasses import replace
+sys.modules["tensorflow_datasets"] = sys.modules["tensorflow"] = None
+from rcig_cli.data.sources.known import KNOWN, Archive
+address, size, sha256 = sys.argv[1:4]
+KNOWN["cifar10"] = replace(KNOWN["cifar10"], archives=(Archive(address, int(size), sha256),))
+from rcig_cli.cli.app import main
+main(["prepare", "cifar10", "--json", "--store", sys.argv[4]])
+"""
+
+
+def test_the_command_needs_no_tensorflow_datasets(cifar, tmp_path):
+    (archive,) = cifar.archives
+    words = [sys.executable, "-c", COMMAND, archive.address, str(archive.size), archive.sha256, str(tmp_path)]
+    root = Path(__file__).parents[3]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=root)
+    found = json.loads(done.stdout)
+    assert (found["train"], found["test"], found["class_names"][3]) == (20, 10, "cat")
+    assert f"Downloading {archive.name}" in done.stderr
+    manifest = json.loads((tmp_path / "datasets" / "cifar10" / "manifest.json").read_text())
+    assert manifest["source"]["files"] == [{"address": archive.address, "sha256": archive.sha256}]
 
 
 @pytest.mark.parametrize(("rest", "requests"), [(0, 0), (1, 1), (-1, 1)])
