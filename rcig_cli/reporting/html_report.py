@@ -33,6 +33,7 @@ from rcig_cli.reporting.formatting import (
 )
 from rcig_cli.reporting.visualize import FIGURES, animation, curves, grid, labels
 from rcig_cli.runs.distill.distilled import DistilledSet
+from rcig_cli.runs.distill.scarce import scarce_classes
 from rcig_cli.runs.report import Report
 from rcig_cli.store.files import make_folder, write_bytes_atomically
 from rcig_cli.store.results import Kind, read_results
@@ -83,6 +84,7 @@ def _context(distilled: DistilledSet, report: Report) -> dict[str, Any]:
         config=config,
         dataset=distilled.prepared.manifest,
         count=len(distilled.images),
+        scarce=scarce_classes(distilled.prepared, config),
         best=best_evaluation(evaluations),
         evaluations=evaluations,
         attacks=[_attack_table(each) for each in attacks],

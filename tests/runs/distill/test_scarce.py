@@ -67,7 +67,9 @@ def test_commands_show_the_numbers_of_the_classes(run, rcig, tmp_path):
     (tmp_path / "settings.toml").write_text(rcig("show", "run_1", "--toml", *store).out)
     assert read_toml(tmp_path / "settings.toml")["ipc"] == [4, 2, 4]
     assert rcig("report", "run_1", *store, "--out", tmp_path / "a.html").code == 0
-    assert "rcig distill unequal --ipc 4 --ipc dog=2" in (tmp_path / "a.html").read_text()
+    page = (tmp_path / "a.html").read_text()
+    assert "rcig distill unequal --ipc 4 --ipc dog=2" in page
+    assert "(&#39;cat&#39; has 1 of 4).\nThe distillation started from these images repeated" in page
     rcig("export", "run_1", "--format", "parquet", "--out", tmp_path / "set", *store)
     assert "2 to 4 for each of 3 classes" in (tmp_path / "set" / "README.md").read_text()
     imported = rcig("import", tmp_path / "set", "--dataset", "unequal", "--name", "again", *store)

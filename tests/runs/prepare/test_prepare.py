@@ -14,12 +14,13 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
+import rcig_cli as rcig
 from rcig_cli.errors import ConfigError, Corrupt, Interrupted, Locked, RcigError
 from rcig_cli.runs.prepare import passes
 from rcig_cli.runs.prepare import prepare as job
 from rcig_cli.store import arrays
 from rcig_cli.store.store import open_store
-from tests.data.examples import fit
+from tests.data.examples import fit, natural_images, save_picture
 from tests.runs.prepare.prepare_child import Generated, Silent, small_pieces
 from tests.runs.prepare.test_parallel import ended
 
@@ -303,3 +304,14 @@ def test_where_a_data_set_can_not_be_replaced_the_old_one_stays_until_it_is_remo
     here(source, overwrite=True)
     assert source.read == 0
     assert product(here.store) == uninterrupted
+
+
+def test_a_few_photographs_are_whitened_with_as_many_directions_as_there_are_images(tmp_path):
+    """A dense whitening would be a matrix of 12 288 x 12 288 numbers, and take half an hour."""
+    images = natural_images(24, 64, 3)
+    for number, image in enumerate(images):
+        save_picture(tmp_path / "photos" / ("rose", "tulip")[number % 2] / f"{number}.png", image)
+    dataset = rcig.prepare("photos", tmp_path / "photos", store=tmp_path / "a")
+    training, _ = dataset.split("train")
+    assert dataset.whitening().basis.shape == (12_288, len(training))
+    assert {each.tobytes() for each in dataset.pixels(training)} < {each.tobytes() for each in images}
