@@ -35,6 +35,8 @@ HOMES = {
     "jinja2": {"reporting"},
     "pyarrow": {"data"},
     "torch": {"data"},
+    "pooch": {"data"},
+    "requests": {"data"},
 }
 
 
