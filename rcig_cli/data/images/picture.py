@@ -141,12 +141,12 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
         )
 
 
-def read_limits(path: Path) -> Limits:
+def read_limits(path: Path, content: bytes | None = None) -> Limits:
     """Read a deep image, and return its smallest and its largest value, as they are in the file.
 
     Errors are those of `read_header`; also ConfigError if values aren't finite.
     """
-    with _opened(path, None) as image:
+    with _opened(path, content) as image:
         values = _values(image, _white_of(image))
         low, high = float(values.min()), float(values.max())
         if not (math.isfinite(low) and math.isfinite(high)):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,13 +20,37 @@ from rcig_cli.data.images.pixels import Limits, choose_side, size_note
 from rcig_cli.data.sources.class_names import check_classes
 from rcig_cli.data.sources.image_search import named
 from rcig_cli.data.sources.options import ReadOptions
-from rcig_cli.data.sources.source import SPLITS, Batch, ImageSource, Note, Split
+from rcig_cli.data.sources.source import SPLITS, Batch, ImageSource, Note, Split, regroup
 from rcig_cli.errors import ConfigError, Corrupt
 
 _DECODERS = min(8, os.cpu_count() or 1)
 _AT_ONCE = 1024  # files that wait for a thread
 
 Result = TypeVar("Result")
+
+
+Picture = tuple[Path, bytes | None]
+"""A file, or what messages call an image that is not a file of its own, and its content."""
+
+
+class Pictures(Protocol):
+    """The images of a split and their classes."""
+
+    @property
+    def labels(self) -> npt.NDArray[np.int32]:
+        """``[n]``."""
+
+    @property
+    def paths(self) -> Iterator[Path]:
+        """The files, or what messages call the images, in order."""
+
+    def __len__(self) -> int: ...
+
+    def select(self, chosen: npt.NDArray[np.bool_]) -> Pictures:
+        """Return the images that are ``chosen``, bool ``[n]``."""
+
+    def pieces(self, most: int, start: int = 0) -> Iterator[Sequence[Picture]]:
+        """Yield the images from number ``start`` on, up to ``most`` at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +68,11 @@ class Files:
     def paths(self) -> Iterator[Path]:
         """The full paths, one at a time."""
         return (self.root / name for name in self.names)
+
+    def pieces(self, most: int, start: int = 0) -> Iterator[Sequence[Picture]]:
+        """Yield the files from number ``start`` on, up to ``most`` at a time."""
+        for first in range(start, len(self), most):
+            yield [(self.root / name, None) for name in self.names[first : first + most]]
 
     def select(self, chosen: npt.NDArray[np.bool_]) -> Files:
         """Return the files that are ``chosen``, bool ``[n]``."""
@@ -66,7 +95,7 @@ class _Headers:
     """
 
     kinds: dict[Header, tuple[int, Path]] = field(default_factory=dict)
-    deep: list[Path] = field(default_factory=list)
+    deep: set[Path] = field(default_factory=set)
     damaged: list[Path] = field(default_factory=list)
 
     @property
@@ -104,7 +133,7 @@ class FileSource(ImageSource):
         name: str,
         where: Path,
         class_names: tuple[str, ...],
-        splits: dict[Split, Files],
+        splits: Mapping[Split, Pictures],
         options: ReadOptions,
         *,
         usual_side: int | None = None,
@@ -145,20 +174,25 @@ class FileSource(ImageSource):
 
     def batches_from(self, split: Split, size: int, start: int) -> Iterator[Batch]:
         """Yield the split from image ``start``; see `ImageSource.batches_from`."""
-        files = self._files[split]
+        return regroup(self._decoded(split, size, start), size)
+
+    def _decoded(self, split: Split, most: int, start: int) -> Iterator[Batch]:
+        """Yield the split from image ``start``, up to ``most`` images at a time."""
+        pictures = self._files[split]
         with ThreadPoolExecutor(self._threads) as decoders:
-            for first in range(start, len(files), size):
-                names, labels = files.names[first : first + size], files.labels[first : first + size]
-                images = decoders.map(self._read, [files.root / name for name in names])
+            for piece in pictures.pieces(most, start):
+                images = decoders.map(self._read, piece)
                 try:
                     decoded = np.stack(list(images))
                 except Corrupt as error:
                     raise self._all_damaged(error) from error
-                yield Batch(decoded, labels)
+                yield Batch(decoded, pictures.labels[start : start + len(piece)])
+                start += len(piece)
 
-    def _read(self, path: Path) -> npt.NDArray[np.uint8]:
+    def _read(self, picture: Picture) -> npt.NDArray[np.uint8]:
         side, _, channels = self.shape
-        return read_picture(path, grey=channels == 1, side=side, limits=self._limits)
+        path, content = picture
+        return read_picture(path, channels == 1, content, side=side, limits=self._limits)
 
     def _all_damaged(self, first: Corrupt) -> Corrupt:
         """Decode all images, and return the error that names the damaged ones instead of the first."""
@@ -183,7 +217,7 @@ class FileSource(ImageSource):
         limits = asked
         if headers.deep:
             try:
-                found = list(_in_threads(read_limits, headers.deep, self._threads))
+                found = list(_in_threads(read_limits, self._files, self._threads, headers.deep))
             except Corrupt as error:
                 raise self._all_damaged(error) from error
             extremes = min(low for low, _ in found), max(high for _, high in found)
@@ -194,39 +228,44 @@ class FileSource(ImageSource):
         return limits, tuple(notes)
 
 
-def _read_headers(splits: Mapping[Split, Files]) -> _Headers:
+def _read_headers(splits: Mapping[Split, Pictures]) -> _Headers:
     found = _Headers()
-    for files in splits.values():
-        for path in files.paths:
+    for pictures in splits.values():
+        for path, content in itertools.chain.from_iterable(pictures.pieces(_AT_ONCE)):
             try:
-                header = read_header(path)
+                header = read_header(path, content)
             except Corrupt:
                 found.damaged.append(path)
                 continue
             count, first = found.kinds.get(header, (0, path))
             found.kinds[header] = count + 1, first
             if header.deep:
-                found.deep.append(path)
+                found.deep.add(path)
     return found
 
 
-def _in_threads(function: Callable[[Path], Result], paths: Iterable[Path], threads: int) -> Iterator[Result]:
-    """Call a function for each path, in several threads; results keep the order."""
-    waiting = iter(paths)
+def _in_threads(
+    function: Callable[[Path, bytes | None], Result],
+    splits: Mapping[Split, Pictures],
+    threads: int,
+    only: Set[Path] | None = None,
+) -> Iterator[Result]:
+    """Call a function for each image, or those in ``only``, in several threads; results keep the order."""
     with ThreadPoolExecutor(threads) as pool:
-        while some := list(itertools.islice(waiting, _AT_ONCE)):
-            yield from pool.map(function, some)
+        for pictures in splits.values():
+            for piece in pictures.pieces(_AT_ONCE):
+                some = [picture for picture in piece if only is None or picture[0] in only]
+                yield from pool.map(lambda picture: function(*picture), some)
 
 
-def _find_damaged(splits: Mapping[Split, Files], threads: int) -> set[Path]:
+def _find_damaged(splits: Mapping[Split, Pictures], threads: int) -> set[Path]:
     """Decode all images, and return those that can't be decoded."""
-    paths = (path for files in splits.values() for path in files.paths)
-    return {path for path in _in_threads(_damaged, paths, threads) if path is not None}
+    return {path for path in _in_threads(_damaged, splits, threads) if path is not None}
 
 
-def _damaged(path: Path) -> Path | None:
+def _damaged(path: Path, content: bytes | None) -> Path | None:
     try:
-        read_picture(path, grey=False)
+        read_picture(path, False, content)
     except Corrupt:
         return path
     except ConfigError:  # what else is wrong is reported where the image is used
@@ -234,8 +273,8 @@ def _damaged(path: Path) -> Path | None:
     return None
 
 
-def _without(files: Files, damaged: set[Path]) -> Files:
-    return files.select(np.array([path not in damaged for path in files.paths], dtype=np.bool_))
+def _without(pictures: Pictures, damaged: set[Path]) -> Pictures:
+    return pictures.select(np.array([path not in damaged for path in pictures.paths], dtype=np.bool_))
 
 
 def _refusal(where: Path, damaged: set[Path]) -> Corrupt:

@@ -149,5 +149,7 @@ def regroup(batches: Iterable[Batch], size: int) -> Iterator[Batch]:
 
 
 def _join(batches: list[Batch]) -> Batch:
+    if len(batches) == 1:
+        return batches[0]
     images = np.concatenate([batch.images for batch in batches])
     return Batch(images, np.concatenate([batch.labels for batch in batches]))
