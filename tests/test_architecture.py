@@ -34,9 +34,8 @@ HOMES = {
     "matplotlib": {"reporting"},
     "jinja2": {"reporting"},
     "pyarrow": {"data"},
+    "huggingface_hub": {"data"},
     "torch": {"data"},
-    "pooch": {"data"},
-    "requests": {"data"},
 }
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from rcig_cli.data.sources.known import KNOWN
 from tests.data.examples import pixels
+from tests.data.hugging_face_sets import example, save_to_disk
 
 CIFAR10_NAMES = KNOWN["cifar10"].class_names
 IMAGENETTE, IMAGEWOOF = KNOWN["imagenette"].synsets, KNOWN["imagewoof"].synsets
@@ -229,6 +230,13 @@ def write_kmnist(folder, splits):
     return folder
 
 
+def write_hugging_face(folder):
+    for split, count in (("train", 20), ("test", 10)):
+        save_to_disk(folder / split, example(count)[2])
+    (folder / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
+    return folder
+
+
 _RGB = 32, 32, 3
 _TINY_CODES = ("n00000001", "n00000002")
 _TEN, _HUNDRED = example_splits(10, 20, 10, *_RGB), example_splits(100, 100, 10, *_RGB)
@@ -269,4 +277,5 @@ COPIES = {
         "kmnist-train-imgs.npz",
         lambda to: write_kmnist(to, example_splits(10, 20, 10, 28, 28, 1)),
     ),
+    "a data set of Hugging Face": (None, "train/state.json", write_hugging_face),
 }

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from rcig_cli.data.formats import cifar, class_folders, idx, image_lists, imagenet64, npz
+from rcig_cli.data.formats import (
+    cifar,
+    class_folders,
+    hugging_face,
+    idx,
+    image_lists,
+    imagenet64,
+    npz,
+    table_files,
+)
 from rcig_cli.data.sources.image_search import folders, only_folder
 from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.data.sources.options import ReadOptions
@@ -75,6 +84,13 @@ FORMATS = (
     ),
     DatasetFormat("MNIST's IDX files", None, idx.holds, idx.open_idx, _OF_ARRAYS),
     DatasetFormat("NumPy's .npy and .npz files", None, npz.holds, npz.open_npz, _OF_ARRAYS),
+    DatasetFormat(
+        "a data set of Hugging Face",
+        None,
+        table_files.holds,
+        hugging_face.open_hugging_face,
+        _OF_ARRAYS | _OF_FILES | {"labels"},
+    ),
     DatasetFormat(
         "class folders", None, Path.is_dir, class_folders.open_class_folders, _OF_FILES | {"labels"}
     ),

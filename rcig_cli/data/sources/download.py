@@ -105,7 +105,7 @@ def _unpacked(known: KnownDataset, name: str, cache: Path, listener: Listener) -
     if folder.is_dir():
         if digest.is_file() and digest.read_text() == _digest(folder):
             return folder
-        listener.note(f"{folder} is damaged or incomplete: it is replaced.")
+        listener.note(f"{folder} is damaged or incomplete: its archive is downloaded again.")
     digest.unlink(missing_ok=True)
     files = [_obtain(known, archive, cache, listener) for archive in known.archives]
     try:

@@ -76,7 +76,9 @@ def open_source(
         options.check_used((), "TensorFlow Datasets")
         return open_tfds(name, str(origin).removeprefix(_TFDS), options.resolution)
     if is_remote(origin):
-        raise NotImplementedError(origin)
+        from rcig_cli.data.sources.hub import open_hub
+
+        return open_hub(name, str(origin), options, listener or Silent())
     from rcig_cli.data.formats.registry import open_path
 
     source = open_path(name, Path(origin), options)

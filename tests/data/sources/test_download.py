@@ -100,6 +100,11 @@ def test_addresses_sizes_and_checksums_are_those_of_tensorflow_datasets():
     (root,) = importlib.util.find_spec("tensorflow_datasets").submodule_search_locations
     lists = [*Path(root).glob("url_checksums/*.txt"), *Path(root).glob("datasets/*/checksums.tsv")]
     published = {tuple(line.split("\t")[:3]) for path in lists for line in path.read_text().splitlines()}
+    found = {known.name for known in KNOWN.values() for archive in known.archives}
+    assert found == {
+        *("mnist", "fashion_mnist", "cifar10", "cifar100", "cub200", "imagenette"),
+        "tiny_imagenet",
+    }
     for known in KNOWN.values():
         for archive in known.archives:
             if known.name != "tiny_imagenet":
@@ -147,44 +152,6 @@ def test_a_known_name_is_downloaded_and_read(cifar, cifar_archive, monkeypatch):
     assert_same(source, {split: (whole(unpacked, split).images, unpacked.labels(split)) for split in SPLITS})
     (archive,) = cifar.archives
     assert source.origin == {"files": [{"address": archive.address, "sha256": archive.sha256}]}
-
-
-# The known data sets that are downloaded, with the title of their format.
-FORMATS = {
-    "mnist": "MNIST's IDX files",
-    "fashion_mnist": "MNIST's IDX files",
-    "cifar10": "CIFAR-10, binary version",
-    "cifar100": "CIFAR-100, binary version",
-    "tiny_imagenet": "Tiny-ImageNet",
-    "cub200": "CUB-200-2011",
-    "imagenette": "ImageNette",
-}
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_each_official_download_is_read(cache, tmp_path, monkeypatch, name):
-    """Small copies in the official archives' formats, in a folder that RCIG_MIRROR names."""
-    known, write = KNOWN[name], COPIES[FORMATS[name]][2]
-    kind = "zip" if known.archives[0].name.endswith("zip") else "gztar"
-    mirror = tmp_path / "mirror" / name
-    if known.folder is None:
-        write_idx(mirror, example_splits(10, 20, 10, 28, 28, 1), packed=True)
-    else:
-        mirror.mkdir(parents=True)
-        write(tmp_path / known.folder)
-        made = shutil.make_archive(str(tmp_path / "made"), kind, tmp_path, known.folder)
-        os.rename(made, mirror / known.archives[0].name)
-    made = archives_of([mirror / archive.name for archive in known.archives], "http://127.0.0.1:9")
-    monkeypatch.setitem(KNOWN, name, replace(known, archives=made))
-    monkeypatch.setenv("RCIG_MIRROR", str(tmp_path / "mirror"))
-    source = open_source(name)
-    assert f"is read as {FORMATS[name]}" in source.notes[0].text
-    assert source.shape[2] == known.shape[2]
-    assert len(whole(source, "train")) == source.sizes["train"] > 0
-
-
-def test_every_known_archive_has_a_test():
-    assert set(FORMATS) == {known.name for known in KNOWN.values() if known.archives}
 
 
 @pytest.mark.parametrize("harm", ["changed", "removed", "added", "unfinished"])

@@ -1,0 +1,230 @@
+"""The files of Parquet and Arrow data sets, and the splits that they belong to.
+
+::
+
+    data.parquet                                  a file: all of it is for training
+    [FOLDER/]train-00000-of-00002.parquet         a folder of shards, whose names tell the split
+    [FOLDER/]train/0000.parquet                   the same, as the Hugging Face Hub converts data sets
+    [FOLDER/]mnist-train.arrow                    the same, in the cache of the library datasets
+    dataset_dict.json, train/state.json, ...      save_to_disk of several splits
+    state.json, data-00000-of-00001.arrow         save_to_disk of one split
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any, TypeVar
+
+from rcig_cli.data.files import open_file
+from rcig_cli.data.formats.split_names import split_kinds
+from rcig_cli.data.sources.source import Note
+from rcig_cli.data.tables import SUFFIXES
+from rcig_cli.errors import ConfigError, Corrupt
+
+_DICTIONARY, _STATE = "dataset_dict.json", "state.json"
+SAVED = (_DICTIONARY, _STATE)
+"""Files of which ``save_to_disk`` writes one into its folder."""
+
+_LARGEST_JSON = 2**23  # bytes
+_NO_SET = re.compile(r"cache-.*\.arrow|metadata\.parquet")  # results of functions, lists of image files
+
+_SHARD = re.compile(r"(?P<split>.+?)-(?P<number>\d{5})-of-(?P<count>\d{5})(-[0-9a-f]+)?")
+_PARTIAL = "partial-"  # before the name of a split of which the Hub converted only the beginning
+
+
+P = TypeVar("P", bound=PurePath)
+
+
+@dataclass(frozen=True)
+class TableFiles:
+    """The files of a data set.
+
+    Attributes
+    ----------
+    splits
+        The files of ``"train"`` and, if they exist, ``"test"`` and ``"val"``, in order.
+    inside
+        The folder that links may not lead out of.
+    notes
+        What was passed over.
+    """
+
+    splits: Mapping[str, list[Path]]
+    inside: Path
+    notes: tuple[Note, ...]
+
+
+def holds(path: Path) -> bool:
+    """Whether a path is a Parquet or Arrow file, or a folder with such files where Hugging Face has them."""
+    if not path.is_dir():
+        return path.suffix.lower() in SUFFIXES and path.is_file()
+    return _is_saved(path) or any(_tables(path))
+
+
+def find_tables(path: Path) -> TableFiles:
+    """Find the files of each split in a path that `holds` a data set.
+
+    Raises
+    ------
+    ConfigError
+        If files are missing, there are several data sets, or no training split.
+    Corrupt
+        If a file that lists others is damaged.
+    """
+    inside = _inside(path)
+    if (path / _DICTIONARY).is_file():
+        names = _listed(path / _DICTIONARY, inside, "splits", str)
+        found = {name: _saved(path / name, inside) for name in names}
+    elif (path / _STATE).is_file():
+        found = {"train": _saved(path, inside)}
+    elif path.is_dir():
+        found = _by_split(path)
+    else:
+        return TableFiles({"train": [path]}, inside, _part_of_more(path))
+    return _choose(path, found, inside)
+
+
+def _inside(path: Path) -> Path:
+    """The folder that links may not lead out of; the files in the cache of the Hub are links within it."""
+    folder = path if path.is_dir() else path.parent
+    for parent in (folder, *folder.parents):
+        if parent.name == "snapshots" and (parent.parent / "blobs").is_dir():
+            return parent.parent
+    return folder
+
+
+def _listed(path: Path, inside: Path, key: str, kind: type) -> list[Any]:
+    """Return the list ``key`` of a JSON file."""
+    with open_file(path, most=_LARGEST_JSON, inside=inside) as file:
+        content = file.read()
+    try:
+        found = json.loads(content)[key]
+        if not isinstance(found, list) or not all(isinstance(each, kind) for each in found):
+            raise TypeError
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Corrupt(f"{path} is damaged: save the data set again.") from error
+    return list(found)
+
+
+def _saved(folder: Path, inside: Path) -> list[Path]:
+    """The files that ``save_to_disk`` wrote for one split, in order."""
+    files = _listed(folder / _STATE, inside, "_data_files", dict)
+    return [folder / str(file.get("filename")) for file in files]
+
+
+def is_table(name: str) -> bool:
+    """Whether a file of this name may be a part of a data set."""
+    return name.lower().endswith(SUFFIXES) and not _NO_SET.fullmatch(name)
+
+
+def _tables(folder: Path, depth: int = 0) -> Iterator[Path]:
+    """Yield the files of tables in a folder, in its folders, and in their folders with names of splits."""
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if entry.name.startswith("."):
+            continue
+        if not entry.is_dir(follow_symlinks=False):
+            if is_table(entry.name):
+                yield Path(entry.path)
+        elif (depth == 0 or (depth == 1 and _names_split(Path(entry.name)))) and not _is_saved(entry.path):
+            yield from _tables(Path(entry.path), depth + 1)
+
+
+def _is_saved(folder: Path | str) -> bool:
+    return any(os.path.isfile(os.path.join(folder, name)) for name in SAVED)
+
+
+def _names_split(folder: PurePath) -> bool:
+    return bool(split_kinds([folder.name.removeprefix(_PARTIAL)]))
+
+
+def data_sets(root: P, files: Iterable[P]) -> dict[P, dict[str, list[P]]]:
+    """Group the files of tables in ``root`` by data set, each in a folder of its own, and by name of a split.
+
+    That is the name of the file's folder, if it names a split; else what precedes the number of a shard;
+    else the name of the file.
+    """
+    sets: dict[P, dict[str, list[P]]] = defaultdict(lambda: defaultdict(list))
+    for file in files:
+        folder, shard = file.parent, _SHARD.fullmatch(file.stem)
+        name = shard["split"] if shard else file.stem
+        if folder != root and _names_split(folder):
+            folder, name = folder.parent, folder.name.removeprefix(_PARTIAL)
+        sets[folder][name].append(file)
+    return sets
+
+
+def _by_split(root: Path) -> dict[str, list[Path]]:
+    """The files of the only data set in a folder, by split."""
+    sets = data_sets(root, _tables(root))
+    if len(sets) > 1:
+        names = ", ".join(str(folder.relative_to(root)) for folder in sets)
+        raise ConfigError(
+            f"{root} holds {len(sets)} data sets, in {names}: pass the folder of one, "
+            f"such as --from {next(iter(sets))}."
+        )
+    (found,) = sets.values()
+    for name, files in found.items():
+        _check_complete(root, name, files)
+    return found
+
+
+def _check_complete(root: Path, split: str, files: Iterable[Path]) -> None:
+    """Check that all shards are there, by their numbers."""
+    shards = [shard for shard in (_SHARD.fullmatch(file.stem) for file in files) if shard]
+    numbers = sorted(int(shard["number"]) for shard in shards)
+    for count in {int(shard["count"]) for shard in shards}:
+        if numbers != list(range(count)):
+            raise ConfigError(
+                f"{root} has the files {', '.join(map(str, numbers[:10]))} of {count} of its {split} split, "
+                f"numbered from 0: each must be there once. Download it again."
+            )
+
+
+def _part_of_more(file: Path) -> tuple[Note, ...]:
+    shard = _SHARD.fullmatch(file.stem)
+    if not shard or int(shard["count"]) == 1:
+        return ()
+    text = f"{file.name} is one of {int(shard['count'])} files; --from FOLDER reads them all."
+    return (Note("size", text),)
+
+
+def _choose(path: Path, found: Mapping[str, list[Path]], inside: Path) -> TableFiles:
+    """Choose the splits among those that a folder has."""
+    kinds = split_kinds(found)
+    if not kinds and (len(found) == 1 or not any(map(_SHARD.fullmatch, _stems(found)))):
+        return TableFiles({"train": [file for files in found.values() for file in files]}, inside, ())
+    splits = defaultdict(list)
+    for name, kind in kinds.items():
+        splits[kind].append(name)
+    if "train" not in splits:
+        raise ConfigError(
+            f"{path} has no training split, only {', '.join(sorted(found)[:10])}: name it train, or pass the "
+            "file or folder of a single split."
+        )
+    for kind, names in splits.items():
+        if len({re.sub(r"[\W\d_]", "", name.lower()) for name in names}) > 1:
+            raise ConfigError(
+                f"{path} has {' and '.join(names)}, each of which may be its {kind} split: keep one."
+            )
+    files: dict[str, list[Path]] = {
+        kind: [file for name in names for file in found[name]] for kind, names in splits.items()
+    }
+    notes = []
+    others = [name for name in found if name not in kinds]
+    if others:
+        count = sum(len(found[name]) for name in others)
+        text = f"{count} files that are in neither split are passed over: {', '.join(others[:10])}."
+        notes.append(Note("skipped", text))
+    if any(file.parent.name.startswith(_PARTIAL) for some in files.values() for file in some):
+        notes.append(Note("size", "The Hub converted only the beginning of this data set to Parquet."))
+    return TableFiles(files, inside, tuple(notes))
+
+
+def _stems(found: Mapping[str, Iterable[Path]]) -> Iterator[str]:
+    return (file.stem for files in found.values() for file in files)
