@@ -180,13 +180,14 @@ class _Finder:
             if inside < tree.count:
                 others = [name for name in tree.filled if name not in kinds]
                 where = f", in {named(others)}" if others else ""
-                text = (
-                    f"{tree.count - inside} images in {self._place(tree)} are in no split{where}; not used."
-                )
+                text = f"Images in {self._place(tree)} in no split, not used: {tree.count - inside}{where}."
                 self._note("skipped", text)
             parts = {name: self._classes(tree.folders[name]) for name in kinds}
             return self._choose(kinds, parts)
         if turned := _turned(tree):
+            for split in turned:
+                parts_of = {name: folder.folders[split] for name, folder in tree.filled.items()}
+                self._check_inside(self._place(tree), parts_of)
             self._note("splits", f"Each class in {self._place(tree)} has the folders {', '.join(turned)}.")
             return self._choose(split_kinds(turned), turned)
         classes = self._classes(tree)
@@ -288,15 +289,38 @@ class _Finder:
         if len(part.images) > part.count - len(part.images):
             raise ConfigError(f"Most images in {where} are in none of its folders. {self._ways_out(part)}")
         if part.images:
-            self._note("skipped", f"{len(part.images)} images in {where} are in no class folder; not used.")
+            self._note("skipped", f"Images in {where} in no class folder, not used: {len(part.images)}.")
         empty = [name for name in part.folders if name not in filled]
         if empty:
             self._note("skipped", f"Folders in {where} without images: {named(empty)}.")
-        nested = [f"{name}/{inner}" for name, folder in filled.items() for inner in folder.filled]
-        if len(nested) > len(filled):
+        self._check_inside(where, filled)
+        for folder in filled.values():
+            kinds = split_kinds(folder.filled)
+            if "train" in kinds.values() and len(set(kinds.values())) > 1:
+                raise ConfigError(
+                    f"{self._place(folder)} has the splits {named(list(kinds))}, but other classes don't: "
+                    "give each class the same splits and nothing beside them."
+                )
+        nested = [
+            f"{name}/{inner}"
+            for name, folder in filled.items()
+            for inner in folder.filled
+            if folder.images or len(folder.filled) > 1
+        ]
+        if nested:
             text = f"The classes are the folders in {where}, not the folders in those: {named(nested)}."
             self._note("classes", text)
         return {name: list(folder.files()) for name, folder in filled.items()}
+
+    def _check_inside(self, where: Path, filled: Mapping[str, Folder]) -> None:
+        """Refuse folders that all have the same folders, since either may be the classes."""
+        inner = {tuple(folder.filled) for folder in filled.values()}
+        if len(filled) > 1 and len(inner) == 1 and len(names := inner.pop()) > 1:
+            raise ConfigError(
+                f"The folders in {where}, {named(list(filled))}, have the same folders in them, "
+                f"{named(list(names))}. If these are the classes, call the outer folders train and test, or "
+                "pass one of them; if the outer folders are, pass --labels FILE with the class of each image."
+            )
 
     def _by_prefix(self, part: Folder) -> Classified | None:
         """Classes from file names such as ``cat.0.jpg``: two or more words, each of several files."""

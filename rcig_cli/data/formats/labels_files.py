@@ -118,9 +118,7 @@ def read_labels(path: Path, images: Folder, *, optional: bool = False) -> Labels
     text = f"Classes are read from {columns.text} of {path} (SHA-256 {digest()[:12]})."
     found.notes = (Note("labels", text),)
     if without_image or extra:
-        text = (
-            f"{path} has {without_image} rows without an image; {extra} images have no row and are not used."
-        )
+        text = f"Rows of {path} without an image: {without_image}. Images without a row, not used: {extra}."
         found.notes += (Note("skipped", text),)
     return found
 

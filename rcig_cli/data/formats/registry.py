@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -110,7 +110,12 @@ def open_path(name: str, path: Path, options: ReadOptions) -> ImageSource:
                 f"{path} holds {found.title}, not {name}: run rcig prepare {found.dataset} --from {path}."
             )
         options.check_used(found.uses, f"{path}, which is read as {found.title}")
-        source = found.open(name, path, options)
+        try:
+            source = found.open(name, path, options)
+        except ConfigError:
+            if found is FORMATS[-1]:
+                _refuse_inside(path, FORMATS[:-1])
+            raise
     except FileNotFoundError as error:
         raise NotFound(f"{error.filename or path} is missing: unpack the download again.") from error
     except OSError as error:
@@ -134,11 +139,16 @@ def _recognized(path: Path) -> tuple[Path, DatasetFormat]:
     if (inner := only_folder(path)) is not None:
         deeper = _recognized(inner)
         return (path, found) if deeper[1] is found else deeper
-    for inner in folders(path):
-        form = next((form for form in FORMATS[:-1] if form.holds(inner)), None)
-        if form is not None:
-            raise ConfigError(f"{path} holds {form.title} in a subfolder: pass --from {inner}.")
+    _refuse_inside(path, [form for form in FORMATS if form.dataset])
     return path, found
+
+
+def _refuse_inside(folder: Path, forms: Sequence[DatasetFormat]) -> None:
+    """Refuse a folder that has one of these formats in a folder of it."""
+    for inner in folders(folder):
+        form = next((form for form in forms if form.holds(inner)), None)
+        if form is not None:
+            raise ConfigError(f"{folder} holds {form.title} in a subfolder: pass --from {inner}.")
 
 
 def _unknown(path: Path) -> RcigError:

@@ -78,6 +78,8 @@ class Header:
         Whether it has 16 bits a channel of which Pillow reads the upper 8.
     frames
         Whether it has more than one frame or page.
+    alpha
+        Whether it has transparency.
     """
 
     grey: bool
@@ -87,6 +89,7 @@ class Header:
     floats: bool = False
     cut: bool = False
     frames: bool = False
+    alpha: bool = False
 
 
 @functools.cache
@@ -138,6 +141,7 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
             floats=image.mode == "F",
             cut=not deep and ";16" in _raw_mode(image),
             frames=image.format in _WITH_FRAMES and getattr(image, "is_animated", False),
+            alpha=image.has_transparency_data,
         )
 
 

@@ -20,7 +20,7 @@ from rcig_cli.data.images.pixels import Limits, choose_side, size_note
 from rcig_cli.data.sources.class_names import check_classes
 from rcig_cli.data.sources.image_search import named
 from rcig_cli.data.sources.options import ReadOptions
-from rcig_cli.data.sources.source import SPLITS, Batch, ImageSource, Note, Split, regroup
+from rcig_cli.data.sources.source import SPLITS, Batch, ImageSource, Note, Split, Topic, regroup
 from rcig_cli.errors import ConfigError, Corrupt
 
 _DECODERS = min(8, os.cpu_count() or 1)
@@ -104,6 +104,11 @@ class _Headers:
         largest = max((header.size[0] * header.size[1] for header in self.kinds), default=1)
         return max(1, min(_DECODERS, MOST_PIXELS // largest))
 
+    @property
+    def total(self) -> int:
+        """Number of files whose header can be read."""
+        return self.count(lambda _: True)
+
     def count(self, chosen: Callable[[Header], bool]) -> int:
         """Number of files whose header is ``chosen``."""
         return sum(count for header, (count, _) in self.kinds.items() if chosen(header))
@@ -165,7 +170,10 @@ class FileSource(ImageSource):
             shape=(side, side, 1 if all(header.grey for header in headers.kinds) else 3),
             sizes={split: len(splits[split]) for split in SPLITS},
             labels=labels,
-            notes=notes + range_notes + tuple(Note("size", text) for text in texts if text),
+            notes=notes
+            + range_notes
+            + tuple(Note("size", text) for text in texts if text)
+            + _notes_on_kinds(headers),
         )
 
     def batches(self, split: Split, size: int) -> Iterator[Batch]:
@@ -203,18 +211,9 @@ class FileSource(ImageSource):
         self, headers: _Headers, asked: Limits | None
     ) -> tuple[Limits | None, tuple[Note, ...]]:
         """Choose the values of black and white, which takes a pass over the images of more than 8 bits."""
-        where, notes = self._where, []
-        if cut := headers.count(lambda header: header.cut):
-            if asked is not None:
-                raise ConfigError(f"{where} has images of 16 bits a channel: --range needs grey or 8 bits.")
-            notes.append(
-                Note("range", f"{cut} images have 16 bits a channel, of which the upper 8 are used.")
-            )
-        if several := headers.count(lambda header: header.frames):
-            notes.append(
-                Note("skipped", f"{several} images have several frames or pages; the first is used.")
-            )
-        limits = asked
+        where = self._where
+        if asked is not None and headers.count(lambda header: header.cut):
+            raise ConfigError(f"{where} has images of 16 bits a channel: --range needs grey or 8 bits.")
         if headers.deep:
             try:
                 found = list(_in_threads(read_limits, self._files, self._threads, headers.deep))
@@ -222,10 +221,10 @@ class FileSource(ImageSource):
                 raise self._all_damaged(error) from error
             extremes = min(low for low, _ in found), max(high for _, high in found)
             limits, text = choose_limits(where, headers.kinds, extremes, asked)
-            notes.append(Note("range", text))
-        elif asked is not None:
-            notes.append(Note("range", f"{asked[0]:g} is black and {asked[1]:g} is white, as asked for."))
-        return limits, tuple(notes)
+            return limits, (Note("range", text),)
+        if asked is None:
+            return None, ()
+        return asked, (Note("range", f"{asked[0]:g} is black and {asked[1]:g} is white, as asked for."),)
 
 
 def _read_headers(splits: Mapping[Split, Pictures]) -> _Headers:
@@ -288,12 +287,30 @@ def _names(where: Path, paths: set[Path]) -> str:
     return named(sorted(os.path.relpath(path, where) for path in paths))
 
 
+def _notes_on_kinds(headers: _Headers) -> tuple[Note, ...]:
+    """Say which images are changed or used in part."""
+    grey = headers.count(lambda header: header.grey)
+    counts: tuple[tuple[Topic, str, int], ...] = (
+        ("range", "of 16 bits a channel, of which the upper 8 are used", headers.count(lambda h: h.cut)),
+        ("layout", "with transparency, which becomes white", headers.count(lambda h: h.alpha)),
+        (
+            "skipped",
+            "with several frames or pages, of which the first is used",
+            headers.count(lambda h: h.frames),
+        ),
+        ("layout", "that are grey beside coloured ones, and become RGB", grey if grey < headers.total else 0),
+    )
+    return tuple(Note(about, f"Images {text}: {count}.") for about, text, count in counts if count)
+
+
 def _text_on_small(headers: _Headers, side: int) -> str | None:
     """Name images that are much smaller than most."""
     small = [header for header in headers.kinds if 2 * header.size[0] < side]
     count = headers.count(lambda header: 2 * header.size[0] < side)
-    if not count or 2 * count > sum(number for number, _ in headers.kinds.values()):
+    if not count or 2 * count > headers.total:
         return None
     smallest = min(small, key=lambda header: header.size)
-    text = f"{count} images are less than half as large, such as {headers.kinds[smallest][1]}, "
-    return f"{text}{smallest.size[0]} x {smallest.size[1]} pixels; they are enlarged."
+    text = (
+        f"Images less than half as large, which are enlarged: {count}, such as {headers.kinds[smallest][1]}"
+    )
+    return f"{text} of {smallest.size[0]} x {smallest.size[1]} pixels."

@@ -100,7 +100,7 @@ class Search:
             kinds.append(f"{rest} others")
         texts = []
         if kinds and others:
-            texts.append(f"Files in {self.root} that are not images, passed over: {', '.join(kinds)}.")
+            texts.append(f"Files of other kinds in {self.root}, passed over: {', '.join(kinds)}.")
         if self.hidden:
             texts.append(f"Hidden or system entries in {self.root}, passed over: {self.hidden}.")
         if self.links:

@@ -144,10 +144,10 @@ def test_images_outside_of_splits_and_classes_are_counted(split):
     source = open_source("pets", split)
     assert source.sizes == {"train": 8, "test": 4}
     skipped = notes(source, "skipped")
-    assert f"3 images in {split} are in no split, in 1 (samples); not used." in skipped
-    assert f"1 images in {split / 'train'} are in no class folder; not used." in skipped
+    assert f"Images in {split} in no split, not used: 3, in 1 (samples)." in skipped
+    assert f"Images in {split / 'train'} in no class folder, not used: 1." in skipped
     assert f"Folders in {split / 'train'} without images: 1 (eel)." in skipped
-    assert "not images, passed over: 1 .csv, 1 .db." in skipped
+    assert f"other kinds in {split}, passed over: 1 .csv, 1 .db." in skipped
     assert "Hidden or system entries" in skipped
     for index in range(30):
         save_picture(split / "train" / f"{index}.png", pixels(6, 6, 3))
@@ -179,6 +179,21 @@ def test_splits_inside_of_classes(tmp_path):
     source = open_source("pets", tmp_path)
     assert (source.class_names, source.sizes) == (("cat", "dog"), {"train": 6, "test": 4})
     assert "Each class in" in notes(source, "splits")
+
+
+def test_folders_that_could_be_splits_or_classes_are_refused(tmp_path):
+    for fold in ("fold 1", "fold 2"):
+        fill(tmp_path / "folds" / fold, "cat", 3)
+        fill(tmp_path / "folds" / fold, "dog", 3)
+        for part in ("train", "test"):
+            fill(tmp_path / "domains" / fold / part, "cat", 3)
+            fill(tmp_path / "domains" / fold / part, "dog", 3)
+    refused(tmp_path / "folds", r"2 \(fold 1, fold 2\), have the same folders in them, 2 \(cat, dog\)")
+    refused(tmp_path / "domains", r"have the same folders in them, 2 \(cat, dog\)")
+    fill(tmp_path / "pets" / "cat", "train", 3)
+    fill(tmp_path / "pets" / "cat", "test", 3)
+    fill(tmp_path / "pets", "dog", 3)
+    refused(tmp_path / "pets", "pets/cat has the splits .* other classes don't")
 
 
 def test_folders_in_class_folders_are_told(tmp_path):
@@ -283,6 +298,9 @@ def test_images_are_grey_only_if_all_are(tmp_path):
     source = open_source("mixed", tmp_path)
     assert source.shape == (6, 6, 3)
     assert (np.ptp(whole(source, "train").images, axis=3) == 0).sum() > 200
+    assert "grey beside coloured ones, and become RGB: 10." in notes(source, "layout")
+    save_picture(tmp_path / "b" / "alpha.png", pixels(6, 6, 4))
+    assert "transparency, which becomes white: 1." in notes(open_source("mixed", tmp_path), "layout")
 
 
 def test_the_side_of_images_of_mixed_sizes(tmp_path):
@@ -293,6 +311,17 @@ def test_the_side_of_images_of_mixed_sizes(tmp_path):
     assert "10 x 10" in notes(source, "size")
     assert whole(source, "train").images.shape == (8, 10, 10, 3)
     assert open_source("caltech_birds2011", tmp_path).shape == (32, 32, 3)
+
+
+def test_a_single_tiny_image_does_not_set_the_size(tmp_path):
+    fill(tmp_path, "a", 10, (32, 32, 3))
+    fill(tmp_path, "b", 10, (32, 32, 3))
+    tiny = save_picture(tmp_path / "b" / "tiny.png", pixels(1, 1, 3))
+    source = open_source("sizes", tmp_path)
+    assert source.shape == (32, 32, 3)
+    assert f"less than half as large, which are enlarged: 1, such as {tiny} of 1 x 1 pixels" in notes(
+        source, "size"
+    )
 
 
 def test_folders_that_are_no_data_set_are_refused(split):

@@ -162,7 +162,7 @@ def test_rows_and_images_without_each_other_are_counted(flat):
     (flat / "labels.csv").write_text("\n".join([*lines[:10], "gone.png,cat"]))
     found, source = labelled(flat, flat / "labels.csv")
     assert len(found) == 9
-    assert "has 1 rows without an image; 3 images have no row" in topics(source)["skipped"]
+    assert "without an image: 1. Images without a row, not used: 3." in topics(source)["skipped"]
     (flat / "labels.csv").write_text("\n".join(lines[:6]))
     with pytest.raises(ConfigError, match="no row for 7 images beside the 5"):
         labelled(flat, flat / "labels.csv")

@@ -141,7 +141,7 @@ def test_16_bits_a_channel_are_cut_to_8_and_told(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content)
     source = open_source("deep", tmp_path)
-    assert "4 images have 16 bits a channel, of which the upper 8 are used" in range_note(source)
+    assert "Images of 16 bits a channel, of which the upper 8 are used: 4." in range_note(source)
     assert whole(source, "train").images[0].ravel().tolist() == [1, 15, 255]
     with pytest.raises(ConfigError, match="--range needs grey or 8 bits"):
         open_source("deep", tmp_path, ReadOptions(range=(0.0, 4095.0)))
@@ -192,4 +192,4 @@ def test_pages_after_the_first_are_told(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:])
     texts = [note.text for note in open_source("stacks", tmp_path).notes]
-    assert "4 images have several frames or pages; the first is used." in texts
+    assert "Images with several frames or pages, of which the first is used: 4." in texts
