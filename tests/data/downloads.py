@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 from PIL import Image
+from scipy.io import savemat
 
 from rcig_cli.data.sources.known import KNOWN
 from tests.data.examples import pixels
@@ -237,6 +238,70 @@ def write_hugging_face(folder):
     return folder
 
 
+def write_emnist(folder, splits, name="letters", first=1, packed=True):
+    """One of EMNIST's six data sets: images transposed, and the characters of each label in a list."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pack = (lambda data: gzip.compress(data, 1)) if packed else bytes
+    for split, (images, labels) in splits.items():
+        stem, end = f"emnist-{name}-{split}", ".gz" if packed else ""
+        stored = images.reshape(images.shape[:3]).transpose(0, 2, 1)
+        (folder / f"{stem}-images-idx3-ubyte{end}").write_bytes(pack(idx_bytes(stored)))
+        (folder / f"{stem}-labels-idx1-ubyte{end}").write_bytes(pack(idx_bytes(labels + first)))
+    codes = "".join(f"{number + first} {65 + number} {97 + number}\n" for number in range(26))
+    (folder / f"emnist-{name}-mapping.txt").write_text(codes)
+    return folder
+
+
+def write_svhn(folder, splits, compressed=True):
+    """SVHN's cropped digits: MATLAB files, in which the digit 0 has the label 10."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, (images, labels) in splits.items():
+        content = {"X": images.transpose(1, 2, 3, 0), "y": np.where(labels, labels, 10).astype("u1")[:, None]}
+        savemat(folder / f"{split}_32x32.mat", content, do_compression=compressed)
+    return folder
+
+
+def write_stl10(folder, splits):
+    """STL-10: planes of each image, column by column, and labels from 1."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, (images, labels) in splits.items():
+        (folder / f"{split}_X.bin").write_bytes(np.ascontiguousarray(images.transpose(0, 3, 2, 1)).tobytes())
+        (folder / f"{split}_y.bin").write_bytes((labels + 1).astype(np.uint8).tobytes())
+    (folder / "unlabeled_X.bin").write_bytes(bytes(3 * 96 * 96))
+    names = "airplane bird car cat deer dog horse monkey ship truck"
+    (folder / "class_names.txt").write_text("\n".join(names.split()) + "\n")
+    (folder / "fold_indices.txt").write_text("0 1 2\n")
+    return folder
+
+
+def write_cifar10_1(folder, splits, versions=("v6",)):
+    """CIFAR-10.1: a single pair of arrays."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for version in versions:
+        images, labels = splits["train"]
+        np.save(folder / f"cifar10.1_{version}_data.npy", images)
+        np.save(folder / f"cifar10.1_{version}_labels.npy", labels.astype(np.int32))
+    return folder
+
+
+def csv_rows(images, labels=None):
+    """Rows of a label and pixels."""
+    rows = images.reshape(len(images), -1).tolist()
+    if labels is not None:
+        rows = [[label, *row] for label, row in zip(labels.tolist(), rows, strict=True)]
+    return "".join(",".join(map(str, row)) + "\n" for row in rows)
+
+
+def write_kaggle_digits(folder, splits):
+    """The files of Kaggle's Digit Recognizer: the images for testing have no labels."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pixel_names = ",".join(f"pixel{number}" for number in range(28 * 28))
+    (folder / "train.csv").write_text(f"label,{pixel_names}\n" + csv_rows(*splits["train"]))
+    (folder / "test.csv").write_text(f"{pixel_names}\n" + csv_rows(splits["test"][0]))
+    (folder / "sample_submission.csv").write_text("ImageId,Label\n1,0\n2,0\n")
+    return folder
+
+
 _RGB = 32, 32, 3
 _TINY_CODES = ("n00000001", "n00000002")
 _TEN, _HUNDRED = example_splits(10, 20, 10, *_RGB), example_splits(100, 100, 10, *_RGB)
@@ -278,4 +343,15 @@ COPIES = {
         lambda to: write_kmnist(to, example_splits(10, 20, 10, 28, 28, 1)),
     ),
     "a data set of Hugging Face": (None, "train/state.json", write_hugging_face),
+    "STL-10, binary version": (
+        None,
+        "test_y.bin",
+        lambda to: write_stl10(to, example_splits(10, 20, 10, 96, 96, 3)),
+    ),
+    "MATLAB's .mat files": (None, "train_32x32.mat", lambda to: write_svhn(to, _TEN)),
+    "a table of pixels": (
+        None,
+        "train.csv",
+        lambda to: write_kaggle_digits(to, example_splits(10, 60, 10, 28, 28, 1)),
+    ),
 }

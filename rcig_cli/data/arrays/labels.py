@@ -80,7 +80,7 @@ def classes_of(
         If the labels don't stand for classes.
     """
     plain = {split: _plain(where, values) for split, values in labels.items()}
-    if len({values.dtype.kind for values in plain.values()}) > 1:
+    if len({values.dtype.kind.replace("u", "i") for values in plain.values()}) > 1:
         raise ConfigError(f"{where} has labels of different types for training and testing: save one type.")
     present = np.unique(np.concatenate([np.unique(values) for values in plain.values()]))
     if len(present) > MOST_CLASSES:
@@ -91,7 +91,9 @@ def classes_of(
         return _texts(name, where, plain, present.tolist(), given)
     if present.dtype.kind == "b" and given is None and name not in KNOWN:
         names = ("False", "True")
-        return names, _numbers(where, plain), (_order(names, "this"),)
+        return names, _positions(plain, [False, True]), (_order(names, "this"),)
+    if present.dtype.kind == "b":
+        plain = {split: some.astype(np.uint8) for split, some in plain.items()}
     values = present.astype(np.int64).tolist()
     if given is not None:
         return _named(where, plain, values, given)
@@ -108,7 +110,7 @@ def classes_of(
 
 
 def _plain(where: object, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return labels as bool, int64 or str."""
+    """Return labels as bool, whole numbers or str."""
     kind = values.dtype.kind
     if kind == "S":
         try:
@@ -126,9 +128,12 @@ def _plain(where: object, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         wrong = values[~(np.isfinite(values) & (values == np.rint(values)) & (abs(values) < 2**53))]
         if len(wrong):
             raise ConfigError(f"{where} has the label {wrong[0]:g}: save whole numbers or texts.")
-    if kind == "u" and len(values) and values.max() > np.iinfo(np.int64).max:
-        raise ConfigError(f"{where} has the label {values.max()}: save smaller numbers.")
-    return values if kind == "b" else values.astype(np.int64)
+        return values.astype(np.int64)
+    if values.dtype.itemsize == 8 and kind == "u":
+        if len(values) and values.max() >= 2**63:
+            raise ConfigError(f"{where} has the label {values.max()}: save smaller numbers.")
+        return values.astype(np.int64)
+    return values
 
 
 def _is_number(text: str) -> bool:
@@ -136,7 +141,7 @@ def _is_number(text: str) -> bool:
 
 
 def _numbers(where: object, labels: Mapping[Split, npt.NDArray[Any]]) -> dict[Split, npt.NDArray[np.int32]]:
-    return {split: class_numbers(where, values.astype(np.int64)) for split, values in labels.items()}
+    return {split: class_numbers(where, values) for split, values in labels.items()}
 
 
 def _named(

@@ -14,7 +14,10 @@ from rcig_cli.data.formats import (
     idx,
     image_lists,
     imagenet64,
+    matlab,
     npz,
+    pixel_tables,
+    stl10,
     table_files,
 )
 from rcig_cli.data.sources.image_search import folders, only_folder
@@ -84,6 +87,15 @@ FORMATS = (
     ),
     DatasetFormat("MNIST's IDX files", None, idx.holds, idx.open_idx, _OF_ARRAYS),
     DatasetFormat("NumPy's .npy and .npz files", None, npz.holds, npz.open_npz, _OF_ARRAYS),
+    DatasetFormat("STL-10, binary version", None, stl10.holds, stl10.open_stl10, frozenset({"range"})),
+    DatasetFormat("MATLAB's .mat files", None, matlab.holds, matlab.open_matlab, frozenset({"range"})),
+    DatasetFormat(
+        "a table of pixels",
+        None,
+        pixel_tables.holds,
+        pixel_tables.open_pixel_tables,
+        _OF_ARRAYS | {"labels"},
+    ),
     DatasetFormat(
         "a data set of Hugging Face",
         None,

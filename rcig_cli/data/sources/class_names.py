@@ -197,7 +197,9 @@ def check_classes(
                 f"{where} has the label {wrong[0]} but {classes} classes, numbered from 0: "
                 "check its files, or download it again."
             )
-    missing = np.setdiff1d(np.arange(classes), labels["train"])
+    present = np.zeros(classes, np.bool_)
+    present[labels["train"]] = True
+    missing = np.flatnonzero(~present)
     if len(missing):
         raise ConfigError(
             f"{where} has no training image of the class {class_names[missing[0]]!r}: every class needs one."

@@ -76,6 +76,7 @@ def test_truth_values(path):
     names, numbers, said = read(path, NUMBERS > 1)
     assert (names, numbers) == (("False", "True"), (NUMBERS > 1).astype(int).tolist())
     assert "False, True" in said
+    assert read(path, NUMBERS > 1, class_names=["small", "large"])[0] == ("small", "large")
 
 
 def test_given_names_are_numbered_from_0_or_from_1_or_are_the_labels(path):

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from rcig_cli.data.sources.opening import open_source
-from rcig_cli.data.sources.source import Note
+from rcig_cli.data.sources.source import SPLITS, Note
+from rcig_cli.data.sources.subset import hold_out_fifth
 from rcig_cli.errors import ConfigError, Corrupt, NotFound
-from tests.data.examples import pixels, whole
+from tests.data.downloads import example_splits, write_cifar10_1, write_kmnist
+from tests.data.examples import assert_same, pixels, whole
 
 LABELS = np.array([0, 1, 2, 0])
 
@@ -119,3 +121,84 @@ def test_class_names_of_the_file_come_before_known_ones(path, name, given, last)
     images, labels = pixels(10, 8, 8, 3), np.arange(10)
     write(path, x_train=images, y_train=labels, x_test=images, y_test=labels, class_names=given)
     assert open_source(name, path).class_names[9] == last
+
+
+def test_medmnist(path):
+    splits = {"train": 40, "val": 10, "test": 20}
+    arrays = {}
+    for number, (split, count) in enumerate(splits.items()):
+        arrays[f"{split}_images"] = pixels(count, 28, 28, 3, seed=number)
+        arrays[f"{split}_labels"] = (np.arange(count) % 4).astype(np.uint8)[:, None]
+    np.savez(path, **arrays)
+    source = open_source("pathmnist", path)
+    assert_same(
+        source, {split: (arrays[f"{split}_images"], arrays[f"{split}_labels"][:, 0]) for split in SPLITS}
+    )
+    assert [note.about for note in source.notes] == ["format", "splits", "skipped"]
+    assert source.notes[2].text == "Not used: val_images, val_labels."
+    arrays["train_labels"] = np.random.default_rng(0).integers(0, 2, (40, 14))  # ChestMNIST
+    arrays["test_labels"] = arrays["train_labels"][:20]
+    np.savez(path, **arrays)
+    with pytest.raises(ConfigError, match=r"rows of 14 values .* several classes or none"):
+        open_source("chestmnist", path)
+
+
+@pytest.mark.parametrize("names", [("images", "labels"), ("data", "targets"), ("X", "y"), ("arr_0", "arr_1")])
+def test_a_single_pair_is_split_as_class_folders_are(path, names):
+    images, labels = pixels(60, 28, 28), np.arange(60) % 3
+    np.savez(path, **dict(zip(names, (images, labels), strict=True)))
+    source = open_source("own", path)
+    assert source.sizes == {"train": 48, "test": 12}
+    assert "12 images in all, is held out for testing" in source.notes[-1].text
+    test = hold_out_fifth(path, labels.astype(np.int32))[0]
+    for split, chosen in (("train", ~test), ("test", test)):
+        found = whole(source, split)
+        assert (found.images[..., 0] == images[chosen]).all()
+        assert found.labels.tolist() == labels[chosen].tolist()
+        assert np.bincount(found.labels).tolist() == [chosen.sum() // 3] * 3
+
+
+def test_cifar10_1(tmp_path):
+    splits = example_splits(10, 60, 20, 32, 32, 3)
+    folder = write_cifar10_1(tmp_path, splits, ("v4", "v6"))
+    with pytest.raises(ConfigError, match=r"the images cifar10\.1_v4_data, cifar10\.1_v6_data"):
+        open_source("cifar101", folder)
+    source = open_source("cifar101", folder / "cifar10.1_v6_data.npy")
+    assert source.sizes == {"train": 48, "test": 12}
+    assert source.class_names[9] == "truck"
+    images, labels = splits["train"]
+    test = hold_out_fifth(folder, labels.astype(np.int32))[0]
+    assert (whole(source, "test").images == images[test]).all()
+
+
+def test_kmnist_and_its_sibling_with_49_classes(tmp_path):
+    splits, more = example_splits(10, 60, 20, 28, 28, 1), example_splits(49, 98, 49, 28, 28, 1)
+    write_kmnist(tmp_path, splits)
+    assert_same(open_source("kmnist", tmp_path), splits)
+    for split, (images, labels) in more.items():
+        np.savez(tmp_path / f"k49-{split}-imgs.npz", images[..., 0])
+        np.savez(tmp_path / f"k49-{split}-labels.npz", labels)
+    with pytest.raises(ConfigError, match="several data sets"):
+        open_source("kmnist", tmp_path)
+    assert_same(open_source("k49", tmp_path / "k49-train-imgs.npz"), more)
+
+
+@pytest.mark.parametrize("form", ["npy", "npz", "one npz"])
+def test_files_in_a_folder(tmp_path, form):
+    splits = example_splits(3, 30, 12, 8, 8, 3)
+    for split, (images, labels) in splits.items():
+        if form == "one npz":
+            np.savez(tmp_path / f"{split}.npz", x=images, y=labels)
+            continue
+        save = np.save if form == "npy" else np.savez
+        save(tmp_path / f"X_{split}.{form}", images)
+        save(tmp_path / f"y_{split}.{form}", labels)
+    (tmp_path / "README.md").write_text("what it is")
+    assert_same(open_source("own", tmp_path), splits)
+
+
+def test_pickled_objects_stay_refused(path):
+    labels = np.array(["cat", "dog"] * 10, dtype=object)
+    np.savez(path, images=pixels(20, 8, 8), labels=labels)
+    with pytest.raises(ConfigError, match="pickled Python objects"):
+        open_source("own", path)

@@ -48,7 +48,7 @@ def test_a_file_that_is_missing_a_pipe_or_outside_the_folder_is_refused(tmp_path
         if make is None and title in ("Tiny-ImageNet", "CUB-200-2011"):  # without its list: class folders
             assert "has no test split" in str(open_source("mine", tmp_path / "copy").notes)
             continue
-        said = name.split("/")[-1] + "|without training images|no image files|for these labels"
+        said = name.split("/")[-1] + "|without training images|no image files|for these labels|has no column"
         with pytest.raises(RcigError, match=said):
             open_source("mine", tmp_path / "copy")
         path.unlink(missing_ok=True)

@@ -21,7 +21,14 @@ from rcig_cli.data.sources.opening import open_source
 from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.errors import ConfigError, RcigError
 from tests.data import exchange_sets
-from tests.data.downloads import COPIES, example_splits, write_idx
+from tests.data.downloads import (
+    COPIES,
+    example_splits,
+    write_cifar10_1,
+    write_emnist,
+    write_idx,
+    write_svhn,
+)
 from tests.data.examples import memory_taken, npy_header, pixels, png_bytes, save_picture
 
 MIB = 2**20
@@ -89,6 +96,13 @@ def fuzz(files, read, most):
 DOWNLOADS = {
     **COPIES,
     "packed IDX": ("mnist", "", lambda to: write_idx(to, example_splits(10, 20, 10, 28, 28, 1), packed=True)),
+    "EMNIST": ("letters", "", lambda to: write_emnist(to, example_splits(26, 52, 26, 28, 28, 1))),
+    "MATLAB without compression": (
+        "svhn",
+        "",
+        lambda to: write_svhn(to, example_splits(10, 20, 10, 32, 32, 3), compressed=False),
+    ),
+    "CIFAR-10.1": ("mine", "", lambda to: write_cifar10_1(to, example_splits(10, 30, 10, 32, 32, 3))),
 }
 
 

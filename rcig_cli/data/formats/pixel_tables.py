@@ -1,0 +1,243 @@
+"""Images in CSV files, as Kaggle has MNIST: a row is a label and the values of the pixels of a square image.
+
+The first row may have names of columns: ``label`` (or ``class``, ``target``, ``y``; ``--labels`` names
+another) and ``pixel0, pixel1, ...``, ``1x1, 1x2, ...`` or just numbers.  Without it, the first column has the
+labels.  In a folder, names of files tell the splits: ``train.csv``, ``mnist_test.csv``.  Files are read
+in pieces.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rcig_cli.data.arrays.layout import Layout
+from rcig_cli.data.arrays.opening import Pair, open_arrays
+from rcig_cli.data.arrays.pairs import read_key
+from rcig_cli.data.files import open_file
+from rcig_cli.data.sources.options import ReadOptions
+from rcig_cli.data.sources.source import SPLITS, ImageSource, Note, Split
+from rcig_cli.errors import ConfigError, Corrupt, RcigError
+
+_SUFFIX = ".csv"
+_LARGEST_ROW = 2**20  # bytes
+_PIECE = 2**22  # bytes of a file that are parsed at a time
+_MOST_ROWS = 2**26
+_FEWEST_PIXELS = 16
+_LABELS = ("label", "labels", "class", "target", "y")
+_PIXEL = re.compile(r"([a-z]*[ _.-]?)(\d+)(?:x(\d+))?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A CSV file of images.
+
+    Attributes
+    ----------
+    path
+        The file.
+    names
+        The names of its columns; "0", "1" and so on if it has none.
+    named
+        Whether the first row has these names.
+    pixels
+        The columns of the pixels, in the order of the pixels.
+    label
+        The column of the labels, if there is one.
+    sorted
+        Whether the columns of the pixels have another order in the file.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    named: bool
+    pixels: tuple[str, ...]
+    label: str | None
+    sorted: bool = False
+
+    def batches(self, columns: tuple[str, ...], kind: str) -> Iterator[list[npt.NDArray[Any]]]:
+        """Yield some columns in pieces, as texts or as numbers; missing numbers are NaN."""
+        import pyarrow
+        from pyarrow import csv as reader
+
+        options = reader.ReadOptions(
+            use_threads=False, block_size=_PIECE, column_names=self.names, skip_rows=int(self.named)
+        )
+        types = dict.fromkeys(columns, getattr(pyarrow, kind)())
+        convert = reader.ConvertOptions(column_types=types, include_columns=list(columns))
+        try:
+            with open_file(self.path, inside=self.path.parent) as file:
+                for batch in reader.open_csv(file, options, convert_options=convert):
+                    yield [column.to_numpy(zero_copy_only=False) for column in batch.columns]
+        except pyarrow.ArrowInvalid as error:
+            raise Corrupt(
+                f"{self.path} isn't a table of numbers: {str(error).splitlines()[0][:200]}"
+            ) from error
+
+
+@dataclass(frozen=True)
+class _Images:
+    """The images of a table, ``[n, pixels]``."""
+
+    table: _Table
+    shape: tuple[int, ...]
+    dtype = np.dtype(np.float32)
+
+    def __str__(self) -> str:
+        return str(self.table.path)
+
+    def blocks(self, rows: int) -> Iterator[npt.NDArray[np.float32]]:
+        """Yield the array in pieces of at most ``rows``."""
+        for columns in self.table.batches(self.table.pixels, "float32"):
+            block = np.stack(columns, axis=1)
+            yield from (block[start : start + rows] for start in range(0, len(block), rows))
+
+
+def holds(path: Path) -> bool:
+    """Whether a path is such a file, or a folder with one for training or only one."""
+    if not path.is_dir():
+        return path.suffix.lower() == _SUFFIX and path.is_file() and _table(path, None) is not None
+    tables = []
+    for file in _files(path):
+        with suppress(RcigError):  # a link out of the folder, or a file that can't be read
+            tables += [file] if _table(file, None) else []
+    return len(tables) == 1 or any(read_key(file.stem).split == "train" for file in tables)
+
+
+def open_pixel_tables(name: str, path: Path, options: ReadOptions) -> ImageSource:
+    """Open such a file or folder; see `registry.DatasetFormat.open`."""
+    files = _files(path) if path.is_dir() else [path]
+    tables = {file: _table(file, options.labels) for file in files}
+    labelled = {file: table for file, table in tables.items() if table is not None and table.label}
+    if not labelled:
+        wanted = options.labels or "label"
+        raise ConfigError(
+            f"{path} has no column {wanted!r}: pass the name of the labels' column with --labels."
+        )
+    splits = _splits(path, labelled)
+    notes = [Note("labels", f"The labels are in the column {splits['train'].label!r}.")]
+    if len(splits) > 1:
+        train, test = (splits[split].path.name for split in SPLITS)
+        notes.append(Note("splits", f"The training images are in {train}, the test images in {test}."))
+    used = [table.path for table in splits.values()]
+    for file in files:
+        if file not in used:
+            reason = "" if tables[file] is None or file in labelled else " because it has no labels"
+            notes.append(Note("skipped", f"Not used{reason}: {file.name}."))
+    if any(table.sorted for table in splits.values()):
+        notes.append(
+            Note("layout", "The columns of the pixels are put in the order of the numbers in their names.")
+        )
+    layout = None
+    if splits["train"].path.name.lower().startswith("emnist"):
+        layout = _transposed
+        notes.append(Note("layout", "EMNIST stores images transposed, so rows and columns are exchanged."))
+    pairs = {split: _pair(table) for split, table in splits.items()}
+    return open_arrays(name, path, pairs, options, layout=layout, notes=tuple(notes))
+
+
+def _splits(path: Path, labelled: dict[Path, _Table]) -> dict[Split, _Table]:
+    """Return the tables for training, and for testing if there is one."""
+    if len(labelled) == 1:
+        return {"train": next(iter(labelled.values()))}
+    keys = {file: read_key(file.stem) for file in labelled}
+    found = {keys[file].split: table for file, table in labelled.items()}
+    if (
+        len({key.rest for key in keys.values()}) > 1
+        or len(found) < len(labelled)
+        or len(found.keys() & {"", "train"}) != 1
+    ):
+        names = ", ".join(file.name for file in labelled)
+        raise ConfigError(f"{path} has the tables {names}: leave one for training, and one for testing.")
+    splits: dict[Split, _Table] = {"train": found.get("train") or found[""]}
+    test = found.get("test") or found.get("val")
+    return splits if test is None else {**splits, "test": test}
+
+
+def _pair(table: _Table) -> Pair:
+    assert table.label is not None
+    found, count = [], 0
+    for (texts,) in table.batches((table.label,), "string"):
+        found.append(texts.astype(str))
+        count += len(texts)
+        if count > _MOST_ROWS:
+            raise ConfigError(f"{table.path} has more than {_MOST_ROWS} rows, which is the limit.")
+    labels = np.concatenate(found) if found else np.empty(0, str)
+    with suppress(ValueError):  # texts
+        numbers = labels.astype(np.float64)
+        if (numbers == np.rint(numbers)).all():
+            labels = numbers
+    return Pair(_Images(table, (len(labels), len(table.pixels))), labels, table.path)
+
+
+def _transposed(row: tuple[int, ...]) -> Layout:
+    side = math.isqrt(row[0])
+    return Layout((side, side, 1), (0, 2, 1, 3))
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() == _SUFFIX and file.is_file())
+
+
+def _table(path: Path, label: str | None) -> _Table | None:
+    """Find the columns of a table of images; return None if it isn't one."""
+    with open_file(path, inside=path.parent) as file:
+        line = file.readline(_LARGEST_ROW)
+    try:
+        (cells,) = csv.reader([line.decode("utf-8-sig")])
+    except (UnicodeDecodeError, ValueError, csv.Error):
+        return None
+    names = tuple(cell.strip() for cell in cells)
+    if all(map(_is_number, names)) and label is None:
+        count = len(names)
+        names = tuple(map(str, range(count)))
+        first = 0 if _is_image(count) else 1
+        found = _Table(path, names, False, names[first:], names[0] if first else None)
+    else:
+        label = next(
+            (each for each in names if each == label or (label is None and each.lower() in _LABELS)), None
+        )
+        pixels = _pixels([each for each in names if each != label])
+        ordered = sorted(pixels, key=_numbers)
+        found = _Table(path, names, True, tuple(ordered), label, sorted=ordered != pixels)
+    distinct = len(set(names)) == len(names)
+    return found if distinct and _is_image(len(found.pixels)) else None
+
+
+def _pixels(names: list[str]) -> list[str]:
+    """Return the largest group of names that differ only in their numbers."""
+    groups: dict[str, list[str]] = {}
+    for each in names:
+        match = _PIXEL.fullmatch(each)
+        if match:
+            groups.setdefault(match[1], []).append(each)
+    return max(groups.values(), key=len, default=[])
+
+
+def _numbers(name: str) -> tuple[int, ...]:
+    match = _PIXEL.fullmatch(name)
+    assert match
+    return int(match[2]), int(match[3] or 0)
+
+
+def _is_image(count: int) -> bool:
+    return count >= _FEWEST_PIXELS and any(
+        channels * math.isqrt(count // channels) ** 2 == count for channels in (1, 3)
+    )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
