@@ -197,7 +197,7 @@ def _table(path: Path, label: str | None) -> _Table | None:
     except (UnicodeDecodeError, ValueError, csv.Error):
         return None
     names = tuple(cell.strip() for cell in cells)
-    if all(map(_is_number, names)) and label is None:
+    if names and all(map(_is_number, names)) and label is None:
         count = len(names)
         names = tuple(map(str, range(count)))
         first = 0 if _is_image(count) else 1
