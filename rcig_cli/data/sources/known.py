@@ -290,6 +290,11 @@ _ROWS = (
 KNOWN: dict[str, KnownDataset] = {name: row for row in _ROWS for name in (row.name, row.also) if name}
 
 
+def known_in_tfds(dataset: str) -> KnownDataset | None:
+    """Return the known data set of this name in TensorFlow Datasets, which may end in ``:VERSION``."""
+    return next((row for row in _ROWS if row.tfds == dataset.partition(":")[0]), None)
+
+
 def known_names() -> list[str]:
     """Return the names of all known data sets, each once."""
     return [row.name for row in _ROWS]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rcig_cli.data.sources.known import KNOWN, KnownDataset, known_names
+from rcig_cli.data.sources.known import KNOWN, KnownDataset, known_in_tfds, known_names
 from rcig_cli.data.sources.listener import Listener, Silent
 from rcig_cli.data.sources.options import READ_AS_FOUND, ReadOptions
 from rcig_cli.data.sources.source import ImageSource
@@ -92,10 +92,15 @@ def is_remote(origin: str | Path) -> bool:
 
 
 def name_of(origin: str) -> str:
-    """Return the name of ``hf:OWNER/NAME`` or ``tfds:NAME/CONFIG`` as a name of a data set in the store."""
+    """Return the name of ``hf:OWNER/NAME`` or ``tfds:NAME/CONFIG`` as a name of a data set in the store.
+
+    Known data sets of TensorFlow Datasets get the name that they have here.
+    """
     scheme, _, rest = origin.partition(":")
+    if scheme == "tfds" and (known := known_in_tfds(rest)):
+        return known.name
     parts = rest.partition("@")[0].split("/")
-    name = parts[0] if scheme == "tfds" else parts[min(1, len(parts) - 1)]
+    name = parts[0].partition(":")[0] if scheme == "tfds" else parts[min(1, len(parts) - 1)]
     return re.sub(r"[^a-z0-9_-]+", "-", name.lower()).lstrip("_-")[:64]
 
 
@@ -113,7 +118,7 @@ def _open_known(name: str, options: ReadOptions, listener: Listener) -> ImageSou
     from rcig_cli.data.sources.download import fetch
 
     source = open_path(name, fetch(known, listener), options)
-    source.origin["files"] = [
+    source.origin["downloads"] = [
         {"address": archive.address, "sha256": archive.sha256} for archive in known.archives
     ]
     return source

@@ -27,7 +27,7 @@ import numpy as np
 
 from rcig_cli.data.images.picture import read_picture
 from rcig_cli.data.sources.class_names import readable
-from rcig_cli.data.sources.known import KNOWN
+from rcig_cli.data.sources.known import KNOWN, known_in_tfds
 from rcig_cli.data.sources.source import SPLITS, Batch, ImageSource, Note, Split
 from rcig_cli.errors import ConfigError, Corrupt, NotFound, RcigError, shorten
 
@@ -107,7 +107,7 @@ def open_tfds(name: str, dataset: str, resolution: int | None = None) -> ImageSo
     Corrupt
         If the prepared files are damaged.
     """
-    published = next((known for known in KNOWN.values() if known.tfds == dataset.partition(":")[0]), None)
+    published = known_in_tfds(dataset)
     if published and KNOWN.get(name, published) is not published:
         raise ConfigError(
             f"tfds:{dataset} is {published.name}, not {name}: run "

@@ -151,7 +151,7 @@ def test_a_known_name_is_downloaded_and_read(cifar, cifar_archive, monkeypatch):
     unpacked = open_source("cifar10", cifar_archive.parent / "cifar-10-batches-bin")
     assert_same(source, {split: (whole(unpacked, split).images, unpacked.labels(split)) for split in SPLITS})
     (archive,) = cifar.archives
-    assert source.origin == {"files": [{"address": archive.address, "sha256": archive.sha256}]}
+    assert source.origin == {"downloads": [{"address": archive.address, "sha256": archive.sha256}]}
 
 
 @pytest.mark.parametrize("harm", ["changed", "removed", "added", "unfinished"])
@@ -450,7 +450,7 @@ def test_the_command_needs_no_tensorflow_datasets(cifar, tmp_path):
     assert (found["train"], found["test"], found["class_names"][3]) == (20, 10, "cat")
     assert f"Downloading {archive.name}" in done.stderr
     manifest = json.loads((tmp_path / "datasets" / "cifar10" / "manifest.json").read_text())
-    assert manifest["source"]["files"] == [{"address": archive.address, "sha256": archive.sha256}]
+    assert manifest["source"]["downloads"] == [{"address": archive.address, "sha256": archive.sha256}]
 
 
 @pytest.mark.parametrize(("rest", "requests"), [(0, 0), (1, 1), (-1, 1)])

@@ -29,7 +29,10 @@ def test_options_that_a_reader_does_not_use_are_refused():
         ("hf:ylecun/mnist", "mnist"),
         ("hf:Owner/Some.Set@main", "some-set"),
         ("hf:mnist", "mnist"),
-        ("tfds:imagenet_resized/64x64", "imagenet_resized"),
+        ("tfds:imagenet_resized/64x64", "imagenet64"),
+        ("tfds:imagenet_resized/16x16:0.1.0", "imagenet_resized"),
+        ("tfds:mnist:3.0.1", "mnist"),
+        ("tfds:kmnist:3.0.1", "kmnist"),
     ],
 )
 def test_names_of_data_sets_that_are_elsewhere(origin, name):
