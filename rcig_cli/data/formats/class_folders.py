@@ -241,9 +241,9 @@ class _Finder:
         tests = [name for names in usable for name in names]
         for name in kinds:
             if parts[name] is None:
-                self._note("splits", f"{where / name} has no classes and is not used.")
+                self._note("splits", f"The split {name} has no classes and is not used.")
             elif name in tests[1:]:
-                self._note("splits", f"{where / name} is not used; the test split is {tests[0]}.")
+                self._note("splits", f"The split {name} is not used.")
         if not tests:
             return train, None
         self._note("splits", f"The test split is {tests[0]}.")

@@ -38,6 +38,7 @@ _FILES = {"file", "filename", "filepath", "path", "image", "img", "imageid", "im
 _FILES |= {"fname", "name", "picture", "photo", "imgname", "imgpath", "imageurl", "idcode"}
 _CLASSES = {"label", "labels", "class", "classid", "classname", "classlabel", "category", "categoryid"}
 _CLASSES |= {"categoryname", "target", "breed", "species", "labelname", "labelid", "y", "diagnosis", "level"}
+_WHOLE = re.compile(r"\d+\.0+")
 _LABELS_WORD = re.compile("labels?", re.IGNORECASE)
 _SPLITS = {"split", "set", "subset", "partition", "phase"}
 
@@ -70,6 +71,7 @@ class _Columns:
     split: int | None
     header: tuple[str, ...] | None
     text: str
+    unused: str = ""
 
 
 def read_labels(path: Path, images: Folder, *, optional: bool = False) -> LabelsFile | None:
@@ -115,11 +117,16 @@ def read_labels(path: Path, images: Folder, *, optional: bool = False) -> Labels
         if optional:
             return None
         raise ConfigError(f"{path} has nearly as many classes as images: name the column of classes 'label'.")
+    whole = {name: name.partition(".")[0] for name in set(found.classes.values()) if _WHOLE.fullmatch(name)}
+    if whole.keys() == set(found.classes.values()):  # as pandas writes whole numbers beside missing ones
+        found.classes = {image: whole[name] for image, name in found.classes.items()}
     text = f"Classes are read from {columns.text} of {path} (SHA-256 {digest()[:12]})."
-    found.notes = (Note("labels", text),)
+    found.notes = (Note("labels", text + columns.unused),)
     if without_image or extra:
-        text = f"Rows of {path} without an image: {without_image}. Images without a row, not used: {extra}."
-        found.notes += (Note("skipped", text),)
+        text = (
+            f"Rows of {path} without an image or a class: {without_image}. Images without a row, not used: "
+        )
+        found.notes += (Note("skipped", f"{text}{extra}."),)
     return found
 
 
@@ -214,7 +221,7 @@ def _json_rows(path: Path, text: io.TextIOWrapper) -> Iterator[list[str]]:
 
 
 def _text(value: object) -> str:
-    return "" if value is None else str(value).strip()
+    return str(value).strip() if isinstance(value, str | int | float) else ""
 
 
 def _plain(name: str) -> str:
@@ -225,14 +232,12 @@ def _columns(path: Path, sample: list[list[str]], index: _Index, *, optional: bo
     """Decide what the columns are, from the first rows."""
     rows = sample[1:]
     if not rows or len(sample[0]) < 2:
-        raise ConfigError(f"{path} is not a table with a column of image files and one of classes.")
+        raise ConfigError(
+            f"{path} is not a CSV or JSON lines file with a column of image files and one of classes."
+        )
     width = range(len(sample[0]))
     matches = {column: sum(bool(index.find(row[column])) for row in rows) for column in width}
-    files = [
-        column
-        for column in width
-        if 2 * matches[column] > len(rows) and 2 * len({row[column] for row in rows}) > len(rows)
-    ]
+    files = [column for column in width if 2 * matches[column] > len(rows)]
     if not files:
         most = max(width, key=lambda column: matches[column])
         raise ConfigError(
@@ -240,7 +245,8 @@ def _columns(path: Path, sample: list[list[str]], index: _Index, *, optional: bo
             f"{shorten(rows[0][most])}. Pass the folder of these images with --from."
         )
     names = [_plain(name) for name in sample[0]]
-    file = max(files, key=lambda column: (names[column] in _FILES, matches[column], -column))
+    distinct = {column: len({row[column] for row in rows}) for column in width}
+    file = max(files, key=lambda column: (names[column] in _FILES, distinct[column], -column))
     if index.find(sample[0][file]):  # the first row is no header
         if len(width) != 2:
             raise ConfigError(
@@ -249,13 +255,15 @@ def _columns(path: Path, sample: list[list[str]], index: _Index, *, optional: bo
         other = 1 - file
         return _Columns(file, lambda row: row[other], None, None, f"column {other + 1}")
     header = tuple(sample[0])
-    split = _split_column(path, names, rows)
+    split = _split_column(path, header, names, rows)
     rest = [column for column in width if column not in (file, split)]
     usual = [column for column in rest if names[column] in _CLASSES]
     chosen = _one_of(usual, rows) if usual else rest
     if len(chosen) == 1:
         label = chosen[0]
-        return _Columns(file, lambda row: row[label], split, header, f"the column {header[label]!r}")
+        unused = [repr(header[column]) for column in rest if column != label and header[column]]
+        note = f" Its other columns are not used: {named(unused)}." if unused else ""
+        return _Columns(file, lambda row: row[label], split, header, f"the column {header[label]!r}", note)
     if not usual and len(rest) > 1 and all(_single(row, rest) is not None for row in rows):
         return _Columns(
             file, lambda row: _class_of(path, row, rest, header), split, header, "the 0/1 columns"
@@ -267,13 +275,18 @@ def _columns(path: Path, sample: list[list[str]], index: _Index, *, optional: bo
     )
 
 
-def _split_column(path: Path, names: list[str], rows: list[list[str]]) -> int | None:
+def _split_column(path: Path, header: tuple[str, ...], names: list[str], rows: list[list[str]]) -> int | None:
     for column in (column for column, name in enumerate(names) if name in _SPLITS):
         values = {row[column] for row in rows}
         if split_kinds(values).keys() == values:
             return column
         if names[column] == "split":
             raise ConfigError(f"{path} has splits other than train, val and test: {named(sorted(values))}.")
+    odd = [name for name in header if split_kinds([name.lower().removeprefix("is_").removeprefix("is")])]
+    if odd:
+        raise ConfigError(
+            f"{path} has the column {odd[0]!r}: write a column 'split' with train and test instead."
+        )
     return None
 
 

@@ -91,12 +91,12 @@ def test_the_test_split_is_the_one_for_testing_if_it_has_classes(split):
     fill(split / "val", "dog", 3)
     source = open_source("pets", split)
     assert source.sizes["test"] == 4
-    assert "val is not used; the test split is test." in notes(source, "splits")
+    assert "The split val is not used. The test split is test." in notes(source, "splits")
     shutil.rmtree(split / "test")
     fill(split, "test", 9)  # without classes
     source = open_source("pets", split)
     assert source.sizes["test"] == 6
-    assert f"{split / 'test'} has no classes and is not used." in notes(source, "splits")
+    assert "The split test has no classes and is not used." in notes(source, "splits")
     shutil.rmtree(split / "val")
     source = open_source("pets", split)
     assert source.sizes == {"train": 6, "test": 2}

@@ -69,6 +69,8 @@ TABLES = {
             f"{name}," + ",".join("1.0" if number == other else "0.0" for other in range(3))
         ),
     ),
+    "numbers.csv": table(",", "id,label", lambda name, pet, _: f"{name},{PETS.index(pet)}.0"),
+    "twice.csv": 2 * table(",", None, lambda name, pet, _: f"{name}.png,{pet}"),
     "labels.jsonl": "\n".join(
         json.dumps({"file_name": f"{name}.png", "label": PETS[number % 3], "extra": [1]})
         for number, name in enumerate(NAMES)
@@ -80,10 +82,11 @@ TABLES = {
 def test_the_classes_of_a_labels_file(flat, name):
     (flat / name).write_text(TABLES[name], encoding="utf-8", newline="")
     found, source = labelled(flat, flat / name)
-    assert found == DUE
+    due = {number: str(PETS.index(pet)) for number, pet in DUE.items()} if name == "numbers.csv" else DUE
+    assert found == due
     assert f"of {flat / name} (SHA-256 " in topics(source)["labels"]
     (flat / name).rename(flat.parent / name)  # beside the folder of the images
-    assert labelled(flat / "images", flat.parent / name)[0] == DUE
+    assert labelled(flat / "images", flat.parent / name)[0] == due
 
 
 def test_a_column_of_splits(flat):
@@ -95,7 +98,7 @@ def test_a_column_of_splits(flat):
     found, source = labelled(flat, flat / "labels.csv")
     assert source.sizes == {"train": 6, "test": 3}
     assert sorted(found) == list(range(9))
-    assert "val is not used; the test split is test" in topics(source)["splits"]
+    assert "The split val is not used. The test split is test." in topics(source)["splits"]
     (flat / "labels.csv").write_text("name,label,split\n" + "\n".join(rows).replace("val", "extra"))
     with pytest.raises(ConfigError, match="splits other than train, val and test"):
         labelled(flat, flat / "labels.csv")
@@ -118,7 +121,7 @@ def test_metadata_beside_the_images_of_each_split(tmp_path, suffix):
     (tmp_path / "test" / f"metadata.{suffix}").unlink()
     _, source = labelled(tmp_path)
     assert sum(source.sizes.values()) == 8
-    assert f"{tmp_path / 'test'} has no classes and is not used." in str(source.notes)
+    assert "The split test has no classes and is not used." in str(source.notes)
 
 
 def test_metadata_without_classes_leaves_them_to_the_folders(tmp_path):
@@ -162,7 +165,7 @@ def test_rows_and_images_without_each_other_are_counted(flat):
     (flat / "labels.csv").write_text("\n".join([*lines[:10], "gone.png,cat"]))
     found, source = labelled(flat, flat / "labels.csv")
     assert len(found) == 9
-    assert "without an image: 1. Images without a row, not used: 3." in topics(source)["skipped"]
+    assert "without an image or a class: 1. Images without a row, not used: 3." in topics(source)["skipped"]
     (flat / "labels.csv").write_text("\n".join(lines[:6]))
     with pytest.raises(ConfigError, match="no row for 7 images beside the 5"):
         labelled(flat, flat / "labels.csv")
@@ -192,7 +195,12 @@ UNUSABLE = {
         "name the one with the classes",
     ),
     "binary": ("file,label\n\0\0\xff", RcigError, "labels"),
-    "empty": ("", ConfigError, "not a table"),
+    "a column of tests": (
+        TABLES["labels.csv"].replace("file,label", "file,label,is_test").replace(".png,", ".png,0,"),
+        ConfigError,
+        "is_test",
+    ),
+    "empty": ("", ConfigError, "not a CSV"),
 }
 
 
