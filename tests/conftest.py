@@ -11,7 +11,8 @@ import hypothesis
 import platformdirs
 import pytest
 
-from rcig_cli.runs.engine.environment import prepare_environment, prepare_jax
+import tests.quick  # noqa: F401
+from rcig_cli.runs.engine.environment import pin, prepare_environment, prepare_jax
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -25,11 +26,10 @@ os.environ["NO_COLOR"] = "1"
 # A deadline would fail on a busy machine.
 hypothesis.settings.register_profile("rcig", deadline=None)
 hypothesis.settings.load_profile("rcig")
-# Most of the tests' time is compilation: run fewer of XLA's optimizations, and keep what was compiled in the
-# user's cache folder, where other checkouts find it too.
-os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+# What was compiled is kept in the user's cache folder, where other checkouts find it too.
 os.environ.setdefault("RCIG_COMPILATION_CACHE", platformdirs.user_cache_dir("rcig") + "/compiled-tests")
 prepare_jax()
+pin()
 
 # Options of `rcig distill` for the smallest useful network and inner problem.
 TINY = ["--width", "4", "--batch", "64", "--pool-size", "3", "--pool-steps", "3", "--inner-steps", "2"]
@@ -84,7 +84,7 @@ def rcig(capsys):
 
 def start_rcig(*arguments, **options):
     """Start a command in a new process."""
-    command = [sys.executable, "-m", "rcig_cli", *map(str, arguments)]
+    command = [sys.executable, ROOT / "tests" / "quick.py", *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 

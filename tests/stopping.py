@@ -27,13 +27,8 @@ def start(folder, phase, *command, hold=0.0):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # Compiling is a phase too: nothing is taken from the cache, and all of XLA's work is done.
-        env={
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "RCIG_COMPILATION_CACHE": "",
-            "JAX_DISABLE_MOST_OPTIMIZATIONS": "0",
-        },
+        # Compiling is a phase too: nothing is taken from the cache.
+        env={**os.environ, "PYTHONPATH": str(ROOT), "RCIG_COMPILATION_CACHE": ""},
     )
     deadline = time.monotonic() + 120
     while not marker.exists():

@@ -9,8 +9,9 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 StorePath: TypeAlias = str | os.PathLike[str] | None
 OnStep: TypeAlias = Callable[[int, Mapping[str, float]], bool | None]
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 
 class RcigWarning(UserWarning):
@@ -58,6 +61,22 @@ class _Report:
         if self._line:
             print(file=sys.stderr)
             self._line = False
+
+
+def _uses_jax(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Set JAX up before a function is called, and fix the options that change results while it runs."""
+
+    @wraps(function)
+    def call(*arguments: Parameters.args, **keywords: Parameters.kwargs) -> Result:
+        from rcig_cli.runs.engine import environment
+
+        environment.prepare_environment()
+        environment.prepare_jax()
+        with environment.pinned():
+            environment.check_devices()
+            return function(*arguments, **keywords)
+
+    return call
 
 
 def prepare(
@@ -110,6 +129,7 @@ def prepare(
     return Dataset(prepared.manifest, prepared.path)
 
 
+@_uses_jax
 def distill(
     dataset: str | Dataset,
     *,
@@ -163,7 +183,6 @@ def distill(
     >>> rcig.distill("digits", ipc=1, steps=400)
     Run run_1: 1 image per class of digits, 400 steps, finished
     """
-    _prepare_jax()
     from rcig_cli.presets.config import declared_settings
     from rcig_cli.runs.distill.distill import EMBEDDED
     from rcig_cli.runs.distill.distill import distill as run_distillation
@@ -265,6 +284,7 @@ def _darkest_and_brightest(x: npt.NDArray[Any]) -> list[int]:
     return sorted({int(rows.min(axis=1).argmin()), int(rows.max(axis=1).argmax())})
 
 
+@_uses_jax
 def evaluate(
     run: str | Run,
     *,
@@ -301,13 +321,13 @@ def evaluate(
     Test accuracy: run_1 92.1 ± 0.4 %, random subset 68.6 ± 4.2 %
     (convnet, width 128, 1000 steps, 5 networks)
     """
-    _prepare_jax()
     from rcig_cli.runs.evaluate import evaluate as job
 
     loaded = load(run, store=store)
     return job.evaluate(loaded.distilled, report=_Report(shown=progress), baseline=baseline, **settings)
 
 
+@_uses_jax
 def attack(
     run: str | Run | Sequence[str | Run],
     *,
@@ -344,7 +364,6 @@ def attack(
     >>> rcig.attack("run_1", networks=2, steps=[500]).auc["distilled"]["mlp"].mean
     0.512
     """
-    _prepare_jax()
     from rcig_cli.runs.membership import attack as job
 
     runs = run if isinstance(run, Sequence) and not isinstance(run, str) else [run]
@@ -408,6 +427,7 @@ def export(
     return export_set(opened, name, _path("out", out), format=format)
 
 
+@_uses_jax
 def import_set(
     path: str | os.PathLike[str],
     dataset: str | Dataset,
@@ -439,7 +459,6 @@ def import_set(
     name
         The run's name; by default derived from the file's name.
     """
-    _prepare_jax()
     from rcig_cli.runs.exchange import importing
 
     opened, of = _locate(dataset, Dataset, store)
@@ -499,10 +518,3 @@ def _listed(listing: Any) -> Any:
     for problem in listing.problems:
         warnings.warn(problem.message, RcigWarning, stacklevel=3)
     return listing.found
-
-
-def _prepare_jax() -> None:
-    from rcig_cli.runs.engine import environment
-
-    environment.prepare_environment()
-    environment.prepare_jax()

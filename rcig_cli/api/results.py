@@ -197,7 +197,7 @@ class Run:
     @property
     def status(self) -> str:
         """``"running"``, ``"interrupted"``, ``"finished"`` or ``"failed"``."""
-        return self.manifest.status
+        return self.store.with_current_status(self.manifest).status
 
     @property
     def step(self) -> int:

@@ -84,7 +84,7 @@ def distill(
         raise ConfigError("Pass the number of images per class to distil, for example --ipc 1.")
     spec = _process_spec(distributed, coordinator, processes, process)
     if spec is not None:
-        here.prepare_jax()
+        here.prepare_jax(use_devices=False)
     from rcig_cli.runs.engine.processes import join
 
     with join(spec, tell=partial(fail, as_json=here.console.json)) as joined:

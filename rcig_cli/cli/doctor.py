@@ -12,11 +12,21 @@ def doctor(here: Context) -> None:
 
     Example: rcig doctor
     """
-    here.prepare_jax()
-    from rcig_cli.runs.housekeeping.doctor import examine
+    from rcig_cli.errors import ConfigError
 
-    findings = examine()
+    try:
+        here.prepare_jax()
+        from rcig_cli.runs.housekeeping.doctor import examine
+
+        findings, problem = examine(), "none"
+        if not findings["zero_derivative_is_zero"]:
+            problem = "XLA computes wrong numbers here: a derivative that must be 0 is not."
+    except ConfigError as error:
+        from rcig_cli.store.records import versions
+
+        findings, problem = {"versions": versions(), "devices": []}, str(error)
+    findings["problem"] = problem
     here.console.data("\n".join(lines_of(findings)), findings)
-    if not findings["zero_derivative_is_zero"]:
-        here.console.warn("XLA computes wrong numbers here: a derivative that must be 0 is not.")
+    if problem != "none":
+        here.console.warn(problem)
         raise typer.Exit(1)

@@ -18,6 +18,7 @@ def list_all(here: Context) -> None:
     store = here.store()
     datasets, runs, sweeps = store.datasets(), store.runs(), store.sweeps()
     current = [store.with_current_status(run) for run in runs.found]
+    current_sweeps = [store.with_current_status(sweep) for sweep in sweeps.found]
     for problem in (*datasets.problems, *runs.problems, *sweeps.problems):
         here.console.warn(problem.message)
     here.console.document(
@@ -26,7 +27,7 @@ def list_all(here: Context) -> None:
             "runs": [run_summary(each) for each in current],
             "sweeps": [
                 {"sweep": each.name, "status": each.status, "dataset": each.dataset, "runs": list(each.runs)}
-                for each in sweeps.found
+                for each in current_sweeps
             ],
         }
     )
@@ -48,7 +49,7 @@ def list_all(here: Context) -> None:
         rows = [
             (s.name, s.dataset, f"{len(s.runs)}/{len(s.config['configurations'])}", s.status,
              _minute(s.updated))
-            for s in sweeps.found
+            for s in current_sweeps
         ]  # fmt: skip
         here.console.table(("sweep", "data set", "runs", "status", "updated (UTC)"), rows)
 

@@ -58,13 +58,23 @@ class Context:
         """Return a context that prints nothing, for all but the first of several processes."""
         return replace(self, console=Console(json=False, quiet=True))
 
-    def prepare_jax(self) -> None:
-        """Import JAX, set up for this machine."""
+    def prepare_jax(self, *, use_devices: bool = True) -> None:
+        """Import JAX, set up for this machine; without ``use_devices`` where `processes.join` is to follow.
+
+        Raises
+        ------
+        ConfigError
+            If the environment asks for what would change results, or for a device that is not there.
+        """
         from rcig_cli.runs.engine import environment
 
         environment.silence_libraries()
         environment.prepare_environment()
         environment.prepare_jax()
+        if ignored := environment.pin():
+            self.console.note(f"Ignored, because results must not depend on it: {', '.join(ignored)}.")
+        if use_devices:
+            environment.check_devices()
 
 
 _common: Any = partial(typer.Option, rich_help_panel="Common options")

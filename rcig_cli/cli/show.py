@@ -45,7 +45,7 @@ def _find(here: Context, name: str) -> dict[str, Any]:
     if found.kind == "data set":
         return store.dataset(found.name).to_json()
     if found.kind == "sweep":
-        sweep = store.sweep(found.name)
+        sweep = store.with_current_status(store.sweep(found.name))
         table = read_document(found.path / TABLE) if TABLE in sweep.files else None
         return {**sweep.to_json(), "table": table}
     evaluations, attacks = (read_results(found.path, kind) for kind in ("evaluations", "attacks"))

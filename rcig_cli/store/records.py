@@ -157,6 +157,9 @@ class RunManifest(_JobManifest):
         The number of outer steps done.
     seed
         All random numbers follow from it and the step.
+    machine
+        The kind of device, and the number of processors, on which the rounding of results depends; empty
+        where it was imported.
     log
         The recorded part of ``metrics.jsonl``: up to the newest checkpoint while the run is not finished, and
         all of it once it has ended.
@@ -171,6 +174,7 @@ class RunManifest(_JobManifest):
 
     step: int
     seed: int
+    machine: dict[str, str] = dataclasses.field(default_factory=dict)
     log: LoggedBytes | None = None
     divergences: tuple[dict[str, Any], ...] = ()
     imported_as: dict[str, Any] | None = None

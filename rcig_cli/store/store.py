@@ -126,11 +126,11 @@ class Store:
         """Return all runs in natural order, and a problem for each that can't be read."""
         return read_each(_folders(self.folder_of("run")), lambda folder: _read(folder, RunManifest))
 
-    def with_current_status(self, run: RunManifest) -> RunManifest:
-        """Return a run's manifest; with status "interrupted" if it is "running" but not being written."""
-        if run.status == "running" and not is_locked(self.run_path(run.name)):
-            return replace(run, status="interrupted")
-        return run
+    def with_current_status(self, job: Numbered) -> Numbered:
+        """Return the manifest of a run or sweep, "interrupted" if it is "running" but not being written."""
+        if job.status == "running" and not is_locked(self.folder_of(job.kind) / job.name):
+            return replace(job, status="interrupted")
+        return job
 
     def sweeps(self) -> Listing[SweepManifest]:
         """Return all sweeps in natural order, and a problem for each that can't be read."""

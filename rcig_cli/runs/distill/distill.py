@@ -28,6 +28,7 @@ from rcig_cli.runs.distill.resume import (
 )
 from rcig_cli.runs.distill.run_loop import RunContext, RunLoop
 from rcig_cli.runs.distill.scarce import scarce_classes
+from rcig_cli.runs.engine.environment import machine
 from rcig_cli.runs.engine.mesh import choose_devices
 from rcig_cli.runs.prepare.prepare import prepare
 from rcig_cli.runs.prepare.prepared import Prepared, open_prepared, parent_of
@@ -237,6 +238,7 @@ def create_run(
             dataset=config.dataset,
             parents=parents,
             versions=versions(),
+            machine=machine(),
             files={},
         )
 
@@ -274,6 +276,11 @@ def execute(path: Path, manifest: RunManifest, prepared: Prepared, context: RunC
         if manifest.versions != versions():
             context.report.warn(
                 "This run was started with other library versions: results may differ in the last digits."
+            )
+        if manifest.machine != machine():
+            before = ", ".join(f"{name} {value}" for name, value in manifest.machine.items())
+            context.report.warn(
+                f"This run was started on another machine ({before}): results may differ in the last digits."
             )
         # The loop is deleted when this call returns, while signals are still only noted: an exception that a
         # signal raised in a destructor would be lost.

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
+from rcig_cli.runs.engine.environment import pinned
 from rcig_cli.runs.engine.mesh import memory_limit
 from rcig_cli.runs.engine.randomness import Use, batch_order, key_for
 from rcig_cli.store.arrays import StoredRows
@@ -86,7 +87,7 @@ class ReadAhead:
     """
 
     def __init__(self, read: Callable[[int, int], Any]) -> None:
-        self._read = read
+        self._read = pinned()(read)  # JAX's options are those of a thread
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
         self._coming: tuple[tuple[int, int], Future[Any]] | None = None
 

@@ -15,6 +15,7 @@ from rcig_cli.runs.configuration import resolved
 from rcig_cli.runs.distill import distill
 from rcig_cli.runs.distill.distilled import open_distilled
 from rcig_cli.runs.distill.run_loop import RunContext
+from rcig_cli.runs.engine.environment import machine
 from rcig_cli.runs.evaluate.evaluate import evaluate, protocol_network
 from rcig_cli.runs.evaluate.protocol import EvaluationProtocol, evaluation_protocol
 from rcig_cli.runs.evaluate.results import Evaluation
@@ -199,9 +200,10 @@ class _Sweep:
                 self.runs[config] = run.name
 
     def _has_same_result(self, run: RunManifest) -> bool:
-        """Whether a run is finished and was made from the same data by the same library versions."""
+        """Whether a run is finished and was made from the same data, with the same versions and machine."""
         same_data = run.parents["dataset"] == self.manifest.parents["dataset"]
-        return run.status == "finished" and not run.imported and same_data and run.versions == versions()
+        same_place = run.versions == versions() and run.machine == machine()
+        return run.status == "finished" and not run.imported and same_data and same_place
 
     def _run_cell(self, cell: Cell, label: str, *, baseline: bool) -> Outcome:
         run, lock = self._open_or_create(cell.config)

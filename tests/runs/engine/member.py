@@ -7,10 +7,12 @@ import sys
 import time
 from pathlib import Path
 
-from rcig_cli.runs.engine.environment import prepare_environment, prepare_jax
+import tests.quick  # noqa: F401
+from rcig_cli.runs.engine.environment import pin, prepare_environment, prepare_jax
 
 prepare_environment()
 prepare_jax()
+pin()
 
 import jax
 import jax.numpy as jnp

@@ -9,10 +9,12 @@ process 0 saves what the steps computed to ``FOLDER/DEVICES.npz``.
 import sys
 from pathlib import Path
 
-from rcig_cli.runs.engine.environment import prepare_environment, prepare_jax
+import tests.quick  # noqa: F401
+from rcig_cli.runs.engine.environment import pin, prepare_environment, prepare_jax
 
 prepare_environment()
 prepare_jax()
+pin()
 
 import jax
 
