@@ -13,12 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.data.sources.class_names import MOST_CLASSES, class_numbers, published_names
+from rcig_cli.data.sources.class_names import MOST_CLASSES, class_numbers, ordered_classes, published_names
 from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.data.sources.source import Note, Split
 from rcig_cli.errors import ConfigError
-
-_SHOWN = 10  # classes that a note lists
 
 Classes = tuple[tuple[str, ...], dict[Split, npt.NDArray[np.int32]], tuple[Note, ...]]
 
@@ -90,8 +88,8 @@ def classes_of(
     if present.dtype.kind == "U":
         return _texts(name, where, plain, present.tolist(), given)
     if present.dtype.kind == "b" and given is None and name not in KNOWN:
-        names = ("False", "True")
-        return names, _positions(plain, [False, True]), (_order(names, "this"),)
+        text = "The labels are truth values: the classes are False and True."
+        return ("False", "True"), _positions(plain, [False, True]), (Note("classes", text),)
     if present.dtype.kind == "b":
         plain = {split: some.astype(np.uint8) for split, some in plain.items()}
     values = present.astype(np.int64).tolist()
@@ -152,7 +150,7 @@ def _named(
         return tuple(given), _numbers(where, labels), ()
     text = f"Labels count the classes from 1: 1 is {given[0]}, {values[-1]} is {given[-1]}."
     from_zero = {split: some - 1 for split, some in labels.items()}
-    return tuple(given), _numbers(where, from_zero), (Note("labels", text),)
+    return tuple(given), _numbers(where, from_zero), (Note("classes", text),)
 
 
 def _by_label(
@@ -163,23 +161,25 @@ def _by_label(
         if value not in given:
             raise ConfigError(f"{where} has the label {value}, for which its list of classes has no name.")
     names = tuple(given[value] for value in values)
-    return names, _positions(labels, values), (_order(names, "numeric"),)
+    text = f"The labels {values[0]} to {values[-1]} are the classes {names[0]} to {names[-1]}."
+    return names, _positions(labels, values), (Note("classes", text),)
 
 
 def _values(name: str, where: object, labels: Mapping[Split, npt.NDArray[Any]], values: list[int]) -> Classes:
     """Labels are whole numbers that don't count the classes from 0."""
-    names = tuple(map(str, values))
     known = KNOWN.get(name)
-    if known is not None:
-        from_one = values == list(range(1, len(values) + 1))
-        if from_one or values[0] < 0 or values[-1] >= known.classes:
-            raise ConfigError(
-                f"{where} has labels from {values[0]} to {values[-1]}, but the {known.classes} classes of "
-                f"{name} are numbered from 0: save them so, or prepare the data under another name."
-            )
-        if known.class_names:
-            names = tuple(known.class_names[value] for value in values)
-    return names, _positions(labels, values), (_order(names, "numeric"),)
+    if known is None:
+        classes = ordered_classes(where, name, [str(value) for value in values])
+        return classes.names, _positions(labels, values), classes.notes
+    from_one = values == list(range(1, len(values) + 1))
+    if from_one or values[0] < 0 or values[-1] >= known.classes:
+        raise ConfigError(
+            f"{where} has labels from {values[0]} to {values[-1]}, but the {known.classes} classes of "
+            f"{name} are numbered from 0: save them so, or prepare the data under another name."
+        )
+    numbered = known.class_names or tuple(map(str, range(known.classes)))
+    text = f"Labels are the numbers of {len(values)} of the {known.classes} classes of {name}."
+    return tuple(numbered[value] for value in values), _positions(labels, values), (Note("classes", text),)
 
 
 def _texts(
@@ -189,33 +189,22 @@ def _texts(
     texts: list[str],
     given: Sequence[str] | None,
 ) -> Classes:
-    known = KNOWN[name].class_names if name in KNOWN and given is None else ()
-    if given is None and not known:
-        return tuple(texts), _positions(labels, texts), (_order(texts, "alphabetical"),)
-    names = tuple(given or known)
-    places = {_simple(class_name): number for number, class_name in enumerate(names)}
-    unknown = [text for text in texts if _simple(text) not in places]
-    if unknown or len(places) < len(names):
-        of = "in its list of classes" if given else f"a class of {name}"
-        raise ConfigError(f"{where} has the label {(unknown or texts)[0][:80]!r}, which is not {of}.")
-    numbers = np.array([places[_simple(text)] for text in texts])
-    if given is None:  # the classes that are present, in the published order
-        present, numbers = np.unique(numbers, return_inverse=True)
-        names = tuple(names[number] for number in present)
-    found = {split: numbers[np.searchsorted(texts, some)].astype(np.int32) for split, some in labels.items()}
-    return names, found, (_order(names, "their published" if given is None else "its own"),)
-
-
-def _simple(text: str) -> str:
-    return "".join(each for each in text.casefold() if each not in " _-")
+    """Labels are the names of the classes."""
+    if given is None:
+        classes = ordered_classes(where, name, texts)
+        names, found, notes = classes.names, classes.found, classes.notes
+    else:
+        names = found = tuple(given)
+        notes = ()
+    places = {text: number for number, text in enumerate(found)}
+    unknown = [text for text in texts if text not in places]
+    if unknown:
+        raise ConfigError(f"{where} has the label {unknown[0][:80]!r}, which is not in its list of classes.")
+    numbers = np.array([places[text] for text in texts], dtype=np.int32)
+    return names, {split: numbers[np.searchsorted(texts, some)] for split, some in labels.items()}, notes
 
 
 def _positions(
     labels: Mapping[Split, npt.NDArray[Any]], values: Sequence[Any]
 ) -> dict[Split, npt.NDArray[np.int32]]:
     return {split: np.searchsorted(values, some).astype(np.int32) for split, some in labels.items()}
-
-
-def _order(names: Sequence[str], order: str) -> Note:
-    shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-    return Note("labels", f"The labels name {len(names)} classes, in {order} order: {shown}.")

@@ -13,7 +13,7 @@ from rcig_cli.data.arrays.labels import classes_of, single_labels
 from rcig_cli.data.arrays.layout import Layout, check_size, choose_layouts
 from rcig_cli.data.arrays.stored import StoredArray, row_bytes
 from rcig_cli.data.arrays.value_range import choose_range
-from rcig_cli.data.images.pixels import over_white
+from rcig_cli.data.images.pixels import over_white, scaled
 from rcig_cli.data.sources.array_source import ArraySource, ArraySplit, Blocks
 from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.data.sources.source import ImageSource, Note, Split
@@ -78,14 +78,14 @@ def open_arrays(
         check_size(array, layouts[split])
     names, numbers, more = classes_of(name, where, labels, class_names)
     notes += more
-    pixel_range, more = choose_range(where, arrays, options.range)
+    limits, more = choose_range(where, arrays, options.range)
     notes += more
 
     def describe(source: Split, chosen: npt.NDArray[np.bool_] | None = None) -> ArraySplit:
         images, arrangement = arrays[source], layouts[source]
 
         def convert(block: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-            pixels = arrangement.arrange(pixel_range.to_eight_bit(block))
+            pixels = arrangement.arrange(scaled(block, limits))
             return over_white(pixels) if pixels.shape[3] == 4 else pixels
 
         # `map` releases a block before the next one is read; a loop variable would keep it.

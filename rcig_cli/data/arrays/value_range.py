@@ -1,4 +1,4 @@
-"""The scale of pixels: which values are black and white, and the conversion to 8 bits.
+"""The scale of the pixels of arrays: which values are black and white.
 
 Whole numbers, of any type, are on the scale from 0 to 255 if the largest is between 128 and 255, and to 65535
 if it is between 32768 and 65535.  Otherwise the scale ends at the largest, so that a set of 17 grey levels
@@ -10,38 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from rcig_cli.data.arrays.stored import StoredArray, pieces
+from rcig_cli.data.images.pixels import Limits
 from rcig_cli.data.sources.source import Note, Split
 from rcig_cli.errors import ConfigError
 
-_STRIP = 2**20  # values converted at a time, so that the floats between take little memory
+_EIGHT_BITS = (0.0, 255.0)
 _DIFFERENT = 8  # times that the largest pixel of one split may exceed that of the other
-
-
-@dataclass(frozen=True)
-class PixelRange:
-    """The values of black and white; values outside are clipped."""
-
-    low: float
-    high: float
-
-    def to_eight_bit(self, values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-        """Convert pixels of any shape and real type to uint8; uint8 from 0 to 255 isn't copied."""
-        if (self.low, self.high) == (0, 255) and values.dtype == np.uint8:
-            return values
-        factor = 255 / (self.high - self.low)
-        flat = values.reshape(-1)
-        found = np.empty(flat.shape, np.uint8)
-        for start in range(0, len(flat), _STRIP):
-            strip = slice(start, start + _STRIP)
-            scaled = (flat[strip] - np.float64(self.low)) * factor
-            found[strip] = np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
-        return found.reshape(values.shape)
 
 
 @dataclass(frozen=True)
@@ -55,9 +33,9 @@ class _Extent:
 
 
 def choose_range(
-    where: object, arrays: Mapping[Split, StoredArray], given: tuple[float, float] | None
-) -> tuple[PixelRange, tuple[Note, ...]]:
-    """Find the scale of the pixels of all splits.
+    where: object, arrays: Mapping[Split, StoredArray], given: Limits | None
+) -> tuple[Limits, tuple[Note, ...]]:
+    """Find the values of black and white in the images of all splits.
 
     Parameters
     ----------
@@ -81,7 +59,7 @@ def choose_range(
     if given is not None:
         outside = sum(one.outside for one in extents.values())
         text = f"{outside} values of pixels lie outside of the range from {given[0]:g} to {given[1]:g}"
-        return PixelRange(*given), (Note("range", f"{text} and are clipped."),) if outside else ()
+        return given, (Note("range", f"{text} and are clipped."),) if outside else ()
     if len({one.low < 0 for one in extents.values()}) > 1 or _differ([one.high for one in extents.values()]):
         each = " and ".join(f"{one.low:g} to {one.high:g} ({split})" for split, one in extents.items())
         raise ConfigError(
@@ -89,34 +67,34 @@ def choose_range(
         )
     dtypes = {array.dtype for array in arrays.values()}
     whole = all(one.whole for one in extents.values())
-    found = PixelRange(0, 1) if dtypes == {np.dtype(bool)} else _scale(low, high, whole)
+    found = (0.0, 1.0) if dtypes == {np.dtype(bool)} else _scale(low, high, whole)
     if found is None:
         raise ConfigError(
             f"{where} has {between}, whose scale isn't clear: pass the values of black and white with "
             f"--range, such as --range {_example(low, high)}."
         )
-    if dtypes == {np.dtype(np.uint8)} and found == PixelRange(0, 255):
+    if dtypes == {np.dtype(np.uint8)} and found == _EIGHT_BITS:
         return found, ()
-    text = f"Pixels from {low:g} to {high:g} are read on the scale from {found.low:g} to {found.high:g}; "
+    text = f"Pixels from {low:g} to {high:g} are read on the scale from {found[0]:g} to {found[1]:g}; "
     return found, (Note("range", f"{text}--range LOW,HIGH sets another."),)
 
 
-def largest_of_scale(largest: int) -> int:
+def _white(largest: int) -> int:
     """Return the value of white of images whose pixels are whole numbers up to ``largest``."""
     if largest == 0 or 128 <= largest <= 255:
         return 255
     return 65535 if 2**15 <= largest < 2**16 else largest
 
 
-def _scale(low: float, high: float, whole: bool) -> PixelRange | None:
+def _scale(low: float, high: float, whole: bool) -> Limits | None:
     if low < 0:
         # Images on a scale from -1 to 1 have pixels that are almost black; standardized ones go beyond 1.
-        return PixelRange(-1, 1) if -1 <= low <= -0.9 and high <= 1 else None
+        return (-1.0, 1.0) if -1 <= low <= -0.9 and high <= 1 else None
     if whole:
-        return PixelRange(0, largest_of_scale(int(high)))
+        return 0.0, float(_white(int(high)))
     if high <= 1:
-        return PixelRange(0, 1 if high >= 0.5 else high)
-    return PixelRange(0, 255) if 128 <= high <= 255 else None
+        return 0.0, 1.0 if high >= 0.5 else high
+    return _EIGHT_BITS if 128 <= high <= 255 else None
 
 
 def _example(low: float, high: float) -> str:
@@ -130,7 +108,7 @@ def _differ(highest: list[float]) -> bool:
     return len(some) > 1 and max(some) > _DIFFERENT * min(some)
 
 
-def _measure(array: StoredArray, given: tuple[float, float] | None) -> _Extent:
+def _measure(array: StoredArray, given: Limits | None) -> _Extent:
     found = _Extent(np.inf, -np.inf, True, 0)
     for block in pieces(array):
         low, high = block.min().item(), block.max().item()

@@ -24,24 +24,13 @@ _WHITE = 255
 _STRIP = 2**20  # values converted at a time, so that the floats between take little memory
 
 
-def to_eight_bit(values: npt.NDArray[Any], scale: float) -> npt.NDArray[np.uint8]:
-    """Multiply real numbers of any shape by ``scale`` and round to uint8; uint8 times 1 isn't copied.
-
-    The scale is 1/257 for 16-bit pixels and 255 for pixels between 0 and 1.  The products must lie between
-    0 and 255.
-    """
-    if values.dtype == np.uint8 and scale == 1:
-        return values
-    flat = values.reshape(-1)
-    found = np.empty(flat.shape, np.uint8)
-    for start in range(0, len(flat), _STRIP):
-        strip = slice(start, start + _STRIP)
-        found[strip] = np.rint(flat[strip] * np.float64(scale)).astype(np.uint8)
-    return found.reshape(values.shape)
-
-
 def scaled(values: npt.NDArray[Any], limits: Limits) -> npt.NDArray[np.uint8]:
-    """Map real numbers of any shape linearly to uint8: ``limits`` become 0 and 255; the rest is clipped."""
+    """Map real numbers of any shape linearly to uint8: ``limits`` become 0 and 255; the rest is clipped.
+
+    uint8 from 0 to 255 isn't copied.
+    """
+    if values.dtype == np.uint8 and limits == (0, 255):
+        return values
     low, high = map(np.float64, limits)
     flat = values.reshape(-1)
     found = np.empty(flat.shape, np.uint8)

@@ -5,19 +5,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rcig_cli.data.images.pixels import choose_side, over_white, to_eight_bit, to_square
+from rcig_cli.data.images.pixels import choose_side, over_white, scaled, to_square
 from tests.data.examples import pixels
 
 
 @given(st.integers(0, 255))
 def test_eight_bits_survive_every_wider_scale(value):
-    assert to_eight_bit(np.array([value * 257], dtype=np.uint16), 1 / 257)[0] == value
-    assert to_eight_bit(np.array([value / 255], dtype=np.float32), 255.0)[0] == value
+    assert scaled(np.array([value * 257], dtype=np.uint16), (0, 65535))[0] == value
+    assert scaled(np.array([value / 255], dtype=np.float32), (0, 1))[0] == value
 
 
 def test_uint8_is_not_copied():
     images = pixels(2, 3, 3)
-    assert to_eight_bit(images, 1) is images
+    assert scaled(images, (0, 255)) is images
 
 
 def test_alpha_blends_with_white():
