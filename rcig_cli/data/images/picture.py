@@ -263,7 +263,7 @@ def _values(image: Image.Image, white: int | None) -> npt.NDArray[Any]:
     """The values of a deep image as they are in the file."""
     values = np.asarray(image)
     if image.mode == "I" and white is not None:  # a PGM file, whose values Pillow scales to 16 bits
-        values = np.rint(values * np.float64(white / _SIXTEEN_BITS[1])).astype(np.int32)
+        values = (values.astype(np.uint32) * np.uint32(white) + np.uint32(2**15 - 1)) // np.uint32(2**16 - 1)
     return values
 
 
