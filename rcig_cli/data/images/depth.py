@@ -57,7 +57,10 @@ def choose_limits(
     if asked is not None:
         outside = low < asked[0] or high > asked[1]
         clipped = "; values outside are clipped" if outside else ""
-        return asked, f"Its deep grey images have {values}; {_in_words(asked)}, as asked for{clipped}."
+        return (
+            asked,
+            f"Its images of more than 8 bits have {values}; {_in_words(asked)}, as asked for{clipped}.",
+        )
     deep = [header for header in headers if header.deep]
     hint = "Pass the values of black and white with --range LOW,HIGH."
     if any(header.floats for header in deep):
@@ -68,10 +71,15 @@ def choose_limits(
         raise ConfigError(f"{where} has grey images with {values}. {hint}")
     declared = {header.white for header in deep}
     if None in declared and len(declared) > 1:
-        raise ConfigError(f"{where} has deep grey images of which only some say which value is white. {hint}")
+        raise ConfigError(
+            f"{where} has images of more than 8 bits, and only some say which value is white. {hint}"
+        )
     if None not in declared:
         texts = " or ".join(f"{white:g}" for white in sorted(declared, key=float))  # type: ignore[arg-type]
-        return None, f"Its deep grey images have {values}; 0 is black and {texts} is white, as the files say."
+        return (
+            None,
+            f"Its images of more than 8 bits have {values}; 0 is black and {texts} is white, as the files say.",
+        )
     if high >= _TOP_BIT:
         return (0, _SIXTEEN_BITS), f"Its 16-bit images have {values}; {_in_words((0, _SIXTEEN_BITS))}."
     if len(deep) < len(headers):

@@ -38,6 +38,7 @@ MOST_PIXELS = 2**26
 
 _LARGEST_FILE = 2**28
 _GREY_MODES = {"1", "L", "LA", "La", "I", "F"}
+_EIGHT_BITS = 2**8 - 1
 _SIXTEEN_BITS: Limits = (0, 2**16 - 1)
 
 # TIFF tags.
@@ -139,9 +140,9 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
             deep=deep,
             white=_white_of(image) if deep else None,
             floats=image.mode == "F",
-            cut=not deep and ";16" in _raw_mode(image),
-            frames=image.format in _WITH_FRAMES and getattr(image, "is_animated", False),
-            alpha=image.has_transparency_data,
+            cut=not deep and _is_cut(image),
+            frames=image.format in _WITH_FRAMES and _has_frames(image),
+            alpha=not deep and image.has_transparency_data,
         )
 
 
@@ -242,17 +243,31 @@ def _is_deep(image: Image.Image) -> bool:
     return image.mode == "F" or image.mode.startswith("I")
 
 
-def _raw_mode(image: Image.Image) -> str:
-    """Pillow's name of the values in the file, such as "RGB;16B"; empty if it has none."""
-    args = tiles[0].args if (tiles := getattr(image, "tile", None)) else ""
-    name = args[0] if isinstance(args, tuple) and args else args
-    return name if isinstance(name, str) else ""
+def _tile_args(image: Image.Image) -> tuple[Any, ...]:
+    """What Pillow tells its decoder about the values in the file; known until the image is loaded."""
+    args = tiles[0].args if (tiles := getattr(image, "tile", None)) else ()
+    return args if isinstance(args, tuple) else (args,)
+
+
+def _is_cut(image: Image.Image) -> bool:
+    """Whether Pillow reads only the upper 8 bits of each channel."""
+    args = _tile_args(image)
+    if image.format == "PPM":  # the colours, and the value of white
+        return len(args) > 1 and int(args[1]) > _EIGHT_BITS
+    return bool(args) and isinstance(args[0], str) and ";16" in args[0]
+
+
+def _has_frames(image: Image.Image) -> bool:
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except Exception:  # the second frame is damaged, and is not used
+        return True
 
 
 def _white_of(image: Image.Image) -> int | None:
     """The value of white that the file of a deep image declares; unknown once the image is loaded."""
-    args = tiles[0].args if (tiles := getattr(image, "tile", None)) else ()
-    if image.format == "PPM" and image.mode == "I" and isinstance(args, tuple):
+    args = _tile_args(image)
+    if image.format == "PPM" and image.mode == "I" and len(args) > 1:
         return int(args[1])
     if image.format == "TIFF" and image.tag_v2.get(_BITS) == (12,):  # type: ignore[attr-defined]
         return 2**12 - 1

@@ -102,8 +102,8 @@ def _plain(name: str) -> str:
 
 
 def _listed(found: Sequence[str], names: Sequence[str], numeric: bool) -> str:
-    text = f"The {len(names)} classes, sorted {'as numbers' if numeric else 'by name'}: {_some(names)}."
-    return text if tuple(found) == tuple(names) else f"{text} The names in the files: {_some(found)}."
+    text = f"Classes are sorted {'as numbers' if numeric else 'by name'}."
+    return text if tuple(found) == tuple(names) else f"{text} Their names in the files are {_some(found)}."
 
 
 def _some(names: Sequence[str]) -> str:

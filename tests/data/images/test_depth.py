@@ -147,6 +147,15 @@ def test_16_bits_a_channel_are_cut_to_8_and_told(tmp_path):
         open_source("deep", tmp_path, ReadOptions(range=(0.0, 4095.0)))
 
 
+def test_ppm_files_of_16_bits_a_channel(tmp_path):
+    content = b"P6 1 1 4095\n" + np.array([0, 2048, 4095], ">u2").tobytes()
+    (tmp_path / "a.ppm").write_bytes(content)
+    assert read_header(tmp_path / "a.ppm").cut
+    assert read_picture(tmp_path / "a.ppm", grey=False).ravel().tolist() == [0, 128, 255]
+    (tmp_path / "a.ppm").write_bytes(b"P6 1 1 100\n\0\x32\x64")
+    assert not read_header(tmp_path / "a.ppm").cut
+
+
 def tiff(array, bits, sample_format, black_is_zero=1):
     data = array.tobytes()
     shorts = {258: bits, 259: 1, 262: black_is_zero, 277: 1, 339: sample_format}
