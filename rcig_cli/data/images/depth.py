@@ -75,11 +75,9 @@ def choose_limits(
             f"{where} has images of more than 8 bits, and only some say which value is white. {hint}"
         )
     if None not in declared:
-        texts = " or ".join(f"{white:g}" for white in sorted(declared, key=float))  # type: ignore[arg-type]
-        return (
-            None,
-            f"Its images of more than 8 bits have {values}; 0 is black and {texts} is white, as the files say.",
-        )
+        whites = " or ".join(f"{white:g}" for white in sorted(filter(None, declared)))
+        note = f"Its images of more than 8 bits have {values}; 0 is black and {whites} is white, as they say."
+        return None, note
     if high >= _TOP_BIT:
         return (0, _SIXTEEN_BITS), f"Its 16-bit images have {values}; {_in_words((0, _SIXTEEN_BITS))}."
     if len(deep) < len(headers):

@@ -89,7 +89,7 @@ def test_pgm_files_say_which_value_is_white(tmp_path):
     assert read_limits(tmp_path / "b" / "019.pgm") == (0, 2000)
     found, source = read(tmp_path)
     assert found == due(arrays, 0, 4095)
-    assert "4095 is white, as the files say" in range_note(source)
+    assert "4095 is white, as they say" in range_note(source)
     found, _ = read(tmp_path, range=(0.0, 2000.0))
     assert found == due(arrays, 0, 2000)
 
