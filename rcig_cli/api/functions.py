@@ -404,7 +404,7 @@ def list_runs(*, store: StorePath = None) -> list[Run]:
 
 def export(
     run: str | Run,
-    format: str = "npz",  # noqa: A002
+    format: str | None = None,  # noqa: A002
     out: str | os.PathLike[str] | None = None,
     *,
     store: StorePath = None,
@@ -416,7 +416,8 @@ def export(
     run
         A finished run.
     format
-        ``"npz"``, ``"png"``, ``"safetensors"`` or ``"parquet"`` (``docs/exchange.md``).
+        ``"npz"``, ``"safetensors"``, ``"torch"``, ``"parquet"`` or ``"png"`` (``docs/exchange.md``); by
+        default that of the ending of ``out``, or npz.
     out
         The file or folder, which must not exist yet and is returned; by default in the current folder, named
         after the run.
@@ -424,7 +425,8 @@ def export(
     from rcig_cli.runs.exchange.exporting import export_set
 
     opened, name = _locate(run, Run, store)
-    return export_set(opened, name, _path("out", out), format=format)
+    path, _ = export_set(opened, name, _path("out", out), format=format)
+    return path
 
 
 @_uses_jax

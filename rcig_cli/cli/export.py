@@ -1,5 +1,6 @@
 """``rcig export``: a run's distilled set, in a format that other programs read."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -7,17 +8,25 @@ import typer
 
 from rcig_cli.cli.options import Context, with_context
 from rcig_cli.data.exchange.formats import EXPORTS
+from rcig_cli.errors import ConfigError
 
 
 @with_context
 def export(
     here: Context,
     run: Annotated[str, typer.Argument(metavar="RUN", help="A finished run.")],
-    form: Annotated[str, typer.Option("--format", metavar="|".join(EXPORTS), help="File format.")] = "npz",
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="|".join(EXPORTS),
+            help="File format. Default: by the ending of --out, else npz.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="The new file, or for png and parquet the new folder. "
+            help="The new file or folder; - writes a file to stdout. "
             "Default: in the current folder, named after the run."
         ),
     ] = None,
@@ -28,12 +37,17 @@ def export(
     """
     store = here.store()
     store.run(run)
-    from rcig_cli.runs.exchange.exporting import export_set
+    from rcig_cli.runs.exchange.exporting import export_set, export_to_stream
 
-    path = export_set(store, run, out, format=form)
-    if EXPORTS[form].lossy:
+    if out == Path("-"):
+        if here.console.json or sys.stdout.isatty():
+            raise ConfigError("--out - writes binary data to stdout: redirect it, and leave out --json.")
+        export_to_stream(store, run, sys.stdout.buffer, format=form)
+        return
+    path, chosen = export_set(store, run, out, format=form)
+    if chosen.lossy:
         here.console.warn(
             "PNG has 8 bits a channel: the images were rounded and clipped, and networks trained on them may "
             "be less accurate. The other formats are exact."
         )
-    here.console.data(str(path), {"run": run, "format": form, "files": [str(path)]})
+    here.console.data(str(path), {"run": run, "format": chosen.name, "files": [str(path)]})

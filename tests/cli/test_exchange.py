@@ -1,6 +1,12 @@
 """``rcig import`` and ``rcig export``, as a user types them."""
 
+import io
+import json
+import os
+import pty
 import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 from unittest.mock import ANY
 
@@ -13,9 +19,9 @@ from rcig_cli.store.digests import mismatches, sha256_of_file
 from rcig_cli.store.store import open_store
 from tests.cli.test_errors import one_sentence
 from tests.data.examples import natural_images
-from tests.data.exchange_sets import published_state, same_bits
+from tests.data.exchange_sets import WRITABLE, published_state, same_bits
 
-FORMATS = {"npz": ".npz", "png": "-png", "safetensors": ".safetensors", "parquet": "-parquet"}
+FORMATS = {name: form.suffix for name, form in WRITABLE.items()}
 
 
 @pytest.fixture
@@ -278,7 +284,19 @@ ERRORS = [
     (("import", "{}/cut.npz", "--dataset", "pets"), 5, "cut.npz is damaged"),
     (("import", "{}/bare.npz", "--dataset", "pets"), 2, "--space whitened"),
     (("export", "run_9"), 3, "run_9"),
-    (("export", "frepo", "--format", "zip"), 2, "npz, parquet, png, safetensors"),
+    (("export", "frepo", "--format", "zip"), 2, "npz, parquet, png, safetensors, torch"),
+    (("export", "frepo", "--out", "{}/a.npz", "--format", "torch"), 2, "has the ending of --format npz"),
+    (
+        ("export", "frepo", "--out", "{}/a.PT", "--format", "safetensors"),
+        2,
+        "has the ending of --format torch",
+    ),
+    (("export", "frepo", "--out", "{}/a.safetensors", "--format", "png"), 2, "--format safetensors"),
+    (("export", "frepo", "--out", "{}/a.png"), 2, "--format png writes a folder"),
+    (("export", "frepo", "--out", "{}/a.parquet", "--format", "parquet"), 2, "writes a folder"),
+    (("export", "frepo", "--out", "{}/a.parquet", "--format", "npz"), 2, "--format parquet, not of npz"),
+    (("export", "frepo", "--out", "{}/a.zip"), 2, "add --format"),
+    (("export", "frepo", "--out", "-", "--format", "png"), 2, "png is a folder"),
     (("export", "frepo", "--out", "{}/frepo"), 2, "exists already"),
     (("export", "frepo", "--out", "{}", "--format", "png"), 2, "exists already"),
     (("export", "frepo", "--out", "{}/frepo/x.npz"), 1, "can't be written"),
@@ -298,6 +316,50 @@ def test_an_error_is_one_sentence_and_changes_nothing(rcig, pets, digits_run, tm
         one_sentence(outcome, code, message)
         assert sorted(path.name for path in tmp_path.iterdir()) == before
         assert [path.name for path in (store / "runs").iterdir()] == ["frepo"]
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [("a.safetensors", "safetensors"), ("b.NPZ", "npz"), ("c", "npz"), ("d.e/f", "npz")],
+)
+def test_the_ending_chooses_the_format(rcig, store, tmp_path, name, form):
+    done = rcig("export", "run_1", "--out", tmp_path / name, "--store", store, "--json")
+    assert done.json == {"run": "run_1", "format": form, "files": [str(tmp_path / name)]}
+    assert rcig("import", tmp_path / name, "--dataset", "digits", "--store", store).code == 0
+
+
+def test_a_set_is_written_to_stdout(store, tmp_path):
+    line = [sys.executable, "-m", "rcig_cli", "export", "run_1", "--store", str(store)]
+    done = subprocess.run([*line, "--out", "-"], capture_output=True, check=True, cwd=tmp_path)
+    assert done.stderr == b""
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    with np.load(io.BytesIO(done.stdout)) as found:
+        assert same_bits(found["images"], product(store, "run_1")["images"])
+    refused = subprocess.run([*line, "--out", "-", "--json"], capture_output=True, check=False)
+    assert refused.returncode == 2
+    assert "leave out --json" in json.loads(refused.stdout)["error"]["message"]
+    with subprocess.Popen([*line, "--out", "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as piped:
+        piped.stdout.close()
+        assert b"stdout can't be written" in piped.stderr.read()
+    assert piped.returncode == 1
+    master, terminal = pty.openpty()
+    refused = subprocess.run([*line, "--out", "-"], stdout=terminal, stderr=subprocess.PIPE, check=False)
+    os.close(terminal), os.close(master)
+    assert refused.returncode == 2
+    assert b"redirect it" in refused.stderr
+
+
+def test_classes_of_unequal_size_are_exported_and_imported(rcig, store, tmp_path):
+    rng = np.random.default_rng(0)
+    classes = np.repeat(np.arange(10), [3, 1, 1, 1, 1, 1, 1, 1, 1, 2])
+    images = rng.normal(size=(13, 8, 8, 1)).astype(np.float32)
+    np.savez(tmp_path / "a.npz", images=images, labels=classes, space="whitened")
+    done = rcig("import", tmp_path / "a.npz", "--dataset", "digits", "--store", store, "--json")
+    assert done.json["ipc"] == [3, 1, 1, 1, 1, 1, 1, 1, 1, 2]
+    rcig("export", "a", "--out", tmp_path / "b.npz", "--store", store)
+    rcig("import", tmp_path / "b.npz", "--dataset", "digits", "--store", store)
+    assert equal(product(store, "a"), product(store, "b"))
+    assert same_bits(product(store, "b")["images"], images)
 
 
 def test_an_export_that_fails_leaves_nothing(rcig, store, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Distilled sets that the tests of import and export share."""
 
+import importlib.util
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,8 @@ from rcig_cli.data.exchange.imported_set import check_set
 from rcig_cli.data.exchange.records import DatasetInfo, ExportedSet
 from tests.data.examples import fit, natural_images
 
+_TORCH = importlib.util.find_spec("torch")  # PyTorch is no dependency of rcig
+WRITABLE = {name: form for name, form in EXPORTS.items() if _TORCH or name != "torch"}
 NAMES = ("cat", "dog", "T-shirt/top")
 
 

@@ -25,7 +25,45 @@ EXPORTS: dict[str, Format] = {
 }
 """The formats that can be written, by name."""
 
+_DEFAULT = "npz"
 _HEAD = 16  # bytes
+
+
+def export_format(name: str | None, path: Path | None) -> Format:
+    """Choose the format of an export by its name, or else by the ending of the new file's name.
+
+    Parameters
+    ----------
+    name
+        The value of ``--format``, or None.
+    path
+        The new file or folder, or None for a default name.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such format, or the ending belongs to another one.
+    """
+    if name is not None and name not in EXPORTS:
+        raise ConfigError(f"--format {name} is not available; choose from: {', '.join(EXPORTS)}.")
+    ending = "" if path is None else path.suffix.lower()
+    owner = next((form for form in EXPORTS.values() if ending in form.endings), None)
+    chosen = EXPORTS[name] if name is not None else owner or EXPORTS[_DEFAULT]
+    if owner is None:
+        if name is None and ending:
+            raise ConfigError(
+                f"No format has the ending of {path}: add --format, one of {', '.join(EXPORTS)}."
+            )
+        return chosen
+    if owner is not chosen:
+        raise ConfigError(
+            f"{path} has the ending of --format {owner.name}, not of {chosen.name}: change either one."
+        )
+    if chosen.is_folder:
+        raise ConfigError(
+            f"--format {chosen.name} writes a folder: choose a name for --out without {ending}."
+        )
+    return chosen
 
 
 def read_file(path: Path, dataset: DatasetInfo, index: int | None = None) -> SetFile:

@@ -25,7 +25,7 @@ from rcig_cli.errors import ConfigError, shorten
 # Names of the two arrays of a set: those of rcig, of the published checkpoints, and of the code of DC.
 _NAMES = (("images", "labels"), ("x_proto", "y_proto"), ("image_syn", "label_syn"))
 
-_LARGEST_TARGET = 2.0  # soft labels that were fitted to centred one-hot labels stay well below
+_LARGEST_TARGET = 4.0  # learned regression targets stay below, logits of a trained network don't
 
 
 @dataclass(frozen=True, eq=False)

@@ -58,4 +58,4 @@ def write_set(path: Path, exported: ExportedSet) -> None:
         np.savez(stream, allow_pickle=False, **exported.arrays(), **arrays)
 
 
-FORMAT = Format("npz", recognize, read_set, write_set, suffix=".npz")
+FORMAT = Format("npz", recognize, read_set, write_set, suffix=".npz", endings=(".npz",))

@@ -278,4 +278,6 @@ def _data_card(exported: ExportedSet) -> str:
     )
 
 
-FORMAT = Format("parquet", recognize, read_set, write_set, suffix="-parquet", is_folder=True)
+FORMAT = Format(
+    "parquet", recognize, read_set, write_set, suffix="-parquet", endings=(".parquet",), is_folder=True
+)

@@ -157,4 +157,6 @@ def _folder_names(class_names: tuple[str, ...]) -> list[str]:
     return [f"{number:0{digits}d}" for number in range(len(class_names))]
 
 
-FORMAT = Format("png", recognize, read_set, write_set, suffix="-png", is_folder=True, lossy=True)
+FORMAT = Format(
+    "png", recognize, read_set, write_set, suffix="-png", endings=(".png",), is_folder=True, lossy=True
+)

@@ -154,6 +154,8 @@ class Format:
         imported.
     suffix
         What the name of an exported file or folder ends in.
+    endings
+        The endings of file names that belong to this format alone.
     is_folder
         Whether ``write`` fills a folder.
     lossy
@@ -165,6 +167,7 @@ class Format:
     read: Callable[[Path, DatasetInfo], SetFile]
     write: Callable[[Path, ExportedSet], None] | None = None
     suffix: str = ""
+    endings: tuple[str, ...] = ()
     is_folder: bool = False
     lossy: bool = False
 

@@ -75,4 +75,6 @@ def write_arrays(path: Path, arrays: Mapping[str, Array], metadata: dict[str, st
     path.chmod(mode)  # the library makes files that only their owner can read
 
 
-FORMAT = Format("safetensors", recognize, read_set, write_set, suffix=".safetensors")
+FORMAT = Format(
+    "safetensors", recognize, read_set, write_set, suffix=".safetensors", endings=(".safetensors",)
+)

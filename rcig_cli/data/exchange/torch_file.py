@@ -21,7 +21,16 @@ from typing import Any
 
 import numpy as np
 
-from rcig_cli.data.exchange.records import DatasetInfo, Format, LazyArray, SetFile, read_metadata
+from rcig_cli.data.exchange.records import (
+    VERSION,
+    VERSION_KEY,
+    DatasetInfo,
+    ExportedSet,
+    Format,
+    LazyArray,
+    SetFile,
+    read_metadata,
+)
 from rcig_cli.data.files import open_archive, open_file
 from rcig_cli.data.sources.source import Note
 from rcig_cli.errors import ConfigError, Corrupt
@@ -170,4 +179,20 @@ def import_torch(what: str) -> Any:
     return torch
 
 
-FORMAT = Format("torch", recognize, read_set)
+def write_set(path: Path, exported: ExportedSet) -> None:
+    """Write a distilled set into a new file: images and pixels ``[n, c, H, W]``, the rest as in ``.npz``."""
+    torch = import_torch("--format torch")
+    arrays = exported.arrays()
+    arrays |= {name: arrays[name].transpose(0, 3, 1, 2) for name in ("images", "pixels")}
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+    described = {
+        "class_names": list(exported.class_names),
+        "space": "whitened",
+        "dataset": exported.dataset,
+        "run": exported.run,
+        VERSION_KEY: VERSION,
+    }
+    torch.save({**tensors, **described}, path)
+
+
+FORMAT = Format("torch", recognize, read_set, write_set, suffix=".pt", endings=_SUFFIXES)

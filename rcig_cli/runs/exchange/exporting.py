@@ -1,16 +1,25 @@
 """Export the distilled set of a run to a file or folder that other programs read."""
 
+import shutil
+import tempfile
 from pathlib import Path
+from typing import BinaryIO
 
-from rcig_cli.data.exchange.formats import EXPORTS
-from rcig_cli.data.exchange.records import ExportedSet
+from rcig_cli.data.exchange.formats import export_format
+from rcig_cli.data.exchange.records import ExportedSet, Format
 from rcig_cli.errors import ConfigError
 from rcig_cli.runs.distill.distilled import open_distilled
 from rcig_cli.store.files import AlreadyExists, publish, storage_errors, temporary_folder
 from rcig_cli.store.store import Store
 
 
-def export_set(store: Store, run: str, path: Path | None = None, *, format: str = "npz") -> Path:  # noqa: A002
+def export_set(
+    store: Store,
+    run: str,
+    path: Path | None = None,
+    *,
+    format: str | None = None,  # noqa: A002
+) -> tuple[Path, Format]:
     """Write the distilled set of a run to a new file or folder, completely or not at all.
 
     Parameters
@@ -22,37 +31,27 @@ def export_set(store: Store, run: str, path: Path | None = None, *, format: str 
     path
         The new file or folder; by default in the current folder, named after the run.
     format
-        One of ``rcig_cli.data.exchange.formats.EXPORTS``; ``docs/exchange.md`` describes them.
+        One of ``rcig_cli.data.exchange.formats.EXPORTS``, which ``docs/exchange.md`` describes; by default
+        that of the ending of ``path``, or npz.
 
     Returns
     -------
-    Path
-        The file or folder.
+    Path, Format
+        The file or folder, and its format.
 
     Raises
     ------
     NotFound
         If there is no such run, or it isn't finished.
     ConfigError
-        If there is no such format, or ``path`` exists.
+        If there is no such format, the ending of ``path`` belongs to another one, or ``path`` exists.
     Corrupt
         If the run is damaged.
     RcigError
         If the file can't be written.
     """
-    if format not in EXPORTS:
-        raise ConfigError(f"--format {format} is not available; choose from: {', '.join(EXPORTS)}.")
-    chosen, distilled = EXPORTS[format], open_distilled(store, run)
-    manifest = distilled.prepared.manifest
-    exported = ExportedSet(
-        run=run,
-        dataset=manifest.name,
-        class_names=manifest.class_names,
-        images=distilled.images,
-        labels=distilled.labels,
-        classes=distilled.classes,
-        whitening=distilled.prepared.whitening(),
-    )
+    chosen = export_format(format, path)
+    exported = _exported(store, run)
     path = Path(f"{run}{chosen.suffix}") if path is None else path
     exists = ConfigError(f"{path} exists already: choose another path with --out, or move it away.")
     if path.exists() or path.is_symlink():
@@ -66,4 +65,39 @@ def export_set(store: Store, run: str, path: Path | None = None, *, format: str 
             publish(prepared, path.absolute())
         except AlreadyExists:
             raise exists from None
-    return path
+    return path, chosen
+
+
+def export_to_stream(store: Store, run: str, stream: BinaryIO, *, format: str | None) -> None:  # noqa: A002
+    """Write the distilled set of a run to a stream, such as stdout; see `export_set`.
+
+    Raises
+    ------
+    ConfigError
+        Also if the format is a folder.
+    """
+    chosen = export_format(format, None)
+    if chosen.is_folder:
+        raise ConfigError(f"--out - needs a format that is a single file, but {chosen.name} is a folder.")
+    exported = _exported(store, run)
+    assert chosen.write is not None
+    # The formats need a file in which they can go back.
+    with storage_errors(Path("stdout")), tempfile.TemporaryDirectory() as folder:
+        chosen.write(Path(folder) / "set", exported)
+        with (Path(folder) / "set").open("rb") as content:
+            shutil.copyfileobj(content, stream)
+        stream.flush()
+
+
+def _exported(store: Store, run: str) -> ExportedSet:
+    distilled = open_distilled(store, run)
+    manifest = distilled.prepared.manifest
+    return ExportedSet(
+        run=run,
+        dataset=manifest.name,
+        class_names=manifest.class_names,
+        images=distilled.images,
+        labels=distilled.labels,
+        classes=distilled.classes,
+        whitening=distilled.prepared.whitening(),
+    )

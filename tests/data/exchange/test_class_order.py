@@ -5,10 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from rcig_cli.data.exchange.formats import EXPORTS
 from rcig_cli.errors import ConfigError
 from tests.data.examples import save_picture
-from tests.data.exchange_sets import NAMES, dataset_info, exported_set, read, same_bits, write
+from tests.data.exchange_sets import NAMES, WRITABLE, dataset_info, exported_set, read, same_bits, write
 
 GIVEN = exported_set()
 OTHER = ("dog", "T-shirt/top", "cat")  # the order of the data set; the file has NAMES
@@ -27,7 +26,7 @@ def in_other_order(found, images=None, labels=GIVEN.labels):
     assert any("put in the order of pets" in note.text for note in found.notes)
 
 
-@pytest.mark.parametrize("form", EXPORTS)
+@pytest.mark.parametrize("form", WRITABLE)
 def test_an_exported_set_is_put_in_the_order_of_the_data_set(tmp_path, form):
     found = read(write(tmp_path, form, GIVEN), dataset_info(class_names=OTHER))
     in_other_order(found, GIVEN.pixels() if form == "png" else None)

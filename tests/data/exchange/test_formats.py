@@ -6,10 +6,10 @@ import flax.serialization
 import numpy as np
 import pytest
 
-from rcig_cli.data.exchange.formats import EXPORTS
 from tests.data.examples import save_picture
 from tests.data.exchange_sets import (
     NAMES,
+    WRITABLE,
     dataset_info,
     exported_set,
     published_state,
@@ -18,7 +18,7 @@ from tests.data.exchange_sets import (
     write,
 )
 
-EXACT = [name for name, form in EXPORTS.items() if not form.lossy]
+EXACT = [name for name, form in WRITABLE.items() if not form.lossy]
 PART = "data/train-00000-of-00001.parquet"
 
 
@@ -33,7 +33,7 @@ def test_an_exported_set_is_imported_bit_for_bit(tmp_path, name, channels):
     assert same_bits(found.classes, given.classes)
 
 
-@pytest.mark.parametrize("name", EXPORTS)
+@pytest.mark.parametrize("name", WRITABLE)
 def test_exported_files_have_the_usual_permissions(tmp_path, name):
     (tmp_path / "any").touch()
     path = write(tmp_path, name, exported_set())

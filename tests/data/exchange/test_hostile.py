@@ -118,6 +118,15 @@ def test_a_pt_file_with_a_large_pickle_is_refused(tmp_path):
     refused(tmp_path / "a.pt", ConfigError, "far more than two tensors")
 
 
+def test_without_pytorch_an_export_is_refused_with_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(
+        ConfigError, match="--format torch needs PyTorch: install it with `pip install torch`"
+    ):
+        EXPORTS["torch"].write(tmp_path / "a.pt", GIVEN)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_without_pytorch_a_pt_file_is_refused_with_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     zipped(tmp_path / "a.pt", {"a/data.pkl": TENSOR})
