@@ -89,7 +89,7 @@ class Setting:
     def allowed(self) -> str:
         """The allowed values, as text that follows "must be"."""
         if self.per_class:
-            return f"{replace(self, per_class=False).allowed}, or one for each class"
+            return f"{replace(self, per_class=False).allowed}, or one for each class (by name, or a list)"
         if self.choices:
             return f"one of {', '.join(self.choices)}" if len(self.choices) > 1 else self.choices[0]
         if self.type is bool:

@@ -44,7 +44,7 @@ def npz(path, **changes):
         (
             ("distill", "--ipc", "0"),
             2,
-            "must be a whole number of 1 or more, or one for each class, not 0",
+            "ipc must be a whole number of 1 or more, or one for each class",
         ),
         (
             ("distill", "--ipc", "5000"),
