@@ -72,6 +72,7 @@ class _Columns:
     header: tuple[str, ...] | None
     text: str
     unused: str = ""
+    usual: bool = False  # the column of classes has a usual name
 
 
 def read_labels(path: Path, images: Folder, *, optional: bool = False) -> LabelsFile | None:
@@ -84,7 +85,8 @@ def read_labels(path: Path, images: Folder, *, optional: bool = False) -> Labels
     images
         The folder.
     optional
-        Whether to return None, instead of an error, if the file has no column of classes.
+        Whether to return None if the file may have no column of classes: if there is none, or with folders
+        in the folder, which may be the classes, none with a usual name.
 
     Raises
     ------
@@ -99,7 +101,7 @@ def read_labels(path: Path, images: Folder, *, optional: bool = False) -> Labels
     with _open(path) as (rows, _):
         sample = list(itertools.islice(rows, _SAMPLE))
     columns = _columns(path, sample, index, optional=optional)
-    if columns is None:
+    if columns is None or (optional and images.filled and not columns.usual):
         return None
     with _open(path) as (rows, digest):
         found, without_image, total = _match(path, rows, columns, index)
@@ -263,7 +265,8 @@ def _columns(path: Path, sample: list[list[str]], index: _Index, *, optional: bo
         label = chosen[0]
         unused = [repr(header[column]) for column in rest if column != label and header[column]]
         note = f" Its other columns are not used: {named(unused)}." if unused else ""
-        return _Columns(file, lambda row: row[label], split, header, f"the column {header[label]!r}", note)
+        text = f"the column {header[label]!r}"
+        return _Columns(file, lambda row: row[label], split, header, text, note, usual=bool(usual))
     if not usual and len(rest) > 1 and all(_single(row, rest) is not None for row in rows):
         return _Columns(
             file, lambda row: _class_of(path, row, rest, header), split, header, "the 0/1 columns"

@@ -92,6 +92,17 @@ class KnownDataset:
     also: str | None = None
 
 
+_CIFAR100 = (
+    "apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus "
+    "butterfly camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch "
+    "crab crocodile cup dinosaur dolphin elephant flatfish forest fox girl hamster house kangaroo "
+    "keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle mountain "
+    "mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain "
+    "plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk "
+    "skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone "
+    "television tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm"
+)
+
 _IMAGENETTE = {
     "n01440764": "tench",
     "n02102040": "English springer",
@@ -196,6 +207,7 @@ _ROWS = (
         mean=(0.5071, 0.4866, 0.4409),
         std=(0.2673, 0.2564, 0.2762),
         sizes=(50_000, 10_000),
+        class_names=tuple(_CIFAR100.split()),
         archives=(
             Archive(
                 "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",

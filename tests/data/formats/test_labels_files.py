@@ -131,6 +131,9 @@ def test_metadata_without_classes_leaves_them_to_the_folders(tmp_path):
         rows.append(f"{PETS[number % 3]}/{number}.png,a photograph of number {number}")
     (tmp_path / "metadata.csv").write_text("file_name,text\n" + "\n".join(rows))
     assert labelled(tmp_path)[0] == DUE
+    rows = [row.replace("a photograph of number", "good") for row in rows]
+    (tmp_path / "metadata.csv").write_text("file_name,quality\n" + "\n".join(row[:-2] for row in rows))
+    assert labelled(tmp_path)[0] == DUE
 
 
 def test_a_labels_file_for_the_test_split_beside_class_folders(tmp_path):
