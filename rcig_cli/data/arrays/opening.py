@@ -67,7 +67,13 @@ def open_arrays(
     for split, pair in pairs.items():
         if not pair.images.shape or pair.images.dtype.kind not in "biuf":
             raise ConfigError(f"{pair.images} is of type {pair.images.dtype}: save pixels as numbers.")
-        labels[split], more = single_labels(pair.origin, pair.labels, pair.images.shape[0])
+        shape = pair.images.shape
+        if shape[0] != pair.labels.size == shape[-1]:
+            raise ConfigError(
+                f"{pair.images} has the shape {shape} for {shape[-1]} labels: the first axis has to count "
+                "the images, so move the last one there with numpy.moveaxis."
+            )
+        labels[split], more = single_labels(pair.origin, pair.labels, shape[0])
         notes += tuple(note for note in more if note not in notes)
     if layout is None:
         layouts, more = choose_layouts(arrays, options.layout)

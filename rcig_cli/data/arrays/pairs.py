@@ -39,11 +39,15 @@ _WANTED = "save x_train, y_train, x_test and y_test, or images and labels"
 
 @dataclass(frozen=True)
 class Key:
-    """What the words of a name say; ``split`` and ``content`` may be empty, ``rest`` are the other words."""
+    """What the words of a name say: ``split`` and ``content``, which may be empty, and the other words.
+
+    ``vague`` says that the name calls the content just data.
+    """
 
     split: str
     content: str
     rest: tuple[str, ...]
+    vague: bool = False
 
 
 def read_key(name: str) -> Key:
@@ -56,10 +60,11 @@ def read_key(name: str) -> Key:
     contents = {_CONTENTS[word] for word in words if word in _CONTENTS}
     if len(splits) > 1 or len(contents) > 1:
         return Key("", "", tuple(words))
-    if not contents and "data" in words:
+    vague = not contents and "data" in words
+    if vague:
         contents = {"images"}
     rest = tuple(word for word in words if word not in (*_SPLITS, *_CONTENTS, *_VAGUE))
-    return Key("".join(splits), "".join(contents), rest)
+    return Key("".join(splits), "".join(contents), rest, vague)
 
 
 def find_pairs(
@@ -91,7 +96,12 @@ def find_pairs(
         key = read_key(name)
         # An array called just "train" has the images.
         content = key.content or ("images" if key.split and len(shapes[name]) > 1 else "")
-        groups.setdefault(key.rest, {}).setdefault((key.split, content), []).append(name)
+        names = groups.setdefault(key.rest, {}).setdefault((key.split, content), [])
+        if names and key.vague:
+            continue  # beside "images", "data" is something else, such as the same images as rows
+        if names and read_key(names[0]).vague:
+            names.clear()
+        names.append(name)
     complete = [
         group for group in groups.values() if any((split, "labels") in group for split, _ in _images(group))
     ]
@@ -145,8 +155,13 @@ def _only_pair(
         if len(shapes[images]) >= 3 > len(shapes[labels]) and math.prod(shapes[labels]) == count > 0:
             text = f"By their shapes, {images} is taken for the images and {labels} for their labels."
             return {"train": (images, labels)}, (Note("splits", text),)
-    listed = ", ".join([*shapes][:_SHOWN]) or "no arrays"
-    raise ConfigError(f"{where} has {listed}, of which none are named as images and labels: {_WANTED}.")
+    if not shapes:
+        raise ConfigError(f"{where} has no arrays of numbers: {_WANTED}.")
+    more = f" and {len(shapes) - _SHOWN} more" if len(shapes) > _SHOWN else ""
+    raise ConfigError(
+        f"{where} has {', '.join([*shapes][:_SHOWN])}{more}, whose names don't say which are images and which "
+        f"are their labels: {_WANTED}."
+    )
 
 
 def _notes(

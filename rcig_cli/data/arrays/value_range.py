@@ -19,6 +19,7 @@ from rcig_cli.data.sources.source import Note, Split
 from rcig_cli.errors import ConfigError
 
 _EIGHT_BITS = (0.0, 255.0)
+_ROUNDING = 0.5 / 255  # of the scale: what lies outside of it by less makes no difference in 8 bits
 _DIFFERENT = 8  # times that the largest pixel of one split may exceed that of the other
 
 
@@ -60,7 +61,7 @@ def choose_range(
         outside = sum(one.outside for one in extents.values())
         text = f"{outside} values of pixels lie outside of the range from {given[0]:g} to {given[1]:g}"
         return given, (Note("range", f"{text} and are clipped."),) if outside else ()
-    if len({one.low < 0 for one in extents.values()}) > 1 or _differ([one.high for one in extents.values()]):
+    if _differ([*extents.values()]):
         each = " and ".join(f"{one.low:g} to {one.high:g} ({split})" for split, one in extents.items())
         raise ConfigError(
             f"{where} has pixels from {each}: save both splits on one scale, or pass --range LOW,HIGH."
@@ -87,25 +88,30 @@ def _white(largest: int) -> int:
 
 
 def _scale(low: float, high: float, whole: bool) -> Limits | None:
-    if low < 0:
+    one = 1 + _ROUNDING
+    if low < -_ROUNDING:
         # Images on a scale from -1 to 1 have pixels that are almost black; standardized ones go beyond 1.
-        return (-1.0, 1.0) if -1 <= low <= -0.9 and high <= 1 else None
+        return (-1.0, 1.0) if -one <= low <= -0.9 and high <= one else None
     if whole:
         return 0.0, float(_white(int(high)))
-    if high <= 1:
+    if high <= one:
         return 0.0, 1.0 if high >= 0.5 else high
-    return _EIGHT_BITS if 128 <= high <= 255 else None
+    return _EIGHT_BITS if 128 <= high <= 255 * one else None
 
 
 def _example(low: float, high: float) -> str:
     if low < -1:
         return f"{low:.4g},{high:.4g}"
-    return "-1,1" if low < 0 else "0,255" if high > 2 else "0,1"
+    if low < 0:
+        return "-1,1"
+    return "0,1" if high < 2 else f"0,255 or --range 0,{high:.4g}"
 
 
-def _differ(highest: list[float]) -> bool:
-    some = [high for high in highest if high > 0]
-    return len(some) > 1 and max(some) > _DIFFERENT * min(some)
+def _differ(extents: list[_Extent]) -> bool:
+    highest = [one.high for one in extents if one.high > 0]
+    if len(highest) > 1 and max(highest) > _DIFFERENT * min(highest):
+        return True
+    return len({one.low < -_ROUNDING for one in extents}) > 1
 
 
 def _measure(array: StoredArray, given: Limits | None) -> _Extent:

@@ -48,6 +48,12 @@ def open_matlab(name: str, path: Path, options: ReadOptions) -> ImageSource:
     if all(array.path.stem in _SVHN and values[split].max() == 10 for split, array in images.items()):
         values = {split: some % 10 for split, some in values.items()}
         more += (Note("labels", "The label 10 is the digit 0."),)
+    for split, array in images.items():
+        if array.shape[:1] != (values[split].size,):
+            raise ConfigError(
+                f"{array} has the shape {array.shape[::-1]} for {values[split].size} labels: images in "
+                "MATLAB's files are [H, W, n] or [H, W, c, n]."
+            )
     pairs = {split: Pair(images[split], values[split], labels[split]) for split in images}
     return open_arrays(name, path, pairs, options, layout=_layout, notes=notes + more)
 

@@ -21,7 +21,7 @@ Limits = tuple[float, float]
 """The pixel values that are black and white."""
 
 _WHITE = 255
-_STRIP = 2**20  # values converted at a time, so that the floats between take little memory
+_STRIP = 2**16  # values converted at a time, so that the floats between take little memory
 
 
 def scaled(values: npt.NDArray[Any], limits: Limits) -> npt.NDArray[np.uint8]:
@@ -31,12 +31,17 @@ def scaled(values: npt.NDArray[Any], limits: Limits) -> npt.NDArray[np.uint8]:
     """
     if values.dtype == np.uint8 and limits == (0, 255):
         return values
-    low, high = map(np.float64, limits)
+    low, high = limits
     flat = values.reshape(-1)
     found = np.empty(flat.shape, np.uint8)
     for start in range(0, len(flat), _STRIP):
         strip = slice(start, start + _STRIP)
-        found[strip] = np.rint(np.clip((flat[strip] - low) * 255 / (high - low), 0, 255)).astype(np.uint8)
+        some = flat[strip].astype(np.float64)
+        some -= low
+        some *= 255
+        some /= high - low
+        np.rint(some, out=some)
+        found[strip] = np.clip(some, 0, 255, out=some)
     return found.reshape(values.shape)
 
 

@@ -106,3 +106,9 @@ def test_the_user_settles_the_others(path, layout, stored, images):
 def test_other_shapes_are_refused(path, train, test, options, said):
     with pytest.raises(ConfigError, match=said):
         read(path, train, test, **options)
+
+
+def test_images_along_the_last_axis_are_refused(path):
+    np.savez(path, images=np.moveaxis(RGB, 0, -1), labels=LABELS)
+    with pytest.raises(ConfigError, match=r"shape \(28, 28, 3, 60\) for 60 labels: .* numpy\.moveaxis"):
+        open_source("own", path)

@@ -71,6 +71,13 @@ def test_the_order_of_unnamed_arrays_doesnt_matter():
     assert find("*arr_0 arr_1")[0] == {"train": ("arr_1", "arr_0")}
 
 
+@pytest.mark.parametrize("names", ["images data *target", "data images *target"])
+def test_images_come_before_data(names):
+    pairs, notes = find(names)
+    assert pairs == {"train": ("images", "target")}
+    assert ("skipped", "Not used: data.") in notes
+
+
 def test_what_is_not_used_is_said():
     pairs, notes = find(
         "train_images *train_labels val_images *val_labels test_images *test_labels *ids mean"
@@ -91,11 +98,11 @@ def test_what_is_not_used_is_said():
         ("x_test *y_test", "no training images with labels"),
         ("x_train x_test *y_test", "no training images with labels"),
         ("x_train *y_train *y_test", "has y_test but no images"),
-        ("images *fine_labels *coarse_labels", "has images, fine_labels, coarse_labels, of which none"),
-        ("arr_0 *arr_1 arr_2 *arr_3", "has arr_0, arr_1, arr_2, arr_3, of which none"),
-        ("arr_0 arr_1", "of which none"),
-        ("arr_0", "has arr_0, of which none"),
-        ("", "has no arrays, of which none"),
+        ("images *fine_labels *coarse_labels", "has images, fine_labels, coarse_labels, whose names"),
+        ("arr_0 *arr_1 arr_2 *arr_3", "has arr_0, arr_1, arr_2, arr_3, whose names"),
+        ("arr_0 arr_1", "whose names"),
+        ("arr_0", "has arr_0, whose names"),
+        ("", "has no arrays of numbers"),
     ],
 )
 def test_names_that_leave_a_choice_are_refused(names, said):
@@ -104,5 +111,5 @@ def test_names_that_leave_a_choice_are_refused(names, said):
 
 
 def test_unnamed_arrays_must_fit_to_each_other():
-    with pytest.raises(ConfigError, match="of which none"):
+    with pytest.raises(ConfigError, match="whose names"):
         find_pairs("a.npz", {"a": (60, 8, 8), "b": (59,)})

@@ -44,6 +44,9 @@ def test_values_to_255_of_any_type_are_those_of_8_bits(path, dtype):
         (LEVELS / 127.5 - 1, "-1 to 1"),
         ((LEVELS / 127.5 - 1).astype("float32"), "-1 to 1"),
         (LEVELS.astype("uint16") * 16, "0 to 4080"),
+        (LEVELS / 255 * (1 + 1e-6) - 1e-7, "0 to 1"),
+        (LEVELS / 127.5 * (1 + 1e-6) - 1 - 1e-7, "-1 to 1"),
+        (LEVELS * (1 + 1e-6), "0 to 255"),
     ],
 )
 def test_all_256_levels_come_back_from_other_scales(path, values, scale):

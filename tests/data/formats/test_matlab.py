@@ -57,7 +57,7 @@ def test_other_arrays(tmp_path, channels, dtype, compressed):
 def test_what_is_not_read(tmp_path):
     path = tmp_path / "own.mat"
     savemat(path, {"X": pixels(40, 6, 6, 3), "y": LABELS})
-    with pytest.raises(ConfigError, match=r"are \[H, W, n\] or \[H, W, c, n\]|3 images need 3 labels"):
+    with pytest.raises(ConfigError, match=r"shape \(40, 6, 6, 3\) for 40 labels: images in MATLAB's"):
         open_source("own", path)
     path.write_bytes(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\0\2IM" + bytes(100))
     with pytest.raises(ConfigError, match="save it with -v7"):
@@ -66,7 +66,7 @@ def test_what_is_not_read(tmp_path):
     with pytest.raises(Corrupt, match="not a MATLAB file of version 5"):
         open_source("own", path)
     savemat(path, {"X": pixels(6, 6, 3, 40) * 1j, "y": LABELS})
-    with pytest.raises(ConfigError, match="has y, of which none"):
+    with pytest.raises(ConfigError, match="has y, whose names"):
         open_source("own", path)
 
 
