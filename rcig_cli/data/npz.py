@@ -28,7 +28,7 @@ LARGEST_SMALL_ARRAY = 64 * 2**20
 """Limit for labels and class names, in bytes."""
 
 _LARGEST_HEADER = 2**16
-_LARGEST_FORTRAN = 2**30  # bytes: an image's values are spread over such an array, so all of it is read
+_LARGEST_FORTRAN = 2**29  # bytes: the values of an image are spread over the array, so all of it is read
 
 
 @dataclass(frozen=True)

@@ -159,8 +159,8 @@ def _only_pair(
         raise ConfigError(f"{where} has no arrays of numbers: {_WANTED}.")
     more = f" and {len(shapes) - _SHOWN} more" if len(shapes) > _SHOWN else ""
     raise ConfigError(
-        f"{where} has {', '.join([*shapes][:_SHOWN])}{more}, whose names don't say which are images and which "
-        f"are their labels: {_WANTED}."
+        f"{where} has {', '.join([*shapes][:_SHOWN])}{more}, whose names don't say which are images and "
+        f"which are their labels: {_WANTED}."
     )
 
 
