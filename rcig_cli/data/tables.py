@@ -72,7 +72,7 @@ class Table:
         is_parquet = _is_parquet(self.path, self.inside)
         blocks = (_parquet_blocks if is_parquet else _arrow_blocks)(self, column, first)
         while True:
-            with _reading(self.path):
+            with reading(self.path):
                 block = next(blocks, None)
             if block is None:
                 return
@@ -91,16 +91,18 @@ def open_table(path: Path, inside: Path) -> Table:
     Corrupt
         If it is damaged, or neither a Parquet file nor an Arrow stream.
     """
-    with _reading(path):
+    with reading(path):
         is_parquet = _is_parquet(path, inside)
         table = _open_parquet(path, inside) if is_parquet else _open_arrow(path, inside)
+        str(table.schema)  # all its names are UTF-8
     if table.rows > MOST_ROWS:
         raise ConfigError(f"{path} has {table.rows} rows: files of at most {MOST_ROWS} are read. Split it.")
     return table
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def reading(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while values of a file are read into `Corrupt`."""
     try:
         yield
     except RcigError:

@@ -233,7 +233,7 @@ def write_kmnist(folder, splits):
 
 def write_hugging_face(folder):
     for split, count in (("train", 20), ("test", 10)):
-        save_to_disk(folder / split, example(count)[2])
+        save_to_disk(folder / split, example(count, names=tuple("0123456789"))[2])
     (folder / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
     return folder
 
@@ -342,7 +342,7 @@ COPIES = {
         "kmnist-train-imgs.npz",
         lambda to: write_kmnist(to, example_splits(10, 20, 10, 28, 28, 1)),
     ),
-    "a data set of Hugging Face": (None, "train/state.json", write_hugging_face),
+    "a Hugging Face data set": (None, "train/state.json", write_hugging_face),
     "STL-10, binary version": (
         None,
         "test_y.bin",

@@ -61,3 +61,13 @@ def save_to_disk(folder, content, shards=2):
     files = [{"filename": name} for name in names]
     (folder / "state.json").write_text(json.dumps({"_data_files": files, "_split": None}))
     (folder / "dataset_info.json").write_text("{}")
+
+
+def write_shards(folder):
+    """Files as on the Hub, without compression, so that damage reaches what they hold."""
+    for split, count in (("train", 20), ("test", 10)):
+        (folder / "data").mkdir(parents=True, exist_ok=True)
+        pyarrow.parquet.write_table(
+            example(count)[2], folder / "data" / f"{split}-00000-of-00001.parquet", compression="none"
+        )
+    return folder

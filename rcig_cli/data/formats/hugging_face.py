@@ -87,13 +87,14 @@ def _test_split(found: Mapping[str, Labels]) -> tuple[str | None, list[Note]]:
     for split, title in (("test", "test"), ("val", "validation")):
         if split not in found:
             continue
-        if found[split].missing.all():
+        labels = found[split]
+        if labels.missing.all() or (labels.texts is None and (labels.values == -1).all()):
             notes.append(Note("splits", f"Its {title} split has no labels and is not used."))
         elif test is None:
             test = split
             if split == "val":
                 notes.append(Note("splits", "Its validation split is used for testing."))
         else:
-            rows = len(found[split].missing)
+            rows = len(labels.missing)
             notes.append(Note("splits", f"Its {title} split, {rows} rows, is not used."))
     return test, notes

@@ -97,7 +97,7 @@ FORMATS = (
         _OF_ARRAYS | {"labels"},
     ),
     DatasetFormat(
-        "a data set of Hugging Face",
+        "a Hugging Face data set",
         None,
         table_files.holds,
         hugging_face.open_hugging_face,

@@ -18,7 +18,7 @@ from rcig_cli.data.arrays.labels import classes_of
 from rcig_cli.data.sources.class_names import Classes, ordered_classes, readable
 from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.data.sources.source import Note, Split
-from rcig_cli.data.tables import Table
+from rcig_cli.data.tables import Table, reading
 from rcig_cli.errors import ConfigError, Corrupt
 
 _IMAGES, _PIXELS = ("image", "img"), ("pixels", "pixel_values")
@@ -197,7 +197,8 @@ def read_labels(columns: Columns, tables: Sequence[Table]) -> Labels:
         order = _order(columns, table)
         for block in table.blocks(columns.labels):
             empty = np.asarray(block.is_null().to_numpy(zero_copy_only=False), dtype=np.bool_)
-            values, is_text = _values(table, columns.labels, block, texts)
+            with reading(table.path):
+                values, is_text = _values(table, columns.labels, block, texts)
             kinds.add("text" if is_text else values.dtype.kind)
             if order is not None and not is_text:
                 empty |= values == -1
@@ -300,7 +301,9 @@ def find_classes(
     order = np.zeros(len(named), np.int32)
     order[used] = [classes.found.index(name) for name in names]
     if not texts and list(classes.found) != names:
-        notes.append(Note("labels", "Its numbers of the classes are others: they are matched by name."))
+        notes.append(
+            Note("labels", "The files number the classes in another order; labels are matched by name.")
+        )
     return classes.names, {split: order[some] for split, some in numbers.items()}, tuple(notes)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.data.tables import Table
+from rcig_cli.data.tables import Table, reading
 from rcig_cli.errors import ConfigError
 
 Shape = tuple[int, ...]
@@ -66,7 +66,11 @@ class EncodedImages:
             for block in table.blocks(self.column, row):
                 used = np.flatnonzero(self.chosen[first + row : first + row + len(block)]).tolist()
                 for few in range(0, len(used), most):
-                    yield [_picture(table, row + index, block[index]) for index in used[few : few + most]]
+                    with reading(table.path):
+                        piece = [
+                            _picture(table, row + index, block[index]) for index in used[few : few + most]
+                        ]
+                    yield piece
                 row += len(block)
             first += table.rows
 

@@ -200,6 +200,10 @@ def test_a_test_split_without_labels_gives_way_to_validation(tmp_path):
     write(tmp_path / "valid.parquet", content)
     source = read(tmp_path)
     assert source.sizes == {"train": 30, "test": 9}
+    # Without features too.
+    for name, labels in (("train", [0, 1, 2] * 3), ("valid", [0, 1, 2] * 3), ("test", [-1] * 9)):
+        write(tmp_path / f"{name}.parquet", table(img=content["img"], label=labels))
+    assert read(tmp_path).sizes == {"train": 9, "test": 9}
     assert "validation split is used for testing" in texts(source, "splits")
 
 

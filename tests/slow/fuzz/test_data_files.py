@@ -30,6 +30,7 @@ from tests.data.downloads import (
     write_svhn,
 )
 from tests.data.examples import memory_taken, npy_header, pixels, png_bytes, save_picture
+from tests.data.hugging_face_sets import write_shards
 
 MIB = 2**20
 TRIALS = int(os.environ.get("RCIG_FUZZ_TRIALS", "200"))
@@ -102,6 +103,7 @@ DOWNLOADS = {
         "",
         lambda to: write_svhn(to, example_splits(10, 20, 10, 32, 32, 3), compressed=False),
     ),
+    "Parquet": ("mine", "", write_shards),
     "CIFAR-10.1": ("mine", "", lambda to: write_cifar10_1(to, example_splits(10, 30, 10, 32, 32, 3))),
 }
 
