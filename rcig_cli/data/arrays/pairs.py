@@ -26,7 +26,8 @@ _CONTENTS = {
     **dict.fromkeys(("y", "label", "labels", "lbl", "lbls", "target", "targets"), "labels"),
     **dict.fromkeys(("class", "classes"), "labels"),
 }
-_VAGUE = ("data", "set", "dataset", "arr", "array", "arrays")  # "data" are images if no word says more
+# "data" are images if no word says more.
+_VAGUE = ("data", "set", "dataset", "arr", "array", "arrays", "idx1", "idx2", "idx3", "idx4")
 _FIRST_SPLIT = re.compile(
     f"({'|'.join(word for word in _SPLITS if len(word) > 2)})({'|'.join((*_CONTENTS, 'data', 'set'))})"
 )

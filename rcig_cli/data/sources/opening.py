@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from rcig_cli.data.arrays.pairs import read_key
 from rcig_cli.data.sources.known import KNOWN, KnownDataset, known_in_tfds, known_names
 from rcig_cli.data.sources.listener import Listener, Silent
 from rcig_cli.data.sources.options import READ_AS_FOUND, ReadOptions
@@ -155,7 +156,10 @@ def identity(source: ImageSource) -> dict[str, Any]:
 
 
 def digest_of_files(path: Path) -> str:
-    """Return a digest of the names, sizes and times of the files in a folder, or of those of one file.
+    """Return a digest of the names, sizes and times of the files in a folder, or of one and its neighbours.
+
+    Neighbours are files in the same folder whose names differ only in the words for split and content, such
+    as that of the labels.
 
     Raises
     ------
@@ -164,16 +168,22 @@ def digest_of_files(path: Path) -> str:
     """
     found = hashlib.sha256()
     try:
-        for file in _walk(path) if path.is_dir() else [path]:
+        folder = path if path.is_dir() else path.parent
+        for file in _walk(path) if path.is_dir() else _neighbours(path):
             try:
                 status = file.stat()
             except OSError:
                 status = file.lstat()  # a broken link; the search for images skips it too
-            name = os.fsencode(file.relative_to(path))
+            name = os.fsencode(file.relative_to(folder))
             found.update(b"%b\0%d\0%d\n" % (name, status.st_size, status.st_mtime_ns))
     except OSError as error:
         raise RcigError(f"{path} can't be read: {error.strerror or error}.") from error
     return found.hexdigest()
+
+
+def _neighbours(path: Path) -> list[Path]:
+    rest = read_key(path.name).rest
+    return sorted(file for file in path.parent.iterdir() if read_key(file.name).rest == rest)
 
 
 def _walk(folder: Path) -> Iterator[Path]:
