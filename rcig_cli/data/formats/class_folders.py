@@ -182,7 +182,12 @@ class _Finder:
                 where = f", in {named(others)}" if others else ""
                 text = f"Images in {self._place(tree)} in no split, not used: {tree.count - inside}{where}."
                 self._note("skipped", text)
-            parts = {name: self._classes(tree.folders[name]) for name in kinds}
+            training = next(name for name in kinds if kinds[name] == "train")
+            train = self._classes(tree.folders[training])
+            parts = {
+                name: train if name == training else self._classes(tree.folders[name], train or {})
+                for name in kinds
+            }
             return self._choose(kinds, parts)
         if turned := _turned(tree):
             for split in turned:
@@ -267,8 +272,12 @@ class _Finder:
 
     # Classes.
 
-    def _classes(self, part: Folder) -> Classified | None:
-        """Return the classes of the images in a split, or in all; None if nothing says what they are."""
+    def _classes(self, part: Folder, known: Classified | None = None) -> Classified | None:
+        """Return the classes of the images in a split, or in all; None if nothing says what they are.
+
+        ``known`` are the classes of the training split.  Then a single folder of another name, such as
+        "unknown", or file names that begin with other words, are no classes.
+        """
         listed = self._listed(part, self.table)
         while listed is None and not part.images and len(part.filled) == 1:
             ((name, inner),) = part.filled.items()
@@ -281,8 +290,15 @@ class _Finder:
         if listed is not None:
             return listed
         if part.filled:
-            return self._class_folders(part)
-        return self._by_prefix(part)
+            single = len(part.filled) == 1 and known is not None and not part.filled.keys() <= known.keys()
+            return None if single else self._class_folders(part)
+        found = self._by_prefix(part)
+        if found is None or (known is not None and not found.keys() <= known.keys()):
+            return None
+        where = self._place(part)
+        text = f"The names of the files in {where} begin with their classes, as {part.images[0]}."
+        self._note("classes", text)
+        return found
 
     def _class_folders(self, part: Folder) -> Classified:
         where, filled = self._place(part), part.filled
@@ -332,9 +348,6 @@ class _Finder:
             found.setdefault(match["word"], []).append(f"{part.path}/{name}" if part.path else name)
         if len(found) < 2 or min(map(len, found.values())) < 2:
             return None
-        where = self._place(part)
-        text = f"The names of the files in {where} begin with their classes, as {part.images[0]}."
-        self._note("classes", text)
         return found
 
     # Labels files.

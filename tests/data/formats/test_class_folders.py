@@ -103,6 +103,16 @@ def test_the_test_split_is_the_one_for_testing_if_it_has_classes(split):
     assert "a fixed fifth of each class" in notes(source, "splits")
 
 
+@pytest.mark.parametrize("names", [("unknown/1", "unknown/2"), ("a_1", "a_2", "b_1", "b_2"), ("images/1",)])
+def test_a_test_split_without_classes_is_told(split, names):
+    shutil.rmtree(split / "test")
+    for name in names:
+        save_picture(split / "test" / f"{name}.png", pixels(6, 6, 3))
+    source = open_source("pets", split)
+    assert source.sizes == {"train": 6, "test": 2}
+    assert "The split test has no classes and is not used." in notes(source, "splits")
+
+
 def test_splits_that_could_be_several_are_refused(split):
     (split / "test").rename(split / "Train")
     refused(split, "several training splits, 2 .Train, train.")
