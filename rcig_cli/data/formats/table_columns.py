@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.data.arrays.labels import classes_of
-from rcig_cli.data.sources.class_names import Classes, ordered_classes, readable
+from rcig_cli.data.sources.class_names import MOST_CLASSES, Classes, ordered_classes, readable
 from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.data.sources.source import Note, Split
 from rcig_cli.data.tables import Table, reading
@@ -84,20 +84,20 @@ def find_columns(dataset: str, where: object, table: Table, labels: str | None) 
 def _find_images(where: object, table: Table) -> tuple[str, list[str], bool]:
     """The column of images, other columns that may hold images, and whether they are encoded."""
     encoded = [field.name for field in table.schema if _is_encoded(field.type)]
-    found = encoded or [field.name for field in table.schema if _is_pixels(field.name, field.type)]
+    found = encoded + [field.name for field in table.schema if _is_pixels(field.name, field.type)]
     if not found:
         columns = ", ".join(f"{field.name} ({field.type})" for field in table.schema)
         raise ConfigError(
             f"{where} has no column of images, such as the datasets library writes for its feature Image; "
             f"its columns are {columns[:300]}."
         )
-    usual = [name for name in found if name.lower() in _IMAGES] if len(found) > 1 else found
+    usual = [name for name in found if name.lower() in _IMAGES] or encoded or found
     if len(usual) != 1:
         raise ConfigError(
             f"{where} has several columns of images, {_list(found)}: name the one to read 'image', or remove "
             "the others."
         )
-    return usual[0], [name for name in found if name != usual[0]], bool(encoded)
+    return usual[0], [name for name in found if name != usual[0]], usual[0] in encoded
 
 
 def _is_encoded(kind: Any) -> bool:
@@ -208,6 +208,11 @@ def read_labels(columns: Columns, tables: Sequence[Table]) -> Labels:
                 values = order[np.maximum(values, 0)]
             parts.append(values)
             missing.append(empty)
+            if len(texts) > MOST_CLASSES:
+                raise ConfigError(
+                    f"{table.path} has more than {MOST_CLASSES} different texts in its column "
+                    f"{columns.labels!r}: these aren't classes. Pass another column with --labels."
+                )
     if len(kinds) > 1:
         raise ConfigError(f"{tables[0].path} and the files beside it have labels of several types.")
     if not parts:
@@ -278,33 +283,39 @@ def find_classes(
     numbers = {split: some.values for split, some in labels.items()}
     texts = list(dict.fromkeys(text for some in labels.values() for text in some.texts or ()))
     if texts:
+        places = {text: place for place, text in enumerate(texts)}
         for split, some in labels.items():
-            numbers[split] = np.array([texts.index(text) for text in some.texts or ()])[some.values]
+            numbers[split] = np.array([places[text] for text in some.texts or ()])[some.values]
     elif columns.class_names is None:
-        names, found, notes = classes_of(dataset, where, numbers)
-        if dataset in KNOWN:
-            text = f"The files don't name the classes; their numbers are taken for those of {dataset}."
-            notes += (Note("classes", text),)
-        return names, found, notes
+        return _unnamed(dataset, where, numbers)
     named = texts or list(columns.class_names or ())
     used = np.unique(np.concatenate(list(numbers.values()))).tolist()
-    names = [named[number] for number in used]
+    names = tuple(named[number] for number in used)
     if texts or (dataset in KNOWN and (KNOWN[dataset].class_names or KNOWN[dataset].synsets)):
         classes = ordered_classes(where, dataset, names)
     else:
         text = f"Classes have the names and the order that the column {columns.labels!r} gives them."
-        classes = Classes(tuple(names), readable(names), (Note("classes", text),))
-    notes = list(classes.notes)
+        classes = Classes(names, readable(names), (Note("classes", text),))
+    notes = classes.notes
     if len(used) < len(named) and not texts:
-        unused = [name for number, name in enumerate(named) if number not in used]
-        notes.append(Note("classes", f"Classes without images, left out: {_list(unused)}."))
+        unused = sorted(set(named) - set(names))
+        notes += (Note("classes", f"Classes without images, left out: {_list(unused)}."),)
+    if classes.found != names and not texts:
+        text = "The files number the classes in another order; labels are matched by name."
+        notes += (Note("labels", text),)
     order = np.zeros(len(named), np.int32)
     order[used] = [classes.found.index(name) for name in names]
-    if not texts and list(classes.found) != names:
-        notes.append(
-            Note("labels", "The files number the classes in another order; labels are matched by name.")
-        )
-    return classes.names, {split: order[some] for split, some in numbers.items()}, tuple(notes)
+    return classes.names, {split: order[some] for split, some in numbers.items()}, notes
+
+
+def _unnamed(
+    dataset: str, where: object, numbers: dict[Split, npt.NDArray[Any]]
+) -> tuple[tuple[str, ...], dict[Split, npt.NDArray[np.int32]], tuple[Note, ...]]:
+    names, found, notes = classes_of(dataset, where, numbers)
+    if dataset in KNOWN:
+        text = f"The files don't name the classes; their numbers are taken for those of {dataset}."
+        notes += (Note("classes", text),)
+    return names, found, notes
 
 
 def _list(names: Sequence[str]) -> str:

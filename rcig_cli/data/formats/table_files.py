@@ -174,15 +174,24 @@ def _by_split(root: Path) -> dict[str, list[Path]]:
     return found
 
 
-def _check_complete(root: Path, split: str, files: Iterable[Path]) -> None:
-    """Check that all shards are there, by their numbers."""
-    shards = [shard for shard in (_SHARD.fullmatch(file.stem) for file in files) if shard]
-    numbers = sorted(int(shard["number"]) for shard in shards)
-    for count in {int(shard["count"]) for shard in shards}:
+def _check_complete(root: Path, split: str, files: list[Path]) -> None:
+    """Check that the files of a split are of one kind, and that all shards are there, by their numbers."""
+    shards = [_SHARD.fullmatch(file.stem) for file in files]
+    kinds = {
+        (file.parent, file.suffix.lower(), shard is None) for file, shard in zip(files, shards, strict=True)
+    }
+    if len(kinds) > 1:
+        names = ", ".join(str(file.relative_to(root)) for file in files[:10])
+        raise ConfigError(
+            f"{root} has files of several kinds for its {split} split, {names}: they may hold the same "
+            "images, so keep one kind."
+        )
+    numbers = sorted(int(shard["number"]) for shard in shards if shard)
+    for count in {int(shard["count"]) for shard in shards if shard}:
         if numbers != list(range(count)):
             raise ConfigError(
                 f"{root} has the files {', '.join(map(str, numbers[:10]))} of {count} of its {split} split, "
-                f"numbered from 0: each must be there once. Download it again."
+                "numbered from 0: each must be there once. Download it again."
             )
 
 
@@ -197,26 +206,26 @@ def _part_of_more(file: Path) -> tuple[Note, ...]:
 def _choose(path: Path, found: Mapping[str, list[Path]], inside: Path) -> TableFiles:
     """Choose the splits among those that a folder has."""
     kinds = split_kinds(found)
-    if not kinds and (len(found) == 1 or not any(map(_SHARD.fullmatch, _stems(found)))):
-        return TableFiles({"train": [file for files in found.values() for file in files]}, inside, ())
-    splits = defaultdict(list)
+    splits: dict[str, list[str]] = defaultdict(list)
     for name, kind in kinds.items():
         splits[kind].append(name)
+    if not splits and len({_letters(name) for name in found}) == 1:
+        splits["train"] = list(found)
     if "train" not in splits:
         raise ConfigError(
-            f"{path} has no training split, only {', '.join(sorted(found)[:10])}: name it train, or pass the "
-            "file or folder of a single split."
+            f"{path} has {', '.join(sorted(found)[:10])}, none of which names a training split: rename it to "
+            "train, or pass the file or folder of a single split."
         )
-    for kind, names in splits.items():
-        if len({re.sub(r"[\W\d_]", "", name.lower()) for name in names}) > 1:
-            raise ConfigError(
-                f"{path} has {' and '.join(names)}, each of which may be its {kind} split: keep one."
-            )
-    files: dict[str, list[Path]] = {
-        kind: [file for name in names for file in found[name]] for kind, names in splits.items()
-    }
     notes = []
-    others = [name for name in found if name not in kinds]
+    for split, names in splits.items():
+        if len({_letters(name) for name in names}) > 1:
+            raise ConfigError(
+                f"{path} has {' and '.join(names)}, each of which may be its {split} split: keep one."
+            )
+        if len(names) > 1:
+            notes.append(Note("splits", f"Its {split} split is in {', '.join(names[:10])}."))
+    files = {split: [file for name in names for file in found[name]] for split, names in splits.items()}
+    others = [name for name in found if not any(name in names for names in splits.values())]
     if others:
         count = sum(len(found[name]) for name in others)
         text = f"{count} files that are in neither split are passed over: {', '.join(others[:10])}."
@@ -226,5 +235,5 @@ def _choose(path: Path, found: Mapping[str, list[Path]], inside: Path) -> TableF
     return TableFiles(files, inside, tuple(notes))
 
 
-def _stems(found: Mapping[str, Iterable[Path]]) -> Iterator[str]:
-    return (file.stem for files in found.values() for file in files)
+def _letters(name: str) -> str:
+    return re.sub(r"[\W\d_]", "", name.lower())

@@ -151,6 +151,14 @@ def coarse_and_fine(count=300):
     return fine, table(features, img=images, coarse_label=fine // 5, fine_label=fine)
 
 
+def test_numbered_files_are_one_split(tmp_path):
+    for number in range(3):
+        write(tmp_path / f"part-{number}.parquet", example()[2])
+    source = read(tmp_path)
+    assert source.sizes == {"train": 72, "test": 18}
+    assert "Its train split is in part-0, part-1, part-2." in texts(source, "splits")
+
+
 def test_several_columns_of_classes(tmp_path):
     fine, content = coarse_and_fine()
     write(tmp_path / "train.parquet", content)
@@ -249,6 +257,22 @@ def test_images_as_lists(tmp_path, shape, kind, arrange):
         assert classes == [NAMES[label] for label in labels]
 
 
+def test_the_column_image_among_others_that_may_be_images(tmp_path):
+    images = pixels(30, 8, 8, 1)
+    others = {
+        "mask": encoded(images),
+        "md5": pyarrow.array([b"-"] * 30),
+        "boxes": lists(np.zeros((30, 1, 4))),
+    }
+    content = table(
+        label=np.arange(30) % 3, **others, image=lists(images[..., 0], nested(2, pyarrow.uint8()))
+    )
+    write(tmp_path / "train.parquet", content)
+    source = read(tmp_path)
+    assert source.shape == (8, 8, 1)
+    assert "'image'; not used: 'mask', 'md5', 'boxes'" in texts(source, "format")
+
+
 def test_images_as_bytes(tmp_path):
     images = pixels(30, 8, 8, 3)
     content = table(image=pyarrow.array([png(image) for image in images]), cls=np.arange(30) % 3)
@@ -324,7 +348,17 @@ REFUSED = {
         {"fine/train.parquet": {}, "coarse/train.parquet": {}},
         "holds 2 data sets, in coarse, fine",
     ),
-    "only a test split": ({"test.parquet": {}}, "has no training split"),
+    "the same split twice": ({"train.parquet": {}, "train.arrow": {}}, "files of several kinds"),
+    "a split beside its shards": (
+        {"train.parquet": {}, "train-00000-of-00001.parquet": {}},
+        "files of several kinds",
+    ),
+    "a split in two folders": ({"train.parquet": {}, "train/0000.parquet": {}}, "files of several kinds"),
+    "only a test split": ({"test.parquet": {}}, "none of which names a training split"),
+    "files of other names": (
+        {"cats.parquet": {}, "dogs.parquet": {}},
+        "none of which names a training split",
+    ),
     "two validation splits": (
         {"train.parquet": {}, "dev.parquet": {}, "val.parquet": {}},
         "may be its val split",

@@ -12,6 +12,8 @@ import zlib
 from random import Random
 
 import numpy as np
+import pyarrow.ipc
+import pyarrow.parquet
 import pytest
 from PIL import Image
 
@@ -280,3 +282,39 @@ def test_ten_thousand_files_take_little_memory(tmp_path):
     found, memory = memory_taken(lambda: open_source("own", tmp_path).sizes)
     assert sum(found.values()) == 10_004
     assert memory < 16 * MIB
+
+
+def write_parquet(path, **columns):
+    pyarrow.parquet.write_table(
+        pyarrow.table(columns), path, compression="zstd", dictionary_pagesize_limit=2**30
+    )
+    return path
+
+
+def test_a_large_value_that_repeats_in_a_parquet_file(tmp_path):
+    """It is stored once: all rows together are 400 times as large as the file's pages."""
+    large = pyarrow.array([png_bytes(8, 8) + bytes(50 * MIB)])
+    image = pyarrow.DictionaryArray.from_arrays(pyarrow.array(np.zeros(400, np.int32)), large)
+    image = pyarrow.StructArray.from_arrays([image], ["bytes"])
+    path = write_parquet(tmp_path / "train.parquet", image=image, label=np.arange(400) % 2)
+    assert path.stat().st_size < MIB
+    _, memory = memory_taken(lambda: open_source("own", path).sizes)
+    assert memory < 1000 * MIB
+    texts = pyarrow.DictionaryArray.from_arrays(
+        pyarrow.array(np.zeros(400, np.int32)), pyarrow.array(["a" * 50 * MIB])
+    )
+    path = write_parquet(tmp_path / "train.parquet", image=[b"-"] * 400, label=texts)
+    error, memory = memory_taken(lambda: open_source("own", path))
+    assert "too long to be classes" in str(error)
+    assert memory < 200 * MIB
+
+
+def test_compressed_arrow_files_are_refused_before_they_are_unpacked(tmp_path):
+    content = pyarrow.table({"image": [bytes(200 * MIB)], "label": [0]})
+    options = pyarrow.ipc.IpcWriteOptions(compression="zstd")
+    with pyarrow.ipc.new_stream(tmp_path / "train.arrow", content.schema, options=options) as stream:
+        stream.write_table(content)
+    del content
+    error, memory = memory_taken(lambda: open_source("own", tmp_path / "train.arrow"))
+    assert "is compressed" in str(error)
+    assert memory < 64 * MIB
