@@ -31,8 +31,9 @@ from typing import Any
 
 from rcig_cli.errors import ConfigError
 
-# The options of JAX that change results or stop them with an error, and the values that rcig relies on: JAX's
-# defaults.  All others concern only speed, logging, dumps or other kinds of programs.
+# The options of JAX that change results or make rcig fail, and the values that rcig uses: JAX's defaults.
+# All others concern only speed, logging, dumps, other kinds of programs, or debugging that is meant to fail.
+# Some exist only in some versions of JAX.
 PINNED: dict[str, Any] = {
     # The types of numbers, and which operations are allowed.
     "jax_enable_x64": False,
@@ -46,6 +47,7 @@ PINNED: dict[str, Any] = {
     "jax_enable_custom_prng": False,
     "jax_legacy_prng_key": "allow",
     "jax_high_dynamic_range_gumbel": False,
+    "jax_accurate_erf_inv": False,
     # How programs are traced and differentiated: the order of their operations.
     "jax_disable_jit": False,
     "jax_use_direct_linearize": True,
@@ -53,6 +55,7 @@ PINNED: dict[str, Any] = {
     "jax_scan3": False,
     "jax_remat3": False,
     "jax_custom_vjp3": False,
+    "jax_custom_jvp3": False,
     "jax_use_simplified_jaxpr_constants": False,
     "jax_embedded_constants_max_bytes": 32,
     "eager_constant_folding": False,

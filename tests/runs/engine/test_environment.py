@@ -71,7 +71,11 @@ def test_pinned_values_are_jaxs_defaults():
     )
     changed, values = json.loads(fresh_python(code))
     assert changed == []
-    assert values.keys() <= jax.config.values.keys()
+    of_other_versions = {
+        *("jax_accurate_erf_inv", "jax_custom_jvp3"),
+        *("jax_exec_time_optimization_effort", "jax_memory_fitting_effort"),
+    }
+    assert values.keys() - jax.config.values.keys() <= of_other_versions
 
 
 def test_options_of_the_user_are_changed_in_a_block_and_restored_after_it():
