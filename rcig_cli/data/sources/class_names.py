@@ -78,6 +78,7 @@ def ordered_classes(where: object, dataset: str, found: Collection[str]) -> Clas
     numbers = {_plain(name): number for number, name in enumerate(published)}
     assert known is not None
     numbers |= {_plain(code): number for number, code in enumerate(known.synsets)}
+    numbers |= {_plain(other): numbers[_plain(name)] for other, name in known.other_names.items()}
     if numeric and sorted(map(float, order)) == list(range(len(published))):
         return Classes(
             order, published, (Note("classes", f"Classes are numbered as {known.name} publishes them."),)

@@ -74,6 +74,8 @@ class KnownDataset:
         Which published split serves as the test split.
     also
         Another name of the data set.
+    other_names
+        Names of classes in well-known copies of it that differ, and the class of each.
     """
 
     name: str
@@ -90,8 +92,10 @@ class KnownDataset:
     page: str | None = None
     test_split: str = "test"
     also: str | None = None
+    other_names: Mapping[str, str] = field(default_factory=dict)
 
 
+_DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _CIFAR100 = (
     "apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus "
     "butterfly camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch "
@@ -148,6 +152,7 @@ _ROWS = (
         std=(0.3081,),
         sizes=(60_000, 10_000),
         class_names=tuple("0123456789"),
+        other_names={f"{number} - {word}": str(number) for number, word in enumerate(_DIGITS)},  # torchvision
         archives=_idx_files(
             "https://storage.googleapis.com/cvdf-datasets/mnist/",
             mirror="https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -190,6 +195,7 @@ _ROWS = (
             *("airplane", "automobile", "bird", "cat", "deer"),
             *("dog", "frog", "horse", "ship", "truck"),
         ),
+        other_names={"plane": "airplane", "car": "automobile"},
         archives=(
             Archive(
                 "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
@@ -208,6 +214,7 @@ _ROWS = (
         std=(0.2673, 0.2564, 0.2762),
         sizes=(50_000, 10_000),
         class_names=tuple(_CIFAR100.split()),
+        other_names={"cra": "crab", "computer_keyboard": "keyboard"},  # "cra" on the Hugging Face Hub
         archives=(
             Archive(
                 "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",

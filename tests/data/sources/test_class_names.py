@@ -94,7 +94,7 @@ def test_numbers_of_a_known_set_number_its_published_names():
     assert classes.names[0] == "T-shirt/top"
 
 
-@pytest.mark.parametrize("odd", ["plane", "10", "cat ", "1"])
+@pytest.mark.parametrize("odd", ["lorry", "10", "cat ", "1"])
 def test_classes_that_a_known_set_does_not_have_are_refused(odd):
     with pytest.raises(ConfigError, match=r"^here has the class .*: prepare other data under another name"):
         ordered_classes("here", "cifar10", ["cat", odd])
@@ -140,3 +140,19 @@ def test_unusable_classes_are_refused(names, train, test, said):
     labels = {"train": np.array(train, np.int32), "test": np.array(test, np.int32)}
     with pytest.raises(ConfigError, match=f"^here has .*{said}"):
         check_classes("here", names, labels)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "names"),
+    [
+        ("cifar10", ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")),
+        ("mnist", ("0 - zero", "1 - one", "2 - two", "3 - three", "4 - four", "5 - five")),
+        ("imagewoof", ("Shih-Tzu", "Rhodesian ridgeback", "Beagle", "English foxhound", "Border terrier")),
+    ],
+)
+def test_names_of_well_known_copies(dataset, names):
+    """As in torchvision, its tutorials, and on the Hugging Face Hub."""
+    found = ordered_classes("here", dataset, names[::-1])
+    assert found.found == names
+    published = KNOWN[dataset].class_names or tuple(KNOWN[dataset].synsets.values())
+    assert found.names[: len(names)] == published[: len(names)]
