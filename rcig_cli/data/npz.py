@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import math
+import sys
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -94,6 +95,10 @@ class Member:
 
     def _next(self, stream: IO[bytes], shape: tuple[int, ...]) -> npt.NDArray[Any]:
         data = read_exactly(stream, math.prod(shape) * self.dtype.itemsize, self.path)
+        if self.dtype.kind == "U":  # NumPy doesn't check that these are characters, and Python crashes if not
+            codes = np.frombuffer(data, self.dtype.str[0] + "u4")
+            if codes.size and codes.max() > sys.maxunicode:
+                raise Corrupt(f"{self} is damaged: it has characters that don't exist.")
         return np.frombuffer(data, self.dtype).reshape(shape, order="F" if self.fortran else "C")
 
 

@@ -94,6 +94,15 @@ def test_a_header_that_is_wrong_is_found_before_memory_is_taken(path, content, e
     assert peak < 2**20
 
 
+@pytest.mark.parametrize("order", "<>")
+def test_characters_that_dont_exist_are_found(path, order):
+    texts = np.array(["ab", "c"], f"{order}U2")
+    assert members(archive(path, npy_bytes(texts)))["x"].read().tolist() == ["ab", "c"]
+    texts.view(f"{order}u4")[1] = 0x110000
+    with pytest.raises(Corrupt, match="characters"):
+        members(archive(path, npy_bytes(texts)))["x"].read()
+
+
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_other_compressions_are_refused(path, method):
     with pytest.raises(ConfigError, match="isn't compressed as NumPy does it"):

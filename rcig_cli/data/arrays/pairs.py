@@ -107,7 +107,7 @@ def find_pairs(
         group for group in groups.values() if any((split, "labels") in group for split, _ in _images(group))
     ]
     if not complete:
-        return _only_pair(where, shapes)
+        return _by_shapes(where, shapes)
     _refuse_several(where, complete)
     (group,) = complete
     images = {split: group[split, "images"][0] for split, _ in _images(group)}
@@ -145,17 +145,25 @@ def _refuse_several(where: object, complete: list[dict[tuple[str, str], list[str
         raise ConfigError(f"{where} holds several data sets, with the images {names}: separate them.")
 
 
-def _only_pair(
+def _by_shapes(
     where: object, shapes: Mapping[str, tuple[int, ...]]
 ) -> tuple[dict[Split, tuple[str, str]], tuple[Note, ...]]:
-    """Take two arrays of any names for images and labels if their shapes allow only that."""
-    by_axes = sorted(shapes, key=lambda name: len(shapes[name]))
-    if len(by_axes) == 2:
-        labels, images = by_axes
-        count = shapes[images][0] if shapes[images] else 0
-        if len(shapes[images]) >= 3 > len(shapes[labels]) and math.prod(shapes[labels]) == count > 0:
-            text = f"By their shapes, {images} is taken for the images and {labels} for their labels."
-            return {"train": (images, labels)}, (Note("splits", text),)
+    """Take arrays of any names for images and labels if their shapes allow only that.
+
+    Of four arrays that `numpy.savez` named, the first images are for training: people save x_train, y_train,
+    x_test, y_test or x_train, x_test, y_train, y_test.
+    """
+    matches = [
+        (images, labels)
+        for images in shapes
+        for labels in shapes
+        if _are_pair(shapes[images], shapes[labels])
+    ]
+    splits: tuple[Split, ...] = ("train", "test")
+    usual = len(shapes) == 2 or sorted(shapes) == [f"arr_{number}" for number in range(4)]
+    if usual and len(matches) == len({name for pair in matches for name in pair}) / 2 == len(shapes) / 2:
+        pairs = dict(zip(splits, matches, strict=False))
+        return pairs, (_note_of(pairs, "By their shapes, the "),)
     if not shapes:
         raise ConfigError(f"{where} has no arrays of numbers: {_WANTED}.")
     more = f" and {len(shapes) - _SHOWN} more" if len(shapes) > _SHOWN else ""
@@ -165,15 +173,25 @@ def _only_pair(
     )
 
 
+def _are_pair(images: tuple[int, ...], labels: tuple[int, ...]) -> bool:
+    """Whether these may be the shapes of images, as rows or with more axes, and of a label for each."""
+    count = images[0] if images else 0
+    return math.prod(labels) == count > 0 and math.prod(images) > count
+
+
+def _note_of(pairs: Mapping[Split, tuple[str, str]], start: str = "The ") -> Note:
+    kinds = {"train": "training ", "test": "test "} if "test" in pairs else {"train": ""}
+    parts = (f"{kinds[split]}images are in {x}, their labels in {y}" for split, (x, y) in pairs.items())
+    return Note("splits", f"{start}{'; the '.join(parts)}.")
+
+
 def _notes(
     shapes: Mapping[str, tuple[int, ...]], pairs: Mapping[Split, tuple[str, str]], without: list[str]
 ) -> tuple[Note, ...]:
     notes: list[Note] = []
     used = [name for pair in pairs.values() for name in pair]
     if used not in (["x_train", "y_train", "x_test", "y_test"], ["x_train", "y_train"]):
-        kinds = {"train": "training ", "test": "test "} if "test" in pairs else {"train": ""}
-        parts = (f"{kinds[split]}images are in {x}, their labels in {y}" for split, (x, y) in pairs.items())
-        notes.append(Note("splits", f"The {'; the '.join(parts)}."))
+        notes.append(_note_of(pairs))
     unused = [name for name in shapes if name not in (*used, *without)]
     if without:
         notes.append(Note("skipped", f"Not used because it has no labels: {', '.join(without)}."))

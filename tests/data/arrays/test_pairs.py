@@ -110,6 +110,28 @@ def test_names_that_leave_a_choice_are_refused(names, said):
         find(names)
 
 
-def test_unnamed_arrays_must_fit_to_each_other():
-    with pytest.raises(ConfigError, match="whose names"):
-        find_pairs("a.npz", {"a": (60, 8, 8), "b": (59,)})
+@pytest.mark.parametrize(
+    ("shapes", "pairs"),
+    [
+        ([(60, 8, 8), (60,)], {"train": (0, 1)}),
+        ([(60, 1), (60, 64)], {"train": (1, 0)}),
+        ([(60, 8, 8), (60,), (12, 8, 8), (12,)], {"train": (0, 1), "test": (2, 3)}),
+        ([(60, 64), (12, 64), (60,), (12,)], {"train": (0, 2), "test": (1, 3)}),
+        ([(60, 8, 8), (59,)], None),
+        ([(60, 8, 8), (60, 8, 8)], None),
+        ([(60,), (60,)], None),
+        ([(60, 8, 8), (60,), (60, 8, 8), (60,)], None),
+        ([(60, 8, 8), (60,), (12, 8, 8), (13,)], None),
+        ([(60, 8, 8), (60,), (60,)], None),
+        ([(60, 8, 8)], None),
+    ],
+)
+def test_unnamed_arrays_must_fit_to_each_other(shapes, pairs):
+    names = [f"arr_{number}" for number in range(len(shapes))]
+    if pairs is None:
+        with pytest.raises(ConfigError, match="whose names"):
+            find_pairs("a.npz", dict(zip(names, shapes, strict=True)))
+        return
+    found, notes = find_pairs("a.npz", dict(zip(names, shapes, strict=True)))
+    assert found == {split: (names[images], names[labels]) for split, (images, labels) in pairs.items()}
+    assert notes[0].text.startswith("By their shapes, the ")
