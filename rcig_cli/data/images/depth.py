@@ -10,22 +10,24 @@ set, so that brightness stays comparable:
     otherwise:                                           0 and the largest value of the set
     floats, if all are between 0 and 1:                  0 and 1
 
-Everything else is refused, since the files don't settle it.
+Everything else is refused, since the files don't settle it, and so are ranges that only a few values reach.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 
-from rcig_cli.data.images.picture import Header
+from rcig_cli.data.images.picture import Header, Values
 from rcig_cli.data.images.pixels import Limits
 from rcig_cli.errors import ConfigError
 
 _TOP_BIT, _SIXTEEN_BITS = 2**15, 2**16 - 1
+_FEW = 1000  # of the values above 0, at least one in so many must be a sixteenth of white or more
 
 
 def choose_limits(
-    where: object, headers: Collection[Header], found: Limits, asked: Limits | None
+    where: object, headers: Collection[Header], found: Values, asked: Limits | None
 ) -> tuple[Limits | None, str]:
     """Choose the values of black and white for a data set with deep files.
 
@@ -36,7 +38,7 @@ def choose_limits(
     headers
         The different headers of its files.
     found
-        The smallest and the largest value in its deep files.
+        The values in its deep files.
     asked
         What the user asked for.
 
@@ -52,7 +54,7 @@ def choose_limits(
     ConfigError
         If the files don't settle it.
     """
-    low, high = found
+    low, high = found.low, found.high
     values = f"values from {low:g} to {high:g}"
     if asked is not None:
         outside = low < asked[0] or high > asked[1]
@@ -78,6 +80,7 @@ def choose_limits(
         whites = " or ".join(f"{white:g}" for white in sorted(filter(None, declared)))
         note = f"Its images of more than 8 bits have {values}; 0 is black and {whites} is white, as they say."
         return None, note
+    _check_bright(where, found, _SIXTEEN_BITS if high >= _TOP_BIT else high)
     if high >= _TOP_BIT:
         return (0, _SIXTEEN_BITS), f"Its 16-bit images have {values}; {_in_words((0, _SIXTEEN_BITS))}."
     if len(deep) < len(headers):
@@ -92,6 +95,16 @@ def choose_limits(
         f"Its 16-bit images have {values}, which don't fill 16 bits; {_in_words(limits)} in all of them. "
         "--range LOW,HIGH sets other values."
     )
+
+
+def _check_bright(where: object, found: Values, white: float) -> None:
+    """Refuse a range that a few values set, such as dead pixels or marks, so that the rest would be black."""
+    bits = int(math.log2(white + 1)) - 4
+    if bits > 0 and found.at_least[bits] * _FEW < found.at_least[0]:
+        raise ConfigError(
+            f"{where} has 16-bit images with values up to {found.high:g}, but fewer than 1 in {_FEW} of those "
+            f"above 0 is {2**bits} or more. Pass --range LOW,HIGH, such as 0,{2**bits - 1} or 0,{white:g}."
+        )
 
 
 def _in_words(limits: Limits) -> str:

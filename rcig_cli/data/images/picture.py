@@ -146,8 +146,29 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
         )
 
 
-def read_limits(path: Path, content: bytes | None = None) -> Limits:
-    """Read a deep image, and return its smallest and its largest value, as they are in the file.
+@dataclass(frozen=True)
+class Values:
+    """Which values deep images have.
+
+    Attributes
+    ----------
+    low, high
+        The smallest and the largest.
+    at_least
+        How many values are ``2**k`` or more, for k from 0 to 15.
+    """
+
+    low: float
+    high: float
+    at_least: tuple[int, ...]
+
+    def __add__(self, other: Values) -> Values:
+        counts = tuple(ours + theirs for ours, theirs in zip(self.at_least, other.at_least, strict=True))
+        return Values(min(self.low, other.low), max(self.high, other.high), counts)
+
+
+def read_values(path: Path, content: bytes | None = None) -> Values:
+    """Read which values a deep image has in its file.
 
     Errors are those of `read_header`; also ConfigError if values aren't finite.
     """
@@ -156,7 +177,7 @@ def read_limits(path: Path, content: bytes | None = None) -> Limits:
         low, high = float(values.min()), float(values.max())
         if not (math.isfinite(low) and math.isfinite(high)):
             raise ConfigError(f"{path} has pixels that are not finite: correct or remove it.")
-        return low, high
+        return Values(low, high, tuple(int(np.count_nonzero(values >= 2**k)) for k in range(16)))
 
 
 def read_picture(

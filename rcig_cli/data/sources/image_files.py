@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import operator
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
@@ -15,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.data.images.depth import choose_limits
-from rcig_cli.data.images.picture import MOST_PIXELS, Header, read_header, read_limits, read_picture
+from rcig_cli.data.images.picture import MOST_PIXELS, Header, read_header, read_picture, read_values
 from rcig_cli.data.images.pixels import Limits, choose_side, size_note
 from rcig_cli.data.sources.class_names import check_classes
 from rcig_cli.data.sources.image_search import named
@@ -216,11 +218,12 @@ class FileSource(ImageSource):
             raise ConfigError(f"{where} has images of 16 bits a channel: --range needs grey or 8 bits.")
         if headers.deep:
             try:
-                found = list(_in_threads(read_limits, self._files, self._threads, headers.deep))
+                found = functools.reduce(
+                    operator.add, _in_threads(read_values, self._files, self._threads, headers.deep)
+                )
             except Corrupt as error:
                 raise self._all_damaged(error) from error
-            extremes = min(low for low, _ in found), max(high for _, high in found)
-            limits, text = choose_limits(where, headers.kinds, extremes, asked)
+            limits, text = choose_limits(where, headers.kinds, found, asked)
             return limits, (Note("range", text),)
         if asked is None:
             return None, ()

@@ -1,6 +1,7 @@
 """Which values are black and white in image files of more than 8 bits."""
 
 import io
+import re
 import struct
 import zlib
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rcig_cli.data.images.picture import read_header, read_limits, read_picture
+from rcig_cli.data.images.picture import Values, read_header, read_picture, read_values
 from rcig_cli.data.sources.opening import open_source
 from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.errors import ConfigError
@@ -86,7 +87,7 @@ def test_pgm_files_say_which_value_is_white(tmp_path):
     arrays = ramps(2000)
     write(tmp_path, arrays, "pgm", white=4095)
     assert read_header(tmp_path / "a" / "000.pgm").white == 4095
-    assert read_limits(tmp_path / "b" / "019.pgm") == (0, 2000)
+    assert read_values(tmp_path / "b" / "019.pgm").high == 2000
     found, source = read(tmp_path)
     assert found == due(arrays, 0, 4095)
     assert "4095 is white, as they say" in range_note(source)
@@ -104,8 +105,9 @@ def test_floats_between_0_and_1(tmp_path):
 
 
 def refused(root, said):
-    with pytest.raises(ConfigError, match=f"{said}.*--range"):
+    with pytest.raises(ConfigError, match="--range") as caught:
         open_source("deep", root)
+    assert re.search(said, str(caught.value))
 
 
 def test_what_the_files_do_not_settle_is_refused(tmp_path):
@@ -121,6 +123,19 @@ def test_what_the_files_do_not_settle_is_refused(tmp_path):
     (tmp_path / "a" / "negative.tif").unlink()
     (tmp_path / "b" / "own.pgm").write_bytes(pgm(np.zeros((SIDE, SIDE)), 1023))
     refused(tmp_path, "only some say which value is white")
+
+
+@pytest.mark.parametrize(("white", "hint"), [(65535, "0,4095 or 0,65535"), (30000, "0,1023 or 0,30000")])
+def test_a_range_that_a_few_dead_pixels_set_is_refused(tmp_path, white, hint):
+    arrays = ramps(1000, 40)
+    arrays[7][3, 4] = white
+    write(tmp_path, arrays)
+    refused(tmp_path, f"values up to {white}, but .* 1 in 1000 .*such as {hint}")
+    assert read(tmp_path, range=(0.0, 1000.0))[0] == due(arrays, 0, 1000)
+    for array in arrays[:8]:
+        array[:, 5] = white
+    write(tmp_path, arrays)
+    assert len(read(tmp_path)[0]) == 40
 
 
 def test_black_and_not_finite_images(tmp_path):
@@ -173,7 +188,7 @@ def tiff(array, bits, sample_format, black_is_zero=1):
 def test_tiffs_that_pillow_reads_wrongly_are_refused(tmp_path):
     path = tmp_path / "a.tif"
     path.write_bytes(tiff(np.array([[1, 5]], "<u2"), 16, 1))
-    assert read_limits(path) == (1, 5)
+    assert read_values(path) == Values(1, 5, (2, 1, 1, *13 * [0]))
     path.write_bytes(tiff(np.array([[1, 5]], "<u2"), 16, 1, black_is_zero=0))
     with pytest.raises(ConfigError, match="0 for white"):
         read_header(path)
