@@ -102,7 +102,7 @@ def _check_bright(where: object, found: Values, white: float) -> None:
     bits = int(math.log2(white + 1)) - 4
     if bits > 0 and found.at_least[bits] * _FEW < found.at_least[0]:
         raise ConfigError(
-            f"{where} has 16-bit images with values up to {found.high:g}, but fewer than 1 in {_FEW} of those "
+            f"{where} has 16-bit images of values up to {found.high:g}; fewer than 1 in {_FEW} of those "
             f"above 0 is {2**bits} or more. Pass --range LOW,HIGH, such as 0,{2**bits - 1} or 0,{white:g}."
         )
 
