@@ -36,6 +36,8 @@ _METADATA = ("metadata.csv", "metadata.jsonl")
 _NUMBERED = re.compile(r"(?P<word>.*[^\W\d_].*?)[ ._-]+\(?\d+\)?", re.DOTALL)  # such as "cat.0" or "cat (1)"
 _CAMERAS = {"img", "image", "dsc", "dscn", "pic", "picture", "photo", "frame", "scan", "screenshot", "file"}
 
+_FEW = 0.1  # images beside a folder that are ignored if it is entered, as a fraction of those in it
+
 Classified = dict[str, list[str]]
 """The paths of the images of each class, by its name in the files."""
 
@@ -163,19 +165,25 @@ class _Finder:
     def _enter(self, folder: Folder) -> Folder:
         """Enter a folder whose only content is another one, unless that is a split with class folders."""
         entered = folder
-        while not entered.images and len(entered.filled) == 1:
+        while len(entered.filled) == 1:
             ((name, inner),) = entered.filled.items()
             if inner.filled and split_kinds([name]):
                 break
+            if entered.images:
+                if not inner.filled or len(entered.images) > _FEW * inner.count:
+                    break
+                text = f"Images in {self._place(entered)} beside its folder, not used: {len(entered.images)}."
+                self._note("skipped", text)
             entered = inner
         if entered is not folder:
-            self._note("format", f"All images are in {self._place(entered)}.")
+            self._note("format", f"The images are in {self._place(entered)}.")
         return entered
 
     def _from_folders(self) -> tuple[Classified, Classified | None]:
         """Return both splits of a folder with split folders, of classes with split folders, or of classes."""
         tree = self.tree
         if kinds := self._split_folders(tree):
+            self._note_empty(tree)
             inside = sum(tree.folders[name].count for name in kinds)
             if inside < tree.count:
                 others = [name for name in tree.filled if name not in kinds]
@@ -306,9 +314,7 @@ class _Finder:
             raise ConfigError(f"Most images in {where} are in none of its folders. {self._ways_out(part)}")
         if part.images:
             self._note("skipped", f"Images in {where} in no class folder, not used: {len(part.images)}.")
-        empty = [name for name in part.folders if name not in filled]
-        if empty:
-            self._note("skipped", f"Folders in {where} without images: {named(empty)}.")
+        self._note_empty(part)
         self._check_inside(where, filled)
         for folder in filled.values():
             kinds = split_kinds(folder.filled)
@@ -328,6 +334,11 @@ class _Finder:
             self._note("classes", text)
         return {name: list(folder.files()) for name, folder in filled.items()}
 
+    def _note_empty(self, folder: Folder) -> None:
+        empty = [name for name in folder.folders if name not in folder.filled]
+        if empty:
+            self._note("skipped", f"Folders in {self._place(folder)} without images: {named(empty)}.")
+
     def _check_inside(self, where: Path, filled: Mapping[str, Folder]) -> None:
         """Refuse folders that all have the same folders, since either may be the classes."""
         inner = {tuple(folder.filled) for folder in filled.values()}
@@ -342,7 +353,8 @@ class _Finder:
         """Classes from file names such as ``cat.0.jpg``: two or more words, each of several files."""
         found: Classified = {}
         for name in part.images:
-            match = _NUMBERED.fullmatch(os.path.splitext(name)[0])
+            stem, suffix = os.path.splitext(name)
+            match = _NUMBERED.fullmatch(name if suffix[1:].isdecimal() else stem)
             if match is None or match["word"].lower() in _CAMERAS or split_kinds([match["word"]]):
                 return None
             found.setdefault(match["word"], []).append(f"{part.path}/{name}" if part.path else name)

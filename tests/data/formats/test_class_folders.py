@@ -171,6 +171,14 @@ def test_a_training_split_alone_has_a_fifth_held_out(split):
     assert source.sizes == {"train": 6, "test": 2}
 
 
+def test_a_test_split_without_images_is_told(split):
+    for path in split.glob("test/*/*.png"):
+        path.unlink()
+    source = open_source("pets", split)
+    assert source.sizes == {"train": 6, "test": 2}
+    assert f"Folders in {split} without images: 1 (test)." in notes(source, "skipped")
+
+
 def test_an_archives_wrapper_is_entered(split):
     wrapped = split.parent / "wrapped"
     (wrapped / "archive").mkdir(parents=True)
@@ -179,7 +187,11 @@ def test_an_archives_wrapper_is_entered(split):
     (wrapped / "__MACOSX").mkdir()
     source = open_source("pets", wrapped)
     assert (source.class_names, source.sizes) == (("cat", "dog"), {"train": 8, "test": 4})
-    assert f"All images are in {wrapped}/archive/pets." in notes(source, "format")
+    save_picture(wrapped / "cover.png", pixels(6, 6, 3))
+    source = open_source("pets", wrapped)
+    assert (source.class_names, source.sizes) == (("cat", "dog"), {"train": 8, "test": 4})
+    assert f"Images in {wrapped} beside its folder, not used: 1." in notes(source, "skipped")
+    assert f"The images are in {wrapped}/archive/pets." in notes(source, "format")
 
 
 def test_splits_inside_of_classes(tmp_path):
