@@ -19,7 +19,7 @@ from typing import Any
 from rcig_cli.data.formats.table_files import SAVED, data_sets, holds, is_table
 from rcig_cli.data.sources.listener import Listener
 from rcig_cli.data.sources.options import ReadOptions
-from rcig_cli.data.sources.source import ImageSource
+from rcig_cli.data.sources.source import ImageSource, Note
 from rcig_cli.errors import ConfigError, NotFound, RcigError, shorten
 
 _FORM = re.compile(
@@ -64,6 +64,9 @@ def open_hub(name: str, origin: str, options: ReadOptions, listener: Listener) -
         path, commit = _download(form["repository"], form["folder"], form["revision"], listener)
     source = open_path(name, path, options)
     source.origin = {"repository": form["repository"], "commit": commit}
+    first, *others = source.notes  # names the folder in the cache
+    text = first.text.replace(str(path), f"{origin}, commit {commit[:12]},")
+    source.notes = (Note(first.about, text), *others)
     return source
 
 

@@ -95,14 +95,16 @@ def is_remote(origin: str | Path) -> bool:
 def name_of(origin: str) -> str:
     """Return the name of ``hf:OWNER/NAME`` or ``tfds:NAME/CONFIG`` as a name of a data set in the store.
 
-    Known data sets of TensorFlow Datasets get the name that they have here.
+    Known data sets get the name that they have here: ``hf:OWNER/Fashion-MNIST`` is ``fashion_mnist``.
     """
     scheme, _, rest = origin.partition(":")
     if scheme == "tfds" and (known := known_in_tfds(rest)):
         return known.name
     parts = rest.partition("@")[0].split("/")
     name = parts[0].partition(":")[0] if scheme == "tfds" else parts[min(1, len(parts) - 1)]
-    return re.sub(r"[^a-z0-9_-]+", "-", name.lower()).lstrip("_-")[:64]
+    spellings = {known.replace("_", ""): known for known in KNOWN}
+    plain = re.sub(r"[^a-z0-9]+", "", name.lower())
+    return spellings.get(plain) or re.sub(r"[^a-z0-9_-]+", "-", name.lower()).lstrip("_-")[:64]
 
 
 def _open_known(name: str, options: ReadOptions, listener: Listener) -> ImageSource:

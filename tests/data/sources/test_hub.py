@@ -78,6 +78,8 @@ def test_a_data_set_of_the_hub(hub, capfd):
         "repository": "owner/own",
         "commit": commit_of(REPOSITORIES["owner/own"]["main"]),
     }
+    commit = source.origin["commit"][:12]
+    assert source.notes[0].text == f"hf:owner/own, commit {commit}, is read as a Hugging Face data set."
     assert listener.calls[-1] == ("owner/own (MB)", 1, 1)
     assert capfd.readouterr() == ("", "")
 

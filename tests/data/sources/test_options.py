@@ -26,6 +26,9 @@ def test_options_that_a_reader_does_not_use_are_refused():
 @pytest.mark.parametrize(
     ("origin", "name"),
     [
+        ("hf:zh-plus/tiny-imagenet", "tiny_imagenet"),
+        ("hf:owner/Fashion-MNIST@main", "fashion_mnist"),
+        ("hf:uoft-cs/cifar100", "cifar100"),
         ("hf:ylecun/mnist", "mnist"),
         ("hf:Owner/Some.Set@main", "some-set"),
         ("hf:mnist", "mnist"),
