@@ -416,8 +416,8 @@ def export(
     run
         A finished run.
     format
-        ``"npz"``, ``"safetensors"``, ``"torch"``, ``"parquet"`` or ``"png"`` (``docs/exchange.md``); by
-        default that of the ending of ``out``, or npz.
+        ``"npz"``, ``"safetensors"``, ``"torch"``, ``"parquet"``, ``"png"`` or ``"dd-ranking"``
+        (``docs/exchange.md``); by default that of the ending of ``out``, or npz.
     out
         The file or folder, which must not exist yet and is returned; by default in the current folder, named
         after the run.

@@ -48,6 +48,6 @@ def export(
     if chosen.lossy:
         here.console.warn(
             "PNG has 8 bits a channel: the images were rounded and clipped, and networks trained on them may "
-            "be less accurate. The other formats are exact."
+            "be less accurate. Formats that are exact: npz, safetensors, torch, parquet."
         )
     here.console.data(str(path), {"run": run, "format": chosen.name, "files": [str(path)]})

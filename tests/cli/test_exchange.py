@@ -188,6 +188,12 @@ def test_a_set_of_dc_is_imported_in_natural_colours(rcig, pets, tmp_path):
     rcig("export", "res_dc", "--out", tmp_path / "x.npz", "--store", store)
     with np.load(tmp_path / "x.npz") as exported:
         assert same_bits(exported["pixels"], pixels)
+    rcig("export", "res_dc", "--format", "dd-ranking", "--out", tmp_path / "y", "--store", store)
+    line = ("import", tmp_path / "y", "--dataset", "cifar10", "--space", "dc-normalized", "--store", store)
+    assert rcig(*line).code == 0
+    rcig("export", "y", "--out", tmp_path / "y.npz", "--store", store)
+    with np.load(tmp_path / "y.npz") as exported:
+        assert same_bits(exported["pixels"], pixels)
     recorded = rcig("show", "res_dc", "--store", store, "--json").json["imported_as"]
     assert recorded["options"] == {"space": "dc-normalized", "index": 1, "class_names": None}
     command = "rcig import res_DC.pt --index 1 --space dc-normalized --dataset cifar10 --name res_dc"
@@ -284,7 +290,7 @@ ERRORS = [
     (("import", "{}/cut.npz", "--dataset", "pets"), 5, "cut.npz is damaged"),
     (("import", "{}/bare.npz", "--dataset", "pets"), 2, "--space whitened"),
     (("export", "run_9"), 3, "run_9"),
-    (("export", "frepo", "--format", "zip"), 2, "npz, parquet, png, safetensors, torch"),
+    (("export", "frepo", "--format", "zip"), 2, "dd-ranking, npz, parquet, png, safetensors, torch"),
     (("export", "frepo", "--out", "{}/a.npz", "--format", "torch"), 2, "has the ending of --format npz"),
     (
         ("export", "frepo", "--out", "{}/a.PT", "--format", "safetensors"),

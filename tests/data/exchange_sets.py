@@ -11,7 +11,10 @@ from rcig_cli.data.exchange.records import DatasetInfo, ExportedSet
 from tests.data.examples import fit, natural_images
 
 _TORCH = importlib.util.find_spec("torch")  # PyTorch is no dependency of rcig
-WRITABLE = {name: form for name, form in EXPORTS.items() if _TORCH or name != "torch"}
+# The formats that hold a set of any data set, and that can be written here.
+WRITABLE = {
+    name: form for name, form in EXPORTS.items() if name != "dd-ranking" and (_TORCH or name != "torch")
+}
 NAMES = ("cat", "dog", "T-shirt/top")
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.data.exchange.records import DatasetInfo
+from rcig_cli.data.sources.class_names import readable
 from rcig_cli.data.sources.source import Note
 from rcig_cli.errors import ConfigError, shorten
 
@@ -26,8 +27,9 @@ def class_order(
 ) -> tuple[npt.NDArray[np.int32], tuple[Note, ...]]:
     """Match a file's classes with those of a data set.
 
-    Names are matched exactly, or else without regard to case, spaces and punctuation.  Names that are only
-    the numbers from 0 to C - 1 stand for the data set's classes of these numbers.
+    Names are matched exactly, or else without regard to case, spaces and punctuation; WordNet codes that are
+    known count as their words.  Names that are only the numbers from 0 to C - 1 stand for the data set's
+    classes of these numbers.
 
     Parameters
     ----------
@@ -54,7 +56,7 @@ def class_order(
         return np.arange(count, dtype=np.int32), _numbered(path, dataset)
     for form in (str, _simplified):
         numbers = {form(name): number for number, name in enumerate(ours)}
-        found = [form(name) for name in names]
+        found = [form(name) for name in (names if form is str else readable(names))]
         if len(numbers) == count == len(found) and set(found) == set(numbers):
             order = np.array([numbers[name] for name in found], dtype=np.int32)
             return order, _matched(path, dataset, order, exact=form is str)

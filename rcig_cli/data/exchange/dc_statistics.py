@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.data.exchange.records import DatasetInfo
 from rcig_cli.errors import ConfigError
 
 Floats = npt.NDArray[np.float32]
@@ -29,7 +28,7 @@ _STATISTICS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 }
 
 
-def dc_statistics(dataset: DatasetInfo) -> tuple[Floats, Floats]:
+def dc_statistics(dataset: str, channels: int) -> tuple[Floats, Floats]:
     """Return the means and deviations, float32 ``[c]``, of a data set's pixels from 0 to 1.
 
     Raises
@@ -37,10 +36,10 @@ def dc_statistics(dataset: DatasetInfo) -> tuple[Floats, Floats]:
     ConfigError
         If they aren't known.
     """
-    mean, std = _STATISTICS.get(dataset.name, ((), ()))
-    if len(mean) != dataset.shape[2]:
+    mean, std = _STATISTICS.get(dataset, ((), ()))
+    if len(mean) != channels:
         raise ConfigError(
-            f"The statistics of {dataset.name} for dc-normalized images are not known, only those of "
-            f"{', '.join(_STATISTICS)}: turn the images into pixels from 0 to 1, and use --space pixels."
+            f"The means and deviations of {dataset} in the code of DC are not known, only those of "
+            f"{', '.join(_STATISTICS)}: use another --space or --format."
         )
     return np.array(mean, np.float32), np.array(std, np.float32)

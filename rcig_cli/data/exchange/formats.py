@@ -5,13 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from rcig_cli.data.exchange import flax_checkpoint, npz, parquet, png_folder, safetensors, torch_file
+from rcig_cli.data.exchange import (
+    dd_ranking,
+    flax_checkpoint,
+    npz,
+    parquet,
+    png_folder,
+    safetensors,
+    torch_file,
+)
 from rcig_cli.data.exchange.records import DatasetInfo, Format, SetFile
 from rcig_cli.data.files import open_file
 from rcig_cli.errors import ConfigError, RcigError
 
 FORMATS: tuple[Format, ...] = (
     parquet.FORMAT,  # before the folders of pictures: it may be a folder too
+    dd_ranking.FORMAT,  # the same
     torch_file.FORMAT,  # the same; and before .npz: both are zip archives
     png_folder.FORMAT,
     npz.FORMAT,

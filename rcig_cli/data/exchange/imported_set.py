@@ -25,6 +25,7 @@ from rcig_cli.errors import ConfigError, shorten
 # Names of the two arrays of a set: those of rcig, of the published checkpoints, and of the code of DC.
 _NAMES = (("images", "labels"), ("x_proto", "y_proto"), ("image_syn", "label_syn"))
 
+_SHOWN = 4  # names of arrays in a message
 _LARGEST_TARGET = 4.0  # learned regression targets stay below, logits of a trained network don't
 
 
@@ -132,7 +133,7 @@ def check_set(
         names, labels = tuple(map(str, found)), LazyArray.of(positions)
     order, notes = class_order(path, names, dataset)
     known, space_notes = _space(file, images, space)
-    statistics = dc_statistics(dataset) if known == "dc-normalized" else None
+    statistics = dc_statistics(dataset.name, dataset.shape[2]) if known == "dc-normalized" else None
     soft, numbers = _read_labels(path, labels, images.shape[0], dataset)
     soft = soft[:, np.argsort(order)]
     if "classes" in file.arrays:
@@ -191,8 +192,16 @@ def _pair(file: SetFile) -> tuple[LazyArray, LazyArray]:
         if images in file.arrays and labels in file.arrays:
             return file.arrays[images], file.arrays[labels]
     raise ConfigError(
-        f"{file.path} has no arrays images and labels (or x_proto and y_proto): save both under these names."
+        f"{file.path} has no arrays images and labels (or x_proto and y_proto): save both under these names. "
+        f"{_found(list(file.arrays))}"
     )
+
+
+def _found(names: list[str]) -> str:
+    if not names:
+        return "It has no arrays."
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"It has {', '.join(map(shorten, names[:_SHOWN]))}{more}."
 
 
 def _check_images(path: Path, images: LazyArray, dataset: DatasetInfo) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ from rcig_cli.data.exchange.records import (
 from rcig_cli.data.formats.class_folders import files_of
 from rcig_cli.data.images.picture import read_header, read_picture
 from rcig_cli.data.sources.image_files import Files
-from rcig_cli.data.sources.image_search import search
+from rcig_cli.data.sources.image_search import named, search
+from rcig_cli.data.sources.source import Note
 from rcig_cli.errors import ConfigError
 
 _LABELS = "labels.npz"
@@ -48,7 +50,7 @@ def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
     searched = search(path)
     if searched.links:
         raise ConfigError(f"{path} can't be imported as it is. {searched.notes(others=False)[-1].text}")
-    pictures = {name: list(folder.files()) for name, folder in searched.found.folders.items()}
+    pictures = {name: list(folder.files()) for name, folder in searched.found.filled.items()}
     folders = tuple(pictures)
     files = files_of(path, pictures, folders)
     if len(folders) != len(dataset.class_names):
@@ -61,6 +63,11 @@ def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
     if labels.is_file() and not labels.is_symlink():
         found, _, stated = read_arrays(labels)
         names = stated or ()
+        searched.others = searched.others - Counter([labels.suffix])
+    notes = searched.notes()
+    if searched.found.images:
+        text = f"Images beside the class folders of {path}, passed over: {named(searched.found.images)}."
+        notes += (Note("skipped", text),)
     # The folders are named after the classes, or by their numbers in the order of the names.
     numbers = np.array(
         [names.index(each) if set(folders) == set(names) else _number(each) for each in folders]
@@ -79,10 +86,10 @@ def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
         "labels": classes,
     }
     if found is None:
-        return SetFile(path, arrays, "pixels", names, tuple(files.paths))
+        return SetFile(path, arrays, "pixels", names, tuple(files.paths), notes=notes)
     arrays |= {"labels": _soft_labels(path, found, files), "classes": classes}
     arrays |= {name: array for name, array in found.items() if name.startswith(WHITENING)}
-    return SetFile(path, arrays, "pixels", names, (*files.paths, labels))
+    return SetFile(path, arrays, "pixels", names, (*files.paths, labels), notes=notes)
 
 
 def _number(folder: str) -> int:

@@ -36,16 +36,17 @@ from rcig_cli.data.sources.source import Note
 from rcig_cli.errors import ConfigError, Corrupt
 
 _LARGEST_PICKLE = 2**20  # bytes
-_TYPES = ("float16", "float32", "float64", "uint8", "int8", "int16", "int32", "int64")
+_BRAIN_FLOAT = "bfloat16"
+_TYPES = (_BRAIN_FLOAT, "float16", "float32", "float64", "uint8", "int8", "int16", "int32", "int64")
 _SUFFIXES = (".pt", ".pth")
-_IN_FOLDER = ("images_best.pt", "images.pt")  # the second is that of DD-Ranking
+_IN_FOLDER = "images_best.pt"
 _OLD = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the first bytes of a file of PyTorch before 1.6
 
 
 def recognize(path: Path, head: bytes) -> bool:
     """Whether a path is a zip archive with a pickle, is called ``.pt``, or is a folder of two tensors."""
     if path.is_dir():
-        return _images_in(path) is not None
+        return (path / _IN_FOLDER).is_file()
     if not head.startswith(b"PK\x03\x04"):
         return path.suffix.lower() in _SUFFIXES or head.startswith(_OLD)
     with open_archive(path) as archive:
@@ -55,12 +56,10 @@ def recognize(path: Path, head: bytes) -> bool:
 def read_set(path: Path, _: DatasetInfo) -> SetFile:
     """Read tensors; their values are read when they are asked for; see `Format.read`."""
     if path.is_dir():
-        images = _images_in(path)
-        assert images is not None
-        return _of_two_files(path, images, _tensor(images))
+        return read_two_files(path, path / _IN_FOLDER)
     content = _load(path)
     if _is_tensor(content):
-        return _of_two_files(path, path, content)
+        return read_two_files(path, path)
     if isinstance(content, dict) and "data" not in content:
         named = {name: _lazy(value) for name, value in content.items() if _is_tensor(value)}
         return SetFile(path, named, *read_metadata(path, content))
@@ -73,12 +72,11 @@ def read_set(path: Path, _: DatasetInfo) -> SetFile:
     return SetFile(path, {}, sets=tuple(sets))
 
 
-def _images_in(folder: Path) -> Path | None:
-    return next((folder / name for name in _IN_FOLDER if (folder / name).is_file()), None)
+def read_two_files(path: Path, images: Path) -> SetFile:
+    """Read a set whose images are alone in a file, and whose labels are in another beside it.
 
-
-def _of_two_files(path: Path, images: Path, tensor: Any) -> SetFile:
-    """A set whose images are alone in a file, and whose labels are in another beside it."""
+    ``path`` is what the user named: the file with the images, or the folder.
+    """
     beside = images.with_name(images.name.replace("images", "labels", 1))
     if not images.name.startswith("images") or not beside.is_file():
         raise ConfigError(
@@ -88,7 +86,7 @@ def _of_two_files(path: Path, images: Path, tensor: Any) -> SetFile:
     for file in (images, beside) if path.is_dir() else (beside,):
         if not file.resolve().is_relative_to(images.parent.resolve()):
             raise ConfigError(f"{file} is a link that leads out of {images.parent}: put the file there.")
-    arrays = {"images": _lazy(tensor), "labels": _lazy(_tensor(beside))}
+    arrays = {"images": _lazy(_tensor(images)), "labels": _lazy(_tensor(beside))}
     notes = (Note("labels", f"The labels of {images} were read from {beside.name}."),)
     return SetFile(path, arrays, files=(images, beside), notes=notes)
 
@@ -121,8 +119,10 @@ def _type_name(tensor: Any) -> str:
 
 
 def _lazy(tensor: Any) -> LazyArray:
-    dtype = np.dtype(_type_name(tensor))
-    return LazyArray(tuple(tensor.shape), dtype, lambda: tensor.detach().contiguous().numpy())
+    name = _type_name(tensor)
+    if name == _BRAIN_FLOAT:  # NumPy lacks it
+        return LazyArray(tuple(tensor.shape), np.dtype("float32"), lambda: tensor.detach().float().numpy())
+    return LazyArray(tuple(tensor.shape), np.dtype(name), lambda: tensor.detach().contiguous().numpy())
 
 
 def _check_archive(path: Path) -> None:

@@ -77,6 +77,19 @@ def test_folders_are_matched_by_name_also_if_the_data_set_has_numbers_for_names(
     assert found.images[:, 0, 0, 0].tolist() == [int(name) for name in names]
 
 
+def test_what_is_passed_over_in_a_folder_is_told(tmp_path):
+    path = write(tmp_path, "png", GIVEN)
+    assert read(path).notes == ()
+    save_picture(path / "grid.png", np.zeros((8, 8, 3), np.uint8))
+    (path / "log.txt").touch()
+    (path / "empty").mkdir()
+    found = read(path)
+    assert same_bits(found.images, GIVEN.pixels())
+    assert [note.about for note in found.notes] == ["skipped", "skipped"]
+    assert "1 .txt" in found.notes[0].text
+    assert "1 (grid.png)" in found.notes[1].text
+
+
 def test_a_class_may_be_called_train_or_test(tmp_path):
     for number, name in enumerate(["train", "test", "val"]):
         save_picture(tmp_path / name / "a.png", np.full((4, 4, 3), number, np.uint8))
@@ -101,6 +114,18 @@ def named(tmp_path, names, ours=NAMES, given=None):
         (("2", "1", "0"), ("0", "1", "2"), [2, 1, 0], "put in the order of pets"),
         (("3", "5", "1"), ("1", "3", "5"), [1, 2, 0], "put in the order of pets"),
         (("T_Shirt Top", "DOG", "Cat"), NAMES, [2, 1, 0], "without regard to case and punctuation"),
+        (
+            ("n02979186", "n01440764", "n03028079"),
+            ("tench", "Church", "cassette player"),
+            [2, 0, 1],
+            "put in",
+        ),
+        (
+            ("002.Laysan_Albatross", "001.Crow", "003.Auk"),
+            ("Crow", "Auk", "Laysan Albatross"),
+            [2, 0, 1],
+            "put in",
+        ),
         (("x", "X", "y"), ("X", "x", "y"), [1, 0, 2], "put in the order of pets"),
         (("-1", "1", "0"), ("-1", "0", "1"), [0, 2, 1], "put in the order of pets"),
         (("café", "cafe", "b"), ("b", "cafe", "café"), [2, 1, 0], "put in the order of pets"),

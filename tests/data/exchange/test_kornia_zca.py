@@ -63,5 +63,5 @@ def test_images_normalized_as_in_the_code_of_dc(tmp_path, name, mean, std):
 def test_the_statistics_of_an_unknown_data_set_are_refused(tmp_path):
     given = exported_set()
     np.savez(tmp_path / "a.npz", images=given.images, labels=given.classes)
-    with pytest.raises(ConfigError, match=r"statistics of pets .* are not known"):
+    with pytest.raises(ConfigError, match=r"means and deviations of pets .* are not known"):
         read(tmp_path / "a.npz", space="dc-normalized")

@@ -39,6 +39,14 @@ def test_tensors_come_in_bit_for_bit(tmp_path, first, wrap, names):
     assert found.classes.tolist() == GIVEN.classes.tolist()
 
 
+def test_tensors_of_half_precision(tmp_path):
+    for kind in (torch.bfloat16, torch.float16):
+        images = tensors()[0].to(kind)
+        torch.save({"images": images, "labels": tensors()[1], "space": "whitened"}, tmp_path / "set.pt")
+        inputs = read(tmp_path / "set.pt").inputs(GIVEN.whitening)
+        assert same_bits(inputs, images.float().numpy())
+
+
 def test_pixels_and_class_numbers(tmp_path):
     torch.save(
         {"images": torch.from_numpy(GIVEN.pixels()), "labels": torch.arange(3).repeat(2)}, tmp_path / "a.pth"
@@ -62,7 +70,9 @@ def test_pixels_and_class_numbers(tmp_path):
             {"images": torch.zeros(1, 4, 4, 3).expand(10**12, 4, 4, 3), "labels": torch.zeros(1)},
             "10{12} images",
         ),
-        ({"images": tensors()[0].bfloat16(), "labels": tensors()[1]}, "no arrays images and labels"),
+        ({"syn_images": tensors()[0], "syn_labels": tensors()[1]}, "It has 'syn_images', 'syn_labels'."),
+        ({"images": tensors()[0].numpy(), "labels": tensors()[1].numpy()}, "It has no arrays."),
+        ({"images": tensors()[0].to(torch.complex64), "labels": tensors()[1]}, "no arrays images and labels"),
         ({"images": tensors()[0], "labels": tensors()[1], "space": "green"}, "space must be one of"),
     ],
 )

@@ -1,0 +1,58 @@
+"""Distilled sets in the three files that DD-Ranking is given (ddranking 0.2.0).
+
+::
+
+    images.pt    float32 [n, c, H, W], dc-normalized as DD-Ranking normalizes the real images without use_zca
+    labels.pt    float32 [n, C], targets of mean squared error: its criterion mse_gt
+    lr.pt        a learning rate for its SGD
+
+DD-Ranking also trains with class numbers, which it assigns to the images in their order: the same number of
+images for each class.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from rcig_cli.data.exchange.dc_statistics import dc_statistics
+from rcig_cli.data.exchange.records import DatasetInfo, ExportedSet, Format, SetFile
+from rcig_cli.data.exchange.torch_file import import_torch, read_two_files
+from rcig_cli.errors import ConfigError
+
+_IMAGES, _LABELS, _RATE = "images.pt", "labels.pt", "lr.pt"
+_LEARNING_RATE = 0.01  # with which its ConvNet-3 fits the soft labels of ten images in some sixty steps
+
+
+def recognize(path: Path, _: bytes) -> bool:
+    """Whether a path is a folder with ``images.pt``."""
+    return (path / _IMAGES).is_file()
+
+
+def read_set(path: Path, _: DatasetInfo) -> SetFile:
+    """Read images and labels; see `Format.read`.  The files don't say what the values of the images are."""
+    return read_two_files(path, path / _IMAGES)
+
+
+def write_set(folder: Path, exported: ExportedSet) -> None:
+    """Write a distilled set into an empty folder."""
+    torch = import_torch("--format dd-ranking")
+    mean, std = dc_statistics(exported.dataset, exported.images.shape[3])
+    counts = np.bincount(exported.classes, minlength=len(exported.class_names))
+    if counts.min() != counts.max():
+        raise ConfigError(
+            f"DD-Ranking needs the same number of images for each class, but {exported.run} has "
+            f"{counts.min()} to {counts.max()}: choose another --format."
+        )
+    images = (exported.whitening.invert(exported.images) / 255 - mean) / std
+    tensors = {
+        _IMAGES: torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32)),
+        _LABELS: torch.from_numpy(exported.labels),
+        _RATE: torch.tensor(_LEARNING_RATE),
+    }
+    for name, tensor in tensors.items():
+        torch.save(tensor, folder / name)
+
+
+FORMAT = Format("dd-ranking", recognize, read_set, write_set, suffix="-dd-ranking", is_folder=True)
