@@ -132,6 +132,8 @@ class _Finder:
         self.root = root
         self.search: Search = search(root)
         self.notes: list[Note] = []
+        if self.search.targets:
+            self._drop_linked(self.search.found, os.path.realpath(root))
         tree = self._enter(self.search.found)
         if not tree.count:
             passed_over = " ".join(note.text for note in self.search.notes())
@@ -159,6 +161,18 @@ class _Finder:
 
     def _place(self, folder: Folder) -> Path:
         return self.root / folder.path
+
+    def _drop_linked(self, folder: Folder, root: str) -> None:
+        """Leave out folders such as "raw" if links such as "train/cat" lead to all folders in them."""
+        for name, inner in folder.filled.items():
+            paths = {os.path.join(root, each.path) for each in inner.filled.values()}
+            if not inner.images and paths <= self.search.targets and not split_kinds([name]):
+                del folder.folders[name]
+                self._note(
+                    "format", f"The images in {self._place(inner)} are used through links to its folders."
+                )
+            else:
+                self._drop_linked(inner, root)
 
     # Splits.
 

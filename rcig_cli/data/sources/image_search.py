@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 from rcig_cli.data.images.picture import SIGNATURE_BYTES, has_signature, picture_suffixes
@@ -48,7 +47,7 @@ class Folder:
     folders: dict[str, Folder]
     tables: list[str] = field(default_factory=list)
 
-    @cached_property
+    @property
     def count(self) -> int:
         """Number of images in it or deeper."""
         return len(self.images) + sum(folder.count for folder in self.folders.values())
@@ -84,6 +83,8 @@ class Search:
         Number of hidden entries, and of folders that systems make.
     links
         Links passed over, because they lead out of the folder, in a circle, or nowhere.
+    targets
+        The real paths of the folders that links led to.
     """
 
     root: Path
@@ -91,6 +92,7 @@ class Search:
     others: Counter[str] = field(default_factory=Counter)
     hidden: int = 0
     links: list[str] = field(default_factory=list)
+    targets: set[str] = field(default_factory=set)
 
     def notes(self, *, others: bool = True) -> tuple[Note, ...]:
         """Say what was passed over; without the ``others`` if they belong to the data set."""
@@ -165,6 +167,8 @@ def _search(
                 result.links.append(start + name)
                 continue
         if entry.is_dir():
+            if entry.is_symlink():
+                result.targets.add(target)
             inner = (*above, os.path.realpath(target))
             count = followed + entry.is_symlink()
             folders[name] = _search(result, entry.path, start + name, limit, inner, count)

@@ -296,6 +296,17 @@ def test_links_are_followed_inside_the_folder_and_named_outside(split, tmp_path_
     assert f"passed over: {named}. To use what they lead to, copy it there." in notes(source, "skipped")
 
 
+@pytest.mark.parametrize("start", ["", "train/"])
+def test_folders_that_are_used_through_links_are_not_classes_too(tmp_path, start):
+    for number, name in enumerate(("cat", "dog")):
+        fill(tmp_path / "raw", f"part {number}", 5)
+        (tmp_path / start).mkdir(exist_ok=True)
+        (tmp_path / start / name).symlink_to(tmp_path / "raw" / f"part {number}")
+    source = open_source("pets", tmp_path)
+    assert (source.class_names, source.sizes) == (("cat", "dog"), {"train": 8, "test": 2})
+    assert f"The images in {tmp_path}/raw are used through links" in notes(source, "format")
+
+
 def test_links_in_a_circle_end(tmp_path):
     names = [f"folder {number}" for number in range(5)]
     for name in names:
