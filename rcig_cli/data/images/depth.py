@@ -10,6 +10,8 @@ set, so that brightness stays comparable:
     otherwise:                                           0 and the largest value of the set
     floats, if all are between 0 and 1:                  0 and 1
 
+Files of 8 bits beside deep ones keep 0 and 255, unless the user asked for other values.
+
 Everything else is refused, since the files don't settle it, and so are ranges that only a few values reach.
 """
 
@@ -45,7 +47,7 @@ def choose_limits(
     Returns
     -------
     limits
-        None if each file declares its own white, and these differ.
+        For the deep files; None if each file declares its own white, and these differ.
     note
         A sentence that says what was chosen.
 

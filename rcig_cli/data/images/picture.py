@@ -187,6 +187,7 @@ def read_picture(
     *,
     side: int | None = None,
     limits: Limits | None = None,
+    eight_bit_limits: Limits | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Read the pixels of an image file; parameters and errors as in `read_header`.
 
@@ -197,7 +198,9 @@ def read_picture(
     side
         Crop the central square and resize it to this many pixels; None keeps the whole image.
     limits
-        The stored values that become 0 and 255; by default 0 and the largest value of 8 or 16 bits.
+        The stored values of a deep image that become 0 and 255; by default 0 and the largest one of 16 bits.
+    eight_bit_limits
+        The same for an image of 8 bits; by default 0 and 255.
 
     Returns
     -------
@@ -214,8 +217,8 @@ def read_picture(
         ImageOps.exif_transpose(image, in_place=True)
         flat = Image.fromarray(_to_eight_bit(image, path, white, limits)) if deep else _flatten(image)
         pixels = np.asarray(flat.convert("L" if grey else "RGB"))
-        if limits is not None and not deep:
-            pixels = scaled(np.arange(256), limits)[pixels]
+        if eight_bit_limits is not None and not deep:
+            pixels = scaled(np.arange(256), eight_bit_limits)[pixels]
         pixels = pixels[..., None] if grey else pixels
         return pixels if side is None else to_square(pixels[None], side)[0]
 

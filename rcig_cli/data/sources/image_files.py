@@ -159,6 +159,7 @@ class FileSource(ImageSource):
         labels = {split: splits[split].labels for split in SPLITS}
         check_classes(where, class_names, labels)
         self._where, self._files, self._threads = where, splits, headers.threads
+        self._asked = options.range
         self._limits, range_notes = self._choose_limits(headers, options.range)
         sizes: Counter[tuple[int, int]] = Counter()
         for header, (count, _) in headers.kinds.items():
@@ -202,7 +203,9 @@ class FileSource(ImageSource):
     def _read(self, picture: Picture) -> npt.NDArray[np.uint8]:
         side, _, channels = self.shape
         path, content = picture
-        return read_picture(path, channels == 1, content, side=side, limits=self._limits)
+        return read_picture(
+            path, channels == 1, content, side=side, limits=self._limits, eight_bit_limits=self._asked
+        )
 
     def _all_damaged(self, first: Corrupt) -> Corrupt:
         """Decode all images, and return the error that names the damaged ones instead of the first."""

@@ -125,6 +125,18 @@ def test_what_the_files_do_not_settle_is_refused(tmp_path):
     refused(tmp_path, "only some say which value is white")
 
 
+@pytest.mark.parametrize(
+    ("white", "dtype", "suffix"), [(65535, np.uint16, "png"), (1, np.float32, "tif"), (1023, None, "pgm")]
+)
+def test_images_of_8_bits_keep_their_range_beside_deep_ones(tmp_path, white, dtype, suffix):
+    arrays = ramps(white, 6, dtype or np.uint16)
+    write(tmp_path, arrays, suffix, white)
+    flat = np.full((SIDE, SIDE), 200, np.uint8)
+    save_picture(tmp_path / "a" / "eight.png", flat)
+    assert read(tmp_path)[0] == sorted([*due(arrays, 0, white), flat.tolist()], key=np.sum)
+    assert flat.tolist() not in read(tmp_path, range=(0.0, 250.0))[0]
+
+
 @pytest.mark.parametrize(("white", "hint"), [(65535, "0,4095 or 0,65535"), (30000, "0,1023 or 0,30000")])
 def test_a_range_that_a_few_dead_pixels_set_is_refused(tmp_path, white, hint):
     arrays = ramps(1000, 40)
