@@ -105,17 +105,18 @@ def _is_encoded(kind: Any) -> bool:
 
     if types.is_struct(kind):
         return kind.get_field_index("bytes") >= 0 and _is_encoded(kind.field("bytes").type)
-    return bool(types.is_binary(kind) or types.is_large_binary(kind))
+    return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind))
 
 
 def _is_pixels(name: str, kind: Any) -> bool:
     """Whether a column has lists of lists of numbers, or lists of numbers and a name that says pixels."""
-    from pyarrow import types
+    from pyarrow import FixedShapeTensorType, types
 
-    kind, depth = getattr(kind, "storage_type", kind), 0
+    depth = len(kind.shape) - 1 if isinstance(kind, FixedShapeTensorType) else 0
+    kind = getattr(kind, "storage_type", kind)
     while types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         kind, depth = kind.value_type, depth + 1
-    numbers = types.is_integer(kind) or types.is_floating(kind)
+    numbers = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)
     return numbers and depth > (0 if name.lower() in _IMAGES + _PIXELS else 1)
 
 
@@ -238,6 +239,8 @@ def _values(table: Table, column: str, block: Any, texts: dict[str, int]) -> tup
     import pyarrow.compute as pc
     from pyarrow import types
 
+    if types.is_string_view(block.type):
+        block = block.cast(pyarrow.large_string())
     kind = block.type.value_type if types.is_dictionary(block.type) else block.type
     if types.is_string(kind) or types.is_large_string(kind):
         longest = pc.max(pc.utf8_length(block.dictionary if types.is_dictionary(block.type) else block))

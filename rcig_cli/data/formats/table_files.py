@@ -99,21 +99,32 @@ def _inside(path: Path) -> Path:
     return folder
 
 
-def _listed(path: Path, inside: Path, key: str, kind: type) -> list[Any]:
-    """Return the list ``key`` of a JSON file."""
+def _document(path: Path, inside: Path) -> dict[str, Any]:
+    """Read a JSON object."""
     with open_file(path, most=_LARGEST_JSON, inside=inside) as file:
         content = file.read()
     try:
-        found = json.loads(content)[key]
-        if not isinstance(found, list) or not all(isinstance(each, kind) for each in found):
-            raise TypeError
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:
         raise Corrupt(f"{path} is damaged: save the data set again.") from error
-    return list(found)
+    return found if isinstance(found, dict) else {}
+
+
+def _listed(path: Path, inside: Path, key: str, kind: type) -> list[Any]:
+    """Return the list ``key`` of a JSON file."""
+    found = _document(path, inside).get(key)
+    if not isinstance(found, list) or not all(isinstance(each, kind) for each in found):
+        raise Corrupt(f"{path} is damaged: save the data set again.")
+    return found
 
 
 def _saved(folder: Path, inside: Path) -> list[Path]:
     """The files that ``save_to_disk`` wrote for one split, in order."""
+    if _document(folder / _STATE, inside).get("_indices_data_files"):
+        raise ConfigError(
+            f"{folder} was saved by an old version of datasets, with a selection of its rows: load "
+            "it there, and save flatten_indices() of it."
+        )
     files = _listed(folder / _STATE, inside, "_data_files", dict)
     return [folder / str(file.get("filename")) for file in files]
 

@@ -129,21 +129,27 @@ class ListImages:
                     some = used[start : start + rows]
                     if not some.any():
                         continue
-                    found = _numbers(table, self._column, block[start : start + rows].filter(some))
+                    found = _numbers(table, self._column, block[start : start + rows], some)
                     shape = shape or (found.shape[1:], found.dtype)
                     if shape != (found.shape[1:], found.dtype):
                         raise ConfigError(f"{self} has images of several sizes: save them with one size.")
                     yield found
 
 
-def _numbers(table: Table, column: str, lists: Any) -> npt.NDArray[Any]:
-    """Turn lists of lists of numbers into an array."""
+def _numbers(table: Table, column: str, lists: Any, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+    """Turn lists of lists of numbers into an array, and return the ``chosen`` ones, bool ``[rows]``."""
+    import pyarrow
     import pyarrow.compute as pc
-    from pyarrow import types
 
+    if lists.null_count:
+        # Arrow's `filter` returns other lists than it should if the lists are of fixed size and a slice.
+        lists = pyarrow.concat_arrays([lists]).filter(chosen)
+        chosen = np.ones(len(lists), np.bool_)
+    if isinstance(lists.type, pyarrow.FixedShapeTensorType):
+        return np.asarray(lists.to_numpy_ndarray())[chosen]
     shape = [len(lists)]
-    while not (types.is_integer(lists.type) or types.is_floating(lists.type)):
-        lists = getattr(lists, "storage", lists)
+    lists = getattr(lists, "storage", lists)
+    while lists.type.num_fields:  # lists have one
         lengths = pc.unique(pc.list_value_length(lists)).to_pylist()
         if len(lengths) != 1 or not lengths[0]:
             raise ConfigError(
@@ -156,4 +162,4 @@ def _numbers(table: Table, column: str, lists: Any) -> npt.NDArray[Any]:
         raise ConfigError(
             f"{table.path} has images with missing values in its column {column!r}: remove them."
         )
-    return np.asarray(lists.to_numpy(zero_copy_only=False)).reshape(shape)
+    return np.asarray(lists.to_numpy(zero_copy_only=False)).reshape(shape)[chosen]

@@ -101,6 +101,12 @@ def test_save_to_disk_of_several_splits_and_of_one(tmp_path):
     assert source.sizes == {"train": 20, "test": 9}
     np.testing.assert_array_equal(split(source, "train")[0], images)
     assert read(tmp_path / "all" / "train").sizes == {"train": 16, "test": 4}
+    state = tmp_path / "all" / "train" / "state.json"
+    state.write_text(
+        state.read_text().replace("_split", "_indices_data_files").replace("null", '[{"filename": "i"}]')
+    )
+    with pytest.raises(ConfigError, match="selection of its rows"):
+        read(tmp_path / "all")
 
 
 def test_a_known_data_set_keeps_its_published_order(tmp_path):
@@ -225,11 +231,17 @@ def test_a_validation_split_beside_a_test_split_is_told(tmp_path):
 
 
 def lists(images, kind=None):
+    if isinstance(kind, pyarrow.FixedShapeTensorType):
+        return pyarrow.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(images))
     return pyarrow.array(images.tolist(), kind)
 
 
 def nested(depth, leaf):
     return nested(depth - 1, pyarrow.list_(leaf)) if depth else leaf
+
+
+def fixed(*lengths):
+    return pyarrow.list_(fixed(*lengths[1:]), lengths[0]) if lengths else pyarrow.uint8()
 
 
 @pytest.mark.parametrize(
@@ -241,6 +253,8 @@ def nested(depth, leaf):
         ((8, 8, 1), nested(1, pyarrow.list_(pyarrow.uint8(), 8)), lambda images: images[..., 0]),
         ((8, 8, 1), pyarrow.large_list(pyarrow.list_(pyarrow.int32())), lambda images: images[..., 0]),
         ((8, 8, 3), nested(3, pyarrow.float32()), lambda images: images / np.float32(255)),
+        ((8, 8, 3), fixed(8, 8, 3), lambda images: images),  # as Polars writes arrays
+        ((9, 9, 1), pyarrow.fixed_shape_tensor(pyarrow.uint8(), (9, 9)), lambda images: images[..., 0]),
     ],
 )
 def test_images_as_lists(tmp_path, shape, kind, arrange):
@@ -256,6 +270,42 @@ def test_images_as_lists(tmp_path, shape, kind, arrange):
         found, classes = split(source, "test")
         np.testing.assert_array_equal(found, images)
         assert classes == [NAMES[label] for label in labels]
+
+
+@pytest.mark.parametrize("kind", [nested(3, pyarrow.uint8()), fixed(8, 8, 3)])
+def test_lists_of_which_some_are_missing(tmp_path, kind):
+    images = pixels(30, 8, 8, 3)
+    rows = images.tolist()
+    rows[3] = rows[17] = None
+    content = table(image=pyarrow.array(rows, kind), label=np.arange(30) % 3)
+    write(tmp_path / "train.arrow", content)
+    write(tmp_path / "test.arrow", content)
+    with pytest.raises(ConfigError, match="2 rows of the train split have no image or no label"):
+        read(tmp_path)
+    source = read(tmp_path, skip_damaged=True)
+    np.testing.assert_array_equal(split(source, "train")[0], np.delete(images, [3, 17], axis=0))
+
+
+def test_black_and_white_lists_and_views(tmp_path):
+    images = pixels(30, 8, 8, 1) // 128
+    content = table(image=lists(images[..., 0].astype(bool)), label=np.arange(30) % 3)
+    write(tmp_path / "lists" / "train.parquet", content)
+    write(tmp_path / "lists" / "test.parquet", content)
+    np.testing.assert_array_equal(split(read(tmp_path / "lists"), "train")[0], 255 * images)
+    names = [NAMES[number % 3] for number in range(30)]
+    files = pyarrow.array([png(255 * image) for image in images], pyarrow.binary_view())
+    content = table(image=files, label=pyarrow.array(names, pyarrow.string_view()))
+    write(tmp_path / "views" / "train.arrow", content)  # as Polars writes streams
+    write(tmp_path / "views" / "test.arrow", content)
+    assert split(read(tmp_path / "views"), "train")[1] == names
+
+
+def test_tensors_keep_their_shape(tmp_path):
+    images = pixels(30, 4, 16, 1)
+    tensors = pyarrow.FixedShapeTensorArray.from_numpy_ndarray(images[..., 0])
+    write(tmp_path / "train.parquet", table(image=tensors, label=np.arange(30) % 3))
+    with pytest.raises(ConfigError, match=r"\(30, 4, 16\)"):  # and not rows of 8 x 8 pixels
+        read(tmp_path)
 
 
 def test_the_column_image_among_others_that_may_be_images(tmp_path):
