@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from rcig_cli.data.sources.source import Note, Split
@@ -114,7 +114,7 @@ def find_pairs(
     labels = {split: names[0] for (split, content), names in group.items() if content == "labels"}
     for split, name in labels.items():
         if split not in images:
-            raise ConfigError(f"{where} has {name} but no images for these labels: {_WANTED}.")
+            raise ConfigError(f"{where} has {_listed([name])} but no images for these labels: {_WANTED}.")
     without = [name for split, name in images.items() if split not in labels]
     found = {split: (name, labels[split]) for split, name in images.items() if split in labels}
     if "" in found and "train" not in images:
@@ -139,9 +139,9 @@ def _refuse_several(where: object, complete: list[dict[tuple[str, str], list[str
         if double is None and {("", "images"), ("train", "images")} <= group.keys():
             double = group["", "images"] + group["train", "images"]
         if double:
-            raise ConfigError(f"{where} has both {' and '.join(double[:2])}: remove or rename one of them.")
+            raise ConfigError(f"{where} has {_listed(double)} for one thing: remove or rename all but one.")
     if len(complete) > 1:
-        names = ", ".join(group[_images(group)[0]][0] for group in complete[:_SHOWN])
+        names = _listed([group[_images(group)[0]][0] for group in complete])
         raise ConfigError(f"{where} holds several data sets, with the images {names}: separate them.")
 
 
@@ -166,9 +166,8 @@ def _by_shapes(
         return pairs, (_note_of(pairs, "By their shapes, the "),)
     if not shapes:
         raise ConfigError(f"{where} has no arrays of numbers: {_WANTED}.")
-    more = f" and {len(shapes) - _SHOWN} more" if len(shapes) > _SHOWN else ""
     raise ConfigError(
-        f"{where} has {', '.join([*shapes][:_SHOWN])}{more}, whose names don't say which are images and "
+        f"{where} has {_listed(shapes)}, whose names don't say which are images and "
         f"which are their labels: {_WANTED}."
     )
 
@@ -181,7 +180,10 @@ def _are_pair(images: tuple[int, ...], labels: tuple[int, ...]) -> bool:
 
 def _note_of(pairs: Mapping[Split, tuple[str, str]], start: str = "The ") -> Note:
     kinds = {"train": "training ", "test": "test "} if "test" in pairs else {"train": ""}
-    parts = (f"{kinds[split]}images are in {x}, their labels in {y}" for split, (x, y) in pairs.items())
+    parts = (
+        f"{kinds[split]}images are in {_listed([images])}, their labels in {_listed([labels])}"
+        for split, (images, labels) in pairs.items()
+    )
     return Note("splits", f"{start}{'; the '.join(parts)}.")
 
 
@@ -194,8 +196,15 @@ def _notes(
         notes.append(_note_of(pairs))
     unused = [name for name in shapes if name not in (*used, *without)]
     if without:
-        notes.append(Note("skipped", f"Not used because it has no labels: {', '.join(without)}."))
+        notes.append(Note("skipped", f"Not used because it has no labels: {_listed(without)}."))
     if unused:
-        more = f" and {len(unused) - _SHOWN} more" if len(unused) > _SHOWN else ""
-        notes.append(Note("skipped", f"Not used: {', '.join(unused[:_SHOWN])}{more}."))
+        notes.append(Note("skipped", f"Not used: {_listed(unused)}."))
     return tuple(notes)
+
+
+def _listed(names: Collection[str]) -> str:
+    """Join names that come from a file, at most `_SHOWN` of them, without characters that terminals obey."""
+    shown = [
+        name if name.isprintable() and len(name) <= 80 else repr(name[:80]) for name in [*names][:_SHOWN]
+    ]
+    return ", ".join(shown) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

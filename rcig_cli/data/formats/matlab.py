@@ -13,6 +13,7 @@ from rcig_cli.data.arrays.opening import Pair, open_arrays
 from rcig_cli.data.arrays.pairs import find_pairs, read_key
 from rcig_cli.data.matlab import MatlabArray, matlab_arrays
 from rcig_cli.data.npz import LARGEST_SMALL_ARRAY
+from rcig_cli.data.sources.image_search import may_be_classes
 from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.data.sources.source import ImageSource, Note
 from rcig_cli.errors import ConfigError
@@ -25,7 +26,7 @@ def holds(path: Path) -> bool:
     """Whether a path is a ``.mat`` file, or a folder with one for training."""
     if not path.is_dir():
         return path.suffix.lower() == _SUFFIX and path.is_file()
-    return any(read_key(file.stem).split == "train" for file in _files(path))
+    return not may_be_classes(path) and any(read_key(file.stem).split == "train" for file in _files(path))
 
 
 def open_matlab(name: str, path: Path, options: ReadOptions) -> ImageSource:

@@ -15,6 +15,7 @@ from rcig_cli.data.arrays.opening import Pair, open_arrays
 from rcig_cli.data.arrays.pairs import find_pairs, read_key
 from rcig_cli.data.npz import LARGEST_SMALL_ARRAY, Member, members, single, strings
 from rcig_cli.data.sources.class_names import MOST_CLASSES, published_names
+from rcig_cli.data.sources.image_search import may_be_classes
 from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.data.sources.source import ImageSource, Note
@@ -35,6 +36,8 @@ def holds(path: Path) -> bool:
     """Whether a path is an ``.npy`` file, or a folder with files whose names say that they hold images."""
     if not path.is_dir():
         return path.suffix.lower() == ".npy" and path.is_file()
+    if may_be_classes(path):
+        return False
     # Batches, as those of Downsampled ImageNet, are parts of a split.
     keys = [key for key in (read_key(file.stem) for file in _files(path)) if "batch" not in key.rest]
     return any(key.split == "train" or (key.split, key.content) == ("", "images") for key in keys)

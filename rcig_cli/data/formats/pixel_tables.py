@@ -24,6 +24,8 @@ from rcig_cli.data.arrays.layout import Layout
 from rcig_cli.data.arrays.opening import Pair, open_arrays
 from rcig_cli.data.arrays.pairs import read_key
 from rcig_cli.data.files import open_file
+from rcig_cli.data.sources.class_names import MOST_CLASSES
+from rcig_cli.data.sources.image_search import may_be_classes
 from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.data.sources.source import SPLITS, ImageSource, Note, Split
 from rcig_cli.errors import ConfigError, Corrupt, RcigError
@@ -31,7 +33,8 @@ from rcig_cli.errors import ConfigError, Corrupt, RcigError
 _SUFFIX = ".csv"
 _LARGEST_ROW = 2**20  # bytes
 _PIECE = 2**22  # bytes of a file that are parsed at a time
-_MOST_ROWS = 2**26
+_MOST_ROWS = 2**24
+_LONGEST_LABEL = 100  # characters
 _FEWEST_PIXELS = 16
 _LABELS = ("label", "labels", "class", "target", "y")
 _PIXEL = re.compile(r"([a-z]*[ _.-]?)(\d+)(?:x(\d+))?", re.IGNORECASE)
@@ -106,6 +109,8 @@ def holds(path: Path) -> bool:
     """Whether a path is such a file, or a folder with one for training or only one."""
     if not path.is_dir():
         return path.suffix.lower() == _SUFFIX and path.is_file() and _table(path, None) is not None
+    if may_be_classes(path):
+        return False
     tables = []
     for file in _files(path):
         with suppress(RcigError):  # a link out of the folder, or a file that can't be read
@@ -165,18 +170,25 @@ def _splits(path: Path, labelled: dict[Path, _Table]) -> dict[Split, _Table]:
 
 def _pair(table: _Table) -> Pair:
     assert table.label is not None
-    found, count = [], 0
+    places: dict[str, int] = {}  # of texts, in the order in which they first appear
+    parts, count = [np.empty(0, np.int32)], 0
     for (texts,) in table.batches((table.label,), "string"):
-        found.append(texts.astype(str))
+        parts.append(
+            np.fromiter((places.setdefault(text, len(places)) for text in texts), np.int32, len(texts))
+        )
         count += len(texts)
-        if count > _MOST_ROWS:
-            raise ConfigError(f"{table.path} has more than {_MOST_ROWS} rows, which is the limit.")
-    labels = np.concatenate(found) if found else np.empty(0, str)
+        if count > _MOST_ROWS or len(places) > MOST_CLASSES or max(map(len, places)) > _LONGEST_LABEL:
+            raise ConfigError(
+                f"{table.path} is too large: the limits are {_MOST_ROWS} rows and {MOST_CLASSES} labels of "
+                f"{_LONGEST_LABEL} characters."
+            )
+    labels = np.array([*places], dtype=str)
     with suppress(ValueError):  # texts
         numbers = labels.astype(np.float64)
         if (numbers == np.rint(numbers)).all():
             labels = numbers
-    return Pair(_Images(table, (len(labels), len(table.pixels))), labels, table.path)
+    found = np.concatenate(parts)
+    return Pair(_Images(table, (len(found), len(table.pixels))), labels[found], table.path)
 
 
 def _transposed(row: tuple[int, ...]) -> Layout:

@@ -207,3 +207,8 @@ def folders(root: Path) -> list[Path]:
     found = [entry for entry in root.iterdir() if entry.is_dir() and not entry.is_symlink()]
     found = [entry for entry in found if not (entry.name.startswith(".") or entry.name.lower() in _IGNORED)]
     return sorted(found, key=lambda entry: entry.name)
+
+
+def may_be_classes(root: Path) -> bool:
+    """Whether a folder has two or more folders, which may be classes of images, whatever is beside them."""
+    return len(folders(root)) > 1

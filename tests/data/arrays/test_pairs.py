@@ -71,6 +71,11 @@ def test_the_order_of_unnamed_arrays_doesnt_matter():
     assert find("*arr_0 arr_1")[0] == {"train": ("arr_1", "arr_0")}
 
 
+def test_names_that_are_no_plain_text_are_escaped():
+    _, notes = find("x_train *y_train mean\x1b[2J x\x1b_test *y\x1b_test")
+    assert "\x1b" not in "".join(text for _, text in notes)
+
+
 @pytest.mark.parametrize("names", ["images data *target", "data images *target"])
 def test_images_come_before_data(names):
     pairs, notes = find(names)
@@ -90,10 +95,10 @@ def test_what_is_not_used_is_said():
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        ("x_train *y_train train_images x_test *y_test", "has both x_train and train_images"),
-        ("images pixels *labels", "has both images and pixels"),
-        ("images *labels *targets", "has both labels and targets"),
-        ("x *y x_train *y_train", "has both x and x_train"),
+        ("x_train *y_train train_images x_test *y_test", "has x_train, train_images for one thing"),
+        ("images pixels *labels", "has images, pixels for"),
+        ("images *labels *targets", "has labels, targets for"),
+        ("x *y x_train *y_train", "has x, x_train for"),
         ("v4_data *v4_labels v6_data *v6_labels", "several data sets, with the images v4_data, v6_data"),
         ("x_test *y_test", "no training images with labels"),
         ("x_train x_test *y_test", "no training images with labels"),

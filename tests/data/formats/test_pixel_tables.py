@@ -110,6 +110,14 @@ def test_damaged_tables_are_refused(tmp_path, change, error, said):
         whole(open_source("own", path), "train")
 
 
+def test_a_long_label_is_refused_before_it_takes_memory(tmp_path):
+    path = tmp_path / "own.csv"
+    names = ",".join(["label", *(f"p{number}" for number in range(25))])
+    path.write_text(f"{names}\n{csv_rows(IMAGES, LABELS)}{'a' * 10**6},{','.join(['0'] * 25)}\n")
+    with pytest.raises(ConfigError, match="labels of 100 characters"):
+        open_source("own", path)
+
+
 def test_several_tables_are_refused(tmp_path):
     for name in ("mnist_train", "fashion_train"):
         (tmp_path / f"{name}.csv").write_text(csv_rows(IMAGES, LABELS))

@@ -92,3 +92,17 @@ def test_some_of_the_classes_are_class_folders_with_readable_names(tmp_path):
 def test_without_a_folder_the_error_says_what_to_do():
     with pytest.raises(ConfigError, match=r"imagewoof2\.tgz, unpack it, .* imagewoof --from imagewoof2"):
         open_source("imagewoof")
+
+
+def test_files_beside_class_folders_dont_hide_them(tmp_path):
+    for number, name in enumerate(("cat", "dog")):
+        for index in range(5):
+            save_jpeg(tmp_path / name / f"{index}.jpg", pixels(8, 8, 3, seed=10 * number + index))
+    np.save(tmp_path / "features.npy", pixels(10, 64))
+    np.save(tmp_path / "labels.npy", np.arange(10) % 2)
+    np.savez(tmp_path / "train.npz", x=pixels(10, 8, 8), y=np.arange(10) % 2)
+    (tmp_path / "train_list.mat").write_bytes(bytes(200))
+    (tmp_path / "train.csv").write_text(",".join(map(str, range(26))) + "\n")
+    source = open_source("pets", tmp_path)
+    assert source.notes[0].text.endswith("is read as class folders.")
+    assert source.class_names == ("cat", "dog")
