@@ -329,7 +329,8 @@ class _Finder:
         if part.images:
             self._note("skipped", f"Images in {where} in no class folder, not used: {len(part.images)}.")
         self._note_empty(part)
-        self._check_inside(where, filled)
+        if part is self.tree:
+            self._check_inside(where, filled)
         for folder in filled.values():
             kinds = split_kinds(folder.filled)
             if "train" in kinds.values() and len(set(kinds.values())) > 1:
@@ -356,7 +357,8 @@ class _Finder:
     def _check_inside(self, where: Path, filled: Mapping[str, Folder]) -> None:
         """Refuse folders that all have the same folders, since either may be the classes."""
         inner = {tuple(folder.filled) for folder in filled.values()}
-        if len(filled) > 1 and len(inner) == 1 and len(names := inner.pop()) > 1:
+        direct = any(folder.images for folder in filled.values())
+        if not direct and len(filled) > 1 and len(inner) == 1 and len(names := inner.pop()) > 1:
             raise ConfigError(
                 f"The folders in {where}, {named(list(filled))}, have the same folders in them, "
                 f"{named(list(names))}. If these are the classes, call the outer folders train and test, or "

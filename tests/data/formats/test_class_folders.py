@@ -210,6 +210,9 @@ def test_folders_that_could_be_splits_or_classes_are_refused(tmp_path):
         for part in ("train", "test"):
             fill(tmp_path / "domains" / fold / part, "cat", 3)
             fill(tmp_path / "domains" / fold / part, "dog", 3)
+        fill(tmp_path / "views" / "train" / fold, "front", 3)
+        fill(tmp_path / "views" / "train" / fold, "back", 3)
+    assert open_source("views", tmp_path / "views").class_names == ("fold 1", "fold 2")
     refused(tmp_path / "folds", r"2 \(fold 1, fold 2\), have the same folders in them, 2 \(cat, dog\)")
     refused(tmp_path / "domains", r"have the same folders in them, 2 \(cat, dog\)")
     fill(tmp_path / "pets" / "cat", "train", 3)

@@ -115,7 +115,9 @@ def test_what_the_files_do_not_settle_is_refused(tmp_path):
     save_picture(tmp_path / "a" / "eight.png", np.full((SIDE, SIDE), 200, np.uint8))
     refused(tmp_path, "images of 8 bits and 16-bit images with values from 0 to 4095")
     save_picture(tmp_path / "a" / "full.png", np.full((SIDE, SIDE), 65535, np.uint16))
-    assert "65535 is white" in range_note(open_source("deep", tmp_path))
+    found, source = read(tmp_path)
+    assert "65535 is white" in range_note(source)
+    assert found[-2:] == [SIDE * [SIDE * [200]], SIDE * [SIDE * [255]]]
     save_picture(tmp_path / "a" / "negative.tif", np.full((SIDE, SIDE), -3, np.int32))
     refused(tmp_path, "values from -3")
     save_picture(tmp_path / "a" / "negative.tif", np.full((SIDE, SIDE), 2**20, np.int32))
