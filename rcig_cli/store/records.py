@@ -158,8 +158,8 @@ class RunManifest(_JobManifest):
     seed
         All random numbers follow from it and the step.
     machine
-        The kind of device, and the number of processors, on which the rounding of results depends; empty
-        where it was imported.
+        On what the run was started: the kind of device, the number of processors, and environment variables
+        that have the same effect on the rounding of results; empty where it was imported.
     log
         The recorded part of ``metrics.jsonl``: up to the newest checkpoint while the run is not finished, and
         all of it once it has ended.

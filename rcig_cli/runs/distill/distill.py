@@ -280,7 +280,8 @@ def execute(path: Path, manifest: RunManifest, prepared: Prepared, context: RunC
         if manifest.machine != machine():
             before = ", ".join(f"{name} {value}" for name, value in manifest.machine.items())
             context.report.warn(
-                f"This run was started on another machine ({before}): results may differ in the last digits."
+                f"This run was started with another device, number of processors or environment ({before}): "
+                "results may differ in the last digits."
             )
         # The loop is deleted when this call returns, while signals are still only noted: an exception that a
         # signal raised in a destructor would be lost.

@@ -83,6 +83,13 @@ PINNED: dict[str, Any] = {
 YNN_OPTION = "xla_cpu_experimental_ynn_fusion_type"
 YNN_FLAG = f"--{YNN_OPTION}="
 
+# Variables that let OpenBLAS (solves with A) and oneDNN (some of XLA's products on the CPU) compute as on a
+# machine with fewer processors or other instructions.
+_LIKE_ANOTHER_MACHINE = (
+    *("OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"),
+    *("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE"),
+)
+
 _LARGEST_CACHE = 2 << 30  # bytes
 _MEMINFO = Path("/proc/meminfo")
 # Flags that do not change results on the CPU, and those of GPUs, where the same bytes are not promised.
@@ -291,7 +298,14 @@ def check_devices() -> None:
 
 
 def machine() -> dict[str, str]:
-    """Return what results depend on besides settings and versions: the kind of device, and processors."""
+    """Return what rounding depends on, besides the versions of libraries and the kind of processor.
+
+    Returns
+    -------
+    dict
+        The kind of ``device``, the number of ``processors``, and the `_LIKE_ANOTHER_MACHINE` that are set.
+    """
     import jax
 
-    return {"device": jax.devices()[0].device_kind, "processors": str(processors())}
+    variables = {name: os.environ[name] for name in _LIKE_ANOTHER_MACHINE if os.environ.get(name)}
+    return {"device": jax.devices()[0].device_kind, "processors": str(processors()), **variables}
