@@ -21,6 +21,9 @@ def report(
     Example: rcig report run_1 --out run_1.html
     """
     store = here.store()
+    from rcig_cli.runs.engine.environment import prepare_jax
+
+    prepare_jax()  # imported by what follows, though not used
     from rcig_cli.reporting.html_report import write_report
     from rcig_cli.runs.distill.distilled import open_distilled
 

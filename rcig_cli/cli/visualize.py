@@ -36,6 +36,9 @@ def visualize(
     Example: rcig visualize run_1 --grid --labels --out pictures/
     """
     store = here.store()
+    from rcig_cli.runs.engine.environment import prepare_jax
+
+    prepare_jax()  # imported by what follows, though not used
     from rcig_cli.reporting.visualize import visualize
     from rcig_cli.runs.distill.distilled import open_distilled
 

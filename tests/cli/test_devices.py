@@ -37,12 +37,17 @@ def test_doctor_reports_a_missing_platform_as_a_problem():
     assert "JAX finds no device for JAX_PLATFORMS=cuda" in findings["problem"]
 
 
-def test_a_value_that_jax_does_not_accept():
-    process = start_rcig("doctor", "--json", env={**os.environ, "JAX_THREEFRY_PARTITIONABLE": "perhaps"})
+def test_a_value_that_jax_does_not_accept(digits_run):
+    """JAX raises a ValueError when it is imported, also by commands that only draw."""
+    variables = {**os.environ, "JAX_THREEFRY_PARTITIONABLE": "perhaps"}
+    process = start_rcig("doctor", "--json", env=variables)
     findings = json.loads(process.communicate()[0])
     assert process.returncode == 1
     assert "'perhaps'" in findings["problem"]
     assert "Correct or unset it" in findings["problem"]
+    process = start_rcig("visualize", "run_1", "--grid", "--store", digits_run, env=variables)
+    assert "'perhaps'" in process.communicate()[1]
+    assert process.returncode == 2
 
 
 @pytest.fixture
