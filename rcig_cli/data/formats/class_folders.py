@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from rcig_cli.data.formats.labels_files import LabelsFile, read_labels
-from rcig_cli.data.formats.split_names import Kind, is_neutral, split_kinds
+from rcig_cli.data.formats.split_names import Kind, is_neutral, names_images, split_kinds
 from rcig_cli.data.sources.class_names import ordered_classes
 from rcig_cli.data.sources.image_files import Files, FileSource
 from rcig_cli.data.sources.image_search import Folder, Search, folders, named, search
@@ -34,6 +35,7 @@ from rcig_cli.errors import ConfigError
 
 _METADATA = ("metadata.csv", "metadata.jsonl")
 _NUMBERED = re.compile(r"(?P<word>.*[^\W\d_].*?)[ ._-]+\(?\d+\)?", re.DOTALL)  # such as "cat.0" or "cat (1)"
+_NO_LETTERS = re.compile(r"[\W\d_]+")
 _CAMERAS = {"img", "image", "dsc", "dscn", "pic", "picture", "photo", "frame", "scan", "screenshot", "file"}
 
 _FEW = 0.1  # images beside a folder that are ignored if it is entered, as a fraction of those in it
@@ -137,7 +139,10 @@ class _Finder:
         tree = self._enter(self.search.found)
         if not tree.count:
             passed_over = " ".join(note.text for note in self.search.notes())
-            raise ConfigError(f"{root} has no image files. {passed_over}".rstrip())
+            raise ConfigError(
+                f"{root} has no image files. {passed_over}".rstrip()
+                + " Save images as PNG or JPEG; docs/datasets.md lists the names that files of arrays need."
+            )
         self.tree = tree
         self.table = self._table(labels, tree)
 
@@ -281,6 +286,8 @@ class _Finder:
         if all(name.isdecimal() for name in (*train, *test)):
             numbers = {int(name): name for name in train}
             test = {numbers.get(int(name), name): paths for name, paths in test.items()}
+        composed = {unicodedata.normalize("NFC", name): name for name in train}
+        test = {composed.get(unicodedata.normalize("NFC", name), name): test[name] for name in test}
         unknown = [name for name in test if name not in train]
         if unknown:
             raise ConfigError(
@@ -331,7 +338,19 @@ class _Finder:
         self._note_empty(part)
         if part is self.tree:
             self._check_inside(where, filled)
-        for folder in filled.values():
+        general = next((name for name in filled if names_images(name)), None)
+        if general is not None and len(filled) > 1:
+            others = [name for name in filled if name != general]
+            raise ConfigError(
+                f"{where} has images in the folder {general} beside {named(others)}, which don't look like "
+                f"classes. Move the others elsewhere, or pass {where / general} with --from."
+            )
+        for name, folder in filled.items():
+            if same := [inner for inner in folder.filled if inner in filled and inner != name]:
+                raise ConfigError(
+                    f"{self._place(folder)} and the folder around it both have {named(same)} in them: "
+                    "move or remove the copy."
+                )
             kinds = split_kinds(folder.filled)
             if "train" in kinds.values() and len(set(kinds.values())) > 1:
                 raise ConfigError(
@@ -371,7 +390,9 @@ class _Finder:
         for name in part.images:
             stem, suffix = os.path.splitext(name)
             match = _NUMBERED.fullmatch(name if suffix[1:].isdecimal() else stem)
-            if match is None or match["word"].lower() in _CAMERAS or split_kinds([match["word"]]):
+            if match is None or split_kinds([match["word"]]):
+                return None
+            if _NO_LETTERS.sub("", match["word"]).lower() in _CAMERAS:  # also "IMG_20260101_1"
                 return None
             found.setdefault(match["word"], []).append(f"{part.path}/{name}" if part.path else name)
         if len(found) < 2 or min(map(len, found.values())) < 2:

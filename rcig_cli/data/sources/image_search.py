@@ -18,7 +18,14 @@ from rcig_cli.data.images.picture import SIGNATURE_BYTES, has_signature, picture
 from rcig_cli.data.sources.source import Note
 from rcig_cli.errors import ConfigError
 
-_IGNORED = {"__macosx", "@eadir", "$recycle.bin", "lost+found"}  # folders that systems make
+_IGNORED = {
+    "__macosx",
+    "@eadir",
+    "$recycle.bin",
+    "#recycle",
+    "lost+found",
+    "system volume information",
+}  # folders that systems make
 _TABLES = (".csv", ".tsv", ".jsonl")
 _DEEPEST = 100  # folders in folders
 _MOST_LINKS = 2  # links to folders that are followed one after another

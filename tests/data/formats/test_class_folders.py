@@ -3,6 +3,7 @@
 import os
 import shutil
 import threading
+import unicodedata
 
 import numpy as np
 import pytest
@@ -219,6 +220,34 @@ def test_folders_that_could_be_splits_or_classes_are_refused(tmp_path):
     fill(tmp_path / "pets" / "cat", "test", 3)
     fill(tmp_path / "pets", "dog", 3)
     refused(tmp_path / "pets", "pets/cat has the splits .* other classes don't")
+
+
+def test_a_copy_inside_of_the_folder_is_not_a_class(tmp_path):
+    for name in ("cat", "dog", "pets/cat", "pets/dog"):
+        fill(tmp_path / "pets", name, 3)
+    refused(
+        tmp_path, r"pets/pets and the folder around it both have 2 \(cat, dog\) in them: .* remove the copy"
+    )
+    shutil.rmtree(tmp_path / "pets" / "pets")
+    fill(tmp_path / "pets", "cat/cat", 3)
+    assert open_source("pets", tmp_path).class_names == ("cat", "dog")
+
+
+@pytest.mark.parametrize("other", ["masks", "annotations/trimaps"])
+def test_a_folder_called_images_is_not_a_class(tmp_path, other):
+    for part in ("train", "test"):
+        for name in ("images", other):
+            fill(tmp_path / part, name, 3)
+    refused(
+        tmp_path, f"train has images in the folder images beside 1 .{other[:5]}.*pass .*/images with --from"
+    )
+
+
+def test_class_names_of_splits_are_compared_as_composed_unicode(tmp_path):
+    for part, form in (("train", "NFD"), ("test", "NFC")):
+        for name in ("café", "thé"):
+            fill(tmp_path / part, unicodedata.normalize(form, name), 3)
+    assert open_source("menu", tmp_path).sizes == {"train": 6, "test": 6}
 
 
 def test_folders_in_class_folders_are_told(tmp_path):

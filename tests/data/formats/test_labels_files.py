@@ -255,6 +255,7 @@ def test_names_of_files_in_splits_as_in_dogs_against_cats(tmp_path):
     "names",
     [
         ("IMG_1", "DSC_2", "IMG_3", "DSC_4"),
+        ("IMG_20260101_1", "IMG_20260101_2", "IMG_20260102_1", "IMG_20260102_2"),
         ("train_1", "test_1", "train_2", "test_2"),
         ("cat.1", "cat.2", "cat.3"),
         ("cat.1", "cat.2", "dog.1"),
