@@ -31,7 +31,7 @@ def single_labels(
     ConfigError
         If there are as many neither of labels nor of rows, or a row has several classes or none.
     """
-    if values.size == count:
+    if values.size == count == max(values.shape, default=1):
         return values.reshape(-1), ()
     if values.ndim != 2 or len(values) != count or values.dtype.kind not in "biuf":
         raise ConfigError(f"{where} has the shape {values.shape}: {count} images need {count} labels, [n].")
@@ -86,7 +86,14 @@ def classes_of(
     if isinstance(given, Mapping):
         return _by_label(where, plain, present.tolist(), given)
     if present.dtype.kind == "U":
-        return _texts(name, where, plain, present.tolist(), given)
+        numeric = all(_is_number(text) for text in present.tolist())
+        if not numeric or set(present.tolist()) <= set(given or ()):
+            return _texts(name, where, plain, present.tolist(), given)
+        plain, present = (
+            {split: some.astype(np.int64) for split, some in plain.items()},
+            present.astype(np.int64),
+        )
+        present.sort()
     if present.dtype.kind == "b" and given is None and name not in KNOWN:
         text = "The labels are truth values: the classes are False and True."
         return ("False", "True"), _positions(plain, [False, True]), (Note("classes", text),)
@@ -116,9 +123,6 @@ def _plain(where: object, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         except UnicodeDecodeError as error:
             raise ConfigError(f"{where} has labels that aren't UTF-8: save them as str.") from error
     if kind in "US":
-        different, positions = np.unique(values, return_inverse=True)
-        if all(_is_number(text) for text in different.tolist()):
-            return different.astype(np.int64)[positions]
         return values
     if kind not in "biuf":
         raise ConfigError(f"{where} has labels of type {values.dtype}: save whole numbers or texts.")

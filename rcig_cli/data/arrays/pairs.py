@@ -98,11 +98,11 @@ def find_pairs(
         # An array called just "train" has the images.
         content = key.content or ("images" if key.split and len(shapes[name]) > 1 else "")
         names = groups.setdefault(key.rest, {}).setdefault((key.split, content), [])
-        if names and key.vague:
-            continue  # beside "images", "data" is something else, such as the same images as rows
-        if names and read_key(names[0]).vague:
+        # Beside "images", "data" is something else, such as the same images as rows.
+        if names and key.vague < read_key(names[0]).vague:
             names.clear()
-        names.append(name)
+        if not names or key.vague <= read_key(names[0]).vague:
+            names.append(name)
     complete = [
         group for group in groups.values() if any((split, "labels") in group for split, _ in _images(group))
     ]
@@ -160,7 +160,8 @@ def _by_shapes(
         if _are_pair(shapes[images], shapes[labels])
     ]
     splits: tuple[Split, ...] = ("train", "test")
-    usual = len(shapes) == 2 or sorted(shapes) == [f"arr_{number}" for number in range(4)]
+    usual = len(shapes) == 2 and not any(read_key(name).split for name in shapes)
+    usual |= sorted(shapes) == [f"arr_{number}" for number in range(4)]
     if usual and len(matches) == len({name for pair in matches for name in pair}) / 2 == len(shapes) / 2:
         pairs = dict(zip(splits, matches, strict=False))
         return pairs, (_note_of(pairs, "By their shapes, the "),)

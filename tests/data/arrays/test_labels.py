@@ -88,6 +88,15 @@ def test_given_names_are_numbered_from_0_or_from_1_or_are_the_labels(path):
     assert (names, numbers) == (tuple(given), NUMBERS.tolist())
 
 
+def test_texts_of_numbers_are_names_where_the_names_are_numbers(path):
+    names, numbers, _ = read(path, np.array(["0", "1", "2"])[NUMBERS], class_names=["2", "1", "0"])
+    assert [names[number] for number in numbers] == [str(number) for number in NUMBERS]
+    names, numbers, _ = read(path, np.array(["0", "1", "2"])[NUMBERS], class_names=["a", "b", "c"])
+    assert [names[number] for number in numbers] == ["abc"[number] for number in NUMBERS]
+    names, numbers, _ = read(path, np.array(["A", "1", "10"])[NUMBERS], np.array(["1", "10"]))
+    assert [names[number] for number in numbers] == [("A", "1", "10")[number] for number in NUMBERS]
+
+
 def test_names_of_a_known_data_set_are_in_their_published_order(path):
     texts = np.array(["Ankle_boot", "t-shirt/Top", "bag"])
     names, numbers, _ = read(path, texts[NUMBERS], name="fashion_mnist")
@@ -125,6 +134,7 @@ def test_names_of_a_known_data_set_are_in_their_published_order(path):
         (np.array(["a", "b", "d"])[NUMBERS], None, {"class_names": ["a", "b", "c"]}, "the label 'd'"),
         (np.array([b"\xff", b"a", b"b"])[NUMBERS], None, {}, "UTF-8"),
         (NUMBERS[:59], None, {}, "60 images need 60 labels"),
+        (NUMBERS.reshape(30, 2), NUMBERS[:12], {}, r"has the shape \(30, 2\): 60 images need"),
     ],
 )
 def test_other_labels_are_refused(path, labels, test, options, said):

@@ -106,6 +106,8 @@ def test_what_is_not_used_is_said():
         ("images *fine_labels *coarse_labels", "has images, fine_labels, coarse_labels, whose names"),
         ("arr_0 *arr_1 arr_2 *arr_3", "has arr_0, arr_1, arr_2, arr_3, whose names"),
         ("arr_0 arr_1", "whose names"),
+        ("x_train *y_test", "has x_train, y_test, whose names"),
+        ("data data_array *labels", "has data, data_array for one thing"),
         ("arr_0", "has arr_0, whose names"),
         ("", "has no arrays of numbers"),
     ],
