@@ -12,16 +12,35 @@ import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.data.arrays.opening import Pair, open_arrays
-from rcig_cli.data.formats.table_columns import Columns, Labels, find_classes, find_columns, read_labels
-from rcig_cli.data.formats.table_files import find_tables
+from rcig_cli.data.formats.table_columns import (
+    Columns,
+    Labels,
+    find_classes,
+    find_columns,
+    has_images,
+    read_labels,
+)
+from rcig_cli.data.formats.table_files import find_tables, first_table, is_saved
 from rcig_cli.data.formats.table_images import EncodedImages, ListImages
 from rcig_cli.data.sources.image_files import FileSource
+from rcig_cli.data.sources.image_search import search
 from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.data.sources.source import ImageSource, Note, Split
 from rcig_cli.data.sources.subset import hold_out_fifth
 from rcig_cli.data.tables import Table, open_table
-from rcig_cli.errors import ConfigError
+from rcig_cli.errors import ConfigError, RcigError
+
+
+def holds(path: Path) -> bool:
+    """Whether a path is a table or a folder of tables; tables without images may be beside image files."""
+    first = first_table(path)
+    if is_saved(path) or first is None or path.is_file():
+        return is_saved(path) or first is not None
+    try:
+        return has_images(open_table(first, first.parent)) or not search(path).found.count
+    except RcigError:  # opening it reports what is wrong
+        return True
 
 
 def open_hugging_face(name: str, path: Path, options: ReadOptions) -> ImageSource:

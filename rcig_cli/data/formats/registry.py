@@ -18,7 +18,6 @@ from rcig_cli.data.formats import (
     npz,
     pixel_tables,
     stl10,
-    table_files,
 )
 from rcig_cli.data.sources.image_search import folders, only_folder
 from rcig_cli.data.sources.known import KNOWN
@@ -99,7 +98,7 @@ FORMATS = (
     DatasetFormat(
         "a Hugging Face data set",
         None,
-        table_files.holds,
+        hugging_face.holds,
         hugging_face.open_hugging_face,
         _OF_ARRAYS | _OF_FILES | {"labels"},
     ),

@@ -100,6 +100,11 @@ def _find_images(where: object, table: Table) -> tuple[str, list[str], bool]:
     return usual[0], [name for name in found if name != usual[0]], usual[0] in encoded
 
 
+def has_images(table: Table) -> bool:
+    """Whether a table has a column that may be images."""
+    return any(_is_encoded(field.type) or _is_pixels(field.name, field.type) for field in table.schema)
+
+
 def _is_encoded(kind: Any) -> bool:
     from pyarrow import types
 

@@ -60,15 +60,20 @@ class TableFiles:
     notes: tuple[Note, ...]
 
 
-def holds(path: Path) -> bool:
-    """Whether a path is a Parquet or Arrow file, or a folder with such files where Hugging Face has them."""
+def first_table(path: Path) -> Path | None:
+    """Return a Parquet or Arrow file: the path, or the first in a folder where Hugging Face has them."""
     if not path.is_dir():
-        return path.suffix.lower() in SUFFIXES and path.is_file()
-    return _is_saved(path) or any(_tables(path))
+        return path if path.suffix.lower() in SUFFIXES and path.is_file() else None
+    return next(_tables(path), None)
+
+
+def is_saved(folder: Path | str) -> bool:
+    """Whether ``save_to_disk`` wrote a folder."""
+    return any(os.path.isfile(os.path.join(folder, name)) for name in SAVED)
 
 
 def find_tables(path: Path) -> TableFiles:
-    """Find the files of each split in a path that `holds` a data set.
+    """Find the files of each split in a path with a `first_table` or that `is_saved`.
 
     Raises
     ------
@@ -142,12 +147,8 @@ def _tables(folder: Path, depth: int = 0) -> Iterator[Path]:
         if not entry.is_dir(follow_symlinks=False):
             if is_table(entry.name):
                 yield Path(entry.path)
-        elif (depth == 0 or (depth == 1 and _names_split(Path(entry.name)))) and not _is_saved(entry.path):
+        elif (depth == 0 or (depth == 1 and _names_split(Path(entry.name)))) and not is_saved(entry.path):
             yield from _tables(Path(entry.path), depth + 1)
-
-
-def _is_saved(folder: Path | str) -> bool:
-    return any(os.path.isfile(os.path.join(folder, name)) for name in SAVED)
 
 
 def _names_split(folder: PurePath) -> bool:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from rcig_cli.data.formats.table_files import SAVED, data_sets, holds, is_table
+from rcig_cli.data.formats.table_files import SAVED, data_sets, first_table, is_saved, is_table
 from rcig_cli.data.sources.listener import Listener
 from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.data.sources.source import ImageSource, Note
@@ -107,8 +107,9 @@ def _download(
             if not unreachable:
                 raise
             continue
-        if holds(Path(snapshot, place)):
-            return Path(snapshot, place), Path(snapshot).name
+        path = Path(snapshot, place)
+        if is_saved(path) or first_table(path):
+            return path, Path(snapshot).name
     if unreachable:
         raise unreachable
     raise ConfigError(

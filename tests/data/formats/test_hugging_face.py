@@ -9,7 +9,7 @@ from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.data.sources.opening import open_source
 from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.errors import ConfigError, Corrupt
-from tests.data.examples import pixels
+from tests.data.examples import pixels, save_picture
 from tests.data.hugging_face_sets import (
     IMAGE,
     NAMES,
@@ -392,6 +392,16 @@ def test_a_missing_or_doubled_shard_is_an_error(tmp_path):
         read(tmp_path)
     source = read(tmp_path / "train-00001-of-00002.parquet")
     assert "one of 2 files" in texts(source, "size")
+
+
+def test_a_table_without_images_beside_image_files_is_passed_over(tmp_path):
+    for name in ("cat", "dog"):
+        for number in range(5):
+            save_picture(tmp_path / name / f"{number}.png", pixels(8, 8, 3, seed=number))
+    write(tmp_path / "train.parquet", table(file=["cat/0.png"], label=[0]))
+    source = read(tmp_path)
+    assert source.class_names == ("cat", "dog")
+    assert "1 .parquet" in texts(source, "skipped")
 
 
 REFUSED = {
