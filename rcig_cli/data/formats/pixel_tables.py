@@ -49,7 +49,7 @@ class _Table:
     path
         The file.
     names
-        The names of its columns; "0", "1" and so on if it has none.
+        The names of its columns; "0", "1" and so on if they have none.
     named
         Whether the first row has these names.
     pixels
@@ -129,7 +129,8 @@ def open_pixel_tables(name: str, path: Path, options: ReadOptions) -> ImageSourc
             f"{path} has no column {wanted!r}: pass the name of the labels' column with --labels."
         )
     splits = _splits(path, labelled)
-    notes = [Note("labels", f"The labels are in the column {splits['train'].label!r}.")]
+    column = "first column" if splits["train"].label == "0" else f"column {splits['train'].label!r}"
+    notes = [Note("labels", f"The labels are in the {column}.")]
     if len(splits) > 1:
         train, test = (splits[split].path.name for split in SPLITS)
         notes.append(Note("splits", f"The training images are in {train}, the test images in {test}."))
@@ -210,10 +211,10 @@ def _table(path: Path, label: str | None) -> _Table | None:
         return None
     names = tuple(cell.strip() for cell in cells)
     if names and all(map(_is_number, names)) and label is None:
-        count = len(names)
-        names = tuple(map(str, range(count)))
-        first = 0 if _is_image(count) else 1
-        found = _Table(path, names, False, names[first:], names[0] if first else None)
+        numbered = tuple(map(str, range(len(names))))
+        first = 0 if _is_image(len(names)) else 1
+        # Names "0", "1" and so on are those that pandas makes.
+        found = _Table(path, numbered, names == numbered, numbered[first:], numbered[0] if first else None)
     else:
         label = next(
             (each for each in names if each == label or (label is None and each.lower() in _LABELS)), None
@@ -221,7 +222,7 @@ def _table(path: Path, label: str | None) -> _Table | None:
         pixels = _pixels([each for each in names if each != label])
         ordered = sorted(pixels, key=_numbers)
         found = _Table(path, names, True, tuple(ordered), label, sorted=ordered != pixels)
-    distinct = len(set(names)) == len(names)
+    distinct = len(set(found.names)) == len(found.names)
     return found if distinct and _is_image(len(found.pixels)) else None
 
 

@@ -44,17 +44,21 @@ def test_kaggles_digits(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("header", [True, False])
-def test_two_tables(tmp_path, header):
+ROWS_AND_COLUMNS = [f"{row}x{column}" for row in range(1, 29) for column in range(1, 29)]
+
+
+@pytest.mark.parametrize("names", [["label", *ROWS_AND_COLUMNS], [*map(str, range(785))], None])
+def test_two_tables(tmp_path, names):
     splits = example_splits(10, 60, 20, 28, 28, 1)
-    names = [f"{row}x{column}" for row in range(1, 29) for column in range(1, 29)]
     for split, (images, labels) in splits.items():
-        first = ",".join(["label", *names]) + "\n" if header else ""
+        first = ",".join(names) + "\n" if names else ""
         (tmp_path / f"mnist_{split}.csv").write_text(first + csv_rows(images, labels))
     source = open_source("mnist", tmp_path)
     assert_same(source, splits)
     text = "The training images are in mnist_train.csv, the test images in mnist_test.csv."
     assert told(source, "splits")[0] == text
+    column = "column 'label'" if names and names[0] == "label" else "first column"
+    assert told(source, "labels") == [f"The labels are in the {column}."]
 
 
 def test_letters_gaps_and_labels_at_the_end(tmp_path):
