@@ -58,16 +58,17 @@ def import_(
     from rcig_cli.runs.exchange.importing import import_set
 
     names = None if class_names is None else read_lines(class_names.parent, class_names.name)
-    run = import_set(
-        store,
-        path,
-        dataset,
-        space=space,
-        index=index,
-        class_names=names,
-        name=name,
-        report=here.console,
-    )
+    with here.console.working():
+        run = import_set(
+            store,
+            path,
+            dataset,
+            space=space,
+            index=index,
+            class_names=names,
+            name=name,
+            report=here.console,
+        )
     assert run.imported_as is not None
     read_as, assumed = run.imported_as["space"], run.imported_as["assumptions"]
     document = {**run_summary(run), "space": read_as, "index": index, "assumptions": assumed}

@@ -188,12 +188,6 @@ def test_a_set_of_dc_is_imported_in_natural_colours(rcig, pets, tmp_path):
     rcig("export", "res_dc", "--out", tmp_path / "x.npz", "--store", store)
     with np.load(tmp_path / "x.npz") as exported:
         assert same_bits(exported["pixels"], pixels)
-    rcig("export", "res_dc", "--format", "dd-ranking", "--out", tmp_path / "y", "--store", store)
-    line = ("import", tmp_path / "y", "--dataset", "cifar10", "--space", "dc-normalized", "--store", store)
-    assert rcig(*line).code == 0
-    rcig("export", "y", "--out", tmp_path / "y.npz", "--store", store)
-    with np.load(tmp_path / "y.npz") as exported:
-        assert same_bits(exported["pixels"], pixels)
     recorded = rcig("show", "res_dc", "--store", store, "--json").json["imported_as"]
     assert recorded["options"] == {"space": "dc-normalized", "index": 1, "class_names": None}
     command = "rcig import res_DC.pt --index 1 --space dc-normalized --dataset cifar10 --name res_dc"

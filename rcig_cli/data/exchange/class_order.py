@@ -16,10 +16,21 @@ import numpy.typing as npt
 
 from rcig_cli.data.exchange.records import DatasetInfo
 from rcig_cli.data.sources.class_names import readable
+from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.data.sources.source import Note
 from rcig_cli.errors import ConfigError, shorten
 
 _SHOWN = 3  # names in a message
+_OTHER_ORDERS = {
+    "imagewoof": (
+        *("Australian terrier", "Border terrier", "Samoyed", "beagle", "Shih-Tzu", "English foxhound"),
+        *("Rhodesian ridgeback", "dingo", "golden retriever", "Old English sheepdog"),
+    )
+}
+"""The order in which MTT and DD-Ranking number classes, where it isn't that of the data set here.
+
+Source: ``Config`` in ``utils.py`` of GeorgeCazenavette/mtt-distillation, as numbers of ImageNet's classes.
+"""
 
 
 def class_order(
@@ -27,9 +38,9 @@ def class_order(
 ) -> tuple[npt.NDArray[np.int32], tuple[Note, ...]]:
     """Match a file's classes with those of a data set.
 
-    Names are matched exactly, or else without regard to case, spaces and punctuation; WordNet codes that are
-    known count as their words.  Names that are only the numbers from 0 to C - 1 stand for the data set's
-    classes of these numbers.
+    Names are matched exactly, or else without regard to case, spaces and punctuation; known WordNet codes and
+    known other names of a data set's classes count too.  Class numbers without names, and names that are only
+    the numbers from 0 to C - 1, are taken in the `usual_order`.
 
     Parameters
     ----------
@@ -51,23 +62,55 @@ def class_order(
         If the names aren't those of the data set's classes.
     """
     ours = dataset.class_names
-    count = len(ours)
-    if names is None:
-        return np.arange(count, dtype=np.int32), _numbered(path, dataset)
-    for form in (str, _simplified):
-        numbers = {form(name): number for number, name in enumerate(ours)}
-        found = [form(name) for name in (names if form is str else readable(names))]
-        if len(numbers) == count == len(found) and set(found) == set(numbers):
-            order = np.array([numbers[name] for name in found], dtype=np.int32)
-            return order, _matched(path, dataset, order, exact=form is str)
-    order = np.array([int(name) if _is_number(name) else -1 for name in names], dtype=np.int64)
-    if np.array_equal(np.sort(order), np.arange(count)):
-        return order.astype(np.int32), _numbered(path, dataset)
+    numbered = tuple(map(str, range(len(ours))))
+    if names is not None:
+        for form in (str, _simplified):
+            numbers = {form(name): number for number, name in enumerate(ours)}
+            found = [form(name) for name in (names if form is str else _known_words(names, dataset))]
+            if len(numbers) == len(ours) == len(found) and set(found) == set(numbers):
+                order = np.array([numbers[name] for name in found], dtype=np.int32)
+                return order, _matched(path, dataset, order, exact=form is str)
+    given = [int(name) if _is_number(name) else -1 for name in (numbered if names is None else names)]
+    if sorted(given) == list(range(len(ours))):
+        usual = usual_order(dataset)
+        order = np.array([ours.index(usual[number]) for number in given], dtype=np.int32)
+        return order, _numbered(path, dataset, usual)
+    assert names is not None
     raise ConfigError(
         f"The classes of {path} can't be matched with those of {dataset.name}: {_difference(names, ours)}. "
         "If they are the same under other names, pass --class-names FILE, a text file with the names of "
         f"{dataset.name} in the order of the set's class numbers, one a line."
     )
+
+
+def usual_order(dataset: DatasetInfo) -> tuple[str, ...]:
+    """Return the names of a data set's classes in the order of other programs' class numbers.
+
+    That is the published order of a known data set, the order of the numbers if the names are the numbers
+    from 0 to C - 1, and otherwise the data set's own order.
+    """
+    ours = dataset.class_names
+    candidates = _published(dataset.name), tuple(map(str, range(len(ours))))
+    return next((names for names in candidates if sorted(names) == sorted(ours)), ours)
+
+
+def order_of_dd_ranking(dataset: str, class_names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of a data set's classes in the order of MTT's and DD-Ranking's class numbers.
+
+    ``class_names`` are returned for data sets whose order isn't known here.
+    """
+    return _OTHER_ORDERS.get(dataset) or _published(dataset) or class_names
+
+
+def _published(dataset: str) -> tuple[str, ...]:
+    known = KNOWN.get(dataset)
+    return (known.class_names or tuple(known.synsets.values())) if known else ()
+
+
+def _known_words(names: Sequence[str], dataset: DatasetInfo) -> list[str]:
+    known = KNOWN.get(dataset.name)
+    others = known.other_names if known else {}
+    return [others.get(name, name) for name in readable(names)]
 
 
 def _is_number(name: str) -> bool:
@@ -80,11 +123,16 @@ def _simplified(name: str) -> str:
     return letters if any(each.isalpha() for each in letters) else name
 
 
-def _numbered(path: Path, dataset: DatasetInfo) -> tuple[Note, ...]:
-    names = dataset.class_names
-    if names == tuple(map(str, range(len(names)))):
+def _numbered(path: Path, dataset: DatasetInfo, usual: tuple[str, ...]) -> tuple[Note, ...]:
+    if dataset.name in _OTHER_ORDERS:
+        raise ConfigError(
+            f"{path} only numbers its classes, and those of {dataset.name} are numbered in two ways: as here "
+            f"({', '.join(usual)}), or as MTT and DD-Ranking do ({', '.join(_OTHER_ORDERS[dataset.name])}). "
+            "Pass --class-names FILE, a text file with the names in the right order, one a line."
+        )
+    if usual == tuple(map(str, range(len(usual)))):
         return ()
-    first = ", ".join(f"{number} is {shorten(name)}" for number, name in enumerate(names[:_SHOWN]))
+    first = ", ".join(f"{number} is {shorten(name)}" for number, name in enumerate(usual[:_SHOWN]))
     text = f"{path} only numbers its classes: the order of {dataset.name} is assumed ({first}, ...)."
     return (Note("classes", text),)
 

@@ -6,8 +6,8 @@
     labels.pt    float32 [n, C], targets of mean squared error: its criterion mse_gt
     lr.pt        a learning rate for its SGD
 
-DD-Ranking also trains with class numbers, which it assigns to the images in their order: the same number of
-images for each class.
+DD-Ranking also trains with class numbers, which it assigns to the images in their order: so there must be the
+same number of images for each class, in its order of the classes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rcig_cli.data.exchange.class_order import order_of_dd_ranking
 from rcig_cli.data.exchange.dc_statistics import dc_statistics
 from rcig_cli.data.exchange.records import DatasetInfo, ExportedSet, Format, SetFile
 from rcig_cli.data.exchange.torch_file import import_torch, read_two_files
@@ -45,10 +46,19 @@ def write_set(folder: Path, exported: ExportedSet) -> None:
             f"DD-Ranking needs the same number of images for each class, but {exported.run} has "
             f"{counts.min()} to {counts.max()}: choose another --format."
         )
-    images = (exported.whitening.invert(exported.images) / 255 - mean) / std
+    names = order_of_dd_ranking(exported.dataset, exported.class_names)
+    if sorted(names) != sorted(exported.class_names):
+        raise ConfigError(
+            f"The classes of {exported.dataset} in this store don't have the published names, so their order "
+            "for DD-Ranking isn't known: choose another --format."
+        )
+    position = np.array([names.index(name) for name in exported.class_names])
+    rows = np.argsort(position[exported.classes], kind="stable")
+    images = (exported.whitening.invert(exported.images[rows]) / 255 - mean) / std
+    labels = exported.labels[rows][:, np.argsort(position)]
     tensors = {
         _IMAGES: torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32)),
-        _LABELS: torch.from_numpy(exported.labels),
+        _LABELS: torch.from_numpy(np.ascontiguousarray(labels)),
         _RATE: torch.tensor(_LEARNING_RATE),
     }
     for name, tensor in tensors.items():

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from rcig_cli.data.exchange.class_order import usual_order
 from rcig_cli.data.exchange.records import Array, DatasetInfo, Format, LazyArray, SetFile
 from rcig_cli.data.sources.source import Note
 from rcig_cli.errors import ConfigError, Corrupt
@@ -28,7 +29,7 @@ def recognize(_: Path, head: bytes) -> bool:
     return bool(head) and (0x81 <= head[0] <= 0x8F or head[0] in (0xDE, 0xDF))
 
 
-def read_set(path: Path, _: DatasetInfo) -> SetFile:
+def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
     """Read the two arrays of a published checkpoint of at most 4 GiB; see `Format.read`."""
     from flax.serialization import msgpack_restore
 
@@ -46,11 +47,10 @@ def read_set(path: Path, _: DatasetInfo) -> SetFile:
             f"{path} has no arrays x_proto and y_proto under ema_average or params: "
             "it isn't a checkpoint of RCIG or FRePo."
         )
-    note = Note(
-        "range", f"The images of {path} are taken as whitened, like those of the published checkpoints."
-    )
+    order = f"with class numbers in the order of {dataset.name}"
+    text = f"{path} is taken as whitened, {order}, like the published checkpoints."
     arrays = {name: LazyArray.of(array) for name, array in pair.items()}
-    return SetFile(path, arrays, "whitened", notes=(note,))
+    return SetFile(path, arrays, "whitened", usual_order(dataset), notes=(Note("range", text),))
 
 
 def _find_pair(tree: Any) -> dict[str, Array] | None:

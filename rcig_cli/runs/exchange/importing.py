@@ -96,7 +96,7 @@ def import_set(
     for note in notes:
         report.note(note.text)
     _warn_of_mismatch(file, imported, prepared, whitening, report)
-    inputs = imported.inputs(whitening, partial(fit_kornia_zca, prepared, whitening))
+    inputs = imported.inputs(whitening, partial(fit_kornia_zca, prepared, whitening, report))
     options = {
         "space": space,
         "index": index,
@@ -180,11 +180,16 @@ def _digest(file: SetFile) -> str:
     return digest_of({part.relative_to(root).as_posix(): sha256_of_file(part) for part in file.files})
 
 
-def fit_kornia_zca(prepared: Prepared, whitening: Whitening) -> KorniaZca:
+def fit_kornia_zca(prepared: Prepared, whitening: Whitening, report: Report) -> KorniaZca:
     """Fit kornia's whitening to the training images of a data set, which are turned back into pixels."""
     stored = prepared.stored("train")
-    batches = (whitening.pixels(stored[start : start + _BATCH]) for start in range(0, len(stored), _BATCH))
-    return KorniaZca.fit(prepared.shape, batches)
+
+    def batches() -> Iterator[npt.NDArray[np.uint8]]:
+        for start in range(0, len(stored), _BATCH):
+            yield whitening.pixels(stored[start : start + _BATCH])
+            report.progress("fitting kornia's whitening", min(start + _BATCH, len(stored)), len(stored))
+
+    return KorniaZca.fit(prepared.shape, batches())
 
 
 def _space_notes(imported: ImportedSet, prepared: Prepared, whitening: Whitening) -> tuple[Note, ...]:

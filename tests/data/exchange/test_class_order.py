@@ -5,9 +5,19 @@ import json
 import numpy as np
 import pytest
 
+from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.errors import ConfigError
 from tests.data.examples import save_picture
-from tests.data.exchange_sets import NAMES, WRITABLE, dataset_info, exported_set, read, same_bits, write
+from tests.data.exchange_sets import (
+    NAMES,
+    WRITABLE,
+    dataset_info,
+    exported_set,
+    published_state,
+    read,
+    same_bits,
+    write,
+)
 
 GIVEN = exported_set()
 OTHER = ("dog", "T-shirt/top", "cat")  # the order of the data set; the file has NAMES
@@ -111,6 +121,7 @@ def named(tmp_path, names, ours=NAMES, given=None):
         (("2", "0", "1"), NAMES, [2, 0, 1], "only numbers its classes"),
         (("00", "01", "02"), NAMES, [0, 1, 2], "only numbers its classes"),
         (None, ("0", "1", "2"), [0, 1, 2], None),
+        (None, ("1", "2", "0"), [2, 0, 1], None),
         (("2", "1", "0"), ("0", "1", "2"), [2, 1, 0], "put in the order of pets"),
         (("3", "5", "1"), ("1", "3", "5"), [1, 2, 0], "put in the order of pets"),
         (("T_Shirt Top", "DOG", "Cat"), NAMES, [2, 1, 0], "without regard to case and punctuation"),
@@ -166,3 +177,33 @@ def test_the_names_that_the_user_gives_settle_the_order(tmp_path):
         assert same_bits(found.images, GIVEN.images[order])
     with pytest.raises(ConfigError, match="only the data set has 'cat'"):
         named(tmp_path, None, given=("dog", "T-shirt/top", "kitten"))
+
+
+def test_other_names_of_a_known_data_set_are_matched(tmp_path):
+    info = dataset_info(name="cifar10", class_names=("truck", "automobile", "airplane"))
+    np.savez(tmp_path / "a.npz", images=GIVEN.images, labels=np.repeat(["car", "plane", "truck"], 2))
+    found = read(tmp_path / "a.npz", info, space="whitened")
+    assert same_bits(found.images, GIVEN.images[[4, 5, 0, 1, 2, 3]])
+
+
+def test_numbers_are_those_of_the_published_order(tmp_path):
+    published = KNOWN["cifar10"].class_names
+    given = exported_set(class_names=published)
+    info = dataset_info(name="cifar10", class_names=published[::-1])
+    np.savez(tmp_path / "a.npz", images=given.images, labels=given.classes)
+    (tmp_path / "frepo").write_bytes(published_state(given.images, given.labels))
+    for name in ("a.npz", "frepo"):
+        found = read(tmp_path / name, info, "whitened")
+        assert same_bits(
+            found.images[::-1].copy(), given.images[np.arange(20).reshape(10, 2)[:, ::-1].ravel()]
+        )
+
+
+def test_numbers_of_classes_with_two_published_orders_are_refused(tmp_path):
+    names = tuple(KNOWN["imagewoof"].synsets.values())
+    info = dataset_info(name="imagewoof", class_names=names)
+    given = exported_set(class_names=names)
+    np.savez(tmp_path / "a.npz", images=given.images, labels=given.classes)
+    with pytest.raises(ConfigError, match=r"\(Australian terrier, Border terrier, .* --class-names FILE"):
+        read(tmp_path / "a.npz", info, space="whitened")
+    assert same_bits(read(tmp_path / "a.npz", info, "whitened", class_names=names).images, given.images)
