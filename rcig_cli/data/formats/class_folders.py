@@ -262,7 +262,10 @@ class _Finder:
         name = next((name for name, kind in kinds.items() if kind == "train"), None)
         train = parts[name] if name else None
         if train is None:
-            raise ConfigError(f"{where} has splits without classes. {self._ways_out(self.tree)}")
+            raise ConfigError(
+                f"{where} has splits without classes. {self._ways_out(self.tree)} With a file for each split, "
+                "call it metadata.csv and put it into the split's folder."
+            )
         usable = [
             [name for name in kinds if kinds[name] == kind and parts[name] is not None]
             for kind in ("test", "val")
