@@ -29,7 +29,6 @@ from rcig_cli.data.exchange.records import (
     SetFile,
     check_count,
 )
-from rcig_cli.data.formats.class_folders import files_of
 from rcig_cli.data.images.picture import read_header, read_picture
 from rcig_cli.data.sources.image_files import Files
 from rcig_cli.data.sources.image_search import named, search
@@ -52,7 +51,7 @@ def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
         raise ConfigError(f"{path} can't be imported as it is. {searched.notes(others=False)[-1].text}")
     pictures = {name: list(folder.files()) for name, folder in searched.found.filled.items()}
     folders = tuple(pictures)
-    files = files_of(path, pictures, folders)
+    files = Files.by_class(path, pictures, folders)
     if len(folders) != len(dataset.class_names):
         raise ConfigError(
             f"{path} has {len(folders)} class folders, but {dataset.name} has {len(dataset.class_names)} "

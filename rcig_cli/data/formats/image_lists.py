@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 
 from rcig_cli.data.files import has_files, read_lines
-from rcig_cli.data.formats.class_folders import files_of
 from rcig_cli.data.sources.class_names import readable
 from rcig_cli.data.sources.image_files import Files, FileSource
 from rcig_cli.data.sources.image_search import folders, is_inside, search
@@ -56,7 +55,7 @@ def open_tiny_imagenet(name: str, folder: Path, options: ReadOptions) -> ImageSo
         name,
         folder,
         readable(codes, words),
-        {"train": files_of(folder / "train", train, codes), "test": test},
+        {"train": Files.by_class(folder / "train", train, codes), "test": test},
         options,
         usual_side=KNOWN["tiny_imagenet"].shape[0],
         notes=training.notes(others=False),

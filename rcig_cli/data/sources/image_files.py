@@ -63,6 +63,13 @@ class Files:
     names: Sequence[str]
     labels: npt.NDArray[np.int32]
 
+    @classmethod
+    def by_class(cls, root: Path, images: Mapping[str, Sequence[str]], order: Sequence[str]) -> Files:
+        """Return the ``images`` of each class, in the order of the classes, which are numbered in it."""
+        names = [path for name in order for path in images.get(name, ())]
+        counts = [len(images.get(name, ())) for name in order]
+        return cls(root, names, np.repeat(np.arange(len(order), dtype=np.int32), counts))
+
     def __len__(self) -> int:
         return len(self.names)
 
