@@ -15,6 +15,7 @@ from rcig_cli.data.arrays.opening import Pair, open_arrays
 from rcig_cli.data.formats.table_columns import (
     Columns,
     Labels,
+    check_unsplit,
     find_classes,
     find_columns,
     has_images,
@@ -50,6 +51,8 @@ def open_hugging_face(name: str, path: Path, options: ReadOptions) -> ImageSourc
         split: [open_table(file, files.inside) for file in some] for split, some in files.splits.items()
     }
     columns = find_columns(name, path, tables["train"][0], options.labels)
+    if len(tables) == 1:
+        check_unsplit(columns, tables["train"])
     labels = {split: read_labels(columns, some) for split, some in tables.items()}
     test, notes = _test_split(labels)
     notes = [*files.notes, *columns.notes, *notes]

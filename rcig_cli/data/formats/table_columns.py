@@ -6,6 +6,7 @@ of the classes.  Otherwise columns are recognized by their types and names.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.data.arrays.labels import classes_of
+from rcig_cli.data.formats.split_names import split_kinds
 from rcig_cli.data.sources.class_names import MOST_CLASSES, Classes, ordered_classes, readable
 from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.data.sources.source import Note, Split
@@ -23,6 +25,7 @@ from rcig_cli.errors import ConfigError, Corrupt
 
 _IMAGES, _PIXELS = ("image", "img"), ("pixels", "pixel_values")
 _LABELS = ("label", "labels", "class", "target", "y", "cls")
+_SPLITS = ("split", "set", "subset", "partition", "phase")
 _LONGEST_TEXT = 1000  # characters
 
 
@@ -159,6 +162,29 @@ def class_labels(table: Table) -> dict[str, tuple[str, ...]]:
         for name, kind in features
         if name in table.schema.names and isinstance(kind, dict) and isinstance(kind.get("names"), list)
     }
+
+
+def check_unsplit(columns: Columns, tables: Sequence[Table]) -> None:
+    """Check that the tables of the only split have no column that divides them into splits.
+
+    Raises
+    ------
+    ConfigError
+        If a column has the name of one, such as ``split`` or ``is_test``, and several values.
+    """
+    for name in tables[0].schema.names:
+        plain = name.lower().removeprefix("is_").removeprefix("is")
+        if name in (columns.images, columns.labels) or not (plain in _SPLITS or split_kinds([plain])):
+            continue
+        values: set[Any] = set()
+        for block in itertools.chain.from_iterable(table.blocks(name) for table in tables):
+            with reading(tables[0].path):
+                values.update(map(str, block.to_pylist()))
+            if len(values) > 1:
+                raise ConfigError(
+                    f"{tables[0].path} has the column {name!r}, which may tell training from test images: "
+                    "save each split as a file of its own, such as train.parquet and test.parquet."
+                )
 
 
 @dataclass(frozen=True, eq=False)

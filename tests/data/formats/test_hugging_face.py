@@ -157,6 +157,15 @@ def coarse_and_fine(count=300):
     return fine, table(features, img=images, coarse_label=fine // 5, fine_label=fine)
 
 
+def test_a_column_of_splits_beside_files_of_splits_is_not_needed(tmp_path):
+    content = example()[2]
+    for name in ("train", "test"):
+        write(tmp_path / f"{name}.parquet", content.append_column("split", pyarrow.array([name] * 30)))
+    assert read(tmp_path).sizes == {"train": 30, "test": 30}
+    (tmp_path / "test.parquet").unlink()
+    assert read(tmp_path).sizes == {"train": 24, "test": 6}
+
+
 def test_numbered_files_are_one_split(tmp_path):
     for number in range(3):
         write(tmp_path / f"part-{number}.parquet", example()[2])
@@ -415,6 +424,14 @@ REFUSED = {
         "files of several kinds",
     ),
     "a split in two folders": ({"train.parquet": {}, "train/0000.parquet": {}}, "files of several kinds"),
+    "a column of splits": (
+        {"data.parquet": {"split": ["train", "train", "test"] * 10}},
+        "the column 'split'",
+    ),
+    "a mark of test images": (
+        {"data.parquet": {"is_test": [True, False, False] * 10}},
+        "the column 'is_test'",
+    ),
     "only a test split": ({"test.parquet": {}}, "none of which names a training split"),
     "files of other names": (
         {"cats.parquet": {}, "dogs.parquet": {}},
