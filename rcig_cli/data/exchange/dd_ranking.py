@@ -22,6 +22,7 @@ from rcig_cli.data.exchange.records import DatasetInfo, ExportedSet, Format, Set
 from rcig_cli.data.exchange.torch_file import import_torch, read_two_files
 from rcig_cli.errors import ConfigError
 
+_DATASETS = ("cifar10", "cifar100", "tiny_imagenet", "imagenette", "imagewoof")
 _IMAGES, _LABELS, _RATE = "images.pt", "labels.pt", "lr.pt"
 _LEARNING_RATE = 0.01  # with which its ConvNet-3 fits the soft labels of ten images in some sixty steps
 
@@ -39,6 +40,11 @@ def read_set(path: Path, _: DatasetInfo) -> SetFile:
 def write_set(folder: Path, exported: ExportedSet) -> None:
     """Write a distilled set into an empty folder."""
     torch = import_torch("--format dd-ranking")
+    if exported.dataset not in _DATASETS:
+        raise ConfigError(
+            f"DD-Ranking has no data set {exported.dataset}: --format dd-ranking exports sets of "
+            f"{', '.join(_DATASETS)}."
+        )
     mean, std = dc_statistics(exported.dataset, exported.images.shape[3])
     counts = np.bincount(exported.classes, minlength=len(exported.class_names))
     if counts.min() != counts.max():

@@ -58,7 +58,8 @@ def test_classes_are_in_the_order_of_dd_ranking(tmp_path, dataset, first):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"dataset": "pets"}, "means and deviations of pets .* not known"),
+        ({"dataset": "mnist"}, "DD-Ranking has no data set mnist"),
+        ({"dataset": "pets"}, "DD-Ranking has no data set pets"),
         ({"classes": np.minimum(GIVEN.classes, 8)}, "the same number of images for each class.* 0 to 4"),
         ({"class_names": tuple("abcdefghij")}, "order for DD-Ranking isn't known"),
     ],
