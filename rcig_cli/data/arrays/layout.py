@@ -90,7 +90,9 @@ def choose_layouts(
             "of the pixels of square images."
         )
     if given is None:
-        ways = [way for way in ways if not any(layout._unusual for layout in way.values())]
+        usual = [way for way in ways if not any(layout._unusual for layout in way.values())]
+        one = ways[0] == ways[-1] and len(first.shape) > 3  # the only axis of a length that channels have
+        ways = ways[:1] if one else usual
         if not ways or ways[0] != ways[-1]:
             raise ConfigError(
                 f"{first} has the shape {first.shape}, in which channels may be the last or the second axis: "

@@ -57,6 +57,7 @@ def first(images):
             "Images of the shape (3, 4, 4) are read with the channels first.",
         ),
         (GREY[:, :3, :3, None], GREY[:, :3, :3], ""),
+        (RGB[:, :5, :4], RGB[:, :4, :4], ""),
     ],
 )
 def test_layouts_that_are_clear_from_the_shape(path, stored, images, said):

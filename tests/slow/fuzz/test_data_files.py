@@ -135,6 +135,19 @@ def test_damaged_npz_files(tmp_path, images, options):
     assert fuzz([path], lambda: read_through(path), 64 * MIB)
 
 
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        (np.asfortranarray(pixels(9, 5, 4, 3)), np.array(["cat", "dog", "emu"] * 3)),
+        ((pixels(9, 3, 6, 6) / 127.5 - 1).astype("f4"), np.eye(3)[np.arange(9) % 3]),
+        ((pixels(9, 36) // 16).astype("u2"), np.arange(9) % 3 + 1.0),
+    ],
+)
+def test_damaged_pairs_of_arrays(tmp_path, images, labels):
+    np.savez(tmp_path / "own.npz", images=images, labels=labels)
+    assert fuzz([tmp_path / "own.npz"], lambda: read_through(tmp_path / "own.npz"), 64 * MIB)
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_damaged_images(tmp_path, name, monkeypatch):
     """With fewer pixels allowed, memory that a library takes beside them shows."""
