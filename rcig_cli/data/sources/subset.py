@@ -78,8 +78,12 @@ def hold_out_fifth(where: object, labels: npt.NDArray[np.int32]) -> tuple[npt.ND
         If there are too few images.
     """
     count = max(1, round(_HELD_OUT * len(labels)))
-    if count > len(labels) - len(np.unique(labels)):
-        raise ConfigError(f"{where} has too few images to hold any out for testing: add some.")
+    classes = len(np.unique(labels))
+    if count > len(labels) - classes:
+        raise ConfigError(
+            f"{where} has too few images to hold any out for testing, {len(labels)} of {classes} classes: "
+            "add some, or a test split."
+        )
     text = f"{where} has no test split, so a fixed fifth of each class, {count} images in all, "
     return held_out(labels, count, _SPLIT_SEED), Note("splits", text + "is held out for testing.")
 
