@@ -34,7 +34,7 @@ Source: ``Config`` in ``utils.py`` of GeorgeCazenavette/mtt-distillation, as num
 
 
 def class_order(
-    path: Path, names: Sequence[str] | None, dataset: DatasetInfo
+    path: Path, names: Sequence[str] | None, dataset: DatasetInfo, *, given: bool = False
 ) -> tuple[npt.NDArray[np.int32], tuple[Note, ...]]:
     """Match a file's classes with those of a data set.
 
@@ -50,6 +50,8 @@ def class_order(
         The names of its classes in the order of its class numbers; None if it has only numbers.
     dataset
         The data set.
+    given
+        Whether the names are those that the user gave.
 
     Returns
     -------
@@ -70,12 +72,17 @@ def class_order(
             if len(numbers) == len(ours) == len(found) and set(found) == set(numbers):
                 order = np.array([numbers[name] for name in found], dtype=np.int32)
                 return order, _matched(path, dataset, order, exact=form is str)
-    given = [int(name) if _is_number(name) else -1 for name in (numbered if names is None else names)]
-    if sorted(given) == list(range(len(ours))):
+    stated = [int(name) if _is_number(name) else -1 for name in (numbered if names is None else names)]
+    if sorted(stated) == list(range(len(ours))):
         usual = usual_order(dataset)
-        order = np.array([ours.index(usual[number]) for number in given], dtype=np.int32)
+        order = np.array([ours.index(usual[number]) for number in stated], dtype=np.int32)
         return order, _numbered(path, dataset, usual)
     assert names is not None
+    if given:
+        raise ConfigError(
+            f"--class-names must list the {len(ours)} classes of {dataset.name}, each once, but "
+            f"{_difference(names, ours)}."
+        )
     raise ConfigError(
         f"The classes of {path} can't be matched with those of {dataset.name}: {_difference(names, ours)}. "
         "If they are the same under other names, pass --class-names FILE, a text file with the names of "

@@ -131,7 +131,7 @@ def check_set(
     if labels.dtype.kind == "U" and labels.shape == images.shape[:1]:
         found, positions = np.unique(labels.read(), return_inverse=True)
         names, labels = tuple(map(str, found)), LazyArray.of(positions)
-    order, notes = class_order(path, names, dataset)
+    order, notes = class_order(path, names, dataset, given=class_names is not None)
     known, space_notes = _space(file, images, space)
     statistics = dc_statistics(dataset.name, dataset.shape[2]) if known == "dc-normalized" else None
     soft, numbers = _read_labels(path, labels, images.shape[0], dataset)
@@ -159,7 +159,8 @@ def _space(file: SetFile, images: LazyArray, given: Space | None) -> tuple[Space
     """What the values of the images are, and how that is known."""
     known = given or file.space
     if known is not None:
-        return known, ()
+        text = f"{file.path} says that its images are {file.space}; --space {given} overrides that."
+        return known, () if given is None or file.space in (None, given) else (Note("range", text),)
     if images.dtype == np.uint8:
         text = f"The images of {file.path} are uint8, so they are taken as pixels."
         return "pixels", (Note("range", text),)

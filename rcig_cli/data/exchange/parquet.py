@@ -38,7 +38,7 @@ from rcig_cli.data.exchange.records import (
 from rcig_cli.errors import ConfigError, Corrupt, RcigError
 
 _DATA, _PART, _WHITENING = "data", "train-00000-of-00001.parquet", "whitening.safetensors"
-_COLUMNS = ("image", "label", "soft_label", "whitened")
+_COLUMNS = ("image", "img", "label", "soft_label", "whitened")
 _ROWS = 100  # of a row group
 # The most bytes that a file may unpack to: floats, and a picture of any kind for each row.
 _PER_VALUE, _PER_ROW, _PER_FILE = 16, 2**16, 2**20
@@ -103,8 +103,8 @@ def _read_table(file: Path, dataset: DatasetInfo) -> Any:
                 "save only images and labels."
             )
         names = [name for name in parquet.schema_arrow.names if name in _COLUMNS]
-        if "whitened" in names and "image" in names:
-            names.remove("image")
+        if "whitened" in names:
+            names = [name for name in names if name not in ("image", "img")]
         return parquet.read(columns=names, use_threads=False)
 
 
@@ -122,10 +122,10 @@ def _arrays(file: Path, table: Any, dataset: DatasetInfo) -> dict[str, Array]:
     arrays: dict[str, Array] = {}
     if "whitened" in table.column_names:
         arrays["images"] = _floats(file, table, "whitened", dataset.shape)
-    elif "image" in table.column_names:
-        rows = table.column("image").to_pylist()
+    elif name := next((name for name in ("image", "img") if name in table.column_names), None):
+        rows = table.column(name).to_pylist()
         if not all(isinstance(row, dict) and isinstance(row.get("bytes"), bytes) for row in rows):
-            raise ConfigError(f"{file}: its column 'image' must hold {{bytes, path}}: see docs/exchange.md.")
+            raise ConfigError(f"{file}: its column {name!r} must hold {{bytes, path}}: see docs/exchange.md.")
         pictures = ((Path(f"{file}: picture {number}"), row["bytes"]) for number, row in enumerate(rows))
         arrays["images"] = decode_pictures(pictures, dataset)
     if "label" in table.column_names:
@@ -140,7 +140,10 @@ def _labels(file: Path, table: Any) -> Array:
     """Class numbers, or the names of the classes."""
     import pyarrow
 
-    if pyarrow.types.is_string(table.schema.field("label").type):
+    kind = table.schema.field("label").type
+    if pyarrow.types.is_dictionary(kind):  # as pandas writes categories
+        kind = kind.value_type
+    if pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind):
         return np.array(_column(file, table, "label", "string").to_pylist(), dtype=np.str_)
     numbers: Array = _column(file, table, "label", "int64").to_numpy()
     return numbers

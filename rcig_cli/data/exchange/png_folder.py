@@ -54,8 +54,9 @@ def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
     files = Files.by_class(path, pictures, folders)
     if len(folders) != len(dataset.class_names):
         raise ConfigError(
-            f"{path} has {len(folders)} class folders, but {dataset.name} has {len(dataset.class_names)} "
-            "classes: each needs a folder, named after the class or by its number from 0."
+            f"{path} has pictures in {len(folders)} folders, but {dataset.name} has "
+            f"{len(dataset.class_names)} classes: each needs a folder, named after the class or by its "
+            "number from 0."
         )
     check_count(path, len(files), dataset)
     labels, names, found = path / _LABELS, folders, None

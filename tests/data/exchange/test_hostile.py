@@ -107,7 +107,7 @@ def test_a_missing_path_or_a_pipe_is_refused(tmp_path):
     refused(tmp_path / "pipe.npz", ConfigError, "not a regular file")
     (tmp_path / "set" / "data").mkdir(parents=True)
     os.mkfifo(tmp_path / "set" / "data" / "train.parquet")
-    refused(tmp_path / "set", ConfigError, "class folders")
+    refused(tmp_path / "set", ConfigError, "pictures in 0 folders")
 
 
 TENSOR = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n."
@@ -170,9 +170,9 @@ def link_out(path):
         (
             lambda p: (p / "0").rename(p / "1" / "train"),
             ConfigError,
-            "2 class folders, but pets has 3 classes",
+            "pictures in 2 folders, but pets has 3 classes",
         ),
-        (lambda p: split(p, "train", "test"), ConfigError, "5 class folders, but pets has 3 classes"),
+        (lambda p: split(p, "train", "test"), ConfigError, "pictures in 5 folders, but pets has 3 classes"),
     ],
 )
 def test_a_folder_of_pictures_that_is_damaged_or_does_not_fit_is_refused(tmp_path, change, error, message):

@@ -90,3 +90,12 @@ def test_values_that_do_not_fit_the_space_are_refused(tmp_path, images, space, m
     found = read(tmp_path / "a.npz", space=space)
     with pytest.raises(ConfigError, match=message):
         found.inputs(GIVEN.whitening)
+
+
+def test_a_space_that_contradicts_the_file_is_told(tmp_path):
+    np.savez(
+        tmp_path / "a.npz", images=IMAGES, labels=LABELS, space="whitened", class_names=GIVEN.class_names
+    )
+    assert read(tmp_path / "a.npz", space="whitened").notes == ()
+    (note,) = read(tmp_path / "a.npz", space="normalized").notes
+    assert "says that its images are whitened; --space normalized overrides that" in note.text
