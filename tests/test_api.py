@@ -177,6 +177,7 @@ def test_an_exported_set_is_imported_again(run, tmp_path):
         (lambda _: rcig.distill(3, ipc=1), rcig.ConfigError, "dataset must be a Dataset or its name, not 3"),
         (lambda _: rcig.list_runs(store=3), rcig.ConfigError, "store must be a path, not 3"),
         (lambda _: rcig.prepare("digits", 3), rcig.ConfigError, "source must be a path, not 3"),
+        (lambda _: rcig.prepare("mine", ""), rcig.ConfigError, "source is empty"),
     ],
 )
 def test_errors_say_what_is_wrong(digits_run, call, error, message):

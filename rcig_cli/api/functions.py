@@ -501,6 +501,8 @@ def _open(store: StorePath, *, create: bool = False) -> "Store":
 def _path(argument: str, value: Any) -> Path | None:
     if not isinstance(value, str | os.PathLike | None):
         raise ConfigError(f"{argument} must be a path, not {shorten(value)}.")
+    if value == "":
+        raise ConfigError(f"{argument} is empty: give a path.")
     return None if value is None else Path(value)
 
 

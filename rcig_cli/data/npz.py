@@ -150,7 +150,10 @@ def _member(stream: IO[bytes], path: Path, entry: zipfile.ZipInfo | None, length
     except Exception as error:  # NumPy raises errors of almost any kind on damaged headers
         raise Corrupt(f"{where} has a damaged header: make or copy the file again.") from error
     if dtype.hasobject:
-        raise ConfigError(f"{where} holds pickled Python objects, which are never read: save plain numbers.")
+        raise ConfigError(
+            f"{where} holds pickled Python objects, which are never read: save plain numbers, "
+            "or texts with .astype(str)."
+        )
     if dtype.kind == "V" or not dtype.itemsize:
         raise ConfigError(f"{where} is not an array of numbers or strings: save plain numbers.")
     found = Member(path, entry, shape, dtype, head.tell(), fortran and len(shape) > 1)

@@ -145,6 +145,9 @@ def _notes(array: StoredArray, layout: Layout) -> tuple[Note, ...]:
         kind = "grey images" if channels == 1 else f"RGB images with the channels {place}"
         text = f"Rows of {height * width * channels} values are read as {kind}, {height} x {width} pixels."
         return (Note("layout", text),)
+    texts = []
     if layout.order == _FIRST:
-        return (Note("layout", f"Images of the shape {row} are read with the channels first."),)
-    return ()
+        texts.append(f"Images of the shape {row} are read with the channels first.")
+    if channels == 4:
+        texts.append("The fourth channel is read as opacity, over white.")
+    return tuple(Note("layout", text) for text in texts)

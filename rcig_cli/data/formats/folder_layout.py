@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from rcig_cli.data.sources.image_search import Folder, Search, named, search
 from rcig_cli.data.sources.source import Note, Topic
 from rcig_cli.errors import ConfigError
 
-_METADATA = ("metadata.csv", "metadata.jsonl")
+_METADATA = ("metadata.csv", "metadata.jsonl")  # of Hugging Face's ImageFolder
 _NUMBERED = re.compile(r"(?P<word>.*[^\W\d_].*?)[ ._-]+\(?\d+\)?", re.DOTALL)  # such as "cat.0" or "cat (1)"
 _NO_LETTERS = re.compile(r"[\W\d_]+")
 _CAMERAS = {"img", "image", "dsc", "dscn", "pic", "picture", "photo", "frame", "scan", "screenshot", "file"}
@@ -73,6 +73,7 @@ class _Finder:
     def __init__(self, root: Path, labels: Path | None) -> None:
         self.root = root
         self.search: Search = search(root)
+        self._tables: Sequence[str] = _METADATA
         self.notes: list[Note] = []
         if self.search.targets:
             self._drop_linked(self.search.found, os.path.realpath(root))
@@ -203,8 +204,8 @@ class _Finder:
         train = parts[name] if name else None
         if train is None:
             raise ConfigError(
-                f"{where} has splits without classes. {self._ways_out(self.tree)} If each split has such a "
-                "file, call it metadata.csv and put it into the split's folder."
+                f"{where} has splits without classes. {self._ways_out(self.tree)} If each split's "
+                "folder has such a file, and all have one name, pass any of them."
             )
         usable = [
             [name for name in kinds if kinds[name] == kind and parts[name] is not None]
@@ -237,9 +238,6 @@ class _Finder:
                 f"The test split of {self.root} has classes without training images: {named(unknown)}. "
                 "Rename or remove them."
             )
-        missing = [name for name in train if name not in test]
-        if missing:
-            self._note("splits", f"Classes without test images: {named(missing)}.")
         return test
 
     # Classes.
@@ -345,6 +343,15 @@ class _Finder:
     # Labels files.
 
     def _table(self, given: Path | None, tree: Folder) -> LabelsFile | None:
+        holders = [
+            name for name in split_kinds(tree.filled) if given and given.name in tree.filled[name].tables
+        ]
+        if (
+            given
+            and len(holders) > 1
+            and given.parent in [self._place(tree.filled[name]) for name in holders]
+        ):
+            self._tables, given = (given.name,), None  # each split has such a file
         if given is None:
             return self._metadata(tree)
         table = read_labels(given, tree)
@@ -353,8 +360,8 @@ class _Finder:
         return table
 
     def _metadata(self, folder: Folder) -> LabelsFile | None:
-        """Read the file of labels that Hugging Face's ImageFolder looks for, if there is one."""
-        name = next((name for name in _METADATA if name in folder.tables), None)
+        """Read the file of labels that lists the images of its own folder, if there is one."""
+        name = next((name for name in self._tables if name in folder.tables), None)
         table = read_labels(self._place(folder) / name, folder, optional=True) if name else None
         if table is not None:
             self.notes += table.notes

@@ -144,8 +144,8 @@ class _Index:
         self.example = next(images.files(), "")
         self._kinds = split_kinds(images.filled)
         self._start = images.path + "/" if images.path else ""
-        hint = split_kinds([_LABELS_WORD.sub(" ", labels.stem)])
-        self._hint = next(iter(hint.values()), None)  # the file is named after a split, as "train_labels.csv"
+        hint = split_kinds([_LABELS_WORD.sub(" ", labels.stem)]) or split_kinds([labels.parent.name])
+        self._hint = next(iter(hint.values()), None)  # of "train_labels.csv", or of its folder
 
     def find(self, value: str, kind: Kind | None = None) -> list[str]:
         """Return the images that a value may mean; ``kind`` is the split that the row has."""

@@ -19,7 +19,7 @@ from rcig_cli.data.formats import (
     pixel_tables,
     stl10,
 )
-from rcig_cli.data.sources.image_search import folders, only_folder
+from rcig_cli.data.sources.image_search import folders, named, only_folder
 from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.data.sources.source import SPLITS, ImageSource, Note
@@ -137,6 +137,9 @@ def open_path(name: str, path: Path, options: ReadOptions) -> ImageSource:
         text = f"It has {sizes[0]} training and {sizes[1]} test images; "
         text += f"{known.name} as published has {known.sizes[0]} and {known.sizes[1]}."
         source.notes += (Note("splits", text),)
+    tested = set(source.labels("test").tolist())
+    if missing := [name for label, name in enumerate(source.class_names) if label not in tested]:
+        source.notes += (Note("splits", f"Classes without test images: {named(missing)}."),)
     return source
 
 
@@ -156,10 +159,11 @@ def _recognized(path: Path) -> tuple[Path, DatasetFormat]:
 
 def _refuse_inside(folder: Path, forms: Sequence[DatasetFormat]) -> None:
     """Refuse a folder that has one of these formats in a folder of it."""
-    for inner in folders(folder):
-        form = next((form for form in forms if form.holds(inner)), None)
-        if form is not None:
-            raise ConfigError(f"{folder} holds {form.title} in a subfolder: pass --from {inner}.")
+    found = [(form, inner) for inner in folders(folder) for form in forms if form.holds(inner)]
+    if not found:
+        return
+    ways = " or ".join(str(inner) for _, inner in found)
+    raise ConfigError(f"{folder} holds {found[0][0].title} in a subfolder: pass --from {ways}.")
 
 
 def _unknown(path: Path) -> RcigError:

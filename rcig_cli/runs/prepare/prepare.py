@@ -80,6 +80,8 @@ def prepare(
     config = make(PrepareConfig, settings)
     if origin is None and is_remote(name):
         name, origin = name_of(name), name
+    elif origin == "":
+        raise ConfigError("--from is empty: give a path, hf:OWNER/NAME or tfds:NAME.")
     elif origin is not None and not is_remote(origin):
         origin = str(Path(origin).expanduser().absolute())
     made_with = {"name": name, "origin": origin, **values_of(config)}

@@ -10,6 +10,7 @@ from tests.data.examples import pixels, whole
 
 GREY, RGB, RGBA = pixels(60, 28, 28), pixels(60, 28, 28, 3), pixels(60, 28, 28, 4)
 RGBA[..., 3] = 255
+OPACITY = "The fourth channel is read as opacity, over white."
 LABELS = np.arange(60) % 3
 
 
@@ -37,10 +38,14 @@ def first(images):
         (GREY, GREY, ""),
         (GREY[..., None], GREY, ""),
         (RGB, RGB, ""),
-        (RGBA, RGBA[..., :3], ""),
+        (RGBA, RGBA[..., :3], OPACITY),
         (GREY[:, None], GREY, "Images of the shape (1, 28, 28) are read with the channels first."),
         (first(RGB), RGB, "Images of the shape (3, 28, 28) are read with the channels first."),
-        (first(RGBA), RGBA[..., :3], "Images of the shape (4, 28, 28) are read with the channels first."),
+        (
+            first(RGBA),
+            RGBA[..., :3],
+            f"Images of the shape (4, 28, 28) are read with the channels first. {OPACITY}",
+        ),
         (GREY.reshape(60, 784), GREY, "Rows of 784 values are read as grey images, 28 x 28 pixels."),
         (GREY.reshape(60, 784, 1), GREY, "Rows of 784 values are read as grey images, 28 x 28 pixels."),
         (GREY.reshape(60, 1, 784), GREY, "Rows of 784 values are read as grey images, 28 x 28 pixels."),

@@ -124,6 +124,24 @@ def test_metadata_beside_the_images_of_each_split(tmp_path, suffix):
     assert "The split test has no classes and is not used." in str(source.notes)
 
 
+def test_a_labels_file_in_each_split(tmp_path):
+    """As Roboflow exports: the same names in all splits, each listed by the file beside them."""
+    for part, add in (("train", 0), ("valid", 12), ("test", 24)):
+        rows = ["filename, cat, dog, eel"]
+        for number in range(12):
+            save_picture(tmp_path / part / f"{number}.png", np.full((6, 6), number + add, np.uint8))
+            rows.append(f"{number}.png, " + ", ".join(str(int(number % 3 == pet)) for pet in range(3)))
+        (tmp_path / part / "_classes.csv").write_text("\n".join(rows))
+    (tmp_path / "valid" / "_classes.csv").unlink()
+    for part in ("train", "test"):
+        found, source = labelled(tmp_path, tmp_path / part / "_classes.csv")
+        assert source.sizes == {"train": 12, "test": 12}
+        assert found == {number: PETS[number % 3] for number in (*range(12), *range(24, 36))}
+    assert "The split valid has no classes and is not used." in topics(source)["splits"]
+    (tmp_path / "test" / "_classes.csv").unlink()
+    assert labelled(tmp_path, tmp_path / "train" / "_classes.csv")[0] == DUE
+
+
 def test_metadata_without_classes_leaves_them_to_the_folders(tmp_path):
     rows = []
     for number in range(12):

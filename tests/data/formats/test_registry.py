@@ -89,6 +89,16 @@ def test_some_of_the_classes_are_class_folders_with_readable_names(tmp_path):
     assert open_source("mine", tmp_path / "unknown").class_names == ("n01440764", "n99999999")
 
 
+def test_all_folders_that_could_be_meant_are_named(tmp_path):
+    title = "CIFAR-10, binary version"
+    for inner in ("a", "b"):
+        COPIES[title][2](tmp_path / inner)
+    with pytest.raises(
+        ConfigError, match=f"{title} in a subfolder: pass --from {tmp_path}/a or {tmp_path}/b."
+    ):
+        open_source("mine", tmp_path)
+
+
 def test_without_a_folder_the_error_says_what_to_do():
     with pytest.raises(ConfigError, match=r"imagewoof2\.tgz, unpack it, .* imagewoof --from imagewoof2"):
         open_source("imagewoof")
