@@ -390,7 +390,8 @@ class _Finder:
         tables = [
             f"{inner.path}/{name}".lstrip("/") for inner in _all_folders(folder) for name in inner.tables
         ]
-        example = self.root / tables[0] if tables else "FILE"
+        names = {os.path.basename(table) for table in tables}
+        example = self.root / tables[0] if len(names) == 1 else "FILE"
         return (
             f"Put the images of each class into a folder of its own, or pass --labels {example}, "
             "a CSV file with the name and the class of each image."

@@ -38,6 +38,7 @@ _FILES = {"file", "filename", "filepath", "path", "image", "img", "imageid", "im
 _FILES |= {"fname", "name", "picture", "photo", "imgname", "imgpath", "imageurl", "idcode"}
 _CLASSES = {"label", "labels", "class", "classid", "classname", "classlabel", "category", "categoryid"}
 _CLASSES |= {"categoryname", "target", "breed", "species", "labelname", "labelid", "y", "diagnosis", "level"}
+_SEVERAL = re.compile(r"[|;,& ]+")
 _WHOLE = re.compile(r"\d+\.0+")
 _LABELS_WORD = re.compile("labels?", re.IGNORECASE)
 _SPLITS = {"split", "set", "subset", "partition", "phase"}
@@ -119,6 +120,13 @@ def read_labels(path: Path, images: Folder, *, optional: bool = False) -> Labels
         if optional:
             return None
         raise ConfigError(f"{path} has nearly as many classes as images: name the column of classes 'label'.")
+    names = set(found.classes.values())
+    if several := [
+        name for name in names if len(parts := _SEVERAL.split(name)) > 1 and names.issuperset(parts)
+    ]:
+        raise ConfigError(
+            f"{path} gives images several classes at once, such as {shorten(min(several))}: give each one."
+        )
     whole = {name: name.partition(".")[0] for name in set(found.classes.values()) if _WHOLE.fullmatch(name)}
     if whole.keys() == set(found.classes.values()):  # as pandas writes whole numbers beside missing ones
         found.classes = {image: whole[name] for image, name in found.classes.items()}

@@ -129,6 +129,12 @@ def open_pixel_tables(name: str, path: Path, options: ReadOptions) -> ImageSourc
             f"{path} has no column {wanted!r}: pass the name of the labels' column with --labels."
         )
     splits = _splits(path, labelled)
+    for table in splits.values():
+        if table.label == "0" and not _counts(table, "0") and _counts(table, table.names[-1]):
+            raise ConfigError(
+                f"{table.path} seems to have the labels in its last column, not in the first: write names of "
+                "columns into the first row, such as pixel0, pixel1 and so on, and label."
+            )
     column = "first column" if splits["train"].label == "0" else f"column {splits['train'].label!r}"
     notes = [Note("labels", f"The labels are in the {column}.")]
     if len(splits) > 1:
@@ -190,6 +196,14 @@ def _pair(table: _Table) -> Pair:
             labels = numbers
     found = np.concatenate(parts)
     return Pair(_Images(table, (len(found), len(table.pixels))), labels[found], table.path)
+
+
+def _counts(table: _Table, column: str) -> bool:
+    """Whether a column has two or more values, from 0 or 1 on and without a gap, as labels often are."""
+    found: set[str] = set()
+    for (texts,) in table.batches((column,), "string"):
+        found.update(texts)
+    return len(found) > 1 and found in ({str(n + first) for n in range(len(found))} for first in (0, 1))
 
 
 def _transposed(row: tuple[int, ...]) -> Layout:

@@ -171,4 +171,8 @@ def _unknown(path: Path) -> RcigError:
         return NotFound(f"There is no file or folder {path}: check what you passed to --from.")
     if path.name.lower().endswith(_ARCHIVES):
         return ConfigError(f"{path} is an archive: unpack it, and pass the unpacked folder with --from.")
-    return ConfigError(f"{path} has none of the formats that --from reads: see docs/datasets.md.")
+    return ConfigError(
+        f"{path} has none of the formats that --from reads (docs/datasets.md). Save images in a folder for "
+        "each class, or arrays with numpy.savez; pass a list of image files with --labels, their folder with "
+        "--from."
+    )

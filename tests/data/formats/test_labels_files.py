@@ -207,6 +207,11 @@ UNUSABLE = {
         ConfigError,
         "nearly as many classes as images",
     ),
+    "several at once": (
+        table(",", "file,label", lambda name, pet, _: f"{name}.png,{pet if int(name) % 2 else 'dog|cat'}"),
+        ConfigError,
+        "several classes at once, such as 'dog|cat'",
+    ),
     "no header": (table(",", None, lambda name, pet, n: f"{name}.png,{pet},{n}"), ConfigError, "no header"),
     "two classes": (TABLES["labels.csv"] + "000.png,dog\n", ConfigError, "two classes"),
     "ragged": (TABLES["labels.csv"] + "000.png\n", Corrupt, "row 14 has 1 columns"),

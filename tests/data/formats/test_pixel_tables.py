@@ -77,6 +77,14 @@ def test_letters_gaps_and_labels_at_the_end(tmp_path):
     assert open_source("own", path).class_names == ("0", "2", "4")
 
 
+def test_labels_in_the_last_column_need_a_name(tmp_path):
+    rows = csv_rows(IMAGES).splitlines()
+    text = "".join(f"{row},{label}\n" for row, label in zip(rows, LABELS, strict=True))
+    (tmp_path / "own.csv").write_text(text)
+    with pytest.raises(ConfigError, match="labels in its last column"):
+        open_source("own", tmp_path / "own.csv")
+
+
 def test_columns_that_are_sorted_as_texts_are_put_in_order(tmp_path):
     names = [f"pixel{number}" for number in range(25)]
     order = sorted(range(25), key=names.__getitem__)
