@@ -39,9 +39,8 @@ def commands_of(
 def prepare_command(prepared: Prepared) -> str:
     """Return the command that prepared a data set, with only the last part of the path of the user's data."""
     made = prepared.manifest.config
-    given = {
-        name: made[name] for name, value in values_of(PrepareConfig()).items() if made.get(name) != value
-    }
+    defaults = values_of(PrepareConfig())
+    given = {name: value for name, value in made.items() if name in defaults and value != defaults[name]}
     origin = made.get("origin")
     source = {} if origin is None else {"from": origin if is_remote(origin) else Path(origin).name}
     return _command("prepare", prepared.manifest.name, **source, **given)
