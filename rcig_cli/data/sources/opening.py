@@ -83,7 +83,7 @@ def open_source(
     from rcig_cli.data.formats.registry import open_path
 
     source = open_path(name, Path(origin), options)
-    source.origin["files"] = digest_of_files(Path(origin))
+    source.origin["files"] = digest_of_files(Path(origin), options.labels_path())
     return source
 
 
@@ -157,11 +157,12 @@ def identity(source: ImageSource) -> dict[str, Any]:
     }
 
 
-def digest_of_files(path: Path) -> str:
+def digest_of_files(path: Path, labels: Path | None = None) -> str:
     """Return a digest of the names, sizes and times of the files in a folder, or of one and its neighbours.
 
     Neighbours are files in the same folder whose names differ only in the words for split and content, such
-    as that of the labels.
+    as that of the labels.  ``labels`` is a labels file, which may be elsewhere; it may also be missing, since
+    the option may name a column instead.
 
     Raises
     ------
@@ -171,12 +172,13 @@ def digest_of_files(path: Path) -> str:
     found = hashlib.sha256()
     try:
         folder = path if path.is_dir() else path.parent
-        for file in _walk(path) if path.is_dir() else _neighbours(path):
+        files = list(_walk(path)) if path.is_dir() else _neighbours(path)
+        for file in [*files, labels] if labels and labels.is_file() else files:
             try:
                 status = file.stat()
             except OSError:
                 status = file.lstat()  # a broken link; the search for images skips it too
-            name = os.fsencode(file.relative_to(folder))
+            name = os.fsencode(os.path.relpath(file, folder))
             found.update(b"%b\0%d\0%d\n" % (name, status.st_size, status.st_mtime_ns))
     except OSError as error:
         raise RcigError(f"{path} can't be read: {error.strerror or error}.") from error

@@ -48,6 +48,7 @@ SAVING_SHARE = 0.05  # of the time, at most
 
 _BATCH = 512  # images at most
 _BATCH_BYTES = 2**25  # of a batch as float32, at most
+_CONSTANT = 1e-6  # standard deviation of pixels between 0 and 1, which a single other pixel exceeds
 _DARK = 16  # images with no brighter pixel were stored on another scale
 _TAKES_LONG = 3000  # rows of a matrix whose decomposition takes long enough to be announced
 _SPARE = 1.01  # how much more room than the arrays take uncompressed a preparation may need
@@ -226,6 +227,10 @@ class Preparation:
                 f"{self.source.name} is almost black: on a scale to 255, no training image has a pixel "
                 f"above {self.brightest}. Pass the values of black and white, such as "
                 f"--range 0,{self.brightest or 1}."
+            )
+        if moments.channel_std().max() < _CONSTANT:
+            raise ConfigError(
+                f"{self.source.name} has one colour only, the same in all training images: check the files."
             )
         return moments
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rcig_cli.data.sources.opening import digest_of_files, identity, is_remote, name_of, open_source
+from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.data.sources.source import ImageSource, Note
 from rcig_cli.data.sources.subset import subset
 from rcig_cli.errors import ConfigError, Corrupt, NotFound, RcigError
@@ -130,9 +131,11 @@ def _already_there(store: Store, wanted: Mapping[str, Any], report: Report) -> P
             "prepare it under another name, or replace it with --overwrite."
         )
     origin, files = wanted["origin"], prepared.manifest.source.get("files")
-    if files is not None and Path(origin).exists() and digest_of_files(Path(origin)) != files:
+    labels = ReadOptions(labels=wanted["labels"]).labels_path()
+    if files is not None and Path(origin).exists() and digest_of_files(Path(origin), labels) != files:
+        where = f"{origin} or {wanted['labels']}" if labels else origin
         raise ConfigError(
-            f"The files in {origin} have changed since {name} was prepared: prepare them under another name, "
+            f"The files in {where} have changed since {name} was prepared: prepare them under another name, "
             "or replace it with --overwrite."
         )
     report.note(f"{name} is already prepared with these settings; --overwrite prepares it again.")

@@ -5,6 +5,16 @@ import pytest
 from rcig_cli.data.sources.opening import digest_of_files
 
 
+def test_a_labels_file_belongs_to_the_data(tmp_path):
+    (tmp_path / "data").mkdir()
+    labels = tmp_path / "labels.csv"
+    without = digest_of_files(tmp_path / "data", labels)
+    labels.write_text("a.png,cat")
+    before = digest_of_files(tmp_path / "data", labels)
+    labels.write_text("a.png,mouse")
+    assert len({without, before, digest_of_files(tmp_path / "data", labels)}) == 3
+
+
 @pytest.mark.parametrize(
     ("given", "belongs", "other"),
     [

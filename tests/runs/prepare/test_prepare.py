@@ -112,6 +112,10 @@ def test_images_that_are_almost_black_are_refused_also_after_an_interruption(her
     monkeypatch.setattr(source, "images", lambda numbers, _: np.full((len(numbers), 8, 8, 3), 15, np.uint8))
     with pytest.raises(ConfigError, match=r"above 15.* --range 0,15"):
         here(source)
+    with monkeypatch.context() as patched:
+        patched.setattr(source, "images", lambda numbers, _: np.full((len(numbers), 8, 8, 3), 255, np.uint8))
+        with pytest.raises(ConfigError, match="one colour only"):
+            here(source)
     # The bright images come first: they are measured before the interruption.
     bright_then_dark = Generated()
     monkeypatch.setattr(
