@@ -2,7 +2,6 @@
 
     train/<class>/...  test/<class>/...     splits; names as `split_names` says, in any case
     <class>/...                             without splits: a fixed, class-stratified fifth is held out
-    <class>/train/...  <class>/test/...     splits in each class
     train/metadata.csv  test/metadata.csv   beside images: their classes (Hugging Face's ImageFolder)
     cat.0.jpg  dog.0.jpg                    files named after their classes, in one folder or in each split
 

@@ -54,8 +54,3 @@ def _parts(name: str) -> tuple[Kind, str] | None:
 def names_images(name: str) -> bool:
     """Whether a name is a word for images or data in general, such as ``images``."""
     return name.lower() in _NEUTRAL
-
-
-def is_neutral(name: str) -> bool:
-    """Whether a name says nothing about the images: it names a split, or images in general."""
-    return names_images(name) or bool(split_kinds([name]))

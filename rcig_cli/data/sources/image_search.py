@@ -1,8 +1,8 @@
 """The search for image files in a folder, and the account of what it passes over.
 
 Images are files with an image's suffix, and files whose first bytes are an image's whatever they are called.
-Hidden entries and ``__MACOSX`` are passed over; links are followed if they lead inside the folder.  Of each
-file its name is kept, some 100 bytes.
+Hidden entries and ``__MACOSX`` are passed over.  Links are followed if they lead inside the folder; a folder
+that a link leads to is read there only.  Of each file its name is kept, some 100 bytes.
 """
 
 from __future__ import annotations
@@ -18,17 +18,10 @@ from rcig_cli.data.images.picture import SIGNATURE_BYTES, has_signature, picture
 from rcig_cli.data.sources.source import Note
 from rcig_cli.errors import ConfigError
 
-_IGNORED = {
-    "__macosx",
-    "@eadir",
-    "$recycle.bin",
-    "#recycle",
-    "lost+found",
-    "system volume information",
-}  # folders that systems make
+# Folders that systems make.
+_IGNORED = {"__macosx", "@eadir", "$recycle.bin", "lost+found", "system volume information"}
 _TABLES = (".csv", ".tsv", ".jsonl")
 _DEEPEST = 100  # folders in folders
-_MOST_LINKS = 2  # links to folders that are followed one after another
 _KINDS = 6  # at most so many kinds of other files are listed
 _NAMED = 3  # at most so many things of a kind are named in a message
 
@@ -89,9 +82,11 @@ class Search:
     hidden
         Number of hidden entries, and of folders that systems make.
     links
-        Links passed over, because they lead out of the folder, in a circle, or nowhere.
+        Links passed over, because they lead out of the folder, in a circle, nowhere, or where another did.
     targets
         The real paths of the folders that links led to.
+    moved
+        Folders left out, because links led to them.
     """
 
     root: Path
@@ -100,6 +95,7 @@ class Search:
     hidden: int = 0
     links: list[str] = field(default_factory=list)
     targets: set[str] = field(default_factory=set)
+    moved: list[str] = field(default_factory=list)
 
     def notes(self, *, others: bool = True) -> tuple[Note, ...]:
         """Say what was passed over; without the ``others`` if they belong to the data set."""
@@ -114,9 +110,11 @@ class Search:
             texts.append(f"Hidden or system entries in {self.root}, passed over: {self.hidden}.")
         if self.links:
             texts.append(
-                f"Links in {self.root} that lead out of it, in a circle or nowhere, passed over: "
-                f"{named(self.links)}. To use what they lead to, copy it there."
+                f"Links in {self.root} that lead out of it, in a circle, nowhere, or to the same folder as "
+                f"another, passed over: {named(self.links)}. To use what they lead to, copy it there."
             )
+        if self.moved:
+            texts.append(f"Folders in {self.root} that are read through links to them: {named(self.moved)}.")
         return tuple(Note("skipped", text) for text in texts)
 
 
@@ -143,17 +141,15 @@ def search(folder: Path, *, within: Path | None = None) -> Search:
     """
     result = Search(folder)
     limit = os.path.realpath(within or folder)
-    result.found = _search(result, os.fspath(folder), "", limit, (os.path.realpath(folder),), 0)
+    start = os.path.realpath(folder)
+    result.found = _search(result, os.fspath(folder), "", limit, (start,))
+    if result.targets:
+        _leave_out_targets(result, result.found, start)
     return result
 
 
-def _search(
-    result: Search, folder: str, path: str, limit: str, above: tuple[str, ...], followed: int
-) -> Folder:
-    """Search ``folder``, whose path within the root is ``path``.
-
-    ``above`` are the real paths of the folders that led here, and ``followed`` counts the links among them.
-    """
+def _search(result: Search, folder: str, path: str, limit: str, above: tuple[str, ...]) -> Folder:
+    """Search ``folder``, which is ``path`` within the root; ``above`` are the real paths that led here."""
     if len(above) > _DEEPEST:
         raise ConfigError(f"{result.root} has more than {_DEEPEST} folders in each other: move some up.")
     images, folders, tables = [], {}, []
@@ -166,19 +162,17 @@ def _search(
         if name.startswith(".") or name.lower() in _IGNORED:
             result.hidden += 1
             continue
-        target = entry.path
+        target = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
         if entry.is_symlink():
-            target = os.path.realpath(entry.path)
             usable = is_inside(target, limit) and os.path.exists(target)
-            if not usable or (entry.is_dir() and (target in above or followed == _MOST_LINKS)):
+            if not usable or target in above or target in result.targets:
                 result.links.append(start + name)
                 continue
         if entry.is_dir():
             if entry.is_symlink():
                 result.targets.add(target)
             inner = (*above, os.path.realpath(target))
-            count = followed + entry.is_symlink()
-            folders[name] = _search(result, entry.path, start + name, limit, inner, count)
+            folders[name] = _search(result, entry.path, start + name, limit, inner)
             continue
         suffix = os.path.splitext(name)[1].lower()
         if not entry.is_file():
@@ -189,6 +183,16 @@ def _search(
             tables += [name] if suffix in _TABLES else []
             result.others[suffix if suffix.isprintable() and suffix else "without an ending"] += 1
     return Folder(path, images, folders, tables)
+
+
+def _leave_out_targets(result: Search, folder: Folder, root: str) -> None:
+    """Leave out the folders that links lead to, whose images are found through these links."""
+    for name, inner in list(folder.folders.items()):
+        if os.path.join(root, inner.path) in result.targets:
+            result.moved.append(inner.path)
+            del folder.folders[name]
+        else:
+            _leave_out_targets(result, inner, root)
 
 
 def is_inside(path: str | Path, folder: str) -> bool:
