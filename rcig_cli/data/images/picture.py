@@ -14,7 +14,7 @@ import io
 import logging
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +43,7 @@ _SIXTEEN_BITS: Limits = (0, 2**16 - 1)
 
 # TIFF tags.
 _TILE_SIDES = (322, 323)  # width and height of a tile, which is decoded whole
-_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
+_BITS, _PHOTOMETRIC, _CHANNELS, _SAMPLE_FORMAT = 258, 262, 277, 339
 _WHITE_IS_ZERO, _SIGNED = 0, 2
 
 _SIGNATURES = re.compile(
@@ -81,6 +81,8 @@ class Header:
         Whether it has more than one frame or page.
     alpha
         Whether it has transparency.
+    extra
+        Whether it has more channels than are read, such as the near infrared of a satellite.
     """
 
     grey: bool
@@ -91,6 +93,7 @@ class Header:
     cut: bool = False
     frames: bool = False
     alpha: bool = False
+    extra: bool = False
 
 
 @functools.cache
@@ -143,6 +146,7 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
             cut=not deep and _is_cut(image),
             frames=image.format in _WITH_FRAMES and _has_frames(image),
             alpha=not deep and image.has_transparency_data,
+            extra=_tags(image).get(_CHANNELS, 1) > len(image.getbands()),
         )
 
 
@@ -177,6 +181,10 @@ def read_values(path: Path, content: bytes | None = None) -> Values:
         low, high = float(values.min()), float(values.max())
         if not (math.isfinite(low) and math.isfinite(high)):
             raise ConfigError(f"{path} has pixels that are not finite: correct or remove it.")
+        if low < 0 and image.mode == "I" and _SIGNED not in _tags(image).get(_SAMPLE_FORMAT, ()):
+            raise ConfigError(
+                f"{path} has unsigned values of 32 bits above {2**31 - 1}: save it with 16 bits."
+            )
         return Values(low, high, tuple(int(np.count_nonzero(values >= 2**k)) for k in range(16)))
 
 
@@ -246,17 +254,18 @@ def _opened(path: Path, content: bytes | None) -> Iterator[Image.Image]:
 
 def _tile_pixels(image: Image.Image) -> int:
     """Size of the pieces in which a TIFF is decoded, which may exceed the image."""
-    if image.format != "TIFF":
-        return 0
-    width, height = (int(image.tag_v2.get(tag, 1)) for tag in _TILE_SIDES)  # type: ignore[attr-defined]
+    width, height = (int(_tags(image).get(tag, 1)) for tag in _TILE_SIDES)
     return width * height
+
+
+def _tags(image: Image.Image) -> Mapping[int, Any]:
+    """The tags of a TIFF file; none of another."""
+    return image.tag_v2 if image.format == "TIFF" else {}  # type: ignore[attr-defined]
 
 
 def _check_tiff(image: Image.Image, path: Path) -> None:
     """Refuse the TIFF files whose values Pillow reads as others."""
-    if image.format != "TIFF":
-        return
-    tags = image.tag_v2  # type: ignore[attr-defined]
+    tags = _tags(image)
     if _is_deep(image) and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
         raise ConfigError(f"{path} has 0 for white (WhiteIsZero): save it with 0 for black.")
     if tags.get(_BITS) == (8,) and _SIGNED in tags.get(_SAMPLE_FORMAT, ()):
@@ -293,7 +302,7 @@ def _white_of(image: Image.Image) -> int | None:
     args = _tile_args(image)
     if image.format == "PPM" and image.mode == "I" and len(args) > 1:
         return int(args[1])
-    if image.format == "TIFF" and image.tag_v2.get(_BITS) == (12,):  # type: ignore[attr-defined]
+    if _tags(image).get(_BITS) == (12,):
         return 2**12 - 1
     return None
 

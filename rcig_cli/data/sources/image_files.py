@@ -26,6 +26,7 @@ from rcig_cli.data.sources.source import SPLITS, Batch, ImageSource, Note, Split
 from rcig_cli.errors import ConfigError, Corrupt
 
 _DECODERS = min(8, os.cpu_count() or 1)
+_TOP_BIT = 2**7  # of 8
 _AT_ONCE = 1024  # files that wait for a thread
 
 Result = TypeVar("Result")
@@ -99,12 +100,15 @@ class _Headers:
         How many files have each header, and the first of them.
     deep
         The files whose grey values have more than 8 bits.
+    cut
+        The files of 16 bits a channel, of which the upper 8 are read.
     damaged
         The files whose header can't be read.
     """
 
     kinds: dict[Header, tuple[int, Path]] = field(default_factory=dict)
     deep: set[Path] = field(default_factory=set)
+    cut: set[Path] = field(default_factory=set)
     damaged: list[Path] = field(default_factory=list)
 
     @property
@@ -219,13 +223,27 @@ class FileSource(ImageSource):
         damaged = _find_damaged(self._files, self._threads)
         return _refusal(self._where, damaged) if damaged else first
 
+    def _check_bright(self, cut: Set[Path]) -> None:
+        """Refuse colours of 16 bits a channel that don't need the highest bit: the upper 8 would be dark."""
+        try:
+            highest = max(_in_threads(_brightest, self._files, self._threads, cut))
+        except Corrupt as error:
+            raise self._all_damaged(error) from error
+        if highest < _TOP_BIT:
+            raise ConfigError(
+                f"{self._where} has colours of 16 bits a channel with values up to {highest * 256 + 255}, "
+                "which don't fill 16 bits: save them with 8 bits."
+            )
+
     def _choose_limits(
         self, headers: _Headers, asked: Limits | None
     ) -> tuple[Limits | None, tuple[Note, ...]]:
         """Choose the values of black and white, which takes a pass over the images of more than 8 bits."""
         where = self._where
-        if asked is not None and headers.count(lambda header: header.cut):
+        if asked is not None and headers.cut:
             raise ConfigError(f"{where} has images of 16 bits a channel: --range needs grey or 8 bits.")
+        if headers.cut:
+            self._check_bright(headers.cut)
         if headers.deep:
             try:
                 found = functools.reduce(
@@ -238,6 +256,10 @@ class FileSource(ImageSource):
         if asked is None:
             return None, ()
         return asked, (Note("range", f"{asked[0]:g} is black and {asked[1]:g} is white, as asked for."),)
+
+
+def _brightest(path: Path, content: bytes | None) -> int:
+    return int(read_picture(path, False, content).max())
 
 
 def _read_headers(splits: Mapping[Split, Pictures]) -> _Headers:
@@ -253,6 +275,8 @@ def _read_headers(splits: Mapping[Split, Pictures]) -> _Headers:
             found.kinds[header] = count + 1, first
             if header.deep:
                 found.deep.add(path)
+            if header.cut:
+                found.cut.add(path)
     return found
 
 
@@ -290,9 +314,13 @@ def _without(pictures: Pictures, damaged: set[Path]) -> Pictures:
 
 
 def _refusal(where: Path, damaged: set[Path]) -> Corrupt:
+    tiff = any(path.suffix.lower() in (".tif", ".tiff") for path in damaged)
+    hint = (
+        " TIFF files must have one channel, RGB or RGBA, and floats 32 bits and one channel." if tiff else ""
+    )
     return Corrupt(
         f"{where} has files that are damaged or no images: {_names(where, damaged)}. Replace or remove them, "
-        "or leave them out with --skip-damaged."
+        f"or leave them out with --skip-damaged.{hint}"
     )
 
 
@@ -305,6 +333,7 @@ def _notes_on_kinds(headers: _Headers) -> tuple[Note, ...]:
     grey = headers.count(lambda header: header.grey)
     counts: tuple[tuple[Topic, str, int], ...] = (
         ("range", "of 16 bits a channel, of which the upper 8 are used", headers.count(lambda h: h.cut)),
+        ("layout", "with more channels than are used", headers.count(lambda h: h.extra)),
         ("layout", "with transparency, which becomes white", headers.count(lambda h: h.alpha)),
         (
             "skipped",

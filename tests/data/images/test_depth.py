@@ -176,6 +176,19 @@ def test_16_bits_a_channel_are_cut_to_8_and_told(tmp_path):
         open_source("deep", tmp_path, ReadOptions(range=(0.0, 4095.0)))
 
 
+def test_colours_that_do_not_fill_16_bits_are_refused(tmp_path):
+    values = np.linspace(0, 4095, SIDE * SIDE * 3).astype(">u2").reshape(SIDE, -1)
+    raw = b"".join(b"\0" + row.tobytes() for row in values)
+    content = bytearray(png_bytes(SIDE, SIDE, zlib.compress(raw)))
+    content[24] = 16
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    for name in ("a/1.png", "a/2.png", "b/1.png", "b/2.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(ConfigError, match=r"values up to 4095, which don't fill 16 bits: save .* 8 bits"):
+        open_source("deep", tmp_path)
+
+
 def test_ppm_files_of_16_bits_a_channel(tmp_path):
     content = b"P6 1 1 4095\n" + np.array([0, 2048, 4095], ">u2").tobytes()
     (tmp_path / "a.ppm").write_bytes(content)
@@ -211,6 +224,26 @@ def test_tiffs_that_pillow_reads_wrongly_are_refused(tmp_path):
         read_header(path)
     path.write_bytes(tiff(np.array([[0x10, 0x20, 0x03]], "u1"), 12, 1))
     assert read_header(path).white == 4095
+
+
+def test_unsigned_values_that_pillow_reads_as_negative_are_refused(tmp_path):
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(np.array([[1, 2**31 + 5]], "<u4"), 32, 1))
+    with pytest.raises(ConfigError, match="unsigned values of 32 bits"):
+        read_values(path)
+
+
+def test_channels_that_are_not_used_are_told(tmp_path):
+    for name in ("a/1.tif", "a/2.tif", "b/1.tif", "b/2.tif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGBA", (SIDE, SIDE), (9, 200, 30, 0)).save(tmp_path / name)
+        content = (tmp_path / name).read_bytes()
+        opacity, other = (struct.pack("<HHLL", 338, 3, 1, meaning) for meaning in (2, 0))
+        assert opacity in content
+        (tmp_path / name).write_bytes(content.replace(opacity, other))
+    source = open_source("bands", tmp_path)
+    assert "Images with more channels than are used: 4." in [note.text for note in source.notes]
+    assert whole(source, "train").images[0, 0, 0].tolist() == [9, 200, 30]
 
 
 def test_the_orientation_of_deep_images_is_applied(tmp_path):
