@@ -1,11 +1,10 @@
-"""Text files that list images and their classes: tables such as CSV, or JSON lines.
+"""Text files that list images and their classes: CSV, or JSON lines.
 
-The columns of a table are separated by commas, semicolons, tabs, bars, or spaces.
-
-The column of files is the one whose values are names of images that are there, with or without folders and
-suffix.  The column of classes has a usual name, such as ``label`` or ``ClassId``, or is the only other one;
-several columns of 0 and 1 of which each row has a single 1 are classes too.  A column ``split`` says which
-images train and which test.  Without a header there must be two columns.
+The cells of a CSV file are separated by commas, semicolons or tabs, or the last one by spaces.  The column of
+files is the one whose values are names of images that are there, with or without folders and suffix.  The
+column of classes is called ``label``, or has another usual name, or is the only other one; or each class has
+a column of 0 and 1.  A column with words for splits only says which images train and which test.  Without a
+header there must be two columns.
 """
 
 from __future__ import annotations
@@ -19,29 +18,20 @@ import posixpath
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rcig_cli.data.files import open_file
-from rcig_cli.data.formats.split_names import Kind, split_kinds
+from rcig_cli.data.formats.split_names import Kind, names_splits, split_kinds
 from rcig_cli.data.sources.image_search import Folder, named
 from rcig_cli.data.sources.source import Note
 from rcig_cli.errors import ConfigError, Corrupt, shorten
 
 _LARGEST = 2**26  # bytes
 _SAMPLE = 1000  # rows that decide what a column is
-_FEW = 5  # rows that may be all there are, each with a class of its own
-
-_FILES = {"file", "filename", "filepath", "path", "image", "img", "imageid", "imagename", "imagepath", "id"}
-_FILES |= {"fname", "name", "picture", "photo", "imgname", "imgpath", "imageurl", "idcode"}
-_CLASSES = {"label", "labels", "class", "classid", "classname", "classlabel", "category", "categoryid"}
-_CLASSES |= {"categoryname", "target", "breed", "species", "labelname", "labelid", "y", "diagnosis", "level"}
-_SEVERAL = re.compile(r"[|;,& ]+")
-_WHOLE = re.compile(r"\d+\.0+")
-_LABELS_WORD = re.compile("labels?", re.IGNORECASE)
-_SPLITS = {"split", "set", "subset", "partition", "phase"}
+_USUAL = {"label", "labels", "class", "classid", "classname", "category", "target"}
+_BETWEEN_CLASSES = re.compile(r"[|;,& ]+")
 
 
 @dataclass(eq=False)
@@ -65,15 +55,35 @@ class LabelsFile:
 
 @dataclass(frozen=True)
 class _Columns:
-    """Where rows have what: ``choose`` takes the name of the class from a row."""
+    """Which columns have what.
 
+    ``header`` is None if the first row is none.  ``classes`` is one column, or one of 0 and 1 for each class.
+    """
+
+    header: Sequence[str] | None
     file: int
-    choose: Callable[[Sequence[str]], str]
-    split: int | None
-    header: tuple[str, ...] | None
-    text: str
-    unused: str = ""
-    usual: bool = False  # the column of classes has a usual name
+    classes: Sequence[int]
+    split: int | None = None
+
+    def class_of(self, row: Sequence[str]) -> str | None:
+        """The name of the class in a row, or None if it has not exactly one."""
+        if len(self.classes) == 1:
+            return row[self.classes[0]] or None
+        values = [row[column].removesuffix(".0") for column in self.classes]
+        if self.header is None or Counter(values) != {"1": 1, "0": len(values) - 1}:
+            return None
+        return self.header[self.classes[values.index("1")]]
+
+    def note(self) -> str:
+        """Where the classes are read from."""
+        if self.header is None:
+            return f"column {self.classes[0] + 1}"
+        if len(self.classes) > 1:
+            return "the columns of 0 and 1"
+        used = {self.file, self.split, *self.classes}
+        others = [repr(name) for column, name in enumerate(self.header) if column not in used and name]
+        unused = f", without its other columns, {named(others)}," if others else ""
+        return f"the column {self.header[self.classes[0]]!r}{unused}"
 
 
 def read_labels(path: Path, images: Folder, *, optional: bool = False) -> LabelsFile | None:
@@ -86,89 +96,68 @@ def read_labels(path: Path, images: Folder, *, optional: bool = False) -> Labels
     images
         The folder.
     optional
-        Whether to return None if the file may have no column of classes: if there is none, or with folders
-        in the folder, which may be the classes, none with a usual name.
+        Whether to return None if no column of classes has a usual name.
 
     Raises
     ------
     ConfigError
-        If it isn't clear which columns to use, or most rows have no image, or most images no row.
+        If it isn't clear which columns to use, most rows have no image, most images no row, or images have
+        several classes or nearly all a class of their own.
     Corrupt
         If the file isn't a table in UTF-8.
     NotFound, RcigError
         As `open_file`.
     """
-    index = _Index(images, path)
-    with _open(path) as (rows, _):
-        sample = list(itertools.islice(rows, _SAMPLE))
-    columns = _columns(path, sample, index, optional=optional)
-    if columns is None or (optional and images.filled and not columns.usual):
-        return None
-    with _open(path) as (rows, digest):
-        found, without_image, total = _match(path, rows, columns, index)
-    if 2 * without_image > total:
-        raise ConfigError(
-            f"{path} has {total} rows, of which {without_image} name no image: check their files."
-        )
+    index = _Index(images)
+    with open_file(path, most=_LARGEST) as file:
+        checksum = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0)
+        try:
+            with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as lines:
+                rows = _rows(path, lines)
+                sample = list(itertools.islice(rows, _SAMPLE))
+                columns = _columns(path, sample, index, optional=optional)
+                if columns is None:
+                    return None
+                found, unused = _match(path, itertools.chain(sample, rows), columns, index)
+        except (UnicodeDecodeError, csv.Error, json.JSONDecodeError, RecursionError) as error:
+            raise Corrupt(
+                f"{path} is not a table in UTF-8 ({error}): save it as CSV or JSON lines."
+            ) from error
     used = {posixpath.dirname(name) for name in found.classes}
     extra = sum(posixpath.dirname(name) in used for name in images.files()) - len(found.classes)
     if extra > len(found.classes):
         raise ConfigError(
             f"{path} has no row for {extra} images beside the {len(found.classes)} that it lists."
         )
-    if 2 * len(set(found.classes.values())) > max(len(found.classes), _FEW):
-        if optional:
-            return None
-        raise ConfigError(f"{path} has nearly as many classes as images: name the column of classes 'label'.")
-    names = set(found.classes.values())
-    if several := [
-        name for name in names if len(parts := _SEVERAL.split(name)) > 1 and names.issuperset(parts)
-    ]:
-        raise ConfigError(
-            f"{path} gives images several classes at once, such as {shorten(min(several))}: give each one."
-        )
-    whole = {name: name.partition(".")[0] for name in set(found.classes.values()) if _WHOLE.fullmatch(name)}
-    if whole.keys() == set(found.classes.values()):  # as pandas writes whole numbers beside missing ones
-        found.classes = {image: whole[name] for image, name in found.classes.items()}
-    text = f"Classes are read from {columns.text} of {path} (SHA-256 {digest()[:12]})."
-    found.notes = (Note("labels", text + columns.unused),)
-    if without_image or extra:
+    _check_classes(path, found)
+    found.notes = (
+        Note("labels", f"Classes are read from {columns.note()} of {path} (SHA-256 {checksum[:12]})."),
+    )
+    if unused or extra:
         text = (
-            f"Rows of {path} without an image or a class: {without_image}. Images without a row, not used: "
+            f"Rows of {path} without an image or a class: {unused}. Images without a row, not used: {extra}."
         )
-        found.notes += (Note("skipped", f"{text}{extra}."),)
+        found.notes += (Note("skipped", text),)
     return found
 
 
 class _Index:
     """The images of a folder by their names and by their names without suffix."""
 
-    def __init__(self, images: Folder, labels: Path) -> None:
+    def __init__(self, images: Folder) -> None:
         self._paths: dict[str, list[str]] = {}
         for path in images.files():
             name = unicodedata.normalize("NFC", posixpath.basename(path))
             for key in {name, posixpath.splitext(name)[0]}:
                 self._paths.setdefault(key, []).append(path)
         self.example = next(images.files(), "")
-        self._kinds = split_kinds(images.filled)
-        self._start = images.path + "/" if images.path else ""
-        hint = split_kinds([_LABELS_WORD.sub(" ", labels.stem)]) or split_kinds([labels.parent.name])
-        self._hint = next(iter(hint.values()), None)  # of "train_labels.csv", or of its folder
 
-    def find(self, value: str, kind: Kind | None = None) -> list[str]:
-        """Return the images that a value may mean; ``kind`` is the split that the row has."""
+    def find(self, value: str) -> list[str]:
+        """Return the images that a value may mean; folders are compared from the right."""
         value = unicodedata.normalize("NFC", value.strip().replace("\\", "/")).removeprefix("./").strip("/")
-        found = self._paths.get(posixpath.basename(value), [])
-        parts = value.split("/")
-        if len(parts) > 1:
-            found = [path for path in found if _agree(path.split("/")[:-1], parts[:-1])]
-        if len(found) > 1 and (kind or self._hint):
-            chosen = [path for path in found if self._kind_of(path) == (kind or self._hint)]
-            found = chosen or found
-        return found
-
-    def _kind_of(self, path: str) -> Kind | None:
-        return self._kinds.get(path.removeprefix(self._start).split("/")[0])
+        *folders, name = value.split("/")
+        return [path for path in self._paths.get(name, []) if _agree(path.split("/")[:-1], folders)]
 
 
 def _agree(folders: list[str], given: list[str]) -> bool:
@@ -177,33 +166,16 @@ def _agree(folders: list[str], given: list[str]) -> bool:
     return count == 0 or folders[-count:] == given[-count:]
 
 
-@contextmanager
-def _open(path: Path) -> Iterator[tuple[Iterator[list[str]], Callable[[], str]]]:
-    """Open a labels file; yield its rows, without empty ones, and a function that returns its SHA-256."""
-    with open_file(path, most=_LARGEST) as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        file.seek(0)
-        text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-        try:
-            yield _rows(path, text), lambda: digest
-        except (UnicodeDecodeError, csv.Error, json.JSONDecodeError, RecursionError) as error:
-            raise Corrupt(
-                f"{path} is not a table in UTF-8 ({error}): save it as CSV or JSON lines."
-            ) from error
-        finally:
-            text.detach()
-
-
 def _rows(path: Path, text: io.TextIOWrapper) -> Iterator[list[str]]:
-    if path.suffix.lower() in (".jsonl", ".ndjson"):
+    """Yield the rows of a file, without empty ones."""
+    if path.suffix.lower() == ".jsonl":
         yield from _json_rows(path, text)
         return
     first = next((line for line in text if line.strip()), "")
-    counts = {mark: first.count(mark) for mark in ",;\t|"}
-    mark = max(counts, key=lambda each: counts[each])
+    mark = max(",;\t", key=first.count)
     lines = itertools.chain([first], text)
     table: Iterator[list[str]] = csv.reader(lines, delimiter=mark)
-    if not counts[mark]:
+    if mark not in first:
         table = (line.strip().rsplit(None, 1) for line in lines)
     width = None
     for number, row in enumerate(table, start=1):
@@ -217,140 +189,124 @@ def _rows(path: Path, text: io.TextIOWrapper) -> Iterator[list[str]]:
 
 
 def _json_rows(path: Path, text: io.TextIOWrapper) -> Iterator[list[str]]:
+    """Yield the keys of the first object, and the values that each object has for them."""
     keys: list[str] = []
-    for number, line in enumerate(text, start=1):
-        if not line.strip():
-            continue
+    for number, line in enumerate(filter(str.strip, text), start=1):
         row = json.loads(line)
-        if not isinstance(row, dict) or not row or (keys and not row.keys() >= set(keys)):
-            raise Corrupt(f"{path}: line {number} is no JSON object with the keys of the first line.")
+        if not isinstance(row, dict):
+            raise Corrupt(f"{path}: object {number} is not a JSON object in a line of its own.")
         if not keys:
             keys = list(row)
             yield keys
-        yield [_text(row[key]) for key in keys]
-
-
-def _text(value: object) -> str:
-    return str(value).strip() if isinstance(value, str | int | float) else ""
-
-
-def _plain(name: str) -> str:
-    return "".join(filter(str.isalnum, name.lower()))
+        values = (row.get(key) for key in keys)
+        yield [str(value).strip() if isinstance(value, str | int | float) else "" for value in values]
 
 
 def _columns(path: Path, sample: list[list[str]], index: _Index, *, optional: bool) -> _Columns | None:
     """Decide what the columns are, from the first rows."""
-    rows = sample[1:]
-    if not rows or len(sample[0]) < 2:
+    header, rows = sample[:1], sample[1:]
+    if not rows or len(header[0]) < 2:
         raise ConfigError(
             f"{path} is not a CSV or JSON lines file with a column of image files and one of classes."
         )
-    width = range(len(sample[0]))
-    matches = {column: sum(bool(index.find(row[column])) for row in rows) for column in width}
-    files = [column for column in width if 2 * matches[column] > len(rows)]
-    if not files:
-        most = max(width, key=lambda column: matches[column])
-        raise ConfigError(
-            f"No column of {path} has the names of the images, such as {index.example!r}: the nearest has "
-            f"{shorten(rows[0][most])}. Pass the folder of these images with --from."
-        )
-    names = [_plain(name) for name in sample[0]]
-    distinct = {column: len({row[column] for row in rows}) for column in width}
-    file = max(files, key=lambda column: (names[column] in _FILES, distinct[column], -column))
-    if index.find(sample[0][file]):  # the first row is no header
-        if len(width) != 2:
+    (names,) = header
+    file = _file_column(path, names, rows, index)
+    if index.find(names[file]):  # the first row is no header
+        if len(names) != 2:
             raise ConfigError(
-                f"{path} has {len(width)} columns and no header: name their columns file and label."
+                f"{path} has {len(names)} columns and no header: name their columns file and label."
             )
-        other = 1 - file
-        return _Columns(file, lambda row: row[other], None, None, f"column {other + 1}")
-    header = tuple(sample[0])
-    split = _split_column(path, header, names, rows)
-    rest = [column for column in width if column not in (file, split)]
-    usual = [column for column in rest if names[column] in _CLASSES]
-    chosen = _one_of(usual, rows) if usual else rest
-    if len(chosen) == 1:
-        label = chosen[0]
-        unused = [repr(header[column]) for column in rest if column != label and header[column]]
-        note = f" Its other columns are not used: {named(unused)}." if unused else ""
-        text = f"the column {header[label]!r}"
-        return _Columns(file, lambda row: row[label], split, header, text, note, usual=bool(usual))
-    if not usual and len(rest) > 1 and all(_single(row, rest) is not None for row in rows):
-        return _Columns(
-            file, lambda row: _class_of(path, row, rest, header), split, header, "the 0/1 columns"
-        )
+        return _Columns(None, file, [1 - file])
+    plain = ["".join(filter(str.isalnum, name.lower())) for name in names]
+    usual = [column for column, name in enumerate(plain) if name in _USUAL and column != file]
+    others = [column for column in range(len(names)) if column != file and column not in usual]
+    split = next((c for c in others if names_splits(names[c]) or _has_splits({row[c] for row in rows})), None)
+    rest = [column for column in others if column != split]
+    if "label" in plain:
+        return _Columns(names, file, [plain.index("label")], split)
+    if len(usual) == 1:
+        return _Columns(names, file, usual, split)
     if optional:
         return None
+    columns = _Columns(names, file, rest, split)
+    if not usual and rest and all(columns.class_of(row) for row in rows if len(rest) > 1):
+        return columns
     raise ConfigError(
-        f"{path} has the columns {', '.join(map(repr, header))}: name the one with the classes 'label'."
+        f"{path} has the columns {', '.join(map(repr, names))}: name the one with the classes 'label'."
     )
 
 
-def _split_column(path: Path, header: tuple[str, ...], names: list[str], rows: list[list[str]]) -> int | None:
-    for column in (column for column, name in enumerate(names) if name in _SPLITS):
-        values = {row[column] for row in rows}
-        if split_kinds(values).keys() == values:
-            return column
-        if names[column] == "split":
-            raise ConfigError(f"{path} has splits other than train, val and test: {named(sorted(values))}.")
-    odd = [name for name in header if split_kinds([name.lower().removeprefix("is_").removeprefix("is")])]
-    if odd:
+def _file_column(path: Path, names: list[str], rows: list[list[str]], index: _Index) -> int:
+    """Return the column with the names of images; of several, the one with the most different values."""
+    found = {column: [index.find(row[column]) for row in rows] for column in range(len(names))}
+    matches = {column: sum(map(bool, images)) for column, images in found.items()}
+    distinct = {column: len({row[column] for row in rows}) for column in found}
+    if 2 * max(matches.values()) <= len(rows):
+        nearest = max(found, key=lambda column: matches[column])
         raise ConfigError(
-            f"{path} has the column {odd[0]!r}: write a column 'split' with train and test instead."
+            f"No column of {path} has the names of the images, such as {index.example!r}: the nearest has "
+            f"{shorten(rows[0][nearest])}. Pass the folder of these images with --from."
         )
-    return None
+    files = [column for column in found if 2 * matches[column] > len(rows)]
+    file = max(files, key=lambda column: distinct[column])
+    for other in files:
+        if distinct[other] == distinct[file] and found[other] != found[file]:
+            raise ConfigError(
+                f"{path} has two columns that may name the images, {names[file]!r} and {names[other]!r}: "
+                "remove the other one."
+            )
+    return file
 
 
-def _one_of(columns: list[int], rows: list[list[str]]) -> list[int]:
-    """If columns say the same in other words, return the first that has names instead of numbers."""
-    pairs = {tuple(row[column] for column in columns) for row in rows}
-    if any(len({pair[place] for pair in pairs}) < len(pairs) for place in range(len(columns))):
-        return columns
-    words = [column for column in columns if not all(row[column].isdecimal() for row in rows)]
-    return [(words or columns)[0]]
+def _has_splits(values: set[str]) -> bool:
+    return split_kinds(values).keys() == values
 
 
-def _single(row: Sequence[str], columns: list[int]) -> int | None:
-    """The only one of the columns of a row that is 1, if the others are 0."""
-    values = [row[column].removesuffix(".0") for column in columns]
-    return columns[values.index("1")] if Counter(values) == {"1": 1, "0": len(columns) - 1} else None
-
-
-def _class_of(path: Path, row: Sequence[str], columns: list[int], header: tuple[str, ...]) -> str:
-    column = _single(row, columns)
-    if column is None:
-        raise ConfigError(f"{path} has a row without a single class: {shorten(', '.join(row))}.")
-    return header[column]
-
-
-def _match(
-    path: Path, rows: Iterable[list[str]], columns: _Columns, index: _Index
-) -> tuple[LabelsFile, int, int]:
-    """Find the image of each row; also return how many rows have none, and how many there are."""
-    result, without, total = LabelsFile(), 0, 0
-    kinds = split_kinds(("train", "test"))
+def _match(path: Path, rows: Iterable[list[str]], columns: _Columns, index: _Index) -> tuple[LabelsFile, int]:
+    """Find the image and the class of each row; also return how many rows have none."""
+    result, unused, total = LabelsFile(), 0, 0
+    kinds: dict[str, Kind] = {}
     for row in itertools.islice(rows, 1 if columns.header else 0, None):
         total += 1
-        kind = None
-        if columns.split is not None:
-            value = row[columns.split]
-            if value not in kinds:
-                kinds |= split_kinds([value])
-            kind = kinds.get(value)
-            if kind is None:
-                raise ConfigError(f"{path} has the split {shorten(value)}: use train, val and test.")
-        found = index.find(row[columns.file], kind)
-        name = columns.choose(row)
+        found, name = index.find(row[columns.file]), columns.class_of(row)
         if not found or not name:
-            without += 1
+            unused += 1
             continue
         if len(found) > 1:
             raise ConfigError(
                 f"{path} lists {shorten(row[columns.file])}, which may be {found[0]} or {found[1]}: "
-                "write the folder before the names."
+                "write the folder before the names, or pass the folder of the listed images with --from."
             )
         if result.classes.setdefault(found[0], name) != name:
             raise ConfigError(f"{path} gives {found[0]} two classes: {shorten(name)} is the second.")
-        if kind is not None:
-            result.kinds[found[0]] = kind
-    return result, without, total
+        if columns.split is not None and columns.header:
+            value = row[columns.split]
+            if value not in kinds:
+                kinds |= split_kinds([value])
+            if value not in kinds:
+                raise ConfigError(
+                    f"{path} has {shorten(value)} in the column {columns.header[columns.split]!r}: "
+                    "write train, val or test for each image, or remove the column."
+                )
+            result.kinds[found[0]] = kinds[value]
+    if 2 * unused > total:
+        raise ConfigError(
+            f"{path} has {total} rows, of which {unused} name no image or no single class: correct them."
+        )
+    return result, unused
+
+
+def _check_classes(path: Path, found: LabelsFile) -> None:
+    """Refuse values that are no classes, such as captions, or lists of classes."""
+    names = set(found.classes.values())
+    if 2 * len(names) > len(found.classes):
+        raise ConfigError(
+            f"{path} has nearly as many classes ({len(names)}) as images: name the column of classes 'label'."
+        )
+    several = [
+        name for name in names if len(parts := _BETWEEN_CLASSES.split(name)) > 1 and names.issuperset(parts)
+    ]
+    if several:
+        raise ConfigError(
+            f"{path} gives images several classes at once, such as {shorten(min(several))}: give each one."
+        )

@@ -1,8 +1,8 @@
 """Which folders, or values of a column, name the splits of a data set.
 
 A name is a word for training, testing or validation, in any case, such as ``Train``, ``testing`` or ``val``,
-alone, with a word that says nothing (``train_images``, ``test-set``, ``test1``), or with the same other words
-as the other splits (``seg_train`` beside ``seg_test``).
+alone, with a general word or a number (``train_images``, ``test-set``, ``test1``), or with the same other
+words as another split (``seg_train`` beside ``seg_test``).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _WORDS: dict[str, Kind] = {
     **dict.fromkeys(("val", "valid", "validation", "validate", "vl", "va"), "val"),
     **dict.fromkeys(("dev", "devel", "development", "eval", "evaluation"), "val"),
 }
-_NEUTRAL = {"", "set", "sets", "data", "dataset", "split", "folder", "image", "images", "img", "imgs"}
+_GENERAL = {"set", "sets", "data", "dataset", "split", "folder", "image", "images", "img", "imgs"}
 _TOKEN = re.compile(r"[^\W\d_]+|\d+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _JOINED = re.compile(rf"({'|'.join(sorted(_WORDS, key=len, reverse=True))})(set|data|images?|imgs?)")
@@ -30,15 +30,11 @@ def split_kinds(names: Iterable[str]) -> dict[str, Kind]:
     """Return those of the names that name a split, each with what it is for."""
     found = {name: parts for name in names if (parts := _parts(name)) is not None}
     rests = Counter(rest for _, rest in found.values())
-    return {
-        name: kind
-        for name, (kind, rest) in found.items()
-        if rest in _NEUTRAL or rest.isdecimal() or rests[rest] > 1
-    }
+    return {name: kind for name, (kind, rest) in found.items() if not rest or rests[rest] > 1}
 
 
 def _parts(name: str) -> tuple[Kind, str] | None:
-    """The word for a split in a name, and the rest of it; None unless there is exactly one such word."""
+    """What the only word for a split in a name is for, and the other words; None without such a word."""
     tokens: list[str] = []
     for token in _TOKEN.findall(_CAMEL.sub(" ", name)):
         joined = _JOINED.fullmatch(token.lower())
@@ -47,10 +43,16 @@ def _parts(name: str) -> tuple[Kind, str] | None:
     # Words of two letters count only alone.
     if len(words) != 1 or (len(words[0]) == 2 and len(tokens) > 1):
         return None
-    rest = [token for token in tokens if token != words[0]]
-    return _WORDS[words[0]], " ".join(rest) if set(rest) - _NEUTRAL else ""
+    rest = [token for token in tokens if not (token in words or token in _GENERAL or token.isdecimal())]
+    return _WORDS[words[0]], " ".join(rest)
+
+
+def names_splits(column: str) -> bool:
+    """Whether a column of this name may say which images are for testing, as ``split`` or ``is_test``."""
+    plain = column.lower().removeprefix("is_").removeprefix("is")
+    return plain in ("split", "set", "subset", "partition", "phase") or bool(split_kinds([plain]))
 
 
 def names_images(name: str) -> bool:
     """Whether a name is a word for images or data in general, such as ``images``."""
-    return name.lower() in _NEUTRAL
+    return name.lower() in _GENERAL

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.data.arrays.labels import classes_of
-from rcig_cli.data.formats.split_names import split_kinds
+from rcig_cli.data.formats.split_names import names_splits
 from rcig_cli.data.sources.class_names import MOST_CLASSES, Classes, ordered_classes, readable
 from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.data.sources.source import Note, Split
@@ -25,7 +25,6 @@ from rcig_cli.errors import ConfigError, Corrupt
 
 _IMAGES, _PIXELS = ("image", "img"), ("pixels", "pixel_values")
 _LABELS = ("label", "labels", "class", "target", "y", "cls")
-_SPLITS = ("split", "set", "subset", "partition", "phase")
 _LONGEST_TEXT = 1000  # characters
 
 
@@ -173,8 +172,7 @@ def check_unsplit(columns: Columns, tables: Sequence[Table]) -> None:
         If a column has the name of one, such as ``split`` or ``is_test``, and several values.
     """
     for name in tables[0].schema.names:
-        plain = name.lower().removeprefix("is_").removeprefix("is")
-        if name in (columns.images, columns.labels) or not (plain in _SPLITS or split_kinds([plain])):
+        if name in (columns.images, columns.labels) or not names_splits(name):
             continue
         values: set[Any] = set()
         for block in itertools.chain.from_iterable(table.blocks(name) for table in tables):

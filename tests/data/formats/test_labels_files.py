@@ -61,7 +61,7 @@ TABLES = {
     "bare.csv": table(",", None, lambda name, pet, _: f"{name}.png,{pet}"),
     "turned.csv": table(",", None, lambda name, pet, _: f"{pet},{name}"),
     "val.txt": table(" ", None, lambda name, pet, _: f"images/{name}.png,{pet}"),
-    "ids.csv": table(",", "id,label,label_name", lambda name, pet, number: f"{name},{number},{pet}"),
+    "index.csv": table(",", ",label,label_id", lambda name, pet, number: f"{name},{pet},{number}"),
     "one_hot.csv": table(
         ",",
         "image_id,cat,dog,eel",
@@ -69,7 +69,6 @@ TABLES = {
             f"{name}," + ",".join("1.0" if number == other else "0.0" for other in range(3))
         ),
     ),
-    "numbers.csv": table(",", "id,label", lambda name, pet, _: f"{name},{PETS.index(pet)}.0"),
     "twice.csv": 2 * table(",", None, lambda name, pet, _: f"{name}.png,{pet}"),
     "labels.jsonl": "\n".join(
         json.dumps({"file_name": f"{name}.png", "label": PETS[number % 3], "extra": [1]})
@@ -82,11 +81,10 @@ TABLES = {
 def test_the_classes_of_a_labels_file(flat, name):
     (flat / name).write_text(TABLES[name], encoding="utf-8", newline="")
     found, source = labelled(flat, flat / name)
-    due = {number: str(PETS.index(pet)) for number, pet in DUE.items()} if name == "numbers.csv" else DUE
-    assert found == due
+    assert found == DUE
     assert f"of {flat / name} (SHA-256 " in topics(source)["labels"]
     (flat / name).rename(flat.parent / name)  # beside the folder of the images
-    assert labelled(flat / "images", flat.parent / name)[0] == due
+    assert labelled(flat / "images", flat.parent / name)[0] == DUE
 
 
 def test_a_column_of_splits(flat):
@@ -100,7 +98,7 @@ def test_a_column_of_splits(flat):
     assert sorted(found) == list(range(9))
     assert "The split val is not used. The test split is test." in topics(source)["splits"]
     (flat / "labels.csv").write_text("name,label,split\n" + "\n".join(rows).replace("val", "extra"))
-    with pytest.raises(ConfigError, match="splits other than train, val and test"):
+    with pytest.raises(ConfigError, match="'extra' in the column 'split': write train, val or test"):
         labelled(flat, flat / "labels.csv")
 
 
@@ -169,16 +167,15 @@ def test_a_labels_file_for_the_test_split_beside_class_folders(tmp_path):
 
 
 def test_names_that_are_in_both_splits(tmp_path):
-    """As Kaggle's CIFAR-10: the file is named after the split that it is for."""
+    """As Kaggle's CIFAR-10."""
     for part, add in (("train", 0), ("test", 100)):
         for number in range(12):
             save_picture(tmp_path / part / f"{number}.png", np.full((6, 6), number + add, np.uint8))
-    rows = "id,label\n" + "\n".join(f"{number},{DUE[number]}" for number in range(12))
-    (tmp_path / "trainLabels.csv").write_text(rows)
-    assert labelled(tmp_path, tmp_path / "trainLabels.csv")[0] == DUE
-    (tmp_path / "trainLabels.csv").rename(tmp_path / "labels.csv")
-    with pytest.raises(ConfigError, match=r"'0', which may be test/0.png or train/0.png"):
-        labelled(tmp_path, tmp_path / "labels.csv")
+    labels = tmp_path / "trainLabels.csv"
+    labels.write_text("id,label\n" + "\n".join(f"{number},{DUE[number]}" for number in range(12)))
+    with pytest.raises(ConfigError, match=r"'0', which may be test/0.png or train/0.png: .*--from"):
+        labelled(tmp_path, labels)
+    assert labelled(tmp_path / "train", labels)[0] == DUE
 
 
 def test_rows_and_images_without_each_other_are_counted(flat):
@@ -205,7 +202,7 @@ UNUSABLE = {
     "captions": (
         table(",", "file,label", lambda name, *_: f"{name}.png,caption {name}"),
         ConfigError,
-        "nearly as many classes as images",
+        r"nearly as many classes \(12\) as images",
     ),
     "several at once": (
         table(",", "file,label", lambda name, pet, _: f"{name}.png,{pet if int(name) % 2 else 'dog|cat'}"),
@@ -219,6 +216,11 @@ UNUSABLE = {
         table(",", "file,class,target", lambda name, pet, _: f"{name}.png,{pet},{int(name) % 2}"),
         ConfigError,
         "name the one with the classes",
+    ),
+    "two columns of files": (
+        table(",", "id,file,label", lambda name, pet, _: f"{11 - int(name):03},{name}.png,{pet}"),
+        ConfigError,
+        "two columns that may name the images, 'id' and 'file'",
     ),
     "binary": ("file,label\n\0\0\xff", RcigError, "labels"),
     "a column of tests": (
@@ -242,7 +244,7 @@ def test_a_missing_labels_file(flat):
     with pytest.raises(NotFound, match=r"nothing\.csv"):
         labelled(flat, flat / "nothing.csv")
     (flat / "bad.jsonl").write_text('{"file": "000.png", "label": 1}\n[1]\n')
-    with pytest.raises(Corrupt, match="line 2 is no JSON object"):
+    with pytest.raises(Corrupt, match="object 2 is not a JSON object"):
         labelled(flat, flat / "bad.jsonl")
 
 
