@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rcig_cli.data.formats.labels_files import LabelsFile, read_labels
-from rcig_cli.data.formats.split_names import Kind, names_images, split_kinds
+from rcig_cli.data.formats.split_names import Kind, are_parts, names_images, split_kinds
 from rcig_cli.data.sources.image_search import Folder, named, search
 from rcig_cli.data.sources.source import Note, Topic
 from rcig_cli.errors import ConfigError
@@ -17,6 +17,7 @@ from rcig_cli.errors import ConfigError
 _METADATA = ("metadata.csv", "metadata.jsonl")  # of Hugging Face's ImageFolder
 _NUMBERED = re.compile(r"(?P<word>.*[^\W\d_].*?)[ ._-]+\(?\d+\)?", re.DOTALL)  # such as "cat.0" or "cat (1)"
 _NO_LETTERS = re.compile(r"[\W\d_]+")
+_MASK = re.compile(r"[ ._-]+(?:masks?|seg|segmentation|superpixels|gt|groundtruth)(?:[ ._-]?\d+)?$", re.I)
 _CAMERAS = {"img", "image", "dsc", "dscn", "pic", "picture", "photo", "frame", "scan", "screenshot", "file"}
 
 Classified = dict[str, list[str]]
@@ -228,7 +229,12 @@ class _Finder:
         if nested:
             text = f"The classes are the folders in {where}, not the folders in those: {named(nested)}."
             self._note("classes", text)
-        return {name: list(folder.files()) for name, folder in filled.items()}
+        classes = {name: list(folder.files()) for name, folder in filled.items()}
+        masks = {path for paths in classes.values() for path in _masks(paths)}
+        if masks:
+            text = f"Images in {where} that are named as masks of others, not used: {named(sorted(masks))}."
+            self._note("skipped", text)
+        return {name: [path for path in paths if path not in masks] for name, paths in classes.items()}
 
     def _check_class_folders(self, part: Folder) -> None:
         """Refuse folders that may be something else than classes."""
@@ -255,6 +261,13 @@ class _Finder:
                 f"The folders in {where}, {named(list(filled))}, have the same folders in them, "
                 f"{named(list(names))}, so either may be the classes. Rearrange them as train/CLASS and "
                 "test/CLASS, or pass --labels FILE, a CSV file with the name and the class of each image."
+            )
+
+        if are_parts(filled):
+            raise ConfigError(
+                f"The folders in {where}, {named(list(filled))}, look like parts of one set, not like "
+                "classes. Rename them if they are, or pass --labels FILE, a CSV file with the name and the "
+                "class of each image."
             )
 
     def _note_empty(self, folder: Folder) -> None:
@@ -315,3 +328,11 @@ class _Finder:
             "Put the images of each class into a folder of its own, all of them in the folder that --from "
             f"names; or pass --labels {table}, a CSV file with the name and the class of each image."
         )
+
+
+def _masks(paths: list[str]) -> list[str]:
+    """Return the images whose names are those of others with a word such as ``_mask``."""
+    stems = {path: path.rpartition(".")[0] for path in paths}
+    found = {path: match[0] for path, stem in stems.items() if (match := _MASK.search(stem))}
+    known = set(stems.values()) if found else set()
+    return [path for path, end in found.items() if stems[path].removesuffix(end) in known]

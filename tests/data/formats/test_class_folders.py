@@ -227,6 +227,24 @@ def test_a_folder_called_images_is_not_a_class(tmp_path, other):
     )
 
 
+@pytest.mark.parametrize("name", ["images_00{}", "set_images_part_{}", "batch {}"])
+def test_parts_of_a_set_are_no_classes(tmp_path, name):
+    for number in (1, 2):
+        fill(tmp_path, name.format(number), 3)
+    refused(tmp_path, "look like parts of one set, not like classes")
+
+
+def test_masks_beside_their_images_are_not_used(tmp_path):
+    for name in ("benign", "normal"):
+        for number in range(5):
+            for end in ("", "_mask", "_mask_1"):
+                save_picture(tmp_path / name / f"{name} ({number}){end}.png", pixels(6, 6, 3, seed=number))
+        save_picture(tmp_path / name / "with_mask.png", pixels(6, 6, 3))
+    source = open_source("scans", tmp_path)
+    assert sum(source.sizes.values()) == 12
+    assert "named as masks of others, not used: 20 (benign/benign (0)_mask.png, " in notes(source, "skipped")
+
+
 def test_folders_in_class_folders_are_told(tmp_path):
     for name in ("cat/siamese", "cat/persian", "dog/pug", "dog/poodle"):
         fill(tmp_path, name, 5)
