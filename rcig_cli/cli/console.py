@@ -13,6 +13,7 @@ from rich.table import Table
 
 from rcig_cli.reporting.formatting import percent
 
+_WIDEST = 1000  # columns of a table that another program reads, in which no name is broken
 _LINE_EVERY = 30.0  # seconds between progress lines where stderr is not a terminal
 
 
@@ -77,7 +78,7 @@ class Console:
             table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
         for row in rows:
             table.add_row(*map(printable, row))
-        self.out.print(table)
+        self.out.print(table, width=None if self.out.is_terminal else _WIDEST)
 
     @contextmanager
     def working(self) -> Iterator[None]:

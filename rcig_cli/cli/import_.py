@@ -40,7 +40,7 @@ def import_(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="The data set's class names, one a line, in the order of the set's class numbers. "
+            help="The data set's class names, one a line, in the order of the file's classes. "
             "Default: as the file states, or the data set's order.",
         ),
     ] = None,
@@ -72,5 +72,5 @@ def import_(
     assert run.imported_as is not None
     read_as, assumed = run.imported_as["space"], run.imported_as["assumptions"]
     document = {**run_summary(run), "space": read_as, "index": index, "assumptions": assumed}
-    here.console.data(f"{run.name}: {describe_run(run)} as {read_as}", document)
+    here.console.data(f"{run.name}: {describe_run(run)} (space: {read_as})", document)
     here.next(f"evaluate {run.name}")

@@ -72,7 +72,7 @@ def _as_toml(document: Mapping[str, Any]) -> str:
 def _description(document: Mapping[str, Any]) -> list[str]:
     """Describe an artifact: its plain values, what was measured, and its settings and other records."""
     below = ("evaluations", "attacks", "table", "divergences", "files", "log")
-    shown = {key: value for key, value in document.items() if key not in below}
+    shown = {key: value for key, value in document.items() if key not in below and value not in (None, {})}
     if "imported_from" in document:
         shown["imported from"] = shown.pop("imported_from")
         del shown["step"], shown["seed"]  # of a distillation that did not take place here
@@ -91,11 +91,13 @@ def _description(document: Mapping[str, Any]) -> list[str]:
 
 
 def lines_of(document: Mapping[str, Any], indent: str = "") -> list[str]:
-    """Write a JSON object as ``key: value`` lines, with nested objects last and indented."""
+    """Write a JSON object as ``key: value`` lines: nested objects last and indented, notes as their texts."""
     lines = []
     for key, value in sorted(document.items(), key=lambda item: isinstance(item[1], dict)):
         if isinstance(value, dict):
             lines += [f"{indent}{key}:", *lines_of(value, indent + "  ")]
+        elif key in ("notes", "assumptions") and value:
+            lines += [f"{indent}{key}:", *(f"{indent}  {note['text']}" for note in value)]
         else:
             lines.append(f"{indent}{key}: {value if isinstance(value, str) else json.dumps(value)}")
     return lines

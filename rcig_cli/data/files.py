@@ -60,7 +60,8 @@ def open_file(path: Path, *, most: int | None = None, inside: Path | None = None
         with path.open("rb") as file:
             yield file
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise NotFound(f"There is no file or folder {path}: check the path, or unpack it again.") from error
+        again = "" if inside is None else ", or unpack it again"
+        raise NotFound(f"There is no file or folder {path}: check the path{again}.") from error
     except OSError as error:
         raise RcigError(f"{path} can't be read: {error.strerror or error}.") from error
 

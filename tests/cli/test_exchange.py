@@ -72,7 +72,7 @@ def checkpoint(path, classes, shape, ipc=2, seed=0):
     return images, labels
 
 
-def test_a_published_checkpoint_is_imported_evaluated_and_shown(rcig, store, tmp_path):
+def test_a_published_checkpoint_is_imported_evaluated_and_shown(rcig, store, tmp_path, monkeypatch):
     images, labels = checkpoint(tmp_path / "Checkpoint_9.best", 10, (8, 8, 1))
     done = rcig("import", tmp_path / "Checkpoint_9.best", "--dataset", "digits", "--store", store, "--json")
     assert done.json == {
@@ -98,7 +98,11 @@ def test_a_published_checkpoint_is_imported_evaluated_and_shown(rcig, store, tmp
     assert shown["parents"]["file"] == {"name": "Checkpoint_9.best", "digest": digest}
     assert shown["config"]["ipc"] == 2
     assert len(shown["evaluations"]) == 1
-    assert "name: Checkpoint_9.best" in rcig("show", "checkpoint_9", "--store", store).out
+    text = rcig("show", "checkpoint_9", "--store", store).out
+    assert "name: Checkpoint_9.best" in text
+    assert f"  assumptions:\n    {done.json['assumptions'][0]['text']}\n" in text
+    monkeypatch.setenv("COLUMNS", "30")
+    assert "imported from Checkpoint_9.best" in rcig("list", "--store", store).out
     assert rcig("visualize", "checkpoint_9", "--store", store).code == 0
     assert rcig("report", "checkpoint_9", "--out", tmp_path / "r.html", "--store", store).code == 0
     report = (tmp_path / "r.html").read_text()

@@ -38,9 +38,9 @@ def class_order(
 ) -> tuple[npt.NDArray[np.int32], tuple[Note, ...]]:
     """Match a file's classes with those of a data set.
 
-    Names are matched exactly, or else without regard to case, spaces and punctuation; known WordNet codes and
-    known other names of a data set's classes count too.  Class numbers without names, and names that are only
-    the numbers from 0 to C - 1, are taken in the `usual_order`.
+    Names are matched exactly, or else without regard to case, spaces and punctuation, with words for known
+    WordNet codes and for known other names of the data set's classes.  Class numbers without names, and names
+    that are only the numbers from 0 to C - 1, are taken in the `usual_order`.
 
     Parameters
     ----------
@@ -64,20 +64,21 @@ def class_order(
         If the names aren't those of the data set's classes.
     """
     ours = dataset.class_names
-    numbered = tuple(map(str, range(len(ours))))
-    if names is not None:
-        for form in (str, _simplified):
-            numbers = {form(name): number for number, name in enumerate(ours)}
-            found = [form(name) for name in (names if form is str else _known_words(names, dataset))]
-            if len(numbers) == len(ours) == len(found) and set(found) == set(numbers):
-                order = np.array([numbers[name] for name in found], dtype=np.int32)
-                return order, _matched(path, dataset, order, exact=form is str)
-    stated = [int(name) if _is_number(name) else -1 for name in (numbered if names is None else names)]
+    if names is None:
+        names = tuple(map(str, range(len(ours))))
+    else:
+        order = _positions(names, ours)
+        if order is not None:
+            return order, _matched(path, dataset, order)
+        words = [_simplified(name) for name in _known_words(names, dataset)]
+        order = _positions(words, [_simplified(name) for name in ours])
+        if order is not None:
+            return order, _matched(path, dataset, order, ", without regard to case and punctuation")
+    stated = [int(name) if _is_number(name) else -1 for name in names]
     if sorted(stated) == list(range(len(ours))):
         usual = usual_order(dataset)
         order = np.array([ours.index(usual[number]) for number in stated], dtype=np.int32)
         return order, _numbered(path, dataset, usual)
-    assert names is not None
     if given:
         raise ConfigError(
             f"--class-names must list the {len(ours)} classes of {dataset.name}, each once, but "
@@ -86,7 +87,7 @@ def class_order(
     raise ConfigError(
         f"The classes of {path} can't be matched with those of {dataset.name}: {_difference(names, ours)}. "
         "If they are the same under other names, pass --class-names FILE, a text file with the names of "
-        f"{dataset.name} in the order of the set's class numbers, one a line."
+        f"{dataset.name} in the order of the file's classes ({_listed(names)}), one a line."
     )
 
 
@@ -112,6 +113,14 @@ def order_of_dd_ranking(dataset: str, class_names: tuple[str, ...]) -> tuple[str
 def _published(dataset: str) -> tuple[str, ...]:
     known = KNOWN.get(dataset)
     return (known.class_names or tuple(known.synsets.values())) if known else ()
+
+
+def _positions(theirs: Sequence[str], ours: Sequence[str]) -> npt.NDArray[np.int32] | None:
+    """The position in ``ours`` of each of ``theirs``; None if they aren't the same distinct names."""
+    positions = {name: position for position, name in enumerate(ours)}
+    if not len(theirs) == len(ours) == len(positions) or set(theirs) != set(positions):
+        return None
+    return np.array([positions[name] for name in theirs], dtype=np.int32)
 
 
 def _known_words(names: Sequence[str], dataset: DatasetInfo) -> list[str]:
@@ -140,19 +149,19 @@ def _numbered(path: Path, dataset: DatasetInfo, usual: tuple[str, ...]) -> tuple
     if usual == tuple(map(str, range(len(usual)))):
         return ()
     first = ", ".join(f"{number} is {shorten(name)}" for number, name in enumerate(usual[:_SHOWN]))
-    text = f"{path} only numbers its classes: the order of {dataset.name} is assumed ({first}, ...)."
+    more = ", ..." if len(usual) > _SHOWN else ""
+    text = f"{path} only numbers its classes: the order of {dataset.name} is assumed ({first}{more})."
     return (Note("classes", text),)
 
 
 def _matched(
-    path: Path, dataset: DatasetInfo, order: npt.NDArray[np.int32], *, exact: bool
+    path: Path, dataset: DatasetInfo, order: npt.NDArray[np.int32], how: str = ""
 ) -> tuple[Note, ...]:
     moved = not np.array_equal(order, np.arange(len(order)))
-    if exact and not moved:
+    if not how and not moved:
         return ()
-    how = "by name" if exact else "by name, without regard to case and punctuation"
     what = f", and put in the order of {dataset.name}" if moved else ""
-    text = f"The classes of {path} were matched with those of {dataset.name} {how}{what}."
+    text = f"The classes of {path} were matched with those of {dataset.name} by name{how}{what}."
     return (Note("classes", text),)
 
 

@@ -40,6 +40,6 @@ def dc_statistics(dataset: str, channels: int) -> tuple[Floats, Floats]:
     if len(mean) != channels:
         raise ConfigError(
             f"The means and deviations of {dataset} in the code of DC are not known, only those of "
-            f"{', '.join(_STATISTICS)}: use another --space or --format."
+            f"{', '.join(_STATISTICS)}: pass another --space."
         )
     return np.array(mean, np.float32), np.array(std, np.float32)

@@ -57,18 +57,14 @@ def export_format(name: str | None, path: Path | None) -> Format:
         raise ConfigError(f"--format {name} is not available; choose from: {', '.join(EXPORTS)}.")
     ending = "" if path is None else path.suffix.lower()
     owner = next((form for form in EXPORTS.values() if ending in form.endings), None)
+    if name is None and owner is None and ending:
+        raise ConfigError(f"No format has the ending of {path}: add --format, one of {', '.join(EXPORTS)}.")
     chosen = EXPORTS[name] if name is not None else owner or EXPORTS[_DEFAULT]
-    if owner is None:
-        if name is None and ending:
-            raise ConfigError(
-                f"No format has the ending of {path}: add --format, one of {', '.join(EXPORTS)}."
-            )
-        return chosen
-    if owner is not chosen:
+    if owner not in (None, chosen):
         raise ConfigError(
             f"{path} has the ending of --format {owner.name}, not of {chosen.name}: change either one."
         )
-    if chosen.is_folder:
+    if owner is not None and chosen.is_folder:
         raise ConfigError(
             f"--format {chosen.name} writes a folder: choose a name for --out without {ending}."
         )
@@ -121,5 +117,8 @@ def _choose(file: SetFile, index: int | None) -> SetFile:
         )
     chosen = index or 0
     if not 0 <= chosen < count:
-        raise ConfigError(f"{file.path} has no set {chosen}: --index goes from 0 to {count - 1}.")
+        known = (
+            f"choose one from 0 to {count - 1}" if count > 1 else "it has a single set, so leave --index out"
+        )
+        raise ConfigError(f"{file.path} has no set {chosen}: {known}.")
     return replace(file, arrays=file.sets[chosen]) if file.sets else file

@@ -116,7 +116,8 @@ def check_set(
     space
         What the user says the images are; it overrides what the file says.
     class_names
-        What the user says the classes are, in the order of the file's class numbers; overrides the file too.
+        What the user says the classes are, in the order of the file's class numbers, or of its class names as
+        sorted texts; overrides the file too.
 
     Raises
     ------
@@ -130,7 +131,7 @@ def check_set(
     names = class_names or file.class_names
     if labels.dtype.kind == "U" and labels.shape == images.shape[:1]:
         found, positions = np.unique(labels.read(), return_inverse=True)
-        names, labels = tuple(map(str, found)), LazyArray.of(positions)
+        names, labels = class_names or tuple(map(str, found)), LazyArray.of(positions)
     order, notes = class_order(path, names, dataset, given=class_names is not None)
     known, space_notes = _space(file, images, space)
     statistics = dc_statistics(dataset.name, dataset.shape[2]) if known == "dc-normalized" else None
@@ -215,11 +216,6 @@ def _check_images(path: Path, images: LazyArray, dataset: DatasetInfo) -> bool:
         raise ConfigError(
             f"{path} has images of the shape {shorten(found)}, but those of {dataset.name} are "
             f"{dataset.shape}: import it for the data set it was made from."
-        )
-    if last and first and not flat:
-        raise ConfigError(
-            f"{path} has images of the shape {found}, so the channels may be the first or the last axis: "
-            "such sets can't be imported."
         )
     if images.dtype != np.uint8 and images.dtype.kind != "f":
         raise ConfigError(f"{path} has images of type {images.dtype}: save floats, or pixels as uint8.")

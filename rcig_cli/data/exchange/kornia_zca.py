@@ -67,18 +67,7 @@ class KorniaZca:
         values, vectors = np.linalg.eigh(products / max(1, count - 1))
         return cls(mean + 0.5, vectors, np.sqrt(np.maximum(values, 0) + _EPS))
 
-    def apply(self, pixels: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
-        """Whiten pixels between 0 and 1, floats ``[b, H, W, c]``; float32 of the same shape is returned."""
-        rows = pixels.reshape(len(pixels), -1) - self.mean
-        return self._multiply(rows, 1 / self.scale).astype(np.float32).reshape(pixels.shape)
-
     def invert(self, images: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
         """Turn whitened images, floats ``[b, H, W, c]``, into pixels on a scale from 0 to 1, unclipped."""
-        rows = self._multiply(images.reshape(len(images), -1), self.scale) + self.mean
+        rows = (images.reshape(len(images), -1) @ self.vectors * self.scale) @ self.vectors.T + self.mean
         return rows.astype(np.float32).reshape(images.shape)
-
-    def _multiply(
-        self, rows: npt.NDArray[np.floating[Any]], scale: npt.NDArray[np.float64]
-    ) -> npt.NDArray[np.float64]:
-        product: npt.NDArray[np.float64] = (rows @ self.vectors * scale) @ self.vectors.T
-        return product

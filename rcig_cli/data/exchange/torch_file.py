@@ -36,8 +36,7 @@ from rcig_cli.data.sources.source import Note
 from rcig_cli.errors import ConfigError, Corrupt
 
 _LARGEST_PICKLE = 2**20  # bytes
-_BRAIN_FLOAT = "bfloat16"
-_TYPES = (_BRAIN_FLOAT, "float16", "float32", "float64", "uint8", "int8", "int16", "int32", "int64")
+_TYPES = ("float16", "float32", "float64", "uint8", "int8", "int16", "int32", "int64")
 _SUFFIXES = (".pt", ".pth")
 _IN_FOLDER = "images_best.pt"
 _OLD = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the first bytes of a file of PyTorch before 1.6
@@ -119,10 +118,8 @@ def _type_name(tensor: Any) -> str:
 
 
 def _lazy(tensor: Any) -> LazyArray:
-    name = _type_name(tensor)
-    if name == _BRAIN_FLOAT:  # NumPy lacks it
-        return LazyArray(tuple(tensor.shape), np.dtype("float32"), lambda: tensor.detach().float().numpy())
-    return LazyArray(tuple(tensor.shape), np.dtype(name), lambda: tensor.detach().contiguous().numpy())
+    dtype = np.dtype(_type_name(tensor))
+    return LazyArray(tuple(tensor.shape), dtype, lambda: tensor.detach().contiguous().numpy())
 
 
 def _check_archive(path: Path) -> None:
@@ -152,7 +149,7 @@ class _Ignored:
 
 def _load(path: Path) -> Any:
     _check_archive(path)
-    torch = import_torch(f"Reading {path}")
+    torch = import_torch(f"Reading {path}", ", or save the set with numpy.savez instead")
     from torch import serialization
 
     try:
@@ -168,20 +165,18 @@ def _load(path: Path) -> Any:
         ) from error
 
 
-def import_torch(what: str) -> Any:
+def import_torch(what: str, instead: str = "") -> Any:
     """Import PyTorch, which ``what`` needs; raises `ConfigError` if it isn't installed."""
     try:
         import torch
     except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"{what} needs PyTorch: install it with `pip install torch`, or use .npz (numpy.savez) instead."
-        ) from error
+        raise ConfigError(f"{what} needs PyTorch: install it with `pip install torch`{instead}.") from error
     return torch
 
 
 def write_set(path: Path, exported: ExportedSet) -> None:
     """Write a distilled set into a new file: images and pixels ``[n, c, H, W]``, the rest as in ``.npz``."""
-    torch = import_torch("--format torch")
+    torch = import_torch("--format torch", ", or export as npz instead")
     arrays = exported.arrays()
     arrays |= {name: arrays[name].transpose(0, 3, 1, 2) for name in ("images", "pixels")}
     tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}

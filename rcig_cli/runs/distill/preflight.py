@@ -10,7 +10,7 @@ import jax
 
 from rcig_cli.errors import ConfigError
 from rcig_cli.presets.config import DistillConfig
-from rcig_cli.reporting.formatting import size
+from rcig_cli.reporting.formatting import count_of, size
 from rcig_cli.runs.engine.environment import free_memory
 from rcig_cli.runs.engine.mesh import memory_limit
 
@@ -71,7 +71,7 @@ def estimate(needed: int, available: int, seconds_per_step: float, steps: int) -
     """Return a line with memory needed and available, time per step, and time for the remaining steps."""
     return (
         f"Needs about {size(needed)} of {size(available)} of memory, and {seconds_per_step:.2g} s per step: "
-        f"about {duration(seconds_per_step * steps)} for the remaining {steps} steps."
+        f"about {duration(seconds_per_step * steps)} for the remaining {count_of(steps, 'step')}."
     )
 
 

@@ -196,7 +196,7 @@ def _space_notes(imported: ImportedSet, prepared: Prepared, whitening: Whitening
     """Say which statistics of the data set the conversion of the images depends on."""
     if imported.space == "kornia-zca":
         count = prepared.sizes["train"]
-        text = f"Kornia's whitening was fitted to the {count} training images of {prepared.name}."
+        text = f"Kornia's whitening is fitted to the {count} training images of {prepared.name}."
         return (Note("range", text),)
     if imported.space == "normalized":
         mean, std = (" ".join(f"{value:.4f}" for value in each) for each in (whitening.mean, whitening.std))

@@ -181,6 +181,15 @@ def test_the_names_that_the_user_gives_settle_the_order(tmp_path):
         named(tmp_path, None, given=("dog", "T-shirt/top", "kitten"))
 
 
+def test_names_given_for_labels_that_are_texts_replace_them_in_sorted_order(tmp_path):
+    labels = np.repeat(["shirt", "kitten", "hound"], 2)
+    np.savez(tmp_path / "a.npz", images=GIVEN.images, labels=labels, space="whitened")
+    with pytest.raises(ConfigError, match=r"the file's classes \('hound', 'kitten', 'shirt'\)"):
+        read(tmp_path / "a.npz")
+    found = read(tmp_path / "a.npz", class_names=("dog", "cat", "T-shirt/top"))
+    assert same_bits(found.images, GIVEN.images[[2, 3, 4, 5, 0, 1]])
+
+
 def test_other_names_of_a_known_data_set_are_matched(tmp_path):
     info = dataset_info(name="cifar10", class_names=("truck", "automobile", "airplane"))
     np.savez(tmp_path / "a.npz", images=GIVEN.images, labels=np.repeat(["car", "plane", "truck"], 2))

@@ -69,12 +69,6 @@ def test_a_set_that_does_not_fit_the_data_set_is_refused(tmp_path, changes, spac
     assert "\n" not in str(caught.value)
 
 
-def test_images_whose_channel_axis_is_ambiguous_are_refused(tmp_path):
-    np.savez(tmp_path / "a.npz", images=np.zeros((3, 3, 3, 3), np.uint8), labels=np.arange(3))
-    with pytest.raises(ConfigError, match="the channels may be the first"):
-        read(tmp_path / "a.npz", dataset_info(side=3))
-
-
 @pytest.mark.parametrize(
     ("images", "space", "message"),
     [
