@@ -1,16 +1,13 @@
 """Which pixel values of image files are black and white.
 
-Files of 8 bits say so themselves: 0 and 255.  Grey files of more than 8 bits ("deep" files) often don't: a
-camera of 12 bits writes values up to 4095 into files of 16.  One pair of values holds for all files of a data
-set, so that brightness stays comparable:
+Files of 8 bits say so themselves: 0 and 255.  Grey files of more than 8 bits ("deep" files) mostly don't: a
+camera of 12 bits writes values up to 4095 into files of 16.  One pair of values holds for all deep files of a
+data set, so that brightness stays comparable:
 
-    what the user asked for with ``--range``, for every file
-    otherwise, if every deep file declares its white:   0 and that value
-    otherwise, if any value needs the 16th bit:          0 and 65535
-    otherwise:                                           0 and the largest value of the set
-    floats, if all are between 0 and 1:                  0 and 1
-
-Files of 8 bits beside deep ones keep 0 and 255, unless the user asked for other values.
+    what the user asked for with ``--range``, which holds for files of 8 bits too
+    otherwise, if any value needs the 16th bit:   0 and 65535
+    otherwise:                                    0 and the largest value of the set
+    floats, if all are between 0 and 1:           0 and 1
 
 Everything else is refused, since the files don't settle it, and so are ranges that only a few values reach.
 """
@@ -30,7 +27,7 @@ _FEW = 1000  # of the values above 0, at least one in so many must be a sixteent
 
 def choose_limits(
     where: object, headers: Collection[Header], found: Values, asked: Limits | None
-) -> tuple[Limits | None, str]:
+) -> tuple[Limits, str]:
     """Choose the values of black and white for a data set with deep files.
 
     Parameters
@@ -47,7 +44,7 @@ def choose_limits(
     Returns
     -------
     limits
-        For the deep files; None if each file declares its own white, and these differ.
+        For the deep files.
     note
         A sentence that says what was chosen.
 
@@ -73,15 +70,6 @@ def choose_limits(
         return (0, 1), f"Its floating-point images have {values}; {_in_words((0, 1))}."
     if low < 0 or high > _SIXTEEN_BITS:
         raise ConfigError(f"{where} has grey images with {values}. {hint}")
-    declared = {header.white for header in deep}
-    if None in declared and len(declared) > 1:
-        raise ConfigError(
-            f"{where} has images of more than 8 bits, and only some say which value is white. {hint}"
-        )
-    if None not in declared:
-        whites = " or ".join(f"{white:g}" for white in sorted(filter(None, declared)))
-        note = f"Its images of more than 8 bits have {values}; 0 is black and {whites} is white, as they say."
-        return None, note
     _check_bright(where, found, _SIXTEEN_BITS if high >= _TOP_BIT else high)
     if high >= _TOP_BIT:
         return (0, _SIXTEEN_BITS), f"Its 16-bit images have {values}; {_in_words((0, _SIXTEEN_BITS))}."
@@ -90,9 +78,7 @@ def choose_limits(
             f"{where} has images of 8 bits and 16-bit images with {values}, which don't fill 16 bits: "
             "save all with 8 bits; or pass --range LOW,HIGH if the same values are black and white in all."
         )
-    if high == 0:
-        raise ConfigError(f"{where} has 16-bit images that are all black: check the files.")
-    limits = (0.0, high)
+    limits = (0.0, max(high, 1.0))
     return limits, (
         f"Its 16-bit images have {values}, which don't fill 16 bits; {_in_words(limits)} in all of them. "
         "--range LOW,HIGH sets other values."

@@ -41,7 +41,7 @@ _GREY_MODES = {"1", "L", "LA", "La", "I", "F"}
 _EIGHT_BITS = 2**8 - 1
 _SIXTEEN_BITS: Limits = (0, 2**16 - 1)
 
-# TIFF tags.
+# TIFF tags, and values of theirs.
 _TILE_SIDES = (322, 323)  # width and height of a tile, which is decoded whole
 _BITS, _PHOTOMETRIC, _CHANNELS, _SAMPLE_FORMAT = 258, 262, 277, 339
 _WHITE_IS_ZERO, _SIGNED = 0, 2
@@ -70,30 +70,27 @@ class Header:
     size
         ``(short, long)`` side in pixels.
     deep
-        Whether its values are grey and have more than 8 bits.
-    white
-        The value of white, where the file says so: a PGM file does, and a TIFF file of 12 bits.
+        Whether its values are grey and have more than 8 bits, and it doesn't state which one is white.
     floats
         Whether its values are floats.
     cut
         Whether it has 16 bits a channel of which Pillow reads the upper 8.
+    stated
+        Whether it is a PGM or PPM file that states the value of white, which Pillow applies.
     frames
         Whether it has more than one frame or page.
     alpha
         Whether it has transparency.
-    extra
-        Whether it has more channels than are read, such as the near infrared of a satellite.
     """
 
     grey: bool
     size: tuple[int, int]
     deep: bool = False
-    white: int | None = None
     floats: bool = False
     cut: bool = False
+    stated: bool = False
     frames: bool = False
     alpha: bool = False
-    extra: bool = False
 
 
 @functools.cache
@@ -136,17 +133,16 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
         If the system refuses to read it.
     """
     with _opened(path, content) as image:
-        deep = _is_deep(image)
+        wide, stated = _is_wide(image), _states_white(image)
         return Header(
-            grey=deep or image.mode in _GREY_MODES,
+            grey=wide or image.mode in _GREY_MODES,
             size=(min(image.size), max(image.size)),
-            deep=deep,
-            white=_white_of(image) if deep else None,
+            deep=wide and not stated,
             floats=image.mode == "F",
-            cut=not deep and _is_cut(image),
+            cut=not (wide or stated) and _is_cut(image),
+            stated=stated,
             frames=image.format in _WITH_FRAMES and _has_frames(image),
-            alpha=not deep and image.has_transparency_data,
-            extra=_tags(image).get(_CHANNELS, 1) > len(image.getbands()),
+            alpha=not wide and image.has_transparency_data,
         )
 
 
@@ -177,14 +173,10 @@ def read_values(path: Path, content: bytes | None = None) -> Values:
     Errors are those of `read_header`; also ConfigError if values aren't finite.
     """
     with _opened(path, content) as image:
-        values = _values(image, _white_of(image))
+        values = np.asarray(image)
         low, high = float(values.min()), float(values.max())
         if not (math.isfinite(low) and math.isfinite(high)):
             raise ConfigError(f"{path} has pixels that are not finite: correct or remove it.")
-        if low < 0 and image.mode == "I" and _SIGNED not in _tags(image).get(_SAMPLE_FORMAT, ()):
-            raise ConfigError(
-                f"{path} has unsigned values of 32 bits above {2**31 - 1}: save it with 16 bits."
-            )
         return Values(low, high, tuple(int(np.count_nonzero(values >= 2**k)) for k in range(16)))
 
 
@@ -206,7 +198,7 @@ def read_picture(
     side
         Crop the central square and resize it to this many pixels; None keeps the whole image.
     limits
-        The stored values of a deep image that become 0 and 255; by default 0 and the largest one of 16 bits.
+        The values of a deep image that become 0 and 255; by default 0 and the largest one of 16 bits.
     eight_bit_limits
         The same for an image of 8 bits; by default 0 and 255.
 
@@ -221,11 +213,11 @@ def read_picture(
         If there are no ``limits``, and the pixels are floats, negative, or have more than 16 bits.
     """
     with _opened(path, content) as image:
-        deep, white = _is_deep(image), _white_of(image)
+        wide, limits = _is_wide(image), None if _states_white(image) else limits
         ImageOps.exif_transpose(image, in_place=True)
-        flat = Image.fromarray(_to_eight_bit(image, path, white, limits)) if deep else _flatten(image)
+        flat = Image.fromarray(_to_eight_bit(image, path, limits)) if wide else _flatten(image)
         pixels = np.asarray(flat.convert("L" if grey else "RGB"))
-        if eight_bit_limits is not None and not deep:
+        if eight_bit_limits is not None and not wide:
             pixels = scaled(np.arange(256), eight_bit_limits)[pixels]
         pixels = pixels[..., None] if grey else pixels
         return pixels if side is None else to_square(pixels[None], side)[0]
@@ -264,30 +256,50 @@ def _tags(image: Image.Image) -> Mapping[int, Any]:
 
 
 def _check_tiff(image: Image.Image, path: Path) -> None:
-    """Refuse the TIFF files whose values Pillow reads as others."""
+    """Refuse the TIFF files whose values Pillow reads as others, and those with channels that it drops."""
     tags = _tags(image)
-    if _is_deep(image) and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
-        raise ConfigError(f"{path} has 0 for white (WhiteIsZero): save it with 0 for black.")
-    if tags.get(_BITS) == (8,) and _SIGNED in tags.get(_SAMPLE_FORMAT, ()):
-        raise ConfigError(f"{path} has signed 8-bit pixels: save it with unsigned ones.")
+    if (
+        (_is_wide(image) and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO)
+        or (tags.get(_BITS) == (8,) and _SIGNED in tags.get(_SAMPLE_FORMAT, ()))
+        or tags.get(_CHANNELS, 1) > len(image.getbands())
+    ):
+        raise ConfigError(
+            f"{path} is a TIFF file of a kind that is not read: save it as PNG, or as TIFF with unsigned "
+            "values, 0 for black, and as channels grey, RGB or RGBA."
+        )
 
 
-def _is_deep(image: Image.Image) -> bool:
+def _is_wide(image: Image.Image) -> bool:
+    """Whether its values are grey and have more than 8 bits in memory."""
     return image.mode == "F" or image.mode.startswith("I")
+
+
+def _states_white(image: Image.Image) -> bool:
+    """Whether it is a PGM or PPM file of more than 8 bits that states a value of white below 65535.
+
+    Pillow scales its values to 8 or 16 bits.
+    """
+    return image.format == "PPM" and _EIGHT_BITS < _ppm_white(image) < _SIXTEEN_BITS[1]
+
+
+def _is_cut(image: Image.Image) -> bool:
+    """Whether Pillow reads only the upper 8 bits of each channel."""
+    args = _tile_args(image)
+    if image.format == "PPM":
+        return _ppm_white(image) == _SIXTEEN_BITS[1]
+    return bool(args) and isinstance(args[0], str) and ";16" in args[0]
+
+
+def _ppm_white(image: Image.Image) -> int:
+    """The value of white in a PGM or PPM file, or 0 if Pillow doesn't need it."""
+    args = _tile_args(image)
+    return int(args[1]) if len(args) > 1 else 0
 
 
 def _tile_args(image: Image.Image) -> tuple[Any, ...]:
     """What Pillow tells its decoder about the values in the file; known until the image is loaded."""
     args = tiles[0].args if (tiles := getattr(image, "tile", None)) else ()
     return args if isinstance(args, tuple) else (args,)
-
-
-def _is_cut(image: Image.Image) -> bool:
-    """Whether Pillow reads only the upper 8 bits of each channel."""
-    args = _tile_args(image)
-    if image.format == "PPM":  # the colours, and the value of white
-        return len(args) > 1 and int(args[1]) > _EIGHT_BITS
-    return bool(args) and isinstance(args[0], str) and ";16" in args[0]
 
 
 def _has_frames(image: Image.Image) -> bool:
@@ -297,34 +309,14 @@ def _has_frames(image: Image.Image) -> bool:
         return True
 
 
-def _white_of(image: Image.Image) -> int | None:
-    """The value of white that the file of a deep image declares; unknown once the image is loaded."""
-    args = _tile_args(image)
-    if image.format == "PPM" and image.mode == "I" and len(args) > 1:
-        return int(args[1])
-    if _tags(image).get(_BITS) == (12,):
-        return 2**12 - 1
-    return None
-
-
-def _values(image: Image.Image, white: int | None) -> npt.NDArray[Any]:
-    """The values of a deep image as they are in the file."""
+def _to_eight_bit(image: Image.Image, path: Path, limits: Limits | None) -> npt.NDArray[np.uint8]:
     values = np.asarray(image)
-    if image.mode == "I" and white is not None:  # a PGM file, whose values Pillow scales to 16 bits
-        values = (values.astype(np.uint32) * np.uint32(white) + np.uint32(2**15 - 1)) // np.uint32(2**16 - 1)
-    return values
-
-
-def _to_eight_bit(
-    image: Image.Image, path: Path, white: int | None, limits: Limits | None
-) -> npt.NDArray[np.uint8]:
-    values = _values(image, white)
     if limits is None:
         if image.mode == "F":
             raise ConfigError(f"{path} has floating-point pixels: save it with 8 or 16 bits.")
         if values.min() < 0 or values.max() > _SIXTEEN_BITS[1]:
             raise ConfigError(f"{path} has pixels of more than 16 bits: save it with 8 or 16 bits.")
-        limits = _SIXTEEN_BITS if white is None else (0, white)
+        limits = _SIXTEEN_BITS
     return scaled(values, limits)
 
 

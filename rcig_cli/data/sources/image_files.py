@@ -223,34 +223,32 @@ class FileSource(ImageSource):
         damaged = _find_damaged(self._files, self._threads)
         return _refusal(self._where, damaged) if damaged else first
 
-    def _check_bright(self, cut: Set[Path]) -> None:
-        """Refuse colours of 16 bits a channel that don't need the highest bit: the upper 8 would be dark."""
+    def _for_each(
+        self, function: Callable[[Path, bytes | None], Result], only: Set[Path]
+    ) -> Iterator[Result]:
+        """Call a function for some of the images; an error names all that are damaged."""
         try:
-            highest = max(_in_threads(_brightest, self._files, self._threads, cut))
+            yield from _in_threads(function, self._files, self._threads, only)
         except Corrupt as error:
             raise self._all_damaged(error) from error
-        if highest < _TOP_BIT:
-            raise ConfigError(
-                f"{self._where} has colours of 16 bits a channel with values up to {highest * 256 + 255}, "
-                "which don't fill 16 bits: save them with 8 bits."
-            )
 
     def _choose_limits(
         self, headers: _Headers, asked: Limits | None
     ) -> tuple[Limits | None, tuple[Note, ...]]:
         """Choose the values of black and white, which takes a pass over the images of more than 8 bits."""
         where = self._where
-        if asked is not None and headers.cut:
-            raise ConfigError(f"{where} has images of 16 bits a channel: --range needs grey or 8 bits.")
-        if headers.cut:
-            self._check_bright(headers.cut)
+        if asked is not None and headers.count(lambda header: header.cut or header.stated):
+            raise ConfigError(
+                f"--range can't be used with {where}, which has colours of 16 bits a channel, or PGM or PPM "
+                "files that state which value is white."
+            )
+        if headers.cut and (highest := max(self._for_each(_brightest, headers.cut))) < _TOP_BIT:
+            raise ConfigError(
+                f"{where} has colours of 16 bits a channel with values up to {highest * 256 + 255}, "
+                "which don't fill 16 bits: save them with 8 bits."
+            )
         if headers.deep:
-            try:
-                found = functools.reduce(
-                    operator.add, _in_threads(read_values, self._files, self._threads, headers.deep)
-                )
-            except Corrupt as error:
-                raise self._all_damaged(error) from error
+            found = functools.reduce(operator.add, self._for_each(read_values, headers.deep))
             limits, text = choose_limits(where, headers.kinds, found, asked)
             return limits, (Note("range", text),)
         if asked is None:
@@ -259,6 +257,7 @@ class FileSource(ImageSource):
 
 
 def _brightest(path: Path, content: bytes | None) -> int:
+    """The largest of the upper 8 bits in an image."""
     return int(read_picture(path, False, content).max())
 
 
@@ -314,13 +313,9 @@ def _without(pictures: Pictures, damaged: set[Path]) -> Pictures:
 
 
 def _refusal(where: Path, damaged: set[Path]) -> Corrupt:
-    tiff = any(path.suffix.lower() in (".tif", ".tiff") for path in damaged)
-    hint = (
-        " TIFF files must have one channel, RGB or RGBA, and floats 32 bits and one channel." if tiff else ""
-    )
     return Corrupt(
-        f"{where} has files that are damaged or no images: {_names(where, damaged)}. Replace or remove them, "
-        f"or leave them out with --skip-damaged.{hint}"
+        f"{where} has files that are damaged or no images of a kind that is read: {_names(where, damaged)}. "
+        "Replace or remove them, or leave them out with --skip-damaged."
     )
 
 
@@ -333,7 +328,6 @@ def _notes_on_kinds(headers: _Headers) -> tuple[Note, ...]:
     grey = headers.count(lambda header: header.grey)
     counts: tuple[tuple[Topic, str, int], ...] = (
         ("range", "of 16 bits a channel, of which the upper 8 are used", headers.count(lambda h: h.cut)),
-        ("layout", "with more channels than are used", headers.count(lambda h: h.extra)),
         ("layout", "with transparency, which becomes white", headers.count(lambda h: h.alpha)),
         (
             "skipped",
