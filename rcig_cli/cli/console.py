@@ -32,6 +32,8 @@ class Console:
         self.json, self.quiet = json, quiet
         self.out = RichConsole(highlight=False, soft_wrap=True)
         self.err = RichConsole(stderr=True, highlight=False, quiet=quiet, soft_wrap=True)
+        if not self.out.is_terminal:
+            self.out.width = _WIDEST
         self._bar: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._last_line = time.monotonic()
@@ -78,7 +80,7 @@ class Console:
             table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
         for row in rows:
             table.add_row(*map(printable, row))
-        self.out.print(table, width=None if self.out.is_terminal else _WIDEST)
+        self.out.print(table)
 
     @contextmanager
     def working(self) -> Iterator[None]:
