@@ -123,6 +123,12 @@ def test_class_names_of_the_file_come_before_known_ones(path, name, given, last)
     assert open_source(name, path).class_names[9] == last
 
 
+def test_images_unlike_those_of_the_known_data_set_are_told(path):
+    np.savez(path, x=pixels(20, 8, 8), y=np.arange(20) % 10)
+    said = "Its images have 8 x 8 pixels, grey; those of cifar10 have 32 x 32 pixels, RGB."
+    assert said in [note.text for note in open_source("cifar10", path).notes]
+
+
 def test_medmnist(path):
     splits = {"train": 40, "val": 10, "test": 20}
     arrays = {}
