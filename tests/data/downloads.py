@@ -337,7 +337,7 @@ COPIES = {
         "t10k-labels-idx1-ubyte",
         lambda to: write_idx(to, example_splits(10, 20, 10, 28, 28, 1)),
     ),
-    "NumPy's .npy and .npz files": (
+    "NumPy arrays": (
         None,
         "kmnist-train-imgs.npz",
         lambda to: write_kmnist(to, example_splits(10, 20, 10, 28, 28, 1)),

@@ -1,19 +1,19 @@
-"""The classes that arrays of labels stand for.
+"""The classes that labels stand for, in arrays and in tables.
 
-Labels are whole numbers, texts, truth values, or rows with a single 1 (one-hot).  Whole numbers from 0
-without a gap are the numbers of the classes.  All other values are the names of the classes, in numeric or
-alphabetical order.
+Labels are whole numbers or texts, or rows with a single 1 (one-hot).  Whole numbers from 0 without a gap are
+the numbers of the classes.  All other values are the names of the classes, in numeric or alphabetical order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.data.sources.class_names import MOST_CLASSES, class_numbers, ordered_classes, published_names
+from rcig_cli.data.sources.class_names import MOST_CLASSES, ordered_classes, published_names, readable
 from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.data.sources.source import Note, Split
 from rcig_cli.errors import ConfigError
@@ -21,34 +21,56 @@ from rcig_cli.errors import ConfigError
 Classes = tuple[tuple[str, ...], dict[Split, npt.NDArray[np.int32]], tuple[Note, ...]]
 
 
-def single_labels(
-    where: object, values: npt.NDArray[Any], count: int
-) -> tuple[npt.NDArray[Any], tuple[Note, ...]]:
-    """Return one label for each of ``count`` images, ``[n]``, of labels or one-hot rows, ``[n, C]``.
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """The labels of a split.
+
+    Attributes
+    ----------
+    values
+        The different labels: numbers, texts or bytes.
+    numbers
+        int32 ``[n]``: which of them each image has; -1 if it has none.
+    """
+
+    values: Sequence[Any]
+    numbers: npt.NDArray[np.int32]
+
+    def select(self, rows: npt.NDArray[np.bool_]) -> Labels:
+        """Return the labels of ``rows``, bool ``[n]``."""
+        return Labels(self.values, self.numbers[rows])
+
+
+def labels_of(where: object, array: npt.NDArray[Any], count: int) -> tuple[Labels, tuple[Note, ...]]:
+    """Read the labels of ``count`` images from an array of labels, ``[n]``, or of one-hot rows, ``[n, C]``.
 
     Raises
     ------
     ConfigError
         If there are as many neither of labels nor of rows, or a row has several classes or none.
     """
-    if values.size == count == max(values.shape, default=1):
-        return values.reshape(-1), ()
-    if values.ndim != 2 or len(values) != count or values.dtype.kind not in "biuf":
-        raise ConfigError(f"{where} has the shape {values.shape}: {count} images need {count} labels, [n].")
-    if not (((values == 0) | (values == 1)).all() and (values.sum(axis=1) == 1).all()):
+    if array.dtype.kind not in "biufSU":
+        raise ConfigError(f"{where} has labels of type {array.dtype}: save whole numbers or texts.")
+    notes: tuple[Note, ...] = ()
+    if array.size == count == max(array.shape, default=1):
+        array = array.reshape(-1)
+    elif array.ndim != 2 or len(array) != count or array.dtype.kind in "SU":
+        raise ConfigError(f"{where} has the shape {array.shape}: {count} images need {count} labels, [n].")
+    elif not (((array == 0) | (array == 1)).all() and (array.sum(axis=1) == 1).all()):
         raise ConfigError(
-            f"{where} has rows of {values.shape[1]} values that don't have a single 1, so images have "
+            f"{where} has rows of {array.shape[1]} values that don't have a single 1, so images have "
             "several classes or none: save one class for each image."
         )
-    text = f"The position of the 1 in each row of {values.shape[1]} values is the class (one-hot labels)."
-    return values.argmax(axis=1), (Note("labels", text),)
+    else:
+        text = f"The position of the 1 in each row of {array.shape[1]} values is the class (one-hot labels)."
+        array, notes = array.argmax(axis=1), (Note("labels", text),)
+    values = np.unique(array)
+    _check_count(where, len(values))
+    return Labels(values.tolist(), np.searchsorted(values, array).astype(np.int32)), notes
 
 
 def classes_of(
-    name: str,
-    where: object,
-    labels: Mapping[Split, npt.NDArray[Any]],
-    given: Sequence[str] | Mapping[int, str] | None = None,
+    name: str, where: object, labels: Mapping[Split, Labels], given: Sequence[str] | None = None
 ) -> Classes:
     """Find the classes of labels.
 
@@ -59,10 +81,10 @@ def classes_of(
     where
         The file or folder, for errors.
     labels
-        ``[n]`` of each split, of any type.
+        The labels of each split; every image has one.
     given
-        The names of the classes, if the data have them, in order (labels are these names, or their numbers),
-        or by label.
+        The names of the classes, if the data have them, in order: labels are these names, or their numbers
+        from 0 or from 1.
 
     Returns
     -------
@@ -77,33 +99,86 @@ def classes_of(
     ConfigError
         If the labels don't stand for classes.
     """
-    plain = {split: _plain(where, values) for split, values in labels.items()}
-    if len({values.dtype.kind.replace("u", "i") for values in plain.values()}) > 1:
-        raise ConfigError(f"{where} has labels of different types for training and testing: save one type.")
-    present = np.unique(np.concatenate([np.unique(values) for values in plain.values()]))
-    if len(present) > MOST_CLASSES:
-        raise ConfigError(f"{where} has {len(present)} different labels: at most {MOST_CLASSES} are allowed.")
-    if isinstance(given, Mapping):
-        return _by_label(where, plain, present.tolist(), given)
-    if present.dtype.kind == "U":
-        numeric = all(_is_number(text) for text in present.tolist())
-        if not numeric or set(present.tolist()) <= set(given or ()):
-            return _texts(name, where, plain, present.tolist(), given)
-        plain, present = (
-            {split: some.astype(np.int64) for split, some in plain.items()},
-            present.astype(np.int64),
-        )
-        present.sort()
-    if present.dtype.kind == "b" and given is None and name not in KNOWN:
-        text = "The labels are truth values: the classes are False and True."
-        return ("False", "True"), _positions(plain, [False, True]), (Note("classes", text),)
-    if present.dtype.kind == "b":
-        plain = {split: some.astype(np.uint8) for split, some in plain.items()}
-    values = present.astype(np.int64).tolist()
+    used = {
+        split: {number: _plain(where, some.values[number]) for number in np.unique(some.numbers).tolist()}
+        for split, some in labels.items()
+    }
+    present: set[Any] = {value for some in used.values() for value in some.values()}
+    _check_count(where, len(present))
+    if len({type(value) for value in present}) > 1:
+        raise ConfigError(f"{where} has labels of different types, numbers and texts: save one type.")
     if given is not None:
-        return _named(where, plain, values, given)
+        names, places, notes = _given(where, sorted(present), given)
+    elif any(isinstance(value, str) for value in present):
+        names, places, notes = _ordered(name, where, {value: value for value in present})
+    else:
+        names, places, notes = _numbers(name, where, sorted(present))
+    numbers = {}
+    for split, some in labels.items():
+        order = np.zeros(len(some.values), np.int32)
+        order[[*used[split]]] = [places[value] for value in used[split].values()]
+        numbers[split] = order[some.numbers]
+    return names, numbers, notes
+
+
+_Found = tuple[tuple[str, ...], dict[Any, int], tuple[Note, ...]]  # names, the label of each value, notes
+
+
+def _check_count(where: object, count: int) -> None:
+    if count > MOST_CLASSES:
+        raise ConfigError(f"{where} has {count} different labels: at most {MOST_CLASSES} are allowed.")
+
+
+def _plain(where: object, value: Any) -> int | str:
+    """Return a label as a whole number or a text."""
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{where} has labels that aren't UTF-8: save them as str.") from error
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
+        return int(value)
+    raise ConfigError(f"{where} has the label {value}: save whole numbers or texts.")
+
+
+def _given(where: object, present: Sequence[Any], given: Sequence[str]) -> _Found:
+    """Labels are the given names, or the numbers of these."""
+    notes: tuple[Note, ...] = ()
+    numbers: dict[Any, int] = {text: number for number, text in enumerate(given)}
+    if not isinstance(present[0], str):
+        first = int(present[0] == 1 and present[-1] == len(given))
+        numbers = {number + first: number for number in range(len(given))}
+        if first:
+            text = f"Labels count the classes from 1: 1 is {given[0]}, {len(given)} is {given[-1]}."
+            notes += (Note("classes", text),)
+    unknown = [value for value in present if value not in numbers]
+    if unknown:
+        raise ConfigError(
+            f"{where} has the label {str(unknown[0])[:80]!r}, for which its list of {len(given)} classes has "
+            "no name: correct the list or the labels."
+        )
+    used = sorted(numbers[value] for value in present)
+    if len(used) < len(given):
+        unused = [text for number, text in enumerate(given) if number not in set(used)]
+        notes += (Note("classes", f"Classes without images, left out: {', '.join(unused[:20])}."),)
+    places = {number: place for place, number in enumerate(used)}
+    names = readable([given[number] for number in used])
+    return names, {value: places[numbers[value]] for value in present}, notes
+
+
+def _ordered(name: str, where: object, texts: Mapping[Any, str]) -> _Found:
+    """Each label, as a text, is the name of a class."""
+    classes = ordered_classes(where, name, texts.values())
+    places = {text: number for number, text in enumerate(classes.found)}
+    return classes.names, {value: places[text] for value, text in texts.items()}, classes.notes
+
+
+def _numbers(name: str, where: object, values: list[int]) -> _Found:
+    """Labels are whole numbers, and their classes have no names."""
     if values == list(range(len(values))):
-        return published_names(name, len(values)), _numbers(where, plain), ()
+        return published_names(name, len(values)), {value: value for value in values}, ()
     for marker in (-1, 255):  # 255 is -1 in 8 bits
         rest = [value for value in values if value != marker]
         if rest != values and len(rest) > 1 and rest == list(range(len(rest))):
@@ -111,104 +186,9 @@ def classes_of(
                 f"{where} has the labels 0 to {rest[-1]} and {marker}, which often marks images without a "
                 f"class: remove these images, or save {len(rest)} instead."
             )
-    return _values(name, where, plain, values)
-
-
-def _plain(where: object, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return labels as bool, whole numbers or str."""
-    kind = values.dtype.kind
-    if kind == "S":
-        try:
-            values = np.char.decode(values, "utf-8")
-        except UnicodeDecodeError as error:
-            raise ConfigError(f"{where} has labels that aren't UTF-8: save them as str.") from error
-    if kind in "US":
-        return values
-    if kind not in "biuf":
-        raise ConfigError(f"{where} has labels of type {values.dtype}: save whole numbers or texts.")
-    if kind == "f":
-        wrong = values[~(np.isfinite(values) & (values == np.rint(values)) & (abs(values) < 2**53))]
-        if len(wrong):
-            raise ConfigError(f"{where} has the label {wrong[0]:g}: save whole numbers or texts.")
-        return values.astype(np.int64)
-    if values.dtype.itemsize == 8 and kind == "u":
-        if len(values) and values.max() >= 2**63:
-            raise ConfigError(f"{where} has the label {values.max()}: save smaller numbers.")
-        return values.astype(np.int64)
-    return values
-
-
-def _is_number(text: str) -> bool:
-    return len(text) < 16 and text.removeprefix("-").isdecimal() and str(int(text)) == text
-
-
-def _numbers(where: object, labels: Mapping[Split, npt.NDArray[Any]]) -> dict[Split, npt.NDArray[np.int32]]:
-    return {split: class_numbers(where, values) for split, values in labels.items()}
-
-
-def _named(
-    where: object, labels: Mapping[Split, npt.NDArray[Any]], values: list[int], given: Sequence[str]
-) -> Classes:
-    """Labels are numbers of the given names, from 0 or from 1."""
-    if values[0] != 1 or values[-1] != len(given):
-        return tuple(given), _numbers(where, labels), ()
-    text = f"Labels count the classes from 1: 1 is {given[0]}, {values[-1]} is {given[-1]}."
-    from_zero = {split: some - 1 for split, some in labels.items()}
-    return tuple(given), _numbers(where, from_zero), (Note("classes", text),)
-
-
-def _by_label(
-    where: object, labels: Mapping[Split, npt.NDArray[Any]], values: list[Any], given: Mapping[int, str]
-) -> Classes:
-    """Each label has a name of its own."""
-    for value in values:
-        if value not in given:
-            raise ConfigError(f"{where} has the label {value}, for which its list of classes has no name.")
-    names = tuple(given[value] for value in values)
-    text = f"The labels {values[0]} to {values[-1]} are the classes {names[0]} to {names[-1]}."
-    return names, _positions(labels, values), (Note("classes", text),)
-
-
-def _values(name: str, where: object, labels: Mapping[Split, npt.NDArray[Any]], values: list[int]) -> Classes:
-    """Labels are whole numbers that don't count the classes from 0."""
-    known = KNOWN.get(name)
-    if known is None:
-        classes = ordered_classes(where, name, [str(value) for value in values])
-        return classes.names, _positions(labels, values), classes.notes
-    from_one = values == list(range(1, len(values) + 1))
-    if from_one or values[0] < 0 or values[-1] >= known.classes:
+    if name in KNOWN:
         raise ConfigError(
-            f"{where} has labels from {values[0]} to {values[-1]}, but the {known.classes} classes of "
+            f"{where} has labels from {values[0]} to {values[-1]}, but the {KNOWN[name].classes} classes of "
             f"{name} are numbered from 0: save them so, or prepare the data under another name."
         )
-    numbered = known.class_names or tuple(map(str, range(known.classes)))
-    text = f"Labels are the numbers of {len(values)} of the {known.classes} classes of {name}."
-    return tuple(numbered[value] for value in values), _positions(labels, values), (Note("classes", text),)
-
-
-def _texts(
-    name: str,
-    where: object,
-    labels: Mapping[Split, npt.NDArray[Any]],
-    texts: list[str],
-    given: Sequence[str] | None,
-) -> Classes:
-    """Labels are the names of the classes."""
-    if given is None:
-        classes = ordered_classes(where, name, texts)
-        names, found, notes = classes.names, classes.found, classes.notes
-    else:
-        names = found = tuple(given)
-        notes = ()
-    places = {text: number for number, text in enumerate(found)}
-    unknown = [text for text in texts if text not in places]
-    if unknown:
-        raise ConfigError(f"{where} has the label {unknown[0][:80]!r}, which is not in its list of classes.")
-    numbers = np.array([places[text] for text in texts], dtype=np.int32)
-    return names, {split: numbers[np.searchsorted(texts, some)] for split, some in labels.items()}, notes
-
-
-def _positions(
-    labels: Mapping[Split, npt.NDArray[Any]], values: Sequence[Any]
-) -> dict[Split, npt.NDArray[np.int32]]:
-    return {split: np.searchsorted(values, some).astype(np.int32) for split, some in labels.items()}
+    return _ordered(name, where, {value: str(value) for value in values})

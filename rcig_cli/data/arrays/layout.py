@@ -18,9 +18,14 @@ from rcig_cli.errors import ConfigError
 _LARGEST_SIDE = 8192
 _LARGEST_IMAGE = 2**27  # bytes
 _CHANNELS = (1, 3, 4)
-_SMALLEST = 4  # pixels: an axis that isn't longer, of images that aren't square, may be that of the channels
-
 _LAST, _FIRST = (0, 1, 2, 3), (0, 2, 3, 1)
+
+_WANTED = (
+    "images are [n, H, W] with more than 4 rows and columns, [n, H, W, c] or [n, c, H, W] with 1, 3 or 4 "
+    "channels, alike in all splits, or rows of the pixels of square images"
+)
+
+TRANSPOSED = Note("layout", "EMNIST stores images transposed, so rows and columns are exchanged.")
 
 
 @dataclass(frozen=True)
@@ -49,10 +54,11 @@ class Layout:
         found = block.reshape(len(block), *self.stored)
         return found if self.order == _LAST else np.ascontiguousarray(found.transpose(self.order))
 
-    @property
-    def _unusual(self) -> bool:
-        height, width, _ = self.shape
-        return 0 < min(height, width) <= _SMALLEST and height != width
+
+def transposed(row: tuple[int, ...]) -> Layout:
+    """Return the layout of a grey image, or a row of the pixels of a square one, column by column."""
+    width, height = row if len(row) == 2 else (math.isqrt(row[0]), math.isqrt(row[0]))
+    return Layout((width, height, 1), (0, 2, 1, 3))
 
 
 def choose_layouts(
@@ -63,8 +69,9 @@ def choose_layouts(
     Parameters
     ----------
     arrays
-        The images of each split: ``[n, H, W]``, ``[n, H, W, c]`` or ``[n, c, H, W]`` with ``c`` 1, 3 or 4, or
-        rows of pixels, ``[n, side * side]`` (grey) or ``[n, 3 * side * side]``.
+        The images of each split: ``[n, H, W]`` with more than 4 rows and columns, ``[n, H, W, c]`` or
+        ``[n, c, H, W]`` with ``c`` 1, 3 or 4, or rows of pixels, ``[n, side * side]`` (grey) or
+        ``[n, 3 * side * side]``.
     given
         Where the channels are, if the user said it.
 
@@ -82,23 +89,16 @@ def choose_layouts(
         if all(order in found for found in possible.values())
     ]
     if not ways:
-        kinds = {array.shape[1:]: array for array in reversed([*arrays.values()])}.values()
-        shapes = " and ".join(f"{array} has the shape {array.shape}" for array in reversed([*kinds]))
-        raise ConfigError(
-            f"{shapes}{f' with --layout {given}' if given else ''}: images are "
-            "[n, H, W], [n, H, W, c] or [n, c, H, W] with 1, 3 or 4 channels, alike in all splits, or rows "
-            "of the pixels of square images."
-        )
-    if given is None:
-        usual = [way for way in ways if not any(layout._unusual for layout in way.values())]
-        one = ways[0] == ways[-1] and len(first.shape) > 3  # the only axis of a length that channels have
-        ways = ways[:1] if one else usual
-        if not ways or ways[0] != ways[-1]:
-            raise ConfigError(
-                f"{first} has the shape {first.shape}, in which channels may be the last or the second axis: "
-                "pass --layout nhwc or --layout nchw."
-            )
+        shown = [*arrays.values()] if len({*map(str, possible.values())}) > 1 else [first]
+        shapes = " and ".join(f"{array} has the shape {array.shape}" for array in shown)
+        option = f" with --layout {given}" if given else ""
+        raise ConfigError(f"{shapes}{option}: {_WANTED}.")
     layouts = ways[0]
+    if layouts != ways[-1]:
+        raise ConfigError(
+            f"{first} has the shape {first.shape}, in which channels may be the last or the second axis: "
+            "pass --layout nhwc or --layout nchw."
+        )
     if len({layout.shape[2] for layout in layouts.values()}) > 1:
         shapes = " and ".join(f"{array} {array.shape}" for array in arrays.values())
         raise ConfigError(f"{shapes} differ in their channels: both must have the same number.")
@@ -119,15 +119,13 @@ def check_size(array: StoredArray, layout: Layout) -> None:
 def _possible(row: tuple[int, ...]) -> dict[tuple[int, int, int, int], Layout]:
     """Return the ways to read images of this shape, by the order of their axes."""
     long = [length for length in row if length != 1]
-    if len(long) == 1 and long[0] > _SMALLEST:  # rows of pixels
-        if math.isqrt(long[0]) ** 2 == long[0]:
-            grey = Layout((math.isqrt(long[0]), math.isqrt(long[0]), 1))
-            return {_LAST: grey, _FIRST: grey}
-        side = math.isqrt(long[0] // 3)
-        if 3 * side * side != long[0]:
-            return {}
-        return {_LAST: Layout((side, side, 3)), _FIRST: Layout((3, side, side), _FIRST)}
-    if len(row) == 2:
+    if len(long) == 1:  # rows of pixels
+        grey, side = math.isqrt(long[0]), math.isqrt(long[0] // 3)
+        if grey * grey == long[0]:
+            return dict.fromkeys((_LAST, _FIRST), Layout((grey, grey, 1)))
+        if 3 * side * side == long[0]:
+            return {_LAST: Layout((side, side, 3)), _FIRST: Layout((3, side, side), _FIRST)}
+    if len(row) == 2 and min(row) > max(_CHANNELS):  # else they may be flattened images, [n, c, H * W]
         return dict.fromkeys((_LAST, _FIRST), Layout((*row, 1)))
     found = {}
     if len(row) == 3 and row[2] in _CHANNELS:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.data.arrays.labels import classes_of, single_labels
+from rcig_cli.data.arrays.labels import Labels, classes_of, labels_of
 from rcig_cli.data.arrays.layout import Layout, check_size, choose_layouts
 from rcig_cli.data.arrays.stored import StoredArray, row_bytes
 from rcig_cli.data.arrays.value_range import choose_range
@@ -26,7 +26,7 @@ class Pair:
     """The images of a split, and their labels, in memory; ``origin`` is what messages call the labels."""
 
     images: StoredArray
-    labels: npt.NDArray[Any]
+    labels: npt.NDArray[Any] | Labels
     origin: object
 
 
@@ -36,7 +36,7 @@ def open_arrays(
     pairs: Mapping[Split, Pair],
     options: ReadOptions,
     *,
-    class_names: Sequence[str] | Mapping[int, str] | None = None,
+    class_names: Sequence[str] | None = None,
     layout: Callable[[tuple[int, ...]], Layout] | None = None,
     notes: tuple[Note, ...] = (),
 ) -> ImageSource:
@@ -51,7 +51,7 @@ def open_arrays(
     pairs
         Images and labels of the training split, and of the test split; without one a fifth is held out.
     class_names
-        Names of the classes that the data have with them, in order, or by label.
+        Names of the classes that the data have with them, in order.
     layout
         Returns the layout of images, given the shape of one, where the format defines it.
     notes
@@ -67,13 +67,16 @@ def open_arrays(
     for split, pair in pairs.items():
         if not pair.images.shape or pair.images.dtype.kind not in "biuf":
             raise ConfigError(f"{pair.images} is of type {pair.images.dtype}: save pixels as numbers.")
+        if isinstance(pair.labels, Labels):
+            labels[split] = pair.labels
+            continue
         shape = pair.images.shape
         if shape[0] != pair.labels.size == shape[-1]:
             raise ConfigError(
                 f"{pair.images} has the shape {shape} for {shape[-1]} labels: the first axis has to count "
                 "the images, so move the last one there with numpy.moveaxis."
             )
-        labels[split], more = single_labels(pair.origin, pair.labels, shape[0])
+        labels[split], more = labels_of(pair.origin, pair.labels, shape[0])
         notes += tuple(note for note in more if note not in notes)
     if layout is None:
         layouts, more = choose_layouts(arrays, options.layout)

@@ -12,22 +12,18 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from rcig_cli.data.formats.split_names import WORDS
 from rcig_cli.data.sources.source import Note, Split
 from rcig_cli.errors import ConfigError
 
-_SPLITS = {
-    **dict.fromkeys(("train", "training", "trn", "tr"), "train"),
-    **dict.fromkeys(("test", "testing", "tst", "te", "t10k"), "test"),
-    **dict.fromkeys(("val", "valid", "validation", "dev", "eval"), "val"),
-}
+_SPLITS = {**WORDS, "t10k": "test"}
 _CONTENTS = {
     **dict.fromkeys(("x", "image", "images", "img", "imgs", "picture", "pictures", "pixels"), "images"),
     **dict.fromkeys(("input", "inputs", "feature", "features", "sample", "samples"), "images"),
     **dict.fromkeys(("y", "label", "labels", "lbl", "lbls", "target", "targets"), "labels"),
     **dict.fromkeys(("class", "classes"), "labels"),
 }
-# "data" are images if no word says more.
-_VAGUE = ("data", "set", "dataset", "arr", "array", "arrays", "idx1", "idx2", "idx3", "idx4")
+_NEUTRAL = ("data", "set", "dataset", "arr", "array", "arrays", "idx1", "idx2", "idx3", "idx4")
 _FIRST_SPLIT = re.compile(
     f"({'|'.join(word for word in _SPLITS if len(word) > 2)})({'|'.join((*_CONTENTS, 'data', 'set'))})"
 )
@@ -40,15 +36,11 @@ _WANTED = "save x_train, y_train, x_test and y_test, or images and labels"
 
 @dataclass(frozen=True)
 class Key:
-    """What the words of a name say: ``split`` and ``content``, which may be empty, and the other words.
-
-    ``vague`` says that the name calls the content just data.
-    """
+    """What the words of a name say: ``split`` and ``content``, which may be empty, and the other words."""
 
     split: str
     content: str
     rest: tuple[str, ...]
-    vague: bool = False
 
 
 def read_key(name: str) -> Key:
@@ -61,11 +53,9 @@ def read_key(name: str) -> Key:
     contents = {_CONTENTS[word] for word in words if word in _CONTENTS}
     if len(splits) > 1 or len(contents) > 1:
         return Key("", "", tuple(words))
-    vague = not contents and "data" in words
-    if vague:
-        contents = {"images"}
-    rest = tuple(word for word in words if word not in (*_SPLITS, *_CONTENTS, *_VAGUE))
-    return Key("".join(splits), "".join(contents), rest, vague)
+    content = "images" if not contents and "data" in words else "".join(contents)
+    rest = tuple(word for word in words if word not in (*_SPLITS, *_CONTENTS, *_NEUTRAL))
+    return Key("".join(splits), content, rest)
 
 
 def find_pairs(
@@ -97,12 +87,7 @@ def find_pairs(
         key = read_key(name)
         # An array called just "train" has the images.
         content = key.content or ("images" if key.split and len(shapes[name]) > 1 else "")
-        names = groups.setdefault(key.rest, {}).setdefault((key.split, content), [])
-        # Beside "images", "data" is something else, such as the same images as rows.
-        if names and key.vague < read_key(names[0]).vague:
-            names.clear()
-        if not names or key.vague <= read_key(names[0]).vague:
-            names.append(name)
+        groups.setdefault(key.rest, {}).setdefault((key.split, content), []).append(name)
     complete = [
         group for group in groups.values() if any((split, "labels") in group for split, _ in _images(group))
     ]
@@ -148,35 +133,20 @@ def _refuse_several(where: object, complete: list[dict[tuple[str, str], list[str
 def _by_shapes(
     where: object, shapes: Mapping[str, tuple[int, ...]]
 ) -> tuple[dict[Split, tuple[str, str]], tuple[Note, ...]]:
-    """Take arrays of any names for images and labels if their shapes allow only that.
-
-    Of four arrays that `numpy.savez` named, the first images are for training: people save x_train, y_train,
-    x_test, y_test or x_train, x_test, y_train, y_test.
-    """
-    matches = [
-        (images, labels)
-        for images in shapes
-        for labels in shapes
-        if _are_pair(shapes[images], shapes[labels])
-    ]
-    splits: tuple[Split, ...] = ("train", "test")
-    usual = len(shapes) == 2 and not any(read_key(name).split for name in shapes)
-    usual |= sorted(shapes) == [f"arr_{number}" for number in range(4)]
-    if usual and len(matches) == len({name for pair in matches for name in pair}) / 2 == len(shapes) / 2:
-        pairs = dict(zip(splits, matches, strict=False))
-        return pairs, (_note_of(pairs, "By their shapes, the "),)
+    """Take two arrays of any names for images and labels if their shapes allow only that."""
     if not shapes:
         raise ConfigError(f"{where} has no arrays of numbers: {_WANTED}.")
+    names = sorted(shapes, key=lambda name: math.prod(shapes[name]), reverse=True)
+    if len(names) == 2 and not any(read_key(name).split for name in names):
+        images, labels = names
+        count = math.prod(shapes[labels])
+        if shapes[images][:1] == (count,) and math.prod(shapes[images]) > count > 0:
+            pairs: dict[Split, tuple[str, str]] = {"train": (images, labels)}
+            return pairs, (_note_of(pairs, "By their shapes, the "),)
     raise ConfigError(
         f"{where} has {_listed(shapes)}, whose names don't say which are images and "
         f"which are their labels: {_WANTED}."
     )
-
-
-def _are_pair(images: tuple[int, ...], labels: tuple[int, ...]) -> bool:
-    """Whether these may be the shapes of images, as rows or with more axes, and of a label for each."""
-    count = images[0] if images else 0
-    return math.prod(labels) == count > 0 and math.prod(images) > count
 
 
 def _note_of(pairs: Mapping[Split, tuple[str, str]], start: str = "The ") -> Note:

@@ -72,7 +72,7 @@ def choose_range(
     if found is None:
         raise ConfigError(
             f"{where} has {between}, whose scale isn't clear: pass the values of black and white with "
-            f"--range, such as --range {_example(low, high)}."
+            f"--range, such as --range {low:.4g},{high:.4g}."
         )
     if dtypes == {np.dtype(np.uint8)} and found == _EIGHT_BITS:
         return found, ()
@@ -97,14 +97,6 @@ def _scale(low: float, high: float, whole: bool) -> Limits | None:
     if high <= one:
         return 0.0, 1.0 if high >= 0.5 else high
     return _EIGHT_BITS if 128 <= high <= 255 * one else None
-
-
-def _example(low: float, high: float) -> str:
-    if low < -1:
-        return f"{low:.4g},{high:.4g}"
-    if low < 0:
-        return "-1,1"
-    return "0,1" if high < 2 else f"0,255 or --range 0,{high:.4g}"
 
 
 def _differ(extents: list[_Extent]) -> bool:

@@ -5,18 +5,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from rcig_cli.data.arrays.labels import Labels, classes_of
 from rcig_cli.data.arrays.opening import Pair, open_arrays
 from rcig_cli.data.formats.table_columns import (
     Columns,
-    Labels,
     check_unsplit,
-    find_classes,
     find_columns,
     has_images,
     read_labels,
@@ -29,7 +28,7 @@ from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.data.sources.source import ImageSource, Note, Split
 from rcig_cli.data.sources.subset import hold_out_fifth
-from rcig_cli.data.tables import Table, open_table
+from rcig_cli.data.tables import open_table
 from rcig_cli.errors import ConfigError, RcigError
 
 
@@ -52,25 +51,29 @@ def open_hugging_face(name: str, path: Path, options: ReadOptions) -> ImageSourc
     }
     columns = find_columns(name, path, tables["train"][0], options.labels)
     if len(tables) == 1:
-        check_unsplit(columns, tables["train"])
+        check_unsplit(columns, tables["train"][0])
     labels = {split: read_labels(columns, some) for split, some in tables.items()}
     test, notes = _test_split(labels)
-    notes = [*files.notes, *columns.notes, *notes]
+    names, more = _class_names(name, columns)
+    notes = [*files.notes, *columns.notes, *notes, *more]
     sources: dict[Split, str] = {"train": "train"} if test is None else {"train": "train", "test": test}
+    if columns.encoded:
+        options.check_used({"range", "labels", "skip_damaged"}, f"{path}, whose images are encoded")
+    else:
+        options.check_used({"range", "labels", "layout"}, f"{path}, whose images are lists of numbers")
     rows = {}
     for split, source in sources.items():
-        rows[split], more = _usable(path, source, tables[source], columns, labels[source], options)
+        rows[split], more = _with_labels(path, source, labels[source], options.skip_damaged)
         notes += more
-    usable = {split: labels[source].select(rows[split]) for split, source in sources.items()}
-    class_names, numbers, of_classes = find_classes(name, path, columns, usable)
-    notes += of_classes
     if not columns.encoded:
         pairs = {
-            split: Pair(ListImages(tables[source], columns.images, rows[split]), numbers[split], path)
+            split: Pair(ListImages(tables[source], columns.images), labels[source], path)
             for split, source in sources.items()
         }
-        return open_arrays(name, path, pairs, options, class_names=class_names, notes=tuple(notes))
-    options.check_used({"range", "labels", "skip_damaged"}, f"{path}, whose images are encoded")
+        return open_arrays(name, path, pairs, options, class_names=names, notes=tuple(notes))
+    usable = {split: labels[source].select(rows[split]) for split, source in sources.items()}
+    class_names, numbers, of_classes = classes_of(name, path, usable, names)
+    notes += of_classes
     images = {
         split: EncodedImages(tables[source], columns.images, rows[split], numbers[split])
         for split, source in sources.items()
@@ -83,23 +86,32 @@ def open_hugging_face(name: str, path: Path, options: ReadOptions) -> ImageSourc
     return FileSource(name, path, class_names, images, options, usual_side=side, notes=tuple(notes))
 
 
-def _usable(
-    where: object, split: str, tables: Sequence[Table], columns: Columns, labels: Labels, options: ReadOptions
+def _class_names(name: str, columns: Columns) -> tuple[tuple[str, ...] | None, list[Note]]:
+    """The names of the classes in the order of the files; None if another order or no names are known."""
+    if columns.class_names is None:
+        text = f"The files don't name the classes; numbers are taken for those of {name}."
+        return None, [Note("classes", text)] if name in KNOWN else []
+    if name in KNOWN and (KNOWN[name].class_names or KNOWN[name].synsets):
+        return None, []
+    text = f"Classes have the names and the order that the column {columns.labels!r} gives them."
+    return columns.class_names, [Note("classes", text)]
+
+
+def _with_labels(
+    where: object, split: str, labels: Labels, skip: bool
 ) -> tuple[npt.NDArray[np.bool_], list[Note]]:
-    """Which rows of a split have a label and, if images are lists, an image."""
-    missing = labels.missing
-    if not columns.encoded:
-        images = [block.is_null() for table in tables for block in table.blocks(columns.images)]
-        missing = missing | np.concatenate([np.asarray(each) for each in images])
-    if missing.all():
+    """Which rows of a split have a label; raises ConfigError if some don't, and they aren't to be skipped."""
+    rows = labels.numbers >= 0
+    if not rows.any():
         raise ConfigError(f"{where} has no images with labels in its {split} split.")
-    count = int(missing.sum())
-    if not count:
-        return ~missing, []
-    text = f"{count} rows of the {split} split have no image or no label"
-    if not options.skip_damaged:
-        raise ConfigError(f"{where}: {text}. Remove them, or leave them out with --skip-damaged.")
-    return ~missing, [Note("skipped", f"{text}, and are left out.")]
+    count = int((~rows).sum())
+    if count and not skip:
+        raise ConfigError(
+            f"{where} has {count} rows without a label in its {split} split: remove them, or if the images "
+            "are encoded, leave them out with --skip-damaged."
+        )
+    text = f"{count} rows of the {split} split have no label, and are left out."
+    return rows, [Note("skipped", text)] if count else []
 
 
 def _test_split(found: Mapping[str, Labels]) -> tuple[str | None, list[Note]]:
@@ -110,13 +122,13 @@ def _test_split(found: Mapping[str, Labels]) -> tuple[str | None, list[Note]]:
         if split not in found:
             continue
         labels = found[split]
-        if labels.missing.all() or (labels.texts is None and (labels.values == -1).all()):
+        if (labels.numbers < 0).all() or [*labels.values] == [-1]:
             notes.append(Note("splits", f"Its {title} split has no labels and is not used."))
         elif test is None:
             test = split
             if split == "val":
                 notes.append(Note("splits", "Its validation split is used for testing."))
         else:
-            rows = len(labels.missing)
+            rows = len(labels.numbers)
             notes.append(Note("splits", f"Its {title} split, {rows} rows, is not used."))
     return test, notes

@@ -27,7 +27,7 @@ from typing import IO, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.data.arrays.layout import Layout
+from rcig_cli.data.arrays.layout import TRANSPOSED, transposed
 from rcig_cli.data.arrays.opening import Pair, open_arrays
 from rcig_cli.data.files import has_files, open_file, read_exactly, read_lines
 from rcig_cli.data.sources.options import ReadOptions
@@ -44,7 +44,6 @@ _USUAL = {("train", "images"): "train-images-idx3-ubyte", ("train", "labels"): "
 _USUAL |= {("test", "images"): "t10k-images-idx3-ubyte", ("test", "labels"): "t10k-labels-idx1-ubyte"}
 _TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
-_LARGEST_SIDE = 8192
 _MOST_LABELS = 2**26  # bytes
 
 _Files = dict[tuple[str, str], Path]  # by split and content
@@ -64,7 +63,7 @@ class _IdxFile:
     def blocks(self, rows: int) -> Iterator[npt.NDArray[Any]]:
         """Yield the array in pieces of ``rows``, ``[b, ...]``."""
         with _stream(self.path) as stream:
-            stream.read(_header_bytes(len(self.shape)))
+            stream.read(4 + 4 * len(self.shape))
             for start in range(0, self.shape[0], rows):
                 shape = (min(rows, self.shape[0] - start), *self.shape[1:])
                 data = read_exactly(stream, math.prod(shape) * self.dtype.itemsize, self.path)
@@ -95,17 +94,13 @@ def open_idx(name: str, path: Path, options: ReadOptions) -> ImageSource:
     if not found:
         raise NotFound(f"{folder} has no training images that belong to {path.name}: download them too.")
     ((prefix, files),) = found.items()
-    notes: tuple[Note, ...] = ()
-    transposed = prefix.lower().startswith("emnist")
-    if transposed:
-        notes += (Note("layout", "EMNIST stores images transposed, so rows and columns are exchanged."),)
     pairs = {split: _pair(folder, prefix, files, split) for split in SPLITS}
-    if {len(pair.images.shape) for pair in pairs.values()} == {3}:
-        layout = _transposed if transposed else _grey
-    else:
-        layout = None
+    layout = None
+    notes: tuple[Note, ...] = ()
+    if prefix.lower().startswith("emnist") and all(len(pair.images.shape) == 3 for pair in pairs.values()):
+        layout, notes = transposed, (TRANSPOSED,)
     return open_arrays(
-        name, path, pairs, options, class_names=_mapping(folder, prefix), layout=layout, notes=notes
+        name, path, pairs, options, class_names=_class_names(folder, prefix), layout=layout, notes=notes
     )
 
 
@@ -123,24 +118,14 @@ def _pair(folder: Path, prefix: str, files: _Files, split: Split) -> Pair:
     return Pair(images, values, labels)
 
 
-def _grey(shape: tuple[int, ...]) -> Layout:
-    height, width = shape
-    return Layout((height, width, 1))
-
-
-def _transposed(shape: tuple[int, ...]) -> Layout:
-    width, height = shape
-    return Layout((width, height, 1), (0, 2, 1, 3))
-
-
-def _mapping(folder: Path, prefix: str) -> dict[int, str] | None:
+def _class_names(folder: Path, prefix: str) -> list[str] | None:
     """Read EMNIST's names of classes: each line is a label and the codes of the characters of its class."""
     file = f"{prefix}mapping.txt"
     if not prefix or not has_files(folder, file):
         return None
     try:
-        rows = [[int(word) for word in line.split()] for line in read_lines(folder, file)]
-        return {label: "/".join(map(chr, codes)) for label, *codes in rows}
+        rows = sorted([int(word) for word in line.split()] for line in read_lines(folder, file))
+        return ["/".join(map(chr, codes)) for _, *codes in rows]
     except (ValueError, OverflowError) as error:
         raise Corrupt(f"{folder / file} has no labels and codes of characters: download it again.") from error
 
@@ -169,16 +154,11 @@ def _open(folder: Path, prefix: str, files: _Files, split: Split, content: str) 
         shape = struct.unpack(f">{axes}I", read_exactly(stream, 4 * axes, path))
     found = _IdxFile(path, shape, np.dtype(_TYPES[kind]))
     declared = math.prod(shape) * found.dtype.itemsize
-    most = _MOST_LABELS if content == "labels" else math.inf
-    if not declared or max(shape[1:], default=1) > _LARGEST_SIDE or declared > most:
+    if not declared or (content == "labels" and declared > _MOST_LABELS):
         raise Corrupt(
             f"{path} declares {' x '.join(map(str, shape))} values, which is impossible: download it again."
         )
     return found
-
-
-def _header_bytes(axes: int) -> int:
-    return 4 + 4 * axes
 
 
 @contextmanager

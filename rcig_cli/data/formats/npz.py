@@ -27,15 +27,10 @@ _ONLY = "arr_0"  # what numpy.savez calls an array that was given no name
 _CLASSES_OF = {"cifar10.1": "cifar10"}
 
 
-def holds_file(path: Path) -> bool:
-    """Whether a path is a file called ``.npz``."""
-    return path.suffix.lower() == ".npz" and path.is_file()
-
-
 def holds(path: Path) -> bool:
-    """Whether a path is an ``.npy`` file, or a folder with files whose names say that they hold images."""
+    """Whether a path is such a file, or a folder with files whose names say that they hold images."""
     if not path.is_dir():
-        return path.suffix.lower() == ".npy" and path.is_file()
+        return path.suffix.lower() in _SUFFIXES and path.is_file()
     if may_be_classes(path):
         return False
     # Batches, as those of Downsampled ImageNet, are parts of a split.

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.data.arrays.layout import Layout
+from rcig_cli.data.arrays.labels import Labels
+from rcig_cli.data.arrays.layout import TRANSPOSED, transposed
 from rcig_cli.data.arrays.opening import Pair, open_arrays
 from rcig_cli.data.arrays.pairs import read_key
 from rcig_cli.data.files import open_file
@@ -53,11 +54,9 @@ class _Table:
     named
         Whether the first row has these names.
     pixels
-        The columns of the pixels, in the order of the pixels.
+        The columns of the pixels.
     label
         The column of the labels, if there is one.
-    sorted
-        Whether the columns of the pixels have another order in the file.
     """
 
     path: Path
@@ -65,7 +64,6 @@ class _Table:
     named: bool
     pixels: tuple[str, ...]
     label: str | None
-    sorted: bool = False
 
     def batches(self, columns: tuple[str, ...], kind: str) -> Iterator[list[npt.NDArray[Any]]]:
         """Yield some columns in pieces, as texts or as numbers; missing numbers are NaN."""
@@ -130,6 +128,11 @@ def open_pixel_tables(name: str, path: Path, options: ReadOptions) -> ImageSourc
         )
     splits = _splits(path, labelled)
     for table in splits.values():
+        if list(table.pixels) != sorted(table.pixels, key=_numbers):
+            raise ConfigError(
+                f"{table.path} has the columns of its pixels in another order than that of the numbers in "
+                "their names: sort them."
+            )
         if table.label == "0" and not _counts(table, "0") and _counts(table, table.names[-1]):
             raise ConfigError(
                 f"{table.path} seems to have the labels in its last column, not in the first: write names of "
@@ -145,14 +148,10 @@ def open_pixel_tables(name: str, path: Path, options: ReadOptions) -> ImageSourc
         if file not in used:
             reason = "" if tables[file] is None or file in labelled else " because it has no labels"
             notes.append(Note("skipped", f"Not used{reason}: {file.name}."))
-    if any(table.sorted for table in splits.values()):
-        notes.append(
-            Note("layout", "The columns of the pixels are put in the order of the numbers in their names.")
-        )
     layout = None
     if splits["train"].path.name.lower().startswith("emnist"):
-        layout = _transposed
-        notes.append(Note("layout", "EMNIST stores images transposed, so rows and columns are exchanged."))
+        layout = transposed
+        notes.append(TRANSPOSED)
     pairs = {split: _pair(table) for split, table in splits.items()}
     return open_arrays(name, path, pairs, options, layout=layout, notes=tuple(notes))
 
@@ -189,13 +188,11 @@ def _pair(table: _Table) -> Pair:
                 f"{table.path} is too large: the limits are {_MOST_ROWS} rows and {MOST_CLASSES} labels of "
                 f"{_LONGEST_LABEL} characters."
             )
-    labels = np.array([*places], dtype=str)
+    values: list[str] | list[float] = [*places]
     with suppress(ValueError):  # texts
-        numbers = labels.astype(np.float64)
-        if (numbers == np.rint(numbers)).all():
-            labels = numbers
-    found = np.concatenate(parts)
-    return Pair(_Images(table, (len(found), len(table.pixels))), labels[found], table.path)
+        values = [float(text) for text in places]
+    labels = Labels(values, np.concatenate(parts))
+    return Pair(_Images(table, (count, len(table.pixels))), labels, table.path)
 
 
 def _counts(table: _Table, column: str) -> bool:
@@ -204,11 +201,6 @@ def _counts(table: _Table, column: str) -> bool:
     for (texts,) in table.batches((column,), "string"):
         found.update(texts)
     return len(found) > 1 and found in ({str(n + first) for n in range(len(found))} for first in (0, 1))
-
-
-def _transposed(row: tuple[int, ...]) -> Layout:
-    side = math.isqrt(row[0])
-    return Layout((side, side, 1), (0, 2, 1, 3))
 
 
 def _files(folder: Path) -> list[Path]:
@@ -233,21 +225,20 @@ def _table(path: Path, label: str | None) -> _Table | None:
         label = next(
             (each for each in names if each == label or (label is None and each.lower() in _LABELS)), None
         )
-        pixels = _pixels([each for each in names if each != label])
-        ordered = sorted(pixels, key=_numbers)
-        found = _Table(path, names, True, tuple(ordered), label, sorted=ordered != pixels)
+        found = _Table(path, names, True, _pixels([each for each in names if each != label]), label)
     distinct = len(set(found.names)) == len(found.names)
     return found if distinct and _is_image(len(found.pixels)) else None
 
 
-def _pixels(names: list[str]) -> list[str]:
+def _pixels(names: list[str]) -> tuple[str, ...]:
     """Return the largest group of names that differ only in their numbers."""
     groups: dict[str, list[str]] = {}
     for each in names:
         match = _PIXEL.fullmatch(each)
         if match:
             groups.setdefault(match[1], []).append(each)
-    return max(groups.values(), key=len, default=[])
+    longest: list[str] = max(groups.values(), key=len, default=[])
+    return tuple(longest)
 
 
 def _numbers(name: str) -> tuple[int, ...]:

@@ -60,7 +60,6 @@ _OF_FILES = frozenset({"range", "skip_damaged"})
 _open_imagenette = partial(class_folders.open_class_folders, usual_side=KNOWN["imagenette"].shape[0])
 
 FORMATS = (
-    DatasetFormat("an .npz file", None, npz.holds_file, npz.open_npz, _OF_ARRAYS),
     DatasetFormat(
         "Tiny-ImageNet",
         "tiny_imagenet",
@@ -85,7 +84,7 @@ FORMATS = (
         for title, name in (("ImageNette", "imagenette"), ("ImageWoof", "imagewoof"))
     ),
     DatasetFormat("MNIST's IDX files", None, idx.holds, idx.open_idx, _OF_ARRAYS),
-    DatasetFormat("NumPy's .npy and .npz files", None, npz.holds, npz.open_npz, _OF_ARRAYS),
+    DatasetFormat("NumPy arrays", None, npz.holds, npz.open_npz, _OF_ARRAYS),
     DatasetFormat("STL-10, binary version", None, stl10.holds, stl10.open_stl10, frozenset({"range"})),
     DatasetFormat("MATLAB's .mat files", None, matlab.holds, matlab.open_matlab, frozenset({"range"})),
     DatasetFormat(

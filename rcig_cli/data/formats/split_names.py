@@ -14,7 +14,7 @@ from typing import Literal
 
 Kind = Literal["train", "test", "val"]
 
-_WORDS: dict[str, Kind] = {
+WORDS: dict[str, Kind] = {
     **dict.fromkeys(("train", "training", "trn", "tr"), "train"),
     **dict.fromkeys(("test", "testing", "tests", "tst", "te"), "test"),
     **dict.fromkeys(("val", "valid", "validation", "validate", "vl", "va"), "val"),
@@ -24,7 +24,7 @@ _GENERAL = {"set", "sets", "data", "dataset", "split", "folder", "image", "image
 _PARTS = _GENERAL | {"part", "parts", "batch", "batches", "chunk", "shard", "fold", "zip", "archive"}
 _TOKEN = re.compile(r"[^\W\d_]+|\d+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_JOINED = re.compile(rf"({'|'.join(sorted(_WORDS, key=len, reverse=True))})(set|data|images?|imgs?)")
+_JOINED = re.compile(rf"({'|'.join(sorted(WORDS, key=len, reverse=True))})(set|data|images?|imgs?)")
 
 
 def split_kinds(names: Iterable[str]) -> dict[str, Kind]:
@@ -40,12 +40,12 @@ def _parts(name: str) -> tuple[Kind, str] | None:
     for token in _TOKEN.findall(_CAMEL.sub(" ", name)):
         joined = _JOINED.fullmatch(token.lower())
         tokens += joined.groups() if joined else [token.lower()]
-    words = [token for token in tokens if token in _WORDS]
+    words = [token for token in tokens if token in WORDS]
     # Words of two letters count only alone.
     if len(words) != 1 or (len(words[0]) == 2 and len(tokens) > 1):
         return None
     rest = [token for token in tokens if not (token in words or token in _GENERAL or token.isdecimal())]
-    return _WORDS[words[0]], " ".join(rest)
+    return WORDS[words[0]], " ".join(rest)
 
 
 def names_splits(column: str) -> bool:

@@ -1,7 +1,7 @@
 """STL-10 in its "binary version": images in ``train_X.bin`` and ``test_X.bin``, labels in ``train_y.bin`` ...
 
 An image is 27648 bytes: the red, the green and the blue plane, each column by column.  Labels are bytes from
-1.  ``class_names.txt`` has the names of the classes.  ``unlabeled_X.bin`` is not used.
+1.  ``unlabeled_X.bin`` is not used.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import numpy.typing as npt
 
 from rcig_cli.data.arrays.layout import Layout
 from rcig_cli.data.arrays.opening import Pair, open_arrays
-from rcig_cli.data.files import has_files, open_file, read_exactly, read_lines
+from rcig_cli.data.files import has_files, open_file, read_exactly
 from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.data.sources.source import SPLITS, ImageSource, Note
 from rcig_cli.errors import Corrupt
 
 _IMAGE = (3, 96, 96)  # channels, columns, rows
 _NAMES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
-_NAMES_FILE, _UNLABELLED = "class_names.txt", "unlabeled_X.bin"
+_UNLABELLED = "unlabeled_X.bin"
 _MOST_LABELS = 2**26  # bytes
 
 
@@ -55,12 +55,11 @@ def holds(folder: Path) -> bool:
 def open_stl10(name: str, folder: Path, options: ReadOptions) -> ImageSource:
     """Open such a folder; see `registry.DatasetFormat.open`."""
     pairs = {split: _pair(folder, split) for split in SPLITS}
-    names = read_lines(folder, _NAMES_FILE) if has_files(folder, _NAMES_FILE) else _NAMES
     notes: tuple[Note, ...] = ()
     if has_files(folder, _UNLABELLED):
         notes = (Note("skipped", f"Not used because it has no labels: {_UNLABELLED}."),)
     layout = Layout(_IMAGE, (0, 3, 2, 1))
-    return open_arrays(name, folder, pairs, options, class_names=names, layout=lambda _: layout, notes=notes)
+    return open_arrays(name, folder, pairs, options, class_names=_NAMES, layout=lambda _: layout, notes=notes)
 
 
 def _pair(folder: Path, split: str) -> Pair:

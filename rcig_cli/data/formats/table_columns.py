@@ -6,20 +6,18 @@ of the classes.  Otherwise columns are recognized by their types and names.
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from rcig_cli.data.arrays.labels import classes_of
+from rcig_cli.data.arrays.labels import Labels
 from rcig_cli.data.formats.split_names import names_splits
-from rcig_cli.data.sources.class_names import MOST_CLASSES, Classes, ordered_classes, readable
+from rcig_cli.data.sources.class_names import MOST_CLASSES
 from rcig_cli.data.sources.known import KNOWN
-from rcig_cli.data.sources.source import Note, Split
+from rcig_cli.data.sources.source import Note
 from rcig_cli.data.tables import Table, reading
 from rcig_cli.errors import ConfigError, Corrupt
 
@@ -112,15 +110,14 @@ def _is_encoded(kind: Any) -> bool:
 
     if types.is_struct(kind):
         return kind.get_field_index("bytes") >= 0 and _is_encoded(kind.field("bytes").type)
-    return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind))
+    return bool(types.is_binary(kind) or types.is_large_binary(kind))
 
 
 def _is_pixels(name: str, kind: Any) -> bool:
     """Whether a column has lists of lists of numbers, or lists of numbers and a name that says pixels."""
-    from pyarrow import FixedShapeTensorType, types
+    from pyarrow import types
 
-    depth = len(kind.shape) - 1 if isinstance(kind, FixedShapeTensorType) else 0
-    kind = getattr(kind, "storage_type", kind)
+    depth = 0
     while types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         kind, depth = kind.value_type, depth + 1
     numbers = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)
@@ -163,49 +160,20 @@ def class_labels(table: Table) -> dict[str, tuple[str, ...]]:
     }
 
 
-def check_unsplit(columns: Columns, tables: Sequence[Table]) -> None:
-    """Check that the tables of the only split have no column that divides them into splits.
+def check_unsplit(columns: Columns, table: Table) -> None:
+    """Check that a table of the only split has no column that may divide it into splits.
 
     Raises
     ------
     ConfigError
-        If a column has the name of one, such as ``split`` or ``is_test``, and several values.
+        If a column has such a name, as ``split`` or ``is_test``.
     """
-    for name in tables[0].schema.names:
-        if name in (columns.images, columns.labels) or not names_splits(name):
-            continue
-        values: set[Any] = set()
-        for block in itertools.chain.from_iterable(table.blocks(name) for table in tables):
-            with reading(tables[0].path):
-                values.update(map(str, block.to_pylist()))
-            if len(values) > 1:
-                raise ConfigError(
-                    f"{tables[0].path} has the column {name!r}, which may tell training from test images: "
-                    "save each split as a file of its own, such as train.parquet and test.parquet."
-                )
-
-
-@dataclass(frozen=True, eq=False)
-class Labels:
-    """The labels of a split.
-
-    Attributes
-    ----------
-    values
-        ``[rows]``: whole numbers, floats or truth values; for texts, their numbers in ``texts``.
-    missing
-        bool ``[rows]``: whether a row has no label.
-    texts
-        The different texts; None if the labels are no texts.
-    """
-
-    values: npt.NDArray[Any]
-    missing: npt.NDArray[np.bool_]
-    texts: tuple[str, ...] | None
-
-    def select(self, rows: npt.NDArray[np.bool_]) -> Labels:
-        """Return the labels of ``rows``, bool ``[rows]``."""
-        return Labels(self.values[rows], self.missing[rows], self.texts)
+    for name in table.schema.names:
+        if names_splits(name) and name not in (columns.images, columns.labels):
+            raise ConfigError(
+                f"{table.path} has the column {name!r}, which may tell training from test images: save each "
+                "split as a file of its own, such as train.parquet and test.parquet, or remove the column."
+            )
 
 
 def read_labels(columns: Columns, tables: Sequence[Table]) -> Labels:
@@ -218,136 +186,65 @@ def read_labels(columns: Columns, tables: Sequence[Table]) -> Labels:
     Corrupt
         If a ``ClassLabel`` has no name for a number.
     """
-    texts: dict[str, int] = {}
-    parts, missing, kinds = [], [], set()
+    places: dict[Any, int] = {}  # of the different labels, in the order in which they first appear
+    parts = [np.empty(0, np.int32)]
     for table in tables:
-        for name in (columns.images, columns.labels):
-            if name not in table.schema.names:
-                raise ConfigError(f"{table.path} has no column {name!r}, unlike other files of the data set.")
-        order = _order(columns, table)
+        _check_columns(columns, table)
         for block in table.blocks(columns.labels):
-            empty = np.asarray(block.is_null().to_numpy(zero_copy_only=False), dtype=np.bool_)
             with reading(table.path):
-                values, is_text = _values(table, columns.labels, block, texts)
-            kinds.add("text" if is_text else values.dtype.kind)
-            if order is not None and not is_text:
-                empty |= values == -1
-                wrong = values[(values < -1) | (values >= len(order))]
-                if len(wrong):
-                    raise Corrupt(f"{table.path} has the label {wrong[0]}, but {len(order)} classes from 0.")
-                values = order[np.maximum(values, 0)]
-            parts.append(values)
-            missing.append(empty)
-            if len(texts) > MOST_CLASSES:
+                found = _values(table, columns.labels, block)
+            parts.append(
+                np.array([-1 if each is None else places.setdefault(each, len(places)) for each in found])
+            )
+            if len(places) > MOST_CLASSES:
                 raise ConfigError(
-                    f"{table.path} has more than {MOST_CLASSES} different texts in its column "
+                    f"{table.path} has more than {MOST_CLASSES} different labels in its column "
                     f"{columns.labels!r}: these aren't classes. Pass another column with --labels."
                 )
-    if len(kinds) > 1:
-        raise ConfigError(f"{tables[0].path} and the files beside it have labels of several types.")
-    if not parts:
-        return Labels(np.empty(0, np.int64), np.empty(0, np.bool_), None)
-    return Labels(np.concatenate(parts), np.concatenate(missing), tuple(texts) or None)
+    numbers, names = np.concatenate(parts).astype(np.int32), columns.class_names
+    if names is None or any(isinstance(value, str) for value in places):
+        return Labels([*places], numbers)
+    wrong = [value for value in places if value not in range(-1, len(names))]
+    if wrong:
+        raise Corrupt(f"{tables[0].path} has the label {wrong[0]}, but {len(names)} classes from 0.")
+    numbers[numbers == places.get(-1)] = -1
+    return Labels([names[int(value)] for value in places], numbers)
 
 
-def _order(columns: Columns, table: Table) -> npt.NDArray[np.int64] | None:
-    """The numbers in ``columns.class_names`` of a table's classes, which may be in another order."""
-    names = class_labels(table).get(columns.labels)
-    if names is None and columns.class_names is None:
-        return None
-    if sorted(names or ()) != sorted(columns.class_names or ()):
+def _check_columns(columns: Columns, table: Table) -> None:
+    """Check that a table has the same columns and classes as the one in which they were found."""
+    from pyarrow import types
+
+    for name in (columns.images, columns.labels):
+        if name not in table.schema.names:
+            raise ConfigError(f"{table.path} has no column {name!r}, unlike other files of the data set.")
+    if class_labels(table).get(columns.labels) != columns.class_names:
         raise ConfigError(
-            f"{table.path} has other classes in its column {columns.labels!r} than the files beside it."
+            f"{table.path} has other classes in its column {columns.labels!r} than the files beside it, or "
+            "the same in another order: save all files with the same classes."
         )
-    return np.array([(columns.class_names or ()).index(name) for name in names or ()])
+    kind = table.schema.field(columns.labels).type
+    kind = kind.value_type if types.is_dictionary(kind) else kind
+    text = types.is_string(kind) or types.is_large_string(kind)
+    if not (text or types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
+        raise ConfigError(
+            f"{table.path} has values of the type {kind} in its column {columns.labels!r}: each image needs "
+            "one class, a number or a text."
+        )
 
 
-def _values(table: Table, column: str, block: Any, texts: dict[str, int]) -> tuple[npt.NDArray[Any], bool]:
-    """Numbers as they are, or the numbers of texts in ``texts``, which grows; and whether they are texts."""
-    import pyarrow
+def _values(table: Table, column: str, block: Any) -> list[Any]:
     import pyarrow.compute as pc
     from pyarrow import types
 
-    if types.is_string_view(block.type):
-        block = block.cast(pyarrow.large_string())
-    kind = block.type.value_type if types.is_dictionary(block.type) else block.type
-    if types.is_string(kind) or types.is_large_string(kind):
-        longest = pc.max(pc.utf8_length(block.dictionary if types.is_dictionary(block.type) else block))
-        if (longest.as_py() or 0) > _LONGEST_TEXT:
+    values = block.dictionary if types.is_dictionary(block.type) else block
+    if types.is_string(values.type) or types.is_large_string(values.type):
+        longest = pc.max(pc.utf8_length(values)).as_py() or 0
+        if longest > _LONGEST_TEXT:
             raise ConfigError(
                 f"{table.path} has texts as labels in {column!r} that are too long to be classes."
             )
-        found = block.to_pylist()
-        numbers = [0 if text is None else texts.setdefault(text, len(texts)) for text in found]
-        return np.array(numbers, dtype=np.int64), True
-    if types.is_dictionary(block.type):
-        block = block.dictionary_decode()
-    if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
-        raise ConfigError(
-            f"{table.path} has values of the type {kind} in its column {column!r}: each image needs one "
-            "class, a number or a text."
-        )
-    zero = pyarrow.scalar(0).cast(kind)
-    return np.asarray(pc.fill_null(block, zero).to_numpy(zero_copy_only=False)), False
-
-
-def find_classes(
-    dataset: str, where: object, columns: Columns, labels: Mapping[Split, Labels]
-) -> tuple[tuple[str, ...], dict[Split, npt.NDArray[np.int32]], tuple[Note, ...]]:
-    """Find the classes of labels none of which is missing.
-
-    The classes of a known data set have their published order: those with names are matched by them.
-
-    Returns
-    -------
-    class_names : tuple of str
-    labels : dict
-        int32 ``[n]`` for each split.
-    notes : tuple of Note
-
-    Raises
-    ------
-    ConfigError
-        If names are none of a known data set's, or the labels don't name classes.
-    """
-    if len({some.texts is None for some in labels.values()}) > 1:
-        raise ConfigError(f"{where} has texts as labels in one split and numbers in another: save one type.")
-    numbers = {split: some.values for split, some in labels.items()}
-    texts = list(dict.fromkeys(text for some in labels.values() for text in some.texts or ()))
-    if texts:
-        places = {text: place for place, text in enumerate(texts)}
-        for split, some in labels.items():
-            numbers[split] = np.array([places[text] for text in some.texts or ()])[some.values]
-    elif columns.class_names is None:
-        return _unnamed(dataset, where, numbers)
-    named = texts or list(columns.class_names or ())
-    used = np.unique(np.concatenate(list(numbers.values()))).tolist()
-    names = tuple(named[number] for number in used)
-    if texts or (dataset in KNOWN and (KNOWN[dataset].class_names or KNOWN[dataset].synsets)):
-        classes = ordered_classes(where, dataset, names)
-    else:
-        text = f"Classes have the names and the order that the column {columns.labels!r} gives them."
-        classes = Classes(names, readable(names), (Note("classes", text),))
-    notes = classes.notes
-    if len(used) < len(named) and not texts:
-        unused = sorted(set(named) - set(names))
-        notes += (Note("classes", f"Classes without images, left out: {_list(unused)}."),)
-    if classes.found != names and not texts:
-        text = "The files number the classes in another order; labels are matched by name."
-        notes += (Note("labels", text),)
-    order = np.zeros(len(named), np.int32)
-    order[used] = [classes.found.index(name) for name in names]
-    return classes.names, {split: order[some] for split, some in numbers.items()}, notes
-
-
-def _unnamed(
-    dataset: str, where: object, numbers: dict[Split, npt.NDArray[Any]]
-) -> tuple[tuple[str, ...], dict[Split, npt.NDArray[np.int32]], tuple[Note, ...]]:
-    names, found, notes = classes_of(dataset, where, numbers)
-    if dataset in KNOWN:
-        text = f"The files don't name the classes; their numbers are taken for those of {dataset}."
-        notes += (Note("classes", text),)
-    return names, found, notes
+    return list(block.to_pylist())
 
 
 def _list(names: Sequence[str]) -> str:

@@ -98,8 +98,8 @@ def _picture(table: Table, row: int, value: Any) -> tuple[Path, bytes | None]:
 class ListImages:
     """Lists of numbers of the same lengths, as an array; see `rcig_cli.data.arrays.stored.StoredArray`."""
 
-    def __init__(self, tables: Sequence[Table], column: str, chosen: npt.NDArray[np.bool_]) -> None:
-        self._tables, self._column, self._chosen = tables, column, chosen
+    def __init__(self, tables: Sequence[Table], column: str) -> None:
+        self._tables, self._column = tables, column
 
     def __str__(self) -> str:
         return f"the column {self._column!r} of {self._tables[0].path}"
@@ -111,7 +111,7 @@ class ListImages:
     @property
     def shape(self) -> Shape:
         """``[n, ...]``."""
-        return (int(self._chosen.sum()), *self._first.shape[1:])
+        return (sum(table.rows for table in self._tables), *self._first.shape[1:])
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -120,38 +120,25 @@ class ListImages:
 
     def blocks(self, rows: int) -> Iterator[npt.NDArray[Any]]:
         """Yield the images, at most ``rows`` at a time."""
-        first, shape = 0, None
+        kind = None
         for table in self._tables:
             for block in table.blocks(self._column):
-                used = self._chosen[first : first + len(block)]
-                first += len(block)
                 for start in range(0, len(block), rows):
-                    some = used[start : start + rows]
-                    if not some.any():
-                        continue
-                    found = _numbers(table, self._column, block[start : start + rows], some)
-                    shape = shape or (found.shape[1:], found.dtype)
-                    if shape != (found.shape[1:], found.dtype):
+                    found = _numbers(table, self._column, block[start : start + rows])
+                    kind = kind or (found.shape[1:], found.dtype)
+                    if kind != (found.shape[1:], found.dtype):
                         raise ConfigError(f"{self} has images of several sizes: save them with one size.")
                     yield found
 
 
-def _numbers(table: Table, column: str, lists: Any, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
-    """Turn lists of lists of numbers into an array, and return the ``chosen`` ones, bool ``[rows]``."""
-    import pyarrow
+def _numbers(table: Table, column: str, lists: Any) -> npt.NDArray[Any]:
+    """Turn lists of lists of numbers into an array."""
     import pyarrow.compute as pc
 
-    if lists.null_count:
-        # Arrow's `filter` returns other lists than it should if the lists are of fixed size and a slice.
-        lists = pyarrow.concat_arrays([lists]).filter(chosen)
-        chosen = np.ones(len(lists), np.bool_)
-    if isinstance(lists.type, pyarrow.FixedShapeTensorType):
-        return np.asarray(lists.to_numpy_ndarray())[chosen]
     shape = [len(lists)]
-    lists = getattr(lists, "storage", lists)
     while lists.type.num_fields:  # lists have one
         lengths = pc.unique(pc.list_value_length(lists)).to_pylist()
-        if len(lengths) != 1 or not lengths[0]:
+        if lists.null_count or len(lengths) != 1 or not lengths[0]:
             raise ConfigError(
                 f"{table.path} has missing images or images of several sizes in its column {column!r}: "
                 "remove the missing ones, and save the others with one size."
@@ -162,4 +149,4 @@ def _numbers(table: Table, column: str, lists: Any, chosen: npt.NDArray[np.bool_
         raise ConfigError(
             f"{table.path} has images with missing values in its column {column!r}: remove them."
         )
-    return np.asarray(lists.to_numpy(zero_copy_only=False)).reshape(shape)[chosen]
+    return np.asarray(lists.to_numpy(zero_copy_only=False)).reshape(shape)

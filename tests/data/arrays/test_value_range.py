@@ -91,10 +91,10 @@ def test_dark_pictures_of_8_bits_keep_their_scale_if_one_pixel_is_bright(path):
     ("values", "said"),
     [
         ((LEVELS / 255 - 0.45) / 0.25, "between -1.8 and 2.2, .* --range -1.8,2.2"),
-        (LEVELS / 255 - 0.5, "between -0.5 and 0.5, .* --range -1,1"),
+        (LEVELS / 255 - 0.5, "between -0.5 and 0.5, .* --range -0.5,0.5"),
         (LEVELS / 255 - 0.02, "between -0.02 and 0.98"),
-        (LEVELS / 240, r"between 0 and 1.0625, .* --range 0,1\."),
-        (LEVELS / 2, "between 0 and 127.5, .* --range 0,255"),
+        (LEVELS / 240, r"between 0 and 1.0625, .* --range 0,1.062\."),
+        (LEVELS / 2, "between 0 and 127.5, .* --range 0,127.5"),
         (LEVELS.astype("int16") - 128, "--range -128,127"),
         ((LEVELS.astype("int16") - 128).astype("int8"), "--range -128,127"),
         (LEVELS * 1.5, "between 0 and 382.5"),

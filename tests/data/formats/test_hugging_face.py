@@ -119,7 +119,6 @@ def test_a_known_data_set_keeps_its_published_order(tmp_path):
     assert source.class_names == published
     assert split(source, "train")[1] == [swapped[label] for label in labels]
     np.testing.assert_array_equal(split(source, "train")[0], images)
-    assert "matched by name" in texts(source, "labels")
     # Under a name of one's own the order is the file's.
     assert read(tmp_path, "own").class_names == swapped
     # Classes of other data.
@@ -137,13 +136,9 @@ def test_fashion_mnist_as_the_hub_spells_it(tmp_path):
 
 
 def test_files_whose_classes_are_in_another_order(tmp_path):
-    _, labels, content = example()
-    write(tmp_path / "train.parquet", content)
+    write(tmp_path / "train.parquet", example()[2])
     write(tmp_path / "test.parquet", example(names=NAMES[::-1])[2])
-    source = read(tmp_path)
-    assert split(source, "test")[1] == [NAMES[::-1][label] for label in labels]
-    write(tmp_path / "test.parquet", example(names=("cat", "dog", "bird"))[2])
-    with pytest.raises(ConfigError, match="other classes"):
+    with pytest.raises(ConfigError, match=r"other classes .* or the same in another order"):
         read(tmp_path)
 
 
@@ -155,15 +150,6 @@ def coarse_and_fine(count=300):
     }
     images = encoded(pixels(count, 8, 8, 3))
     return fine, table(features, img=images, coarse_label=fine // 5, fine_label=fine)
-
-
-def test_a_column_of_splits_beside_files_of_splits_is_not_needed(tmp_path):
-    content = example()[2]
-    for name in ("train", "test"):
-        write(tmp_path / f"{name}.parquet", content.append_column("split", pyarrow.array([name] * 30)))
-    assert read(tmp_path).sizes == {"train": 30, "test": 30}
-    (tmp_path / "test.parquet").unlink()
-    assert read(tmp_path).sizes == {"train": 24, "test": 6}
 
 
 def test_numbered_files_are_one_split(tmp_path):
@@ -196,7 +182,7 @@ def test_several_columns_of_classes(tmp_path):
         (pyarrow.array(["dog", "cat", "frog"] * 10).dictionary_encode(), ("cat", "dog", "frog")),
         (pyarrow.array(["dog", "cat", "frog"] * 10, pyarrow.large_string()), ("cat", "dog", "frog")),
         ([10, 9, 2] * 10, ("2", "9", "10")),
-        ([True, False, False] * 10, ("False", "True")),
+        ([True, False, False] * 10, ("0", "1")),
         ([0.0, 1.0, 2.0] * 10, ("0", "1", "2")),
         (np.array([0, 1, 2] * 10, np.uint8), ("0", "1", "2")),
     ],
@@ -209,7 +195,7 @@ def test_labels_without_features(tmp_path, labels, names):
     source = read(tmp_path)
     assert source.class_names == names
     expected = [
-        str(int(label) if isinstance(label, float) else label) for label in content["label"].to_pylist()
+        str(label if isinstance(label, str) else int(label)) for label in content["label"].to_pylist()
     ]
     assert split(source, "train")[1] == expected
 
@@ -240,8 +226,6 @@ def test_a_validation_split_beside_a_test_split_is_told(tmp_path):
 
 
 def lists(images, kind=None):
-    if isinstance(kind, pyarrow.FixedShapeTensorType):
-        return pyarrow.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(images))
     return pyarrow.array(images.tolist(), kind)
 
 
@@ -263,7 +247,6 @@ def fixed(*lengths):
         ((8, 8, 1), pyarrow.large_list(pyarrow.list_(pyarrow.int32())), lambda images: images[..., 0]),
         ((8, 8, 3), nested(3, pyarrow.float32()), lambda images: images / np.float32(255)),
         ((8, 8, 3), fixed(8, 8, 3), lambda images: images),  # as Polars writes arrays
-        ((9, 9, 1), pyarrow.fixed_shape_tensor(pyarrow.uint8(), (9, 9)), lambda images: images[..., 0]),
     ],
 )
 def test_images_as_lists(tmp_path, shape, kind, arrange):
@@ -279,42 +262,6 @@ def test_images_as_lists(tmp_path, shape, kind, arrange):
         found, classes = split(source, "test")
         np.testing.assert_array_equal(found, images)
         assert classes == [NAMES[label] for label in labels]
-
-
-@pytest.mark.parametrize("kind", [nested(3, pyarrow.uint8()), fixed(8, 8, 3)])
-def test_lists_of_which_some_are_missing(tmp_path, kind):
-    images = pixels(30, 8, 8, 3)
-    rows = images.tolist()
-    rows[3] = rows[17] = None
-    content = table(image=pyarrow.array(rows, kind), label=np.arange(30) % 3)
-    write(tmp_path / "train.arrow", content)
-    write(tmp_path / "test.arrow", content)
-    with pytest.raises(ConfigError, match="2 rows of the train split have no image or no label"):
-        read(tmp_path)
-    source = read(tmp_path, skip_damaged=True)
-    np.testing.assert_array_equal(split(source, "train")[0], np.delete(images, [3, 17], axis=0))
-
-
-def test_black_and_white_lists_and_views(tmp_path):
-    images = pixels(30, 8, 8, 1) // 128
-    content = table(image=lists(images[..., 0].astype(bool)), label=np.arange(30) % 3)
-    write(tmp_path / "lists" / "train.parquet", content)
-    write(tmp_path / "lists" / "test.parquet", content)
-    np.testing.assert_array_equal(split(read(tmp_path / "lists"), "train")[0], 255 * images)
-    names = [NAMES[number % 3] for number in range(30)]
-    files = pyarrow.array([png(255 * image) for image in images], pyarrow.binary_view())
-    content = table(image=files, label=pyarrow.array(names, pyarrow.string_view()))
-    write(tmp_path / "views" / "train.arrow", content)  # as Polars writes streams
-    write(tmp_path / "views" / "test.arrow", content)
-    assert split(read(tmp_path / "views"), "train")[1] == names
-
-
-def test_tensors_keep_their_shape(tmp_path):
-    images = pixels(30, 4, 16, 1)
-    tensors = pyarrow.FixedShapeTensorArray.from_numpy_ndarray(images[..., 0])
-    write(tmp_path / "train.parquet", table(image=tensors, label=np.arange(30) % 3))
-    with pytest.raises(ConfigError, match=r"\(30, 4, 16\)"):  # and not rows of 8 x 8 pixels
-        read(tmp_path)
 
 
 def test_the_column_image_among_others_that_may_be_images(tmp_path):
@@ -351,7 +298,7 @@ def test_rows_without_image_or_label(tmp_path):
         read(tmp_path)
     source = read(tmp_path, skip_damaged=True)
     np.testing.assert_array_equal(split(source, "train")[0], np.delete(images, [4, 5, 6, 7], axis=0))
-    assert "2 rows of the train split have no image or no label" in texts(source, "skipped")
+    assert "2 rows of the train split have no label" in texts(source, "skipped")
     assert "row 5" in texts(source, "skipped")
     write(tmp_path / "train.parquet", damaged.slice(0, 6))
     with pytest.raises(Corrupt, match=r"row 4.*row 5"):
@@ -386,7 +333,7 @@ def test_classes_without_images_are_left_out(tmp_path):
     write(tmp_path / "train.parquet", content)
     source = read(tmp_path)
     assert source.class_names == ("cat", "dog")
-    assert "'emu'" in texts(source, "classes")
+    assert "left out: emu." in texts(source, "classes")
 
 
 def test_a_missing_or_doubled_shard_is_an_error(tmp_path):
@@ -447,6 +394,10 @@ REFUSED = {
     "several labels": ({"train.parquet": {"label": [[0, 1]] * 30}}, "one class"),
     "a label beyond the classes": ({"train.parquet": {"label": np.arange(30)}}, "the label 3, but 3 classes"),
     "another column in a file": ({"train.parquet": {}, "test.parquet": {"img": None}}, "no column 'img'"),
+    "missing lists": (
+        {"train.parquet": {"img": pyarrow.array([None, *pixels(29, 8, 8).tolist()], fixed(8, 8))}},
+        "missing images or images of several sizes",
+    ),
     "no rows": ({"train.parquet": {"img": encoded([]), "label": np.array([], int)}}, "no images with labels"),
 }
 

@@ -59,7 +59,7 @@ def test_a_damaged_file_is_found_while_reading(tmp_path, splits, packed):
 
 
 @pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("shape", [(2**32 - 1,) * 3, (40, 2**20, 28), (0, 28, 28)])
+@pytest.mark.parametrize("shape", [(2**32 - 1,) * 3, (0, 28, 28)])
 def test_a_header_that_declares_too_much_takes_no_memory(tmp_path, splits, shape, packed):
     write_idx(tmp_path, splits, packed=packed)
     content = struct.pack(">HBB3I", 0, 8, 3, *shape) + bytes(100)

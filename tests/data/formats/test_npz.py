@@ -37,7 +37,7 @@ def test_pixels_come_back_as_they_were(path, save, tail):
     assert source.shape == (6, 6, 3 if tail == (3,) else 1)
     assert source.sizes == {"train": 20, "test": 5}
     assert source.class_names == ("0", "1", "2")
-    assert source.notes == (Note("format", f"{path} is read as an .npz file."),)
+    assert source.notes == (Note("format", f"{path} is read as NumPy arrays."),)
     assert (whole(source, "train").images.ravel() == train.ravel()).all()
     assert (whole(source, "test").images.ravel() == test.ravel()).all()
     assert whole(source, "train").labels.tolist() == labels.tolist()
@@ -64,7 +64,7 @@ def flawed(value):
         ({"x_train": pixels(4, 35)}, "shape"),
         ({"x_train": pixels(4, 6, 6, 2)}, "shape"),
         ({"x_train": pixels(0, 6, 6), "y_train": LABELS[:0]}, "has 0 images"),
-        ({"x_train": pixels(4, 0, 6)}, "0 x 6"),
+        ({"x_train": pixels(4, 0, 6)}, "shape"),
         ({"x_train": np.zeros((4, 6, 9000), np.uint8)}, "9000"),
         ({"x_train": pixels(4, 6, 6).astype(complex)}, "type complex"),
         ({"x_test": pixels(2, 6, 6, 3)}, "differ"),
@@ -73,7 +73,6 @@ def flawed(value):
         ({"x_train": flawed(300), "x_test": flawed(0)[:2]}, "to 300"),
         ({"y_train": LABELS[:3]}, "4 labels"),
         ({"y_train": LABELS + 0.5}, "the label 0.5"),
-        ({"class_names": np.array(["a", "b"])}, "but 2 classes"),
         ({"class_names": np.arange(3)}, "not a list of at most 100000 strings"),
         ({"class_names": np.zeros(3, "U9000000")}, "too large"),
     ],

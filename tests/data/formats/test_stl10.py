@@ -16,8 +16,6 @@ def test_planes_columns_and_labels(tmp_path):
     assert source.class_names[2] == "car"
     assert source.class_names[9] == "truck"
     assert "Not used because it has no labels: unlabeled_X.bin." in [note.text for note in source.notes]
-    (tmp_path / "class_names.txt").unlink()
-    assert open_source("stl10", tmp_path).class_names == source.class_names
 
 
 def test_a_file_cut_short_is_refused(tmp_path):
