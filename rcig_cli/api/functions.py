@@ -262,7 +262,11 @@ def distill_arrays(
         path, store = Path(folder) / "arrays.npz", Path(folder) / "store"
         np.savez(path, x_train=x, y_train=y, x_test=x[test], y_test=y[test], **named)  # type: ignore[arg-type]
         options: dict[str, Any] = {"zca": zca, "zca_reg": zca_reg, "range": pixel_range, "layout": layout}
-        prepare("arrays", path, store=store, progress=progress, **options)
+        try:
+            prepare("arrays", path, store=store, progress=progress, **options)
+        except ConfigError as error:
+            message = str(error).replace(str(path), "x").replace("--range", "pixel_range")
+            raise ConfigError(message.replace("--layout", "layout")) from None
         path.unlink()
         run = distill("arrays", ipc=ipc, on_step=on_step, store=store, progress=progress, **settings)
         return DistilledArrays(

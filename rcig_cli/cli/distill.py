@@ -69,6 +69,8 @@ def distill(
 ) -> None:
     """Distil a data set to a few images per class. It can be stopped at any time and resumed.
 
+    Settings that aren't given are those of a preset for the data set and --ipc; `rcig show RUN` prints them.
+
     Example: rcig distill cifar10 --ipc 10 --resume
     """
     if wait and resume is None:

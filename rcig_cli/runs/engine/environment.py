@@ -25,7 +25,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from enum import Enum
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +112,7 @@ def prepare_environment() -> None:
                 f"{name}={os.environ[name]} sets the number of XLA's threads, on which results depend. Unset "
                 "it; to use fewer processors, run the command under taskset."
             )
-    os.environ["XLA_FLAGS"] = xla_flags(os.environ.get("XLA_FLAGS", ""), jaxlib_version())
+    os.environ["XLA_FLAGS"] = xla_flags(os.environ.get("XLA_FLAGS", ""))
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # 2^4 cycles
     keep_freed_memory()
 
@@ -124,10 +123,8 @@ def silence_libraries() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 
-def xla_flags(given: str, jaxlib: tuple[int, int]) -> str:
+def xla_flags(given: str) -> str:
     """Return the user's XLA flags with `YNN_FLAG` added.
-
-    jaxlib before 0.10 does not know that flag, and an unknown flag would abort the process.
 
     Raises
     ------
@@ -140,18 +137,7 @@ def xla_flags(given: str, jaxlib: tuple[int, int]) -> str:
                 f"XLA_FLAGS contains {flag}, which may change results. Remove it; rcig accepts "
                 "--xla_force_host_platform_device_count, --xla_dump_... and --xla_gpu_..."
             )
-    if jaxlib < (0, 10) or YNN_FLAG in given:
-        return given
-    return f"{given} {YNN_FLAG}".strip()
-
-
-def jaxlib_version() -> tuple[int, int]:
-    """Major and minor version of the installed jaxlib, (0, 0) where there is none."""
-    try:
-        major, minor = version("jaxlib").split(".")[:2]
-    except PackageNotFoundError:
-        return 0, 0
-    return int(major), int(minor)
+    return given if YNN_FLAG in given else f"{given} {YNN_FLAG}".strip()
 
 
 def jit(function: Callable[..., Any], **options: Any) -> Any:
@@ -162,7 +148,7 @@ def jit(function: Callable[..., Any], **options: Any) -> Any:
     """
     import jax
 
-    if jaxlib_version() >= (0, 10) and jax.default_backend() == "cpu":
+    if jax.default_backend() == "cpu":
         options["compiler_options"] = {YNN_OPTION: "", **options.get("compiler_options", {})}
     return jax.jit(function, **options)
 

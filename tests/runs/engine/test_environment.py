@@ -14,7 +14,6 @@ from rcig_cli.runs.engine.batches import ReadAhead
 from rcig_cli.runs.engine.environment import (
     PINNED,
     YNN_FLAG,
-    jaxlib_version,
     pinned,
     prepare_environment,
     processors,
@@ -22,13 +21,11 @@ from rcig_cli.runs.engine.environment import (
 )
 
 
-def test_our_flag_is_added_to_the_users_where_jaxlib_knows_it():
-    assert jaxlib_version() >= (0, 10)
-    assert xla_flags("--xla_dump_to=a", (0, 10)) == f"--xla_dump_to=a {YNN_FLAG}"
-    assert xla_flags(YNN_FLAG, (0, 12)) == YNN_FLAG
-    assert xla_flags("", (0, 9)) == ""
+def test_our_flag_is_added_to_the_users():
+    assert xla_flags("--xla_dump_to=a") == f"--xla_dump_to=a {YNN_FLAG}"
+    assert xla_flags(YNN_FLAG) == YNN_FLAG
     others = "--xla_force_host_platform_device_count=8 --xla_gpu_autotune_level=0"
-    assert xla_flags(others, (0, 12)) == f"{others} {YNN_FLAG}"
+    assert xla_flags(others) == f"{others} {YNN_FLAG}"
 
 
 @pytest.mark.parametrize(
@@ -42,7 +39,7 @@ def test_our_flag_is_added_to_the_users_where_jaxlib_knows_it():
 )
 def test_a_flag_of_xla_that_may_change_results_is_refused(flags):
     with pytest.raises(ConfigError, match=rf"{flags.split()[-1]}, which may change results. Remove it"):
-        xla_flags(flags, (0, 10))
+        xla_flags(flags)
 
 
 @pytest.mark.parametrize("name", ["PJRT_NPROC", "NPROC"])
