@@ -263,6 +263,14 @@ class _Finder:
                 "test/CLASS, or pass --labels FILE, a CSV file with the name and the class of each image."
             )
 
+        for name, folder in filled.items():
+            kinds = split_kinds(folder.filled)
+            if len(filled) > 1 and len(set(kinds.values())) > 1:
+                raise ConfigError(
+                    f"{self._place(folder)} has the splits {named(list(kinds))} in it, beside "
+                    f"{named([other for other in filled if other != name])}: rearrange the folders as "
+                    "train/CLASS and test/CLASS, or pass one of them with --from."
+                )
         if are_parts(filled):
             raise ConfigError(
                 f"The folders in {where}, {named(list(filled))}, look like parts of one set, not like "

@@ -206,6 +206,12 @@ def test_folders_that_could_be_splits_or_classes_are_refused(tmp_path, outer, in
     refused(tmp_path, rf"have the same folders in them, 2 \({', '.join(inner)}\), so either may be")
 
 
+def test_splits_in_one_of_several_folders_are_refused(tmp_path):
+    for name in ("original/train/cat", "original/train/dog", "original/test/cat", "augmented/train/cat"):
+        fill(tmp_path, name, 3)
+    refused(tmp_path, r"original has the splits 2 \(test, train\) in it, beside 1 \(augmented\): rearrange")
+
+
 def test_a_copy_inside_of_the_folder_is_not_a_class(tmp_path):
     for name in ("cat", "dog", "pets/cat", "pets/dog"):
         fill(tmp_path / "pets", name, 3)
