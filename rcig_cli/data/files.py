@@ -27,6 +27,11 @@ def has_files(folder: Path, *names: str) -> bool:
     return all(os.path.lexists(folder / name) for name in names)
 
 
+def files_with(folder: Path, *suffixes: str) -> list[Path]:
+    """Return the files in a folder whose names end so, in any case, sorted."""
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in suffixes and file.is_file())
+
+
 @contextmanager
 def open_file(path: Path, *, most: int | None = None, inside: Path | None = None) -> Iterator[BufferedReader]:
     """Open a regular file, or a link to one, for reading.

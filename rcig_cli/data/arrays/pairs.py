@@ -118,13 +118,15 @@ def _images(group: Mapping[tuple[str, str], list[str]]) -> list[tuple[str, str]]
 
 
 def _refuse_several(where: object, complete: list[dict[tuple[str, str], list[str]]]) -> None:
-    """Refuse several groups of arrays, two arrays for one thing, and images beside training images."""
+    """Refuse several groups of arrays, two arrays for the same thing, and images beside training images."""
     for group in complete:
         double = next((names for (_, content), names in group.items() if content and len(names) > 1), None)
         if double is None and {("", "images"), ("train", "images")} <= group.keys():
             double = group["", "images"] + group["train", "images"]
         if double:
-            raise ConfigError(f"{where} has {_listed(double)} for one thing: remove or rename all but one.")
+            raise ConfigError(
+                f"{where} has {_listed(double)} for the same thing: remove or rename all but one."
+            )
     if len(complete) > 1:
         names = _listed([group[_images(group)[0]][0] for group in complete])
         raise ConfigError(f"{where} holds several data sets, with the images {names}: separate them.")
@@ -174,7 +176,7 @@ def _notes(
 
 
 def _listed(names: Collection[str]) -> str:
-    """Join names that come from a file, at most `_SHOWN` of them, without characters that terminals obey."""
+    """Join names that come from a file, at most `_SHOWN` of them, without control characters."""
     shown = [
         name if name.isprintable() and len(name) <= 80 else repr(name[:80]) for name in [*names][:_SHOWN]
     ]

@@ -14,7 +14,7 @@ PIECE = 2**18
 
 
 class StoredArray(Protocol):
-    """An array in a file; its text is what messages call it."""
+    """An array in a file; ``str`` returns its name in messages."""
 
     @property
     def shape(self) -> tuple[int, ...]:

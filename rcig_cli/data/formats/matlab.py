@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rcig_cli.data.arrays.layout import Layout
+from rcig_cli.data.arrays.layout import Layout, transposed
 from rcig_cli.data.arrays.opening import Pair, open_arrays
 from rcig_cli.data.arrays.pairs import find_pairs, read_key
+from rcig_cli.data.files import files_with
 from rcig_cli.data.matlab import MatlabArray, matlab_arrays
 from rcig_cli.data.npz import LARGEST_SMALL_ARRAY
 from rcig_cli.data.sources.image_search import may_be_classes
@@ -26,7 +27,9 @@ def holds(path: Path) -> bool:
     """Whether a path is a ``.mat`` file, or a folder with one for training."""
     if not path.is_dir():
         return path.suffix.lower() == _SUFFIX and path.is_file()
-    return not may_be_classes(path) and any(read_key(file.stem).split == "train" for file in _files(path))
+    return not may_be_classes(path) and any(
+        read_key(file.stem).split == "train" for file in files_with(path, _SUFFIX)
+    )
 
 
 def open_matlab(name: str, path: Path, options: ReadOptions) -> ImageSource:
@@ -34,7 +37,7 @@ def open_matlab(name: str, path: Path, options: ReadOptions) -> ImageSource:
     notes: tuple[Note, ...] = ()
     arrays: dict[str, MatlabArray] = {}
     if path.is_dir():
-        for file in _files(path):
+        for file in files_with(path, _SUFFIX):
             if read_key(file.stem).split:
                 found = matlab_arrays(file, inside=path)
                 arrays |= {f"{file.stem} {key}": array for key, array in found.items()}
@@ -50,23 +53,16 @@ def open_matlab(name: str, path: Path, options: ReadOptions) -> ImageSource:
         values = {split: some % 10 for split, some in values.items()}
         more += (Note("labels", "The label 10 is the digit 0."),)
     for split, array in images.items():
-        if array.shape[:1] != (values[split].size,):
+        shape, count = array.shape[::-1], values[split].size
+        if len(shape) not in (3, 4) or shape[-1] != count or shape[2:-1] not in ((), (1,), (3,), (4,)):
             raise ConfigError(
-                f"{array} has the shape {array.shape[::-1]} for {values[split].size} labels: images in "
-                "MATLAB's files are [H, W, n] or [H, W, c, n]."
+                f"{array} has the shape {shape} for {count} labels: images in MATLAB's files are [H, W, n] "
+                "or [H, W, c, n] with 1, 3 or 4 channels c."
             )
     pairs = {split: Pair(images[split], values[split], labels[split]) for split in images}
-    return open_arrays(name, path, pairs, options, layout=_layout, notes=notes + more)
+    return open_arrays(name, path, pairs, options, layout=_reversed, notes=notes + more)
 
 
-def _layout(row: tuple[int, ...]) -> Layout:
-    """Return the layout of an image whose axes MATLAB reverses: ``(c, W, H)`` or ``(W, H)``."""
-    if len(row) == 2:
-        return Layout((*row, 1), (0, 2, 1, 3))
-    if len(row) == 3 and row[0] in (1, 3, 4):
-        return Layout(row, (0, 3, 2, 1))
-    raise ConfigError("Images in MATLAB's files are [H, W, n] or [H, W, c, n] with 1, 3 or 4 channels c.")
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() == _SUFFIX and file.is_file())
+def _reversed(row: tuple[int, ...]) -> Layout:
+    """Return the layout of an image whose axes are reversed: ``(c, W, H)`` or ``(W, H)``."""
+    return transposed(row) if len(row) == 2 else Layout((row[0], row[1], row[2]), (0, 3, 2, 1))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rcig_cli.data.arrays.opening import Pair, open_arrays
 from rcig_cli.data.arrays.pairs import find_pairs, read_key
+from rcig_cli.data.files import files_with
 from rcig_cli.data.npz import LARGEST_SMALL_ARRAY, Member, members, single, strings
 from rcig_cli.data.sources.class_names import MOST_CLASSES, published_names
 from rcig_cli.data.sources.image_search import may_be_classes
@@ -34,13 +35,17 @@ def holds(path: Path) -> bool:
     if may_be_classes(path):
         return False
     # Batches, as those of Downsampled ImageNet, are parts of a split.
-    keys = [key for key in (read_key(file.stem) for file in _files(path)) if "batch" not in key.rest]
+    keys = [
+        key
+        for key in (read_key(file.stem) for file in files_with(path, *_SUFFIXES))
+        if "batch" not in key.rest
+    ]
     return any(key.split == "train" or (key.split, key.content) == ("", "images") for key in keys)
 
 
 def open_npz(name: str, path: Path, options: ReadOptions) -> ImageSource:
     """Open such a file or folder; see `registry.DatasetFormat.open`."""
-    arrays = _folder(path, _files(path)) if path.is_dir() else _file(path)
+    arrays = _folder(path, files_with(path, *_SUFFIXES)) if path.is_dir() else _file(path)
     given = (key for key in _NAMES if key in arrays and (key == _NAMES[0] or _is_text(arrays[key])))
     named = next(given, None)
     class_names = strings(arrays.pop(named), MOST_CLASSES) if named else None
@@ -59,7 +64,7 @@ def _file(path: Path) -> dict[str, Member]:
     if arrays and [*arrays] != [_ONLY]:
         return arrays
     rest = read_key(path.stem).rest
-    files = [file for file in _files(path.parent) if file.suffix == path.suffix]
+    files = files_with(path.parent, path.suffix.lower())
     return _folder(path.parent, [file for file in files if read_key(file.stem).rest == rest])
 
 
@@ -69,10 +74,6 @@ def _is_text(member: Member) -> bool:
 
 def _pair(images: Member, labels: Member) -> Pair:
     return Pair(images, labels.read(LARGEST_SMALL_ARRAY), labels)
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in _SUFFIXES and file.is_file())
 
 
 def _folder(folder: Path, files: list[Path]) -> dict[str, Member]:

@@ -24,7 +24,7 @@ from rcig_cli.data.arrays.labels import Labels
 from rcig_cli.data.arrays.layout import TRANSPOSED, transposed
 from rcig_cli.data.arrays.opening import Pair, open_arrays
 from rcig_cli.data.arrays.pairs import read_key
-from rcig_cli.data.files import open_file
+from rcig_cli.data.files import files_with, open_file
 from rcig_cli.data.sources.class_names import MOST_CLASSES
 from rcig_cli.data.sources.image_search import may_be_classes
 from rcig_cli.data.sources.options import ReadOptions
@@ -110,7 +110,7 @@ def holds(path: Path) -> bool:
     if may_be_classes(path):
         return False
     tables = []
-    for file in _files(path):
+    for file in files_with(path, _SUFFIX):
         with suppress(RcigError):  # a link out of the folder, or a file that can't be read
             tables += [file] if _table(file, None) else []
     return len(tables) == 1 or any(read_key(file.stem).split == "train" for file in tables)
@@ -118,7 +118,7 @@ def holds(path: Path) -> bool:
 
 def open_pixel_tables(name: str, path: Path, options: ReadOptions) -> ImageSource:
     """Open such a file or folder; see `registry.DatasetFormat.open`."""
-    files = _files(path) if path.is_dir() else [path]
+    files = files_with(path, _SUFFIX) if path.is_dir() else [path]
     tables = {file: _table(file, options.labels) for file in files}
     labelled = {file: table for file, table in tables.items() if table is not None and table.label}
     if not labelled:
@@ -160,16 +160,12 @@ def _splits(path: Path, labelled: dict[Path, _Table]) -> dict[Split, _Table]:
     """Return the tables for training, and for testing if there is one."""
     if len(labelled) == 1:
         return {"train": next(iter(labelled.values()))}
-    keys = {file: read_key(file.stem) for file in labelled}
-    found = {keys[file].split: table for file, table in labelled.items()}
-    if (
-        len({key.rest for key in keys.values()}) > 1
-        or len(found) < len(labelled)
-        or len(found.keys() & {"", "train"}) != 1
-    ):
+    found = {read_key(file.stem).split or "train": table for file, table in labelled.items()}
+    data_sets = {read_key(file.stem).rest for file in labelled}
+    if len(data_sets) > 1 or len(found) < len(labelled) or "train" not in found:
         names = ", ".join(file.name for file in labelled)
         raise ConfigError(f"{path} has the tables {names}: leave one for training, and one for testing.")
-    splits: dict[Split, _Table] = {"train": found.get("train") or found[""]}
+    splits: dict[Split, _Table] = {"train": found["train"]}
     test = found.get("test") or found.get("val")
     return splits if test is None else {**splits, "test": test}
 
@@ -201,10 +197,6 @@ def _counts(table: _Table, column: str) -> bool:
     for (texts,) in table.batches((column,), "string"):
         found.update(texts)
     return len(found) > 1 and found in ({str(n + first) for n in range(len(found))} for first in (0, 1))
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() == _SUFFIX and file.is_file())
 
 
 def _table(path: Path, label: str | None) -> _Table | None:

@@ -37,7 +37,7 @@ _MEGABYTE = 10**6
 
 
 class _Failure(Exception):
-    """Why a file can't be had from an address; the rest of a sentence about the address."""
+    """Why a file can't be downloaded; the text follows the address in a sentence."""
 
 
 class _NotResumed(Exception):
@@ -214,7 +214,7 @@ def _obtain_from(address: str, archive: Archive, cache: Path, listener: Listener
             time.sleep(_PAUSE * tries)
         except (_NotResumed, ValueError) as error:  # the latter is pooch's, of a wrong checksum
             part.path.unlink(missing_ok=True)
-            # The bytes that an earlier attempt left may be at fault: once more without them.
+            # The bytes that an earlier attempt left may be wrong: try once more without them.
             if not (before and resumable):
                 raise _Failure("has other content than the published file") from error
             resumable = False
@@ -222,7 +222,7 @@ def _obtain_from(address: str, archive: Archive, cache: Path, listener: Listener
 
 
 def _is_final(status: int) -> bool:
-    """Whether the same request will be refused again; 408 and 429 ask for patience."""
+    """Whether it is useless to repeat a request; with 408 and 429, servers ask to retry later."""
     return 400 <= status < 500 and status not in (408, 429)
 
 

@@ -164,7 +164,7 @@ def _messages(repository: str) -> Iterator[None]:
         import huggingface_hub.errors as errors
     except ImportError as error:
         raise ConfigError(
-            f"hf:{repository} is downloaded by huggingface_hub, which is not installed: "
+            f"hf:{repository} needs huggingface_hub, which is not installed: "
             "run \"pip install 'rcig-cli[hub]'\"."
         ) from error
     try:

@@ -183,9 +183,7 @@ def _reading(where: str) -> Iterator[None]:
 
 def _builder(dataset: str, **options: str) -> Any:
     if not _NAME.fullmatch(dataset):
-        raise ConfigError(
-            f"{shorten(dataset)} is no name of TensorFlow Datasets: use tfds:NAME or NAME/CONFIG."
-        )
+        raise ConfigError(f"{shorten(dataset)} is not a valid name: use tfds:NAME or tfds:NAME/CONFIG.")
     try:
         import tensorflow_datasets as tfds
     except ImportError as error:

@@ -88,7 +88,7 @@ def test_what_is_not_used_is_said():
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        ("x_train *y_train train_images x_test *y_test", "has x_train, train_images for one thing"),
+        ("x_train *y_train train_images x_test *y_test", "has x_train, train_images for the same thing"),
         ("images pixels *labels", "has images, pixels for"),
         ("data images *target", "has data, images for"),
         ("images *labels *targets", "has labels, targets for"),
@@ -101,7 +101,7 @@ def test_what_is_not_used_is_said():
         ("arr_0 *arr_1 arr_2 *arr_3", "has arr_0, arr_1, arr_2, arr_3, whose names"),
         ("arr_0 arr_1", "whose names"),
         ("x_train *y_test", "has x_train, y_test, whose names"),
-        ("data data_array *labels", "has data, data_array for one thing"),
+        ("data data_array *labels", "has data, data_array for the same thing"),
         ("arr_0", "has arr_0, whose names"),
         ("", "has no arrays of numbers"),
     ],

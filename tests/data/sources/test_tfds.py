@@ -168,7 +168,7 @@ def test_an_unknown_name_is_reported(data_dir, name):
 
 @pytest.mark.parametrize("name", ["", "../mnist", "a b", "mnist/x/y"])
 def test_what_is_no_name_is_refused(data_dir, name):
-    with pytest.raises(ConfigError, match="is no name of TensorFlow Datasets"):
+    with pytest.raises(ConfigError, match="is not a valid name: use tfds:NAME"):
         open_source("mine", f"tfds:{name}")
 
 
