@@ -221,10 +221,9 @@ class _Finder:
             self._note("skipped", f"Images in {where} in no class folder, not used: {len(part.images)}.")
         self._note_empty(part)
         nested = [
-            f"{name}/{inner}"
-            for name, folder in filled.items()
-            for inner in folder.filled
-            if folder.images or len(folder.filled) > 1
+            os.path.relpath(inner.path, part.path or ".")
+            for folder in map(_unwrapped, filled.values())
+            for inner in folder.filled.values()
         ]
         if nested:
             text = f"The classes are the folders in {where}, not the folders in those: {named(nested)}."
@@ -248,6 +247,7 @@ class _Finder:
                 f"{where} has images in the folder {general} beside {named(others)}, which don't look like "
                 f"classes. Move the others elsewhere, or pass {where / general} with --from."
             )
+        filled = {name: _unwrapped(folder) for name, folder in filled.items()}
         for name, folder in filled.items():
             if same := [inner for inner in folder.filled if inner in filled and inner != name]:
                 raise ConfigError(
@@ -262,7 +262,6 @@ class _Finder:
                 f"{named(list(names))}, so either may be the classes. Rearrange them as train/CLASS and "
                 "test/CLASS, or pass --labels FILE, a CSV file with the name and the class of each image."
             )
-
         for name, folder in filled.items():
             kinds = split_kinds(folder.filled)
             if len(filled) > 1 and len(set(kinds.values())) > 1:
@@ -336,6 +335,13 @@ class _Finder:
             "Put the images of each class into a folder of its own, all of them in the folder that --from "
             f"names; or pass --labels {table}, a CSV file with the name and the class of each image."
         )
+
+
+def _unwrapped(folder: Folder) -> Folder:
+    """Enter a folder as long as its only content is another one."""
+    while len(folder.filled) == 1 and not folder.images:
+        (folder,) = folder.filled.values()
+    return folder
 
 
 def _masks(paths: list[str]) -> list[str]:

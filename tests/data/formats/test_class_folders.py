@@ -197,6 +197,7 @@ def test_an_archives_wrapper_is_entered(split):
         (("fold 1", "fold 2"), ("cat", "dog")),
         (("train/photo", "train/sketch"), ("cat", "dog")),
         (("cat", "dog"), ("test", "train")),
+        (("amazon/images", "webcam/images"), ("bike", "mug")),
     ],
 )
 def test_folders_that_could_be_splits_or_classes_are_refused(tmp_path, outer, inner):
@@ -252,13 +253,12 @@ def test_masks_beside_their_images_are_not_used(tmp_path):
 
 
 def test_folders_in_class_folders_are_told(tmp_path):
-    for name in ("cat/siamese", "cat/persian", "dog/pug", "dog/poodle"):
+    for name in ("cat/all/siamese", "cat/all/persian", "dog/pug", "dog/poodle"):
         fill(tmp_path, name, 5)
     source = open_source("pets", tmp_path)
     assert source.class_names == ("cat", "dog")
-    assert "not the folders in those: 4 (cat/persian, cat/siamese, dog/poodle, ...)." in notes(
-        source, "classes"
-    )
+    told = notes(source, "classes")
+    assert "not the folders in those: 4 (cat/all/persian, cat/all/siamese, dog/poodle, ...)." in told
 
 
 def test_numbered_folders_are_sorted_as_numbers(tmp_path):
