@@ -158,10 +158,12 @@ def check_set(
 
 def _space(file: SetFile, images: LazyArray, given: Space | None) -> tuple[Space, tuple[Note, ...]]:
     """What the values of the images are, and how that is known."""
+    if given is not None and file.space not in (None, given):
+        text = f"{file.path} says that its images are {file.space}; --space {given} overrides that."
+        return given, (Note("range", text),)
     known = given or file.space
     if known is not None:
-        text = f"{file.path} says that its images are {file.space}; --space {given} overrides that."
-        return known, () if given is None or file.space in (None, given) else (Note("range", text),)
+        return known, ()
     if images.dtype == np.uint8:
         text = f"The images of {file.path} are uint8, so they are taken as pixels."
         return "pixels", (Note("range", text),)

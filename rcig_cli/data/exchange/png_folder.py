@@ -59,24 +59,26 @@ def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
             "number from 0."
         )
     check_count(path, len(files), dataset)
-    labels, names, found = path / _LABELS, folders, None
+    labels, found = path / _LABELS, None
+    names, numbers = folders, list(range(len(folders)))
     if labels.is_file() and not labels.is_symlink():
         found, _, stated = read_arrays(labels)
         names = stated or ()
+        named_alike = set(folders) == set(
+            names
+        )  # otherwise they are the numbers of the names: `_folder_names`
+        numbers = [names.index(folder) if named_alike else _number(folder) for folder in folders]
+        if sorted(numbers) != list(range(len(names))):
+            raise ConfigError(
+                f"The class_names in {labels} must be those of the class folders of {path}: correct or "
+                "remove it."
+            )
         searched.others = searched.others - Counter([labels.suffix])
     notes = searched.notes()
     if searched.found.images:
         text = f"Images beside the class folders of {path}, passed over: {named(searched.found.images)}."
         notes += (Note("skipped", text),)
-    # The folders are named after the classes, or by their numbers in the order of the names.
-    numbers = np.array(
-        [names.index(each) if set(folders) == set(names) else _number(each) for each in folders]
-    )
-    if found is not None and sorted(numbers) != list(range(len(names))):
-        raise ConfigError(
-            f"The class_names in {labels} must be those of the class folders of {path}: correct or remove it."
-        )
-    classes = LazyArray.of(numbers[files.labels].astype(np.int32))
+    classes = LazyArray.of(np.array(numbers, np.int32)[files.labels])
     arrays = {
         "images": LazyArray(
             (len(files), *dataset.shape),

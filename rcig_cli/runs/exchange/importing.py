@@ -33,7 +33,7 @@ from rcig_cli.store.store import Store
 
 _TOLERANCE = 1e-3  # relative difference up to which two whitenings count as equal
 _RESERVED = ("run_", "sweep_")
-_LONGEST_STEM = 56
+_LONGEST_STEM = 56  # characters, so that -2, -3 and so on fit after it
 _BATCH = 1000  # images
 
 
@@ -96,7 +96,7 @@ def import_set(
     for note in notes:
         report.note(note.text)
     _warn_of_mismatch(file, imported, prepared, whitening, report)
-    inputs = imported.inputs(whitening, partial(fit_kornia_zca, prepared, whitening, report))
+    inputs = imported.inputs(whitening, partial(_fit_kornia_zca, prepared, whitening, report))
     options = {
         "space": space,
         "index": index,
@@ -180,7 +180,7 @@ def _digest(file: SetFile) -> str:
     return digest_of({part.relative_to(root).as_posix(): sha256_of_file(part) for part in file.files})
 
 
-def fit_kornia_zca(prepared: Prepared, whitening: Whitening, report: Report) -> KorniaZca:
+def _fit_kornia_zca(prepared: Prepared, whitening: Whitening, report: Report) -> KorniaZca:
     """Fit kornia's whitening to the training images of a data set, which are turned back into pixels."""
     stored = prepared.stored("train")
 
