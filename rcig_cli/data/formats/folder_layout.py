@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rcig_cli.data.formats.labels_files import LabelsFile, read_labels
-from rcig_cli.data.formats.split_names import Kind, are_parts, names_images, split_kinds
+from rcig_cli.data.formats.split_names import Kind, is_general, split_kinds
 from rcig_cli.data.sources.image_search import Folder, named, search
 from rcig_cli.data.sources.source import Note, Topic
 from rcig_cli.errors import ConfigError
@@ -147,10 +147,9 @@ class _Finder:
         unused = self.tree.count - sum(self.tree.folders[name].count for name in kinds)
         if unused:
             others = [name for name in self.tree.filled if name not in kinds]
-            where = f", in {named(others)}" if others else ""
-            self._note(
-                "skipped", f"Images in {self._place(self.tree)} in no split, not used: {unused}{where}."
-            )
+            where = f" Their folders: {named(others)}." if others else ""
+            text = f"Images in {self._place(self.tree)} outside of the splits, ignored: {unused}.{where}"
+            self._note("skipped", text)
         parts: dict[str, Classified | None] = {}
         known: Classified | None = None
         for name in sorted(kinds, key=lambda name: kinds[name] != "train"):
@@ -218,7 +217,8 @@ class _Finder:
         where, filled = self._place(part), part.filled
         self._check_class_folders(part)
         if part.images:
-            self._note("skipped", f"Images in {where} in no class folder, not used: {len(part.images)}.")
+            text = f"Images in {where} outside of the class folders, ignored: {len(part.images)}."
+            self._note("skipped", text)
         self._note_empty(part)
         nested = [
             os.path.relpath(inner.path, part.path or ".")
@@ -231,7 +231,7 @@ class _Finder:
         classes = {name: list(folder.files()) for name, folder in filled.items()}
         masks = {path for paths in classes.values() for path in _masks(paths)}
         if masks:
-            text = f"Images in {where} that are named as masks of others, not used: {named(sorted(masks))}."
+            text = f"Masks of other images in {where}, ignored: {named(sorted(masks))}."
             self._note("skipped", text)
         return {name: [path for path in paths if path not in masks] for name, paths in classes.items()}
 
@@ -239,14 +239,7 @@ class _Finder:
         """Refuse folders that may be something else than classes."""
         where, filled = self._place(part), part.filled
         if len(part.images) > part.count - len(part.images):
-            raise ConfigError(f"Most images in {where} are in none of its folders. {self._ways_out(part)}")
-        general = next((name for name in filled if names_images(name)), None)
-        if general is not None and len(filled) > 1:
-            others = [name for name in filled if name != general]
-            raise ConfigError(
-                f"{where} has images in the folder {general} beside {named(others)}, which don't look like "
-                f"classes. Move the others elsewhere, or pass {where / general} with --from."
-            )
+            raise ConfigError(f"Most images in {where} are outside of its folders. {self._ways_out(part)}")
         filled = {name: _unwrapped(folder) for name, folder in filled.items()}
         for name, folder in filled.items():
             if same := [inner for inner in folder.filled if inner in filled and inner != name]:
@@ -260,7 +253,7 @@ class _Finder:
             raise ConfigError(
                 f"The folders in {where}, {named(list(filled))}, have the same folders in them, "
                 f"{named(list(names))}, so either may be the classes. Rearrange them as train/CLASS and "
-                "test/CLASS, or pass --labels FILE, a CSV file with the name and the class of each image."
+                f"test/CLASS, or pass {_with_labels()}"
             )
         for name, folder in filled.items():
             kinds = split_kinds(folder.filled)
@@ -270,11 +263,11 @@ class _Finder:
                     f"{named([other for other in filled if other != name])}: rearrange the folders as "
                     "train/CLASS and test/CLASS, or pass one of them with --from."
                 )
-        if are_parts(filled):
+        general = next(filter(is_general, filled), None)
+        if general is not None and len(filled) > 1:
             raise ConfigError(
-                f"The folders in {where}, {named(list(filled))}, look like parts of one set, not like "
-                "classes. Rename them if they are, or pass --labels FILE, a CSV file with the name and the "
-                "class of each image."
+                f"{where} has {named(list(filled))}, of which {general} doesn't look like a class. "
+                f"Rename it if it is one, or pass {where / general} with --from, or pass {_with_labels()}"
             )
 
     def _note_empty(self, folder: Folder) -> None:
@@ -333,7 +326,7 @@ class _Finder:
         table = self._place(folder) / folder.tables[0] if len(folder.tables) == 1 else "FILE"
         return (
             "Put the images of each class into a folder of its own, all of them in the folder that --from "
-            f"names; or pass --labels {table}, a CSV file with the name and the class of each image."
+            f"names; or pass {_with_labels(table)}"
         )
 
 
@@ -342,6 +335,10 @@ def _unwrapped(folder: Folder) -> Folder:
     while len(folder.filled) == 1 and not folder.images:
         (folder,) = folder.filled.values()
     return folder
+
+
+def _with_labels(file: object = "FILE") -> str:
+    return f"--labels {file}, a CSV file with the name and the class of each image."
 
 
 def _masks(paths: list[str]) -> list[str]:

@@ -21,7 +21,7 @@ WORDS: dict[str, Kind] = {
     **dict.fromkeys(("dev", "devel", "development", "eval", "evaluation"), "val"),
 }
 _GENERAL = {"set", "sets", "data", "dataset", "split", "folder", "image", "images", "img", "imgs"}
-_PARTS = _GENERAL | {"part", "parts", "batch", "batches", "chunk", "shard", "fold", "zip", "archive"}
+_GENERAL |= {"part", "parts", "batch", "batches", "chunk", "shard", "fold", "zip", "archive"}
 _TOKEN = re.compile(r"[^\W\d_]+|\d+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _JOINED = re.compile(rf"({'|'.join(sorted(WORDS, key=len, reverse=True))})(set|data|images?|imgs?)")
@@ -54,13 +54,7 @@ def names_splits(column: str) -> bool:
     return plain in ("split", "set", "subset", "partition", "phase") or bool(split_kinds([plain]))
 
 
-def are_parts(names: Iterable[str]) -> bool:
-    """Whether names differ in numbers only and speak of parts or images, as ``part_1`` and ``part_2``."""
-    tokens = [_TOKEN.findall(name.lower()) for name in names]
-    words = {tuple(token for token in each if not token.isdecimal()) for each in tokens}
-    return len(words) == 1 < len(tokens) and not _PARTS.isdisjoint(words.pop())
-
-
-def names_images(name: str) -> bool:
-    """Whether a name is a word for images or data in general, such as ``images``."""
-    return name.lower() in _GENERAL
+def is_general(name: str) -> bool:
+    """Whether a name speaks of images, data or parts of them only, as ``images`` and ``part_1``."""
+    words = {token for token in _TOKEN.findall(name.lower()) if not token.isdecimal()}
+    return bool(words) and words <= _GENERAL

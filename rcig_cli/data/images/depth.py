@@ -56,31 +56,28 @@ def choose_limits(
     low, high = found.low, found.high
     values = f"values from {low:g} to {high:g}"
     if asked is not None:
-        outside = low < asked[0] or high > asked[1]
-        clipped = "; values outside are clipped" if outside else ""
+        clipped = "; other values are clipped" if low < asked[0] or high > asked[1] else ""
         return (
             asked,
-            f"Its images of more than 8 bits have {values}; {_in_words(asked)}, as asked for{clipped}.",
+            f"Images of more than 8 bits have {values}; {_in_words(asked)}, as set by --range{clipped}.",
         )
     deep = [header for header in headers if header.deep]
     hint = "Pass the values of black and white with --range LOW,HIGH."
     if any(header.floats for header in deep):
         if low < 0 or high > 1 or not all(header.floats for header in deep):
             raise ConfigError(f"{where} has floating-point images with {values}. {hint}")
-        return (0, 1), f"Its floating-point images have {values}; {_in_words((0, 1))}."
+        return (0, 1), f"The floating-point images have {values}; {_in_words((0, 1))}."
     if low < 0 or high > _SIXTEEN_BITS:
         raise ConfigError(f"{where} has grey images with {values}. {hint}")
-    _check_bright(where, found, _SIXTEEN_BITS if high >= _TOP_BIT else high)
-    if high >= _TOP_BIT:
-        return (0, _SIXTEEN_BITS), f"Its 16-bit images have {values}; {_in_words((0, _SIXTEEN_BITS))}."
-    if len(deep) < len(headers):
+    white = _SIXTEEN_BITS if high >= _TOP_BIT else max(high, 1)
+    _check_bright(where, found, white)
+    if high < _TOP_BIT and len(deep) < len(headers):
         raise ConfigError(
             f"{where} has images of 8 bits and 16-bit images with {values}, which don't fill 16 bits: "
             "save all with 8 bits; or pass --range LOW,HIGH if the same values are black and white in all."
         )
-    limits = (0.0, max(high, 1.0))
-    return limits, (
-        f"Its 16-bit images have {values}, which don't fill 16 bits; {_in_words(limits)} in all of them. "
+    return (0, white), (
+        f"The 16-bit images have {values}; {_in_words((0, white))} in all of them. "
         "--range LOW,HIGH sets other values."
     )
 

@@ -264,8 +264,8 @@ def _check_tiff(image: Image.Image, path: Path) -> None:
         or tags.get(_CHANNELS, 1) > len(image.getbands())
     ):
         raise ConfigError(
-            f"{path} is a TIFF file of a kind that is not read: save it as PNG, or as TIFF with unsigned "
-            "values, 0 for black, and as channels grey, RGB or RGBA."
+            f"{path} is a TIFF file of an unsupported kind: save it as PNG, or with unsigned values, 0 for "
+            "black, and grey, RGB or RGBA channels."
         )
 
 

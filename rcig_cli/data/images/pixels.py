@@ -85,7 +85,7 @@ def size_note(sizes: Set[tuple[int, int]], side: int, resolution: int | None) ->
     if resolution is not None or sizes == {(side, side)}:
         return None
     return (
-        f"Images are cut to their central square and resized to {side} x {side} pixels; "
+        f"Images are cropped to their central square and resized to {side} x {side} pixels; "
         "--resolution sets another size."
     )
 

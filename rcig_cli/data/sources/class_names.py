@@ -93,7 +93,7 @@ def ordered_classes(where: object, dataset: str, found: Collection[str]) -> Clas
     names = tuple(published[numbers[_plain(name)]] for name in order)
     text = f"Classes have the names and the order in which {known.name} publishes them"
     if len(order) < len(published):
-        text += f"; only {len(order)} of its {len(published)} are there: {_some(names)}"
+        text += f"; only {len(order)} of its {len(published)} are there"
     return Classes(order, names, (Note("classes", text + "."),))
 
 

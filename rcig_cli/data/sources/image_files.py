@@ -177,7 +177,7 @@ class FileSource(ImageSource):
             sizes[header.size] += count
         resolution = options.resolution
         side = choose_side(sizes, usual_side if resolution is None and len(sizes) > 1 else resolution)
-        texts = size_note(sizes.keys(), side, resolution), _text_on_small(headers, side)
+        resized = size_note(sizes.keys(), side, resolution)
         super().__init__(
             name,
             class_names=class_names,
@@ -186,7 +186,7 @@ class FileSource(ImageSource):
             labels=labels,
             notes=notes
             + range_notes
-            + tuple(Note("size", text) for text in texts if text)
+            + ((Note("size", resized),) if resized else ())
             + _notes_on_kinds(headers),
         )
 
@@ -253,7 +253,7 @@ class FileSource(ImageSource):
             return limits, (Note("range", text),)
         if asked is None:
             return None, ()
-        return asked, (Note("range", f"{asked[0]:g} is black and {asked[1]:g} is white, as asked for."),)
+        return asked, (Note("range", f"{asked[0]:g} is black and {asked[1]:g} is white, as set by --range."),)
 
 
 def _brightest(path: Path, content: bytes | None) -> int:
@@ -314,7 +314,7 @@ def _without(pictures: Pictures, damaged: set[Path]) -> Pictures:
 
 def _refusal(where: Path, damaged: set[Path]) -> Corrupt:
     return Corrupt(
-        f"{where} has files that are damaged or no images of a kind that is read: {_names(where, damaged)}. "
+        f"{where} has damaged or unsupported images: {_names(where, damaged)}. "
         "Replace or remove them, or leave them out with --skip-damaged."
     )
 
@@ -327,26 +327,17 @@ def _notes_on_kinds(headers: _Headers) -> tuple[Note, ...]:
     """Say which images are changed or used in part."""
     grey = headers.count(lambda header: header.grey)
     counts: tuple[tuple[Topic, str, int], ...] = (
-        ("range", "of 16 bits a channel, of which the upper 8 are used", headers.count(lambda h: h.cut)),
-        ("layout", "with transparency, which becomes white", headers.count(lambda h: h.alpha)),
+        (
+            "range",
+            "Images of 16 bits a channel, of which the upper 8 are used",
+            headers.count(lambda h: h.cut),
+        ),
+        ("layout", "Images with transparency, composited over white", headers.count(lambda h: h.alpha)),
         (
             "skipped",
-            "with several frames or pages, of which the first is used",
+            "Images of which only the first frame or page is used",
             headers.count(lambda h: h.frames),
         ),
-        ("layout", "that are grey beside coloured ones, and become RGB", grey if grey < headers.total else 0),
+        ("layout", "Grey images among coloured ones, converted to RGB", grey if grey < headers.total else 0),
     )
-    return tuple(Note(about, f"Images {text}: {count}.") for about, text, count in counts if count)
-
-
-def _text_on_small(headers: _Headers, side: int) -> str | None:
-    """Name images that are much smaller than most."""
-    small = [header for header in headers.kinds if 2 * header.size[0] < side]
-    count = headers.count(lambda header: 2 * header.size[0] < side)
-    if not count or 2 * count > headers.total:
-        return None
-    smallest = min(small, key=lambda header: header.size)
-    text = (
-        f"Images less than half as large, which are enlarged: {count}, such as {headers.kinds[smallest][1]}"
-    )
-    return f"{text} of {smallest.size[0]} x {smallest.size[1]} pixels."
+    return tuple(Note(about, f"{text}: {count}.") for about, text, count in counts if count)

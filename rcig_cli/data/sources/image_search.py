@@ -1,7 +1,7 @@
-"""The search for image files in a folder, and the account of what it passes over.
+"""The search for image files in a folder, and what it ignores.
 
 Images are files with an image's suffix, and files whose first bytes are an image's whatever they are called.
-Hidden entries and ``__MACOSX`` are passed over.  Links are followed if they lead inside the folder; a folder
+Hidden entries and ``__MACOSX`` are ignored.  Links are followed if they lead inside the folder; a folder
 that a link leads to is read there only.  Of each file its name is kept, some 100 bytes.
 """
 
@@ -69,7 +69,7 @@ class Folder:
 
 @dataclass(eq=False)
 class Search:
-    """What a search found and passed over.
+    """What a search found and ignored.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ class Search:
     hidden
         Number of hidden entries, and of folders that systems make.
     links
-        Links passed over, because they lead out of the folder, in a circle, nowhere, or where another did.
+        Links ignored, because they lead out of the folder, in a circle, nowhere, or where another did.
     targets
         The real paths of the folders that links led to.
     moved
@@ -98,20 +98,20 @@ class Search:
     moved: list[str] = field(default_factory=list)
 
     def notes(self, *, others: bool = True) -> tuple[Note, ...]:
-        """Say what was passed over; without the ``others`` if they belong to the data set."""
+        """Say what was ignored; without the ``others`` if they belong to the data set."""
         counts = sorted(self.others.items(), key=lambda pair: (-pair[1], pair[0]))
         kinds = [f"{count} {suffix}" for suffix, count in counts[:_KINDS]]
         if rest := sum(count for _, count in counts[_KINDS:]):
             kinds.append(f"{rest} others")
         texts = []
         if kinds and others:
-            texts.append(f"Files of other kinds in {self.root}, passed over: {', '.join(kinds)}.")
+            texts.append(f"Files in {self.root} that are not images, ignored: {', '.join(kinds)}.")
         if self.hidden:
-            texts.append(f"Hidden or system entries in {self.root}, passed over: {self.hidden}.")
+            texts.append(f"Hidden or system entries in {self.root}, ignored: {self.hidden}.")
         if self.links:
             texts.append(
                 f"Links in {self.root} that lead out of it, in a circle, nowhere, or to the same folder as "
-                f"another, passed over: {named(self.links)}. To use what they lead to, copy it there."
+                f"another, ignored: {named(self.links)}. To use what they lead to, copy it there."
             )
         if self.moved:
             texts.append(f"Folders in {self.root} that are read through links to them: {named(self.moved)}.")

@@ -72,7 +72,7 @@ def test_a_range_that_was_asked_for_holds_for_every_file(tmp_path):
     write(tmp_path, arrays)
     found, source = read(tmp_path, range=(100.0, 3000.0))
     assert found == due(arrays, 100, 3000)
-    assert "100 is black and 3000 is white, as asked for; values outside are clipped" in range_note(source)
+    assert "100 is black and 3000 is white, as set by --range; other values are clipped" in range_note(source)
 
 
 def test_a_range_for_images_of_8_bits(tmp_path):
@@ -80,7 +80,7 @@ def test_a_range_for_images_of_8_bits(tmp_path):
     write(tmp_path, arrays)
     found, source = read(tmp_path, range=(0.0, 15.0))
     assert found == due(arrays, 0, 15)
-    assert "15 is white, as asked for" in range_note(source)
+    assert "15 is white, as set by --range" in range_note(source)
 
 
 def test_pgm_and_ppm_files_that_state_which_value_is_white(tmp_path):
@@ -208,7 +208,7 @@ def test_tiffs_that_pillow_reads_wrongly_are_refused(tmp_path):
         path.read_bytes().replace(alpha, not_alpha),
     ):
         path.write_bytes(content)
-        with pytest.raises(ConfigError, match="TIFF file of a kind that is not read"):
+        with pytest.raises(ConfigError, match="TIFF file of an unsupported kind"):
             read_header(path)
 
 
@@ -229,4 +229,4 @@ def test_pages_after_the_first_are_not_used(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:])
     texts = [note.text for note in open_source("stacks", tmp_path).notes]
-    assert "Images with several frames or pages, of which the first is used: 4." in texts
+    assert "Images of which only the first frame or page is used: 4." in texts
