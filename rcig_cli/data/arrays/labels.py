@@ -18,6 +18,8 @@ from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.data.sources.source import Note, Split
 from rcig_cli.errors import ConfigError
 
+_PIECE = 2**20  # labels that are looked up at a time
+
 Classes = tuple[tuple[str, ...], dict[Split, npt.NDArray[np.int32]], tuple[Note, ...]]
 
 
@@ -35,6 +37,12 @@ class Labels:
 
     values: Sequence[Any]
     numbers: npt.NDArray[np.int32]
+
+    def used(self) -> list[int]:
+        """Return the numbers that images have, none of which is -1."""
+        there = np.zeros(len(self.values), np.bool_)
+        there[self.numbers] = True
+        return np.flatnonzero(there).tolist()
 
     def select(self, rows: npt.NDArray[np.bool_]) -> Labels:
         """Return the labels of ``rows``, bool ``[n]``."""
@@ -66,7 +74,10 @@ def labels_of(where: object, array: npt.NDArray[Any], count: int) -> tuple[Label
         array, notes = array.argmax(axis=1), (Note("labels", text),)
     values = np.unique(array)
     _check_count(where, len(values))
-    return Labels(values.tolist(), np.searchsorted(values, array).astype(np.int32)), notes
+    numbers = np.empty(count, np.int32)
+    for start in range(0, count, _PIECE):
+        numbers[start : start + _PIECE] = np.searchsorted(values, array[start : start + _PIECE])
+    return Labels(values.tolist(), numbers), notes
 
 
 def classes_of(
@@ -100,7 +111,7 @@ def classes_of(
         If the labels don't stand for classes.
     """
     used = {
-        split: {number: _plain(where, some.values[number]) for number in np.unique(some.numbers).tolist()}
+        split: {number: _plain(where, some.values[number]) for number in some.used()}
         for split, some in labels.items()
     }
     present: set[Any] = {value for some in used.values() for value in some.values()}

@@ -11,8 +11,8 @@ import glob
 import io
 import math
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -74,55 +74,58 @@ def _download(
     repository: str, folder: str | None, revision: str | None, listener: Listener
 ) -> tuple[Path, str]:
     """Return the folder of the data set in the library's cache, and the commit."""
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RevisionNotFoundError
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    unreachable: Exception | None = None
-    for branch in [revision] if revision else [None, _CONVERTED]:
-        place: str | None = folder or ""
-        if not unreachable:
-            try:
-                names = HfApi().list_repo_files(repository, repo_type="dataset", revision=branch)
-                place = _folder_of_tables(repository, folder, names)
-            except RevisionNotFoundError:
-                if branch != _CONVERTED:
-                    raise
-                place = None
-            except (RcigError, HfHubHTTPError):
-                raise
-            except Exception as error:  # of many kinds; what is in the cache can still be used
-                unreachable = error
-        if place is None:
-            continue
-        try:
-            snapshot = snapshot_download(
+    def snapshot(branch: str | None, offline: bool) -> Path:
+        return Path(
+            snapshot_download(
                 repository,
                 repo_type="dataset",
                 revision=branch,
                 allow_patterns=[f"{glob.escape(folder)}/{name}" if folder else name for name in _PATTERNS],
-                local_files_only=unreachable is not None,
+                local_files_only=offline,
                 tqdm_class=_progress_bar(f"{repository} (MB)", listener),
             )
-        except LocalEntryNotFoundError:
-            if not unreachable:
-                raise
-            continue
-        path = Path(snapshot, place)
-        if is_saved(path) or first_table(path):
-            return path, Path(snapshot).name
-    if unreachable:
-        raise unreachable
+        )
+
+    branches = [revision] if revision else [None, _CONVERTED]
+    for branch in branches:
+        try:
+            place = _folder_of_tables(repository, folder, branch)
+        except (RcigError, HfHubHTTPError):
+            raise
+        except Exception:  # without a connection, of many kinds
+            for each in branches:
+                with suppress(LocalEntryNotFoundError):
+                    found = snapshot(each, offline=True)
+                    path = found / (folder or "")
+                    if is_saved(path) or first_table(path):
+                        return path, found.name
+            raise
+        if place is not None:
+            found = snapshot(branch, offline=False)
+            return found / place, found.name
     raise ConfigError(
         f"{repository} has no Parquet files{f' in {folder}' if folder else ''} on the Hugging Face Hub: "
         "download its files, and pass their folder with --from."
     )
 
 
-def _folder_of_tables(repository: str, folder: str | None, names: Sequence[str]) -> str | None:
-    """Return the folder of the data set in a repository, or None if there are no tables.
+def _folder_of_tables(repository: str, folder: str | None, branch: str | None) -> str | None:
+    """Return the folder of the data set in a branch, or None if there are no tables.
 
     Raises ConfigError if there are several.
     """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import RevisionNotFoundError
+
+    try:
+        names = HfApi().list_repo_files(repository, repo_type="dataset", revision=branch)
+    except RevisionNotFoundError:
+        if branch == _CONVERTED:
+            return None
+        raise
     root = PurePosixPath(folder or "")
     files = [PurePosixPath(name) for name in names if not folder or name.startswith(f"{folder}/")]
     if any(root / name in files for name in SAVED):
