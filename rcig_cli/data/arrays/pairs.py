@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections import defaultdict
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rcig_cli.data.formats.split_names import WORDS
 from rcig_cli.data.sources.source import Note, Split
@@ -82,54 +83,48 @@ def find_pairs(
     ConfigError
         If no arrays are named as images and labels, or several are that might be meant.
     """
-    groups: dict[tuple[str, ...], dict[tuple[str, str], list[str]]] = {}
-    for name in shapes:
+    groups: defaultdict[tuple[str, ...], _Group] = defaultdict(_Group)
+    for name, shape in shapes.items():
         key = read_key(name)
-        # An array called just "train" has the images.
-        content = key.content or ("images" if key.split and len(shapes[name]) > 1 else "")
-        groups.setdefault(key.rest, {}).setdefault((key.split, content), []).append(name)
-    complete = [
-        group for group in groups.values() if any((split, "labels") in group for split, _ in _images(group))
-    ]
+        split = key.split or "train"
+        if key.content == "labels":
+            groups[key.rest].labels[split].append(name)
+        elif key.content or (key.split and len(shape) > 1):  # an array called just "train" has the images
+            groups[key.rest].images[split].append(name)
+    complete = [group for group in groups.values() if group.images.keys() & group.labels.keys()]
     if not complete:
         return _by_shapes(where, shapes)
-    _refuse_several(where, complete)
-    (group,) = complete
-    images = {split: group[split, "images"][0] for split, _ in _images(group)}
-    labels = {split: names[0] for (split, content), names in group.items() if content == "labels"}
+    for names in (names for group in complete for names in group.all() if len(names) > 1):
+        raise ConfigError(f"{where} has {_listed(names)} for the same thing: remove or rename all but one.")
+    if len(complete) > 1:
+        first = [next(iter(group.images.values()))[0] for group in complete]
+        raise ConfigError(
+            f"{where} holds several data sets, with the images {_listed(first)}: separate them."
+        )
+    images = {split: name for split, (name,) in complete[0].images.items()}
+    labels = {split: name for split, (name,) in complete[0].labels.items()}
     for split, name in labels.items():
         if split not in images:
             raise ConfigError(f"{where} has {_listed([name])} but no images for these labels: {_WANTED}.")
-    without = [name for split, name in images.items() if split not in labels]
-    found = {split: (name, labels[split]) for split, name in images.items() if split in labels}
-    if "" in found and "train" not in images:
-        found["train"] = found.pop("")
-    if "train" not in found:
+    if "train" not in labels:
         raise ConfigError(f"{where} has no training images with labels: {_WANTED}.")
-    pairs: dict[Split, tuple[str, str]] = {"train": found.pop("train")}
-    for split in ("test", "val"):
-        if split in found and "test" not in pairs:
-            pairs["test"] = found.pop(split)
-    return pairs, _notes(shapes, pairs, without)
+    pairs: dict[Split, tuple[str, str]] = {"train": (images["train"], labels["train"])}
+    test = next((split for split in ("test", "val") if split in labels), None)
+    if test is not None:
+        pairs["test"] = images[test], labels[test]
+    return pairs, _notes(shapes, pairs, [name for split, name in images.items() if split not in labels])
 
 
-def _images(group: Mapping[tuple[str, str], list[str]]) -> list[tuple[str, str]]:
-    return [key for key in group if key[1] == "images"]
+@dataclass(frozen=True)
+class _Group:
+    """The names of the arrays of a data set, by split; there should be one for each."""
 
+    images: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    labels: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
-def _refuse_several(where: object, complete: list[dict[tuple[str, str], list[str]]]) -> None:
-    """Refuse several groups of arrays, two arrays for the same thing, and images beside training images."""
-    for group in complete:
-        double = next((names for (_, content), names in group.items() if content and len(names) > 1), None)
-        if double is None and {("", "images"), ("train", "images")} <= group.keys():
-            double = group["", "images"] + group["train", "images"]
-        if double:
-            raise ConfigError(
-                f"{where} has {_listed(double)} for the same thing: remove or rename all but one."
-            )
-    if len(complete) > 1:
-        names = _listed([group[_images(group)[0]][0] for group in complete])
-        raise ConfigError(f"{where} holds several data sets, with the images {names}: separate them.")
+    def all(self) -> list[list[str]]:
+        """Return the names for the images and for the labels of each split."""
+        return [*self.images.values(), *self.labels.values()]
 
 
 def _by_shapes(
