@@ -114,6 +114,16 @@ def test_distilling_arrays_refuses_what_is_not_clear():
         rcig.distill_arrays(x, y[:-1])
 
 
+def test_a_range_may_be_a_pair_of_numbers(tmp_path):
+    x, y = np.linspace(-2, 2, 20 * 64).reshape(20, 8, 8), np.arange(20) % 2
+    np.savez(tmp_path / "own.npz", images=x, labels=y)
+    prepared = rcig.prepare("own", tmp_path / "own.npz", range=(-4, 4), store=tmp_path / "store")
+    pixels = prepared.pixels(prepared.split("train")[0])
+    assert (pixels.min(), pixels.max()) == (64, 191)
+    with pytest.raises(rcig.ConfigError, match="LOW,HIGH"):
+        rcig.prepare("other", tmp_path / "own.npz", range=(4, -4), store=tmp_path / "store")
+
+
 def test_a_run_has_its_arrays_settings_and_metrics(run):
     assert run.images.shape == (10, 8, 8, 1)
     assert run.images.dtype == np.float32

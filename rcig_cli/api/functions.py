@@ -101,7 +101,8 @@ def prepare(
         Whether to replace a data set of this name that was prepared with other settings.
     **settings
         ``resolution``, ``zca``, ``zca_reg``, ``subset``, ``chunk``, ``range``, ``layout``, ``labels`` and
-        ``skip_damaged``, the options of ``rcig prepare`` (``docs/commands.md``).
+        ``skip_damaged``, the options of ``rcig prepare`` (``docs/commands.md``).  The range may also be a
+        pair of numbers, such as ``(0, 4095)``.
 
     Raises
     ------
@@ -115,6 +116,8 @@ def prepare(
     >>> rcig.prepare("digits")
     Dataset digits: 1437 training and 360 test images, 10 classes, 8x8 grey
     """
+    if isinstance(settings.get("range"), tuple):
+        settings["range"] = ",".join(map(str, settings["range"]))
     from rcig_cli.runs.prepare.prepare import prepare as prepare_dataset
 
     opened = _open(store, create=True)
@@ -212,7 +215,7 @@ def distill_arrays(
     class_names: Sequence[str] | None = None,
     zca: bool | None = None,
     zca_reg: float = 0.1,
-    pixel_range: str | None = None,
+    pixel_range: tuple[float, float] | str | None = None,
     layout: str | None = None,
     on_step: OnStep | None = None,
     progress: bool = False,
@@ -235,7 +238,7 @@ def distill_arrays(
     zca, zca_reg
         As for `prepare`.
     pixel_range, layout
-        The values of black and white, such as ``"-1,1"``, and ``"nhwc"`` or ``"nchw"``, where ``x`` doesn't
+        The values of black and white, such as ``(-1, 1)``, and ``"nhwc"`` or ``"nchw"``, where ``x`` doesn't
         make them clear: ``--range`` and ``--layout`` of ``rcig prepare``.
     on_step, progress, **settings
         As for `distill`.
