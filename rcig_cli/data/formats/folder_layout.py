@@ -33,7 +33,7 @@ class FoundImages:
     train, test
         The images of each split; ``test`` is None if there is no such split.
     notes
-        What was assumed and passed over.
+        What was assumed and ignored.
     """
 
     train: Classified
@@ -73,9 +73,9 @@ class _Finder:
         self.search = search(root)
         self.tree = self._enter(self.search.found, into_splits=False)
         if not self.tree.count:
-            passed_over = " ".join(note.text for note in self.search.notes())
+            ignored = " ".join(note.text for note in self.search.notes())
             raise ConfigError(
-                f"{root} has no image files. {passed_over}".rstrip()
+                f"{root} has no image files. {ignored}".rstrip()
                 + " Save images as PNG or JPEG; docs/datasets.md lists the names that files of arrays need."
             )
         # A labels file in the folder of a split is for that split, and the others have one of that name.
