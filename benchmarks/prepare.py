@@ -138,7 +138,7 @@ def prepared(source: ImageSource, store_path: Path, workers: int | None) -> tupl
     from rcig_cli.store.files import bytes_of
     from rcig_cli.store.store import open_store
 
-    prepare.open_source = lambda *_: source
+    prepare.open_source = lambda *_, **__: source
     stages = Stages()
     began = time.perf_counter(), time.process_time()
     prepare.prepare(open_store(store_path, create=True), "generated", report=stages, workers=workers)

@@ -195,7 +195,7 @@ def _numbers(name: str, where: object, values: list[int]) -> _Found:
         if rest != values and len(rest) > 1 and rest == list(range(len(rest))):
             raise ConfigError(
                 f"{where} has the labels 0 to {rest[-1]} and {marker}, which often marks images without a "
-                f"class: remove these images, or save {len(rest)} instead."
+                f"class: remove these images, or, if they are a class, give it the number {len(rest)}."
             )
     if name in KNOWN:
         raise ConfigError(

@@ -59,8 +59,9 @@ def choose_range(
         raise ConfigError(f"{where} has {between}: every pixel must be a finite number.")
     if given is not None:
         outside = sum(one.outside for one in extents.values())
-        text = f"{outside} values of pixels lie outside of the range from {given[0]:g} to {given[1]:g}"
-        return given, (Note("range", f"{text} and are clipped."),) if outside else ()
+        clipped = f"; {outside} values of pixels lie outside and are clipped" if outside else ""
+        text = f"{given[0]:g} is black and {given[1]:g} is white, as set by --range{clipped}."
+        return given, (Note("range", text),)
     if _differ([*extents.values()]):
         each = " and ".join(f"{one.low:g} to {one.high:g} ({split})" for split, one in extents.items())
         raise ConfigError(

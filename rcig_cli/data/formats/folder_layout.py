@@ -272,6 +272,12 @@ class _Finder:
 
     def _note_empty(self, folder: Folder) -> None:
         empty = [name for name in folder.folders if name not in folder.filled]
+        for path in (folder.folders[name].path for name in empty):
+            if unread := next((each for each in self.search.unread if each.startswith(path + "/")), None):
+                raise ConfigError(
+                    f"{self.root / path} has only images in formats that aren't read, such as {unread}: "
+                    "convert them to JPEG or PNG."
+                )
         if empty:
             self._note("skipped", f"Folders in {self._place(folder)} without images: {named(empty)}.")
 
@@ -295,6 +301,8 @@ class _Finder:
         table = read_labels(path, images, optional=optional)
         if table is not None:
             self.notes += table.notes
+            if path.is_relative_to(self.root):
+                self.search.others[path.suffix.lower()] -= 1  # it is not ignored
         return table
 
     def _table_in(self, folder: Folder) -> LabelsFile | None:

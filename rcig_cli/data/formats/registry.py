@@ -102,7 +102,7 @@ FORMATS = (
         _OF_ARRAYS | _OF_FILES | {"labels"},
     ),
     DatasetFormat(
-        "class folders", None, Path.is_dir, class_folders.open_class_folders, _OF_FILES | {"labels"}
+        "a folder of image files", None, Path.is_dir, class_folders.open_class_folders, _OF_FILES | {"labels"}
     ),
 )
 """In the order in which they are tried; the last takes any folder."""

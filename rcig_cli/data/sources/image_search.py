@@ -8,6 +8,7 @@ that a link leads to is read there only.  Of each file its name is kept, some 10
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,6 +21,8 @@ from rcig_cli.errors import ConfigError
 
 # Folders that systems make.
 _IGNORED = {"__macosx", "@eadir", "$recycle.bin", "lost+found", "system volume information"}
+# Images that Pillow doesn't read, or that rcig doesn't let it read.
+_UNREAD = {".heic", ".heif", ".jxl", ".svg", ".dcm", ".dng", ".cr2", ".nef", ".arw", ".psd", ".exr"}
 _TABLES = (".csv", ".tsv", ".jsonl")
 _DEEPEST = 100  # folders in folders
 _KINDS = 6  # at most so many kinds of other files are listed
@@ -79,6 +82,8 @@ class Search:
         Its images.
     others
         Number of files that are no images, by suffix.
+    unread
+        Paths of those that are images in a format that isn't read, by their suffix.
     hidden
         Number of hidden entries, and of folders that systems make.
     links
@@ -92,6 +97,7 @@ class Search:
     root: Path
     found: Folder = field(init=False)
     others: Counter[str] = field(default_factory=Counter)
+    unread: list[str] = field(default_factory=list)
     hidden: int = 0
     links: list[str] = field(default_factory=list)
     targets: set[str] = field(default_factory=set)
@@ -99,7 +105,7 @@ class Search:
 
     def notes(self, *, others: bool = True) -> tuple[Note, ...]:
         """Say what was ignored; without the ``others`` if they belong to the data set."""
-        counts = sorted(self.others.items(), key=lambda pair: (-pair[1], pair[0]))
+        counts = sorted((+self.others).items(), key=lambda pair: (-pair[1], pair[0]))
         kinds = [f"{count} {suffix}" for suffix, count in counts[:_KINDS]]
         if rest := sum(count for _, count in counts[_KINDS:]):
             kinds.append(f"{rest} others")
@@ -172,7 +178,11 @@ def _search(result: Search, folder: str, path: str, limit: str, above: tuple[str
             if entry.is_symlink():
                 result.targets.add(target)
             inner = (*above, os.path.realpath(target))
-            folders[name] = _search(result, entry.path, start + name, limit, inner)
+            # An accented letter is one character or two, depending on the system that made the folder.
+            composed = unicodedata.normalize("NFC", name)
+            if composed in folders:
+                raise ConfigError(f"{folder} has two folders whose names look the same, {name}: rename one.")
+            folders[composed] = _search(result, entry.path, start + name, limit, inner)
             continue
         suffix = os.path.splitext(name)[1].lower()
         if not entry.is_file():
@@ -181,6 +191,7 @@ def _search(result: Search, folder: str, path: str, limit: str, above: tuple[str
             images.append(name)
         else:
             tables += [name] if suffix in _TABLES else []
+            result.unread += [start + name] if suffix in _UNREAD else []
             result.others[suffix if suffix.isprintable() and suffix else "without an ending"] += 1
     return Folder(path, images, folders, tables)
 

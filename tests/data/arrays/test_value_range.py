@@ -127,11 +127,11 @@ def test_the_user_settles_the_scale(path):
     centred = (LEVELS / 255 - 0.5) / 0.25
     images, said = read(path, centred, range=(-2, 2))
     assert (images == LEVELS).all()
-    assert said == ""
+    assert said == "-2 is black and 2 is white, as set by --range."
     images, said = read(path, centred, range=(-1, 1))
     assert np.abs(images - np.clip(LEVELS * 2.0 - 127.5, 0, 255)).max() <= 0.5
     outside = (abs(centred) > 1).sum() + (abs(centred[:12]) > 1).sum()
-    assert said == f"{outside} values of pixels lie outside of the range from -1 to 1 and are clipped."
+    assert f"--range; {outside} values of pixels lie outside and are clipped." in said
     images, said = read(path, LEVELS // 4, range=(0, 255))
     assert (images == LEVELS // 4).all()
     with pytest.raises(ConfigError, match="finite"):

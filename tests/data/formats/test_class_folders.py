@@ -43,7 +43,7 @@ def test_a_split_folder_is_read_in_sorted_order(split):
     assert source.sizes == {"train": 8, "test": 4}
     assert source.shape == (6, 6, 3)
     assert [(note.about, note.text) for note in source.notes] == [
-        ("format", f"{split} is read as class folders."),
+        ("format", f"{split} is read as a folder of image files."),
         ("splits", "The test split is test."),
         ("classes", "Classes are sorted by name."),
     ]
@@ -302,6 +302,30 @@ def test_a_folder_without_a_split_has_a_fifth_held_out(tmp_path):
     every = np.concatenate([whole(source, "train").images, test])
     due = [pixels(6, 6, 3, seed=index) for count in (10, 20) for index in range(count)]
     assert sorted(map(bytes, every)) == sorted(map(bytes, due))
+
+
+def test_a_class_of_images_that_are_not_read_is_refused(tmp_path):
+    for name in "ab":
+        fill(tmp_path, name, 5)
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "readme.txt").touch()
+    assert open_source("mine", tmp_path).class_names == ("a", "b")
+    (tmp_path / "phone").mkdir()
+    (tmp_path / "phone" / "IMG_1.HEIC").touch()
+    refused(tmp_path, r"phone has only images in formats .* such as phone/IMG_1.HEIC: convert them")
+
+
+def test_accented_names_are_the_same_however_they_are_stored(tmp_path):
+    forms = {"train": "cafe\u0301", "test": "caf\u00e9"}
+    for part, name in forms.items():
+        fill(tmp_path / part, name, 3)
+        fill(tmp_path / part, "bar", 3)
+    source = open_source("mine", tmp_path)
+    assert source.class_names == ("bar", "caf\u00e9")
+    assert source.sizes == {"train": 6, "test": 6}
+    assert whole(source, "test").labels.tolist() == [0] * 3 + [1] * 3
+    fill(tmp_path / "train", forms["test"], 1)
+    refused(tmp_path, "whose names look the same")
 
 
 def test_links_are_followed_inside_the_folder_and_named_outside(split, tmp_path_factory):

@@ -14,7 +14,7 @@ from tests.data.examples import pixels, whole
 
 
 def test_every_format_has_a_copy_in_the_tests():
-    assert {form.title: form.dataset for form in FORMATS if form.title != "class folders"} == {
+    assert {form.title: form.dataset for form in FORMATS if form.title != "a folder of image files"} == {
         title: dataset for title, (dataset, *_) in COPIES.items()
     }
 
@@ -23,7 +23,10 @@ def test_every_format_has_a_copy_in_the_tests():
 def test_a_copy_is_recognized_as_its_own_format_only(tmp_path, title):
     dataset, _, write = COPIES[title]
     write(tmp_path / "inner")
-    assert [form.title for form in FORMATS if form.holds(tmp_path / "inner")] == [title, "class folders"]
+    assert [form.title for form in FORMATS if form.holds(tmp_path / "inner")] == [
+        title,
+        "a folder of image files",
+    ]
     source = open_source("mine", tmp_path / "inner")
     assert source.notes[0].text == f"{tmp_path / 'inner'} is read as {title}."
     (tmp_path / "archive.tar.gz").write_bytes(b"")
@@ -114,5 +117,5 @@ def test_files_beside_class_folders_dont_hide_them(tmp_path):
     (tmp_path / "train_list.mat").write_bytes(bytes(200))
     (tmp_path / "train.csv").write_text(",".join(map(str, range(26))) + "\n")
     source = open_source("pets", tmp_path)
-    assert source.notes[0].text.endswith("is read as class folders.")
+    assert source.notes[0].text.endswith("is read as a folder of image files.")
     assert source.class_names == ("cat", "dog")
