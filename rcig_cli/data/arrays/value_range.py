@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rcig_cli.data.arrays.stored import StoredArray, pieces
 from rcig_cli.data.images.pixels import Limits
@@ -108,18 +110,21 @@ def _differ(extents: list[_Extent]) -> bool:
 
 
 def _measure(array: StoredArray, given: Limits | None) -> _Extent:
-    found = _Extent(np.inf, -np.inf, True, 0)
-    for block in pieces(array):
-        low, high = block.min().item(), block.max().item()
-        whole = found.whole and (block.dtype.kind != "f" or bool((block == np.rint(block)).all()))
+    def measured(block: npt.NDArray[Any]) -> _Extent:
+        whole = block.dtype.kind != "f" or bool((block == np.rint(block)).all())
         outside = 0 if given is None else int(((block < given[0]) | (block > given[1])).sum())
+        return _Extent(float(block.min()), float(block.max()), whole, outside)
+
+    found = _Extent(np.inf, -np.inf, True, 0)
+    # `map` releases a block before the next one is read; a loop variable would keep it.
+    for one in map(measured, pieces(array)):
         # np.minimum keeps a value that is not a number.
         found = _Extent(
-            float(np.minimum(found.low, low)),
-            float(np.maximum(found.high, high)),
-            whole,
-            found.outside + outside,
+            float(np.minimum(found.low, one.low)),
+            float(np.maximum(found.high, one.high)),
+            found.whole and one.whole,
+            found.outside + one.outside,
         )
-        if array.dtype == np.uint8 and high > 127 and given is None:
+        if array.dtype == np.uint8 and one.high > 127 and given is None:
             break  # the scale is known, and most data sets needn't be read to their end for it
     return found
