@@ -4,11 +4,19 @@ The message of an error is one or two sentences: what is wrong, and what to do a
 ``rcig_cli.cli.app`` prints it and exits with ``exit_code``.
 """
 
+from collections.abc import Sequence
+
 
 def shorten(value: object, limit: int = 60) -> str:
     """Return the ``repr`` of a value, cut to `limit` characters, for an error message."""
     text = repr(value)
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def listed(words: Sequence[str], most: int = 5) -> str:
+    """Return the first few of some words, and how many more there are, for a message."""
+    more = len(words) - most
+    return ", ".join(words[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 class RcigError(Exception):

@@ -3,12 +3,10 @@
 import difflib
 from collections.abc import Mapping, Sequence
 
-from rcig_cli.errors import ConfigError, shorten
+from rcig_cli.errors import ConfigError, listed, shorten
 from rcig_cli.settings import DEFAULT
 
 Given = int | Sequence[int] | Mapping[str, int]
-
-_SHOWN = 5  # classes in a message
 
 
 def counts_per_class(given: Given, class_names: Sequence[str]) -> int | tuple[int, ...]:
@@ -53,9 +51,3 @@ def _by_name(given: Mapping[str, int], class_names: Sequence[str]) -> tuple[int,
             "(--ipc N, or default = N in a file)."
         )
     return tuple(given.get(name, others or 0) for name in class_names)
-
-
-def listed(words: Sequence[str]) -> str:
-    """Return the first few of some words, and how many more there are."""
-    more = len(words) - _SHOWN
-    return ", ".join(words[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from rcig_cli.data.formats.split_names import WORDS
 from rcig_cli.data.sources.source import Note, Split
-from rcig_cli.errors import ConfigError
+from rcig_cli.errors import ConfigError, listed
 
 _SPLITS = {**WORDS, "t10k": "test"}
 _CONTENTS = {
@@ -172,7 +172,6 @@ def _notes(
 
 def _listed(names: Collection[str]) -> str:
     """Join names that come from a file, at most `_SHOWN` of them, without control characters."""
-    shown = [
-        name if name.isprintable() and len(name) <= 80 else repr(name[:80]) for name in [*names][:_SHOWN]
-    ]
-    return ", ".join(shown) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    return listed(
+        [name if name.isprintable() and len(name) <= 80 else repr(name[:80]) for name in names], _SHOWN
+    )

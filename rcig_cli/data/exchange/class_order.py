@@ -18,7 +18,7 @@ from rcig_cli.data.exchange.records import DatasetInfo
 from rcig_cli.data.sources.class_names import readable
 from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.data.sources.source import Note
-from rcig_cli.errors import ConfigError, shorten
+from rcig_cli.errors import ConfigError, listed, shorten
 
 _SHOWN = 3  # names in a message
 _OTHER_ORDERS = {
@@ -177,5 +177,4 @@ def _difference(theirs: Sequence[str], ours: Sequence[str]) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(shorten(name) for name in names[:_SHOWN])
-    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
+    return listed([shorten(name) for name in names], _SHOWN)

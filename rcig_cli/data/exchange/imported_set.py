@@ -20,7 +20,7 @@ from rcig_cli.data.exchange.records import Array, DatasetInfo, LazyArray, SetFil
 from rcig_cli.data.sources.class_names import class_numbers
 from rcig_cli.data.sources.source import Note
 from rcig_cli.data.whitening.whitening import Whitening
-from rcig_cli.errors import ConfigError, shorten
+from rcig_cli.errors import ConfigError, listed, shorten
 
 # Names of the two arrays of a set: those of rcig, of the published checkpoints, and of the code of DC.
 _NAMES = (("images", "labels"), ("x_proto", "y_proto"), ("image_syn", "label_syn"))
@@ -202,10 +202,7 @@ def _pair(file: SetFile) -> tuple[LazyArray, LazyArray]:
 
 
 def _found(names: list[str]) -> str:
-    if not names:
-        return "It has no arrays."
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"It has {', '.join(map(shorten, names[:_SHOWN]))}{more}."
+    return f"It has {listed([*map(shorten, names)], _SHOWN)}." if names else "It has no arrays."
 
 
 def _check_images(path: Path, images: LazyArray, dataset: DatasetInfo) -> bool:

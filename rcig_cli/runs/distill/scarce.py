@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from rcig_cli.errors import listed
 from rcig_cli.presets.config import DistillConfig
-from rcig_cli.presets.images_per_class import listed
 from rcig_cli.runs.prepare.prepared import Prepared
 
 
