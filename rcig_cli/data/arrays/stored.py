@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, Protocol
+from pathlib import Path
+from typing import IO, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from rcig_cli.data.files import read_exactly
 
 PIECE = 2**18
 """Bytes of images that are examined at a time."""
@@ -31,6 +34,21 @@ class StoredArray(Protocol):
 def row_bytes(array: StoredArray) -> int:
     """Size of one entry along the first axis, in bytes."""
     return math.prod(array.shape[1:]) * array.dtype.itemsize
+
+
+def stream_blocks(
+    stream: IO[bytes], path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], rows: int
+) -> Iterator[npt.NDArray[Any]]:
+    """Yield an array that a stream has in C order, in pieces of ``rows``; see `StoredArray.blocks`.
+
+    Raises `Corrupt` if the stream, of the file ``path``, ends before.
+    """
+    for start in range(0, shape[0], rows):
+        block = (min(rows, shape[0] - start), *shape[1:])
+        # Nothing here keeps a block while the next one is read.
+        yield np.frombuffer(read_exactly(stream, math.prod(block) * dtype.itemsize, path), dtype).reshape(
+            block
+        )
 
 
 def pieces(array: StoredArray) -> Iterator[npt.NDArray[Any]]:

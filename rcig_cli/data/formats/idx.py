@@ -29,6 +29,7 @@ import numpy.typing as npt
 
 from rcig_cli.data.arrays.layout import TRANSPOSED, transposed
 from rcig_cli.data.arrays.opening import Pair, open_arrays
+from rcig_cli.data.arrays.stored import stream_blocks
 from rcig_cli.data.files import has_files, open_file, read_exactly, read_lines
 from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.data.sources.source import SPLITS, ImageSource, Note, Split
@@ -64,10 +65,7 @@ class _IdxFile:
         """Yield the array in pieces of ``rows``, ``[b, ...]``."""
         with _stream(self.path) as stream:
             stream.read(4 + 4 * len(self.shape))
-            for start in range(0, self.shape[0], rows):
-                shape = (min(rows, self.shape[0] - start), *self.shape[1:])
-                data = read_exactly(stream, math.prod(shape) * self.dtype.itemsize, self.path)
-                yield np.frombuffer(data, self.dtype).reshape(shape)
+            yield from stream_blocks(stream, self.path, self.shape, self.dtype, rows)
             if stream.read(1):
                 raise Corrupt(f"{self.path} is larger than its header says: download it again.")
 

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from rcig_cli.data.arrays.layout import Layout
 from rcig_cli.data.arrays.opening import Pair, open_arrays
-from rcig_cli.data.files import has_files, open_file, read_exactly
+from rcig_cli.data.arrays.stored import stream_blocks
+from rcig_cli.data.files import has_files, open_file
 from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.data.sources.source import SPLITS, ImageSource, Note
 from rcig_cli.errors import Corrupt
@@ -41,10 +42,7 @@ class _Images:
     def blocks(self, rows: int) -> Iterator[npt.NDArray[np.uint8]]:
         """Yield the array in pieces of ``rows``."""
         with open_file(self.path, inside=self.path.parent) as file:
-            for start in range(0, self.shape[0], rows):
-                shape = (min(rows, self.shape[0] - start), *_IMAGE)
-                data = read_exactly(file, math.prod(shape), self.path)
-                yield np.frombuffer(data, np.uint8).reshape(shape)
+            yield from stream_blocks(file, self.path, self.shape, self.dtype, rows)
 
 
 def holds(folder: Path) -> bool:
