@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from rcig_cli.data.exchange.records import DatasetInfo
 from rcig_cli.data.sources.class_names import readable
-from rcig_cli.data.sources.known import KNOWN
+from rcig_cli.data.sources.known import KNOWN, published_order
 from rcig_cli.data.sources.source import Note
 from rcig_cli.errors import ConfigError, listed, shorten
 
@@ -98,7 +98,7 @@ def usual_order(dataset: DatasetInfo) -> tuple[str, ...]:
     from 0 to C - 1, and otherwise the data set's own order.
     """
     ours = dataset.class_names
-    candidates = _published(dataset.name), tuple(map(str, range(len(ours))))
+    candidates = published_order(dataset.name), tuple(map(str, range(len(ours))))
     return next((names for names in candidates if sorted(names) == sorted(ours)), ours)
 
 
@@ -107,12 +107,7 @@ def order_of_dd_ranking(dataset: str, class_names: tuple[str, ...]) -> tuple[str
 
     ``class_names`` are returned for data sets whose order isn't known here.
     """
-    return _OTHER_ORDERS.get(dataset) or _published(dataset) or class_names
-
-
-def _published(dataset: str) -> tuple[str, ...]:
-    known = KNOWN.get(dataset)
-    return (known.class_names or tuple(known.synsets.values())) if known else ()
+    return _OTHER_ORDERS.get(dataset) or published_order(dataset) or class_names
 
 
 def _positions(theirs: Sequence[str], ours: Sequence[str]) -> npt.NDArray[np.int32] | None:

@@ -24,7 +24,7 @@ from rcig_cli.data.formats.table_files import find_tables, first_table, is_saved
 from rcig_cli.data.formats.table_images import EncodedImages, ListImages
 from rcig_cli.data.sources.image_files import FileSource
 from rcig_cli.data.sources.image_search import search
-from rcig_cli.data.sources.known import KNOWN
+from rcig_cli.data.sources.known import KNOWN, published_order
 from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.data.sources.source import ImageSource, Note, Split
 from rcig_cli.data.sources.subset import hold_out_fifth
@@ -91,7 +91,7 @@ def _class_names(name: str, columns: Columns) -> tuple[tuple[str, ...] | None, l
     if columns.class_names is None:
         text = f"The files don't name the classes; numbers are taken for those of {name}."
         return None, [Note("classes", text)] if name in KNOWN else []
-    if name in KNOWN and (KNOWN[name].class_names or KNOWN[name].synsets):
+    if published_order(name):
         return None, []
     text = f"Classes have the names and the order that the column {columns.labels!r} gives them."
     return columns.class_names, [Note("classes", text)]

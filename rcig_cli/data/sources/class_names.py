@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.data.sources.known import KNOWN
+from rcig_cli.data.sources.known import KNOWN, published_order
 from rcig_cli.data.sources.source import SPLITS, Note, Split
 from rcig_cli.errors import ConfigError
 
@@ -71,7 +71,7 @@ def ordered_classes(where: object, dataset: str, found: Collection[str]) -> Clas
     numeric = all(_NUMBER.fullmatch(name) for name in found)
     order = tuple(sorted(found, key=lambda name: (float(name), name) if numeric else (0.0, name)))
     known = KNOWN.get(dataset)
-    published = (known.class_names or tuple(known.synsets.values())) if known else ()
+    published = published_order(dataset)
     if not published:
         names = readable(order)
         return Classes(order, names, (Note("classes", _listed(order, names, numeric)),))

@@ -314,6 +314,12 @@ def known_in_tfds(dataset: str) -> KnownDataset | None:
     return next((row for row in _ROWS if row.tfds == dataset.partition(":")[0]), None)
 
 
+def published_order(dataset: str) -> tuple[str, ...]:
+    """Return the names of a data set's classes in their published order; empty if they aren't known."""
+    known = KNOWN.get(dataset)
+    return (known.class_names or tuple(known.synsets.values())) if known else ()
+
+
 def known_names() -> list[str]:
     """Return the names of all known data sets, each once."""
     return [row.name for row in _ROWS]
