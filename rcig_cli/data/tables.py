@@ -8,6 +8,7 @@ them; they are mapped into memory, and compressed ones are refused.
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -113,6 +114,20 @@ def reading(path: Path) -> Iterator[None]:
         raise Corrupt(
             f"{path} is damaged, cut short or not a {path.suffix.lower()} file: download or copy it again."
         ) from error
+
+
+def class_labels(schema: Any) -> dict[str, tuple[str, ...]]:
+    """Return the names of classes of the columns of the type ``ClassLabel``, as ``datasets`` saves them."""
+    content = (schema.metadata or {}).get(b"huggingface", b"{}")
+    try:
+        features = json.loads(content)["info"]["features"].items()
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}  # another program wrote the file
+    return {
+        name: tuple(map(str, kind["names"]))
+        for name, kind in features
+        if isinstance(kind, dict) and isinstance(kind.get("names"), list)
+    }
 
 
 def _is_parquet(path: Path, inside: Path) -> bool:

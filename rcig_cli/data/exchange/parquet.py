@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ from rcig_cli.data.exchange.records import (
     check_count,
     read_metadata,
 )
+from rcig_cli.data.tables import class_labels
 from rcig_cli.errors import ConfigError, Corrupt, RcigError
 
 _DATA, _PART, _WHITENING = "data", "train-00000-of-00001.parquet", "whitening.safetensors"
@@ -60,7 +60,7 @@ def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
         table = _read_table(file, dataset)
         metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
         space, class_names = read_metadata(file, metadata)
-        class_names = class_names or _names_of_features(metadata)
+        class_names = class_names or class_labels(table.schema).get("label")
         arrays = {name: LazyArray.of(array) for name, array in _arrays(file, table, dataset).items()}
     except RcigError:
         raise
@@ -106,15 +106,6 @@ def _read_table(file: Path, dataset: DatasetInfo) -> Any:
         if "whitened" in names:
             names = [name for name in names if name not in ("image", "img")]
         return parquet.read(columns=names, use_threads=False)
-
-
-def _names_of_features(metadata: Mapping[str, str]) -> tuple[str, ...] | None:
-    """The names of the classes, as the library ``datasets`` saves them."""
-    try:
-        names = json.loads(metadata["huggingface"])["info"]["features"]["label"]["names"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return tuple(map(str, names)) if isinstance(names, list) else None
 
 
 def _arrays(file: Path, table: Any, dataset: DatasetInfo) -> dict[str, Array]:

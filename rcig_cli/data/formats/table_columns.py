@@ -6,7 +6,6 @@ of the classes.  Otherwise columns are recognized by their types and names.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,7 @@ from rcig_cli.data.formats.split_names import names_splits
 from rcig_cli.data.sources.class_names import MOST_CLASSES
 from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.data.sources.source import Note
-from rcig_cli.data.tables import Table, reading
+from rcig_cli.data.tables import Table, class_labels, reading
 from rcig_cli.errors import ConfigError, Corrupt
 
 _IMAGES, _PIXELS = ("image", "img"), ("pixels", "pixel_values")
@@ -78,7 +77,7 @@ def find_columns(dataset: str, where: object, table: Table, labels: str | None) 
     if len(choices) > 1:
         rest = [choice for choice in choices if choice != name]
         notes.append(Note("labels", f"The classes are the column {name!r}; not used: {_list(rest)}."))
-    return Columns(images, encoded, name, class_labels(table).get(name), tuple(notes))
+    return Columns(images, encoded, name, class_labels(table.schema).get(name), tuple(notes))
 
 
 def _find_images(where: object, table: Table) -> tuple[str, list[str], bool]:
@@ -131,7 +130,7 @@ def _find_labels(dataset: str, where: object, table: Table, asked: str | None) -
         if asked not in names:
             raise ConfigError(f"{where} has no column {asked!r}: pass one of {_list(names)} with --labels.")
         return asked, [asked]
-    classes = class_labels(table)
+    classes = class_labels(table.schema)
     choices = [name for name in names if name in classes or name.lower() in _LABELS]
     if len(choices) > 1 and dataset in KNOWN:
         # CIFAR-100 has coarse classes too.
@@ -144,20 +143,6 @@ def _find_labels(dataset: str, where: object, table: Table, asked: str | None) -
             f"{where} has {several}: pass the column of classes with --labels, one of {_list(names)}."
         )
     return choices[0], choices
-
-
-def class_labels(table: Table) -> dict[str, tuple[str, ...]]:
-    """Return the names of classes of the columns of the type ``ClassLabel``."""
-    content = (table.schema.metadata or {}).get(b"huggingface", b"{}")
-    try:
-        features = json.loads(content)["info"]["features"].items()
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return {}  # another program wrote the file
-    return {
-        name: tuple(map(str, kind["names"]))
-        for name, kind in features
-        if name in table.schema.names and isinstance(kind, dict) and isinstance(kind.get("names"), list)
-    }
 
 
 def check_unsplit(columns: Columns, table: Table) -> None:
@@ -218,7 +203,7 @@ def _check_columns(columns: Columns, table: Table) -> None:
     for name in (columns.images, columns.labels):
         if name not in table.schema.names:
             raise ConfigError(f"{table.path} has no column {name!r}, unlike other files of the data set.")
-    if class_labels(table).get(columns.labels) != columns.class_names:
+    if class_labels(table.schema).get(columns.labels) != columns.class_names:
         raise ConfigError(
             f"{table.path} has other classes in its column {columns.labels!r} than the files beside it, or "
             "the same in another order: save all files with the same classes."
