@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -64,16 +63,15 @@ def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
     if labels.is_file() and not labels.is_symlink():
         found, _, stated = read_arrays(labels)
         names = stated or ()
-        named_alike = set(folders) == set(
-            names
-        )  # otherwise they are the numbers of the names: `_folder_names`
+        # Folders are called as their classes, or else by the numbers of these; see `_folder_names`.
+        named_alike = set(folders) == set(names)
         numbers = [names.index(folder) if named_alike else _number(folder) for folder in folders]
         if sorted(numbers) != list(range(len(names))):
             raise ConfigError(
                 f"The class_names in {labels} must be those of the class folders of {path}: correct or "
                 "remove it."
             )
-        searched.others = searched.others - Counter([labels.suffix])
+        searched.not_ignored(labels)
     notes = searched.notes()
     if searched.found.images:
         text = f"Images beside the class folders of {path}, passed over: {named(searched.found.images)}."

@@ -109,13 +109,8 @@ class _Finder:
         return self.root / folder.path
 
     def _enter(self, folder: Folder, *, into_splits: bool = True) -> Folder:
-        """Enter a folder whose only content is another one, as that of an unpacked archive often is."""
-        entered = folder
-        while len(entered.filled) == 1 and not entered.images:
-            ((name, inner),) = entered.filled.items()
-            if split_kinds([name]) and not into_splits:
-                break
-            entered = inner
+        """Enter the only folder in a folder, as an unpacked archive often has, and say so."""
+        entered = _unwrapped(folder, into_splits=into_splits)
         if entered is not folder:
             self._note("format", f"The images are in {self._place(entered)}.")
         return entered
@@ -302,7 +297,7 @@ class _Finder:
         if table is not None:
             self.notes += table.notes
             if path.is_relative_to(self.root):
-                self.search.others[path.suffix.lower()] -= 1  # it is not ignored
+                self.search.not_ignored(path)
         return table
 
     def _table_in(self, folder: Folder) -> LabelsFile | None:
@@ -338,10 +333,13 @@ class _Finder:
         )
 
 
-def _unwrapped(folder: Folder) -> Folder:
-    """Enter a folder as long as its only content is another one."""
-    while len(folder.filled) == 1 and not folder.images:
-        (folder,) = folder.filled.values()
+def _unwrapped(folder: Folder, *, into_splits: bool = True) -> Folder:
+    """Enter a folder as long as its only content is another one, also one named as a split."""
+    while len(filled := folder.filled) == 1 and not folder.images:
+        ((name, inner),) = filled.items()
+        if split_kinds([name]) and not into_splits:
+            break
+        folder = inner
     return folder
 
 

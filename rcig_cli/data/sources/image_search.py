@@ -103,6 +103,10 @@ class Search:
     targets: set[str] = field(default_factory=set)
     moved: list[str] = field(default_factory=list)
 
+    def not_ignored(self, file: Path) -> None:
+        """Leave a file that was read, such as a labels file, out of what is said to be ignored."""
+        self.others[file.suffix.lower()] -= 1
+
     def notes(self, *, others: bool = True) -> tuple[Note, ...]:
         """Say what was ignored; without the ``others`` if they belong to the data set."""
         counts = sorted((+self.others).items(), key=lambda pair: (-pair[1], pair[0]))
