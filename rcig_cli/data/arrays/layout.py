@@ -55,6 +55,15 @@ class Layout:
         return found if self.order == _LAST else np.ascontiguousarray(found.transpose(self.order))
 
 
+def square_of(count: int) -> tuple[int, int] | None:
+    """Return the side and the channels, 1 or 3, of a square image of so many values, if there is one."""
+    for channels in (1, 3):
+        side = math.isqrt(count // channels)
+        if channels * side * side == count:
+            return side, channels
+    return None
+
+
 def transposed(row: tuple[int, ...]) -> Layout:
     """Return the layout of a grey image, or a row of the pixels of a square one, column by column."""
     width, height = row if len(row) == 2 else (math.isqrt(row[0]), math.isqrt(row[0]))
@@ -119,12 +128,11 @@ def check_size(array: StoredArray, layout: Layout) -> None:
 def _possible(row: tuple[int, ...]) -> dict[tuple[int, int, int, int], Layout]:
     """Return the ways to read images of this shape, by the order of their axes."""
     long = [length for length in row if length != 1]
-    if len(long) == 1:  # rows of pixels
-        grey, side = math.isqrt(long[0]), math.isqrt(long[0] // 3)
-        if grey * grey == long[0]:
-            return dict.fromkeys((_LAST, _FIRST), Layout((grey, grey, 1)))
-        if 3 * side * side == long[0]:
-            return {_LAST: Layout((side, side, 3)), _FIRST: Layout((3, side, side), _FIRST)}
+    if len(long) == 1 and (square := square_of(long[0])):  # rows of pixels
+        side, channels = square
+        if channels == 1:
+            return dict.fromkeys((_LAST, _FIRST), Layout((side, side, 1)))
+        return {_LAST: Layout((side, side, 3)), _FIRST: Layout((3, side, side), _FIRST)}
     if len(row) == 2 and min(row) > max(_CHANNELS):  # else they may be flattened images, [n, c, H * W]
         return dict.fromkeys((_LAST, _FIRST), Layout((*row, 1)))
     found = {}

@@ -9,7 +9,6 @@ in pieces.
 from __future__ import annotations
 
 import csv
-import math
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -21,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.data.arrays.labels import Labels
-from rcig_cli.data.arrays.layout import TRANSPOSED, transposed
+from rcig_cli.data.arrays.layout import TRANSPOSED, square_of, transposed
 from rcig_cli.data.arrays.opening import Pair, open_arrays
 from rcig_cli.data.arrays.pairs import read_key
 from rcig_cli.data.files import files_with, open_file
@@ -240,9 +239,7 @@ def _numbers(name: str) -> tuple[int, ...]:
 
 
 def _is_image(count: int) -> bool:
-    return count >= _FEWEST_PIXELS and any(
-        channels * math.isqrt(count // channels) ** 2 == count for channels in (1, 3)
-    )
+    return count >= _FEWEST_PIXELS and square_of(count) is not None
 
 
 def _is_number(text: str) -> bool:
