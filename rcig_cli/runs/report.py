@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import Protocol
 
+from rcig_cli.data.sources.listener import Listener
 
-class Report(Protocol):
-    """Receives messages and progress."""
 
-    def note(self, sentence: str) -> None:
-        """Report something that the user should know."""
+class Report(Listener, Protocol):
+    """Receives messages, as a `Listener` of downloads does, also warnings, and progress with metrics."""
 
     def warn(self, sentence: str) -> None:
         """Report a problem that doesn't stop the work."""

@@ -136,11 +136,12 @@ def open_path(name: str, path: Path, options: ReadOptions) -> ImageSource:
         text = f"It has {sizes[0]} training and {sizes[1]} test images; "
         text += f"{known.name} as published has {known.sizes[0]} and {known.sizes[1]}."
         source.notes += (Note("splits", text),)
-    if known is not None and source.shape != (*2 * (options.resolution or known.shape[0],), known.shape[2]):
-        text = (
-            f"Its images have {_in_words(source.shape)}; those of {known.name} have {_in_words(known.shape)}."
-        )
-        source.notes += (Note("size", text),)
+    if known is not None:
+        side = options.resolution or known.shape[0]
+        if source.shape != (side, side, known.shape[2]):
+            ours, theirs = _in_words(source.shape), _in_words(known.shape)
+            text = f"Its images have {ours}; those of {known.name} have {theirs}."
+            source.notes += (Note("size", text),)
     tested = set(source.labels("test").tolist())
     if missing := [name for label, name in enumerate(source.class_names) if label not in tested]:
         source.notes += (Note("splits", f"Classes without test images: {named(missing)}."),)

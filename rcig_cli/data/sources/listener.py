@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Listener(Protocol):
-    """Receives messages and progress; `rcig_cli.runs.report.Report` has these methods."""
+    """Receives messages and progress."""
 
     def note(self, sentence: str) -> None:
         """Report something that the user should know."""
