@@ -32,6 +32,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.flops import count
+from rcig_cli.distillation.task import Task
 from rcig_cli.presets.config import DistillConfig, resolve
 from rcig_cli.runs.engine.base import Engine, RunState
 from rcig_cli.runs.engine.batches import RealData
@@ -56,7 +57,7 @@ def measure_step(config: DistillConfig, calls: int) -> dict[str, Any]:
     real = RealData(shown, np.arange(len(shown), dtype=np.int32) % CLASSES)
     network = network_of(config.width, config.depth)
     engine = make_engine(
-        lambda platform: config.algorithm_record.make(network, config.method, platform),
+        lambda platform: config.algorithm_record.make(Task(network, platform), config.method),
         real,
         batch=config.batch,
         seed=0,

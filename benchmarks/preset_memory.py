@@ -34,6 +34,7 @@ def needed(name: str, ipc: int) -> float:
 
     from rcig_cli.distillation.platform import Platform
     from rcig_cli.distillation.records import Distilled
+    from rcig_cli.distillation.task import Task
     from rcig_cli.presets.config import resolve
     from rcig_cli.runs.configuration import network_for
     from rcig_cli.runs.engine import engine
@@ -46,7 +47,7 @@ def needed(name: str, ipc: int) -> float:
     network = network_for(config, shape, classes)
     real = RealData(np.zeros((config.batch, *shape), np.float32), np.zeros(config.batch, np.int32))
     made = engine.make_engine(
-        lambda platform: config.algorithm_record.make(network, config.method, platform),
+        lambda platform: config.algorithm_record.make(Task(network, platform), config.method),
         real,
         batch=config.batch,
         seed=0,

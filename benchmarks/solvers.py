@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rcig_cli.distillation.task import Task
 from rcig_cli.presets.config import resolve
 from rcig_cli.runs.configuration import network_for
 from rcig_cli.runs.engine.mesh import current_platform
@@ -41,7 +42,7 @@ def step_of(dataset: str, ipc: int, solver: str, iterations: int) -> Any:
     }
     config = resolve(dataset, shape, CLASSES, {"ipc": ipc, **flags})
     network = network_for(config, shape, CLASSES)
-    step = config.algorithm_record.make(network, config.method, current_platform())
+    step = config.algorithm_record.make(Task(network, current_platform()), config.method)
     keys = jax.random.split(jax.random.key(0), 3)
     learner = step.start(distilled(jax.random.normal(keys[0], (ipc * CLASSES, *shape))))
     real = jax.random.normal(keys[1], (BATCH, *shape)), jnp.arange(BATCH) % CLASSES

@@ -37,6 +37,7 @@ import numpy as np
 from benchmarks.flops import count
 from rcig_cli.distillation.methods import METHODS
 from rcig_cli.distillation.methods.rcig import RcigSettings
+from rcig_cli.distillation.task import Task
 from rcig_cli.presets.config import resolve
 from rcig_cli.runs.engine.batches import RealData
 from rcig_cli.runs.engine.engine import make_engine
@@ -86,7 +87,7 @@ def loop_over_bare_step(settings: RcigSettings, steps: int = 24, rounds: int = 3
     many = random.normal(size=(10 * BATCH, SIDE, SIDE, 3)).astype(np.float32)
     real = RealData(many, np.arange(len(many), dtype=np.int32) % CLASSES)
     network, make = network_of(WIDTH), METHODS["rcig"].make
-    engine = make_engine(lambda platform: make(network, settings, platform), real, batch=BATCH, seed=0)
+    engine = make_engine(lambda platform: make(Task(network, platform), settings), real, batch=BATCH, seed=0)
     update, train = jax.jit(step.update), jax.jit(step.train)
     keys = step_keys(0, 1)
     drawn = [int(draw(keys[0], jnp.uint32(n), 30, 15).training_steps) for n in range(2 + rounds * steps)]

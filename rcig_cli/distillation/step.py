@@ -18,10 +18,10 @@ from jax import Array
 
 from rcig_cli.distillation import pool
 from rcig_cli.distillation.bilevel.subsampling import choose, subset_size
-from rcig_cli.distillation.network import Network
 from rcig_cli.distillation.pool import Model, Pool
 from rcig_cli.distillation.records import Distilled, Tree, all_finite, total, training_set
 from rcig_cli.distillation.settings import MethodSettings, TemperatureSettings
+from rcig_cli.distillation.task import Task
 
 Metrics = dict[str, Array]
 
@@ -158,7 +158,7 @@ class Step:
 
 
 def make_step(
-    network: Network,
+    task: Task,
     settings: MethodSettings,
     propose: Propose,
     pool_of: Pool,
@@ -167,8 +167,8 @@ def make_step(
 
     Parameters
     ----------
-    network
-        The network that is distilled with.
+    task
+        What is distilled.
     settings
         The method's settings; log tau is learned if they are `TemperatureSettings`.
     propose
@@ -208,10 +208,10 @@ def make_step(
             assert key is not None
             chosen = choose(jax.random.fold_in(key, model.age), labels.shape[0], size)
             images, labels = images[chosen], labels[chosen]
-        return pool.train(network, adam, model, images, labels)
+        return pool.train(task.network, adam, model, images, labels)
 
     def fresh(key: Array) -> Model:
-        return pool.fresh_model(network, adam, key)
+        return pool.fresh_model(task.network, adam, key)
 
     def product(learner: Learner) -> Distilled:
         average = learner.average

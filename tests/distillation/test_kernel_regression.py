@@ -12,6 +12,7 @@ from rcig_cli.distillation.methods.rfad import RfadSettings, make
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
 from rcig_cli.distillation.step import averaged
+from rcig_cli.distillation.task import Task
 from rcig_cli.networks.architectures import build_network
 from rcig_cli.presets.config import resolve
 from rcig_cli.runs.engine import engine
@@ -30,7 +31,7 @@ def small_network():
 def test_the_gradient_is_that_of_kernel_ridge_regression_averaged_over_the_networks(algorithm):
     keys = jax.random.split(jax.random.key(4), 6)
     network, settings = small_network(), METHODS[algorithm].settings(l2_rate=0.05)
-    step = METHODS[algorithm].make(network, settings, Platform(unroll=True, parts=3, piece=2))
+    step = METHODS[algorithm].make(Task(network, Platform(unroll=True, parts=3, piece=2)), settings)
     labels = centred_one_hot(jnp.arange(N) % CLASSES, CLASSES, jnp.float64)
     labels += 0.05 * jax.random.normal(keys[5], labels.shape, jnp.float64)
     psi = Distilled(jax.random.normal(keys[0], (N, *SHAPE)), labels, jnp.asarray(0.3))
@@ -57,7 +58,7 @@ def test_every_step_of_rfad_has_fresh_networks_and_the_loss_falls():
     labels = np.arange(60, dtype=np.int32) % CLASSES
     images = (random.normal(size=(60, *SHAPE)) + labels[:, None, None, None]).astype(np.float32)
     made = engine.make_engine(
-        lambda platform: make(network, settings, platform), RealData(images, labels), batch=16, seed=3
+        lambda platform: make(Task(network, platform), settings), RealData(images, labels), batch=16, seed=3
     )
     start = Distilled(images[:N], centred_one_hot(jnp.asarray(labels[:N]), CLASSES), jnp.zeros(()))
     state, kernels, losses = made.start(start), [], []

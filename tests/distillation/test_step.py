@@ -12,6 +12,7 @@ from rcig_cli.distillation.bilevel.meta_gradient import combine
 from rcig_cli.distillation.methods import METHODS
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
+from rcig_cli.distillation.task import Task
 from rcig_cli.networks.architectures import build_network
 from tests.oracles import definitions as oracle
 from tests.oracles.plain_step import PlainConvNet, make_plain_update, plain_apply
@@ -26,7 +27,7 @@ def posed(platform, dtype=jnp.float32, depth=2, **settings):
     network = build_network(
         "convnet", image_shape=SHAPE, classes=CLASSES, width=2, depth=depth, activation="softplus"
     )
-    step = METHODS["rcig"].make(network, config, platform)
+    step = METHODS["rcig"].make(Task(network, platform), config)
     keys = jax.random.split(jax.random.key(0), 4)
     labels = centred_one_hot(jnp.arange(5) % CLASSES, CLASSES, dtype)
     psi = Distilled(jax.random.normal(keys[0], (5, *SHAPE), dtype), labels, jnp.zeros(()))
@@ -109,7 +110,7 @@ def test_without_iterations_the_step_is_frepos_with_the_platt_loss(solver):
     network = build_network(
         "convnet", image_shape=SHAPE, classes=CLASSES, width=2, depth=2, activation="softplus"
     )
-    step = METHODS["rcig"].make(network, config, Platform())
+    step = METHODS["rcig"].make(Task(network, Platform()), config)
     proposal = jax.jit(step.propose)(step.start(psi), theta_0, *real)
     problem = oracle.Problem("rcig", network.apply, theta_0, config.l2_rate, True)
     zero = jnp.zeros_like(oracle.solved_for(problem)[0])

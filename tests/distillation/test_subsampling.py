@@ -13,6 +13,7 @@ from rcig_cli.distillation.bilevel.subsampling import choose, linearize_subsampl
 from rcig_cli.distillation.methods import METHODS
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
+from rcig_cli.distillation.task import Task
 from rcig_cli.networks.architectures import build_network
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -125,7 +126,7 @@ def settings(algorithm, subset, **changes):
 
 def pose(network, algorithm, subset, platform, psi, theta_0, key=None, **changes):
     config = settings(algorithm, subset, **changes)
-    return Bilevel(network, config, platform, *POSED[algorithm]).at(psi, theta_0, key)
+    return Bilevel(Task(network, platform), config, *POSED[algorithm]).at(psi, theta_0, key)
 
 
 @pytest.mark.parametrize("algorithm", ["rcig", "cig", "vig"])
@@ -155,7 +156,7 @@ def test_frepos_gradient_through_a_subset_is_its_gradient_on_average():
 
     def gradient(subset, key):
         config = METHODS["frepo"].settings(flip=False, l2_rate=0.05, backward_subset=subset)
-        step = METHODS["frepo"].make(network, config, Platform())
+        step = METHODS["frepo"].make(Task(network, Platform()), config)
         return step.propose(step.start(psi), theta_0, *real, key).gradient
 
     assert_unbiased(lambda key: gradient(SIZE, key), gradient(None, None))
@@ -193,7 +194,7 @@ def test_a_subset_gives_the_same_gradient_in_loops_and_unrolled(algorithm):
     network, theta_0, psi, real = posed()
 
     def gradient(platform):
-        step = METHODS[algorithm].make(network, settings(algorithm, SIZE), platform)
+        step = METHODS[algorithm].make(Task(network, platform), settings(algorithm, SIZE))
         return jax.jit(step.propose)(step.start(psi), theta_0, *real, jax.random.key(0)).gradient[:2]
 
     loops, unrolled = map(gradient, PLATFORMS.values())

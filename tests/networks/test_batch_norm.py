@@ -11,6 +11,7 @@ from rcig_cli.distillation import pool
 from rcig_cli.distillation.methods import METHODS
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
+from rcig_cli.distillation.task import Task
 from rcig_cli.networks.architectures import build_network
 
 SHAPE, CLASSES = (9, 9, 3), 3
@@ -125,7 +126,7 @@ def test_every_algorithm_distils_with_batch_norm(algorithm, platform):
         "hessian_rate_start": 1e-2,
     }
     settings = method.settings(**{name: value for name, value in solves.items() if name in method.declared})
-    step = method.make(network, settings, platform)
+    step = method.make(Task(network, platform), settings)
     labels = centred_one_hot(jnp.arange(6) % CLASSES, CLASSES)
     learner = step.start(Distilled(images, labels, jnp.zeros(())))
     real = 2 + jax.random.normal(jax.random.key(5), (9, *SHAPE)), jnp.arange(9) % CLASSES

@@ -22,12 +22,11 @@ from rcig_cli.distillation.bilevel.meta_gradient import combine, meta_gradient
 from rcig_cli.distillation.bilevel.outer import Loss, OuterLoss, evaluate_outer_loss
 from rcig_cli.distillation.bilevel.solvers import Solution
 from rcig_cli.distillation.bilevel.subsampling import choose, subset_size, through_subset
-from rcig_cli.distillation.network import Network
-from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.pool import Pool
 from rcig_cli.distillation.records import Distilled, Tree, training_set
 from rcig_cli.distillation.settings import ImplicitSettings, KernelSettings
 from rcig_cli.distillation.step import Info, Learner, Proposal, Step, make_step
+from rcig_cli.distillation.task import Task
 
 _LARGEST_STAGED = 2000  # n C, above which linearizing in stages takes too much memory
 
@@ -65,15 +64,14 @@ class Bilevel:
 
     Attributes
     ----------
-    network, settings, platform
-        The network that is distilled with, the method's settings, and the `Platform`.
+    task, settings
+        The network that is distilled with and the `Platform`; the method's settings.
     inner_problem, loss
         The kind of inner problem, and the outer loss.
     """
 
-    network: Network
+    task: Task
     settings: ImplicitSettings
-    platform: Platform
     inner_problem: type[InnerProblem]
     loss: Loss
 
@@ -83,7 +81,7 @@ class Bilevel:
         ``key`` draws subsets; it is needed where ``backward_subset`` is less than the number of images,
         mirrored ones included.
         """
-        settings, network = self.settings, self.network
+        settings, network = self.settings, self.task.network
         images, labels = training_set(psi.images, psi.labels, flip=settings.flip)
         subset = subset_size(settings.backward_subset, labels.shape[0])
         keys, statistics_images = Keys(), images
@@ -92,7 +90,7 @@ class Bilevel:
             each = jax.random.split(key, len(Keys._fields))
             keys, statistics_images = Keys(*each), images[choose(each[0], len(images), subset)]
         layout = Layout(
-            self.platform,
+            self.task.platform,
             subset=subset,
             staged=bool(network.lower_layers) and _staging_pays(settings, *labels.shape),
             float64=isinstance(settings, KernelSettings) and settings.solve_precision == "float64",
@@ -125,7 +123,7 @@ class BilevelAt(NamedTuple):
 
     def solve_inner(self, lr: Array | None = None) -> Solution:
         """Solve the inner problem for ``theta``; ``lr`` is needed by Adam only."""
-        settings, platform, problem = self.bilevel.settings, self.bilevel.platform, self.problem
+        settings, platform, problem = self.bilevel.settings, self.bilevel.task.platform, self.problem
         steps = settings.inner_steps
         if steps == 0:
             return solvers.no_iterations(problem.value_and_gradient_at_zero()[1])  # shaped like theta
@@ -138,11 +136,12 @@ class BilevelAt(NamedTuple):
     def evaluate(self, theta: Tree, images: Array, classes: Array) -> OuterLoss:
         """The outer loss at ``theta`` on real images ``[b, H, W, c]`` of ``classes [b]``."""
         predict, tau = self.problem.predictor(theta), self.psi.log_temperature
-        return evaluate_outer_loss(predict, self.bilevel.loss, tau, images, classes, self.bilevel.platform)
+        loss, platform = self.bilevel.loss, self.bilevel.task.platform
+        return evaluate_outer_loss(predict, loss, tau, images, classes, platform)
 
     def solve_hessian(self, theta: Tree, outer: OuterLoss, lr: Array | None = None) -> Solution:
         """Solve for ``v = H^-1 g_T`` at ``theta``; ``lr`` is needed by Adam only."""
-        settings, platform, problem = self.bilevel.settings, self.bilevel.platform, self.problem
+        settings, platform, problem = self.bilevel.settings, self.bilevel.task.platform, self.problem
         steps = settings.hessian_steps
         g = problem.with_new_subset(self.keys.outer).outer_gradient(outer)
         if steps == 0:
@@ -162,7 +161,7 @@ class BilevelAt(NamedTuple):
             key, size = self.keys.outputs, settings.backward_subset
             if key is None or size is None:
                 return outputs(images)
-            return through_subset(outputs, images, key, size, self.bilevel.platform)
+            return through_subset(outputs, images, key, size, self.bilevel.task.platform)
 
         return meta_gradient(
             self.psi,
@@ -201,7 +200,7 @@ def make_implicit_step(bilevel: Bilevel) -> Step:
             counts["inner"], counts["hessian"] = learning_rates.count(inner), learning_rates.count(hessian)
         return Proposal(combine(direct, implicit, limit=limit), metrics, counts)
 
-    step = make_step(bilevel.network, settings, propose, Pool.of(settings))
+    step = make_step(bilevel.task, settings, propose, Pool.of(settings))
     return _with_learning_rates(step, bilevel) if by_adam else step
 
 

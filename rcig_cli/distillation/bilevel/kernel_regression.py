@@ -19,27 +19,25 @@ from rcig_cli.distillation.bilevel.inner import in_parts
 from rcig_cli.distillation.bilevel.meta_gradient import combine, meta_gradient
 from rcig_cli.distillation.bilevel.outer import Loss, evaluate_outer_loss
 from rcig_cli.distillation.bilevel.subsampling import choose, subset_size, through_subset
-from rcig_cli.distillation.network import Network
-from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.pool import Pool
 from rcig_cli.distillation.records import Tree, training_set
 from rcig_cli.distillation.step import Learner, Proposal, Step, make_step
+from rcig_cli.distillation.task import Task
 
 
-def make_kernel_regression_step(
-    network: Network, settings: Any, platform: Platform, loss: Loss, pool: Pool
-) -> Step:
+def make_kernel_regression_step(task: Task, settings: Any, loss: Loss, pool: Pool) -> Step:
     """Build the `Step` of FRePo or RFAD.
 
     Parameters
     ----------
-    network, settings, platform
-        The network that is distilled with, the method's settings, and the `Platform`.
+    task, settings
+        The network that is distilled with and the `Platform`; the method's settings.
     loss
         The outer loss.
     pool
         How the models whose features are used are trained.
     """
+    network, platform = task.network, task.platform
 
     def propose(
         learner: Learner, theta_0: Tree, images: Array, classes: Array, key: Array | None = None
@@ -90,4 +88,4 @@ def make_kernel_regression_step(
         }
         return Proposal(combine(direct_gradient, zero, limit=True), metrics, {})
 
-    return make_step(network, settings, propose, pool)
+    return make_step(task, settings, propose, pool)

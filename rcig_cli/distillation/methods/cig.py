@@ -15,18 +15,17 @@ from rcig_cli.distillation.methods.method import Method
 from rcig_cli.distillation.settings import ImplicitSettings
 
 if TYPE_CHECKING:
-    from rcig_cli.distillation.network import Network
-    from rcig_cli.distillation.platform import Platform
     from rcig_cli.distillation.step import Step
+    from rcig_cli.distillation.task import Task
 
 
-def make(network: "Network", settings: ImplicitSettings, platform: "Platform") -> "Step":
+def make(task: "Task", settings: ImplicitSettings) -> "Step":
     """Return the functions of a run."""
     from rcig_cli.distillation.bilevel.implicit import Bilevel, make_implicit_step
     from rcig_cli.distillation.bilevel.inner import LinearizedNetwork
     from rcig_cli.distillation.bilevel.outer import squared_error
 
-    return make_implicit_step(Bilevel(network, settings, platform, LinearizedNetwork, squared_error))
+    return make_implicit_step(Bilevel(task, settings, LinearizedNetwork, squared_error))
 
 
 def defaults(images: int, given: Mapping[str, Any]) -> Mapping[str, Any]:

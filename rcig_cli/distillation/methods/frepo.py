@@ -15,9 +15,8 @@ from rcig_cli.distillation.settings import KernelSettings, PoolSettings
 from rcig_cli.settings import record
 
 if TYPE_CHECKING:
-    from rcig_cli.distillation.network import Network
-    from rcig_cli.distillation.platform import Platform
     from rcig_cli.distillation.step import Step
+    from rcig_cli.distillation.task import Task
 
 
 @record
@@ -25,14 +24,14 @@ class FrepoSettings(KernelSettings, PoolSettings):
     """Settings of FRePo."""
 
 
-def make(network: "Network", settings: FrepoSettings, platform: "Platform") -> "Step":
+def make(task: "Task", settings: FrepoSettings) -> "Step":
     """Return the functions of a run."""
     from rcig_cli.distillation.bilevel.kernel_regression import make_kernel_regression_step
     from rcig_cli.distillation.bilevel.outer import squared_error
     from rcig_cli.distillation.pool import Pool
 
     pool = Pool.of(settings)
-    return make_kernel_regression_step(network, settings, platform, squared_error, pool)
+    return make_kernel_regression_step(task, settings, squared_error, pool)
 
 
 FREPO = Method(

@@ -13,9 +13,8 @@ from rcig_cli.distillation.settings import MethodSettings
 from rcig_cli.settings import Setting, settings_of
 
 if TYPE_CHECKING:
-    from rcig_cli.distillation.network import Network
-    from rcig_cli.distillation.platform import Platform
     from rcig_cli.distillation.step import Step
+    from rcig_cli.distillation.task import Task
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Method:
     metrics
         The metrics that each of its outer steps reports.
     make
-        ``(network, settings, platform) -> Step``: the functions that a run consists of.
+        ``(task, settings) -> Step``: the functions that a run consists of.
     defaults
         ``(images, given) -> settings``: defaults that depend on the number of distilled images (mirrored ones
         not counted) and on the settings given, by name.
@@ -71,7 +70,7 @@ class Method:
     reference: str
     settings: type[MethodSettings]
     metrics: tuple[Metric, ...]
-    make: Callable[["Network", Any, "Platform"], "Step"]
+    make: Callable[["Task", Any], "Step"]
     defaults: Callable[[int, Mapping[str, Any]], Mapping[str, Any]] = lambda _images, _given: {}
 
     @property

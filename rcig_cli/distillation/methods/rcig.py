@@ -18,9 +18,8 @@ from rcig_cli.distillation.settings import ImplicitSettings, KernelSettings, Tem
 from rcig_cli.settings import record
 
 if TYPE_CHECKING:
-    from rcig_cli.distillation.network import Network
-    from rcig_cli.distillation.platform import Platform
     from rcig_cli.distillation.step import Step
+    from rcig_cli.distillation.task import Task
 
 _FEW_IMAGES = 10
 
@@ -30,13 +29,13 @@ class RcigSettings(KernelSettings, TemperatureSettings, ImplicitSettings):
     """Settings of RCIG."""
 
 
-def make(network: "Network", settings: RcigSettings, platform: "Platform") -> "Step":
+def make(task: "Task", settings: RcigSettings) -> "Step":
     """Return the functions of a run."""
     from rcig_cli.distillation.bilevel.implicit import Bilevel, make_implicit_step
     from rcig_cli.distillation.bilevel.inner import LinearizedBody
     from rcig_cli.distillation.bilevel.outer import platt
 
-    return make_implicit_step(Bilevel(network, settings, platform, LinearizedBody, platt))
+    return make_implicit_step(Bilevel(task, settings, LinearizedBody, platt))
 
 
 def defaults(images: int, given: Mapping[str, Any]) -> Mapping[str, Any]:

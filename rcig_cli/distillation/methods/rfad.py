@@ -16,9 +16,8 @@ from rcig_cli.distillation.settings import KernelSettings, MethodSettings, Tempe
 from rcig_cli.settings import record, setting
 
 if TYPE_CHECKING:
-    from rcig_cli.distillation.network import Network
-    from rcig_cli.distillation.platform import Platform
     from rcig_cli.distillation.step import Step
+    from rcig_cli.distillation.task import Task
 
 
 @record
@@ -28,7 +27,7 @@ class RfadSettings(KernelSettings, TemperatureSettings, MethodSettings):
     models: int = setting(8, "Networks per outer step; their gradients are averaged.", ge=1)
 
 
-def make(network: "Network", settings: RfadSettings, platform: "Platform") -> "Step":
+def make(task: "Task", settings: RfadSettings) -> "Step":
     """Return the functions of a run."""
     from rcig_cli.distillation.bilevel.kernel_regression import make_kernel_regression_step
     from rcig_cli.distillation.bilevel.outer import platt
@@ -36,7 +35,7 @@ def make(network: "Network", settings: RfadSettings, platform: "Platform") -> "S
 
     # As many models as a step uses, each replaced after every use, without any training.
     fresh = Pool(size=settings.models, max_age=0, training_steps=0, lr=0.0)
-    return make_kernel_regression_step(network, settings, platform, platt, fresh)
+    return make_kernel_regression_step(task, settings, platt, fresh)
 
 
 RFAD = Method(

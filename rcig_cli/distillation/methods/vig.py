@@ -15,9 +15,8 @@ from rcig_cli.distillation.settings import INNER, ImplicitSettings
 from rcig_cli.settings import record, setting
 
 if TYPE_CHECKING:
-    from rcig_cli.distillation.network import Network
-    from rcig_cli.distillation.platform import Platform
     from rcig_cli.distillation.step import Step
+    from rcig_cli.distillation.task import Task
 
 
 @record
@@ -27,13 +26,13 @@ class VigSettings(ImplicitSettings):
     solver: Literal["adam"] = setting("adam", "Solver.", panel=INNER)
 
 
-def make(network: "Network", settings: VigSettings, platform: "Platform") -> "Step":
+def make(task: "Task", settings: VigSettings) -> "Step":
     """Return the functions of a run."""
     from rcig_cli.distillation.bilevel.implicit import Bilevel, make_implicit_step
     from rcig_cli.distillation.bilevel.inner import OriginalNetwork
     from rcig_cli.distillation.bilevel.outer import squared_error
 
-    return make_implicit_step(Bilevel(network, settings, platform, OriginalNetwork, squared_error))
+    return make_implicit_step(Bilevel(task, settings, OriginalNetwork, squared_error))
 
 
 VIG = Method(

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from rcig_cli.distillation.methods import METHODS
 from rcig_cli.distillation.records import Distilled, centred_one_hot
+from rcig_cli.distillation.task import Task
 from rcig_cli.errors import Corrupt, Interrupted
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.runs.configuration import network_for
@@ -253,7 +254,7 @@ class RunLoop:
         network = network_for(config, self.prepared.shape, self.prepared.classes)
         method = METHODS[config.algorithm]
         return make_engine(
-            lambda platform: method.make(network, config.method, platform),
+            lambda platform: method.make(Task(network, platform), config.method),
             self.real,
             batch=config.batch,
             seed=config.seed,

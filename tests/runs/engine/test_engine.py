@@ -8,6 +8,7 @@ import pytest
 from rcig_cli.distillation.methods import METHODS
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
+from rcig_cli.distillation.task import Task
 from rcig_cli.networks.architectures import build_network
 from rcig_cli.runs.engine import engine, mesh
 from rcig_cli.runs.engine.batches import RealData
@@ -24,7 +25,7 @@ def after(steps, platform, monkeypatch, solver):
     random = np.random.default_rng(0)
     real = RealData(random.normal(size=(40, 8, 8, 3)).astype(np.float32), np.arange(40, dtype=np.int32) % 3)
     made = engine.make_engine(
-        lambda platform: METHODS["rcig"].make(network, settings, platform), real, batch=16, seed=3
+        lambda platform: METHODS["rcig"].make(Task(network, platform), settings), real, batch=16, seed=3
     )
     labels = centred_one_hot(jnp.arange(6) % 3, 3)
     state = made.start(Distilled(jnp.asarray(real.images[:6]), labels, jnp.zeros(())))

@@ -7,6 +7,7 @@ import pytest
 from rcig_cli.distillation.methods import METHODS
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
+from rcig_cli.distillation.task import Task
 from tests.distillation.test_subsampling import CLASSES, SHAPE, posed, settings
 
 
@@ -16,7 +17,7 @@ def test_memory_grows_with_the_subset_and_not_with_the_set():
 
     def temporary(n, subset):
         config = settings("rcig", subset, inner_steps=2, hessian_steps=2)
-        step = METHODS["rcig"].make(network, config, Platform())
+        step = METHODS["rcig"].make(Task(network, Platform()), config)
         labels = centred_one_hot(jnp.arange(n) % CLASSES, CLASSES, jnp.float64)
         psi = Distilled(jnp.zeros((n, *SHAPE), jnp.float64), labels, jnp.asarray(0.0))
         lowered = jax.jit(step.update).lower(step.start(psi), theta_0, *real, jax.random.key(0))

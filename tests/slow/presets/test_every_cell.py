@@ -7,6 +7,7 @@ import pytest
 
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
+from rcig_cli.distillation.task import Task
 from rcig_cli.presets.config import resolve
 from rcig_cli.presets.paper import PRESETS, presets
 from rcig_cli.runs.configuration import network_for
@@ -25,7 +26,7 @@ def test_a_tiny_step_with_each_preset(dataset, ipc):
     small = {"ipc": few, "width": 2, "batch": 4, "inner_steps": 1, "hessian_steps": 1}
     config = known.override({**small, "backward_subset": subset})
     network = network_for(config, shape, CLASSES)
-    step = config.algorithm_record.make(network, config.method, Platform())
+    step = config.algorithm_record.make(Task(network, Platform()), config.method)
     random, n = np.random.default_rng(0), CLASSES * few
     images, real = (random.normal(size=(count, *shape)).astype(np.float32) for count in (n, config.batch))
     learner = step.start(

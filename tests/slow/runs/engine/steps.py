@@ -26,6 +26,7 @@ import numpy as np
 from rcig_cli.distillation.methods import METHODS
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
+from rcig_cli.distillation.task import Task
 from rcig_cli.networks.architectures import build_network
 from rcig_cli.runs.engine import engine
 from rcig_cli.runs.engine.batches import RealData
@@ -45,7 +46,7 @@ def compute(devices, subset):
     random = np.random.default_rng(0)
     real = RealData(random.normal(size=(80, 8, 8, 3)), np.arange(80, dtype=np.int32) % 3)
     made = engine.make_engine(
-        lambda platform: METHODS["rcig"].make(network, settings, platform),
+        lambda platform: METHODS["rcig"].make(Task(network, platform), settings),
         real,
         batch=48,
         seed=3,

@@ -1,0 +1,22 @@
+"""What a method is made for: everything that its functions depend on besides its own settings."""
+
+from dataclasses import dataclass
+
+from rcig_cli.distillation.network import Network
+from rcig_cli.distillation.platform import Platform
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is distilled, and on what kind of machine.
+
+    Attributes
+    ----------
+    network
+        The network that is distilled with.
+    platform
+        The layout of loops and batches.
+    """
+
+    network: Network
+    platform: Platform
