@@ -10,6 +10,7 @@ import pydantic
 from rcig_cli.settings import record, setting
 
 Solver = Literal["adam", "cg"]
+Schedule = Literal["constant", "cosine"]
 
 METHOD = "Method"
 POOL = "Model pool"
@@ -33,6 +34,19 @@ class MethodSettings:
     )
     image_lr: float = setting(3e-3, "Learning rate for images (AdaBelief).", panel=METHOD, gt=0)
     label_lr: float = setting(3e-3, "Learning rate for labels (AdaBelief).", panel=METHOD, gt=0)
+    schedule: Schedule = setting(
+        "constant",
+        "Learning rates of images, labels and temperature during the run: constant, or falling along half a "
+        "cosine to --final-rate.",
+        panel=METHOD,
+    )
+    final_rate: float = setting(
+        0.02,
+        "With --schedule cosine: the learning rates at the end, as a fraction of those at the start.",
+        panel=METHOD,
+        ge=0,
+        le=1,
+    )
     average_decay: float = setting(
         0.99,
         "Decay of the exponential moving average of images and labels, which is the final set.",

@@ -1,6 +1,6 @@
 """One outer step of any method: propose a gradient in psi, then apply it.
 
-    psi  <- psi - AdaBelief(gradient)
+    psi  <- psi - rate(step) * AdaBelief(gradient)
     mean <- decay * mean + (1 - decay) * psi        its bias-corrected value is the product
 
 A method defines the gradient (``propose``).  `make_step` adds the parts that all methods share: the
@@ -181,6 +181,7 @@ def make_step(
     adam = optax.adam(pool_of.lr)
     temperature_lr = settings.temperature_lr if isinstance(settings, TemperatureSettings) else None
     rates = settings.image_lr, settings.label_lr, temperature_lr or 0.0
+    share_at = _rate_schedule(settings, task.steps)
 
     def start(psi: Distilled) -> Learner:
         return Learner(psi, belief.init(psi), mean.init(psi), extra={})
@@ -194,7 +195,10 @@ def make_step(
 
     def accept(learner: Learner, proposal: Proposal) -> tuple[Learner, Info]:
         direction, optimizer = belief.update(proposal.gradient, learner.optimizer)
-        psi = Distilled._make(p - rate * d for p, rate, d in zip(learner.psi, rates, direction, strict=True))
+        share = share_at(learner.optimizer.count)
+        psi = Distilled._make(
+            p - rate * share * d for p, rate, d in zip(learner.psi, rates, direction, strict=True)
+        )
         average = mean.update(psi, learner.average)[1]
         metrics = dict(proposal.metrics)
         if temperature_lr is not None:
@@ -230,6 +234,13 @@ def make_step(
         pool_size=pool_of.size,
         training_steps=pool_of.training_steps,
     )
+
+
+def _rate_schedule(settings: MethodSettings, steps: int) -> Callable[[Array], Any]:
+    """Return the function from the number of outer steps taken to the share of the learning rates, ``[]``."""
+    if settings.schedule == "constant":
+        return lambda _: 1.0
+    return optax.cosine_decay_schedule(1.0, steps, alpha=settings.final_rate)
 
 
 def averaged(proposals: Sequence[Proposal]) -> Proposal:

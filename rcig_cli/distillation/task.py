@@ -16,7 +16,10 @@ class Task:
         The network that is distilled with.
     platform
         The layout of loops and batches.
+    steps
+        Outer steps of the run, over which a schedule of the learning rates extends.
     """
 
     network: Network
     platform: Platform
+    steps: int = 1

@@ -21,13 +21,13 @@ CLASSES, SHAPE, RATES = 3, (8, 8, 3), (1e-3, 2e-3)
 PLATFORMS = {"loops inside": Platform(), "unrolled, in parts": Platform(unroll=True, parts=2, piece=3)}
 
 
-def posed(platform, dtype=jnp.float32, depth=2, **settings):
+def posed(platform, dtype=jnp.float32, depth=2, steps=1, **settings):
     wanted = {"solver": "adam", "inner_steps": 4, "hessian_steps": 3, "pool_size": 3, **settings}
     config = METHODS["rcig"].settings(**wanted)
     network = build_network(
         "convnet", image_shape=SHAPE, classes=CLASSES, width=2, depth=depth, activation="softplus"
     )
-    step = METHODS["rcig"].make(Task(network, platform), config)
+    step = METHODS["rcig"].make(Task(network, platform, steps), config)
     keys = jax.random.split(jax.random.key(0), 4)
     labels = centred_one_hot(jnp.arange(5) % CLASSES, CLASSES, dtype)
     psi = Distilled(jax.random.normal(keys[0], (5, *SHAPE), dtype), labels, jnp.zeros(()))
@@ -58,6 +58,24 @@ def test_a_step_with_adam_is_the_plain_step(layout, depth):
     rates = config.image_lr, config.label_lr, config.temperature_lr
     for new, old, rate, d in zip(moved.psi, psi, rates, direction, strict=True):
         np.testing.assert_allclose(new, old - rate * d, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.usefixtures("float64")
+def test_a_cosine_lowers_all_rates_from_the_first_step_to_the_last():
+    steps, wanted = 5, {"schedule": "cosine", "final_rate": 0.1, "solver": "cg"}
+    config, step, psi, theta_0, real = posed(Platform(), jnp.float64, steps=steps, **wanted)
+    proposal = step.propose(step.start(psi), theta_0, *real)
+    belief = optax.scale_by_belief()
+    learner, state = step.start(psi), belief.init(psi)
+    shares = [0.1 + 0.9 * (1 + np.cos(np.pi * k / steps)) / 2 for k in range(steps)]
+    assert shares[0] == 1
+    for share in shares:
+        moved, _ = step.accept(learner, proposal)
+        direction, state = belief.update(proposal.gradient, state)
+        rates = config.image_lr, config.label_lr, config.temperature_lr
+        for new, old, rate, d in zip(moved.psi, learner.psi, rates, direction, strict=True):
+            np.testing.assert_allclose(old - new, share * rate * d, rtol=1e-6, atol=1e-15)
+        learner = moved
 
 
 def test_the_product_is_the_bias_corrected_average():

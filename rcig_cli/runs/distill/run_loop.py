@@ -254,7 +254,7 @@ class RunLoop:
         network = network_for(config, self.prepared.shape, self.prepared.classes)
         method = METHODS[config.algorithm]
         return make_engine(
-            lambda platform: method.make(Task(network, platform), config.method),
+            lambda platform: method.make(Task(network, platform, config.steps), config.method),
             self.real,
             batch=config.batch,
             seed=config.seed,
