@@ -16,6 +16,8 @@ DEFAULT_ALGORITHM = "rcig"
 
 _NETWORK = "Network"
 
+STARTS = ("random", "k-center", "class-mean")
+
 # "We use this whenever |S| <= 1000" (paper, S3); only for RGB images.
 LARGEST_FLIPPED = 1000
 
@@ -46,6 +48,12 @@ class DistillConfig:
         "Activation of the network while distilling.",
         panel=_NETWORK,
         choices=("softplus", "relu"),
+    )
+    start: str = setting(
+        "random",
+        "First distilled images: random real images of each class; k-center: the most central one, and then "
+        "always the one furthest from those chosen; class-mean: the class's mean, or k-means centres.",
+        choices=STARTS,
     )
     method: MethodSettings
 

@@ -30,13 +30,13 @@ from rcig_cli.runs.distill.divergence import (
     record_of,
 )
 from rcig_cli.runs.distill.snapshots import SNAPSHOTS, Snapshots
+from rcig_cli.runs.distill.start_images import start_images
 from rcig_cli.runs.engine.base import Engine, Fetch, RunState
 from rcig_cli.runs.engine.batches import RealData
 from rcig_cli.runs.engine.engine import make_engine
 from rcig_cli.runs.engine.environment import processors
 from rcig_cli.runs.engine.mesh import choose_devices, own_device
 from rcig_cli.runs.engine.processes import Processes
-from rcig_cli.runs.engine.randomness import Use, first_images, key_for, perturb_copies
 from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.runs.report import Report
 from rcig_cli.runs.signals import StopRequest
@@ -356,11 +356,7 @@ class RunLoop:
 
 
 def _initial_psi(real: RealData, classes: int, config: DistillConfig) -> Distilled:
-    """The psi of the first step: random real images of each class with their centred one-hot labels.
-
-    The images of a class that has too few are repeated, with noise.
-    """
+    """The psi of the first step: the start images of each class with their centred one-hot labels."""
     counts = config.images_per_class(classes)
-    chosen = first_images(key_for(config.seed, Use.FIRST_IMAGES), real.classes, counts)
-    images = perturb_copies(key_for(config.seed, Use.COPIES), jnp.asarray(real.images[chosen]), chosen)
-    return Distilled(images, centred_one_hot(jnp.asarray(real.classes[chosen]), classes), jnp.zeros(()))
+    images, labels = start_images(real, counts, config.start, config.seed)
+    return Distilled(jnp.asarray(images), centred_one_hot(jnp.asarray(labels), classes), jnp.zeros(()))

@@ -21,7 +21,7 @@ from tests.silent import Silent
 STEPS = 20
 SETTINGS = {
     **{"dataset": "digits", "ipc": 1, "steps": STEPS, "width": 4, "batch": 64, "pool_size": 3},
-    **{"pool_steps": 3, "inner_steps": 2, "hessian_steps": 2, "schedule": "cosine"},
+    **{"pool_steps": 3, "inner_steps": 2, "hessian_steps": 2, "schedule": "cosine", "start": "k-center"},
 }
 
 
