@@ -1,4 +1,6 @@
-"""The augmentation of the paper's evaluation: one random operation for each image and step.
+"""Augmentation: one random operation for each image and step.
+
+`augment` is the augmentation of the paper's evaluation, `augment_one` one of operations chosen by name.
 
 An operation is a pure function of a random key and an image ``[H, W, c]`` (floating point, standardized or
 whitened), whose shape and type it keeps.  The colour operation computes
@@ -12,7 +14,7 @@ mean of standardized and of whitened data.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import jax
@@ -77,6 +79,17 @@ def cut_out(key: jax.Array, image: jax.Array) -> jax.Array:
     return jnp.where(inside[..., None], 0, image)
 
 
+# By their names in settings.
+OPERATIONS: Mapping[str, Operation] = {
+    "flip": flip_horizontally,
+    "colour": jitter_colour,
+    "crop": zoom,
+    "rotate": rotate,
+    "translate": translate,
+    "cutout": cut_out,
+}
+
+
 def operations(channels: int) -> tuple[Operation, ...]:
     """Return the operations for images of 3 channels, or of 1, for which flip and colour are left out."""
     geometric = (zoom, rotate, translate, cut_out)
@@ -110,6 +123,24 @@ def augment(key: jax.Array, images: jax.Array) -> jax.Array:
         return drawn
 
     augmented: jax.Array = jax.vmap(one)(choices, random.split(draw_key, batch), images)
+    return augmented
+
+
+def augment_one(key: jax.Array, image: jax.Array, names: Sequence[str]) -> jax.Array:
+    """Apply one of some operations at random, all with the same probability.
+
+    Parameters
+    ----------
+    key
+        Random key.
+    image
+        ``[H, W, c]``, floating point, standardized or whitened.
+    names
+        Keys of `OPERATIONS`, one or more.
+    """
+    choice_key, draw_key = random.split(key)
+    choice = random.randint(choice_key, (), 0, len(names))
+    augmented: jax.Array = lax.switch(choice, [OPERATIONS[name] for name in names], draw_key, image)
     return augmented
 
 

@@ -11,6 +11,7 @@ from jax import random
 from rcig_cli import augmentation
 from rcig_cli.augmentation import (
     augment,
+    augment_one,
     cut_out,
     flip_horizontally,
     jitter_colour,
@@ -21,6 +22,7 @@ from rcig_cli.augmentation import (
     translate,
     zoom,
 )
+from rcig_cli.presets.config import AUGMENTATIONS, ONLY_FOR_COLOUR
 
 SIZES = [(8, 8, 1), (28, 28, 1), (32, 32, 3), (9, 14, 3), (128, 128, 3)]
 
@@ -217,6 +219,23 @@ def test_no_random_key_is_used_twice(operation, monkeypatch):
     compiled = jax.jit(lambda key, images: augment(key, images))
     with jax.debug_key_reuse(True):
         compiled(random.key(0), jnp.ones((2, 8, 8, 3)))
+
+
+def test_the_operations_have_names_in_the_settings_and_grey_images_leave_out_some():
+    assert tuple(augmentation.OPERATIONS) == AUGMENTATIONS
+    assert tuple(augmentation.OPERATIONS.values()) == operations(3)
+    grey = [each for name, each in augmentation.OPERATIONS.items() if name not in ONLY_FOR_COLOUR]
+    assert tuple(grey) == operations(1)
+
+
+def test_only_the_named_operations_are_applied_each_as_often():
+    image, keys = noise((8, 9, 3)), random.split(random.key(4), 2000)
+    drawn = jax.jit(jax.vmap(lambda key: augment_one(key, image, ("cutout", "flip"))))(keys)
+    cut = (drawn == 0).any(axis=(1, 2, 3))
+    mirrored = (drawn == image[:, ::-1]).all(axis=(1, 2, 3))
+    unchanged = (drawn == image).all(axis=(1, 2, 3))
+    assert (cut | mirrored | unchanged).all()
+    np.testing.assert_allclose([cut.mean(), mirrored.mean(), unchanged.mean()], [0.5, 0.25, 0.25], atol=0.04)
 
 
 def test_equal_images_of_a_batch_are_drawn_apart():

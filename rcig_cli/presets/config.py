@@ -3,18 +3,27 @@
 A run's manifest records it, and runs are compared by it.
 """
 
+import difflib
 import math
 from collections.abc import Mapping
 from typing import Any, Self
 
+import pydantic
+
 from rcig_cli.distillation.methods import METHODS, Method
 from rcig_cli.distillation.settings import MethodSettings
+from rcig_cli.errors import ConfigError, shorten
 from rcig_cli.presets.paper import presets
 from rcig_cli.settings import Setting, check, check_names, make, record, setting, settings_of, values_of
 
 DEFAULT_ALGORITHM = "rcig"
 
 _NETWORK = "Network"
+
+# Names of the operations of `rcig_cli.augmentation`, which imports JAX; those that only colour images allow.
+AUGMENTATIONS = ("flip", "colour", "crop", "rotate", "translate", "cutout")
+ONLY_FOR_COLOUR = ("flip", "colour")
+NO_AUGMENTATION = "none"
 
 STARTS = ("random", "k-center", "class-mean")
 
@@ -55,7 +64,31 @@ class DistillConfig:
         "always the one furthest from those chosen; class-mean: the class's mean, or k-means centres.",
         choices=STARTS,
     )
+    distill_augment: str = setting(
+        NO_AUGMENTATION,
+        "Augment each real image of a step by one operation at random, of a list such as crop,rotate: "
+        f"{', '.join(AUGMENTATIONS)}. For data sets of few images. Default: none.",
+    )
     method: MethodSettings
+
+    @pydantic.model_validator(mode="after")
+    def _check_augmentations(self) -> Self:
+        unknown = [name for name in self.augmentations if name not in AUGMENTATIONS]
+        if unknown:
+            near = difflib.get_close_matches(unknown[0], AUGMENTATIONS, n=1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise ValueError(
+                f"distill_augment must be none, or a list of {', '.join(AUGMENTATIONS)} with commas, "
+                f"not {shorten(self.distill_augment)}{hint}"
+            )
+        return self
+
+    @property
+    def augmentations(self) -> tuple[str, ...]:
+        """The names of the operations of ``distill_augment``."""
+        if self.distill_augment == NO_AUGMENTATION:
+            return ()
+        return tuple(name.strip() for name in self.distill_augment.split(","))
 
     def images_per_class(self, classes: int) -> tuple[int, ...]:
         """Return the number of distilled images of each class."""
@@ -175,7 +208,13 @@ def resolve(
         # The default, rounded up to a multiple of the models per step.
         chosen["pool_size"] = math.ceil(allowed["pool_size"].default / models) * models
     usable = {name: value for name, value in chosen.items() if name in allowed}
-    return DistillConfig.from_json({"dataset": dataset, **usable, **flags})
+    config = DistillConfig.from_json({"dataset": dataset, **usable, **flags})
+    if shape[2] == 1 and (refused := [name for name in config.augmentations if name in ONLY_FOR_COLOUR]):
+        raise ConfigError(
+            f"{dataset} has grey images, which can't be augmented by {' and '.join(refused)}; "
+            f"use some of {', '.join(name for name in AUGMENTATIONS if name not in ONLY_FOR_COLOUR)}."
+        )
+    return config
 
 
 def _depth(side: int) -> int:

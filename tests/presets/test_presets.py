@@ -111,6 +111,8 @@ def test_a_set_of_ones_own_gets_what_follows_from_its_size(side, depth, activati
         ({"algorithm": ["rcig"]}, "algorithm must be one of rcig, "),
         ({"algorithm": "vig", "solver": "cg"}, "solver of vig must be adam, not 'cg'; it can be omitted"),
         ({"algorithm": "frepo", "solver": "cg"}, "no setting 'solver' of frepo; the settings are"),
+        ({"distill_augment": "crop,rotated"}, "distill_augment must be none.*did you mean rotate"),
+        ({"distill_augment": "crop,flip"}, "mnist has grey images, which can't be augmented by flip; use"),
         ({"backward_subset": 0}, "backward_subset must be a whole number of 1 or more"),
         ({"x" * 10_000: 1}, "no setting 'xxx"),
     ],
@@ -120,6 +122,12 @@ def test_a_value_that_cannot_be_is_refused(flags, said):
     with pytest.raises(ConfigError, match=said) as caught:
         resolved("mnist", **flags)
     assert len(str(caught.value)) < 1000
+
+
+def test_the_augmentations_of_a_run_are_a_list_of_names():
+    assert resolved("mnist").augmentations == ()
+    assert resolved("mnist", distill_augment="crop, cutout").augmentations == ("crop", "cutout")
+    assert resolved("cifar10", distill_augment="flip").augmentations == ("flip",)
 
 
 def test_a_difference_names_fields_and_both_values():

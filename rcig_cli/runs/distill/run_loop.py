@@ -258,6 +258,7 @@ class RunLoop:
             self.real,
             batch=config.batch,
             seed=config.seed,
+            augmentations=config.augmentations,
             devices=self.devices,
         )
 

@@ -3,17 +3,20 @@
 Images that don't fit into the host's memory are read from the disk.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
+from jax import Array
 
+from rcig_cli.augmentation import augment_one
 from rcig_cli.runs.engine.environment import pinned
 from rcig_cli.runs.engine.mesh import memory_limit
-from rcig_cli.runs.engine.randomness import Use, batch_order, key_for
+from rcig_cli.runs.engine.randomness import Use, batch_order, image_keys, key_for
 from rcig_cli.store.arrays import StoredRows
 
 _LARGEST_SHARE = 0.25  # of a device's memory, for the real images
@@ -55,10 +58,15 @@ class Batches:
         Images per step, and pool models per step.
     seed
         The run's seed.
+    augmentations
+        Names of the operations (`rcig_cli.augmentation`) by which the images are augmented; none by default.
     """
 
-    def __init__(self, real: RealData, batch: int, models: int, seed: int) -> None:
-        self.real = real
+    def __init__(
+        self, real: RealData, batch: int, models: int, seed: int, augmentations: Sequence[str] = ()
+    ) -> None:
+        self.real, self.augmentations = real, augmentations
+        self._seed = seed
         self._order = batch_order(key_for(seed, Use.DATA), len(real.classes), batch)
         self._shape = models, min(batch, len(real.classes)) // models
 
@@ -69,6 +77,26 @@ class Batches:
     def of(self, step: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
         """Return a step's images, ``[models, batch // models, H, W, c]``, and their classes."""
         return self.real.take(self.chosen(step))
+
+    def augmented(self, images: Array, step: Array, first: tuple[Array | int, Array | int] = (0, 0)) -> Array:
+        """Return a step's images after augmentation; a pure function of arrays.
+
+        Parameters
+        ----------
+        images
+            ``[m, k, H, W, c]``: some of the step's images.
+        step
+            The step's number, from 0.
+        first
+            The first of the models and, for each, the first of its images that these are.
+        """
+        if not self.augmentations:
+            return images
+        models, rows = (at + jnp.arange(size) for at, size in zip(first, images.shape[:2], strict=True))
+        keys = image_keys(self._seed, step, models[:, None] * self._shape[1] + rows)
+        return jax.vmap(jax.vmap(lambda key, image: augment_one(key, image, self.augmentations)))(
+            keys, images
+        )
 
     @property
     def shapes(self) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:

@@ -43,6 +43,7 @@ class Driven(Engine):
             return step.accept(learner, averaged([step.propose(learner, *one) for one in each]))
 
         self._draws_of, self._pick, self._train = jit(draws_of), jit(pools.pick), jit(train)
+        self._augmented = jit(batches.augmented) if batches.augmentations else None
         self._put_back = jit(put_back, donate_argnums=0)
         self._update = Program(update)
 
@@ -69,7 +70,10 @@ class Driven(Engine):
         models = [self._pick(pool, one.model) for one in each]
         points = [model.parameters for model in models]
         keys = [one.subsets for one in each]
-        learner, info = self._update(learner, points, *self._ahead.take(number, 1), keys)
+        images, classes = self._ahead.take(number, 1)
+        if self._augmented:
+            images = self._augmented(images, jnp.uint32(number))
+        learner, info = self._update(learner, points, images, classes, keys)
         for one, model in zip(each, models, strict=True):
             for _ in range(int(one.training_steps)):
                 model = self._train(model, learner, one.training_subsets)

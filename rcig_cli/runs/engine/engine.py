@@ -24,6 +24,7 @@ def make_engine(
     *,
     batch: int,
     seed: int,
+    augmentations: Sequence[str] = (),
     devices: Sequence[jax.Device] | None = None,
 ) -> Engine:
     """Compile a run's functions.
@@ -36,6 +37,8 @@ def make_engine(
         The real training images.
     batch, seed
         Real images per outer step, and the run's seed.
+    augmentations
+        Names of the operations by which the real images of a step are augmented.
     devices
         Devices to use; default: the first device JAX lists.
 
@@ -47,7 +50,7 @@ def make_engine(
     platform = current_platform()
     step = make_step(platform)
     mesh = make_mesh(devices or jax.devices()[:1], step.models, min(batch, len(real.classes)))
-    batches = Batches(real, batch, step.models, seed)
+    batches = Batches(real, batch, step.models, seed, augmentations)
     if platform.unroll and mesh.size == 1:
         return Driven(step, seed, batches, mesh)
     averaging = make_step(replace(platform, average=lambda tree: jax.lax.pmean(tree, BATCH)))

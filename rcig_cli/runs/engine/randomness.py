@@ -3,6 +3,7 @@
 key(use)  = fold_in(key(seed), use)
 key(step) = fold_in(key(use = steps), step), split once into named keys, each used once; with several pool
             models per step, each has its own
+key(augmentation of the i-th real image of a step) = fold_in(fold_in(key(use = augmentation), step), i)
 the e-th epoch's order of the real images = permutation(fold_in(key(use = data), e))
 """
 
@@ -30,6 +31,7 @@ class Use(IntEnum):
     MORE_MODELS = 4
     TUNING = 5
     COPIES = 6
+    AUGMENTATION = 7
 
 
 class Draws(NamedTuple):
@@ -79,6 +81,13 @@ def draw_each(keys: Array, step: Array, share: int, pool_steps: int) -> list[Dra
     drawn = jax.vmap(lambda key: draw(key, step, share, pool_steps))(keys)
     places = drawn._replace(model=drawn.model + share * jnp.arange(len(keys)))
     return [jax.tree.map(lambda leaf, at=at: leaf[at], places) for at in range(len(keys))]
+
+
+def image_keys(seed: int, step: Array, places: Array) -> Array:
+    """Return keys for the augmentation of a step's real images by their places in its batch, ``[...]``."""
+    key = jax.random.fold_in(key_for(seed, Use.AUGMENTATION), step)
+    keys = jax.vmap(lambda place: jax.random.fold_in(key, place))(places.reshape(-1))
+    return keys.reshape(places.shape)
 
 
 def batch_order(key: Array, count: int, batch: int) -> Callable[[int], npt.NDArray[np.int64]]:

@@ -114,6 +114,8 @@ class Sharded(Engine):
 
     def _one(self, state: RunState, images: Array, classes: Array, number: Array) -> tuple[RunState, Info]:
         """Take one outer step with ``images [models here, b, H, W, c]`` and ``classes [models here, b]``."""
+        first = jax.lax.axis_index(MODELS) * self._here, jax.lax.axis_index(BATCH) * images.shape[1]
+        images = self._batches.augmented(images, number, first)
         each = self._draws(number)
         models = [pools.pick(state.pool, one.model) for one in each]
         proposals = [

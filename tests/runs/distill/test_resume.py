@@ -22,6 +22,7 @@ STEPS = 20
 SETTINGS = {
     **{"dataset": "digits", "ipc": 1, "steps": STEPS, "width": 4, "batch": 64, "pool_size": 3},
     **{"pool_steps": 3, "inner_steps": 2, "hessian_steps": 2, "schedule": "cosine", "start": "k-center"},
+    "distill_augment": "translate,cutout",
 }
 
 

@@ -2,6 +2,7 @@
 
 import threading
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -26,6 +27,27 @@ def test_the_number_of_models_does_not_change_what_a_step_sees():
     one, three = Batches(real(), 12, 1, seed=0), Batches(real(), 12, 3, seed=0)
     for step in (0, 3, 4, 9):
         np.testing.assert_array_equal(one.of(step)[0].ravel(), three.of(step)[0].ravel())
+
+
+def test_augmentation_depends_on_the_seed_the_step_and_the_place_in_the_batch_only():
+    random = np.random.default_rng(0)
+    data = RealData(random.normal(size=(20, 8, 9, 3)).astype(np.float32), np.zeros(20, np.int32))
+    batches = Batches(data, 12, 3, 0, ("translate", "flip"))
+    images = jnp.asarray(batches.of(5)[0])
+    whole = batches.augmented(images, jnp.uint32(5))
+    assert whole.shape == images.shape
+    assert not (np.asarray(whole) == images).all()
+    np.testing.assert_array_equal(batches.augmented(images[1:, 2:], jnp.uint32(5), (1, 2)), whole[1:, 2:])
+    np.testing.assert_array_equal(
+        Batches(data, 12, 1, 0, ("translate", "flip")).augmented(images.reshape(1, 12, 8, 9, 3), 5)[0],
+        whole.reshape(12, 8, 9, 3),
+    )
+    for other in (
+        batches.augmented(images, jnp.uint32(6)),
+        Batches(data, 12, 3, 1, ("translate", "flip")).augmented(images, 5),
+    ):
+        assert not (np.asarray(other) == whole).all()
+    assert Batches(data, 12, 3, 0).augmented(images, 5) is images
 
 
 def test_what_comes_next_is_read_by_another_thread_and_what_is_asked_is_what_comes():

@@ -14,7 +14,7 @@ from rcig_cli.runs.engine import engine, mesh
 from rcig_cli.runs.engine.batches import RealData
 
 
-def after(steps, platform, monkeypatch, solver):
+def after(steps, platform, monkeypatch, solver, augmentations=()):
     monkeypatch.setattr(engine, "current_platform", lambda: platform)
     network = build_network(
         "convnet", image_shape=(8, 8, 3), classes=3, width=4, depth=2, activation="softplus"
@@ -25,7 +25,11 @@ def after(steps, platform, monkeypatch, solver):
     random = np.random.default_rng(0)
     real = RealData(random.normal(size=(40, 8, 8, 3)).astype(np.float32), np.arange(40, dtype=np.int32) % 3)
     made = engine.make_engine(
-        lambda platform: METHODS["rcig"].make(Task(network, platform), settings), real, batch=16, seed=3
+        lambda platform: METHODS["rcig"].make(Task(network, platform), settings),
+        real,
+        batch=16,
+        seed=3,
+        augmentations=augmentations,
     )
     labels = centred_one_hot(jnp.arange(6) % 3, 3)
     state = made.start(Distilled(jnp.asarray(real.images[:6]), labels, jnp.zeros(())))
@@ -39,10 +43,10 @@ def after(steps, platform, monkeypatch, solver):
     return made.gather(state), infos
 
 
-@pytest.mark.parametrize("solver", ["cg", "adam"])
-def test_one_program_and_many_do_the_same(monkeypatch, solver):
-    whole, whole_infos = after(6, Platform(unroll=False), monkeypatch, solver)
-    driven, driven_infos = after(6, Platform(unroll=True, parts=2), monkeypatch, solver)
+@pytest.mark.parametrize(("solver", "augmentations"), [("cg", ("flip", "translate")), ("adam", ())])
+def test_one_program_and_many_do_the_same(monkeypatch, solver, augmentations):
+    whole, whole_infos = after(6, Platform(unroll=False), monkeypatch, solver, augmentations)
+    driven, driven_infos = after(6, Platform(unroll=True, parts=2), monkeypatch, solver, augmentations)
     assert whole.pool.age.tolist() == driven.pool.age.tolist()
     for one, other in zip(whole_infos, driven_infos, strict=True):
         np.testing.assert_allclose(one.metrics["loss"], other.metrics["loss"], rtol=1e-4)

@@ -50,6 +50,7 @@ def compute(devices, subset):
         real,
         batch=48,
         seed=3,
+        augmentations=("flip", "translate"),
         devices=devices,
     )
     labels = centred_one_hot(jnp.arange(6) % 3, 3, jnp.float64)
