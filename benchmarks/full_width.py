@@ -31,12 +31,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.flops import count
 from rcig_cli.distillation.task import Task
 from rcig_cli.presets.config import DistillConfig, resolve
 from rcig_cli.runs.engine.base import Engine, RunState
 from rcig_cli.runs.engine.batches import RealData
 from rcig_cli.runs.engine.engine import make_engine
+from rcig_cli.runs.engine.flops import count
 
 
 def per_call(function: Callable[[Any], Any], value: Any, calls: int) -> float:

@@ -2,7 +2,7 @@
 
 Measures the seconds of the compiled ``step.update`` (32 px RGB, 4 + 4 conjugate gradients, no mirror images)
 against the number of distilled images |S|, the real batch, and the network's width, while the other two are
-fixed.  It also prints the counted floating-point operations (benchmarks/flops.py) and the values of a
+fixed.  It also prints the counted floating-point operations (runs/engine/flops.py) and the values of a
 straight line through the times: a line in |S|, in the batch and, for the width, in the operations, which grow
 with its square.
 
@@ -24,9 +24,9 @@ from benchmarks.measuring import ROOT, machine, problem, seconds, short, straigh
 import jax
 import numpy as np
 
-from benchmarks.flops import count
 from rcig_cli.distillation.methods.rcig import RcigSettings
 from rcig_cli.reporting.figures.plots import Panel, Series, draw_panels
+from rcig_cli.runs.engine.flops import count
 
 ALGORITHM = RcigSettings(solver="cg", inner_steps=4, hessian_steps=4, flip=False)
 PICTURE = ROOT / "docs" / "pictures" / "growth.png"

@@ -11,7 +11,7 @@ the store.
 1. The rates that a product of two 8192 x 8192 matrices reaches in TF32 and in float32.
 2. Width 128, batch 1024, 1 and 10 images per class, both solvers, random images, each in a separate
    process: milliseconds per outer step of a run (the engine's loop, pool training included) and of the bare
-   step (``step.update``); the counted floating-point operations of the bare step (benchmarks/flops.py) per
+   step (``step.update``); the counted floating-point operations of the bare step (runs/engine/flops.py) per
    second as a share of both rates; peak memory of the run's loop.
 3. 15 000 steps at 1 image per class with conjugate gradients, then with the paper's Adam, each evaluated and
    compared with the paper's figure.

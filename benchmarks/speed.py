@@ -5,7 +5,7 @@ real ones, 20 + 20 Adam steps:
 
 ``speedup_over_oracle``   time of the same step in a plain implementation (tests/oracles/plain_step.py),
                           divided by that of the package's step
-``share_of_matmul_rate``  counted floating-point operations per second of the step (benchmarks/flops.py),
+``share_of_matmul_rate``  counted floating-point operations per second of the step (runs/engine/flops.py),
                           divided by those of a product of two 4096 x 4096 matrices
 
 It also measures the second ratio for the default solver of the digits preset, for 10 images per class, and
@@ -34,13 +34,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.flops import count
 from rcig_cli.distillation.methods import METHODS
 from rcig_cli.distillation.methods.rcig import RcigSettings
 from rcig_cli.distillation.task import Task
 from rcig_cli.presets.config import resolve
 from rcig_cli.runs.engine.batches import RealData
 from rcig_cli.runs.engine.engine import make_engine
+from rcig_cli.runs.engine.flops import count
 from rcig_cli.runs.engine.randomness import draw, step_keys
 from tests.oracles.plain_step import PlainConvNet, make_plain_update, plain_apply
 

@@ -39,12 +39,16 @@ class Learner(NamedTuple):
         The running mean of psi, as ``optax.ema`` keeps it.
     extra
         Other state of the method, such as learning rates of its solves.
+    steps
+        Outer steps of the run, ``[]`` int32.  It is part of the state so that runs of any length have the
+        same programs, which are then compiled once.
     """
 
     psi: Distilled
     optimizer: optax.OptState
     average: optax.EmaState
     extra: Tree
+    steps: Array
 
 
 class Proposal(NamedTuple):
@@ -181,10 +185,9 @@ def make_step(
     adam = optax.adam(pool_of.lr)
     temperature_lr = settings.temperature_lr if isinstance(settings, TemperatureSettings) else None
     rates = settings.image_lr, settings.label_lr, temperature_lr or 0.0
-    share_at = _rate_schedule(settings, task.steps)
 
     def start(psi: Distilled) -> Learner:
-        return Learner(psi, belief.init(psi), mean.init(psi), extra={})
+        return Learner(psi, belief.init(psi), mean.init(psi), {}, jnp.int32(task.steps))
 
     def checked(
         learner: Learner, theta_0: Tree, images: Array, classes: Array, key: Array | None = None
@@ -195,7 +198,7 @@ def make_step(
 
     def accept(learner: Learner, proposal: Proposal) -> tuple[Learner, Info]:
         direction, optimizer = belief.update(proposal.gradient, learner.optimizer)
-        share = share_at(learner.optimizer.count)
+        share = _share_of_rates(settings, learner)
         psi = Distilled._make(
             p - rate * share * d for p, rate, d in zip(learner.psi, rates, direction, strict=True)
         )
@@ -203,7 +206,8 @@ def make_step(
         metrics = dict(proposal.metrics)
         if temperature_lr is not None:
             metrics["temperature"] = jnp.exp(learner.psi.log_temperature)
-        return Learner(psi, optimizer, average, learner.extra), Info(metrics, _finite(proposal, psi))
+        moved = learner._replace(psi=psi, optimizer=optimizer, average=average)
+        return moved, Info(metrics, _finite(proposal, psi))
 
     def train(model: Model, psi: Distilled, key: Array | None = None) -> Model:
         images, labels = training_set(psi.images, psi.labels, flip=settings.flip)
@@ -236,11 +240,12 @@ def make_step(
     )
 
 
-def _rate_schedule(settings: MethodSettings, steps: int) -> Callable[[Array], Any]:
-    """Return the function from the number of outer steps taken to the share of the learning rates, ``[]``."""
+def _share_of_rates(settings: MethodSettings, learner: Learner) -> Any:
+    """Return the share of the learning rates that the schedule leaves for the next outer step."""
     if settings.schedule == "constant":
-        return lambda _: 1.0
-    return optax.cosine_decay_schedule(1.0, steps, alpha=settings.final_rate)
+        return 1.0
+    done = learner.optimizer.count / learner.steps
+    return settings.final_rate + (1 - settings.final_rate) * (1 + jnp.cos(jnp.pi * done)) / 2
 
 
 def averaged(proposals: Sequence[Proposal]) -> Proposal:

@@ -14,6 +14,7 @@ from rcig_cli.distillation.methods import METHODS, Method
 from rcig_cli.distillation.settings import MethodSettings
 from rcig_cli.errors import ConfigError, shorten
 from rcig_cli.presets.paper import presets
+from rcig_cli.presets.short_runs import short_run_defaults
 from rcig_cli.settings import Setting, check, check_names, make, record, setting, settings_of, values_of
 
 DEFAULT_ALGORITHM = "rcig"
@@ -168,8 +169,9 @@ def resolve(
     """Resolve every setting of a distillation.
 
     Settings come from, in this order: what the user gave; the data set's preset for this many images per
-    class (their mean, if classes differ), or for the nearest number below; the method's defaults for this
-    many images; what follows from the images' shape; the records' defaults, which are the paper's.
+    class (their mean, if classes differ), or for the nearest number below; if there are far fewer steps than
+    the preset has, the defaults of short runs; the method's defaults for this many images; what follows from
+    the images' shape; the records' defaults, which are the paper's.
 
     Parameters
     ----------
@@ -194,13 +196,15 @@ def resolve(
     known, allowed = presets(dataset), settings_for(algorithm)
     preset = known[_nearest(known, mean)].settings if known else {}
     depth = flags.get("depth", preset.get("depth", _depth(shape[0])))
+    usual_steps = preset.get("steps", STEPS[_nearest(STEPS, mean)])
     chosen = {
-        "steps": STEPS[_nearest(STEPS, mean)],
+        "steps": usual_steps,
         "depth": depth,
         "activation": "softplus" if depth <= 3 else "relu",
         "l2_rate": 0.05 if depth >= 5 else 5e-4,
         "flip": shape[2] == 3 and images <= LARGEST_FLIPPED,
         **METHODS[algorithm].defaults(images, flags),
+        **short_run_defaults(algorithm, flags.get("steps", usual_steps), usual_steps, preset),
         **preset,
     }
     if "pool_size" in allowed and "pool_size" not in flags:

@@ -68,6 +68,22 @@ def test_every_cell_of_the_papers_tables_2_and_4_has_a_preset_with_its_figure():
     assert paper_result("cifar10", 10, tested=("alexnet", "none"), augment=True) is None
 
 
+def rates(config):
+    settings = config.to_json()
+    return settings["image_lr"], settings["label_lr"], settings["schedule"]
+
+
+def test_a_short_run_has_higher_rates_that_fall():
+    paper, short = (0.003, 0.003, "constant"), (0.02, 0.02, "cosine")
+    assert rates(resolved("cifar10")) == rates(resolved("cifar10", steps=1500)) == paper
+    assert rates(resolved("cifar10", steps=1499)) == short
+    assert rates(resolved("cifar10", 10, steps=1000)) == paper
+    assert rates(resolved("birds", 1, steps=300)) == short
+    assert rates(resolved("cifar10", steps=300, image_lr=0.1, schedule="constant")) == (0.1, 0.02, "constant")
+    assert rates(resolved("cifar10", steps=300, algorithm="frepo")) == paper  # not measured
+    assert rates(resolved("digits", steps=20)) == rates(resolved("digits")) == (0.02, 0.02, "constant")
+
+
 def test_the_solver_and_its_iterations_depend_on_the_method_and_the_number_of_images():
     assert (resolved("mnist").method.solver, resolved("mnist").method.inner_steps) == ("cg", 4)
     many = resolved("mnist", ipc=10).method
