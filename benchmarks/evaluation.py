@@ -32,7 +32,7 @@ def trainings(width: int, images: int, steps: int) -> tuple[Callable[[Any], Any]
     network = network_of(width)
     schedule = Schedule(steps, warmup=steps // 4)
     psi = distilled(jax.random.normal(jax.random.key(0), (images, SIDE, SIDE, 3)))
-    own = TrainingSet(*training_set(psi.images, psi.labels, flip=True))
+    own = TrainingSet(*training_set(psi.stored["images"], psi.labels, flip=True))
     one, five = make_training(network, schedule), make_trainings(network, schedule, lambda _: None)
     return lambda keys: list(five(keys, own)), lambda keys: [list(one(key, own)) for key in keys]
 

@@ -76,7 +76,9 @@ def problem(images: int, batch: int, width: int, settings: RcigSettings, depth: 
 
 def distilled(images: Any) -> Distilled:
     """The initial psi: these images, with the classes in turn."""
-    return Distilled(images, centred_one_hot(jnp.arange(images.shape[0]) % CLASSES, CLASSES), jnp.zeros(()))
+    return Distilled(
+        {"images": images}, centred_one_hot(jnp.arange(images.shape[0]) % CLASSES, CLASSES), jnp.zeros(())
+    )
 
 
 def seconds(function: Callable[..., Any], *arguments: Any) -> float:

@@ -53,7 +53,8 @@ def needed(name: str, ipc: int) -> float:
         seed=0,
     )
     n = classes * ipc
-    psi = Distilled(*(jax.ShapeDtypeStruct(size, np.float32) for size in ((n, *shape), (n, classes), ())))
+    images, *others = (jax.ShapeDtypeStruct(size, np.float32) for size in ((n, *shape), (n, classes), ()))
+    psi = Distilled({"images": images}, *others)
     return made.compile(jax.eval_shape(made.start, psi)) / 1e9
 
 

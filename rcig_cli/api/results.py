@@ -235,6 +235,11 @@ class Run:
         return self.distilled.images
 
     @property
+    def stored(self) -> "dict[str, Floats]":
+        """The arrays from which the images are decoded, by name, float32; ``images`` alone in a raw set."""
+        return dict(self.distilled.stored)
+
+    @property
     def labels(self) -> Floats:
         """Learned soft labels, float32 ``[n, C]``; they start as one-hot labels less their mean, 1/C."""
         return self.distilled.labels

@@ -1,6 +1,6 @@
-"""psi = (X_S, y_S, log tau), the learned quantities, and the training set that it represents."""
+"""psi = (X_S as it is stored, y_S, log tau), which is learned, and the training set that it represents."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -15,15 +15,16 @@ class Distilled(NamedTuple):
 
     Attributes
     ----------
-    images
-        X_S, ``[n, H, W, c]``, in the network's input space.
+    stored
+        The arrays, by name, from which X_S ``[n, H, W, c]`` is decoded (`Task.decode`): for raw sets
+        ``images``, which is X_S in the network's input space.
     labels
         y_S, ``[n, C]``, centred.
     log_temperature
         log tau, ``[]``.
     """
 
-    images: Array
+    stored: Mapping[str, Array]
     labels: Array
     log_temperature: Array
 
@@ -36,6 +37,12 @@ def split(rows: Array, parts: int) -> list[Array]:
 def total(trees: Sequence[Any]) -> Any:
     """Add pytrees of the same structure, in their order."""
     return jax.tree.map(lambda first, *others: sum(others, first), *trees)
+
+
+def norm(tree: Any) -> Array:
+    """The Euclidean norm of all numbers of a pytree, ``[]``."""
+    squares: Array = sum(jnp.sum(leaf * leaf) for leaf in jax.tree.leaves(tree))  # type: ignore[assignment]
+    return jnp.sqrt(squares)
 
 
 def all_finite(tree: Any) -> Array:

@@ -81,7 +81,7 @@ class Finite(NamedTuple):
     loss, gradient
         The outer loss and the gradient in psi.
     images, labels, temperature
-        The new psi.
+        The new psi, ``images`` as they are stored.
     """
 
     pool_models: Array
@@ -184,7 +184,6 @@ def make_step(
     mean = optax.ema(settings.average_decay)
     adam = optax.adam(pool_of.lr)
     temperature_lr = settings.temperature_lr if isinstance(settings, TemperatureSettings) else None
-    rates = settings.image_lr, settings.label_lr, temperature_lr or 0.0
 
     def start(psi: Distilled) -> Learner:
         return Learner(psi, belief.init(psi), mean.init(psi), {}, jnp.int32(task.steps))
@@ -199,9 +198,10 @@ def make_step(
     def accept(learner: Learner, proposal: Proposal) -> tuple[Learner, Info]:
         direction, optimizer = belief.update(proposal.gradient, learner.optimizer)
         share = _share_of_rates(settings, learner)
-        psi = Distilled._make(
-            p - rate * share * d for p, rate, d in zip(learner.psi, rates, direction, strict=True)
-        )
+        own = task.decoder.rates
+        of_stored = {name: own.get(name, settings.image_lr) for name in learner.psi.stored}
+        rates = Distilled(of_stored, settings.label_lr, temperature_lr or 0.0)  # type: ignore[arg-type]
+        psi = jax.tree.map(lambda p, rate, d: p - rate * share * d, learner.psi, rates, direction)
         average = mean.update(psi, learner.average)[1]
         metrics = dict(proposal.metrics)
         if temperature_lr is not None:
@@ -210,7 +210,7 @@ def make_step(
         return moved, Info(metrics, _finite(proposal, psi))
 
     def train(model: Model, psi: Distilled, key: Array | None = None) -> Model:
-        images, labels = training_set(psi.images, psi.labels, flip=settings.flip)
+        images, labels = training_set(task.decode(psi.stored), psi.labels, flip=settings.flip)
         size = subset_size(settings.backward_subset, labels.shape[0])
         if size is not None:
             assert key is not None
@@ -260,7 +260,7 @@ def _finite(proposal: Proposal, psi: Distilled) -> Finite:
         pool_models=proposal.counts["broken_models"] == 0,
         loss=jnp.isfinite(proposal.metrics["loss"]),
         gradient=all_finite(proposal.gradient),
-        images=all_finite(psi.images),
+        images=all_finite(psi.stored),
         labels=all_finite(psi.labels),
         temperature=jnp.isfinite(jnp.exp(psi.log_temperature)),
     )

@@ -1,8 +1,13 @@
 """What a method is made for: everything that its functions depend on besides its own settings."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import jax
+from jax import Array
 
 from rcig_cli.distillation.network import Network
+from rcig_cli.distillation.parametrizations import Decoder
 from rcig_cli.distillation.platform import Platform
 
 
@@ -18,8 +23,17 @@ class Task:
         The layout of loops and batches.
     steps
         Outer steps of the run, over which a schedule of the learning rates extends.
+    decoder
+        How images follow from what is stored; by default the images are stored.
     """
 
     network: Network
     platform: Platform
     steps: int = 1
+    decoder: Decoder = field(default_factory=Decoder)
+
+    def decode(self, stored: Mapping[str, Array]) -> Array:
+        """Return the images ``[n, H, W, c]`` of stored arrays, in full precision on every device."""
+        with jax.default_matmul_precision("highest"):
+            images: Array = self.decoder.decode(stored)
+        return images

@@ -5,19 +5,27 @@ A run's manifest records it, and runs are compared by it.
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 import pydantic
 
 from rcig_cli.distillation.methods import METHODS, Method
+from rcig_cli.distillation.parametrizations import (
+    PARAMETRIZATIONS,
+    Decoder,
+    Parametrization,
+    ParametrizationSettings,
+    StoredBytes,
+)
 from rcig_cli.distillation.settings import MethodSettings
-from rcig_cli.errors import ConfigError, shorten
+from rcig_cli.errors import ConfigError, listed, shorten
 from rcig_cli.presets.paper import presets
 from rcig_cli.presets.short_runs import short_run_defaults
 from rcig_cli.settings import Setting, check, check_names, make, record, setting, settings_of, values_of
 
 DEFAULT_ALGORITHM = "rcig"
+DEFAULT_PARAMETRIZATION = "raw"
 
 _NETWORK = "Network"
 
@@ -31,22 +39,34 @@ STARTS = ("random", "k-center", "class-mean")
 # "We use this whenever |S| <= 1000" (paper, S3); only for RGB images.
 LARGEST_FLIPPED = 1000
 
+Shape = tuple[int, int, int]  # height, width and channels of an image
+
 # Outer steps for a data set without presets, by images per class: the paper's for small data sets.
 STEPS = {1: 15_000, 10: 10_000, 50: 5_000}
 
 
 @record
 class DistillConfig:
-    """Settings of a distillation; ``method`` has those that only its algorithm has."""
+    """Settings of a distillation.
+
+    ``method`` has those that only its algorithm has, and ``decoding`` those of its parametrization.  ``ipc``
+    is the number of images per class of a raw set; a set of another parametrization takes as many bytes as
+    these images, or fewer, and usually has more images.
+    """
 
     dataset: str = setting(..., "Name of a prepared data set.")
     ipc: int | tuple[int, ...] = setting(
         ...,
-        "Distilled images per class; CLASS=N for a class with another number.",
+        "Distilled images per class, or the bytes of as many; CLASS=N for a class with another number.",
         per_class=True,
         ge=1,
     )
     algorithm: str = setting(DEFAULT_ALGORITHM, "Method of distillation.", choices=METHODS)
+    parametrization: str = setting(
+        DEFAULT_PARAMETRIZATION,
+        "What is stored of the distilled images, in the bytes of --ipc images per class.",
+        choices=PARAMETRIZATIONS,
+    )
     steps: int = setting(..., "Outer steps.", ge=1)
     batch: int = setting(1024, "Real images per outer step.", ge=1)
     seed: int = setting(0, "Random seed. Default: 0.", ge=0, le=2**32 - 1)
@@ -71,6 +91,7 @@ class DistillConfig:
         f"{', '.join(AUGMENTATIONS)}. For data sets of few images. Default: none.",
     )
     method: MethodSettings
+    decoding: ParametrizationSettings
 
     @pydantic.model_validator(mode="after")
     def _check_augmentations(self) -> Self:
@@ -92,21 +113,60 @@ class DistillConfig:
         return tuple(name.strip() for name in self.distill_augment.split(","))
 
     def images_per_class(self, classes: int) -> tuple[int, ...]:
-        """Return the number of distilled images of each class."""
+        """Return the number of raw images of each class whose bytes the set may take."""
         return self.ipc if isinstance(self.ipc, tuple) else (self.ipc,) * classes
+
+    def decoded_per_class(self, classes: int) -> tuple[int, ...]:
+        """Return the number of distilled images of each class that networks see."""
+        count = self.parametrization_record.images_per_class
+        return tuple(count(self.decoding, ipc) for ipc in self.images_per_class(classes))
+
+    def stored_shapes(self, image_shape: Shape, classes: int) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the stored arrays by name, for images of a shape ``(H, W, c)``.
+
+        Raises
+        ------
+        ConfigError
+            If the parametrization's settings don't suit images of this shape.
+        """
+        shapes = self.parametrization_record.shapes
+        return shapes(self.decoding, image_shape, self.images_per_class(classes))
+
+    def stored_bytes(self, image_shape: Shape, classes: int) -> StoredBytes:
+        """Return the bytes that the distilled set takes; raises as `stored_shapes`."""
+        images = sum(self.decoded_per_class(classes))
+        return StoredBytes.of(self.stored_shapes(image_shape, classes).values(), (images, classes))
+
+    def decoder(self, image_shape: Shape, classes: int) -> Decoder:
+        """Return the functions between stored arrays and images."""
+        return self.parametrization_record.make(self.decoding, image_shape, self.images_per_class(classes))
 
     @property
     def algorithm_record(self) -> Method:
         """The method that ``algorithm`` names."""
         return METHODS[self.algorithm]
 
+    @property
+    def parametrization_record(self) -> Parametrization:
+        """The parametrization that ``parametrization`` names."""
+        return PARAMETRIZATIONS[self.parametrization]
+
+    @property
+    def learning_rates(self) -> dict[str, float]:
+        """Learning rates by name: what a run that diverged may lower when it is resumed."""
+        of_method = {name: getattr(self.method, name) for name in self.algorithm_record.learning_rates}
+        names = self.parametrization_record.learning_rates
+        return {**of_method, **{name: getattr(self.decoding, name) for name in names}}
+
     def to_json(self) -> dict[str, Any]:
         """Return all settings by name, as JSON values."""
-        return {**values_of(self), **values_of(self.method)}
+        return {**values_of(self), **values_of(self.method), **values_of(self.decoding)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Make a configuration from settings by name; those of the method may be left out.
+        """Make a configuration from settings by name.
+
+        Those of the method and of the parametrization may be left out.
 
         Raises
         ------
@@ -116,21 +176,24 @@ class DistillConfig:
         general = settings_of(cls)
         check_names(values, declared_settings())
         algorithm = values.get("algorithm", DEFAULT_ALGORITHM)
-        check(general, {"algorithm": algorithm})
-        record = METHODS[algorithm].settings
-        own = {name: value for name, value in values.items() if name not in general}
-        method = make(record, own, where=f" of {algorithm}")
+        parametrization = values.get("parametrization", DEFAULT_PARAMETRIZATION)
+        check(general, {"algorithm": algorithm, "parametrization": parametrization})
+        of_decoding = {name: value for name, value in values.items() if name in parametrization_settings()}
+        _refuse_others(of_decoding, parametrization)
+        decoding = make(PARAMETRIZATIONS[parametrization].settings, of_decoding)
+        own = {n: value for n, value in values.items() if n not in general and n not in of_decoding}
+        method = make(METHODS[algorithm].settings, own, where=f" of {algorithm}")
         chosen = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in values.items()
             if name in general
         }
-        return make(cls, {**chosen, "method": method})
+        return make(cls, {**chosen, "method": method, "decoding": decoding})
 
     def override(self, changes: Mapping[str, Any]) -> Self:
         """Return the configuration with some settings changed.
 
-        With another algorithm, settings that it does not have are dropped.
+        With another algorithm or parametrization, settings that it does not have are dropped.
 
         Raises
         ------
@@ -138,23 +201,46 @@ class DistillConfig:
             As `from_json`.
         """
         kept = self.to_json()
-        if changes.get("algorithm", self.algorithm) in METHODS:
-            known = settings_for(changes.get("algorithm", self.algorithm))
+        algorithm = changes.get("algorithm", self.algorithm)
+        parametrization = changes.get("parametrization", self.parametrization)
+        if algorithm in METHODS and parametrization in PARAMETRIZATIONS:
+            known = settings_for(algorithm, parametrization)
             kept = {name: value for name, value in kept.items() if name in known}
         return self.from_json({**kept, **changes})
 
 
-def settings_for(algorithm: str) -> dict[str, Setting]:
-    """Return the settings that a distillation by one algorithm has, by name."""
-    return {**settings_of(DistillConfig), **METHODS[algorithm].declared}
+def settings_for(
+    algorithm: str = DEFAULT_ALGORITHM, parametrization: str = DEFAULT_PARAMETRIZATION
+) -> dict[str, Setting]:
+    """Return the settings that a distillation by one algorithm and parametrization has, by name."""
+    own = PARAMETRIZATIONS[parametrization].declared
+    return {**settings_of(DistillConfig), **METHODS[algorithm].declared, **own}
+
+
+def parametrization_settings() -> dict[str, Setting]:
+    """Return the settings that parametrizations have of their own, by name."""
+    return {name: each for one in PARAMETRIZATIONS.values() for name, each in one.declared.items()}
 
 
 def declared_settings() -> dict[str, Setting]:
-    """Return every setting of a distillation by name: the general ones, then those of all methods."""
+    """Return every setting of a distillation by name.
+
+    First the general ones, then those of all methods, then those of all parametrizations.
+    """
     found = settings_of(DistillConfig)
     for method in METHODS.values():
         found.update({name: each for name, each in method.declared.items() if name not in found})
-    return found
+    return {**found, **parametrization_settings()}
+
+
+def _refuse_others(given: Iterable[str], parametrization: str) -> None:
+    """Refuse settings that only other parametrizations have."""
+    for name in given:
+        if name not in PARAMETRIZATIONS[parametrization].declared:
+            owners = [each.name for each in PARAMETRIZATIONS.values() if name in each.declared]
+            raise ConfigError(
+                f"{name} is not a setting of the parametrization {parametrization}, but of {listed(owners)}."
+            )
 
 
 def difference(given: DistillConfig, other: DistillConfig) -> list[str]:
@@ -163,15 +249,13 @@ def difference(given: DistillConfig, other: DistillConfig) -> list[str]:
     return [f"{name}: {a.get(name)}, not {b.get(name)}" for name in {**a, **b} if a.get(name) != b.get(name)]
 
 
-def resolve(
-    dataset: str, shape: tuple[int, int, int], classes: int, flags: Mapping[str, Any]
-) -> DistillConfig:
+def resolve(dataset: str, shape: Shape, classes: int, flags: Mapping[str, Any]) -> DistillConfig:
     """Resolve every setting of a distillation.
 
     Settings come from, in this order: what the user gave; the data set's preset for this many images per
     class (their mean, if classes differ), or for the nearest number below; if there are far fewer steps than
-    the preset has, the defaults of short runs; the method's defaults for this many images; what follows from
-    the images' shape; the records' defaults, which are the paper's.
+    the preset has, the defaults of short runs; the method's defaults for the number of images that networks
+    see; what follows from the images' shape; the records' defaults, which are the paper's.
 
     Parameters
     ----------
@@ -191,9 +275,15 @@ def resolve(
     """
     check(declared_settings(), flags)
     ipc, algorithm = flags["ipc"], flags.get("algorithm", DEFAULT_ALGORITHM)
-    images = ipc * classes if isinstance(ipc, int) else sum(ipc)
-    mean = images // classes
-    known, allowed = presets(dataset), settings_for(algorithm)
+    counts = (ipc,) * classes if isinstance(ipc, int) else tuple(ipc)
+    mean = sum(counts) // classes
+    parametrization = flags.get("parametrization", DEFAULT_PARAMETRIZATION)
+    record = PARAMETRIZATIONS[parametrization]
+    _refuse_others([name for name in flags if name in parametrization_settings()], parametrization)
+    given = {name: flags[name] for name in record.declared if flags.get(name) is not None}
+    decoding = {**record.defaults(shape, counts, given), **given}
+    images = sum(record.images_per_class(make(record.settings, decoding), count) for count in counts)
+    known, allowed = presets(dataset), settings_for(algorithm, parametrization)
     preset = known[_nearest(known, mean)].settings if known else {}
     depth = flags.get("depth", preset.get("depth", _depth(shape[0])))
     usual_steps = preset.get("steps", STEPS[_nearest(STEPS, mean)])
@@ -212,7 +302,8 @@ def resolve(
         # The default, rounded up to a multiple of the models per step.
         chosen["pool_size"] = math.ceil(allowed["pool_size"].default / models) * models
     usable = {name: value for name, value in chosen.items() if name in allowed}
-    config = DistillConfig.from_json({"dataset": dataset, **usable, **flags})
+    config = DistillConfig.from_json({"dataset": dataset, **usable, **flags, **decoding})
+    config.stored_shapes(shape, classes)  # refuses what doesn't suit the images
     if shape[2] == 1 and (refused := [name for name in config.augmentations if name in ONLY_FOR_COLOUR]):
         raise ConfigError(
             f"{dataset} has grey images, which can't be augmented by {' and '.join(refused)}; "

@@ -63,9 +63,7 @@ def distill_command(prepared: Prepared, config: DistillConfig) -> str:
 
 def distill_commands(prepared: Prepared, run: RunManifest, config: DistillConfig) -> list[str]:
     """Return the command that started a run, and those that resumed it with lower rates after it diverged."""
-    settings = config.to_json()
-    last = {name: settings[name] for name in config.algorithm_record.learning_rates}
-    rates = [*(each["rates"] for each in run.divergences), last]
+    rates = [*(each["rates"] for each in run.divergences), config.learning_rates]
     resumed = (
         {name: rate for name, rate in new.items() if rate != old.get(name)} for old, new in pairwise(rates)
     )

@@ -160,7 +160,7 @@ def _settings(distilled: DistilledSet) -> list[tuple[str, str, str, str]]:
     config = distilled.config
     imported = distilled.run.imported
     chosen = set() if imported else {"dataset", "ipc", *chosen_settings(distilled.prepared, config)}
-    declared = settings_for(config.algorithm)
+    declared = settings_for(config.algorithm, config.parametrization)
     rows = [
         (name, _value(value), "chosen" if name in chosen else "", declared[name].help)
         for name, value in known_settings(distilled.run).items()

@@ -160,6 +160,9 @@ class RunManifest(_JobManifest):
     machine
         On what the run was started: the kind of device, the number of processors, and environment variables
         that have the same effect on the rounding of results; empty where it was imported.
+    stored_bytes
+        The bytes, uncompressed, of the distilled set: of the arrays from which its ``images`` are decoded,
+        and of its ``labels``.
     log
         The recorded part of ``metrics.jsonl``: up to the newest checkpoint while the run is not finished, and
         all of it once it has ended.
@@ -175,6 +178,7 @@ class RunManifest(_JobManifest):
     step: int
     seed: int
     machine: dict[str, str] = dataclasses.field(default_factory=dict)
+    stored_bytes: dict[str, int] | None = None
     log: LoggedBytes | None = None
     divergences: tuple[dict[str, Any], ...] = ()
     imported_as: dict[str, Any] | None = None

@@ -34,7 +34,7 @@ def test_the_gradient_is_that_of_kernel_ridge_regression_averaged_over_the_netwo
     step = METHODS[algorithm].make(Task(network, Platform(unroll=True, parts=3, piece=2)), settings)
     labels = centred_one_hot(jnp.arange(N) % CLASSES, CLASSES, jnp.float64)
     labels += 0.05 * jax.random.normal(keys[5], labels.shape, jnp.float64)
-    psi = Distilled(jax.random.normal(keys[0], (N, *SHAPE)), labels, jnp.asarray(0.3))
+    psi = Distilled({"images": jax.random.normal(keys[0], (N, *SHAPE))}, labels, jnp.asarray(0.3))
     real = jax.random.normal(keys[1], (B, *SHAPE)), jnp.arange(B) % CLASSES
     thetas = [jax.tree.map(lambda leaf: leaf.astype(jnp.float64), network.init(key)) for key in keys[2:5]]
 
@@ -47,8 +47,8 @@ def test_the_gradient_is_that_of_kernel_ridge_regression_averaged_over_the_netwo
     )()
     proposal = jax.jit(lambda: averaged([step.propose(step.start(psi), theta, *real) for theta in thetas]))()
     np.testing.assert_allclose(proposal.metrics["loss"], value, rtol=1e-10)
-    assert expected.images.any()
-    for ours, reference in zip(proposal.gradient, expected, strict=True):
+    assert expected.stored["images"].any()
+    for ours, reference in zip(*map(jax.tree.leaves, (proposal.gradient, expected)), strict=True):
         np.testing.assert_allclose(ours, reference, rtol=1e-8, atol=1e-12)
 
 
@@ -60,7 +60,9 @@ def test_every_step_of_rfad_has_fresh_networks_and_the_loss_falls():
     made = engine.make_engine(
         lambda platform: make(Task(network, platform), settings), RealData(images, labels), batch=16, seed=3
     )
-    start = Distilled(images[:N], centred_one_hot(jnp.asarray(labels[:N]), CLASSES), jnp.zeros(()))
+    start = Distilled(
+        {"images": images[:N]}, centred_one_hot(jnp.asarray(labels[:N]), CLASSES), jnp.zeros(())
+    )
     state, kernels, losses = made.start(start), [], []
     for number in range(30):
         kernels.append(np.asarray(state.pool.parameters["head"]["kernel"]))

@@ -14,6 +14,7 @@ from rcig_cli.distillation.bilevel.outer import evaluate_outer_loss, platt, squa
 from rcig_cli.distillation.methods import METHODS
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot, training_set
+from rcig_cli.distillation.task import Task
 from rcig_cli.networks.architectures import build_network
 from tests.oracles import definitions as oracle
 
@@ -56,16 +57,19 @@ class Setting:
             lambda leaf: leaf.astype(jnp.float64) + 0.1 * normal(*leaf.shape), self.network.init(next(keys))
         )
         self.layout = Layout(Platform(parts=parts), staged=staged)
+        self.task = Task(self.network, Platform(parts=parts))
         labels = centred_one_hot(jnp.arange(n) % CLASSES, CLASSES, jnp.float64) + 0.05 * normal(n, CLASSES)
-        self.psi = Distilled(normal(n, *shape), labels, jnp.asarray(0.3))
+        self.psi = Distilled({"images": normal(n, *shape)}, labels, jnp.asarray(0.3))
         self.real = normal(b, *shape), jnp.arange(b) % CLASSES
         self.oracle = oracle.Problem(algorithm, self.network.apply, self.theta_0, self.settings.l2_rate, flip)
         at, self.unravel = oracle.solved_for(self.oracle)
         self.theta, self.v = 0.1 * normal(*at.shape), normal(*at.shape)
 
     def problem(self):
-        images, labels = training_set(self.psi.images, self.psi.labels, flip=self.settings.flip)
-        lam = self.settings.l2_rate * self.psi.images.shape[0]
+        images, labels = training_set(
+            self.task.decode(self.psi.stored), self.psi.labels, flip=self.settings.flip
+        )
+        lam = self.settings.l2_rate * self.psi.labels.shape[0]
         return self.inner_problem.pose(self.network, self.theta_0, images, labels, lam, self.layout)
 
     def outer_loss(self, theta, problem):
@@ -77,6 +81,7 @@ class Setting:
         outer = self.outer_loss(theta, problem)
         return meta_gradient(
             self.psi,
+            self.task,
             self.settings,
             outer,
             partial(problem.outputs, theta, v),
@@ -187,7 +192,8 @@ def test_each_derivative_of_the_losses_is_the_oracles(setting, what):
 # A leaf of psi that does not enter has gradient 0: all but the label margin in the direct one of CIG and VIG.
 @pytest.mark.parametrize("what", ["direct gradient", "implicit gradient"])
 def test_both_gradients_in_psi_are_the_oracles(setting, what):
-    for ours, reference in zip(setting.ours[what], setting.oracles[what], strict=True):
+    both = setting.ours[what], setting.oracles[what]
+    for ours, reference in zip(*map(jax.tree.leaves, both), strict=True):
         if not reference.any():
             assert not ours.any()
         else:
@@ -226,29 +232,30 @@ def test_adam_approaches_a_minimum_of_vigs_problem():
     assert float(jnp.linalg.norm(last)) < 0.02 * float(jnp.linalg.norm(first))
 
 
-@pytest.mark.parametrize("leaf", ["images", "labels", "log_temperature"])
+@pytest.mark.parametrize("leaf", ["stored", "labels", "log_temperature"])
 def test_the_whole_meta_gradient_against_finite_differences(setting, leaf):
     """With both solves exact, direct + implicit is the derivative of the outer loss at the inner minimum."""
     direct, implicit = setting.solved[3]
-    step = jax.random.normal(jax.random.key(1), getattr(setting.psi, leaf).shape, jnp.float64)
+    start, unravel = jax.flatten_util.ravel_pytree(getattr(setting.psi, leaf))
+    step = jax.random.normal(jax.random.key(1), start.shape, jnp.float64)
     loss = jax.jit(lambda theta, psi: oracle.outer_loss(setting.oracle, theta, psi, *setting.real, True))
 
     def outer(by):
-        psi = setting.psi._replace(**{leaf: getattr(setting.psi, leaf) + by * step})
+        psi = setting.psi._replace(**{leaf: unravel(start + by * step)})
         return loss(setting.minimizer(psi), psi)
 
     # VIG's minimum is not linear in psi: a smaller step, and a larger error by rounding.
     h, accuracy = (1e-6, 1e-5) if setting.algorithm == "vig" else (1e-5, 1e-6)
     numerical = (outer(h) - outer(-h)) / (2 * h)
-    ours = jnp.vdot(getattr(direct, leaf) + getattr(implicit, leaf), step)
+    ours = jnp.vdot(flat(getattr(direct, leaf)) + flat(getattr(implicit, leaf)), step)
     np.testing.assert_allclose(ours, numerical, rtol=accuracy)
 
 
 def test_combine_scales_each_leaf_of_the_implicit_gradient_down_to_the_direct_one():
-    direct = Distilled(jnp.array([3.0, 4.0]), jnp.array([1.0]), jnp.array(2.0))
-    implicit = Distilled(jnp.array([0.0, 50.0]), jnp.array([jnp.nan]), jnp.array(0.5))
+    direct = Distilled({"images": jnp.array([3.0, 4.0])}, jnp.array([1.0]), jnp.array(2.0))
+    implicit = Distilled({"images": jnp.array([0.0, 50.0])}, jnp.array([jnp.nan]), jnp.array(0.5))
     combined = combine(direct, implicit, limit=True)
-    np.testing.assert_allclose(combined.images, [3.0, 9.0])  # norm 50 brought down to 5
+    np.testing.assert_allclose(combined.stored["images"], [3.0, 9.0])  # norm 50 brought down to 5
     np.testing.assert_allclose(combined.labels, [1.0])  # what is not a number counts as 0
     np.testing.assert_allclose(combined.log_temperature, 2.5)  # smaller already: as it is
-    np.testing.assert_allclose(combine(direct, implicit, limit=False).images, [3.0, 54.0])
+    np.testing.assert_allclose(combine(direct, implicit, limit=False).stored["images"], [3.0, 54.0])

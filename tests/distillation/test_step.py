@@ -30,7 +30,7 @@ def posed(platform, dtype=jnp.float32, depth=2, steps=1, **settings):
     step = METHODS["rcig"].make(Task(network, platform, steps), config)
     keys = jax.random.split(jax.random.key(0), 4)
     labels = centred_one_hot(jnp.arange(5) % CLASSES, CLASSES, dtype)
-    psi = Distilled(jax.random.normal(keys[0], (5, *SHAPE), dtype), labels, jnp.zeros(()))
+    psi = Distilled({"images": jax.random.normal(keys[0], (5, *SHAPE), dtype)}, labels, jnp.zeros(()))
     theta_0 = jax.tree.map(lambda leaf: leaf.astype(dtype), network.init(keys[1]))
     real = jax.random.normal(keys[2], (7, *SHAPE), dtype), jnp.arange(7) % CLASSES
     return config, step, psi, theta_0, real
@@ -51,12 +51,16 @@ def test_a_step_with_adam_is_the_plain_step(layout, depth):
     direct, implicit = Distilled(*direct), Distilled(*implicit)
     margin = 0.5 / CLASSES  # of every label at the start
     np.testing.assert_allclose(info.metrics["loss"] - margin, loss, rtol=1e-9)
-    np.testing.assert_allclose(info.metrics["direct_norm"], jnp.linalg.norm(direct.images), rtol=1e-8)
-    np.testing.assert_allclose(info.metrics["implicit_norm"], jnp.linalg.norm(implicit.images), rtol=1e-7)
+    np.testing.assert_allclose(
+        info.metrics["direct_norm"], jnp.linalg.norm(direct.stored["images"]), rtol=1e-8
+    )
+    np.testing.assert_allclose(
+        info.metrics["implicit_norm"], jnp.linalg.norm(implicit.stored["images"]), rtol=1e-7
+    )
     belief = optax.scale_by_belief()
     direction, _ = belief.update(combine(direct, implicit, limit=True), belief.init(psi))
     rates = config.image_lr, config.label_lr, config.temperature_lr
-    for new, old, rate, d in zip(moved.psi, psi, rates, direction, strict=True):
+    for new, old, rate, d in zip(*map(jax.tree.leaves, (moved.psi, psi, rates, direction)), strict=True):
         np.testing.assert_allclose(new, old - rate * d, rtol=1e-6, atol=1e-9)
 
 
@@ -87,7 +91,9 @@ def test_the_product_is_the_bias_corrected_average():
         seen.append(learner.psi)
     weights = np.array([0.81, 0.9, 1.0]) * 0.1 / (1 - config.average_decay**3)
     product = step.product(learner)
-    for leaf, leaves in zip(product, zip(*seen, strict=True), strict=True):
+    for leaf, leaves in zip(
+        jax.tree.leaves(product), zip(*map(jax.tree.leaves, seen), strict=True), strict=True
+    ):
         expected = sum(w * np.asarray(each) for w, each in zip(weights, leaves, strict=True))
         np.testing.assert_allclose(leaf, expected, rtol=1e-5, atol=1e-6)
 
@@ -111,7 +117,7 @@ def test_training_lowers_the_squared_error():
     model, train = step.fresh(jax.random.key(1)), jax.jit(step.train)
 
     def error(model):
-        return float(jnp.mean((network.apply(model.parameters, psi.images)[0] - psi.labels) ** 2))
+        return float(jnp.mean((network.apply(model.parameters, psi.stored["images"])[0] - psi.labels) ** 2))
 
     before = error(model)
     for _ in range(30):
@@ -136,6 +142,6 @@ def test_without_iterations_the_step_is_frepos_with_the_platt_loss(solver):
         proposal.metrics["loss"], oracle.outer_loss(problem, zero, psi, *real, False), rtol=1e-10
     )
     expected = oracle.direct(problem, zero, psi, real, True)
-    for ours, direct in zip(proposal.gradient, expected, strict=True):
+    for ours, direct in zip(*map(jax.tree.leaves, (proposal.gradient, expected)), strict=True):
         np.testing.assert_allclose(ours, direct, rtol=1e-7, atol=1e-12)
     assert float(proposal.metrics["implicit_norm"]) == 0

@@ -44,7 +44,7 @@ def posed(norm="none"):
     labels = centred_one_hot(jnp.arange(N) % CLASSES, CLASSES, jnp.float64)
     labels += 0.05 * jax.random.normal(keys[2], labels.shape, jnp.float64)
     real = jax.random.normal(keys[3], (9, *SHAPE), jnp.float64), jnp.arange(9) % CLASSES
-    return network, theta_0, Distilled(images, labels, jnp.asarray(0.2)), real
+    return network, theta_0, Distilled({"images": images}, labels, jnp.asarray(0.2)), real
 
 
 def flat(tree):
@@ -73,8 +73,8 @@ def assert_mean_is(estimates, exact):
 def test_products_in_chunks_are_the_products(platform):
     network, theta_0, psi, _ = posed()
     apply, at = with_body(network.apply, theta_0), body_of(theta_0)
-    whole = linearize(apply, at, psi.images)
-    chunked = linearize_subsampled(apply, at, psi.images, SIZE, platform)
+    whole = linearize(apply, at, psi.stored["images"])
+    chunked = linearize_subsampled(apply, at, psi.stored["images"], SIZE, platform)
     t = jax.tree.map(lambda leaf: jax.random.normal(jax.random.key(leaf.size), leaf.shape, leaf.dtype), at)
     assert_close(chunked.features, whole.features, 1e-12)
     assert_close(jax.jit(chunked.product)(t), whole.product(t), 1e-12)
@@ -84,7 +84,7 @@ def test_products_in_chunks_are_the_products(platform):
 def test_a_drawn_product_is_the_transposed_one_on_average():
     network, theta_0, psi, _ = posed()
     chunked = linearize_subsampled(
-        with_body(network.apply, theta_0), body_of(theta_0), psi.images, SIZE, Platform()
+        with_body(network.apply, theta_0), body_of(theta_0), psi.stored["images"], SIZE, Platform()
     )
     assert_unbiased(lambda key: chunked.draw(key)(psi.labels), chunked.transposed(psi.labels))
 

@@ -128,7 +128,7 @@ def test_every_algorithm_distils_with_batch_norm(algorithm, platform):
     settings = method.settings(**{name: value for name, value in solves.items() if name in method.declared})
     step = method.make(Task(network, platform), settings)
     labels = centred_one_hot(jnp.arange(6) % CLASSES, CLASSES)
-    learner = step.start(Distilled(images, labels, jnp.zeros(())))
+    learner = step.start(Distilled({"images": images}, labels, jnp.zeros(())))
     real = 2 + jax.random.normal(jax.random.key(5), (9, *SHAPE)), jnp.arange(9) % CLASSES
     update, losses = jax.jit(step.update), []
     for _ in range(40):

@@ -4,6 +4,7 @@ What is solved for is one flat vector ``theta``, so that a Hessian is a matrix: 
 parameters, for RCIG of all but the last kernel.  Labels are centred one-hot on both sides.
 """
 
+from operator import itemgetter
 from typing import NamedTuple
 
 import jax
@@ -20,11 +21,12 @@ class Problem(NamedTuple):
     theta_0: dict  # {"body": ..., "head": {"kernel", "bias"}}
     l2_rate: float
     flip: bool
+    decode: object = itemgetter("images")  # from what is stored to images
 
 
 def mirrored(problem, psi):
     """The training set of the inner problem."""
-    images, labels = psi[0], psi[1]
+    images, labels = problem.decode(psi[0]), psi[1]
     if not problem.flip:
         return images, labels
     return jnp.concatenate([images, jnp.flip(images, 2)]), jnp.concatenate([labels, labels])
@@ -62,7 +64,7 @@ def features(problem, images):
 def last_kernel(problem, theta, psi):
     """theta_F* by the normal equations in feature space, derived independently of equation 3."""
     images, labels = mirrored(problem, psi)
-    h, lam = features(problem, images), problem.l2_rate * psi[0].shape[0]
+    h, lam = features(problem, images), problem.l2_rate * psi[1].shape[0]
     target = labels - output(problem, theta, images) if problem.algorithm == "rcig" else labels
     return jnp.linalg.solve(h.T @ h + lam * jnp.eye(h.shape[1]), h.T @ target)
 
@@ -82,7 +84,7 @@ def inner_loss(problem, theta, psi):
     decay = jnp.sum(theta**2)
     if problem.algorithm == "rcig":
         decay += jnp.sum(last_kernel(problem, theta, psi) ** 2)
-    return 0.5 * (error + problem.l2_rate * psi[0].shape[0] * decay) / labels.size
+    return 0.5 * (error + problem.l2_rate * psi[1].shape[0] * decay) / labels.size
 
 
 def outer_loss(problem, theta, psi, real_images, real_classes, margin):

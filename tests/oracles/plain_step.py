@@ -53,7 +53,7 @@ def make_plain_update(apply, config):
         return jax.jvp(logits, (body_at(theta_0),), (theta,))[1]
 
     def mirrored(psi):
-        images, labels = psi[0], psi[1]
+        images, labels = psi[0]["images"], psi[1]
         if not config.flip:
             return images, labels
         return jnp.concatenate([images, images[:, :, ::-1]]), jnp.concatenate([labels, labels])
@@ -61,7 +61,7 @@ def make_plain_update(apply, config):
     def last_kernel(psi, theta_0, theta):
         images, labels = mirrored(psi)
         h = apply(theta_0, images)[1]
-        lam = config.l2_rate * psi[0].shape[0]
+        lam = config.l2_rate * psi[1].shape[0]
         kernel = h @ h.T + lam * jnp.eye(len(labels), dtype=h.dtype)
         residual = labels - linearized(theta_0, theta, images)
         return h.T @ jnp.linalg.solve(kernel, residual), residual, h, lam

@@ -23,7 +23,7 @@ from rcig_cli.distillation.bilevel.outer import Loss, OuterLoss, evaluate_outer_
 from rcig_cli.distillation.bilevel.solvers import Solution
 from rcig_cli.distillation.bilevel.subsampling import choose, subset_size, through_subset
 from rcig_cli.distillation.pool import Pool
-from rcig_cli.distillation.records import Distilled, Tree, training_set
+from rcig_cli.distillation.records import Distilled, Tree, norm, training_set
 from rcig_cli.distillation.settings import ImplicitSettings, KernelSettings
 from rcig_cli.distillation.step import Info, Learner, Proposal, Step, make_step
 from rcig_cli.distillation.task import Task
@@ -82,7 +82,7 @@ class Bilevel:
         mirrored ones included.
         """
         settings, network = self.settings, self.task.network
-        images, labels = training_set(psi.images, psi.labels, flip=settings.flip)
+        images, labels = training_set(self.task.decode(psi.stored), psi.labels, flip=settings.flip)
         subset = subset_size(settings.backward_subset, labels.shape[0])
         keys, statistics_images = Keys(), images
         if subset is not None:
@@ -96,7 +96,7 @@ class Bilevel:
             float64=isinstance(settings, KernelSettings) and settings.solve_precision == "float64",
         )
         fixed = network.with_statistics_of(theta_0, statistics_images)  # of batch norm
-        lam = settings.l2_rate * psi.images.shape[0]
+        lam = settings.l2_rate * psi.labels.shape[0]
         problem = self.inner_problem.pose(fixed, theta_0, images, labels, lam, layout)
         return BilevelAt(self, psi, problem, keys)
 
@@ -165,6 +165,7 @@ class BilevelAt(NamedTuple):
 
         return meta_gradient(
             self.psi,
+            self.bilevel.task,
             settings,
             outer,
             outputs_through_subset,
@@ -190,8 +191,8 @@ def make_implicit_step(bilevel: Bilevel) -> Step:
         metrics = {
             "loss": outer.value,
             "accuracy": outer.accuracy,
-            "direct_norm": jnp.linalg.norm(direct.images),
-            "implicit_norm": jnp.linalg.norm(implicit.images),
+            "direct_norm": norm(direct.stored),
+            "implicit_norm": norm(implicit.stored),
             "inner_progress": _remaining(inner),
             "hessian_progress": _remaining(hessian),
         }

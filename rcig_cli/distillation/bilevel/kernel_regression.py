@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import Array
 
 from rcig_cli.distillation.bilevel.feature_kernel import feature_kernel
@@ -20,7 +19,7 @@ from rcig_cli.distillation.bilevel.meta_gradient import combine, meta_gradient
 from rcig_cli.distillation.bilevel.outer import Loss, evaluate_outer_loss
 from rcig_cli.distillation.bilevel.subsampling import choose, subset_size, through_subset
 from rcig_cli.distillation.pool import Pool
-from rcig_cli.distillation.records import Tree, training_set
+from rcig_cli.distillation.records import Tree, norm, training_set
 from rcig_cli.distillation.step import Learner, Proposal, Step, make_step
 from rcig_cli.distillation.task import Task
 
@@ -43,7 +42,7 @@ def make_kernel_regression_step(task: Task, settings: Any, loss: Loss, pool: Poo
         learner: Learner, theta_0: Tree, images: Array, classes: Array, key: Array | None = None
     ) -> Proposal:
         psi = learner.psi
-        distilled, labels = training_set(psi.images, psi.labels, flip=settings.flip)
+        distilled, labels = training_set(task.decode(psi.stored), psi.labels, flip=settings.flip)
         subset, few = subset_size(settings.backward_subset, labels.shape[0]), distilled
         if subset is not None:
             assert key is not None
@@ -74,17 +73,17 @@ def make_kernel_regression_step(task: Task, settings: Any, loss: Loss, pool: Poo
 
         h = features_in_parts(distilled) if subset is None else platform.rows(features, distilled, subset)
         A = feature_kernel(
-            h, settings.l2_rate * psi.images.shape[0], float64=settings.solve_precision == "float64"
+            h, settings.l2_rate * psi.labels.shape[0], float64=settings.solve_precision == "float64"
         )
         theta_F = A.features.T @ A.solve(labels)
         outer = evaluate_outer_loss(predict, loss, psi.log_temperature, images, classes, platform)
         direct_gradient, zero = meta_gradient(
-            psi, settings, outer, features_through_subset, direct=direct, implicit=lambda *_: None
+            psi, task, settings, outer, features_through_subset, direct=direct, implicit=lambda *_: None
         )
         metrics = {
             "loss": outer.value,
             "accuracy": outer.accuracy,
-            "direct_norm": jnp.linalg.norm(direct_gradient.images),
+            "direct_norm": norm(direct_gradient.stored),
         }
         return Proposal(combine(direct_gradient, zero, limit=True), metrics, {})
 

@@ -7,10 +7,11 @@
              = d/dpsi  < J_S v, y_S - f_S(theta) > / (n C)         without
 
 psi enters only through y_S and the network's outputs on X_S: h_S, f_S(theta) and J_S v.  So both gradients
-are cotangents of these, pulled back through one reverse pass over the distilled images.
+are cotangents of these, pulled back through one reverse pass over the distilled images, and through their
+decoding to the arrays that are stored.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -20,12 +21,15 @@ from jax import Array
 from rcig_cli.distillation.bilevel.outer import OuterLoss, label_margin
 from rcig_cli.distillation.records import Distilled, training_set
 from rcig_cli.distillation.settings import MethodSettings
+from rcig_cli.distillation.task import Task
 
+Stored = Mapping[str, Array]
 Part = Callable[[Any, Array], Any]  # (outputs, labels) -> the gradient in both, or None where it is zero
 
 
 def meta_gradient(
     psi: Distilled,
+    task: Task,
     settings: MethodSettings,
     outer: OuterLoss,
     outputs: Callable[[Array], Any],
@@ -39,6 +43,8 @@ def meta_gradient(
     ----------
     psi
         The learned quantities.
+    task
+        Decodes the images.
     settings
         ``flip``: whether mirrored images are part of the set; ``label_margin``: whether the outer loss has
         that term.
@@ -50,23 +56,23 @@ def meta_gradient(
         Both gradients in the outputs and the labels.
     """
 
-    def outputs_and_labels(images: Array, labels: Array) -> tuple[Any, Array]:
-        images, labels = training_set(images, labels, flip=settings.flip)
+    def outputs_and_labels(stored: Stored, labels: Array) -> tuple[Any, Array]:
+        images, labels = training_set(task.decode(stored), labels, flip=settings.flip)
         return outputs(images), labels
 
-    def pulled(part: Any) -> tuple[Array, Array]:
+    def pulled(part: Any) -> tuple[Stored, Array]:
         if part is None:
-            return jnp.zeros_like(psi.images), jnp.zeros_like(psi.labels)
-        images, labels = pull(part)
-        return images, labels
+            return jax.tree.map(jnp.zeros_like, (psi.stored, psi.labels))
+        stored, labels = pull(part)
+        return stored, labels
 
-    at, pull = jax.vjp(outputs_and_labels, psi.images, psi.labels)
-    images, labels = pulled(direct(*at))
+    at, pull = jax.vjp(outputs_and_labels, psi.stored, psi.labels)
+    stored, labels = pulled(direct(*at))
     if settings.label_margin:
         labels = labels - jax.grad(label_margin)(psi.labels)
-    of_direct = Distilled(images, labels, outer.log_temperature)
-    images, labels = pulled(implicit(*at))
-    return of_direct, Distilled(images, labels, jnp.zeros_like(psi.log_temperature))
+    of_direct = Distilled(stored, labels, outer.log_temperature)
+    stored, labels = pulled(implicit(*at))
+    return of_direct, Distilled(stored, labels, jnp.zeros_like(psi.log_temperature))
 
 
 def combine(direct: Distilled, implicit: Distilled, *, limit: bool) -> Distilled:

@@ -125,7 +125,8 @@ def distill(
             return execute(store.run_path(run.name), run, prepared, context)
         except Diverged as error:
             if error.record["checkpoint"] is not None and not is_stuck((*run.divergences, error.record)):
-                usual = resolved(prepared, {"ipc": run.config["ipc"], "algorithm": run.config["algorithm"]})
+                same = ("ipc", "algorithm", "parametrization")
+                usual = resolved(prepared, {name: run.config[name] for name in same})
                 error.lower = lower_rate(error.record, usual.to_json())
             raise
 
@@ -239,6 +240,7 @@ def create_run(
             parents=parents,
             versions=versions(),
             machine=machine(),
+            stored_bytes=config.stored_bytes(prepared.shape, prepared.classes).to_json(),
             files={},
         )
 
@@ -247,7 +249,7 @@ def create_run(
 
 def check_possible(prepared: Prepared, config: DistillConfig) -> None:
     """Refuse a configuration for which the data set has too few or too small images."""
-    images, most = sum(config.images_per_class(prepared.classes)), most_images(prepared)
+    images, most = sum(config.decoded_per_class(prepared.classes)), most_images(prepared)
     if images > most:
         raise ConfigError(
             f"--ipc {per_class(config.ipc)} is too many: that is {images} images, but a distilled set of "

@@ -1,7 +1,8 @@
 """Reading and writing the distilled set of a run.
 
-Three arrays in ``distilled.zarr``: ``images [n, H, W, c]`` as the network sees them, ``labels [n, C]``
-centred, and ``classes [n]``, the class each image started from.
+``distilled.zarr`` has the stored arrays of the run's parametrization, from which the images are decoded, and
+``labels [n, C]``, centred, and ``classes [n]``, the class that each decoded image started from.  A raw set
+stores ``images [n, H, W, c]`` as the network sees them.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rcig_cli.distillation.parametrizations import StoredBytes
 from rcig_cli.errors import Corrupt, NotFound, NumericsError
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.runs.prepare.prepared import Prepared, parent_of
@@ -26,19 +28,39 @@ DISTILLED = "distilled.zarr"
 
 @dataclass(frozen=True, eq=False)
 class DistilledSet:
-    """A distilled set, with the run's manifest, folder and settings, and its data set; see the module."""
+    """A distilled set, with the run's manifest, folder and settings, and its data set.
+
+    Attributes
+    ----------
+    stored
+        The stored arrays by name, float32.
+    images
+        The images that are decoded from these, as the network sees them, float32 ``[n, H, W, c]``.
+    labels
+        Learned labels, centred, float32 ``[n, C]``.
+    classes
+        The class that each image started from, ``[n]``.
+    """
 
     run: RunManifest
     path: Path
     config: DistillConfig
     prepared: Prepared
+    stored: Mapping[str, npt.NDArray[np.float32]]
     images: npt.NDArray[np.float32]
     labels: npt.NDArray[np.float32]
     classes: npt.NDArray[np.int32]
 
+    @property
+    def bytes(self) -> StoredBytes:
+        """Bytes of the stored arrays and of the labels, uncompressed."""
+        return StoredBytes.of((array.shape for array in self.stored.values()), self.labels.shape)
+
 
 def write_distilled(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, str]:
     """Write the arrays into a run's folder, in place of any there; return the digests of the files.
+
+    They are the stored arrays, ``labels`` and ``classes``.
 
     Raises
     ------
@@ -77,8 +99,9 @@ def open_distilled(store: Store, name: str) -> DistilledSet:
     if damaged:
         listed = ", ".join(f"{file} ({problem})" for file, problem in damaged.items())
         raise Corrupt(f"{name} is damaged: {listed}. Restore it from a backup, or make the run again.")
-    images, labels, classes = (
-        read_array(path / DISTILLED, array) for array in ("images", "labels", "classes")
-    )
-    config = DistillConfig.from_json(run.config)
-    return DistilledSet(run, path, config, parent_of(store, run), images, labels, classes)
+    config, prepared = DistillConfig.from_json(run.config), parent_of(store, run)
+    labels, classes = (read_array(path / DISTILLED, array) for array in ("labels", "classes"))
+    names = config.stored_shapes(prepared.shape, prepared.classes)
+    stored = {name: read_array(path / DISTILLED, name) for name in names}
+    images = config.decoder(prepared.shape, prepared.classes).decode(stored)
+    return DistilledSet(run, path, config, prepared, stored, images, labels, classes)

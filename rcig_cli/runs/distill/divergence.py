@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from rcig_cli.distillation.methods import METHODS
 from rcig_cli.distillation.step import Info
 from rcig_cli.errors import NumericsError
 from rcig_cli.presets.config import DistillConfig
@@ -64,7 +63,7 @@ def record_of(
     step: int, what: Sequence[str], checkpoint: int | None, config: DistillConfig
 ) -> dict[str, Any]:
     """Return the record for the manifest: step, failed values, checkpoint to resume from, learning rates."""
-    rates = {name: getattr(config.method, name) for name in METHODS[config.algorithm].learning_rates}
+    rates = config.learning_rates
     return {"step": step, "not_finite": list(what), "checkpoint": checkpoint, "rates": rates}
 
 

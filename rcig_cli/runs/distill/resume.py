@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from rcig_cli.distillation.methods import METHODS
 from rcig_cli.errors import ConfigError
 from rcig_cli.presets.config import DistillConfig, difference
 from rcig_cli.store.locks import RunLock, Wait
@@ -85,7 +84,7 @@ def resumed(run: RunManifest, settings: Mapping[str, Any]) -> RunManifest:
             "without --resume."
         )
     if not _only_lowers(wanted, current):
-        rates = ", ".join(METHODS[current.algorithm].learning_rates)
+        rates = ", ".join(current.learning_rates)
         raise ConfigError(
             f"{problem}. A run that diverged can be resumed only with lower learning rates ({rates}) and no "
             "other changes. Otherwise start a new run without --resume."
@@ -95,9 +94,9 @@ def resumed(run: RunManifest, settings: Mapping[str, Any]) -> RunManifest:
 
 def _only_lowers(wanted: DistillConfig, current: DistillConfig) -> bool:
     """Whether two configurations differ in nothing but lower learning rates."""
-    if wanted.algorithm != current.algorithm:
+    ours, theirs, rates = wanted.to_json(), current.to_json(), current.learning_rates
+    if ours.keys() != theirs.keys():  # another method or parametrization
         return False
-    ours, theirs, rates = wanted.to_json(), current.to_json(), METHODS[current.algorithm].learning_rates
     changed = [name for name in ours if ours[name] != theirs[name]]
     return all(name in rates and ours[name] < theirs[name] for name in changed)
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.distillation.methods import METHODS
+from rcig_cli.distillation.parametrizations import Decoder
 from rcig_cli.distillation.records import Distilled, centred_one_hot
 from rcig_cli.distillation.task import Task
 from rcig_cli.errors import Corrupt, Interrupted
@@ -105,16 +106,17 @@ class RunLoop:
         self.prepared = prepared
         self.real = RealData(prepared.images("train"), prepared.labels("train"))
         self.devices = choose_devices(context.devices)
+        self.decoder = self.config.decoder(prepared.shape, prepared.classes)
         self.engine = self._engine_for(self.config)
-        self.initial_psi = _initial_psi(self.real, prepared.classes, self.config)
+        self.initial_psi = _initial_psi(self.real, prepared.classes, self.config, self.decoder)
         self.step = self.saved = 0  # outer steps taken, and those of the newest checkpoint
         self.state: RunState | None = None
         self.memory_needed = self.memory_available = 0  # bytes
         self.snapshots = Snapshots(
             path,
             steps=self.config.steps,
-            counts=self.config.images_per_class(prepared.classes),
-            shape=prepared.manifest.shape,
+            counts=self.config.decoded_per_class(prepared.classes),
+            shape=prepared.shape,
         )
         # Calls whose metrics were not fetched yet: steps taken before the call, a function that waits for its
         # metrics, and the distilled set after it if a snapshot is due.
@@ -162,7 +164,7 @@ class RunLoop:
         step = int(self.context.processes.share_text(str(-1 if restored is None else restored.step)))
         if step < 0:
             self.state = self._tuned(self.engine.start(self.initial_psi))
-            self.snapshots.add(0, np.asarray(self.initial_psi.images))
+            self.snapshots.add(0, self._decoded(self.initial_psi))
             self.save()
         else:
             for sentence in restored.warnings if restored else ():
@@ -215,7 +217,7 @@ class RunLoop:
                 if self.context.on_step is not None and self.context.on_step(step, values) is False:
                     self.config = self.config.override({"steps": self.step})
             if snapshot is not None and self.is_writer:
-                self.snapshots.add(step, np.asarray(snapshot.images))
+                self.snapshots.add(step, self._decoded(snapshot))
             self._report_progress(step, values)
 
     def save(self) -> None:
@@ -239,22 +241,23 @@ class RunLoop:
         return self.metrics.checksum() if self.is_writer else None
 
     def product(self) -> dict[str, npt.NDArray[Any]]:
-        """The arrays of the distilled set."""
+        """The arrays of the distilled set, as `write_distilled` writes them."""
         assert self.state is not None
         product = self.engine.product(self.state)
         count = product.labels.shape[1]
-        classes = np.repeat(np.arange(count, dtype=np.int32), self.config.images_per_class(count))
-        return {
-            "images": np.asarray(product.images),
-            "labels": np.asarray(product.labels),
-            "classes": classes,
-        }
+        classes = np.repeat(np.arange(count, dtype=np.int32), self.config.decoded_per_class(count))
+        return {**_on_host(product.stored), "labels": np.asarray(product.labels), "classes": classes}
+
+    def _decoded(self, psi: Distilled) -> npt.NDArray[Any]:
+        """The images of a psi."""
+        images: npt.NDArray[Any] = self.decoder.decode(_on_host(psi.stored))
+        return images
 
     def _engine_for(self, config: DistillConfig) -> Engine:
         network = network_for(config, self.prepared.shape, self.prepared.classes)
         method = METHODS[config.algorithm]
         return make_engine(
-            lambda platform: method.make(Task(network, platform, config.steps), config.method),
+            lambda platform: method.make(Task(network, platform, config.steps, self.decoder), config.method),
             self.real,
             batch=config.batch,
             seed=config.seed,
@@ -356,8 +359,17 @@ class RunLoop:
         raise RunInterrupted(self.path.name, message, signal_number)
 
 
-def _initial_psi(real: RealData, classes: int, config: DistillConfig) -> Distilled:
-    """The psi of the first step: the start images of each class with their centred one-hot labels."""
-    counts = config.images_per_class(classes)
+def _on_host(stored: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
+    return {name: np.asarray(array) for name, array in stored.items()}
+
+
+def _initial_psi(real: RealData, classes: int, config: DistillConfig, decoder: Decoder) -> Distilled:
+    """The psi of the first step: the start images of each class with their centred one-hot labels.
+
+    Each decoded image has a start image.
+    """
+    counts = config.decoded_per_class(classes)
     images, labels = start_images(real, counts, config.start, config.seed)
-    return Distilled(jnp.asarray(images), centred_one_hot(jnp.asarray(labels), classes), jnp.zeros(()))
+    return Distilled(
+        decoder.encode(np.asarray(images)), centred_one_hot(jnp.asarray(labels), classes), jnp.zeros(())
+    )

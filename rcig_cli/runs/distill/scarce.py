@@ -13,6 +13,6 @@ def scarce_classes(prepared: Prepared, config: DistillConfig) -> str:
     The text is empty if there are none.
     """
     found = np.bincount(prepared.labels("train"), minlength=prepared.classes).tolist()
-    wanted = config.images_per_class(prepared.classes)
+    wanted = config.decoded_per_class(prepared.classes)
     rows = zip(prepared.manifest.class_names, found, wanted, strict=True)
     return listed([f"{name!r} has {count} of {goal}" for name, count, goal in rows if count < goal])

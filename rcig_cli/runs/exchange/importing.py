@@ -123,6 +123,7 @@ def import_set(
             dataset=config.dataset,
             parents=parents,
             versions=versions(),
+            stored_bytes=config.stored_bytes(prepared.shape, prepared.classes).to_json(),
             files=write_distilled(folder, arrays),
             imported_as=imported_as,
         )

@@ -15,8 +15,8 @@
     [evaluate]                     how each run is evaluated
     networks = 3
 
-Methods differ in their settings.  A shared setting is left out of the runs of methods that don't have it; a
-setting in a block is refused with such methods.
+Methods and parametrizations differ in their settings.  A shared setting is left out of the runs of those that
+don't have it; a setting in a block is refused with them.
 """
 
 import itertools
@@ -27,7 +27,13 @@ from pathlib import Path
 from typing import Any
 
 from rcig_cli.errors import ConfigError, shorten
-from rcig_cli.presets.config import DEFAULT_ALGORITHM, declared_settings, settings_for
+from rcig_cli.presets.config import (
+    DEFAULT_ALGORITHM,
+    DEFAULT_PARAMETRIZATION,
+    declared_settings,
+    parametrization_settings,
+    settings_for,
+)
 from rcig_cli.runs.evaluate.protocol import EvaluationProtocol
 from rcig_cli.settings import check, check_names, read_toml, settings_of
 
@@ -66,16 +72,27 @@ class SweepPlan:
     @property
     def algorithms(self) -> tuple[str, ...]:
         """The algorithms of all runs."""
-        shared = self.settings.get("algorithm", DEFAULT_ALGORITHM)
-        return tuple(dict.fromkeys(a for block in self.blocks for a in block.get("algorithm", (shared,))))
+        return self._values_of("algorithm", DEFAULT_ALGORITHM)
+
+    @property
+    def parametrizations(self) -> tuple[str, ...]:
+        """The parametrizations of all runs."""
+        return self._values_of("parametrization", DEFAULT_PARAMETRIZATION)
+
+    def _values_of(self, name: str, default: str) -> tuple[str, ...]:
+        shared = self.settings.get(name, default)
+        return tuple(dict.fromkeys(value for block in self.blocks for value in block.get(name, (shared,))))
 
     def ignored(self) -> dict[str, tuple[str, ...]]:
-        """Return the shared settings that some algorithms don't have, with these algorithms."""
+        """Return the shared settings that some algorithms or parametrizations don't have, with these."""
+        own = parametrization_settings()
         lacking = {
-            name: tuple(each for each in self.algorithms if name not in settings_for(each))
+            name: tuple(p for p in self.parametrizations if name not in settings_for(parametrization=p))
+            if name in own
+            else tuple(a for a in self.algorithms if name not in settings_for(a))
             for name in self.settings
         }
-        return {name: algorithms for name, algorithms in lacking.items() if algorithms}
+        return {name: users for name, users in lacking.items() if users}
 
     def combinations(self) -> list[dict[str, Any]]:
         """Return the settings of each run, block by block, the last setting of a block varying fastest."""
@@ -83,8 +100,11 @@ class SweepPlan:
         for block in self.blocks:
             for values in itertools.product(*block.values()):
                 settings = {**self.settings, **dict(zip(block, values, strict=True))}
-                of_method = settings_for(settings.get("algorithm", DEFAULT_ALGORITHM))
-                found.append({n: v for n, v in settings.items() if n in of_method or n in block})
+                own = settings_for(
+                    settings.get("algorithm", DEFAULT_ALGORITHM),
+                    settings.get("parametrization", DEFAULT_PARAMETRIZATION),
+                )
+                found.append({n: v for n, v in settings.items() if n in own or n in block})
         return found
 
     def to_json(self) -> dict[str, Any]:
@@ -145,9 +165,9 @@ def make_plan(document: Mapping[str, Any]) -> SweepPlan:
     if not isinstance(evaluate, dict):
         raise ConfigError("evaluate must be a table: [evaluate], then for example networks = 3.")
     plan = SweepPlan(dataset, settings, blocks, *_evaluation(evaluate))
-    for name, algorithms in plan.ignored().items():
-        if algorithms == plan.algorithms:
-            raise ConfigError(f"{name} is not a setting of {' or '.join(algorithms)}.")
+    for name, lacking in plan.ignored().items():
+        if lacking in (plan.algorithms, plan.parametrizations):
+            raise ConfigError(f"{name} is not a setting of {' or '.join(lacking)}.")
     return plan
 
 

@@ -78,8 +78,8 @@ def sweep(
     """
     cells = _cells(prepared, plan)
     axes = _axes(plan, cells)
-    for name, algorithms in plan.ignored().items():
-        report.note(f"{name} is not a setting of {', '.join(algorithms)}, whose runs ignore it.")
+    for name, lacking in plan.ignored().items():
+        report.note(f"{name} is not a setting of {', '.join(lacking)}, whose runs ignore it.")
     manifest, lock = _find_or_create(store, prepared, plan, cells, new=new)
     with lock:
         count = "1 run" if len(cells) == 1 else f"{len(cells)} runs"
@@ -99,7 +99,7 @@ def _cells(prepared: Prepared, plan: SweepPlan) -> list[Cell]:
             if config in cells:
                 continue
             distill.check_possible(prepared, config)
-            images = sum(config.images_per_class(prepared.classes))
+            images = sum(config.decoded_per_class(prepared.classes))
             protocol = evaluation_protocol(config, images, **plan.evaluate)
             protocol_network(prepared, protocol)
         except ConfigError as error:

@@ -32,7 +32,7 @@ def after(steps, platform, monkeypatch, solver, augmentations=()):
         augmentations=augmentations,
     )
     labels = centred_one_hot(jnp.arange(6) % 3, 3)
-    state = made.start(Distilled(jnp.asarray(real.images[:6]), labels, jnp.zeros(())))
+    state = made.start(Distilled({"images": jnp.asarray(real.images[:6])}, labels, jnp.zeros(())))
     infos = []
     step = 0
     while step < steps:

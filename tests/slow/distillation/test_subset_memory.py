@@ -19,7 +19,7 @@ def test_memory_grows_with_the_subset_and_not_with_the_set():
         config = settings("rcig", subset, inner_steps=2, hessian_steps=2)
         step = METHODS["rcig"].make(Task(network, Platform()), config)
         labels = centred_one_hot(jnp.arange(n) % CLASSES, CLASSES, jnp.float64)
-        psi = Distilled(jnp.zeros((n, *SHAPE), jnp.float64), labels, jnp.asarray(0.0))
+        psi = Distilled({"images": jnp.zeros((n, *SHAPE), jnp.float64)}, labels, jnp.asarray(0.0))
         lowered = jax.jit(step.update).lower(step.start(psi), theta_0, *real, jax.random.key(0))
         # What depends on n alone: the images, their features, and the kernel matrix.
         return lowered.compile().memory_analysis().temp_size_in_bytes

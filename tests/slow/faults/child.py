@@ -66,11 +66,11 @@ def run_command(arguments, out, err, armed):
         os._exit(code)
 
 
-def first_images(real, classes, config):
+def first_images(real, classes, config, decoder):
     """Stand for `run_loop._initial_psi`: the first image of each class."""
     chosen = [int(np.argmax(np.asarray(real.classes) == label)) for label in range(classes)]
     labels = np.eye(classes, dtype=np.float32) - np.float32(1 / classes)
-    return Distilled(np.asarray(real.images)[chosen], labels, np.zeros((), np.float32))
+    return Distilled(decoder.encode(np.asarray(real.images)[chosen]), labels, np.zeros((), np.float32))
 
 
 def make_engine(make_step, real, *, batch, seed, augmentations=(), devices=None):
@@ -81,13 +81,15 @@ def make_engine(make_step, real, *, batch, seed, augmentations=(), devices=None)
 
     def one(state, step):
         psi, pool = state
-        images = (psi.images * np.float32(0.75) + np.float32(np.sin(step + seed))).astype(np.float32)
+        images = (psi.stored["images"] * np.float32(0.75) + np.float32(np.sin(step + seed))).astype(
+            np.float32
+        )
         moved = (pool["moved"] + images.mean()).astype(np.float32)
         info = Info(
             dict.fromkeys(METRICS, np.float32(np.abs(images).mean())),
             Finite(*[np.bool_(True)] * len(Finite._fields)),
         )
-        return RunState(psi._replace(images=images), {"moved": moved}), info
+        return RunState(psi._replace(stored={"images": images}), {"moved": moved}), info
 
     def advance(state, step, count):
         state, infos = gather(state), []

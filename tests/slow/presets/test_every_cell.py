@@ -30,9 +30,11 @@ def test_a_tiny_step_with_each_preset(dataset, ipc):
     random, n = np.random.default_rng(0), CLASSES * few
     images, real = (random.normal(size=(count, *shape)).astype(np.float32) for count in (n, config.batch))
     learner = step.start(
-        Distilled(jnp.asarray(images), centred_one_hot(jnp.arange(n) % CLASSES, CLASSES), jnp.zeros(()))
+        Distilled(
+            {"images": jnp.asarray(images)}, centred_one_hot(jnp.arange(n) % CLASSES, CLASSES), jnp.zeros(())
+        )
     )
     theta_0 = network.init(jax.random.key(0))
     after, info = jax.jit(step.update)(learner, theta_0, real, np.arange(4) % CLASSES, jax.random.key(1))
     assert all(info.finite)
-    assert float(jnp.abs(step.product(after).images - images).max()) > 0
+    assert float(jnp.abs(step.product(after).stored["images"] - images).max()) > 0

@@ -54,7 +54,7 @@ def compute(devices, subset):
         devices=devices,
     )
     labels = centred_one_hot(jnp.arange(6) % 3, 3, jnp.float64)
-    state = made.start(Distilled(jnp.asarray(real.images[:6]), labels, jnp.zeros(())))
+    state = made.start(Distilled({"images": jnp.asarray(real.images[:6])}, labels, jnp.zeros(())))
     losses, step = [], 0
     while step < STEPS:
         count = min(made.most, STEPS - step)
