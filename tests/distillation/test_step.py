@@ -77,7 +77,8 @@ def test_a_cosine_lowers_all_rates_from_the_first_step_to_the_last():
         moved, _ = step.accept(learner, proposal)
         direction, state = belief.update(proposal.gradient, state)
         rates = config.image_lr, config.label_lr, config.temperature_lr
-        for new, old, rate, d in zip(moved.psi, learner.psi, rates, direction, strict=True):
+        each = map(jax.tree.leaves, (moved.psi, learner.psi, rates, direction))
+        for new, old, rate, d in zip(*each, strict=True):
             np.testing.assert_allclose(old - new, share * rate * d, rtol=1e-6, atol=1e-15)
         learner = moved
 
