@@ -66,9 +66,9 @@ def answer(store: Path, *words: str, seconds: float | None = None) -> dict[str, 
     return found
 
 
-def is_prepared(store: Path) -> bool:
+def is_prepared(store: Path, dataset: str = DATASET) -> bool:
     """Whether the store has the data set."""
-    return (store / "store.json").exists() and open_store(store, create=False).dataset_path(DATASET).exists()
+    return (store / "store.json").exists() and open_store(store, create=False).dataset_path(dataset).exists()
 
 
 def find(store: Path, settings: Mapping[str, Any]) -> RunManifest | None:

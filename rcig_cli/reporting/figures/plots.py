@@ -133,13 +133,17 @@ def _draw(axes: "Axes", panel: Panel) -> None:
 
 def _set_x_axis(axes: "Axes", panel: Panel) -> None:
     """Choose the scale and the ticks: integers for integers, at the points if these are few and far apart."""
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
     places = sorted({place for one in panel.series for place in one.x})
     along = [math.log(place) for place in places] if panel.logarithmic else places
     if panel.logarithmic:
         axes.set_xscale("log")
     if not all(float(place).is_integer() for place in places):
+        if panel.logarithmic:  # 0.2 instead of 2 x 10^-1
+            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axes.xaxis.set_minor_formatter(NullFormatter())
         return
     least = _CLOSEST_TICKS * (along[-1] - along[0])
     if len(places) <= _MOST_TICKS and all(right - left >= least for left, right in pairwise(along)):
