@@ -24,6 +24,7 @@ PROTOCOL = {
 EVALUATION = {
     **{"architecture": "convnet", "normalization": "none", "augment": False, "hard_labels": False},
     **{"accuracy": MEASURED, "random_subset": MEASURED, "paper": None},
+    **{"parametrization": "raw", "images": 2, "raw_images": 2, "stored_bytes": {"images": 512, "labels": 16}},
     "protocol": {**PROTOCOL, "augment": False, "hard_labels": False, "warmup": 2},
 }
 TIMING = {"steps": 8, "milliseconds_per_step": 1.5, "seconds": 2.0, "device": "cpu", "processors": 2}

@@ -14,7 +14,15 @@ import numpy.typing as npt
 
 from rcig_cli.data.whitening.whitening import Whitening
 from rcig_cli.errors import ConfigError
-from rcig_cli.reporting.formatting import ATTACKS, TARGETS, describe_dataset, describe_run, images_per_class
+from rcig_cli.presets.set_size import SetSize
+from rcig_cli.reporting.formatting import (
+    ATTACKS,
+    TARGETS,
+    describe_dataset,
+    describe_images,
+    describe_run,
+    describe_size,
+)
 from rcig_cli.runs.evaluate.results import Evaluation, Spread
 from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.store.results import read_results
@@ -107,7 +115,11 @@ class DistilledArrays:
     Attributes
     ----------
     images
-        As networks see them (standardized, whitened), float32 ``[n, H, W, c]``.
+        As networks see them (standardized, whitened), float32 ``[n, H, W, c]``; decoded.
+    stored
+        The arrays from which the images are decoded, by name, float32; ``images`` alone in a raw set.
+    size
+        Bytes of the stored arrays and of the labels, and number of images.
     labels
         Learned soft labels, float32 ``[n, C]``; they start as one-hot labels less their mean, 1/C.
     classes
@@ -123,6 +135,8 @@ class DistilledArrays:
     """
 
     images: Floats
+    stored: Mapping[str, Floats]
+    size: SetSize
     labels: Floats
     classes: npt.NDArray[np.int32]
     config: Mapping[str, Any]
@@ -166,9 +180,11 @@ class DistilledArrays:
         return self.whitening.apply(images)
 
     def __repr__(self) -> str:
-        ipc = images_per_class(self.config["ipc"])
-        size = "x".join(map(str, self.images.shape[1:]))
-        return f"Distilled arrays: {ipc} per class, {len(self.class_names)} classes, {size}"
+        shape = "x".join(map(str, self.images.shape[1:]))
+        return (
+            f"Distilled arrays: {describe_images(self.config)}, "
+            f"{len(self.class_names)} classes, {shape}, {describe_size(self.size)}"
+        )
 
     def _repr_html_(self) -> str:
         return _with_grid(self)
@@ -231,13 +247,18 @@ class Run:
 
     @property
     def images(self) -> Floats:
-        """Distilled images as networks see them (standardized, whitened), float32 ``[n, H, W, c]``."""
+        """Distilled images, decoded, as networks see them (whitened), float32 ``[n, H, W, c]``."""
         return self.distilled.images
 
     @property
-    def stored(self) -> "dict[str, Floats]":
+    def stored(self) -> dict[str, Floats]:
         """The arrays from which the images are decoded, by name, float32; ``images`` alone in a raw set."""
         return dict(self.distilled.stored)
+
+    @property
+    def size(self) -> SetSize:
+        """Bytes of the stored arrays and of the labels, and number of images."""
+        return self.distilled.size
 
     @property
     def labels(self) -> Floats:

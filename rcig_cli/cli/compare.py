@@ -7,7 +7,8 @@ import typer
 
 from rcig_cli.cli.options import Context, with_context
 from rcig_cli.errors import ConfigError
-from rcig_cli.reporting.formatting import accuracy, describe_protocol, per_class
+from rcig_cli.presets.set_size import SetSize
+from rcig_cli.reporting.formatting import accuracy, describe_protocol, exact_size, per_class
 
 
 @with_context
@@ -28,7 +29,7 @@ def compare(
         here.console.warn(problem)
     here.console.document(document)
     names = [run["run"] for run in document["runs"]]
-    here.console.table(("", *names), _rows(document))
+    here.console.table(("", *names), _rows(document), _remark(document))
     for index, name in enumerate(names):
         if not any(row["accuracy"][index] for row in document["evaluations"]):
             here.next(f"evaluate {name}")
@@ -37,14 +38,15 @@ def compare(
 def _rows(comparison: Mapping[str, Any]) -> Iterator[list[str]]:
     """Return the rows of the table.
 
-    They are: the files of imported runs; each setting; and for each protocol the accuracies, then random
-    subsets' and the paper's.
+    They are: the files of imported runs; each setting; the stored bytes; and for each protocol the
+    accuracies, then random subsets' and the paper's.
     """
     files = [run["imported_from"] for run in comparison["runs"]]
     if any(files):  # the settings of their distillation are unknown
         yield ["imported from", *(file or "-" for file in files)]
     for name, values in comparison["differences"].items():
         yield [name, *map(_value, values)]
+    yield ["stored", *map(_stored, comparison["runs"])]
     for row in comparison["evaluations"]:
         yield [describe_protocol(row["protocol"]), *map(accuracy, row["accuracy"])]
         for name, label in (("random_subset", "  random subset"), ("paper", "  paper")):
@@ -55,3 +57,19 @@ def _rows(comparison: Mapping[str, Any]) -> Iterator[list[str]]:
 def _value(value: Any) -> str:
     """A setting's value; of a list, the images of each class, its range."""
     return "-" if value is None else per_class(value) if isinstance(value, list) else str(value)
+
+
+def _stored(run: Mapping[str, Any]) -> str:
+    """The stored bytes, and the images of a parametrized set."""
+    if "stored_bytes" not in run:  # the data set was removed
+        return "-"
+    size = SetSize.from_json(run)
+    stored = exact_size(size.stored_bytes.images)
+    return stored if size.is_raw else f"{stored} ({size.images} images)"
+
+
+def _remark(comparison: Mapping[str, Any]) -> str:
+    """Say why parametrized sets have no accuracy of the paper, if others do."""
+    papers = any(paper for row in comparison["evaluations"] for paper in row["paper"])
+    parametrized = any(run.get("parametrization", "raw") != "raw" for run in comparison["runs"])
+    return "The paper's accuracies are for raw sets." if papers and parametrized else ""

@@ -1,14 +1,24 @@
 """``rcig evaluate``."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rcig_cli.cli.options import Context, with_settings
 from rcig_cli.errors import ConfigError
-from rcig_cli.reporting.formatting import count_of, describe_network, describe_training, percent
+from rcig_cli.reporting.formatting import (
+    count_of,
+    describe_network,
+    describe_size,
+    describe_training,
+    exact_size,
+    percent,
+)
 from rcig_cli.runs.evaluate.protocol import EvaluationProtocol, evaluation_protocol
 from rcig_cli.settings import settings_of
+
+if TYPE_CHECKING:
+    from rcig_cli.presets.set_size import SetSize
 
 
 @with_settings(*settings_of(EvaluationProtocol).values(), show_defaults=True, repeated=("arch", "norm"))
@@ -19,11 +29,12 @@ def evaluate(
     baseline: Annotated[
         str,
         typer.Option(
-            metavar="random|none", help="Baseline with the same protocol: random real images, or none."
+            metavar="random|none",
+            help="Baseline with the same protocol: random real images, --ipc of each class, or none.",
         ),
     ] = "random",
 ) -> None:
-    """Evaluate a distilled set: train networks on it, and on random subsets of the same size.
+    """Evaluate a distilled set: train networks on it, and on random subsets of the same bytes.
 
     Example: rcig evaluate run_1 --arch convnet --arch resnet18 --norm batch --norm instance
     """
@@ -50,7 +61,7 @@ def evaluate(
             for each in protocols
         ]
     here.console.document({"run": run, "evaluations": [each.to_json() for each in evaluations]})
-    first = evaluations[0].protocol
+    first, size = evaluations[0].protocol, evaluations[0].size
     deviation = ": mean ± standard deviation" if first["networks"] > 1 else ""
     rows = [
         (
@@ -58,13 +69,24 @@ def evaluate(
             each.accuracy.percent,
             each.random_subset.percent if each.random_subset else "-",
             f"{percent(each.paper.mean, each.paper.std)} ({each.paper.where})" if each.paper else "-",
+            exact_size(size.stored_bytes.images),
         )
         for each in evaluations
     ]
     here.console.table(
-        ("network", run, "random subset", "paper, width 128"),
+        ("network", run, "random subset", "paper, width 128", "stored"),
         rows,
         f"Test accuracy of {count_of(first['networks'], 'network')} trained on {run} for "
-        f"{describe_training(first)}{deviation}.",
+        f"{describe_training(first)}{deviation}.\n{run}: {describe_size(size)}.{_of_parametrized(size)}",
     )
     here.next(f"visualize {run} --grid")
+
+
+def _of_parametrized(size: "SetSize") -> str:
+    """Say what a parametrized set is compared with, and why there is no accuracy of the paper."""
+    if size.is_raw:
+        return ""
+    return (
+        f" Random subsets have the same bytes: {count_of(size.raw_images, 'real image')}. "
+        "The paper's accuracies are for raw sets."
+    )

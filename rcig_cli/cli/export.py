@@ -36,7 +36,7 @@ def export(
     Example: rcig export run_1 --format safetensors
     """
     store = here.store()
-    store.run(run)
+    run_record = store.run(run)
     from rcig_cli.runs.exchange.exporting import export_set, export_to_stream
 
     if out == Path("-"):
@@ -49,5 +49,10 @@ def export(
         here.console.warn(
             "PNG has 8 bits a channel: the images were rounded and clipped, and networks trained on them may "
             "be less accurate. Formats that are exact: npz, safetensors, torch, parquet."
+        )
+    if not chosen.keeps_stored and run_record.config.get("parametrization", "raw") != "raw":
+        here.console.note(
+            f"Only the decoded images were exported, not what {run} stores. Formats that have both: npz, "
+            "safetensors, torch, parquet."
         )
     here.console.data(str(path), {"run": run, "format": chosen.name, "files": [str(path)]})

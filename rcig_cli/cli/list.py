@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 from rcig_cli.cli.options import Context, with_context
-from rcig_cli.reporting.formatting import per_class
+from rcig_cli.reporting.formatting import decoded_per_class, exact_size
 
 if TYPE_CHECKING:
+    from rcig_cli.presets.set_size import SetSize
     from rcig_cli.store.records import DatasetManifest, RunManifest
 
 
@@ -15,16 +16,22 @@ def list_all(here: Context) -> None:
 
     Example: rcig list
     """
+    from rcig_cli.runs.sizes import size_of_run
+
     store = here.store()
     datasets, runs, sweeps = store.datasets(), store.runs(), store.sweeps()
     current = [store.with_current_status(run) for run in runs.found]
+    sizes = [size_of_run(store, run) for run in current]
     current_sweeps = [store.with_current_status(sweep) for sweep in sweeps.found]
     for problem in (*datasets.problems, *runs.problems, *sweeps.problems):
         here.console.warn(problem.message)
     here.console.document(
         {
             "datasets": [dataset_summary(each) for each in datasets.found],
-            "runs": [run_summary(each) for each in current],
+            "runs": [
+                {**run_summary(run), **(size.to_json() if size else {})}
+                for run, size in zip(current, sizes, strict=True)
+            ],
             "sweeps": [
                 {"sweep": each.name, "status": each.status, "dataset": each.dataset, "runs": list(each.runs)}
                 for each in current_sweeps
@@ -41,10 +48,12 @@ def list_all(here: Context) -> None:
         ]
         here.console.table(("data set", "training", "test", "classes", "shape"), rows)
     if runs.found:
-        rows = [
-            (r.name, r.dataset, per_class(r.config["ipc"]), _status(r), _minute(r.updated)) for r in current
-        ]
-        here.console.table(("run", "data set", "per class", "status", "updated (UTC)"), rows)
+        run_rows = [
+            (run.name, run.dataset, decoded_per_class(run.config), _stored(size), _status(run),
+             _minute(run.updated))
+            for run, size in zip(current, sizes, strict=True)
+        ]  # fmt: skip
+        here.console.table(("run", "data set", "per class", "stored", "status", "updated (UTC)"), run_rows)
     if sweeps.found:
         rows = [
             (s.name, s.dataset, f"{len(s.runs)}/{len(s.config['configurations'])}", s.status,
@@ -79,6 +88,10 @@ def run_summary(run: "RunManifest") -> dict[str, Any]:
 
 def _shape(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
+
+
+def _stored(size: "SetSize | None") -> str:
+    return exact_size(size.stored_bytes.images) if size else "-"
 
 
 def _status(run: "RunManifest") -> str:

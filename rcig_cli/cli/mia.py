@@ -9,7 +9,7 @@ import typer
 from rcig_cli.cli.console import Console
 from rcig_cli.cli.options import Context, with_settings
 from rcig_cli.errors import ConfigError
-from rcig_cli.reporting.formatting import ATTACKS, TARGETS, chance_auc, count_of
+from rcig_cli.reporting.formatting import ATTACKS, TARGETS, chance_auc, count_of, describe_size
 from rcig_cli.runs.membership.protocol import SHADOWS, AttackProtocol
 from rcig_cli.settings import settings_of
 
@@ -84,13 +84,17 @@ def _show(result: "AttackResult", console: Console) -> None:
     heads = [TARGETS[name] for name in targets]
     rows = [("test accuracy", *map(_accuracy, targets.values()))]
     rows += [(title, *(_auc(each, attack) for each in targets.values())) for attack, title in used.items()]
+    sizes = [f"{run.run}: {describe_size(run.size)}." for run in result.runs]
+    if not all(run.size.is_raw for run in result.runs):
+        sizes.append("Random subsets have the same bytes. The paper's results are for raw sets.")
     chances = [chance_auc(first.tested, first.tested)]
     chances += [chance_auc(members, others, f" of LiRA for the {title}") for title, members, others in lira]
     console.table(
         ("AUC", *heads),
         rows,
         f"AUC of each attack on {count_of(networks, 'network')} for each target, after "
-        f"{first.protocol.steps[-1]} steps{deviation}{_paper_note(targets)}.\n" + "\n".join(chances),
+        f"{first.protocol.steps[-1]} steps{deviation}{_paper_note(targets)}.\n"
+        + "\n".join([*sizes, *chances]),
     )
     console.text("")
     of_lira = ", ".join(

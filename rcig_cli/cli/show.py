@@ -8,6 +8,7 @@ import typer
 
 from rcig_cli.cli.options import Context, with_context
 from rcig_cli.errors import ConfigError
+from rcig_cli.presets.set_size import SetSize
 from rcig_cli.reporting.formatting import (
     TARGETS,
     accuracy,
@@ -16,8 +17,10 @@ from rcig_cli.reporting.formatting import (
     describe_divergence,
     describe_network,
     describe_protocol,
+    describe_size,
     known_settings,
 )
+from rcig_cli.runs.sizes import size_of_run
 from rcig_cli.store.documents import read_document
 from rcig_cli.store.results import read_results
 from rcig_cli.store.store import TABLE
@@ -57,7 +60,9 @@ def _find(here: Context, name: str) -> dict[str, Any]:
     manifest = {**run.to_json(), "config": known_settings(run)}
     if run.imported:
         manifest["imported_from"] = run.parents["file"]["name"]
-    return {**manifest, "evaluations": list(evaluations.found), "attacks": complete}
+    size = size_of_run(store, run)
+    sizes = size.to_json() if size else {}
+    return {**manifest, **sizes, "evaluations": list(evaluations.found), "attacks": complete}
 
 
 def _as_toml(document: Mapping[str, Any]) -> str:
@@ -73,6 +78,10 @@ def _description(document: Mapping[str, Any]) -> list[str]:
     """Describe an artifact: its plain values, what was measured, and its settings and other records."""
     below = ("evaluations", "attacks", "table", "divergences", "files", "log")
     shown = {key: value for key, value in document.items() if key not in below and value not in (None, {})}
+    if "stored_bytes" in document:
+        size = SetSize.from_json(document)
+        shown = {key: value for key, value in shown.items() if key not in size.to_json()}
+        shown["size"] = describe_size(size)
     if "imported_from" in document:
         shown["imported from"] = shown.pop("imported_from")
         del shown["step"], shown["seed"]  # of a distillation that did not take place here

@@ -10,7 +10,7 @@ import typer
 
 from rcig_cli.cli.options import CheckpointOption, Context, with_context
 from rcig_cli.errors import Interrupted
-from rcig_cli.reporting.formatting import per_class
+from rcig_cli.reporting.formatting import exact_size, per_class
 
 if TYPE_CHECKING:
     from rcig_cli.runs.sweep.table import Row, Table
@@ -58,12 +58,12 @@ def sweep(
         raise Interrupted(f"{str(stopped) or 'Stopped.'} To resume: {again}", number) from None
     document = {"sweep": result.name, "status": "finished", "dataset": dataset, **result.table.to_json()}
     here.console.document({**document, "files": [str(path) for path in result.figures]})
-    columns = (*(result.table.axes or (result.name,)), "accuracy", "ms/step", "seconds", "runs")
+    columns = (*(result.table.axes or (result.name,)), "accuracy", "stored", "ms/step", "seconds", "runs")
     here.console.table(
         columns,
         [*(_cells(row, result.table) for row in result.table.rows), *_baselines(result.table)],
         "Test accuracy: mean ± standard deviation over the networks of all seeds. "
-        "Times: of one run, compilation excluded.",
+        f"Times: of one run, compilation excluded.{_remark(result.table)}",
     )
     for path in result.figures:
         here.console.text(str(path))
@@ -74,8 +74,16 @@ def _baselines(table: "Table") -> Iterator[list[str]]:
     several = len(table.baselines) > 1
     blank = [""] * (len(table.axes) - 1)
     for each in table.baselines:
-        which = f", {per_class(each.ipc)} per class, width {each.protocol.width}" if several else ""
-        yield [f"random images{which}", *blank, each.accuracy.percent, "", "", ""]
+        protocol = each.protocol
+        which = f", {per_class(each.ipc)} per class, width {protocol.width}, {protocol.steps} steps"
+        yield [f"random images{which if several else ''}", *blank, each.accuracy.percent, "", "", "", ""]
+
+
+def _remark(table: "Table") -> str:
+    """Say what the sets of a sweep are compared with, if some of them are parametrized."""
+    if all(row.size is None or row.size.is_raw for row in table.rows):
+        return ""
+    return " Random images have the bytes of the distilled sets: as many of each class as ipc."
 
 
 def _cells(row: "Row", table: "Table") -> list[str]:
@@ -83,7 +91,8 @@ def _cells(row: "Row", table: "Table") -> list[str]:
     accuracy = row.accuracy.percent if row.accuracy else "diverged"
     diverged = f", {len(row.diverged)} diverged" if row.diverged else ""
     runs = f"{len(row.outcomes)}{diverged}"
-    return [*settings, accuracy, _rounded(row.milliseconds), _rounded(row.seconds), runs]
+    stored = exact_size(row.size.stored_bytes.images) if row.size else "-"
+    return [*settings, accuracy, stored, _rounded(row.milliseconds), _rounded(row.seconds), runs]
 
 
 def _text(value: Any) -> str:

@@ -14,9 +14,17 @@ def visualize(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A finished run.")],
     grid: Annotated[
         bool,
-        typer.Option("--grid", help="All images with their class names, in natural colours (the default)."),
+        typer.Option(
+            "--grid", help="All images, decoded, with their class names, in natural colours (the default)."
+        ),
     ] = False,
     labels: Annotated[bool, typer.Option("--labels", help="The learned soft labels, as a heat map.")] = False,
+    stored: Annotated[
+        bool,
+        typer.Option(
+            "--stored", help="What a parametrized set stores, each array scaled to its own range of values."
+        ),
+    ] = False,
     curves: Annotated[
         bool, typer.Option("--curves", help="Loss, accuracy and other metrics of each outer step.")
     ] = False,
@@ -42,7 +50,7 @@ def visualize(
     from rcig_cli.reporting.visualize import visualize
     from rcig_cli.runs.distill.distilled import open_distilled
 
-    flags = {"grid": grid, "labels": labels, "curves": curves, "animate": animate}
+    flags = {"grid": grid, "labels": labels, "stored": stored, "curves": curves, "animate": animate}
     kinds = [kind for kind, wanted in flags.items() if wanted] + ["compare"] * (compare is not None)
     other = open_distilled(store, compare) if compare is not None else None
     paths = visualize(open_distilled(store, run), kinds or ["grid"], other=other, out=out)

@@ -141,6 +141,12 @@ class DistillConfig:
         """Return the functions between stored arrays and images."""
         return self.parametrization_record.make(self.decoding, image_shape, self.images_per_class(classes))
 
+    def to_decode(self) -> dict[str, Any]:
+        """Return the settings by which stored arrays are decoded, by name, as JSON values."""
+        values, record = self.to_json(), self.parametrization_record
+        own = [name for name in record.declared if name not in record.learning_rates]
+        return {name: values[name] for name in ("parametrization", "ipc", *own)}
+
     @property
     def algorithm_record(self) -> Method:
         """The method that ``algorithm`` names."""

@@ -62,7 +62,13 @@ _GROUP = re.compile(r"(.*?)[_-]?\d+")
 
 
 def paper_attacks(
-    dataset: str, classes: int, members: int, ipc: int | tuple[int, ...], algorithm: str = PAPER_METHOD
+    dataset: str,
+    classes: int,
+    members: int,
+    ipc: int | tuple[int, ...],
+    algorithm: str = PAPER_METHOD,
+    *,
+    raw: bool = True,
 ) -> dict[str, PaperAttack]:
     """Return the paper's results on a data set by target; empty where it reports none.
 
@@ -78,9 +84,12 @@ def paper_attacks(
         Images per class that were distilled from it.
     algorithm
         The method that distilled them.
+    raw
+        Whether the distilled set is raw, as the paper's are.
     """
     if (classes, members, ipc) != (CLASSES, MEMBERS, IMAGES_PER_CLASS):
         return {}
     group = _GROUP.fullmatch(dataset)
     found = _RESULTS.get(dataset) or _RESULTS.get(group.group(1) if group else "") or {}
-    return {name: row for name, row in found.items() if name != "distilled" or algorithm == PAPER_METHOD}
+    comparable = raw and algorithm == PAPER_METHOD
+    return {name: row for name, row in found.items() if name != "distilled" or comparable}

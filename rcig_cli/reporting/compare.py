@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rcig_cli.presets.config import DistillConfig
+from rcig_cli.runs.sizes import size_of_run
 from rcig_cli.store.documents import canonical
 from rcig_cli.store.records import RunManifest
 from rcig_cli.store.results import read_results
 from rcig_cli.store.store import Store
 
 MEASURED = ("accuracy", "random_subset", "paper")
-_OF_IMPORTED = ("dataset", "ipc")  # the known settings of an imported run; its others are defaults
 
 
 def compare(store: Store, names: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
@@ -19,8 +19,8 @@ def compare(store: Store, names: Sequence[str]) -> tuple[dict[str, Any], list[st
     Returns
     -------
     document : dict
-        ``runs``, with the file of each imported one; ``differences``, each setting in which they differ with
-        its value in each run, None where it is not known; and ``evaluations``, an
+        ``runs``, with the size of each set and the file of each imported one; ``differences``, each setting
+        in which they differ with its value in each run, None where it is not known; and ``evaluations``, an
         entry for each protocol, those of most runs first: ``protocol``, and for ``accuracy``,
         ``random_subset`` and ``paper`` a list of each run's newest or None.
     problems : list of str
@@ -44,6 +44,7 @@ def compare(store: Store, names: Sequence[str]) -> tuple[dict[str, Any], list[st
             {
                 **{"run": run.name, "dataset": run.dataset, "status": run.status},
                 "imported_from": run.parents["file"]["name"] if run.imported else None,
+                **(size.to_json() if (size := size_of_run(store, run)) else {}),
             }
             for run in runs
         ],
@@ -73,5 +74,6 @@ def differences(runs: Sequence[RunManifest]) -> dict[str, tuple[Any, ...]]:
 
 
 def _settings(run: RunManifest) -> dict[str, Any]:
-    settings = DistillConfig.from_json(run.config).to_json()
-    return {name: settings[name] for name in _OF_IMPORTED} if run.imported else settings
+    """The known settings of a run; those of the distillation of an imported set are not."""
+    config = DistillConfig.from_json(run.config)
+    return {"dataset": config.dataset, **config.to_decode()} if run.imported else config.to_json()

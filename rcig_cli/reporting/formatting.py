@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rcig_cli.presets.set_size import SetSize
     from rcig_cli.store.records import DatasetManifest, RunManifest
 
 # The training sets that membership inference attacks compare, as tables name them.
@@ -22,7 +23,8 @@ ATTACKS = {
 # Values of the paper's protocol, which are shown only on request.
 _PAPER_TRAINING = {"seed": ("seed", 0), "lr": ("learning rate", 1e-4)}
 
-# The settings of an imported run that are used: by its evaluation.  Its others are a preset's, and unknown.
+# The settings of an imported run that are used by its evaluation, besides those of its parametrization.  Its
+# others are a preset's, and unknown.
 _USED_OF_IMPORTED = ("dataset", "ipc", "width", "depth", "norm", "flip")
 
 _UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
@@ -62,6 +64,24 @@ def size(count: float) -> str:
     return f"{count:.0f} bytes"
 
 
+def exact_size(count: int) -> str:
+    """A number of bytes with one decimal: ``"400 bytes"``, ``"122.9 kB"``."""
+    for name, unit in _UNITS:
+        if count >= unit:
+            return f"{count / unit:.1f} {name}"
+    return f"{count} bytes"
+
+
+def describe_size(size: "SetSize") -> str:
+    """The size of a set: ``"122.9 kB stored (40 images from the bytes of 10) and 1.6 kB of labels"``.
+
+    The images of a raw set are left out.
+    """
+    images, labels = map(exact_size, (size.stored_bytes.images, size.stored_bytes.labels))
+    decoded = "" if size.is_raw else f" ({size.images} images from the bytes of {size.raw_images})"
+    return f"{images} stored{decoded} and {labels} of labels"
+
+
 def accuracy(measured: Mapping[str, Any] | None, missing: str = "-") -> str:
     """A stored accuracy as a percentage, with the deviation of several values; ``missing`` for None."""
     return percent(measured["mean"], _deviation(measured)) if measured else missing
@@ -93,10 +113,12 @@ def describe_dataset(dataset: "DatasetManifest") -> str:
 
 
 def known_settings(run: "RunManifest") -> dict[str, Any]:
-    """The settings of a run; of an imported one, whose distillation is unknown, those of its evaluation."""
-    return {
-        name: value for name, value in run.config.items() if not run.imported or name in _USED_OF_IMPORTED
-    }
+    """The settings of a run; of an imported one, whose distillation is unknown, those that are used."""
+    from rcig_cli.presets.config import DistillConfig  # slow to import
+
+    config = DistillConfig.from_json(run.config)
+    used = {*_USED_OF_IMPORTED, *config.to_decode()} if run.imported else {*run.config}
+    return {name: value for name, value in run.config.items() if name in used}
 
 
 def describe_run(run: "RunManifest") -> str:
@@ -104,7 +126,35 @@ def describe_run(run: "RunManifest") -> str:
     steps = run.config["steps"]
     done = "" if run.step == steps else f"{run.step} of "
     how = "imported" if run.imported else done + count_of(steps, "step")
-    return f"{images_per_class(run.config['ipc'])} per class of {run.dataset}, {how}"
+    return f"{describe_images(run.config, f' of {run.dataset}')}, {how}"
+
+
+def describe_images(settings: Mapping[str, Any], of: str = "") -> str:
+    """The images of a set, from the settings of its run: ``"1 image per class"``, then ``of``.
+
+    Of a parametrized set: ``"4 images per class in the bytes of 1 (multiformation)"``.
+    """
+    decoded, parametrization = _decoded(settings)
+    images = f"{images_per_class(decoded)} per class{of}"
+    in_bytes = f" in the bytes of {per_class(settings['ipc'])} ({parametrization})"
+    return images if parametrization == "raw" else images + in_bytes
+
+
+def decoded_per_class(settings: Mapping[str, Any]) -> str:
+    """The images of each class of a set: ``"10"``, or of a parametrized one ``"4 in the bytes of 1"``."""
+    decoded, parametrization = _decoded(settings)
+    images, raw = per_class(decoded), per_class(settings["ipc"])
+    return raw if parametrization == "raw" else f"{images} in the bytes of {raw}"
+
+
+def _decoded(settings: Mapping[str, Any]) -> tuple[int | Sequence[int], str]:
+    """The images of each class that networks see, one number or one for each class; the parametrization."""
+    from rcig_cli.presets.config import DistillConfig  # slow to import
+
+    config = DistillConfig.from_json(settings)
+    if isinstance(config.ipc, int):
+        return config.decoded_per_class(1)[0], config.parametrization
+    return config.decoded_per_class(len(config.ipc)), config.parametrization
 
 
 def describe_network(protocol: Mapping[str, Any]) -> str:

@@ -26,12 +26,13 @@ from rcig_cli.reporting.formatting import (
     auc,
     chance_auc,
     count_of,
+    describe_images,
     describe_network,
     describe_training,
-    images_per_class,
+    exact_size,
     known_settings,
 )
-from rcig_cli.reporting.visualize import FIGURES, animation, curves, grid, labels
+from rcig_cli.reporting.visualize import FIGURES, animation, curves, grid, labels, stored
 from rcig_cli.runs.distill.distilled import DistilledSet
 from rcig_cli.runs.distill.scarce import scarce_classes
 from rcig_cli.runs.report import Report
@@ -75,7 +76,9 @@ def _context(distilled: DistilledSet, report: Report) -> dict[str, Any]:
     evaluations = _results(distilled, "evaluations", report)
     attacks = _with_lira(_results(distilled, "attacks", report))
     figures = {}
-    for name, draw in (("grid", grid), ("labels", labels), ("animation", animation), ("curves", curves)):
+    size, parametrization = distilled.size, distilled.config.parametrization_record
+    drawn = {"grid": grid, "labels": labels, "animation": animation, "curves": curves}
+    for name, draw in (drawn if size.is_raw else {**drawn, "stored": stored}).items():
         with suppress(NotFound):  # an imported run has no animation and no curves
             figures[name] = _figure(draw(distilled))
     config = distilled.config
@@ -83,7 +86,9 @@ def _context(distilled: DistilledSet, report: Report) -> dict[str, Any]:
         run=distilled.run,
         config=config,
         dataset=distilled.prepared.manifest,
-        count=len(distilled.images),
+        size=size,
+        parametrization=parametrization,
+        title=f"{distilled.run.name}: {describe_images(distilled.run.config, f' of {config.dataset}')}",
         scarce=scarce_classes(distilled.prepared, config),
         best=best_evaluation(evaluations),
         evaluations=evaluations,
@@ -191,7 +196,7 @@ def _template() -> "Template":
     }
     environment.globals |= {
         "count_of": count_of,
-        "images_per_class": images_per_class,
+        "exact_size": exact_size,
         "describe_network": describe_network,
         "describe_training": describe_training,
     }

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rcig_cli.errors import ConfigError, NotFound
 from rcig_cli.reporting.compare import best_evaluation, differences
 from rcig_cli.reporting.figures.animation import draw_animation
@@ -12,7 +14,8 @@ from rcig_cli.reporting.figures.comparison import Side, draw_comparison
 from rcig_cli.reporting.figures.curves import columns_of, draw_curves
 from rcig_cli.reporting.figures.grid import draw_grid
 from rcig_cli.reporting.figures.labels import draw_labels
-from rcig_cli.reporting.formatting import accuracy, describe_run
+from rcig_cli.reporting.figures.stored import StoredPictures, draw_stored
+from rcig_cli.reporting.formatting import accuracy, describe_run, exact_size
 from rcig_cli.runs.distill.distill import METRICS
 from rcig_cli.runs.distill.distilled import DistilledSet
 from rcig_cli.runs.distill.snapshots import read_course
@@ -21,7 +24,10 @@ from rcig_cli.store.metrics import MetricsLog
 from rcig_cli.store.results import read_results
 
 # The file extension of each kind of figure.
-EXTENSIONS = {"grid": ".png", "labels": ".png", "curves": ".png", "animate": ".gif", "compare": ".png"}
+EXTENSIONS = {
+    **{"grid": ".png", "labels": ".png", "stored": ".png", "curves": ".png"},
+    **{"animate": ".gif", "compare": ".png"},
+}
 FIGURES = "figures"  # the folder within a run's folder
 
 
@@ -48,12 +54,13 @@ def visualize(
     Raises
     ------
     ConfigError
-        If ``out`` is not a possible path, or the two runs are not of the same data set.
+        If ``out`` is not a possible path, the two runs are not of the same data set, or what is stored is to
+        be drawn of a raw set.
     NotFound
         If the run has no metrics or no snapshots and a figure needs them.
     """
     paths = _paths(distilled, kinds, other, out)
-    draw = {"grid": grid, "labels": labels, "curves": curves, "animate": animation}
+    draw = {"grid": grid, "labels": labels, "stored": stored, "curves": curves, "animate": animation}
     contents = [
         comparison(distilled, other) if other and kind == "compare" else draw[kind](distilled)
         for kind in kinds
@@ -65,7 +72,10 @@ def visualize(
 
 
 def grid(distilled: DistilledSet) -> bytes:
-    """Draw every distilled image with its class's name, in natural colours, as a PNG."""
+    """Draw every distilled image with its class's name, in natural colours, as a PNG.
+
+    Those of a parametrized set are decoded.
+    """
     return encode_png(draw_grid(_pixels(distilled), distilled.classes, _class_names(distilled)))
 
 
@@ -73,6 +83,32 @@ def labels(distilled: DistilledSet) -> bytes:
     """Draw the learned soft labels beside their images, as a PNG."""
     names = _class_names(distilled)
     return encode_png(draw_labels(_pixels(distilled), distilled.labels, distilled.classes, names))
+
+
+def stored(distilled: DistilledSet) -> bytes:
+    """Draw the arrays that a parametrized set stores in the form of images, as a PNG.
+
+    Each is scaled to its own range of values; those that belong to a class are under its name.
+
+    Raises
+    ------
+    ConfigError
+        If the set is raw.
+    """
+    name, parametrization = distilled.run.name, distilled.config.parametrization_record
+    class_names = _class_names(distilled)
+    if distilled.size.is_raw:
+        raise ConfigError(f"{name} is a raw set: it stores its images, which --grid shows.")
+    classes, parts = distilled.prepared.classes, []
+    for key, arrays in distilled.stored.items():
+        if arrays.ndim != 4:  # coefficients
+            continue
+        groups, names = np.repeat(np.arange(classes), distilled.config.images_per_class(classes)), class_names
+        if key in parametrization.shared:
+            groups, names = np.arange(len(arrays)), [str(number) for number in range(len(arrays))]
+        title = f"{name}: {parametrization.title}. Each is scaled to its own range of values."
+        parts.append(StoredPictures(title, arrays, groups, names))
+    return encode_png(draw_stored(parts))
 
 
 def curves(distilled: DistilledSet) -> bytes:
@@ -124,13 +160,14 @@ def _side(distilled: DistilledSet, settings: Mapping[str, Any]) -> Side:
     result = (
         f"test accuracy {accuracy(best['accuracy'])} ({best['architecture']})" if best else "not evaluated"
     )
-    described = ("ipc", "steps")  # by `describe_run`
+    described = ("ipc", "parametrization", "steps")  # by `describe_run`
     others = [
         f"{name.replace('_', ' ')} {value}"
         for name, value in settings.items()
         if name not in described and value is not None
     ]
-    details = [describe_run(distilled.run), result, *others]
+    stored_size = f"{exact_size(distilled.size.stored_bytes.images)} stored"
+    details = [describe_run(distilled.run), result, stored_size, *others]
     return Side(distilled.run.name, details, _pixels(distilled), distilled.classes)
 
 

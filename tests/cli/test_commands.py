@@ -186,7 +186,10 @@ def test_list_and_show(rcig, digits_run):
     listed = rcig("list", "--store", digits_run, "--json").json
     assert [dataset["dataset"] for dataset in listed["datasets"]] == ["digits"]
     run = {"run": "run_1", "status": "finished", "step": 6, "dataset": "digits", "ipc": 1}
+    run |= {"parametrization": "raw", "images": 10, "raw_images": 10}
+    run["stored_bytes"] = {"images": 2560, "labels": 400}
     assert listed["runs"][0] == run
+    assert re.search(r"run_1 +digits +1 +2\.6 kB +finished", rcig("list", "--store", digits_run).out)
     assert "finished" in rcig("list", "--store", digits_run).out
     shown = rcig("show", "run_1", "--store", digits_run, "--json").json
     assert shown["config"]["inner_steps"] == 2

@@ -35,6 +35,17 @@ def exported_set(ipc=2, channels=3, side=4, class_names=NAMES, seed=0):
     )
 
 
+SETTINGS = {"parametrization": "multiformation", "ipc": 1, "factor": 2}
+
+
+def parametrized_set():
+    """A set of 4 images per class, and what it stores: here just any arrays of two shapes."""
+    rng = np.random.default_rng(1)
+    stored = {"some": rng.normal(size=(3, 4, 4, 3)), "more": rng.normal(size=(12, 5))}
+    floats = {name: array.astype(np.float32) for name, array in stored.items()}
+    return replace(exported_set(ipc=4), stored=floats, parametrization=SETTINGS)
+
+
 def write(folder, name, given):
     """Export a set in a format; return the path."""
     form = EXPORTS[name]

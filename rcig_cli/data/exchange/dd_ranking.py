@@ -71,4 +71,6 @@ def write_set(folder: Path, exported: ExportedSet) -> None:
         torch.save(tensor, folder / name)
 
 
-FORMAT = Format("dd-ranking", recognize, read_set, write_set, suffix="-dd-ranking", is_folder=True)
+FORMAT = Format(
+    "dd-ranking", recognize, read_set, write_set, suffix="-dd-ranking", is_folder=True, keeps_stored=False
+)

@@ -6,9 +6,10 @@ more memory than a distilled set of the data set needs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,15 @@ import numpy.typing as npt
 from rcig_cli.data.exchange.class_order import class_order
 from rcig_cli.data.exchange.dc_statistics import dc_statistics
 from rcig_cli.data.exchange.kornia_zca import KorniaZca
-from rcig_cli.data.exchange.records import Array, DatasetInfo, LazyArray, SetFile, Space, check_count
+from rcig_cli.data.exchange.records import (
+    STORED,
+    Array,
+    DatasetInfo,
+    LazyArray,
+    SetFile,
+    Space,
+    check_count,
+)
 from rcig_cli.data.sources.class_names import class_numbers
 from rcig_cli.data.sources.source import Note
 from rcig_cli.data.whitening.whitening import Whitening
@@ -47,6 +56,10 @@ class ImportedSet:
         The means and deviations of dc-normalized images, float32 ``[c]``; None for other spaces.
     notes
         What was assumed.
+    stored
+        The arrays that a parametrized set stores, not yet read; none for a raw set.
+    parametrization
+        The settings of a parametrized set, not yet checked; None for a raw set.
     """
 
     images: Array
@@ -55,6 +68,8 @@ class ImportedSet:
     space: Space
     statistics: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None = None
     notes: tuple[Note, ...] = ()
+    stored: Mapping[str, LazyArray] = field(default_factory=dict)
+    parametrization: Mapping[str, Any] | None = None
 
     def inputs(
         self, whitening: Whitening, kornia_zca: Callable[[], KorniaZca] | None = None
@@ -146,13 +161,17 @@ def check_set(
         values = np.ascontiguousarray(values.transpose(0, 2, 3, 1))
         space_notes += (Note("layout", f"The images of {path} were read as [n, c, H, W]."),)
     by_class = np.argsort(classes, kind="stable")
+    in_order = all(np.array_equal(each, np.arange(len(each))) for each in (order, by_class))
+    stored, stored_notes = _stored(file, known, in_order=in_order)
     return ImportedSet(
         values.reshape(-1, *dataset.shape)[by_class],
         soft[by_class],
         classes[by_class],
         known,
         statistics,
-        file.notes + notes + space_notes + _label_notes(path, soft),
+        file.notes + notes + space_notes + _label_notes(path, soft) + stored_notes,
+        stored,
+        file.parametrization if stored else None,
     )
 
 
@@ -172,6 +191,25 @@ def _space(file: SetFile, images: LazyArray, given: Space | None) -> tuple[Space
         "dc-normalized (DC, DSA, DM; MTT without ZCA), kornia-zca (MTT and DATM with ZCA), normalized (with "
         "the means and deviations of the data set) or pixels (0 to 1)."
     )
+
+
+def _stored(
+    file: SetFile, space: Space, *, in_order: bool
+) -> tuple[Mapping[str, LazyArray], tuple[Note, ...]]:
+    """What a parametrized set stores; nothing where its decoded images are to be changed or reordered."""
+    if file.parametrization is None:
+        return {}, ()
+    stored = {n.removeprefix(STORED): array for n, array in file.arrays.items() if n.startswith(STORED)}
+    if not stored:
+        raise ConfigError(
+            f"{file.path} has the settings of a parametrization but no arrays {STORED}...: export the set "
+            "again, or save it without parametrization as a raw set."
+        )
+    if space == "whitened" and in_order:
+        return stored, ()
+    why = "its classes are in another order" if space == "whitened" else f"its images are taken as {space}"
+    text = f"Only the decoded images of {file.path} are imported, as a raw set, because {why}."
+    return {}, (Note("skipped", text),)
 
 
 def _one_for_each(path: Path, classes: LazyArray, images: LazyArray) -> LazyArray:

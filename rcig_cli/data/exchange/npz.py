@@ -15,10 +15,11 @@ from rcig_cli.data.exchange.records import (
     Format,
     LazyArray,
     SetFile,
-    Space,
     read_metadata,
 )
 from rcig_cli.data.npz import LARGEST_SMALL_ARRAY, members
+
+_METADATA = (VERSION_KEY, "space", "class_names", "parametrization")
 
 
 def recognize(path: Path, head: bytes) -> bool:
@@ -28,14 +29,14 @@ def recognize(path: Path, head: bytes) -> bool:
 
 def read_set(path: Path, _: DatasetInfo) -> SetFile:
     """Read the headers of the arrays; their values are read when they are asked for; see `Format.read`."""
-    arrays, space, class_names = read_arrays(path)
-    return SetFile(path, arrays, space, class_names)
+    arrays, metadata = read_arrays(path)
+    return SetFile(path, arrays, *read_metadata(path, metadata))
 
 
-def read_arrays(path: Path) -> tuple[dict[str, LazyArray], Space | None, tuple[str, ...] | None]:
-    """Read the headers of the arrays of an ``.npz`` file, and its metadata."""
+def read_arrays(path: Path) -> tuple[dict[str, LazyArray], dict[str, object]]:
+    """Read the headers of the arrays of an ``.npz`` file, and its metadata, for `read_metadata`."""
     found = members(path)
-    texts = {name: found[name] for name in (VERSION_KEY, "space", "class_names") if name in found}
+    texts = {name: found[name] for name in _METADATA if name in found}
     metadata = {name: member.read(LARGEST_SMALL_ARRAY).tolist() for name, member in texts.items()}
     # Numbers are checked by their shape before they are read; a string may have any length.
     arrays = {
@@ -46,13 +47,12 @@ def read_arrays(path: Path) -> tuple[dict[str, LazyArray], Space | None, tuple[s
         )
         for name, each in found.items()
     }
-    return arrays, *read_metadata(path, metadata)
+    return arrays, metadata
 
 
 def write_set(path: Path, exported: ExportedSet) -> None:
     """Write a distilled set into a new file."""
-    texts = {"space": "whitened", "dataset": exported.dataset, "run": exported.run}
-    described = {**texts, "class_names": exported.class_names, VERSION_KEY: VERSION}
+    described = {**exported.texts(), "class_names": exported.class_names, VERSION_KEY: VERSION}
     arrays = {name: np.array(value) for name, value in described.items()}
     with path.open("xb") as stream:
         np.savez(stream, allow_pickle=False, **exported.arrays(), **arrays)

@@ -5,6 +5,7 @@
     README.md                                the data card
     data/train-00000-of-00001.parquet        image, label, soft_label, whitened: a row for each image
     whitening.safetensors                    from pixels to what a network sees, and back
+    stored.safetensors                       what a parametrized set stores
 
 ``image`` is a PNG as ``{bytes, path}``, 8 bits a channel; ``whitened`` is the same image as a network sees
 it, exact to the bit.  Parquet files of other programs may lack ``soft_label`` and ``whitened``; their images
@@ -24,6 +25,7 @@ import numpy.typing as npt
 from rcig_cli.data.exchange import safetensors
 from rcig_cli.data.exchange.png_folder import decode_pictures, encode_png
 from rcig_cli.data.exchange.records import (
+    STORED,
     WHITENING,
     Array,
     DatasetInfo,
@@ -37,7 +39,9 @@ from rcig_cli.data.exchange.records import (
 from rcig_cli.data.tables import class_labels
 from rcig_cli.errors import ConfigError, Corrupt, RcigError
 
-_DATA, _PART, _WHITENING = "data", "train-00000-of-00001.parquet", "whitening.safetensors"
+_DATA, _PART = "data", "train-00000-of-00001.parquet"
+# The files beside the rows, and the prefix of the arrays in each.
+_BESIDE = {"whitening.safetensors": WHITENING, "stored.safetensors": STORED}
 _COLUMNS = ("image", "img", "label", "soft_label", "whitened")
 _ROWS = 100  # of a row group
 # The most bytes that a file may unpack to: floats, and a picture of any kind for each row.
@@ -59,7 +63,7 @@ def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
     try:
         table = _read_table(file, dataset)
         metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
-        space, class_names = read_metadata(file, metadata)
+        space, class_names, parametrization = read_metadata(file, metadata)
         class_names = class_names or class_labels(table.schema).get("label")
         arrays = {name: LazyArray.of(array) for name, array in _arrays(file, table, dataset).items()}
     except RcigError:
@@ -68,13 +72,15 @@ def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
         if isinstance(error, OSError) and error.errno:
             raise
         raise Corrupt(f"{file} is damaged, cut short or not a Parquet file: copy it again.") from error
-    files, whitening = [file], path / _WHITENING
-    if path.is_dir() and whitening.is_file() and not whitening.is_symlink():
-        beside = safetensors.read_set(whitening, dataset).arrays
-        arrays |= {name: array for name, array in beside.items() if name.startswith(WHITENING)}
-        files.append(whitening)
+    files = [file]
+    for name, prefix in _BESIDE.items() if path.is_dir() else ():
+        beside = path / name
+        if beside.is_file() and not beside.is_symlink():
+            found = safetensors.read_set(beside, dataset).arrays
+            arrays |= {name: array for name, array in found.items() if name.startswith(prefix)}
+            files.append(beside)
     space = space if "whitened" in table.column_names else "pixels"
-    return SetFile(path, arrays, space, class_names, tuple(files))
+    return SetFile(path, arrays, space, class_names, parametrization, tuple(files))
 
 
 def _only_part(folder: Path) -> Path:
@@ -192,7 +198,10 @@ def write_set(folder: Path, exported: ExportedSet) -> None:
         compression="zstd",
         use_dictionary=False,  # a dictionary would store -0.0 as 0.0, because they compare equal
     )
-    safetensors.write_arrays(folder / _WHITENING, exported.whitening_arrays())
+    beside = (exported.whitening_arrays(), exported.stored_arrays())
+    for name, arrays in zip(_BESIDE, beside, strict=True):
+        if arrays:
+            safetensors.write_arrays(folder / name, arrays)
     (folder / "README.md").write_text(_data_card(exported), encoding="utf-8")
 
 

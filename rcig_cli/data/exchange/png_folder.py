@@ -27,6 +27,7 @@ from rcig_cli.data.exchange.records import (
     LazyArray,
     SetFile,
     check_count,
+    read_metadata,
 )
 from rcig_cli.data.images.picture import read_header, read_picture
 from rcig_cli.data.sources.image_files import Files
@@ -61,7 +62,8 @@ def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
     labels, found = path / _LABELS, None
     names, numbers = folders, list(range(len(folders)))
     if labels.is_file() and not labels.is_symlink():
-        found, _, stated = read_arrays(labels)
+        found, metadata = read_arrays(labels)
+        _, stated, _ = read_metadata(labels, metadata)
         names = stated or ()
         # Folders are called as their classes, or else by the numbers of these; see `_folder_names`.
         named_alike = set(folders) == set(names)
@@ -86,10 +88,10 @@ def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
         "labels": classes,
     }
     if found is None:
-        return SetFile(path, arrays, "pixels", names, tuple(files.paths), notes=notes)
+        return SetFile(path, arrays, "pixels", names, files=tuple(files.paths), notes=notes)
     arrays |= {"labels": _soft_labels(path, found, files), "classes": classes}
     arrays |= {name: array for name, array in found.items() if name.startswith(WHITENING)}
-    return SetFile(path, arrays, "pixels", names, (*files.paths, labels), notes=notes)
+    return SetFile(path, arrays, "pixels", names, files=(*files.paths, labels), notes=notes)
 
 
 def _number(folder: str) -> int:
@@ -165,5 +167,13 @@ def _folder_names(class_names: tuple[str, ...]) -> list[str]:
 
 
 FORMAT = Format(
-    "png", recognize, read_set, write_set, suffix="-png", endings=(".png",), is_folder=True, lossy=True
+    "png",
+    recognize,
+    read_set,
+    write_set,
+    suffix="-png",
+    endings=(".png",),
+    is_folder=True,
+    lossy=True,
+    keeps_stored=False,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -20,6 +20,9 @@ SPACES: tuple[Space, ...] = get_args(Space)
 
 WHITENING = "whitening_"
 """Prefix of the names under which the arrays of a `Whitening` are saved."""
+
+STORED = "stored_"
+"""Prefix of the names under which the arrays that a parametrized set stores are saved."""
 
 VERSION = 1
 """Version of the exported files, saved in each as `VERSION_KEY`; files made by other programs have none."""
@@ -75,6 +78,8 @@ class SetFile:
         What the values of the images are, where the file says so.
     class_names
         The names of its classes, in the order of its class numbers, where the file has them.
+    parametrization
+        The settings of a parametrized set, where ``arrays`` has what it stores.
     files
         The files that were read, where it isn't only ``path``.
     sets
@@ -87,6 +92,7 @@ class SetFile:
     arrays: Mapping[str, LazyArray]
     space: Space | None = None
     class_names: tuple[str, ...] | None = None
+    parametrization: Mapping[str, Any] | None = None
     files: tuple[Path, ...] = ()
     sets: tuple[Mapping[str, LazyArray], ...] = ()
     notes: tuple[Note, ...] = ()
@@ -106,6 +112,10 @@ class ExportedSet:
         ``[n, H, W, c]`` as a network sees them, ``[n, C]`` and ``[n]``.
     whitening
         The map between pixels and what a network sees.
+    stored
+        The arrays that a parametrized set stores, by name; none for a raw set.
+    parametrization
+        Its settings, as `rcig distill` has them: ``parametrization``, ``ipc`` and the parametrization's own.
     """
 
     run: str
@@ -115,6 +125,8 @@ class ExportedSet:
     labels: npt.NDArray[np.float32]
     classes: npt.NDArray[np.int32]
     whitening: Whitening
+    stored: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    parametrization: Mapping[str, Any] | None = None
 
     def pixels(self) -> npt.NDArray[np.uint8]:
         """The images in natural colours, uint8 ``[n, H, W, c]``, rounded and clipped."""
@@ -124,16 +136,24 @@ class ExportedSet:
         """The arrays of the whitening and its inverse, by name."""
         return {WHITENING + name: array for name, array in self.whitening.arrays().items()}
 
+    def stored_arrays(self) -> dict[str, Array]:
+        """The arrays that a parametrized set stores, by name."""
+        return {STORED + name: array for name, array in self.stored.items()}
+
     def arrays(self) -> dict[str, Array]:
         """All arrays, by name."""
         own: dict[str, Array] = {"images": self.images, "labels": self.labels, "classes": self.classes}
-        return {**own, "pixels": self.pixels(), **self.whitening_arrays()}
+        return {**own, "pixels": self.pixels(), **self.stored_arrays(), **self.whitening_arrays()}
+
+    def texts(self) -> dict[str, str]:
+        """What describes the set in a single string, by name."""
+        own = {"space": "whitened", "dataset": self.dataset, "run": self.run}
+        settings = self.parametrization
+        return own if settings is None else {**own, "parametrization": json.dumps(settings)}
 
     def metadata(self) -> dict[str, str]:
-        """Everything else, as strings by name: for formats with a header of strings."""
-        names = json.dumps(self.class_names)
-        own = {"space": "whitened", "dataset": self.dataset, "run": self.run, "class_names": names}
-        return {**own, VERSION_KEY: str(VERSION)}
+        """Everything but the arrays, as strings by name: for formats with a header of strings."""
+        return {**self.texts(), "class_names": json.dumps(self.class_names), VERSION_KEY: str(VERSION)}
 
 
 @dataclass(frozen=True)
@@ -160,6 +180,8 @@ class Format:
         Whether ``write`` fills a folder.
     lossy
         Whether an export loses precision.
+    keeps_stored
+        Whether an export of a parametrized set has its stored arrays beside the decoded images.
     """
 
     name: str
@@ -170,6 +192,7 @@ class Format:
     endings: tuple[str, ...] = ()
     is_folder: bool = False
     lossy: bool = False
+    keeps_stored: bool = True
 
 
 def check_count(path: Path, count: int, dataset: DatasetInfo) -> None:
@@ -180,25 +203,30 @@ def check_count(path: Path, count: int, dataset: DatasetInfo) -> None:
         )
 
 
-def read_metadata(path: Path, found: Mapping[str, object]) -> tuple[Space | None, tuple[str, ...] | None]:
-    """Read a file's metadata: its version, space and class names.
+def read_metadata(
+    path: Path, found: Mapping[str, object]
+) -> tuple[Space | None, tuple[str, ...] | None, dict[str, Any] | None]:
+    """Read a file's metadata: its version, space, class names and parametrization.
 
     Parameters
     ----------
     path
         The file, for errors.
     found
-        By name; all may be missing, in files of other programs.  The class names are a list, or JSON of one.
+        By name; all may be missing, in files of other programs.  The class names are a list, or JSON of one;
+        the parametrization is a dictionary of settings, or JSON of one.
 
     Returns
     -------
-    Space or None, tuple of str or None
-        What the values of the images are, and the names of the classes, where the file says so.
+    Space or None, tuple of str or None, dict or None
+        What the values of the images are, the names of the classes, and the settings of a parametrized set,
+        where the file says so.
 
     Raises
     ------
     ConfigError
-        If the space isn't one of `SPACES`, or the class names aren't strings.
+        If the space isn't one of `SPACES`, the class names aren't strings, or the parametrization isn't a
+        dictionary of settings.
     Corrupt
         If the file was exported by another version of rcig.
     """
@@ -211,14 +239,23 @@ def read_metadata(path: Path, found: Mapping[str, object]) -> tuple[Space | None
     space = next((space for space in SPACES if space == found.get("space")), None)
     if space is None and found.get("space") is not None:
         raise ConfigError(f"{path}: its space must be one of {', '.join(SPACES)}, as a string.")
-    names = found.get("class_names")
-    if isinstance(names, str):
-        try:
-            names = json.loads(names)
-        except (ValueError, RecursionError):
-            names = ()
-    if names is None:
-        return space, None
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    names, settings = (_parsed(found.get(name)) for name in ("class_names", "parametrization"))
+    if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
         raise ConfigError(f"{path}: its class_names must be a list of strings.")
-    return space, tuple(names)
+    if settings is not None and not (isinstance(settings, dict) and all(map(_is_text, settings))):
+        raise ConfigError(f"{path}: its parametrization must be a dictionary of settings.")
+    return space, None if names is None else tuple(names), settings
+
+
+def _parsed(value: object) -> Any:
+    """Return a value, parsed if it is text in JSON; an empty text if it is other text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return ""
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)

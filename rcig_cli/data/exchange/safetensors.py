@@ -1,7 +1,7 @@
 """Distilled sets as ``.safetensors``: the same arrays as in ``.npz``.
 
 Everything else is in the file's metadata, as strings: ``space``, ``dataset``, ``run``, ``rcig_format``
-and, as JSON, ``class_names``.
+and, as JSON, ``class_names`` and the settings of a parametrized set, ``parametrization``.
 """
 
 from __future__ import annotations

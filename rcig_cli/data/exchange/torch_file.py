@@ -175,18 +175,17 @@ def import_torch(what: str, instead: str = "") -> Any:
 
 
 def write_set(path: Path, exported: ExportedSet) -> None:
-    """Write a distilled set into a new file: images and pixels ``[n, c, H, W]``, the rest as in ``.npz``."""
+    """Write a distilled set into a new file: images and pixels ``[n, c, H, W]``, the rest as in ``.npz``.
+
+    The settings of a parametrized set are a dictionary, and its stored arrays keep their order of axes.
+    """
     torch = import_torch("--format torch", ", or export as npz instead")
     arrays = exported.arrays()
     arrays |= {name: arrays[name].transpose(0, 3, 1, 2) for name in ("images", "pixels")}
     tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
-    described = {
-        "class_names": list(exported.class_names),
-        "space": "whitened",
-        "dataset": exported.dataset,
-        "run": exported.run,
-        VERSION_KEY: VERSION,
-    }
+    described = {**exported.texts(), "class_names": list(exported.class_names), VERSION_KEY: VERSION}
+    if exported.parametrization is not None:
+        described["parametrization"] = dict(exported.parametrization)
     torch.save({**tensors, **described}, path)
 
 

@@ -65,6 +65,8 @@ class Parametrization:
         ``(settings, image_shape, counts) -> Decoder``.
     images_per_class
         ``(settings, ipc) ->`` decoded images of a class of which --ipc asks for ``ipc`` images.
+    shared
+        Names of stored arrays that all classes share; the rows of the others are in the order of the classes.
     defaults
         ``(image_shape, counts, given) -> settings``: defaults that depend on the images and on the settings
         given, by name.
@@ -77,6 +79,7 @@ class Parametrization:
     shapes: Callable[[Any, Shape, Counts], dict[str, tuple[int, ...]]]
     make: Callable[[Any, Shape, Counts], Decoder]
     images_per_class: Callable[[Any, int], int] = lambda _settings, ipc: ipc
+    shared: tuple[str, ...] = ()
     defaults: Callable[[Shape, Counts, Mapping[str, Any]], Mapping[str, Any]] = lambda *_: {}
 
     @property

@@ -28,7 +28,8 @@ from rcig_cli.reporting.figures.canvas import (
 
 Floats = npt.NDArray[np.floating]
 
-MOST_ROWS = 30  # of images, if classes have several
+MOST_ROWS = 200  # of images, if classes have several
+_MOST_TALL, _MOST_MIDDLE = 12, 50  # rows with tall cells and with cells of middle height
 BLUE, WHITE, ORANGE = (0, 98, 160), (252, 252, 250), (213, 94, 0)
 _TEXT, _NUMBER, _HEADING = 13, 12, 15  # pixels to the em
 _NAME_WIDTH = 160  # at most
@@ -99,10 +100,11 @@ def _parts(images: Images, values: Floats, classes: Labels, names: Sequence[str]
 
 
 def _cells(rows: int, classes: int) -> _Cells:
-    if classes <= 12:
-        return _Cells(60, 68, 64, numbers=True) if rows <= 12 else _Cells(60, 36, 32, numbers=True)
+    if classes <= 12 and rows <= _MOST_TALL:
+        return _Cells(60, 68, 64, numbers=True)
     if classes <= 30:
-        return _Cells(44, 36, 32, numbers=True)
+        middle = _Cells(60 if classes <= 12 else 44, 36, 32, numbers=True)
+        return middle if rows <= _MOST_MIDDLE else _Cells(44, 20, 18, numbers=True)
     return _Cells(18, 18, 16, numbers=False)
 
 

@@ -14,7 +14,7 @@ from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.distillation.methods import METHODS
 from rcig_cli.errors import ConfigError, Interrupted, NotFound, NumericsError
 from rcig_cli.presets.config import DEFAULT_ALGORITHM, DistillConfig
-from rcig_cli.reporting.formatting import images_per_class, per_class
+from rcig_cli.reporting.formatting import describe_images, per_class
 from rcig_cli.runs.configuration import most_images, network_for, resolved, with_counts
 from rcig_cli.runs.distill.distilled import write_distilled
 from rcig_cli.runs.distill.divergence import Diverged, is_stuck, lower_rate
@@ -207,7 +207,7 @@ def _greeting(run: RunManifest, is_new: bool) -> str:
     network = f"ConvNet of depth {config['depth']} and width {config['width']}"
     verb = "distils" if is_new else "resumes distilling"
     return (
-        f"{run.name} {verb} {run.dataset} to {images_per_class(config['ipc'])} per class in "
+        f"{run.name} {verb} {run.dataset} to {describe_images(config)} in "
         f"{config['steps']} steps ({network}, {config['algorithm']}{solver}, seed {run.seed})."
     )
 

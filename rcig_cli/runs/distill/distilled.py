@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.distillation.parametrizations import StoredBytes
 from rcig_cli.errors import Corrupt, NotFound, NumericsError
 from rcig_cli.presets.config import DistillConfig
+from rcig_cli.presets.set_size import SetSize
 from rcig_cli.runs.prepare.prepared import Prepared, parent_of
 from rcig_cli.store.arrays import read_array, write_arrays
 from rcig_cli.store.digests import digests, mismatches
@@ -52,9 +52,9 @@ class DistilledSet:
     classes: npt.NDArray[np.int32]
 
     @property
-    def bytes(self) -> StoredBytes:
-        """Bytes of the stored arrays and of the labels, uncompressed."""
-        return StoredBytes.of((array.shape for array in self.stored.values()), self.labels.shape)
+    def size(self) -> SetSize:
+        """Bytes of the stored arrays and of the labels, uncompressed, and number of images."""
+        return SetSize.of(self.config, self.prepared.shape, self.prepared.classes)
 
 
 def write_distilled(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, str]:

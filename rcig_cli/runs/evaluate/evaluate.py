@@ -1,6 +1,7 @@
-"""Evaluate a distilled set: test accuracy of networks trained on it, and on random subsets of the same size.
+"""Evaluate a distilled set: test accuracy of networks trained on it, and on random subsets of as many bytes.
 
-Both are trained by the same protocol, which is stored with the accuracies.
+Both are trained by the same protocol, which is stored with the accuracies.  Networks are trained on the
+decoded images of a parametrized set; random subsets have ``--ipc`` real images of each class, so fewer.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,7 +15,9 @@ from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.distillation.records import centred_one_hot, training_set
 from rcig_cli.networks.architectures import build_network
 from rcig_cli.networks.network import Network
+from rcig_cli.presets.config import DEFAULT_PARAMETRIZATION
 from rcig_cli.presets.paper import PaperResult, paper_result
+from rcig_cli.presets.set_size import SetSize
 from rcig_cli.runs.distill.distilled import DistilledSet
 from rcig_cli.runs.distill.scarce import scarce_classes
 from rcig_cli.runs.engine.randomness import first_images
@@ -78,7 +81,8 @@ def evaluate(
         subset = _random_subset(distilled, flip=protocol.flip)
         random_subset = measure(1, subset, "training networks on random images")
     paper = _paper_result(distilled, protocol)
-    evaluation = Evaluation(name, values_of(protocol), accuracy, random_subset, paper)
+    size = SetSize.of(distilled.config, distilled.prepared.shape, distilled.prepared.classes)
+    evaluation = Evaluation(name, values_of(protocol), accuracy, random_subset, paper, size)
     write_result(distilled.path, "evaluations", protocol.arch, evaluation.to_json())
     return evaluation
 
@@ -140,8 +144,9 @@ def make_measurement(prepared: Prepared, protocol: EvaluationProtocol, report: R
 
 
 def _random_subset(distilled: DistilledSet, *, flip: bool) -> Callable[[Array], TrainingSet]:
-    """Return a function from a random key to a training set of as many real images as were distilled.
+    """Return a function from a random key to a training set of real images that takes as many bytes.
 
+    That is ``--ipc`` images of each class, also where a parametrized set has more images than these.
     The images of a class that has too few are repeated, so that the classes have the same weights as in the
     distilled set.
     """
@@ -161,10 +166,12 @@ def _random_subset(distilled: DistilledSet, *, flip: bool) -> Callable[[Array], 
 def _paper_result(distilled: DistilledSet, protocol: EvaluationProtocol) -> PaperResult | None:
     """Return the paper's accuracy for such a set and such networks; it has none with hard labels.
 
+    The paper's sets are raw, so it has none for parametrized sets either.
+
     A data set of a published name but another number of classes consists of the user's own images.
     """
     config = distilled.config
-    if distilled.run.imported or protocol.hard_labels:
+    if distilled.run.imported or protocol.hard_labels or config.parametrization != DEFAULT_PARAMETRIZATION:
         return None
     if config.dataset not in KNOWN or distilled.prepared.classes != KNOWN[config.dataset].classes:
         return None

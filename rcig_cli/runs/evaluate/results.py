@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from rcig_cli.presets.paper import PaperResult
-from rcig_cli.reporting.formatting import decimal, describe_protocol, percent
+from rcig_cli.presets.set_size import SetSize
+from rcig_cli.reporting.formatting import decimal, describe_protocol, describe_size, percent
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,12 @@ class Evaluation:
     accuracy
         Of the networks trained on the distilled set.
     random_subset
-        Of networks trained on random real images, the same number of each class; None without baseline.
+        Of networks trained on random real images, ``ipc`` of each class: those of the same bytes, which are
+        fewer than the images of a parametrized set.  None without baseline.
     paper
-        The accuracy that the paper reports for this case, or None.
+        The accuracy that the paper reports for this case, or None.  The paper's sets are all raw.
+    size
+        What the set stores, its bytes and number of images.
     """
 
     run: str
@@ -69,6 +73,7 @@ class Evaluation:
     accuracy: Spread
     random_subset: Spread | None
     paper: PaperResult | None
+    size: SetSize
 
     def to_json(self) -> dict[str, Any]:
         """Return all but the run's name as JSON values."""
@@ -80,6 +85,7 @@ class Evaluation:
             "accuracy": self.accuracy.to_json(),
             "random_subset": self.random_subset.to_json() if self.random_subset else None,
             "paper": asdict(self.paper) if self.paper else None,
+            **self.size.to_json(),
             "protocol": dict(self.protocol),
         }
 
@@ -93,6 +99,7 @@ class Evaluation:
             Spread.from_json(document["accuracy"]),
             Spread.from_json(random) if random else None,
             PaperResult(**paper) if paper else None,
+            SetSize.from_json(document),
         )
 
     def __repr__(self) -> str:
@@ -100,5 +107,6 @@ class Evaluation:
         paper = f", paper {percent(self.paper.mean, self.paper.std)}" if self.paper else ""
         return (
             f"Test accuracy: {self.run} {self.accuracy.percent}{random}{paper}\n"
-            f"({describe_protocol(self.protocol)})"
+            f"({describe_protocol(self.protocol)})\n"
+            f"{describe_size(self.size)}"
         )

@@ -92,6 +92,7 @@ def export_to_stream(store: Store, run: str, stream: BinaryIO, *, format: str | 
 def _exported(store: Store, run: str) -> ExportedSet:
     distilled = open_distilled(store, run)
     manifest = distilled.prepared.manifest
+    is_raw = distilled.size.is_raw
     return ExportedSet(
         run=run,
         dataset=manifest.name,
@@ -100,4 +101,6 @@ def _exported(store: Store, run: str) -> ExportedSet:
         labels=distilled.labels,
         classes=distilled.classes,
         whitening=distilled.prepared.whitening(),
+        stored={} if is_raw else distilled.stored,
+        parametrization=None if is_raw else distilled.config.to_decode(),
     )

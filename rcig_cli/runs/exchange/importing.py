@@ -22,6 +22,7 @@ from rcig_cli.data.whitening.whitening import Whitening
 from rcig_cli.errors import ConfigError, shorten
 from rcig_cli.runs.configuration import most_images, resolved
 from rcig_cli.runs.distill.distilled import write_distilled
+from rcig_cli.runs.exchange.stored_arrays import parametrized
 from rcig_cli.runs.prepare.prepared import Prepared, open_prepared
 from rcig_cli.runs.report import Report
 from rcig_cli.store.digests import sha256_of_file
@@ -103,8 +104,12 @@ def import_set(
         "class_names": None if class_names is None else list(class_names),
     }
     imported_as = {"space": imported.space, "options": options, "assumptions": [vars(note) for note in notes]}
-    arrays = {"images": inputs, "labels": imported.labels, "classes": imported.classes}
-    config = resolved(prepared, {"ipc": np.bincount(imported.classes).tolist()})
+    if imported.parametrization is None:
+        config = resolved(prepared, {"ipc": np.bincount(imported.classes).tolist()})
+        stored = {"images": inputs}
+    else:
+        config, stored = parametrized(path, imported, prepared)
+    arrays = {**stored, "labels": imported.labels, "classes": imported.classes}
     parents: dict[str, Parent] = {
         "dataset": prepared.manifest.as_parent,
         "file": {"name": _printable(path.absolute().name), "digest": _digest(file)},

@@ -15,6 +15,7 @@ from rcig_cli.distillation.pool import Model
 from rcig_cli.distillation.records import centred_one_hot, training_set
 from rcig_cli.errors import ConfigError, NumericsError
 from rcig_cli.presets.paper_privacy import paper_attacks
+from rcig_cli.presets.set_size import SetSize
 from rcig_cli.privacy import attacks
 from rcig_cli.privacy.lira import confidences
 from rcig_cli.reporting.formatting import TARGETS as TITLES
@@ -143,7 +144,8 @@ def _attack_run(
     one = Attacker(distilled, protocol, advance)
     manifest, config = distilled.prepared.manifest, distilled.config
     counts = len(manifest.class_names), manifest.sizes["train"], config.ipc
-    paper = paper_attacks(manifest.name, *counts, config.algorithm)
+    size = SetSize.of(config, distilled.prepared.shape, distilled.prepared.classes)
+    paper = paper_attacks(manifest.name, *counts, config.algorithm, raw=size.is_raw)
     targets = {}
     for name, members in (("real", one.train), ("random_subset", one.random_subset())):
         flip = protocol.flip and name != "real"
@@ -153,7 +155,7 @@ def _attack_run(
     images, labels = jnp.asarray(distilled.images), jnp.asarray(distilled.labels)
     by_steps, models = one.attack("distilled", TrainingSet(*training_set(images, labels, flip=protocol.flip)))
     targets["distilled"] = TargetResult(by_steps, (), paper.get("distilled"))
-    result = RunResult(distilled.run.name, protocol, len(one.candidates.members), targets)
+    result = RunResult(distilled.run.name, protocol, len(one.candidates.members), targets, size)
     return result, TrainedRun(models, one.candidates, distilled.prepared.whitening(), one.phi)
 
 
@@ -196,7 +198,7 @@ class Attacker:
         return stratified_order(self.test.classes, self.protocol.seed)[:count]
 
     def random_subset(self) -> Examples:
-        """Return as many real images of each class as were distilled; drawn once for a run.
+        """Return real images, ``--ipc`` of each class: as many bytes as the set.  Drawn once for a run.
 
         A class that has fewer is taken whole: with copies, shadow networks of LiRA could be trained on an
         image that counts as a non-member.

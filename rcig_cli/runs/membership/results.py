@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rcig_cli.presets.paper_privacy import PaperAttack
+from rcig_cli.presets.set_size import SetSize
 from rcig_cli.privacy.attacks import ATTACKS
 from rcig_cli.privacy.roc import FALSE_POSITIVE_RATES, Success, chance_error, false_positives
 from rcig_cli.reporting.figures.plots import Panel, Series, draw_panels
@@ -109,12 +110,16 @@ class TargetResult:
 
 @dataclass(frozen=True)
 class RunResult:
-    """The results on one run by target; ``examples`` is the number of members, and of non-members."""
+    """The results on one run by target; ``examples`` is the number of members, and of non-members.
+
+    ``size`` is that of the run's distilled set.
+    """
 
     run: str
     protocol: AttackProtocol
     examples: int
     targets: Mapping[str, TargetResult]
+    size: SetSize
 
     @property
     def tested(self) -> int:
@@ -139,6 +144,7 @@ class RunResult:
             "run": self.run,
             "targets": {name: target.to_json() for name, target in self.targets.items()},
             "protocol": {**self.protocol.to_json(), **counts, **chance},
+            **self.size.to_json(),
         }
 
 
@@ -170,7 +176,7 @@ def _joined(targets: Sequence[TargetResult]) -> TargetResult:
     return TargetResult(
         {steps: tuple(n for each in targets for n in each.by_steps[steps]) for steps in targets[0].by_steps},
         tuple(lira for each in targets for lira in each.lira),
-        targets[0].paper,
+        targets[0].paper if all(each.paper for each in targets) else None,
     )
 
 

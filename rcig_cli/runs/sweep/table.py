@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rcig_cli.presets.config import DistillConfig
+from rcig_cli.presets.set_size import SetSize
 from rcig_cli.runs.evaluate.protocol import EvaluationProtocol
 from rcig_cli.runs.evaluate.results import Evaluation, Spread
 from rcig_cli.store.records import RunManifest
@@ -70,6 +71,11 @@ class Row:
         return Spread(tuple(values)) if values else None
 
     @property
+    def size(self) -> SetSize | None:
+        """What each of its sets stores; None if every run diverged."""
+        return next((outcome.evaluation.size for outcome in self.outcomes if outcome.evaluation), None)
+
+    @property
     def diverged(self) -> list[str]:
         """The names of the runs that diverged."""
         return [outcome.run.name for outcome in self.outcomes if outcome.run.status == "failed"]
@@ -104,12 +110,16 @@ class Row:
             "seeds": [outcome.cell.config.seed for outcome in self.outcomes],
             "run_accuracies": [o.evaluation.accuracy.mean if o.evaluation else None for o in self.outcomes],
             "diverged": self.diverged,
+            **(self.size.to_json() if self.size else {}),
         }
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """Accuracy of networks trained on random real images, ``ipc`` of each class, by a protocol."""
+    """Accuracy of networks trained on random real images, ``ipc`` of each class, by a protocol.
+
+    These images have the bytes of the distilled sets of this ``ipc``.
+    """
 
     ipc: int | tuple[int, ...]
     protocol: EvaluationProtocol
@@ -130,7 +140,10 @@ class Table:
             "axes": list(self.axes),
             "rows": [row.to_json() for row in self.rows],
             "random_subsets": [
-                {"ipc": each.ipc, "width": each.protocol.width, **each.accuracy.to_json()}
+                {
+                    **{"ipc": each.ipc, "width": each.protocol.width, "steps": each.protocol.steps},
+                    **each.accuracy.to_json(),
+                }
                 for each in self.baselines
             ],
         }

@@ -9,9 +9,11 @@ import pytest
 from tests.data.examples import save_picture
 from tests.data.exchange_sets import (
     NAMES,
+    SETTINGS,
     WRITABLE,
     dataset_info,
     exported_set,
+    parametrized_set,
     published_state,
     read,
     same_bits,
@@ -31,6 +33,22 @@ def test_an_exported_set_is_imported_bit_for_bit(tmp_path, name, channels):
     assert same_bits(found.inputs(given.whitening), given.images)
     assert same_bits(found.labels, given.labels)
     assert same_bits(found.classes, given.classes)
+
+
+@pytest.mark.parametrize("name", WRITABLE)
+def test_what_a_parametrized_set_stores_is_imported_bit_for_bit_beside_its_images(tmp_path, name):
+    given = parametrized_set()
+    found = read(write(tmp_path, name, given))
+    assert same_bits(found.labels, given.labels)
+    stored = {name: array.read() for name, array in found.stored.items()}
+    if not WRITABLE[name].keeps_stored:
+        assert (stored, found.parametrization, name) == ({}, None, "png")
+        return
+    assert same_bits(found.inputs(given.whitening), given.images)
+    assert found.parametrization == SETTINGS
+    assert stored.keys() == given.stored.keys()
+    assert all(same_bits(stored[name], given.stored[name]) for name in stored)
+    assert found.notes == ()
 
 
 @pytest.mark.parametrize("name", WRITABLE)

@@ -1,10 +1,20 @@
 """Checks that a set fits its data set: spaces, shapes, labels and values."""
 
+import json
+
 import numpy as np
 import pytest
 
 from rcig_cli.errors import ConfigError
-from tests.data.exchange_sets import dataset_info, exported_set, read, same_bits
+from tests.data.exchange_sets import (
+    SETTINGS,
+    dataset_info,
+    exported_set,
+    parametrized_set,
+    read,
+    same_bits,
+    write,
+)
 
 GIVEN = exported_set()
 IMAGES, LABELS = GIVEN.images, GIVEN.labels
@@ -93,3 +103,30 @@ def test_a_space_that_contradicts_the_file_is_told(tmp_path):
     assert read(tmp_path / "a.npz", space="whitened").notes == ()
     (note,) = read(tmp_path / "a.npz", space="normalized").notes
     assert "says that its images are whitened; --space normalized overrides that" in note.text
+
+
+@pytest.mark.parametrize(
+    ("info", "space", "why"),
+    [
+        (dataset_info(), "normalized", "its images are taken as normalized"),
+        (dataset_info(class_names=GIVEN.class_names[::-1]), None, "its classes are in another order"),
+    ],
+)
+def test_a_parametrized_set_whose_images_are_changed_or_reordered_becomes_raw(tmp_path, info, space, why):
+    found = read(write(tmp_path, "npz", parametrized_set()), info, space)
+    assert (found.stored, found.parametrization) == ({}, None)
+    assert f"are imported, as a raw set, because {why}." in found.notes[-1].text
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (json.dumps(SETTINGS), "no arrays stored_"),
+        (json.dumps([1]), "must be a dictionary of settings"),
+        ("{", "must be a dictionary of settings"),
+    ],
+)
+def test_a_parametrization_without_arrays_or_settings_is_refused(tmp_path, settings, message):
+    np.savez(tmp_path / "a.npz", images=IMAGES, labels=LABELS, space="whitened", parametrization=settings)
+    with pytest.raises(ConfigError, match=message):
+        read(tmp_path / "a.npz")

@@ -43,9 +43,16 @@ def test_nothing_is_clipped(names, classes, per_class):
 
 
 def test_several_images_of_a_class_follow_the_mean_labels_and_are_limited():
-    few, many = (centred(10, count) for count in (3, 10))
+    few, many = (centred(10, count) for count in (20, 30))
     sizes = [draw_labels(noise(len(own)), values, own, named(10)).size for values, own in (few, many)]
     assert sizes[0] == sizes[1]
+
+
+def test_ten_images_of_each_of_ten_classes_are_all_shown():
+    values, own = centred(10, 10)
+    nine, ten = (draw_labels(noise(n), values[:n], own[:n], named(10)) for n in (99, 100))
+    assert ten.height > 100 * 18
+    assert ten.height - nine.height >= 18
 
 
 def test_the_mean_is_the_mean():

@@ -40,7 +40,8 @@ def test_the_results_of_several_runs_are_joined_network_by_network():
     lira = LiraResult("offline", 3, 3, 2, (Success(0.8, (0.1, 0.2)),))
     other = TargetResult({100: (network(1.0, 0.9),), 250: (network(1.0, 1.0),)}, (lira,))
     runs = [
-        RunResult(f"run_{n}", None, 4, dict.fromkeys(TARGETS, each)) for n, each in enumerate((TARGET, other))
+        RunResult(f"run_{n}", None, 4, dict.fromkeys(TARGETS, each), None)
+        for n, each in enumerate((TARGET, other))
     ]
     both = AttackResult(tuple(runs)).targets["random_subset"]
     assert [each.accuracy for each in both.by_steps[100]] == [0.4, 0.6, 1.0]
