@@ -137,6 +137,7 @@ def distill(
     dataset: str | Dataset,
     *,
     ipc: int | Mapping[str, int] | Sequence[int] | None = None,
+    minutes: float | None = None,
     resume: bool | str = False,
     on_step: OnStep | None = None,
     checkpoint_every: int | None = None,
@@ -154,14 +155,18 @@ def distill(
     ipc
         Distilled images per class: a number; or one for each class; or numbers by class name, such as
         ``{"cat": 5, "default": 10}`` with ``"default"`` for the classes that are not named.
+    minutes
+        Choose width, batch and steps, as far as they are not given, so that the whole run takes about so many
+        minutes on this machine.  They are recorded as the run's settings (``run.config``).
     resume
         True resumes the newest unfinished run with these settings, or starts one (without ``ipc``, it must be
         there); a run's name resumes that run.
     on_step
         Called as ``on_step(step, metrics)`` after each outer step, with ``step`` from 1 and ``loss``,
         ``accuracy`` and so on in ``metrics``.  If it returns False, the run ends after a few more steps,
-        which are computed ahead, and is finished as if ``steps`` were the step reached.  If it raises an
-        exception, `distill` ends with it; the run can be resumed from its last checkpoint.
+        which are computed ahead, and is finished as if ``steps`` were the step reached (but a schedule of the
+        learning rates stays that of the steps that were planned).  If it raises an exception, `distill` ends
+        with it; the run can be resumed from its last checkpoint.
     checkpoint_every
         Outer steps between checkpoints; by default one is saved every 10 minutes.
     devices
@@ -203,7 +208,9 @@ def distill(
     opened, name = _locate(dataset, Dataset, store)
     context = RunContext(_Report(shown=progress), checkpoint_every, devices, on_step=on_step)
     which = resume if isinstance(resume, str) else NEWEST if resume else None
-    manifest = run_distillation(opened, {"dataset": name, **settings}, context, resume=which)
+    if isinstance(minutes, bool) or not isinstance(minutes, int | float | None):
+        raise ConfigError(f"minutes must be a number above 0, not {shorten(minutes)}.")
+    manifest = run_distillation(opened, {"dataset": name, **settings}, context, resume=which, minutes=minutes)
     return Run(opened, manifest)
 
 

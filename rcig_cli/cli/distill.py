@@ -40,6 +40,13 @@ def distill(
             help="Read settings from a TOML file (`rcig show RUN --toml` prints one); options override them.",
         ),
     ] = None,
+    minutes: Annotated[
+        float | None,
+        _running(
+            help="Choose width, batch and steps so that the whole run takes about so long on this machine; "
+            "those that are given are kept. The choice is recorded as the run's settings.",
+        ),
+    ] = None,
     resume: Annotated[
         str | None,
         _running(
@@ -77,7 +84,10 @@ def distill(
         raise ConfigError("--wait requires --resume.")
     from rcig_cli.runs.distill.resume import NEWEST
 
-    settings = {**(read_toml(config) if config else {}), **settings}
+    from_file = read_toml(config) if config else {}
+    if minutes is not None:
+        from_file.pop("steps", None)
+    settings = {**from_file, **settings}
     if dataset is not None:
         settings["dataset"] = dataset
     check(declared_settings(), settings)
@@ -103,14 +113,15 @@ def distill(
         context = RunContext(here.console, checkpoint_every, devices, joined)
         try:
             with here.console.working():
-                run = run_distillation(store, settings, context, resume=resume, wait=wait)
+                run = run_distillation(store, settings, context, resume=resume, wait=wait, minutes=minutes)
         except RunInterrupted as stopped:
             again = here.command(f"distill --resume {stopped.run}")
             raise Interrupted(f"{stopped} To resume: {again}", stopped.signal_number) from None
         except Diverged as error:
             raise NumericsError(f"{error} {_remedy(here, error.run, error.record, error.lower)}") from None
     if joined.is_first:
-        here.console.data(f"{run.name}: {describe_run(run)}", run_summary(run))
+        chosen = {"budget": run.budget} if run.budget else {}
+        here.console.data(f"{run.name}: {describe_run(run)}", {**run_summary(run), **chosen})
         here.next(f"evaluate {run.name}")
 
 

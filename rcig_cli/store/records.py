@@ -170,6 +170,10 @@ class RunManifest(_JobManifest):
         For each time that it diverged: the outer ``step``, from 1; the values that were ``not_finite``, the
         first cause first; the ``checkpoint`` to resume from, or None if there is none; and the learning
         ``rates`` until then.  The run may have been resumed with lower rates.
+    budget
+        Of a run whose settings were chosen so that it ends in a given time: the ``minutes``, the ``chosen``
+        settings by name, the ``seconds_per_step`` that were measured, and the ``reason`` as text.  None for
+        other runs.
     imported_as
         How the file of an imported run was read: the ``space`` of its images, the ``options`` that the user
         gave, and the ``assumptions``, each with ``about`` and ``text``.  None for other runs.
@@ -181,6 +185,7 @@ class RunManifest(_JobManifest):
     stored_bytes: dict[str, int] | None = None
     log: LoggedBytes | None = None
     divergences: tuple[dict[str, Any], ...] = ()
+    budget: dict[str, Any] | None = None
     imported_as: dict[str, Any] | None = None
     kind: Literal["run"] = "run"
 

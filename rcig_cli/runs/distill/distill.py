@@ -20,14 +20,17 @@ from rcig_cli.runs.distill.distilled import write_distilled
 from rcig_cli.runs.distill.divergence import Diverged, is_stuck, lower_rate
 from rcig_cli.runs.distill.resume import (
     NEWEST,
+    check_minutes,
     locked_run,
     newest_unfinished,
     newest_unfinished_with,
+    newest_unfinished_within,
     nothing_to_resume,
     resumed,
 )
 from rcig_cli.runs.distill.run_loop import RunContext, RunLoop
 from rcig_cli.runs.distill.scarce import scarce_classes
+from rcig_cli.runs.distill.time_budget import choose_settings
 from rcig_cli.runs.engine.environment import machine
 from rcig_cli.runs.engine.mesh import choose_devices
 from rcig_cli.runs.prepare.prepare import prepare
@@ -50,6 +53,7 @@ def distill(
     *,
     resume: str | None = None,
     wait: bool = False,
+    minutes: float | None = None,
 ) -> RunManifest:
     """Distil a data set, and return the finished run.
 
@@ -68,6 +72,10 @@ def distill(
         given settings is resumed, whatever its others.
     wait
         Whether to wait if another process is writing the run.
+    minutes
+        Choose width, batch and steps of a new run so that it ends after about so many minutes
+        (`time_budget`).  A run that is resumed keeps its settings: it must have been started with the same
+        number.
 
     Raises
     ------
@@ -82,6 +90,10 @@ def distill(
     Diverged
         If numbers are no longer finite; the last good checkpoint remains.
     """
+    if minutes is not None and not (math.isfinite(minutes) and minutes > 0):
+        raise ConfigError(f"minutes must be a number above 0, not {minutes:g}.")
+    if minutes is not None and context.processes.count > 1:
+        raise ConfigError("minutes can't be given for a job of several processes: give steps.")
     named = resume if resume not in (None, NEWEST) else None
     if named is None and "ipc" not in settings:
         if resume is not None and "dataset" in settings:
@@ -101,13 +113,16 @@ def distill(
             run = store.run(named)
             prepared = parent_of(store, run)
             settings = with_counts(prepared, settings)
+            check_minutes(run, minutes)
             resumed(run, settings)  # refuses other settings before anything is loaded
             run, is_new = held.enter_context(locked_run(store, run, settings, note)), False
         else:
             dataset = choose_dataset(store, settings.get("dataset"), context.report)
             prepared = open_prepared(store, dataset)
             run, is_new = held.enter_context(
-                _new_or_unfinished(store, prepared, settings, context, resume=resume is not None, wait=note)
+                _new_or_unfinished(
+                    store, prepared, settings, context, resume=resume is not None, wait=note, minutes=minutes
+                )
             )
         if processes.is_first:
             processes.share_text(run.name)
@@ -140,6 +155,7 @@ def _new_or_unfinished(
     *,
     resume: bool,
     wait: Wait | None,
+    minutes: float | None,
 ) -> Iterator[tuple[RunManifest, bool]]:
     """Lock the newest unfinished run of these settings, if one is to be resumed, or else a new run.
 
@@ -148,15 +164,23 @@ def _new_or_unfinished(
     any_models = "models" not in settings
     by_devices = any_models and (context.devices is not None or context.processes.count > 1)
     models = {"models": _models_for(context, settings)} if by_devices else {}
-    config = resolved(prepared, {**models, **settings})
-    found = (
-        newest_unfinished(store, config, prepared.manifest.digest, any_models=any_models) if resume else None
-    )
+    settings = {**models, **with_counts(prepared, settings)}
+    found, digest = None, prepared.manifest.digest
+    if minutes is None:
+        config, budget = resolved(prepared, settings), None
+        if resume:
+            found = newest_unfinished(store, config, digest, any_models=any_models)
+    elif resume:
+        found = newest_unfinished_within(
+            store, minutes, {"dataset": prepared.manifest.name, **settings}, digest
+        )
     if found is not None:
         with locked_run(store, found, {}, wait) as run:
             yield run, False
         return
-    run, lock = create_run(store, prepared, config)
+    if minutes is not None:
+        config, budget = choose_settings(prepared, settings, minutes, context)
+    run, lock = create_run(store, prepared, config, budget=budget)
     with lock:
         yield run, True
 
@@ -213,9 +237,16 @@ def _greeting(run: RunManifest, is_new: bool) -> str:
 
 
 def create_run(
-    store: Store, prepared: Prepared, config: DistillConfig, sweep: SweepManifest | None = None
+    store: Store,
+    prepared: Prepared,
+    config: DistillConfig,
+    sweep: SweepManifest | None = None,
+    *,
+    budget: dict[str, Any] | None = None,
 ) -> tuple[RunManifest, RunLock]:
     """Create a run, locked by this process, and perhaps as a part of a sweep.
+
+    ``budget`` says how its settings were chosen, if it is to end in a given time.
 
     Raises
     ------
@@ -241,6 +272,7 @@ def create_run(
             versions=versions(),
             machine=machine(),
             stored_bytes=config.stored_bytes(prepared.shape, prepared.classes).to_json(),
+            budget=budget,
             files={},
         )
 

@@ -41,6 +41,43 @@ def newest_unfinished_with(store: Store, settings: Mapping[str, Any]) -> RunMani
     return None
 
 
+def newest_unfinished_within(
+    store: Store, minutes: float, settings: Mapping[str, Any], dataset_digest: str
+) -> RunManifest | None:
+    """Return the newest unfinished run of the given settings, and of the same data, whose others were chosen.
+
+    ``minutes`` is the time that they were chosen for.
+    """
+    wanted = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
+    for run in reversed(store.runs().found):
+        same_data = run.parents["dataset"]["digest"] == dataset_digest
+        chosen_so = _minutes_of(run) == minutes and wanted.items() <= run.config.items()
+        if _is_resumable(run) and same_data and chosen_so:
+            return run
+    return None
+
+
+def check_minutes(run: RunManifest, minutes: float | None) -> None:
+    """Refuse to resume a run with a time for which its settings were not chosen.
+
+    Raises
+    ------
+    ConfigError
+        If ``minutes`` is given and is another than the one that the run was started with.
+    """
+    theirs = _minutes_of(run)
+    if minutes is not None and minutes != theirs:
+        how = "without minutes" if theirs is None else f"with minutes {theirs:g}"
+        raise ConfigError(
+            f"{run.name} was started {how}, and keeps its {run.config['steps']} steps. "
+            "Resume it without minutes, or start a new run without resume."
+        )
+
+
+def _minutes_of(run: RunManifest) -> float | None:
+    return run.budget["minutes"] if run.budget else None
+
+
 def _is_resumable(run: RunManifest) -> bool:
     """Whether a run may be resumed without being named.
 

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.distillation.methods import METHODS
 from rcig_cli.distillation.parametrizations import Decoder
+from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
 from rcig_cli.distillation.task import Task
 from rcig_cli.errors import Corrupt, Interrupted
@@ -108,7 +108,7 @@ class RunLoop:
         self.devices = choose_devices(context.devices)
         self.decoder = self.config.decoder(prepared.shape, prepared.classes)
         self.engine = self._engine_for(self.config)
-        self.initial_psi = _initial_psi(self.real, prepared.classes, self.config, self.decoder)
+        self.initial_psi = initial_psi(self.real, prepared.classes, self.config, self.decoder)
         self.step = self.saved = 0  # outer steps taken, and those of the newest checkpoint
         self.state: RunState | None = None
         self.memory_needed = self.memory_available = 0  # bytes
@@ -254,16 +254,7 @@ class RunLoop:
         return images
 
     def _engine_for(self, config: DistillConfig) -> Engine:
-        network = network_for(config, self.prepared.shape, self.prepared.classes)
-        method = METHODS[config.algorithm]
-        return make_engine(
-            lambda platform: method.make(Task(network, platform, config.steps, self.decoder), config.method),
-            self.real,
-            batch=config.batch,
-            seed=config.seed,
-            augmentations=config.augmentations,
-            devices=self.devices,
-        )
+        return engine_for(config, self.prepared, self.real, self.devices)
 
     def _check_memory(self, template: RunState) -> None:
         """Compile the step, and refuse to start if it needs more memory than there is."""
@@ -363,7 +354,7 @@ def _on_host(stored: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
     return {name: np.asarray(array) for name, array in stored.items()}
 
 
-def _initial_psi(real: RealData, classes: int, config: DistillConfig, decoder: Decoder) -> Distilled:
+def initial_psi(real: RealData, classes: int, config: DistillConfig, decoder: Decoder) -> Distilled:
     """The psi of the first step: the start images of each class with their centred one-hot labels.
 
     Each decoded image has a start image.
@@ -372,4 +363,24 @@ def _initial_psi(real: RealData, classes: int, config: DistillConfig, decoder: D
     images, labels = start_images(real, counts, config.start, config.seed)
     return Distilled(
         decoder.encode(np.asarray(images)), centred_one_hot(jnp.asarray(labels), classes), jnp.zeros(())
+    )
+
+
+def task_for(config: DistillConfig, prepared: Prepared, platform: Platform) -> Task:
+    """Return what a run's method is made for."""
+    network = network_for(config, prepared.shape, prepared.classes)
+    return Task(network, platform, config.steps, config.decoder(prepared.shape, prepared.classes))
+
+
+def engine_for(
+    config: DistillConfig, prepared: Prepared, real: RealData, devices: Sequence[jax.Device]
+) -> Engine:
+    """Make the functions of a run of a data set, whose training images are ``real``."""
+    return make_engine(
+        lambda platform: config.algorithm_record.make(task_for(config, prepared, platform), config.method),
+        real,
+        batch=config.batch,
+        seed=config.seed,
+        augmentations=config.augmentations,
+        devices=devices,
     )

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -15,7 +17,7 @@ from rcig_cli.distillation.step import Info, Learner, Step
 from rcig_cli.runs.engine.batches import Batches
 from rcig_cli.runs.engine.environment import jit
 from rcig_cli.runs.engine.mesh import MODELS, put
-from rcig_cli.runs.engine.randomness import Use, key_for
+from rcig_cli.runs.engine.randomness import Use, draw_each, key_for, step_keys
 
 
 class RunState(NamedTuple):
@@ -55,6 +57,9 @@ class Engine(ABC):
         The most steps in a call of `advance`.
     start, product
         Compiled functions: ``psi ->`` the state before the first step, and ``state ->`` the distilled set.
+    training_steps
+        Compiled: ``numbers [k] -> [k]``, how many steps of ordinary training the pool models get in outer
+        steps of these numbers, from 0.
     """
 
     most: int
@@ -72,6 +77,13 @@ class Engine(ABC):
         self.product: Callable[[RunState], Distilled] = jit(
             lambda state: step.product(state.learner), out_shardings=everywhere
         )
+        keys, share = step_keys(seed, step.models), step.pool_size // step.models
+
+        def training_steps(number: Array) -> Array:
+            each = draw_each(keys, number, share, step.training_steps)
+            return jnp.sum(jnp.stack([one.training_steps for one in each]))
+
+        self.training_steps: Callable[[Any], Array] = jit(jax.vmap(training_steps))
         self._whole = jit(lambda state: state, out_shardings=everywhere)
 
     @abstractmethod

@@ -47,7 +47,7 @@ def run_command(arguments, out, err, armed):
     for number, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    run_loop.make_engine, run_loop._initial_psi = make_engine, first_images
+    run_loop.make_engine, run_loop.initial_psi = make_engine, first_images
     evaluate.make_measurement = make_measurement
     if armed:
         texts = [text.encode() for text in armed["texts"]]
@@ -67,7 +67,7 @@ def run_command(arguments, out, err, armed):
 
 
 def first_images(real, classes, config, decoder):
-    """Stand for `run_loop._initial_psi`: the first image of each class."""
+    """Stand for `run_loop.initial_psi`: the first image of each class."""
     chosen = [int(np.argmax(np.asarray(real.classes) == label)) for label in range(classes)]
     labels = np.eye(classes, dtype=np.float32) - np.float32(1 / classes)
     return Distilled(decoder.encode(np.asarray(real.images)[chosen]), labels, np.zeros((), np.float32))

@@ -1,0 +1,235 @@
+"""Settings for a distillation that is to end in a given time (``rcig distill --minutes``).
+
+The candidates are the preset's width and batch, and their halves, quarters and eighths.  The widest is chosen
+for which enough steps fit into the time.  Candidates are judged by the operations that they take and by the
+speed of a matrix product on this machine; the first that seems to fit is compiled, and its steps are timed.
+
+The choice is recorded as plain settings of the run, which doesn't depend on the clock any more.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rcig_cli.distillation.platform import Platform
+from rcig_cli.distillation.records import Distilled
+from rcig_cli.errors import ConfigError
+from rcig_cli.presets.config import DistillConfig
+from rcig_cli.runs.configuration import resolved
+from rcig_cli.runs.distill import preflight
+from rcig_cli.runs.distill.run_loop import RunContext, engine_for, initial_psi, task_for
+from rcig_cli.runs.engine.base import Engine
+from rcig_cli.runs.engine.batches import RealData
+from rcig_cli.runs.engine.environment import jit
+from rcig_cli.runs.engine.flops import count
+from rcig_cli.runs.engine.mesh import choose_devices, own_device
+from rcig_cli.runs.prepare.prepared import Prepared
+
+# With fewer steps, accuracy falls fast (presets/short_runs.py): 100 steps reach 36.8 %, 300 reach 39.4 %, and
+# 1000 reach 41.2 %.  A narrower network, which takes several times as many steps, is then the better choice.
+LEAST_STEPS = 200
+
+_DIVISORS = (1, 2, 4, 8)  # of the preset's width and batch
+_NARROWEST, _SMALLEST_BATCH = 16, 128
+
+_EXPECTED_SHARE = 0.5  # of the speed of a matrix product, for an outer step
+_MATRIX, _MATRIX_SECONDS = 2048, 0.3  # rows of the matrices, and how long their product is timed
+
+# Timed calls of the engine: at least and at most so many, until this share of the time has passed.
+_FEWEST_TIMED, _MOST_TIMED, _SHARE_TIMED = 5, 40, 0.03
+_MANY = 1000  # steps whose average amount of pool training is typical
+
+_AGAIN = 0.3  # of the time of the first compilation, for tracing and for reading the programs from the cache
+_RESERVE = 0.04  # of the time, for checkpoints and for steps that are slower than the first
+
+
+@dataclass(frozen=True)
+class _Timing:
+    """What was measured of a candidate: seconds for each step, and before the first one of the run."""
+
+    per_step: float
+    start: float
+
+
+def choose_settings(
+    prepared: Prepared, settings: Mapping[str, Any], minutes: float, context: RunContext
+) -> tuple[DistillConfig, dict[str, Any]]:
+    """Choose width, batch and steps, and settings that depend on the number of steps.
+
+    Parameters
+    ----------
+    prepared
+        The data set.
+    settings
+        Settings given by the user, by name; they are kept.
+    minutes
+        For the whole run on this machine: measuring, compilation and all steps.
+    context
+        The devices, and where messages go.
+
+    Returns
+    -------
+    config, budget
+        The configuration, and the record for the run's manifest.
+
+    Raises
+    ------
+    ConfigError
+        If the number of steps is given too, or not a single step fits into the time.
+    """
+    end = time.monotonic() + (1 - _RESERVE) * 60 * minutes
+    if "steps" in settings:
+        raise ConfigError(
+            "minutes and steps contradict each other, since minutes chooses the steps: give one."
+        )
+    preset = resolved(prepared, settings)
+    least = min(LEAST_STEPS, preset.steps)
+    context.report.note(f"Measuring how many steps fit into {_amount(minutes)}.")
+    began = time.monotonic()
+    real = RealData(prepared.images("train"), prepared.labels("train"))
+    psi = initial_psi(real, prepared.classes, preset, preset.decoder(prepared.shape, prepared.classes))
+    reading = time.monotonic() - began  # which the run does again
+    devices = choose_devices(context.devices)
+    memory = preflight.available_memory(own_device(devices))
+    speed = _EXPECTED_SHARE * _matrix_speed() * len(devices)
+    candidates = list(_candidates(preset, settings))
+    rejected = ""
+    for candidate in candidates:
+        narrowest = candidate == candidates[-1]
+        expected = int((end - time.monotonic()) * speed / _operations(candidate, prepared, psi))
+        if expected < least and not narrowest:
+            rejected = _too_few(candidate, expected)
+            continue
+        steps = min(max(expected, 1), preset.steps)
+        at = resolved(prepared, {**settings, **_size(candidate), "steps": steps})
+        timing = _measure(engine_for(at, prepared, real, devices), psi, memory, 60 * minutes)
+        if timing is None:
+            rejected = f" {_described(candidate)} needs more memory than is available."
+            continue
+        fitting = int((end - time.monotonic() - reading - timing.start) / timing.per_step)
+        if fitting >= least or narrowest:
+            break
+        rejected = _too_few(candidate, fitting)
+    else:
+        raise ConfigError("Not even the smallest network fits into memory.")
+    if fitting < 1:
+        raise ConfigError(
+            f"{_amount(minutes)} is too short: after compilation there is not enough time for one step of "
+            f"{timing.per_step:.2g} s. Give more minutes."
+        )
+    steps = min(fitting, preset.steps)
+    config = resolved(prepared, {**settings, **_size(candidate), "steps": steps})
+    whole = " (as many as the preset has)" if steps == preset.steps else ""
+    reason = (
+        f"Chosen for {_amount(minutes)}: {_described(config)}, schedule {config.method.schedule}, and "
+        f"{steps} steps{whole} of {timing.per_step:.2g} s.{rejected}"
+    )
+    context.report.note(reason)
+    chosen = {**_size(config), "steps": steps, "schedule": config.method.schedule}
+    budget = {"minutes": minutes, "chosen": chosen, "seconds_per_step": timing.per_step, "reason": reason}
+    return config, budget
+
+
+def _candidates(preset: DistillConfig, settings: Mapping[str, Any]) -> Iterator[DistillConfig]:
+    """Yield configurations, the widest first; a width or batch that is given is kept."""
+    seen = set()
+    for divisor in _DIVISORS:
+        width = settings.get("width", max(preset.width // divisor, min(preset.width, _NARROWEST)))
+        batch = settings.get("batch", max(preset.batch // divisor, min(preset.batch, _SMALLEST_BATCH)))
+        if (width, batch) not in seen:
+            seen.add((width, batch))
+            yield preset.override({"width": width, "batch": batch})
+
+
+def _matrix_speed() -> float:
+    """Return the floating-point operations per second of a product of two large matrices."""
+    matrix = jnp.ones((_MATRIX, _MATRIX))
+    product = jit(jnp.matmul)
+    jax.block_until_ready(product(matrix, matrix))
+    best, start = np.inf, time.perf_counter()
+    while (began := time.perf_counter()) < start + _MATRIX_SECONDS:
+        jax.block_until_ready(product(matrix, matrix))
+        best = min(best, time.perf_counter() - began)
+    return float(2 * _MATRIX**3 / best)
+
+
+def _operations(config: DistillConfig, prepared: Prepared, psi: Distilled) -> float:
+    """Return the floating-point operations of an outer step, with the average training of the pool."""
+    step = config.algorithm_record.make(task_for(config, prepared, Platform()), config.method)
+    key = jax.random.key(0)
+    learner, model = jax.eval_shape(step.start, psi), jax.eval_shape(step.fresh, key)
+    share = config.batch // step.models
+    images = jax.ShapeDtypeStruct((share, *prepared.shape), np.float32)
+    classes = jax.ShapeDtypeStruct((share,), np.int32)
+    proposing = count(step.propose, learner, model.parameters, images, classes, key)
+    average = (1 + step.training_steps) / 2 if step.training_steps else 0
+    return step.models * (proposing + average * count(step.train, model, psi, key))
+
+
+def _measure(engine: Engine, psi: Distilled, memory: int, seconds: float) -> _Timing | None:
+    """Compile a run, and time its first steps; None if it needs more memory than there is.
+
+    Parameters
+    ----------
+    engine, psi
+        The functions of the run, and where it starts.
+    memory
+        Bytes that are available.
+    seconds
+        The time for the whole run.
+    """
+    began = time.monotonic()
+    if engine.compile(jax.eval_shape(engine.start, psi)) > memory:
+        return None
+    state, fetch = engine.advance(engine.start(psi), 0, 1)
+    fetch()
+    jax.block_until_ready(state)
+    compiled = time.monotonic()
+    engine.tune(state, lambda: None)
+    tuned = time.monotonic()
+    number, times = 1, list[float]()
+    while len(times) < _FEWEST_TIMED or (
+        len(times) < _MOST_TIMED and time.monotonic() - tuned < _SHARE_TIMED * seconds
+    ):
+        start = time.monotonic()
+        state, fetch = engine.advance(state, number, engine.most)
+        fetch()
+        jax.block_until_ready(state)
+        times.append((time.monotonic() - start) / engine.most)
+        number += engine.most
+    return _Timing(_typical(engine, times), _AGAIN * (compiled - began) + (tuned - compiled))
+
+
+def _typical(engine: Engine, times: Sequence[float]) -> float:
+    """Return the time of a step with the average amount of pool training, on which its time depends.
+
+    ``times`` are those of calls of ``engine.most`` steps from step 1 on, per step.
+    """
+    timed = len(times) * engine.most
+    training = np.asarray(engine.training_steps(np.arange(1, 1 + max(timed, _MANY)))).astype(float)
+    each = training[:timed].reshape(len(times), -1).mean(1)
+    if np.ptp(each) == 0:
+        return float(np.mean(times))
+    slope, intercept = np.polyfit(each, times, 1)
+    return max(float(intercept + slope * training.mean()), min(times))
+
+
+def _size(config: DistillConfig) -> dict[str, int]:
+    return {"width": config.width, "batch": config.batch}
+
+
+def _described(config: DistillConfig) -> str:
+    return f"width {config.width}, batch {config.batch}"
+
+
+def _too_few(config: DistillConfig, steps: int) -> str:
+    return f" With {_described(config)} only about {max(steps, 0)} steps would fit."
+
+
+def _amount(minutes: float) -> str:
+    return f"{minutes:g} minute{'' if minutes == 1 else 's'}"

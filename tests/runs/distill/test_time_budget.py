@@ -1,0 +1,219 @@
+"""Settings that are chosen for a time, with measurements of machines that these tests make up."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import rcig_cli
+from rcig_cli.errors import ConfigError
+from rcig_cli.presets.config import resolve
+from rcig_cli.runs.distill import time_budget
+from rcig_cli.runs.distill.run_loop import RunContext, initial_psi
+from rcig_cli.runs.distill.time_budget import _candidates, _operations, _Timing, _typical, choose_settings
+from rcig_cli.runs.engine.batches import RealData
+from rcig_cli.runs.prepare.prepare import prepare
+from rcig_cli.store.store import open_store
+from tests.silent import Silent
+
+# Settings of a network that compiles fast.
+SMALL = {"pool_size": 3, "pool_steps": 3, "inner_steps": 1, "hessian_steps": 1}
+
+
+class Notes(Silent):
+    """Keeps messages."""
+
+    def __init__(self):
+        self.notes = []
+
+    def note(self, sentence):
+        self.notes.append(sentence)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return tmp_path_factory.mktemp("digits") / "a"
+
+
+@pytest.fixture(scope="module")
+def digits(store):
+    return prepare(open_store(store, create=True), "digits", report=Silent())
+
+
+@pytest.fixture(autouse=True)
+def _time_stands_still(monkeypatch):
+    monkeypatch.setattr(time_budget, "time", SimpleNamespace(monotonic=lambda: 0.0))
+    monkeypatch.setattr(time_budget, "_matrix_speed", lambda: 1e30)  # by it, anything seems to fit
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Set the speed of matrix products and the seconds per step; return the candidates that are measured."""
+    measured = []
+
+    def build(per_step, memory=lambda _: True):
+        def measure(config, *_):
+            measured.append((config.width, config.batch))
+            return _Timing(per_step(config), 0.0) if memory(config) else None
+
+        monkeypatch.setattr(time_budget, "engine_for", lambda config, *_: config)
+        monkeypatch.setattr(time_budget, "_measure", measure)
+        return measured
+
+    return build
+
+
+def sizes(config):
+    return config.width, config.batch, config.steps
+
+
+@pytest.mark.parametrize(
+    ("dataset", "shape", "given", "expected"),
+    [
+        ("cifar10", (32, 32, 3), {}, [(128, 1024), (64, 512), (32, 256), (16, 128)]),
+        ("imagenette", (128, 128, 3), {}, [(128, 256), (64, 128), (32, 128), (16, 128)]),
+        ("digits", (8, 8, 1), {}, [(32, 256), (16, 128)]),
+        ("cifar10", (32, 32, 3), {"width": 48}, [(48, 1024), (48, 512), (48, 256), (48, 128)]),
+        ("cifar10", (32, 32, 3), {"width": 48, "batch": 99}, [(48, 99)]),
+    ],
+)
+def test_candidates_are_fractions_of_the_preset_and_keep_what_is_given(dataset, shape, given, expected):
+    preset = resolve(dataset, shape, 10, {"ipc": 1, **given})
+    assert [(each.width, each.batch) for each in _candidates(preset, given)] == expected
+
+
+def test_the_widest_that_leaves_enough_steps_is_chosen(digits, machine):
+    report = Notes()
+    measured = machine(lambda config: 0.5 if config.width > 16 else 0.125)
+    config, budget = choose_settings(digits, {"ipc": 1}, 1, RunContext(report))
+    assert measured == [(32, 256), (16, 128)]
+    assert sizes(config)[:2] == (16, 128)
+    assert config.steps == 460  # 4 % of the time is kept in reserve
+    assert budget["minutes"] == 1
+    assert budget["chosen"] == {"width": 16, "batch": 128, "steps": config.steps, "schedule": "constant"}
+    assert report.notes[-1] == budget["reason"]
+    assert "With width 32, batch 256 only about 115 steps" in budget["reason"]
+    config, _ = choose_settings(digits, {"ipc": 1}, 2, RunContext(report))
+    assert sizes(config)[:2] == (32, 256)
+    assert config.steps == 230
+
+
+def test_with_enough_time_the_presets_settings_and_steps_are_kept(digits, machine):
+    machine(lambda _: 1e-3)
+    config, budget = choose_settings(digits, {"ipc": 1}, 10, RunContext(Silent()))
+    assert config == resolve("digits", (8, 8, 1), 10, {"ipc": 1})
+    assert "1000 steps (as many as the preset has)" in budget["reason"]
+
+
+def test_what_would_be_too_slow_by_its_operations_is_not_compiled(digits, machine, monkeypatch):
+    measured = machine(lambda _: 0.5)
+    monkeypatch.setattr(time_budget, "_matrix_speed", lambda: 1e9)
+    config, budget = choose_settings(digits, {"ipc": 1}, 1, RunContext(Silent()))
+    assert measured == [(16, 128)]
+    assert "With width 32, batch 256 only about" in budget["reason"]
+    assert config.steps == 115  # of the narrowest, as many as fit
+
+
+def test_what_does_not_fit_into_memory_is_left_out(digits, machine):
+    machine(lambda _: 1e-3, memory=lambda config: config.width < 32)
+    config, budget = choose_settings(digits, {"ipc": 1}, 1, RunContext(Silent()))
+    assert config.width == 16
+    assert "width 32, batch 256 needs more memory" in budget["reason"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "per_step", "said"),
+    [
+        ({"steps": 5}, 0.1, "minutes and steps contradict"),
+        ({}, 100, "1 minute is too short: .* step of 1e.02 s"),
+    ],
+)
+def test_what_cannot_be_is_refused(digits, machine, settings, per_step, said):
+    machine(lambda _: per_step)
+    with pytest.raises(ConfigError, match=said):
+        choose_settings(digits, {"ipc": 1, **settings}, 1, RunContext(Silent()))
+
+
+def test_the_operations_of_a_step_grow_as_they_should(digits):
+    real = RealData(digits.images("train"), digits.labels("train"))
+    usual = resolve("digits", (8, 8, 1), 10, {"ipc": 1, "width": 64})
+    psi = initial_psi(real, 10, usual, usual.decoder((8, 8, 1), 10))
+
+    def operations(**changes):
+        return _operations(usual.override(changes), digits, psi)
+
+    assert (
+        1.9
+        < (operations(batch=4096) - operations(batch=2048))
+        / (operations(batch=2048) - operations(batch=1024))
+        < 2.1
+    )
+    assert 3.3 < operations(width=128) / operations(width=64) < 4
+    # Ordinary training of the pool: on average (1 + 15) / 2 steps.
+    none, some, all_ = (operations(pool_steps=steps) for steps in (1, 3, 15))
+    assert (all_ - none) / (some - none) == pytest.approx(7)
+
+
+class Made:
+    """An engine whose steps take 2 s, and 3 s more for each step of pool training."""
+
+    most = 1
+
+    def training_steps(self, numbers):
+        return 1 + numbers * 7 % 5
+
+
+def test_a_typical_step_has_the_average_amount_of_pool_training():
+    times = [2 + 3 * training for training in Made().training_steps(np.arange(1, 8))]
+    assert _typical(Made(), times) == pytest.approx(2 + 3 * 3, rel=1e-2)
+
+
+def test_the_command_prints_what_was_chosen_and_ignores_the_steps_of_a_file(rcig, tmp_path, monkeypatch):
+    monkeypatch.setattr(time_budget, "_measure", lambda *_: _Timing(15.0, 0.0))
+    (tmp_path / "settings.toml").write_text("ipc = 1\nwidth = 4\nbatch = 64\nsteps = 900\npool_size = 3\n")
+    line = [
+        "distill",
+        "digits",
+        "--config",
+        tmp_path / "settings.toml",
+        "--minutes",
+        1,
+        "--store",
+        tmp_path / "a",
+    ]
+    outcome = rcig(*line, "--json")
+    assert outcome.json["step"] == 3
+    budget = outcome.json["budget"]
+    assert budget["chosen"] == {"width": 4, "batch": 64, "steps": 3, "schedule": "constant"}
+    assert budget["reason"] in outcome.err
+    assert budget["reason"] in rcig("show", "run_1", "--store", tmp_path / "a").out
+    refused = rcig(*line, "--steps", 5)
+    assert refused.code == 2
+    assert "minutes and steps contradict each other" in refused.err
+
+
+def test_a_run_for_a_time_is_recorded_with_plain_settings_and_resumed_with_them(digits, store, monkeypatch):
+    del digits
+    monkeypatch.setattr(time_budget, "_measure", lambda *_: _Timing(8.0, 0.0))
+    given = {"ipc": 1, "width": 4, "batch": 64, **SMALL, "store": store}
+
+    def stop(step, _):
+        if step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rcig_cli.distill("digits", minutes=1, **given, on_step=stop, checkpoint_every=1)
+    monkeypatch.setattr(time_budget, "_measure", lambda *_: _Timing(1.0, 0.0))  # another machine
+    run = rcig_cli.distill("digits", minutes=1, **given, resume=True)
+    assert run.name == "run_1"
+    assert run.config["steps"] == 7
+    assert open_store(store, create=False).run("run_1").budget["minutes"] == 1
+    settings = {name: value for name, value in run.config.items() if name != "dataset"}
+    again = rcig_cli.distill("digits", **settings, store=store)
+    assert again.images.tobytes() == run.images.tobytes()
+    with pytest.raises(ConfigError, match="run_1 was started with minutes 1, and keeps its 7 steps"):
+        rcig_cli.distill("digits", minutes=2, resume="run_1", store=store)
+    with pytest.raises(ConfigError, match="run_2 was started without minutes"):
+        rcig_cli.distill("digits", minutes=2, resume="run_2", store=store)
+    with pytest.raises(ConfigError, match="minutes must be a number above 0"):
+        rcig_cli.distill("digits", minutes=-1, ipc=1, store=store)
