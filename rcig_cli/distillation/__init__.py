@@ -1,6 +1,7 @@
 """The mathematics of distillation: pure functions of arrays, compiled by their callers.
 
 ``methods/``    one file per method, and their registry
+``parametrizations/``  what is stored in place of images: one file each, and their registry
 ``settings``    settings that methods share; the paper's values are the defaults
 ``step``        one outer step of any method: the functions that a run consists of
 ``bilevel/``    the inner problem, its solvers and the meta-gradient

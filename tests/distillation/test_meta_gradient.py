@@ -12,6 +12,7 @@ from rcig_cli.distillation.bilevel.inner import Layout, LinearizedBody, Lineariz
 from rcig_cli.distillation.bilevel.meta_gradient import combine, meta_gradient
 from rcig_cli.distillation.bilevel.outer import evaluate_outer_loss, platt, squared_error
 from rcig_cli.distillation.methods import METHODS
+from rcig_cli.distillation.parametrizations import PARAMETRIZATIONS, Decoder
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot, training_set
 from rcig_cli.distillation.task import Task
@@ -30,6 +31,10 @@ METHOD = {
 CASES = {
     "rcig, rgb flipped in parts": {"algorithm": "rcig", "shape": (9, 9, 3), "n": 3, "b": 7, "parts": 3},
     "rcig, in stages": {"algorithm": "rcig", "shape": (9, 9, 3), "n": 3, "b": 7, "parts": 2, "staged": True},
+    "rcig, basis": {
+        **{"algorithm": "rcig", "shape": (9, 7, 3), "n": 4, "b": 7, "parts": 2},
+        "basis": {"bases": 3, "basis_size": 4, "mixtures": 2},
+    },
     "rcig, grey": {"algorithm": "rcig", "shape": (7, 7, 1), "n": 5, "b": 4, "flip": False},
     "cig": {"algorithm": "cig", "shape": (7, 7, 3), "n": 4, "b": 5, "parts": 3},
     "vig": {"algorithm": "vig", "shape": (7, 7, 3), "n": 4, "b": 5, "parts": 3},
@@ -39,7 +44,7 @@ CASES = {
 class Setting:
     """One small distillation problem, for a method and for its oracle."""
 
-    def __init__(self, algorithm, shape, n, b, *, parts=1, flip=True, staged=False):
+    def __init__(self, algorithm, shape, n, b, *, parts=1, flip=True, staged=False, basis=None):
         keys = iter(jax.random.split(jax.random.key(7), 40))
         normal = lambda *shape: jax.random.normal(next(keys), shape, jnp.float64)  # noqa: E731
         self.algorithm, self.parts = algorithm, parts
@@ -57,11 +62,19 @@ class Setting:
             lambda leaf: leaf.astype(jnp.float64) + 0.1 * normal(*leaf.shape), self.network.init(next(keys))
         )
         self.layout = Layout(Platform(parts=parts), staged=staged)
-        self.task = Task(self.network, Platform(parts=parts))
+        decoder, stored = Decoder(), {"images": (n, *shape)}
+        if basis is not None:
+            record, counts = PARAMETRIZATIONS["basis"], (n // basis["mixtures"],)
+            made_for = record.settings(**basis), shape, counts
+            decoder, stored = record.make(*made_for), record.shapes(*made_for)
+        self.task = Task(self.network, Platform(parts=parts), decoder=decoder)
         labels = centred_one_hot(jnp.arange(n) % CLASSES, CLASSES, jnp.float64) + 0.05 * normal(n, CLASSES)
-        self.psi = Distilled({"images": normal(n, *shape)}, labels, jnp.asarray(0.3))
+        arrays = {name: normal(*size) for name, size in stored.items()}
+        self.psi = Distilled(arrays, labels, jnp.asarray(0.3))
         self.real = normal(b, *shape), jnp.arange(b) % CLASSES
-        self.oracle = oracle.Problem(algorithm, self.network.apply, self.theta_0, self.settings.l2_rate, flip)
+        self.oracle = oracle.Problem(
+            algorithm, self.network.apply, self.theta_0, self.settings.l2_rate, flip, decoder.decode
+        )
         at, self.unravel = oracle.solved_for(self.oracle)
         self.theta, self.v = 0.1 * normal(*at.shape), normal(*at.shape)
 

@@ -11,6 +11,7 @@ from rcig_cli.distillation.bilevel.linearized import body_of, linearize, with_bo
 from rcig_cli.distillation.bilevel.outer import platt, squared_error
 from rcig_cli.distillation.bilevel.subsampling import choose, linearize_subsampled, through_subset
 from rcig_cli.distillation.methods import METHODS
+from rcig_cli.distillation.parametrizations import PARAMETRIZATIONS
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
 from rcig_cli.distillation.task import Task
@@ -152,11 +153,15 @@ def test_the_meta_gradient_through_a_subset_is_the_meta_gradient_on_average(algo
 
 
 def test_frepos_gradient_through_a_subset_is_its_gradient_on_average():
+    """In bases and mixing coefficients, from which the images are decoded."""
     network, theta_0, psi, real = posed()
+    basis = PARAMETRIZATIONS["basis"]
+    decoder = basis.make(basis.settings(bases=3, basis_size=4, mixtures=1), SHAPE, (N,))
+    psi = psi._replace(stored=decoder.encode(np.asarray(psi.stored["images"])))
 
     def gradient(subset, key):
         config = METHODS["frepo"].settings(flip=False, l2_rate=0.05, backward_subset=subset)
-        step = METHODS["frepo"].make(Task(network, Platform()), config)
+        step = METHODS["frepo"].make(Task(network, Platform(), decoder=decoder), config)
         return step.propose(step.start(psi), theta_0, *real, key).gradient
 
     assert_unbiased(lambda key: gradient(SIZE, key), gradient(None, None))

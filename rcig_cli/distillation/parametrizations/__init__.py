@@ -7,6 +7,8 @@ files and the command reference follow.
 
 from collections.abc import Mapping
 
+from rcig_cli.distillation.parametrizations.basis import BASIS
+from rcig_cli.distillation.parametrizations.multiformation import MULTIFORMATION
 from rcig_cli.distillation.parametrizations.parametrization import (
     Decoder,
     Parametrization,
@@ -15,6 +17,6 @@ from rcig_cli.distillation.parametrizations.parametrization import (
 from rcig_cli.distillation.parametrizations.raw import RAW
 from rcig_cli.distillation.parametrizations.stored_bytes import StoredBytes
 
-PARAMETRIZATIONS: Mapping[str, Parametrization] = {each.name: each for each in (RAW,)}
+PARAMETRIZATIONS: Mapping[str, Parametrization] = {each.name: each for each in (RAW, MULTIFORMATION, BASIS)}
 
 __all__ = ["PARAMETRIZATIONS", "Decoder", "Parametrization", "ParametrizationSettings", "StoredBytes"]

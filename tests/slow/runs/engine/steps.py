@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rcig_cli.distillation.methods import METHODS
+from rcig_cli.distillation.parametrizations import PARAMETRIZATIONS
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
 from rcig_cli.distillation.task import Task
@@ -43,10 +44,12 @@ def compute(devices, subset):
         solver="cg", inner_steps=2, hessian_steps=2, models=4, pool_size=8, pool_steps=3, pool_max_steps=4,
         backward_subset=subset,
     )  # fmt: skip
+    basis = PARAMETRIZATIONS["basis"]
+    decoder = basis.make(basis.settings(bases=4, basis_size=5, mixtures=2), (8, 8, 3), (1, 1, 1))
     random = np.random.default_rng(0)
     real = RealData(random.normal(size=(80, 8, 8, 3)), np.arange(80, dtype=np.int32) % 3)
     made = engine.make_engine(
-        lambda platform: METHODS["rcig"].make(Task(network, platform), settings),
+        lambda platform: METHODS["rcig"].make(Task(network, platform, decoder=decoder), settings),
         real,
         batch=48,
         seed=3,
@@ -54,7 +57,7 @@ def compute(devices, subset):
         devices=devices,
     )
     labels = centred_one_hot(jnp.arange(6) % 3, 3, jnp.float64)
-    state = made.start(Distilled({"images": jnp.asarray(real.images[:6])}, labels, jnp.zeros(())))
+    state = made.start(Distilled(decoder.encode(real.images[:6]), labels, jnp.zeros(())))
     losses, step = [], 0
     while step < STEPS:
         count = min(made.most, STEPS - step)
