@@ -157,7 +157,8 @@ def test_frepos_gradient_through_a_subset_is_its_gradient_on_average():
     network, theta_0, psi, real = posed()
     basis = PARAMETRIZATIONS["basis"]
     decoder = basis.make(basis.settings(bases=3, basis_size=4, mixtures=1), SHAPE, (N,))
-    psi = psi._replace(stored=decoder.encode(np.asarray(psi.stored["images"])))
+    stored = decoder.encode(np.asarray(psi.stored["images"]))
+    psi = psi._replace(stored=jax.tree.map(jnp.asarray, stored))
 
     def gradient(subset, key):
         config = METHODS["frepo"].settings(flip=False, l2_rate=0.05, backward_subset=subset)
