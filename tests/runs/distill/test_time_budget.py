@@ -84,7 +84,7 @@ def test_candidates_are_fractions_of_the_preset_and_keep_what_is_given(dataset, 
 
 def test_the_widest_that_leaves_enough_steps_is_chosen(digits, machine):
     report = Notes()
-    measured = machine(lambda config: 0.5 if config.width > 16 else 0.125)
+    measured = machine(lambda config: 1.0 if config.width > 16 else 0.125)
     config, budget = choose_settings(digits, {"ipc": 1}, 1, RunContext(report))
     assert measured == [(32, 256), (16, 128)]
     assert sizes(config)[:2] == (16, 128)
@@ -92,10 +92,10 @@ def test_the_widest_that_leaves_enough_steps_is_chosen(digits, machine):
     assert budget["minutes"] == 1
     assert budget["chosen"] == {"width": 16, "batch": 128, "steps": config.steps, "schedule": "constant"}
     assert report.notes[-1] == budget["reason"]
-    assert "With width 32, batch 256 only about 115 steps" in budget["reason"]
+    assert "With width 32, batch 256 only about 57 steps" in budget["reason"]
     config, _ = choose_settings(digits, {"ipc": 1}, 2, RunContext(report))
     assert sizes(config)[:2] == (32, 256)
-    assert config.steps == 230
+    assert config.steps == 115
 
 
 def test_with_enough_time_the_presets_settings_and_steps_are_kept(digits, machine):
@@ -106,12 +106,12 @@ def test_with_enough_time_the_presets_settings_and_steps_are_kept(digits, machin
 
 
 def test_what_would_be_too_slow_by_its_operations_is_not_compiled(digits, machine, monkeypatch):
-    measured = machine(lambda _: 0.5)
+    measured = machine(lambda _: 1.0)
     monkeypatch.setattr(time_budget, "_matrix_speed", lambda: 1e9)
     config, budget = choose_settings(digits, {"ipc": 1}, 1, RunContext(Silent()))
     assert measured == [(16, 128)]
     assert "With width 32, batch 256 only about" in budget["reason"]
-    assert config.steps == 115  # of the narrowest, as many as fit
+    assert config.steps == 57  # of the narrowest, as many as fit
 
 
 def test_what_does_not_fit_into_memory_is_left_out(digits, machine):
