@@ -154,7 +154,8 @@ def distill(
         A prepared data set, or ``"digits"``, which is prepared if needed.
     ipc
         Distilled images per class: a number; or one for each class; or numbers by class name, such as
-        ``{"cat": 5, "default": 10}`` with ``"default"`` for the classes that are not named.
+        ``{"cat": 5, "default": 10}`` with ``"default"`` for the classes that are not named.  With a
+        ``parametrization`` other than ``"raw"`` the set takes the bytes of as many and has more images.
     minutes
         Choose width, batch and steps, as far as they are not given, so that the whole run takes about so many
         minutes on this machine.  They are recorded as the run's settings (``run.config``).

@@ -22,6 +22,7 @@ def test_the_row_that_says_most():
     assert row.accuracy == pytest.approx((0.989, 0.0))
     assert [cell[0] for cell in row.auc.values()] == [0.49, 0.50, 0.53, 0.53, 0.52]
     assert list(paper_attacks("mnist_2", 10, 10_000, 50, "frepo")) == ["real", "random_subset"]
+    assert list(paper_attacks("mnist_2", 10, 10_000, 50, raw=False)) == ["real", "random_subset"]
 
 
 @pytest.mark.parametrize(

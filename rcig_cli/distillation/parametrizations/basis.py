@@ -57,9 +57,14 @@ def defaults(image_shape: Shape, counts: Counts, given: Mapping[str, Any]) -> Ma
     """Return the size and the number of bases."""
     size = given.get("basis_size", max(1, image_shape[0] // 2))
     images = sum(counts) * given.get("mixtures", BasisSettings().mixtures)
-    numbers = math.prod(_basis_shape(size, image_shape))
-    room = sum(counts) * math.prod(image_shape) // (numbers + images)
-    return {"basis_size": size, "bases": max(1, min(room, images, numbers))}
+    raw = sum(counts) * math.prod(image_shape)
+    return {"basis_size": size, "bases": max(1, _most_bases(_basis_shape(size, image_shape), images, raw))}
+
+
+def _most_bases(basis: Shape, images: int, raw: int) -> int:
+    """The most bases that are of use and that take, with their coefficients, no more than ``raw`` numbers."""
+    numbers = math.prod(basis)
+    return min(images, numbers, raw // (numbers + images))
 
 
 def _basis_shape(size: int, image_shape: Shape) -> Shape:
@@ -73,7 +78,8 @@ def shapes(settings: BasisSettings, image_shape: Shape, counts: Counts) -> dict[
     Raises
     ------
     ConfigError
-        If bases are larger than images, or there are more of them than can be of use.
+        If bases are larger than images, or there are more of them than can be of use or than the bytes of
+        --ipc allow.
     """
     assert settings.bases is not None
     assert settings.basis_size is not None
@@ -83,11 +89,17 @@ def shapes(settings: BasisSettings, image_shape: Shape, counts: Counts) -> dict[
             f"--basis-size {settings.basis_size} is more than the height of the images, {height} pixels."
         )
     basis, images = _basis_shape(settings.basis_size, image_shape), settings.mixtures * sum(counts)
-    most = min(images, math.prod(basis))
+    most = _most_bases(basis, images, sum(counts) * math.prod(image_shape))
+    size = f"{basis[0]}x{basis[1]} pixels"
+    if not most:
+        raise ConfigError(
+            f"The bytes of --ipc don't allow a single basis of {size} with coefficients for {images} images: "
+            "choose a smaller --mixtures or --basis-size."
+        )
     if settings.bases > most:
         raise ConfigError(
-            f"--bases {settings.bases} is too many: {images} images of {basis[0]}x{basis[1]} pixels can use "
-            f"up to {most}."
+            f"--bases {settings.bases} is too many: {images} images of {size} can use up to {most} in the "
+            "bytes of --ipc."
         )
     return {"bases": (settings.bases, *basis), "mixing": (images, settings.bases)}
 
@@ -122,5 +134,6 @@ BASIS = Parametrization(
     shapes=shapes,
     make=make,
     images_per_class=lambda settings, ipc: settings.mixtures * ipc,
+    shared=("bases",),
     defaults=defaults,
 )

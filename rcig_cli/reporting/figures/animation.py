@@ -60,7 +60,7 @@ def draw_animation(
     palette = _palette(frames)
     scale = max(1, _SIDE_OF_MANY // max(frames[0].shape[1:3])) if len(labels) > _FEW else None
     shown = f", {len(labels)} of {count} images" if count not in (None, len(labels)) else ""
-    texts = [(f"step {step} of {steps[-1]}" if step else "step 0: real images") + shown for step in steps]
+    texts = [f"step {step} of {steps[-1]}{shown}" for step in steps]
     text_column = max(text_width(text, _SIZE) for text in texts)
     drawn = []
     for images, text, step in zip(frames, texts, steps, strict=True):

@@ -93,10 +93,10 @@ def test_with_a_basis_for_each_image_the_start_is_the_images_at_the_size_of_the_
 
 
 def test_fewer_bases_start_from_the_best_approximation():
-    record, shape, counts = PARAMETRIZATIONS["basis"], (4, 4, 1), (3,)
-    decoder = record.make(record.settings(bases=2, basis_size=4, mixtures=3), shape, counts)
-    images = numbers((9, *shape))
-    left, values, right = np.linalg.svd(images.reshape(9, 16), full_matrices=False)
+    record, shape, counts = PARAMETRIZATIONS["basis"], (4, 4, 1), (5,)
+    decoder = record.make(record.settings(bases=2, basis_size=4, mixtures=2), shape, counts)
+    images = numbers((10, *shape))
+    left, values, right = np.linalg.svd(images.reshape(10, 16), full_matrices=False)
     best = (left[:, :2] * values[:2]) @ right[:2]
     np.testing.assert_allclose(decoder.decode(decoder.encode(images)), best.reshape(images.shape), atol=1e-10)
 
@@ -115,7 +115,8 @@ def test_each_takes_the_bytes_of_the_raw_images_or_fewer_and_counts_labels_separ
     assert bytes_of("multiformation", shape, counts) == StoredBytes(raw.images, 4 * 400)
     basis = bytes_of("basis", shape, counts)
     assert basis == StoredBytes(4 * 37 * (16 * 16 * 3 + 50), 4 * 500)
-    assert basis.images <= raw.images < bytes_of("basis", shape, counts, bases=38).images
+    with pytest.raises(ConfigError, match="up to 37"):  # 38 would take more than the raw images
+        bytes_of("basis", shape, counts, bases=38)
 
 
 @pytest.mark.parametrize(
@@ -125,8 +126,10 @@ def test_each_takes_the_bytes_of_the_raw_images_or_fewer_and_counts_labels_separ
         ("multiformation", (9, 9, 3), {"factor": 2}, "--factor 2 does not divide images of 9x9; use 3, 9"),
         ("multiformation", (7, 8, 3), {}, "choose another --parametrization"),
         ("basis", (8, 8, 3), {"basis_size": 9}, "more than the height of the images, 8 pixels"),
-        ("basis", (8, 8, 1), {"bases": 11}, "10 images of 4x4 pixels can use up to 10"),
-        ("basis", (8, 8, 1), {"bases": 17, "mixtures": 20}, "can use up to 16"),
+        ("basis", (8, 8, 1), {"bases": 5}, "10 images of 4x4 pixels can use up to 4 in the bytes of --ipc"),
+        ("basis", (8, 8, 3), {"basis_size": 2, "bases": 11}, "can use up to 10"),
+        ("basis", (8, 8, 3), {"basis_size": 1, "bases": 4}, "can use up to 3"),
+        ("basis", (8, 8, 1), {"mixtures": 100}, "200 images: choose a smaller --mixtures or --basis-size"),
     ],
 )
 def test_settings_that_do_not_suit_the_images_are_refused(name, shape, given, message):
