@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 
+from rcig_cli.runs.distill.start_images import start_images
 from rcig_cli.runs.engine.batches import Batches, RealData
 from rcig_cli.runs.prepare import prepared
 from rcig_cli.store.arrays import StoredRows
@@ -86,3 +87,6 @@ def test_images_on_the_disk_use_no_memory_and_are_kept_on_no_device(tmp_path, rc
     assert isinstance(one[0], np.ndarray)
     for a, b in zip(one, other, strict=True):
         np.testing.assert_array_equal(a, b)
+    for start in ("random", "k-center", "class-mean"):
+        (ours, _), (theirs, _) = (start_images(real, [2] * 10, start, 3) for real in (stored, whole))
+        np.testing.assert_array_equal(ours, theirs)
