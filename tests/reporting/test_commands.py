@@ -25,6 +25,8 @@ def test_distill_commands_lead_to_the_same_configuration(digits_run):
         {"ipc": 10, "algorithm": "vig", "inner_steps": 7, "flip": True, "image_lr": 0.125, "seed": 3},
         {"ipc": 3, "algorithm": "cig", "models": 4, "norm": "batch", "width": 8, "batch": 99},
         {"ipc": {"3": 5, "default": 2}},
+        {"ipc": 2, "parametrization": "basis", "mixtures": 3, "mixing_lr": 0.01},
+        {"ipc": 1, "parametrization": "multiformation", "factor": 4},
         {"ipc": 1, "solver": "adam", "pool_lr": 1e-6, "label_margin": False, "backward_subset": 5},
     ]
     for settings in chosen:

@@ -27,12 +27,14 @@ from rcig_cli.settings import record, setting
 
 @record
 class BasisSettings(ParametrizationSettings):
-    """Settings of a basis; None stands for a default that depends on the data set."""
+    """Settings of a basis.
 
-    bases: int | None = setting(
-        None,
-        "Basis: images in the basis. Default: as many as take, with the mixing coefficients, the bytes of "
-        "--ipc images per class.",
+    None stands for a default that depends on the data set, and on the settings before it.
+    """
+
+    mixtures: int = setting(
+        5,
+        "Basis: distilled images in place of each one of --ipc, all mixtures of the basis.",
         panel=PANEL,
         ge=1,
     )
@@ -42,9 +44,10 @@ class BasisSettings(ParametrizationSettings):
         panel=PANEL,
         ge=1,
     )
-    mixtures: int = setting(
-        5,
-        "Basis: distilled images in place of each one of --ipc, all mixtures of the basis.",
+    bases: int | None = setting(
+        None,
+        "Basis: images in the basis. Default: as many as take, with the mixing coefficients, the bytes of "
+        "--ipc images per class.",
         panel=PANEL,
         ge=1,
     )

@@ -88,6 +88,14 @@ def test_a_stopped_run_is_resumed_to_the_same_bytes(name, digits, tmp_path):
     np.testing.assert_allclose(course.images[-1], distilled.images, atol=2e-2)
 
 
+def test_a_run_is_not_resumed_with_another_parametrization(digits, tmp_path):
+    store = shutil.copytree(digits, tmp_path / "a")
+    with pytest.raises(Crash):
+        run(store, crash_at=1)
+    with pytest.raises(ConfigError, match=r"another configuration \(parametrization: basis, not raw"):
+        run(store, resume="run_1", parametrization="basis")
+
+
 def test_settings_of_another_parametrization_are_refused(digits):
     message = "factor is not a setting of the parametrization basis, but of multiformation"
     with pytest.raises(ConfigError, match=message):

@@ -62,6 +62,17 @@ def test_a_shared_setting_is_left_out_for_methods_that_do_not_have_it():
     ]
 
 
+def test_a_shared_setting_is_left_out_for_parametrizations_that_do_not_have_it():
+    plan = make_plan({"ipc": 1, "factor": 4, "sweep": {"parametrization": ["raw", "multiformation"]}})
+    assert plan.ignored() == {"factor": ("raw",)}
+    assert plan.combinations() == [
+        {"ipc": 1, "parametrization": "raw"},
+        {"ipc": 1, "factor": 4, "parametrization": "multiformation"},
+    ]
+    with pytest.raises(ConfigError, match="factor is not a setting of raw or basis"):
+        make_plan({"ipc": 1, "factor": 4, "sweep": {"parametrization": ["raw", "basis"]}})
+
+
 def test_a_swept_setting_is_refused_for_methods_that_do_not_have_it():
     plan = make_plan({"ipc": 1, "sweep": {"algorithm": ["rcig", "frepo"], "inner_steps": [2, 3]}})
     assert plan.ignored() == {}
