@@ -87,6 +87,6 @@ def _of_parametrized(size: "SetSize") -> str:
     if size.is_raw:
         return ""
     return (
-        f" Random subsets have the same bytes: {count_of(size.raw_images, 'real image')}. "
+        f" Random subsets have {count_of(size.raw_images, 'real image')}, which take at least as many bytes. "
         "The paper's accuracies are for raw sets."
     )

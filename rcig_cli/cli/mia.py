@@ -86,7 +86,7 @@ def _show(result: "AttackResult", console: Console) -> None:
     rows += [(title, *(_auc(each, attack) for each in targets.values())) for attack, title in used.items()]
     sizes = [f"{run.run}: {describe_size(run.size)}." for run in result.runs]
     if not all(run.size.is_raw for run in result.runs):
-        sizes.append("Random subsets have the same bytes. The paper's results are for raw sets.")
+        sizes.append("Random subsets have --ipc images of each class. The paper's results are for raw sets.")
     chances = [chance_auc(first.tested, first.tested)]
     chances += [chance_auc(members, others, f" of LiRA for the {title}") for title, members, others in lira]
     console.table(

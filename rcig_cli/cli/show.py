@@ -146,4 +146,5 @@ def _attacked(attack: Mapping[str, Any]) -> str:
 def _row(row: Mapping[str, Any]) -> str:
     """Describe a row of a sweep's table."""
     settings = ", ".join(f"{name} {value}" for name, value in row["settings"].items()) or "as given"
-    return f"{settings}: {accuracy(row['accuracy'], 'diverged')}"
+    stored = f", {describe_size(SetSize.from_json(row))}" if "stored_bytes" in row else ""
+    return f"{settings}: {accuracy(row['accuracy'], 'diverged')}{stored}"

@@ -83,7 +83,7 @@ def _remark(table: "Table") -> str:
     """Say what the sets of a sweep are compared with, if some of them are parametrized."""
     if all(row.size is None or row.size.is_raw for row in table.rows):
         return ""
-    return " Random images have the bytes of the distilled sets: as many of each class as ipc."
+    return " Random images are ipc of each class, which take at least the bytes of the distilled sets."
 
 
 def _cells(row: "Row", table: "Table") -> list[str]:

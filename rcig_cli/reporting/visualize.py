@@ -106,7 +106,7 @@ def stored(distilled: DistilledSet) -> bytes:
         groups, names = np.repeat(np.arange(classes), distilled.config.images_per_class(classes)), class_names
         if key in parametrization.shared:
             groups, names = np.arange(len(arrays)), [str(number) for number in range(len(arrays))]
-        title = f"{name}: {parametrization.title}. Each is scaled to its own range of values."
+        title = f"{name}: the stored {key}. Each is scaled to its own range of values."
         parts.append(StoredPictures(title, arrays, groups, names))
     return encode_png(draw_stored(parts))
 

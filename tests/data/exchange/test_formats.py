@@ -48,7 +48,7 @@ def test_what_a_parametrized_set_stores_is_imported_bit_for_bit_beside_its_image
     assert found.parametrization == SETTINGS
     assert stored.keys() == given.stored.keys()
     assert all(same_bits(stored[name], given.stored[name]) for name in stored)
-    assert found.notes == ()
+    assert "skipped" not in [note.about for note in found.notes]
 
 
 @pytest.mark.parametrize("name", WRITABLE)

@@ -68,6 +68,7 @@ def test_the_json(undisturbed):
         assert row["seeds"] == [0]
         assert len(row["accuracy"]["values"]) == 2
         assert row["diverged"] == []
+        assert row["stored_bytes"] == {"images": 2560, "labels": 400}
         assert row["milliseconds_per_step"] > 0
         assert row["seconds"] == pytest.approx(12 * row["milliseconds_per_step"] / 1000)
         assert row["seconds_in_all"] > row["seconds"] * 0.5
