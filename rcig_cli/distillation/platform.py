@@ -35,9 +35,11 @@ class Platform:
     piece
         Real images that pass through the network at a time, with ``parts`` such pieces in parallel; None for
         all.  A piece that fits into a core's cache is faster.
-    settle
-        Returns a pytree unchanged, and makes the compiler compute it there, once.  Otherwise XLA on a CPU
-        recomputes cheap values for each use: an iterate of an unrolled loop, from all earlier iterates.
+    repeated
+        Returns a function unchanged that is called several times with arguments of the same shapes, so that
+        an engine can compile it once (`runs.engine.programs`), or at least compute all its arguments before
+        it, once.  Otherwise XLA on a CPU recomputes cheap values for each use: an iterate of an unrolled
+        loop, from all earlier iterates.
     average
         Averages a pytree over the devices that share a batch of real images.
     """
@@ -45,7 +47,7 @@ class Platform:
     unroll: bool = False
     parts: int = 1
     piece: int | None = None
-    settle: Callable[[Any], Any] = lambda tree: tree
+    repeated: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda function: function
     average: Callable[[Any], Any] = lambda tree: tree
 
     def pieces(self, count: int) -> int:
@@ -60,26 +62,38 @@ class Platform:
         """Apply ``body`` a fixed number of times; return the last carry and the outputs, stacked."""
         if not self.unroll:
             return jax.lax.scan(lambda c, _: body(c), carry, length=steps)
-        outputs = []
+        body, outputs = self.repeated(body), []
         for _ in range(steps):
-            carry, output = body(self.settle(carry))
+            carry, output = body(carry)
             outputs.append(output)
         return carry, jax.tree.map(lambda *rows: jnp.stack(rows), *outputs)
 
-    def in_turn(self, function: Callable[..., Output], pieces: Sequence[tuple[Array, ...]]) -> list[Output]:
-        """Apply a function to one piece after another, ``parts`` of them in parallel."""
-        done: list[Output] = []
-        for first, *rest in pieces:
-            ready = after(first, done[-self.parts]) if len(done) >= self.parts else first
-            done.append(function(ready, *rest))
-        return done
+    def sum_in_turn(self, function: Callable[..., Output], pieces: Sequence[tuple[Array, ...]]) -> Output:
+        """Add the results of a function for one piece after another, ``parts`` of them in parallel.
+
+        XLA on a CPU starts all independent work at once, layer by layer, so that every piece is evicted from
+        the cache before its next layer.  So a group of pieces waits for the sum of the groups before it
+        (`repeated`).
+        """
+
+        def add(so_far: Output, group: Sequence[tuple[Array, ...]]) -> Output:
+            return total([so_far, *(function(*piece) for piece in group)])
+
+        if len(pieces) == 1:
+            return function(*pieces[0])
+        shapes = jax.eval_shape(function, *pieces[0])
+        summed: Output = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        add = self.repeated(add)
+        for start in range(0, len(pieces), self.parts):
+            summed = add(summed, pieces[start : start + self.parts])
+        return summed
 
     def rows(self, function: Callable[[Array], Output], images: Array, size: int) -> Output:
         """Return ``function(images)``, a row per image, computed for at most ``size`` images at a time."""
         count = math.ceil(images.shape[0] / size)
         if self.unroll:
-            pieces = [(piece,) for piece in split(images, count * self.parts)]
-            return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *self.in_turn(function, pieces))
+            pieces = split(images, count * self.parts)
+            return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *self._in_turn(function, pieces))
         stacked = jax.lax.map(function, _stacked(images, count))
         joined = jax.tree.map(lambda leaf: jax.lax.collapse(leaf, 0, 2), stacked)
         return jax.tree.map(lambda leaf: leaf[: images.shape[0]], joined)
@@ -91,8 +105,7 @@ class Platform:
         count = math.ceil(images.shape[0] / size)
         if self.unroll:
             pieces = split(images, count * self.parts), split(weights, count * self.parts)
-            summed: Output = total(self.in_turn(function, list(zip(*pieces, strict=True))))
-            return summed
+            return self.sum_in_turn(function, list(zip(*pieces, strict=True)))
 
         def add(so_far: Output, chunk: tuple[Array, Array]) -> tuple[Output, None]:
             return jax.tree.map(jnp.add, so_far, function(*chunk)), None
@@ -101,20 +114,22 @@ class Platform:
         first, others = (jax.tree.map(lambda leaf, cut=cut: leaf[cut], chunks) for cut in (0, slice(1, None)))
         return jax.lax.scan(add, function(*first), others)[0]
 
+    def _in_turn(self, function: Callable[[Array], Output], pieces: Sequence[Array]) -> list[Output]:
+        """Apply a function to one piece after another, ``parts`` of them in parallel, as `sum_in_turn`."""
+
+        def of_group(group: Sequence[Array], before: Any) -> list[Output]:
+            del before
+            return [function(piece) for piece in group]
+
+        done: list[Output] = []
+        of_group = self.repeated(of_group)
+        for start in range(0, len(pieces), self.parts):
+            done += of_group(pieces[start : start + self.parts], done[-1:])
+        return done
+
 
 def _stacked(rows: Array, count: int) -> Array:
     """Cut ``[n, ...]`` into ``count`` equal chunks, ``[count, m, ...]``, the last padded with zeros."""
     size = math.ceil(rows.shape[0] / count)
     padding = [(0, count * size - rows.shape[0])] + [(0, 0)] * (rows.ndim - 1)
     return jnp.pad(rows, padding).reshape(count, size, *rows.shape[1:])
-
-
-def after(x: Array, done: Any) -> Array:
-    """Return ``x``, but not before ``done`` (a pytree of arrays) is computed.
-
-    XLA on a CPU starts all independent work at once, layer by layer, so that every piece is evicted from the
-    cache before its next layer.  A product with 0 creates a dependency that XLA keeps, while it removes an
-    ``optimization_barrier`` before scheduling.
-    """
-    token = sum(leaf.ravel()[0] for leaf in jax.tree.leaves(done))
-    return x + (0 * token).astype(x.dtype)

@@ -15,7 +15,8 @@ import optax
 from jax import Array
 
 from rcig_cli.distillation.network import Network
-from rcig_cli.distillation.records import Tree
+from rcig_cli.distillation.platform import Platform
+from rcig_cli.distillation.records import Tree, split
 from rcig_cli.distillation.settings import PoolSettings
 
 
@@ -87,15 +88,31 @@ def put(pool: Model, index: Array, model: Model) -> Model:
 
 
 def train(
-    network: Network, optimizer: optax.GradientTransformation, model: Model, images: Array, labels: Array
+    network: Network,
+    optimizer: optax.GradientTransformation,
+    model: Model,
+    images: Array,
+    labels: Array,
+    *,
+    platform: Platform = Platform(),  # noqa: B008  # immutable
 ) -> Model:
-    """One step of ordinary training on ``images [n, H, W, c]``, ``labels [n, C]``."""
+    """One step of ordinary training on ``images [n, H, W, c]``, ``labels [n, C]``.
 
-    def squared_error(parameters: Tree) -> tuple[Array, Tree]:
-        logits, statistics = network.train(parameters, model.statistics, images)
-        return jnp.mean((logits - labels) ** 2), statistics
+    The images are processed in pieces (`Platform.pieces`), unless the network normalizes by the statistics of
+    all of them.
+    """
 
-    gradient, statistics = jax.grad(squared_error, has_aux=True)(model.parameters)
+    def of_piece(images: Array, labels: Array) -> tuple[Tree, Tree]:
+        def squared_error(parameters: Tree) -> tuple[Array, Tree]:
+            logits, statistics = network.train(parameters, model.statistics, images)
+            return jnp.sum((logits - labels) ** 2) / size, statistics
+
+        return jax.grad(squared_error, has_aux=True)(model.parameters)
+
+    size, has_statistics = labels.size, bool(jax.tree.leaves(model.statistics))
+    count = 1 if has_statistics else platform.pieces(images.shape[0])
+    pieces = list(zip(split(images, count), split(labels, count), strict=True))
+    gradient, statistics = platform.sum_in_turn(of_piece, pieces)
     update, state = optimizer.update(gradient, model.optimizer)
     return Model(optax.apply_updates(model.parameters, update), state, model.age + 1, statistics)
 

@@ -135,8 +135,9 @@ class Step:
         ``(model, key) -> model``: a fresh model, if the model has had all its training steps.
     product
         ``learner -> Distilled``: the bias-corrected average, which is what is evaluated and exported.
-    models, pool_size, training_steps
-        Pool models per outer step, models in the pool, and the most training steps that one gets at a time.
+    models, pool_size, training_steps, max_age
+        Pool models per outer step, models in the pool, the most training steps that one gets at a time, and
+        those after which it is replaced.
     tune
         ``(learner, theta_0, images, classes, key, *, compile, check_for_stop) -> learner``: set learning
         rates before the first step, by trials driven from Python; None if there is nothing to tune.
@@ -152,6 +153,7 @@ class Step:
     models: int
     pool_size: int
     training_steps: int
+    max_age: int
     tune: Tune | None = None
 
     def update(
@@ -216,7 +218,7 @@ def make_step(
             assert key is not None
             chosen = choose(jax.random.fold_in(key, model.age), labels.shape[0], size)
             images, labels = images[chosen], labels[chosen]
-        return pool.train(task.network, adam, model, images, labels)
+        return pool.train(task.network, adam, model, images, labels, platform=task.platform)
 
     def fresh(key: Array) -> Model:
         return pool.fresh_model(task.network, adam, key)
@@ -237,6 +239,7 @@ def make_step(
         models=settings.models,
         pool_size=pool_of.size,
         training_steps=pool_of.training_steps,
+        max_age=pool_of.max_age,
     )
 
 

@@ -132,8 +132,8 @@ def patches(images: Array, padding: int, side: int = 3) -> Array:
     """
     padded = jnp.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     height, width = padded.shape[1] + 1 - side, padded.shape[2] + 1 - side
-    shifted = [padded[:, i : i + height, j : j + width] for i in range(side) for j in range(side)]
-    return jnp.concatenate(shifted, axis=-1)
+    rows = jnp.concatenate([padded[:, :, j : j + width] for j in range(side)], axis=-1)
+    return jnp.concatenate([rows[:, i : i + height] for i in range(side)], axis=-1)
 
 
 class Convolution(nn.Module):

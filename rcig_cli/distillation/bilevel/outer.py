@@ -17,7 +17,7 @@ import optax
 from jax import Array
 
 from rcig_cli.distillation.platform import Platform
-from rcig_cli.distillation.records import Tree, centred_one_hot, split, total
+from rcig_cli.distillation.records import Tree, centred_one_hot, split
 
 Loss = Callable[[Array, Array, Array], Array]  # (p [b, C], classes [b], log tau) -> []
 
@@ -102,8 +102,8 @@ def evaluate_outer_loss(
 
     count = platform.pieces(images.shape[0])
     pieces = list(zip(split(images, count), split(classes, count), strict=True))
-    summed: OuterLoss = total(platform.in_turn(of_piece, pieces))
-    return platform.average(summed)
+    summed: OuterLoss = platform.average(platform.sum_in_turn(of_piece, pieces))
+    return summed
 
 
 def label_margin(labels: Array) -> Array:

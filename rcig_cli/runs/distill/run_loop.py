@@ -157,7 +157,7 @@ class RunLoop:
 
     def restore_or_start(self) -> None:
         """Restore the newest checkpoint, or start at step 0 with tuned learning rates."""
-        template = jax.eval_shape(self.engine.start, self.initial_psi)
+        template = self.engine.template(self.initial_psi)
         self._check_memory(template)
         restored = checkpoints.latest(self.path, template) if self.is_writer else None
         # Process 0 decides for all; -1 means that there is no checkpoint.

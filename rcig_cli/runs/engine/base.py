@@ -73,6 +73,7 @@ class Engine(ABC):
             keys = jax.random.split(key_for(seed, Use.POOL), step.pool_size)
             return RunState(step.start(psi), jax.vmap(step.fresh)(keys))
 
+        self._begin = start
         self.start: Callable[[Distilled], RunState] = jit(start, out_shardings=RunState(*parts))
         self.product: Callable[[RunState], Distilled] = jit(
             lambda state: step.product(state.learner), out_shardings=everywhere
@@ -96,6 +97,10 @@ class Engine(ABC):
 
         The old state can't be used any more.  The returned function waits for the steps' metrics.
         """
+
+    def template(self, psi: Distilled) -> RunState:
+        """Return the shapes of the state before the first step."""
+        return jax.eval_shape(self._begin, psi)
 
     def place(self, state: RunState) -> RunState:
         """Put a state of numpy arrays, as a checkpoint has it, onto the devices."""
@@ -125,24 +130,3 @@ class Engine(ABC):
             learner, theta_0, images, classes, key, compile=jit, check_for_stop=check_for_stop
         )
         return jax.tree.map(np.asarray, tuned)
-
-
-class Program:
-    """A function, compiled when it is first called, or before."""
-
-    def __init__(self, function: Callable[..., Any], **options: Any) -> None:
-        self._jitted = jit(function, **options)
-        self._compiled: Any = None
-
-    def compile(self, *arguments: Any) -> int:
-        """Compile for arguments of these shapes; return the bytes of memory that a call takes, all in all."""
-        self._compiled = self._jitted.lower(*arguments).compile()
-        analysis = self._compiled.memory_analysis()
-        if analysis is None:
-            return 0
-        taken = analysis.argument_size_in_bytes + analysis.output_size_in_bytes + analysis.temp_size_in_bytes
-        return int(taken - analysis.alias_size_in_bytes)
-
-    def __call__(self, *arguments: Any) -> Any:
-        """Call it."""
-        return (self._compiled or self._jitted)(*arguments)

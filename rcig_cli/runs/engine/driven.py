@@ -2,18 +2,20 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.sharding import Mesh
 from typing_extensions import override
 
 from rcig_cli.distillation import pool as pools
 from rcig_cli.distillation.pool import Model
-from rcig_cli.distillation.records import Tree
+from rcig_cli.distillation.records import Distilled, Tree
 from rcig_cli.distillation.step import Info, Learner, Step, averaged
-from rcig_cli.runs.engine.base import Engine, Fetch, Program, RunState
+from rcig_cli.runs.engine.base import Engine, Fetch, RunState
 from rcig_cli.runs.engine.batches import Batches, ReadAhead
 from rcig_cli.runs.engine.environment import jit
-from rcig_cli.runs.engine.randomness import Draws, draw_each, step_keys
+from rcig_cli.runs.engine.programs import Programs, repeated
+from rcig_cli.runs.engine.randomness import Draws, Use, draw_each, key_for, step_keys
 
 
 class Driven(Engine):
@@ -33,19 +35,25 @@ class Driven(Engine):
         def train(model: Model, learner: Learner, key: Array) -> Model:
             return step.train(model, learner.psi, key)
 
-        def put_back(pool: Model, index: Array, model: Model, fresh: Array) -> Model:
-            return pools.put(pool, index, step.renew(model, fresh))
-
         def update(
             learner: Learner, points: list[Tree], images: Array, classes: Array, keys: list[Array]
         ) -> tuple[Learner, Info]:
             each = zip(points, images, classes, keys, strict=True)
             return step.accept(learner, averaged([step.propose(learner, *one) for one in each]))
 
-        self._draws_of, self._pick, self._train = jit(draws_of), jit(pools.pick), jit(train)
+        fresh = repeated(step.fresh)
+
+        def begin(psi: Distilled) -> RunState:
+            models = [fresh(key) for key in jax.random.split(key_for(seed, Use.POOL), step.pool_size)]
+            return RunState(step.start(psi), jax.tree.map(lambda *leaves: jnp.stack(leaves), *models))
+
+        self.start = Programs(begin)
+        self._draws_of, self._pick = jit(draws_of), jit(pools.pick)
         self._augmented = jit(batches.augmented) if batches.augmentations else None
-        self._put_back = jit(put_back, donate_argnums=0)
-        self._update = Program(update)
+        self._put_back = jit(pools.put, donate_argnums=0)
+        self._update, self._train, self._fresh = Programs(update), Programs(train), Programs(fresh)
+        self._pool: Model | None = None  # after the newest step
+        self._ages = np.zeros(0, np.int32)  # of its models, on the host
 
     @override
     def compile(self, state: RunState) -> int:
@@ -74,10 +82,17 @@ class Driven(Engine):
         if self._augmented:
             images = self._augmented(images, jnp.uint32(number))
         learner, info = self._update(learner, points, images, classes, keys)
+        if pool is not self._pool:
+            self._ages = np.array(pool.age)
         for one, model in zip(each, models, strict=True):
-            for _ in range(int(one.training_steps)):
+            index, training_steps = int(one.model), int(one.training_steps)
+            for _ in range(training_steps):
                 model = self._train(model, learner, one.training_subsets)
-            pool = self._put_back(pool, one.model, model, one.fresh)
+            self._ages[index] += training_steps
+            if self._ages[index] >= self._step.max_age:
+                model, self._ages[index] = self._fresh(one.fresh), 0
+            pool = self._put_back(pool, one.model, model)
+        self._pool = pool
         return RunState(learner, pool), info
 
 

@@ -14,7 +14,7 @@ from rcig_cli.distillation.step import Step
 from rcig_cli.runs.engine.base import Engine
 from rcig_cli.runs.engine.batches import Batches, RealData
 from rcig_cli.runs.engine.driven import Driven
-from rcig_cli.runs.engine.mesh import BATCH, current_platform, make_mesh
+from rcig_cli.runs.engine.mesh import BATCH, current_platform, make_mesh, settled
 from rcig_cli.runs.engine.sharded import Sharded
 
 
@@ -53,5 +53,7 @@ def make_engine(
     batches = Batches(real, batch, step.models, seed, augmentations)
     if platform.unroll and mesh.size == 1:
         return Driven(step, seed, batches, mesh)
+    platform = replace(platform, repeated=settled)
+    step = make_step(platform)
     averaging = make_step(replace(platform, average=lambda tree: jax.lax.pmean(tree, BATCH)))
     return Sharded(step, averaging, seed, batches, mesh, in_loop=not platform.unroll)

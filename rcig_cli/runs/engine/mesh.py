@@ -8,7 +8,7 @@ for rounding.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -20,6 +20,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.errors import ConfigError
 from rcig_cli.runs.engine.environment import processors
+from rcig_cli.runs.engine.programs import repeated
 
 MODELS, BATCH = "models", "batch"  # the axes
 
@@ -28,16 +29,24 @@ _PIECE = 16  # images; at 32 px and width 32 a layer's values for so many fit in
 
 
 def current_platform() -> Platform:
-    """Return the layout of loops and batches for JAX's default device."""
+    """Return the layout of loops and batches for JAX's default device, for `Programs`."""
     if jax.default_backend() == "cpu":
-        return Platform(True, min(processors(), _MOST_PARTS), _PIECE, _settle)
+        return Platform(True, min(processors(), _MOST_PARTS), _PIECE, repeated)
     return Platform(unroll=False, parts=1)
 
 
-def _settle(tree: Any) -> Any:
-    """Pass a pytree through a call that XLA does not inline, so that it is computed there once."""
-    with set_xla_metadata(inlineable="false"):
-        return jax.jit(lambda leaves: leaves)(tree)
+def settled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function, with its arguments passed through a call that XLA does not inline.
+
+    So they are computed once, before the function: `Platform.repeated` within a single program.
+    """
+
+    def call(*arguments: Any) -> Any:
+        with set_xla_metadata(inlineable="false"):
+            settled = jax.jit(lambda leaves: leaves)(arguments)
+        return function(*settled)
+
+    return call
 
 
 def choose_devices(count: int | None) -> list[jax.Device]:

@@ -21,9 +21,10 @@ from rcig_cli.distillation import pool as pools
 from rcig_cli.distillation.pool import Model
 from rcig_cli.distillation.records import Distilled
 from rcig_cli.distillation.step import Info, Proposal, Step, averaged
-from rcig_cli.runs.engine.base import STATE, Engine, Fetch, Program, RunState
+from rcig_cli.runs.engine.base import STATE, Engine, Fetch, RunState
 from rcig_cli.runs.engine.batches import Batches, ReadAhead
 from rcig_cli.runs.engine.mesh import BATCH, MODELS, own_device, put
+from rcig_cli.runs.engine.programs import Program
 from rcig_cli.runs.engine.randomness import Draws, draw_each, step_keys
 
 MOST = 32  # steps per call if they can be a loop and the real images are on the device

@@ -24,6 +24,7 @@ from rcig_cli.distillation.pool import Model
 from rcig_cli.networks.network import Network
 from rcig_cli.runs.engine.environment import jit
 from rcig_cli.runs.engine.mesh import current_platform
+from rcig_cli.runs.engine.programs import Programs
 from rcig_cli.runs.prepare.prepared import Images
 
 LARGEST_BATCH = 256  # images; larger sets are trained on in random batches of this size
@@ -160,7 +161,7 @@ def _make_step(network: Network, optimizer: optax.GradientTransformation, schedu
             images, labels = images[chosen], labels[chosen]
         if schedule.augment:
             images = augment(key_augment, images)
-        return pool.train(network, optimizer, model, images, labels)
+        return pool.train(network, optimizer, model, images, labels, platform=current_platform())
 
     return step
 
@@ -168,7 +169,7 @@ def _make_step(network: Network, optimizer: optax.GradientTransformation, schedu
 def _make_advance(step: Step) -> Callable[[int, Model, Array, Array, Array], Model]:
     """Return a function for many steps: called from Python on a CPU, a loop in one program elsewhere."""
     if current_platform().unroll:
-        compiled = jit(step, donate_argnums=0)
+        compiled = Programs(step)
 
         def advance(steps: int, model: Model, *rest: Array) -> Model:
             for _ in range(steps):

@@ -66,7 +66,7 @@ def test_images_read_ahead_give_what_those_on_the_device_give(monkeypatch):
 
 
 def test_an_unrolled_iterate_is_settled_once():
-    platform = Platform(unroll=True, settle=mesh._settle)
+    platform = Platform(unroll=True, repeated=mesh.settled)
 
     def chain(platform):
         def body(x):
