@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import rcig_cli as rcig
+from tests.parametrized import BASIS, write_encoded
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +100,7 @@ def test_distilling_arrays_is_distilling_a_prepared_set_and_leaves_nothing(run, 
     assert small.class_names[3] == "digit 3"
     assert list(tmp_path.iterdir()) == []
     assert "<img" in small._repr_html_()
+    assert repr(small).endswith("10 classes, 8x8x1, 2.6 kB stored and 400 bytes of labels")
     floats = x.reshape(-1, 1, 8, 8).astype(np.float32) / 255
     again = rcig.distill_arrays(floats, np.eye(10)[classes], **settings_of(run))
     assert again.images.tobytes() == run.images.tobytes()
@@ -131,6 +133,8 @@ def test_a_run_has_its_arrays_settings_and_metrics(run):
     assert run.classes.tolist() == list(range(10))
     assert run.class_names[0] == "0"
     assert run.pixels().dtype == np.uint8
+    assert run.stored.keys() == {"images"}
+    assert (run.size.images, vars(run.size.stored_bytes)) == (10, {"images": 2560, "labels": 400})
     assert run.config["ipc"] == 1
     assert run.metrics()["step"].tolist() == [1, 2, 3, 4, 5, 6]
     assert run.grid().width > 400
@@ -154,7 +158,20 @@ def test_an_evaluation_prints_its_accuracies(run):
     assert len(found.accuracy.values) == 2
     assert found.protocol["steps"] == 20
     assert re.match(r"Test accuracy: run_1 \d+\.\d ± \d\.\d %, random subset ", repr(found))
-    assert rcig.load(run).evaluations()[-1].accuracy == found.accuracy
+    assert repr(found).endswith("\n2.6 kB stored and 400 bytes of labels")
+    assert rcig.load(run).evaluations()[-1] == found
+
+
+def test_a_parametrized_set_has_its_stored_arrays_and_its_size(run, tmp_path):
+    write_encoded(tmp_path / "basis.npz", run.store.root, "digits", BASIS)
+    dataset = rcig.prepare("digits", store=tmp_path / "store")
+    basis = rcig.import_set(tmp_path / "basis.npz", dataset)
+    assert {name: array.shape for name, array in basis.stored.items()} == {
+        "bases": (4, 4, 4, 1), "mixing": (30, 4)
+    }  # fmt: skip
+    assert basis.images.shape == (30, 8, 8, 1)
+    assert vars(basis.size.stored_bytes) == {"images": 736, "labels": 1200}
+    assert repr(basis) == "Run basis: 3 images per class of digits in the bytes of 1 (basis), imported"
 
 
 def test_an_attack_prints_every_auc(run):

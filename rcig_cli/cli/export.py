@@ -33,6 +33,8 @@ def export(
 ) -> None:
     """Export a distilled set: images, soft labels, class names and the whitening. Prints the path.
 
+    Of a parametrized set the images are decoded; all formats but png and dd-ranking also have what it stores.
+
     Example: rcig export run_1 --format safetensors
     """
     store = here.store()

@@ -145,6 +145,7 @@ def _attacked(attack: Mapping[str, Any]) -> str:
 
 def _row(row: Mapping[str, Any]) -> str:
     """Describe a row of a sweep's table."""
-    settings = ", ".join(f"{name} {value}" for name, value in row["settings"].items()) or "as given"
+    known = {name: value for name, value in row["settings"].items() if value is not None}
+    settings = ", ".join(f"{name} {value}" for name, value in known.items()) or "as given"
     stored = f", {describe_size(SetSize.from_json(row))}" if "stored_bytes" in row else ""
     return f"{settings}: {accuracy(row['accuracy'], 'diverged')}{stored}"
