@@ -44,7 +44,7 @@ def swept(tmp_path_factory):
 def test_the_table_and_the_paths_of_the_plots_are_on_stdout(swept):
     store, out, err = swept
     head, first, second, random, *paths = out.splitlines()
-    assert head.split() == ["inner_steps", "accuracy", "ms/step", "seconds", "runs"]
+    assert head.split() == ["inner_steps", "accuracy", "stored", "ms/step", "seconds", "runs"]
     assert (first.split()[0], second.split()[0]) == ("1", "2")
     assert random.startswith("random images")
     assert [path.rpartition("/")[2] for path in paths] == [
