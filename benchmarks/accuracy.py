@@ -82,7 +82,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
 MARKS = {"cifar10": (30, 35, 40, 45), "mnist": (70, 80, 90), "fashion_mnist": (60, 65, 70, 75)}
 OTHER_MARKS = (50, 60, 70, 80, 90)
 
-_MEASURED = 5  # steps by which the duration of a run is planned
+_MEASURED = 15  # steps by which the duration of a run is planned; their pool training varies
 _GRID = 30  # points of a line in the plot
 
 
