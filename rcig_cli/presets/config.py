@@ -300,7 +300,7 @@ def resolve(dataset: str, shape: Shape, classes: int, flags: Mapping[str, Any]) 
         "l2_rate": 0.05 if depth >= 5 else 5e-4,
         "flip": shape[2] == 3 and images <= LARGEST_FLIPPED,
         **METHODS[algorithm].defaults(images, flags),
-        **short_run_defaults(algorithm, flags.get("steps", usual_steps), usual_steps, preset),
+        **short_run_defaults(algorithm, images, flags, usual=usual_steps, preset=preset),
         **preset,
     }
     if "pool_size" in allowed and "pool_size" not in flags:

@@ -84,6 +84,29 @@ def test_a_short_run_has_higher_rates_that_fall():
     assert rates(resolved("digits", steps=20)) == rates(resolved("digits")) == (0.02, 0.02, "constant")
 
 
+def test_a_short_run_trains_its_pool_in_fewer_and_larger_steps():
+    def pool(config):
+        return config.method.pool_lr, config.method.pool_steps, config.method.pool_max_steps
+
+    assert pool(resolved("cifar10")) == pool(resolved("cifar10", 10, steps=1000)) == (5e-5, 15, 100)
+    assert pool(resolved("cifar10", steps=300)) == (3e-4, 4, 80)
+    assert pool(resolved("cifar10", steps=300, pool_steps=8)) == (3e-4, 8, 80)
+    assert pool(resolved("cifar10", steps=300, algorithm="frepo")) == (5e-5, 15, 100)
+
+
+def test_a_short_run_of_few_images_has_fewer_iterations_of_conjugate_gradients():
+    def iterations(*given, **settings):
+        method = resolved("cifar10", *given, **settings).method
+        return method.inner_steps, method.hessian_steps
+
+    assert iterations(steps=300) == (3, 3)
+    assert iterations(steps=300, hessian_steps=5) == (3, 5)
+    assert iterations(steps=300, solver="adam") == (20, 20)
+    assert iterations(10, steps=300) == (10, 10)
+    assert iterations(steps=300, parametrization="multiformation") == (10, 10)
+    assert iterations() == (4, 4)
+
+
 def test_the_solver_and_its_iterations_depend_on_the_method_and_the_number_of_images():
     assert (resolved("mnist").method.solver, resolved("mnist").method.inner_steps) == ("cg", 4)
     many = resolved("mnist", ipc=10).method
