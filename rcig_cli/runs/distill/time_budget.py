@@ -186,7 +186,7 @@ def _measure(engine: Engine, psi: Distilled, memory: int, seconds: float) -> _Ti
         The time for the whole run.
     """
     began = time.monotonic()
-    if engine.compile(jax.eval_shape(engine.start, psi)) > memory:
+    if engine.compile(engine.template(psi)) > memory:
         return None
     state, fetch = engine.advance(engine.start(psi), 0, 1)
     fetch()
