@@ -77,9 +77,10 @@ def test_a_stopped_run_is_resumed_to_the_same_bytes(name, digits, tmp_path):
     assert (distilled.images.shape, distilled.labels.shape) == ((count, 8, 8, 1), (count, 10))
     assert distilled.classes.tolist() == sorted([*range(10)] * (count // 10))
     numbers = sum(int(np.prod(shape)) for shape in shapes.values())
-    assert distilled.bytes == StoredBytes(4 * numbers, 4 * 10 * count)
-    assert distilled.bytes.images <= 4 * 10 * 64  # of the raw images
-    assert manifest.stored_bytes == distilled.bytes.to_json()
+    stored_bytes = distilled.size.stored_bytes
+    assert stored_bytes == StoredBytes(4 * numbers, 4 * 10 * count)
+    assert stored_bytes.images <= 4 * 10 * 64  # of the raw images
+    assert manifest.stored_bytes == stored_bytes.to_json()
     shown = rcig.load("run_1", store=whole)
     assert (shown.images == distilled.images).all()
     assert {array: numbers.shape for array, numbers in shown.stored.items()} == shapes
