@@ -103,6 +103,7 @@ def make_engine(make_step, real, *, batch, seed, augmentations=(), devices=None)
 
     return SimpleNamespace(
         start=start,
+        template=start,  # arrays have shapes too
         compile=lambda _: 1 << 20,
         advance=advance,
         most=100,
