@@ -103,7 +103,8 @@ def choose_settings(
     rejected = ""
     for candidate in candidates:
         narrowest = candidate == candidates[-1]
-        expected = int((end - time.monotonic()) * speed / _operations(candidate, prepared, psi))
+        shortest = resolved(prepared, {**settings, **_size(candidate), "steps": least})
+        expected = int((end - time.monotonic()) * speed / _operations(shortest, prepared, psi))
         if expected < least and not narrowest:
             rejected = _too_few(candidate, expected)
             continue
@@ -126,6 +127,8 @@ def choose_settings(
         )
     steps = min(fitting, preset.steps)
     config = resolved(prepared, {**settings, **_size(candidate), "steps": steps})
+    if steps > at.steps and config != at.override({"steps": steps}):
+        config, steps = at, at.steps  # with more steps, other defaults would apply, which were not measured
     whole = " (as many as the preset has)" if steps == preset.steps else ""
     reason = (
         f"Chosen for {_amount(minutes)}: {_described(config)}, schedule {config.method.schedule}, and "

@@ -114,6 +114,16 @@ def test_what_would_be_too_slow_by_its_operations_is_not_compiled(digits, machin
     assert config.steps == 57  # of the narrowest, as many as fit
 
 
+def test_steps_are_never_more_than_were_measured_with_the_same_defaults(digits, machine, monkeypatch):
+    """So many steps that the defaults of long runs would apply, whose steps take longer."""
+    machine(lambda _: 0.001)
+    monkeypatch.setattr(time_budget, "_matrix_speed", lambda: 2e9)
+    monkeypatch.setattr("rcig_cli.presets.config.presets", lambda _: {})
+    config, _ = choose_settings(digits, {"ipc": 1, "width": 16, "batch": 128}, 1, RunContext(Silent()))
+    assert 100 < config.steps < 1500
+    assert config.method.schedule == "cosine"
+
+
 def test_what_does_not_fit_into_memory_is_left_out(digits, machine):
     machine(lambda _: 1e-3, memory=lambda config: config.width < 32)
     config, budget = choose_settings(digits, {"ipc": 1}, 1, RunContext(Silent()))
