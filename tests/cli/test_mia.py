@@ -96,7 +96,7 @@ def test_the_papers_results_are_shown_in_brackets(rcig, digits_run, tmp_path, mo
     from rcig_cli.runs.membership import attack
 
     rows = attack.paper_attacks("mnist", 10, 10_000, 50)
-    monkeypatch.setattr(attack, "paper_attacks", lambda *_: rows)
+    monkeypatch.setattr(attack, "paper_attacks", lambda *_, **__: rows)
     flags = [*QUICK, "--out", tmp_path / "c.png", "--store", digits_run]
     shown = rcig("mia", "run_1", *flags)
     lines = {line.split("  ")[0]: line for line in shown.out.splitlines()[:7]}
