@@ -147,6 +147,7 @@ def test_a_row_has_all_networks_of_all_seeds():
     from dataclasses import replace
 
     from rcig_cli.presets.config import resolve
+    from rcig_cli.presets.set_size import SetSize
     from rcig_cli.runs.evaluate.protocol import evaluation_protocol
     from rcig_cli.runs.evaluate.results import Evaluation, Spread
     from rcig_cli.runs.sweep.table import Cell, Outcome, tabulate
@@ -163,7 +164,7 @@ def test_a_row_has_all_networks_of_all_seeds():
             if n == 5
             else Evaluation(
                 *(f"run_{n + 1}", {}, Spread((n / 10, n / 10 + 0.1))),
-                *(Spread((0.1,)) if n in (0, 1, 3) else None, None),
+                *(Spread((0.1,)) if n in (0, 1, 3) else None, None, SetSize.of(config, (8, 8, 1), 10)),
             ),
             (10.0 + n, 2.0),
         )
@@ -177,6 +178,7 @@ def test_a_row_has_all_networks_of_all_seeds():
     assert (narrow.diverged, wide.diverged) == ([], ["run_6"])
     assert (narrow.milliseconds, narrow.seconds, narrow.seconds_in_all) == (11.0, 1.1, 2.0)
     assert wide.to_json()["run_accuracies"][2] is None
+    assert wide.to_json()["stored_bytes"] == {"images": 2560, "labels": 400}
     assert [each.protocol.width for each in table.baselines] == [4, 8]
 
 
