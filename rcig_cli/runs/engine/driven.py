@@ -14,7 +14,7 @@ from rcig_cli.distillation.step import Info, Learner, Step, averaged
 from rcig_cli.runs.engine.base import Engine, Fetch, RunState
 from rcig_cli.runs.engine.batches import Batches, ReadAhead
 from rcig_cli.runs.engine.environment import jit
-from rcig_cli.runs.engine.programs import Programs, repeated
+from rcig_cli.runs.engine.programs import Programs
 from rcig_cli.runs.engine.randomness import Draws, Use, draw_each, key_for, step_keys
 
 
@@ -41,17 +41,13 @@ class Driven(Engine):
             each = zip(points, images, classes, keys, strict=True)
             return step.accept(learner, averaged([step.propose(learner, *one) for one in each]))
 
-        fresh = repeated(step.fresh)
-
-        def begin(psi: Distilled) -> RunState:
-            models = [fresh(key) for key in jax.random.split(key_for(seed, Use.POOL), step.pool_size)]
-            return RunState(step.start(psi), jax.tree.map(lambda *leaves: jnp.stack(leaves), *models))
-
-        self.start = Programs(begin)
+        self._keys_of_pool = jax.random.split(key_for(seed, Use.POOL), step.pool_size)
+        self._start_learner, self._fresh = jit(step.start), jit(step.fresh)
+        self.start = self._start
         self._draws_of, self._pick = jit(draws_of), jit(pools.pick)
         self._augmented = jit(batches.augmented) if batches.augmentations else None
         self._put_back = jit(pools.put, donate_argnums=0)
-        self._update, self._train, self._fresh = Programs(update), Programs(train), Programs(fresh)
+        self._update, self._train = Programs(update), Programs(train)
         self._pool: Model | None = None  # after the newest step
         self._ages = np.zeros(0, np.int32)  # of its models, on the host
 
@@ -71,6 +67,11 @@ class Driven(Engine):
             state, info = self._one(state, number)
             infos.append(info)
         return state, lambda: jax.device_get(infos)
+
+    def _start(self, psi: Distilled) -> RunState:
+        models = [jax.device_get(self._fresh(key)) for key in self._keys_of_pool]
+        pool = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *models)
+        return RunState(self._start_learner(psi), pool)
 
     def _one(self, state: RunState, number: int) -> tuple[RunState, Info]:
         learner, pool = state
