@@ -31,8 +31,9 @@ from rcig_cli.runs.engine.mesh import choose_devices, own_device
 from rcig_cli.runs.prepare.prepared import Prepared
 
 # With fewer steps, a narrower network that takes several times as many is the better choice.  Test accuracy
-# on CIFAR-10, 1 image per class: width 32, batch 256 reaches 38.8 % in 100 steps and 40.7 % in 285; width 16,
-# batch 128, whose steps take a third of the time, 34.8 % in 150 steps and 36.3 % in 300.
+# on CIFAR-10, 1 image per class: width 32, batch 256 reaches 38.8 % in 100 steps and 39.0 % in 161 (another
+# start); width 16, batch 128, 34.8 % in 150 steps, 36.3 % in 300 and 37.2 % in 466, which take the time of
+# those 161.
 LEAST_STEPS = 100
 
 _DIVISORS = (1, 2, 4, 8)  # of the preset's width and batch
