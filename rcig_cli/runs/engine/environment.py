@@ -201,7 +201,7 @@ def prepare_jax() -> None:
         settings = {
             "jax_compilation_cache_dir": folder,
             "jax_compilation_cache_max_size": _LARGEST_CACHE,
-            "jax_persistent_cache_min_compile_time_secs": 0.0,
+            "jax_persistent_cache_min_compile_time_secs": 0.1,
         }
         for name, value in settings.items():
             jax.config.update(name, value)
