@@ -41,7 +41,7 @@ def test_no_option_is_named_where_none_would_fit():
 
 def test_a_run_that_does_not_fit_is_refused_with_an_option_that_makes_it_fit(rcig, tmp_path, monkeypatch):
     flags = ["distill", "--ipc", 1, *TINY, "--steps", 2, "--store", tmp_path / "a"]
-    monkeypatch.setattr(preflight, "available_memory", lambda _: 1_150_000)
+    monkeypatch.setattr(preflight, "available_memory", lambda _: 1_000_000)
     refused = rcig(*flags)
     assert refused.code == 2
     assert "This run needs about" in refused.err
