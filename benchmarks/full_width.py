@@ -37,6 +37,7 @@ from rcig_cli.runs.engine.base import Engine, RunState
 from rcig_cli.runs.engine.batches import RealData
 from rcig_cli.runs.engine.engine import make_engine
 from rcig_cli.runs.engine.flops import count
+from rcig_cli.runs.engine.programs import Programs
 
 
 def per_call(function: Callable[[Any], Any], value: Any, calls: int) -> float:
@@ -70,7 +71,7 @@ def measure_step(config: DistillConfig, calls: int) -> dict[str, Any]:
     of_device = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
     peak = of_device or peak_host_megabytes() * 1e6
     step, (learner, *others) = problem(images, config.batch, config.width, config.method, config.depth)
-    update = jax.jit(step.update)
+    update = Programs(step.update)
     return {
         "steps_in_a_call": engine.most,
         "seconds_to_compile": compiling,

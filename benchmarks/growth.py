@@ -27,6 +27,7 @@ import numpy as np
 from rcig_cli.distillation.methods.rcig import RcigSettings
 from rcig_cli.reporting.figures.plots import Panel, Series, draw_panels
 from rcig_cli.runs.engine.flops import count
+from rcig_cli.runs.engine.programs import Programs
 
 ALGORITHM = RcigSettings(solver="cg", inner_steps=4, hessian_steps=4, flip=False)
 PICTURE = ROOT / "docs" / "pictures" / "growth.png"
@@ -104,7 +105,7 @@ def measure(cases: Sequence[Case], rounds: int) -> dict[Case, Measured]:
     work: dict[Case, int] = {}
     for case in cases:
         step, arguments = problem(*case, ALGORITHM)
-        update = jax.jit(step.update)
+        update = Programs(step.update)
         jax.block_until_ready(update(*arguments))
         ready[case], work[case] = (update, arguments), count(step.update, *arguments)
         print(f"compiled: {case}", file=sys.stderr)

@@ -26,6 +26,7 @@ import numpy as np  # noqa: E402
 
 from rcig_cli.distillation.methods import METHODS  # noqa: E402
 from rcig_cli.distillation.methods.rcig import RcigSettings  # noqa: E402
+from rcig_cli.distillation.platform import Platform  # noqa: E402
 from rcig_cli.distillation.records import Distilled, centred_one_hot  # noqa: E402
 from rcig_cli.distillation.step import Step  # noqa: E402
 from rcig_cli.distillation.task import Task  # noqa: E402
@@ -64,10 +65,20 @@ def network_of(width: int, depth: int = DEPTH) -> Network:
     )
 
 
-def problem(images: int, batch: int, width: int, settings: RcigSettings, depth: int = DEPTH) -> Problem:
-    """An outer step on a number of distilled and of real images, on JAX's default device."""
+def problem(
+    images: int,
+    batch: int,
+    width: int,
+    settings: RcigSettings,
+    depth: int = DEPTH,
+    platform: Platform | None = None,
+) -> Problem:
+    """An outer step on a number of distilled and of real images, on JAX's default device.
+
+    It is laid out for `Programs`, unless another platform is given.
+    """
     network = network_of(width, depth)
-    step = METHODS["rcig"].make(Task(network, current_platform()), settings)
+    step = METHODS["rcig"].make(Task(network, platform or current_platform()), settings)
     of_images, of_real, of_model, of_subsets = jax.random.split(jax.random.key(0), 4)
     real = jax.random.normal(of_real, (batch, SIDE, SIDE, 3)), jnp.arange(batch) % CLASSES
     learner = step.start(distilled(jax.random.normal(of_images, (images, SIDE, SIDE, 3))))

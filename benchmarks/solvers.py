@@ -23,6 +23,7 @@ from rcig_cli.distillation.task import Task
 from rcig_cli.presets.config import resolve
 from rcig_cli.runs.configuration import network_for
 from rcig_cli.runs.engine.mesh import current_platform
+from rcig_cli.runs.engine.programs import Programs
 
 SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
 SOLVES = {"none": ("cg", 0), **{f"{n} + {n} CG": ("cg", n) for n in (1, 2, 4, 6, 10, 20)}}
@@ -47,8 +48,9 @@ def step_of(dataset: str, ipc: int, solver: str, iterations: int) -> Any:
     learner = step.start(distilled(jax.random.normal(keys[0], (ipc * CLASSES, *shape))))
     real = jax.random.normal(keys[1], (BATCH, *shape)), jnp.arange(BATCH) % CLASSES
     arguments = learner, network.init(keys[2]), *real
-    compiled = jax.jit(step.update).lower(*arguments).compile()
-    return lambda: compiled(*arguments)
+    update = Programs(step.update)
+    update.compile(*arguments)
+    return lambda: update(*arguments)
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ import numpy as np
 from rcig_cli.distillation.methods.rcig import RcigSettings
 from rcig_cli.reporting.figures.plots import Panel, Series, draw_panels
 from rcig_cli.runs.engine.environment import processors
+from rcig_cli.runs.engine.mesh import current_platform, settled
 
 PICTURE = ROOT / "docs" / "pictures" / "subset.png"
 IMAGES, SUBSETS = 500, (25, 50, 100, 200, 350, 500)
@@ -73,7 +75,8 @@ def measure(case: Found) -> Found:
         backward_subset=case["subset"],
         flip=False,
     )
-    step, arguments = problem(case["images"], BATCH, WIDTH, algorithm)
+    as_one_program = replace(current_platform(), repeated=settled)
+    step, arguments = problem(case["images"], BATCH, WIDTH, algorithm, platform=as_one_program)
     update = jax.jit(step.update).lower(*arguments).compile()
     analysis: Any = update.memory_analysis()
     found = case | {
