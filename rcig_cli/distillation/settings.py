@@ -3,11 +3,12 @@
 The defaults are the paper's (S3) and those of its published runs.  This module doesn't import JAX.
 """
 
-from typing import Literal, Self
+from dataclasses import dataclass
+from typing import Any, Literal, Self
 
 import pydantic
 
-from rcig_cli.settings import record, setting
+from rcig_cli.settings import Setting, record, setting, settings_of
 
 Solver = Literal["adam", "cg"]
 Schedule = Literal["constant", "cosine"]
@@ -15,6 +16,38 @@ Schedule = Literal["constant", "cosine"]
 METHOD = "Method"
 POOL = "Model pool"
 INNER = "Inner problem"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An entry of a registry of which users choose one: a method or a parametrization.
+
+    Attributes
+    ----------
+    name
+        The value of the option that chooses it.
+    title
+        Its full name, or what it is in a few words.
+    reference
+        The paper that describes it; None if there is none.
+    settings
+        The record of its settings.
+    """
+
+    name: str
+    title: str
+    reference: str | None
+    settings: type[Any]
+
+    @property
+    def declared(self) -> dict[str, Setting]:
+        """Its settings by name."""
+        return settings_of(self.settings)
+
+    @property
+    def learning_rates(self) -> tuple[str, ...]:
+        """Names of its learning rates: what a run that diverged may lower when it is resumed."""
+        return tuple(name for name in self.declared if name.endswith("_lr"))
 
 
 @record

@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rcig_cli.distillation.settings import MethodSettings
-from rcig_cli.settings import Setting, settings_of
+from rcig_cli.distillation.settings import Choice, MethodSettings
 
 if TYPE_CHECKING:
     from rcig_cli.distillation.step import Step
@@ -43,19 +42,13 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Method:
-    """A method of data set distillation.
+class Method(Choice):
+    """A method of data set distillation, the value of ``--algorithm``.
 
     Attributes
     ----------
-    name
-        Its value of ``--algorithm``.
-    title
-        Its full name.
-    reference
-        The paper that describes it.
     settings
-        The record of its settings.
+        A record of `MethodSettings`.
     metrics
         The metrics that each of its outer steps reports.
     make
@@ -65,23 +58,10 @@ class Method:
         not counted) and on the settings given, by name.
     """
 
-    name: str
-    title: str
-    reference: str
     settings: type[MethodSettings]
     metrics: tuple[Metric, ...]
     make: Callable[["Task", Any], "Step"]
     defaults: Callable[[int, Mapping[str, Any]], Mapping[str, Any]] = lambda _images, _given: {}
-
-    @property
-    def declared(self) -> dict[str, Setting]:
-        """Its settings by name."""
-        return settings_of(self.settings)
-
-    @property
-    def learning_rates(self) -> tuple[str, ...]:
-        """Names of its learning rates: what a run that diverged may lower when it is resumed."""
-        return tuple(name for name in self.declared if name.endswith("_lr"))
 
 
 def iterations(given: Mapping[str, Any], *, cg: int) -> Mapping[str, Any]:

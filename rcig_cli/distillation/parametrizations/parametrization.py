@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rcig_cli.settings import Setting, record, settings_of
+from rcig_cli.distillation.settings import Choice
+from rcig_cli.settings import record
 
 PANEL = "Parametrization"
 
@@ -45,19 +46,13 @@ class Decoder:
 
 
 @dataclass(frozen=True)
-class Parametrization:
-    """A parametrization of distilled images.
+class Parametrization(Choice):
+    """A parametrization of distilled images, the value of ``--parametrization``.
 
     Attributes
     ----------
-    name
-        Its value of ``--parametrization``.
-    title
-        What it stores, in a few words.
-    reference
-        The paper that describes it; None for images as they are.
     settings
-        The record of its settings.
+        A record of `ParametrizationSettings`.
     shapes
         ``(settings, image_shape, counts) -> shapes`` of the stored arrays, by name; raises `ConfigError` if
         the settings don't suit images of this shape.
@@ -72,22 +67,9 @@ class Parametrization:
         given, by name.
     """
 
-    name: str
-    title: str
-    reference: str | None
     settings: type[ParametrizationSettings]
     shapes: Callable[[Any, Shape, Counts], dict[str, tuple[int, ...]]]
     make: Callable[[Any, Shape, Counts], Decoder]
     images_per_class: Callable[[Any, int], int] = lambda _settings, ipc: ipc
     shared: tuple[str, ...] = ()
     defaults: Callable[[Shape, Counts, Mapping[str, Any]], Mapping[str, Any]] = lambda *_: {}
-
-    @property
-    def declared(self) -> dict[str, Setting]:
-        """Its settings by name."""
-        return settings_of(self.settings)
-
-    @property
-    def learning_rates(self) -> tuple[str, ...]:
-        """Names of its learning rates."""
-        return tuple(name for name in self.declared if name.endswith("_lr"))
