@@ -80,20 +80,18 @@ def cut_out(key: jax.Array, image: jax.Array) -> jax.Array:
 
 
 # By their names in settings.
-OPERATIONS: Mapping[str, Operation] = {
-    "flip": flip_horizontally,
-    "colour": jitter_colour,
+_GEOMETRIC: Mapping[str, Operation] = {
     "crop": zoom,
     "rotate": rotate,
     "translate": translate,
     "cutout": cut_out,
 }
+OPERATIONS: Mapping[str, Operation] = {"flip": flip_horizontally, "colour": jitter_colour, **_GEOMETRIC}
 
 
 def operations(channels: int) -> tuple[Operation, ...]:
     """Return the operations for images of 3 channels, or of 1, for which flip and colour are left out."""
-    geometric = (zoom, rotate, translate, cut_out)
-    return geometric if channels == 1 else (flip_horizontally, jitter_colour, *geometric)
+    return tuple((_GEOMETRIC if channels == 1 else OPERATIONS).values())
 
 
 def augment(key: jax.Array, images: jax.Array) -> jax.Array:

@@ -33,8 +33,8 @@ class Platform:
     parts
         The number of parts into which the distilled images are cut, which run in parallel.
     piece
-        Real images that pass through the network at a time, with ``parts`` such pieces in parallel; None for
-        all.  A piece that fits into a core's cache is faster.
+        Images that pass through the network at a time (real ones, and in training distilled ones), with
+        ``parts`` such pieces in parallel; None for all.  A piece that fits into a core's cache is faster.
     repeated
         Returns a function unchanged that is called several times with arguments of the same shapes, so that
         an engine can compile it once (`runs.engine.programs`), or at least compute all its arguments before
@@ -51,7 +51,7 @@ class Platform:
     average: Callable[[Any], Any] = lambda tree: tree
 
     def pieces(self, count: int) -> int:
-        """Return the number of pieces for ``count`` real images; each is compiled, so there are few."""
+        """Return the number of pieces for ``count`` images; each is compiled, so there are few."""
         if self.piece is None:
             return 1
         return min(max(count // self.piece, self.parts), _MOST_PIECES)

@@ -39,12 +39,6 @@ def total(trees: Sequence[Any]) -> Any:
     return jax.tree.map(lambda first, *others: sum(others, first), *trees)
 
 
-def norm(tree: Any) -> Array:
-    """The Euclidean norm of all numbers of a pytree, ``[]``."""
-    squares: Array = sum(jnp.sum(leaf * leaf) for leaf in jax.tree.leaves(tree))  # type: ignore[assignment]
-    return jnp.sqrt(squares)
-
-
 def all_finite(tree: Any) -> Array:
     """Whether every number of a pytree is finite, ``[]``."""
     return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]))

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax import Array
 
 from rcig_cli.distillation.bilevel import learning_rates, solvers
@@ -23,7 +24,7 @@ from rcig_cli.distillation.bilevel.outer import Loss, OuterLoss, evaluate_outer_
 from rcig_cli.distillation.bilevel.solvers import Solution
 from rcig_cli.distillation.bilevel.subsampling import choose, subset_size, through_subset
 from rcig_cli.distillation.pool import Pool
-from rcig_cli.distillation.records import Distilled, Tree, norm, training_set
+from rcig_cli.distillation.records import Distilled, Tree, training_set
 from rcig_cli.distillation.settings import ImplicitSettings, KernelSettings
 from rcig_cli.distillation.step import Info, Learner, Proposal, Step, make_step
 from rcig_cli.distillation.task import Task
@@ -191,8 +192,8 @@ def make_implicit_step(bilevel: Bilevel) -> Step:
         metrics = {
             "loss": outer.value,
             "accuracy": outer.accuracy,
-            "direct_norm": norm(direct.stored),
-            "implicit_norm": norm(implicit.stored),
+            "direct_norm": optax.tree.norm(direct.stored),
+            "implicit_norm": optax.tree.norm(implicit.stored),
             "inner_progress": _remaining(inner),
             "hessian_progress": _remaining(hessian),
         }

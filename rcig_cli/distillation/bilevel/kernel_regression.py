@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import optax
 from jax import Array
 
 from rcig_cli.distillation.bilevel.feature_kernel import feature_kernel
@@ -19,7 +20,7 @@ from rcig_cli.distillation.bilevel.meta_gradient import combine, meta_gradient
 from rcig_cli.distillation.bilevel.outer import Loss, evaluate_outer_loss
 from rcig_cli.distillation.bilevel.subsampling import choose, subset_size, through_subset
 from rcig_cli.distillation.pool import Pool
-from rcig_cli.distillation.records import Tree, norm, training_set
+from rcig_cli.distillation.records import Tree, training_set
 from rcig_cli.distillation.step import Learner, Proposal, Step, make_step
 from rcig_cli.distillation.task import Task
 
@@ -83,7 +84,7 @@ def make_kernel_regression_step(task: Task, settings: Any, loss: Loss, pool: Poo
         metrics = {
             "loss": outer.value,
             "accuracy": outer.accuracy,
-            "direct_norm": norm(direct_gradient.stored),
+            "direct_norm": optax.tree.norm(direct_gradient.stored),
         }
         return Proposal(combine(direct_gradient, zero, limit=True), metrics, {})
 

@@ -23,22 +23,17 @@ def newest_unfinished(
     and the run may have been started on others.
     """
     free = {"models", "pool_size"} if any_models else set()
-    for run in reversed(store.runs().found):
-        same_data = run.parents["dataset"]["digest"] == dataset_digest
-        if _is_resumable(run) and same_data:
-            theirs = {**run.config}
-            ours = {**config.to_json(), **{name: theirs[name] for name in free if name in theirs}}
-            if theirs == ours:
-                return run
+    for run in _unfinished(store, dataset_digest):
+        theirs = {**run.config}
+        ours = {**config.to_json(), **{name: theirs[name] for name in free if name in theirs}}
+        if theirs == ours:
+            return run
     return None
 
 
 def newest_unfinished_with(store: Store, settings: Mapping[str, Any]) -> RunManifest | None:
     """Return the newest unfinished run that has the given settings, whatever its others; or None."""
-    for run in reversed(store.runs().found):
-        if _is_resumable(run) and settings.items() <= run.config.items():
-            return run
-    return None
+    return next((run for run in _unfinished(store) if settings.items() <= run.config.items()), None)
 
 
 def newest_unfinished_within(
@@ -49,10 +44,8 @@ def newest_unfinished_within(
     ``minutes`` is the time that they were chosen for.
     """
     wanted = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
-    for run in reversed(store.runs().found):
-        same_data = run.parents["dataset"]["digest"] == dataset_digest
-        chosen_so = _minutes_of(run) == minutes and wanted.items() <= run.config.items()
-        if _is_resumable(run) and same_data and chosen_so:
+    for run in _unfinished(store, dataset_digest):
+        if _minutes_of(run) == minutes and wanted.items() <= run.config.items():
             return run
     return None
 
@@ -78,13 +71,16 @@ def _minutes_of(run: RunManifest) -> float | None:
     return run.budget["minutes"] if run.budget else None
 
 
-def _is_resumable(run: RunManifest) -> bool:
-    """Whether a run may be resumed without being named.
+def _unfinished(store: Store, dataset_digest: str | None = None) -> Iterator[RunManifest]:
+    """Yield the runs that may be resumed without being named, the newest first.
 
-    One that diverged would diverge again, and after it was resumed with lower rates it has another
-    configuration than at first.
+    With a digest, only those of this data set.  A run that diverged would diverge again, and after it was
+    resumed with lower rates it has another configuration than at first.
     """
-    return run.status in ("running", "interrupted") and not run.divergences
+    for run in reversed(store.runs().found):
+        same_data = dataset_digest in (None, run.parents["dataset"]["digest"])
+        if run.status in ("running", "interrupted") and not run.divergences and same_data:
+            yield run
 
 
 def resumed(run: RunManifest, settings: Mapping[str, Any]) -> RunManifest:

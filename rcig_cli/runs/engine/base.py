@@ -17,7 +17,7 @@ from rcig_cli.distillation.step import Info, Learner, Step
 from rcig_cli.runs.engine.batches import Batches
 from rcig_cli.runs.engine.environment import jit
 from rcig_cli.runs.engine.mesh import MODELS, put
-from rcig_cli.runs.engine.randomness import Use, draw_each, key_for, step_keys
+from rcig_cli.runs.engine.randomness import Draws, Use, draw_each, key_for, step_keys
 
 
 class RunState(NamedTuple):
@@ -80,10 +80,13 @@ class Engine(ABC):
         )
         keys, share = step_keys(seed, step.models), step.pool_size // step.models
 
-        def training_steps(number: Array) -> Array:
-            each = draw_each(keys, number, share, step.training_steps)
-            return jnp.sum(jnp.stack([one.training_steps for one in each]))
+        def draws_of(number: Array) -> list[Draws]:
+            return draw_each(keys, number, share, step.training_steps)
 
+        def training_steps(number: Array) -> Array:
+            return jnp.sum(jnp.stack([one.training_steps for one in draws_of(number)]))
+
+        self._draws_of: Callable[[Array], list[Draws]] = jit(draws_of)
         self.training_steps: Callable[[Any], Array] = jit(jax.vmap(training_steps))
         self._whole = jit(lambda state: state, out_shardings=everywhere)
 

@@ -15,7 +15,7 @@ from rcig_cli.runs.engine.base import Engine, Fetch, RunState
 from rcig_cli.runs.engine.batches import Batches, ReadAhead
 from rcig_cli.runs.engine.environment import jit
 from rcig_cli.runs.engine.programs import Programs
-from rcig_cli.runs.engine.randomness import Draws, Use, draw_each, key_for, step_keys
+from rcig_cli.runs.engine.randomness import Use, key_for
 
 
 class Driven(Engine):
@@ -26,11 +26,6 @@ class Driven(Engine):
     def __init__(self, step: Step, seed: int, batches: Batches, mesh: Mesh) -> None:
         super().__init__(step, seed, batches, mesh)
         self._ahead = ReadAhead(lambda step, _: batches.of(step))
-        share = step.pool_size // step.models
-        keys = step_keys(seed, step.models)
-
-        def draws_of(number: Array) -> list[Draws]:
-            return draw_each(keys, number, share, step.training_steps)
 
         def train(model: Model, learner: Learner, key: Array) -> Model:
             return step.train(model, learner.psi, key)
@@ -44,7 +39,7 @@ class Driven(Engine):
         self._keys_of_pool = jax.random.split(key_for(seed, Use.POOL), step.pool_size)
         self._start_learner, self._fresh = jit(step.start), jit(step.fresh)
         self.start = self._start
-        self._draws_of, self._pick = jit(draws_of), jit(pools.pick)
+        self._pick = jit(pools.pick)
         self._augmented = jit(batches.augmented) if batches.augmentations else None
         self._put_back = jit(pools.put, donate_argnums=0)
         self._update, self._train = Programs(update), Programs(train)

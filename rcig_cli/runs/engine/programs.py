@@ -61,17 +61,17 @@ class Programs:
 
     def compile(self, *arguments: Any) -> int:
         """Compile for arguments of these shapes; return the bytes of memory that a call takes at most."""
-        return self._sequence_for(arguments).peak_memory()
+        return self._sequence_for(*jax.tree.flatten(arguments)).peak_memory()
 
     def __call__(self, *arguments: Any) -> Any:
         """Call it."""
-        return self._sequence_for(arguments)(*arguments)
-
-    def _sequence_for(self, arguments: tuple[Any, ...]) -> "_Sequence":
         leaves, structure = jax.tree.flatten(arguments)
+        return self._sequence_for(leaves, structure)(leaves)
+
+    def _sequence_for(self, leaves: list[Any], structure: Any) -> "_Sequence":
         key = structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
         if key not in self._compiled:
-            self._compiled[key] = _Sequence(self._function, arguments)
+            self._compiled[key] = _Sequence(self._function, jax.tree.unflatten(structure, leaves))
         return self._compiled[key]
 
 
@@ -109,9 +109,9 @@ class _Sequence:
         with self._allow_wide():
             self._steps = _steps(jaxpr)
 
-    def __call__(self, *arguments: Any) -> Any:
-        """Call the function."""
-        values = dict(zip(self._inputs, (*self._constants, *jax.tree.leaves(arguments)), strict=True))
+    def __call__(self, leaves: list[Any]) -> Any:
+        """Call the function with the leaves of its arguments."""
+        values = dict(zip(self._inputs, (*self._constants, *leaves), strict=True))
         with self._allow_wide():
             for step in self._steps:
                 results = step.program(*(_value(values, each) for each in step.inputs))

@@ -17,7 +17,6 @@ from rcig_cli.networks.architectures import build_network
 from rcig_cli.networks.network import Network
 from rcig_cli.presets.config import DEFAULT_PARAMETRIZATION
 from rcig_cli.presets.paper import PaperResult, paper_result
-from rcig_cli.presets.set_size import SetSize
 from rcig_cli.runs.distill.distilled import DistilledSet
 from rcig_cli.runs.distill.scarce import scarce_classes
 from rcig_cli.runs.engine.randomness import first_images
@@ -81,8 +80,7 @@ def evaluate(
         subset = _random_subset(distilled, flip=protocol.flip)
         random_subset = measure(1, subset, "training networks on random images")
     paper = _paper_result(distilled, protocol)
-    size = SetSize.of(distilled.config, distilled.prepared.shape, distilled.prepared.classes)
-    evaluation = Evaluation(name, values_of(protocol), accuracy, random_subset, paper, size)
+    evaluation = Evaluation(name, values_of(protocol), accuracy, random_subset, paper, distilled.size)
     write_result(distilled.path, "evaluations", protocol.arch, evaluation.to_json())
     return evaluation
 
