@@ -1,17 +1,17 @@
-"""Defaults of runs that are much shorter than the paper's.
+"""Defaults of runs that are shorter than the paper's.
 
 The paper's learning rate of images and labels, 0.003, is right for its 15 000 steps.  In a few hundred steps
 RCIG comes further with a higher one: test accuracy on CIFAR-10, 1 image per class, width 32, batch 256,
 three networks (a random subset: 18.7 %):
 
-    rate                                              100 steps   300 steps   1000 steps
-    0.003                                             28.5        35.9
-    0.01                                              33.8        39.1
-    0.02                                              36.8        39.4
-    0.02, falling along a cosine to 2 % at the end                39.5        41.2
+    rate     100 steps   300 steps
+    0.003    28.5        35.9
+    0.01     33.8        39.1
+    0.02     36.8        39.4
 
-Fewer and larger training steps of the pool models, and fewer iterations of conjugate gradients, give the same
-accuracy and take a third of the time of an outer step less (docs/appendix/results-short-runs.md).
+A rate that falls along a cosine gains nothing.  Fewer and larger training steps of the pool models, and fewer
+iterations of conjugate gradients, give the same accuracy in half the time
+(docs/appendix/results-short-runs.md).
 """
 
 import math
@@ -21,9 +21,9 @@ from typing import Any
 # A run is short if it has less than this share of the steps that the paper takes.
 SHORT = 0.5
 
-# The learning rate of images and labels, in runs of up to so small a share of the paper's steps.  From there it
-# falls as a power of the number of steps, to the paper's rate at the paper's number.
-_HIGHEST_RATE, _WITH_SHARE, _PAPERS_RATE = 0.02, 0.1, 0.003
+# The learning rate of images and labels in runs of at most this share of the paper's steps.  In longer runs
+# it falls as a power of the number of steps, to the paper's rate at the paper's number.
+_HIGHEST_RATE, _UP_TO, _PAPERS_RATE = 0.02, 0.1, 0.003
 
 # By algorithm; only what was measured.
 _SETTINGS: Mapping[str, Mapping[str, Any]] = {
@@ -65,5 +65,5 @@ def short_run_defaults(
 
 def _rate(share: float) -> float:
     """Return the learning rate of images and labels for a share of the paper's steps, with two digits."""
-    power = math.log(_HIGHEST_RATE / _PAPERS_RATE) / math.log(_WITH_SHARE)
+    power = math.log(_HIGHEST_RATE / _PAPERS_RATE) / math.log(_UP_TO)
     return float(f"{min(_HIGHEST_RATE, _PAPERS_RATE * share**power):.2g}")
