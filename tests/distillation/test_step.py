@@ -12,6 +12,7 @@ from rcig_cli.distillation.bilevel.meta_gradient import combine
 from rcig_cli.distillation.methods import METHODS
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
+from rcig_cli.distillation.step import Proposal
 from rcig_cli.distillation.task import Task
 from rcig_cli.networks.architectures import build_network
 from tests.oracles import definitions as oracle
@@ -67,8 +68,9 @@ def test_a_step_with_adam_is_the_plain_step(layout, depth):
 @pytest.mark.usefixtures("float64")
 def test_a_cosine_lowers_all_rates_from_the_first_step_to_the_last():
     steps, wanted = 5, {"schedule": "cosine", "final_rate": 0.1, "solver": "cg"}
-    config, step, psi, theta_0, real = posed(Platform(), jnp.float64, steps=steps, **wanted)
-    proposal = step.propose(step.start(psi), theta_0, *real)
+    config, step, psi, _, _ = posed(Platform(), jnp.float64, steps=steps, **wanted)
+    metrics = {"loss": jnp.zeros(()), "accuracy": jnp.zeros(())}
+    proposal = Proposal(jax.tree.map(jnp.cos, psi), metrics, {"broken_models": jnp.int32(0)})
     belief = optax.scale_by_belief()
     learner, state = step.start(psi), belief.init(psi)
     shares = [0.1 + 0.9 * (1 + np.cos(np.pi * k / steps)) / 2 for k in range(steps)]
