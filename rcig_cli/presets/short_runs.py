@@ -31,7 +31,7 @@ _SETTINGS: Mapping[str, Mapping[str, Any]] = {
 }
 
 # Iterations of conjugate gradients by the largest number of images for which they are enough at these rates.
-_ITERATIONS = {10: 2, 50: 3}
+_ITERATIONS = {10: 2, 50: 3, 400: 4}
 
 
 def short_run_defaults(
