@@ -1,9 +1,10 @@
 """Settings for a distillation that is to end in a given time (``rcig distill --minutes``).
 
 If all steps of the preset fit into the time, its width and batch are kept.  Otherwise the candidates are the
-preset's width, and its half, quarter and eighth, each with a smaller batch.  The widest is chosen for which
-enough steps fit.  Candidates are judged by the operations that they take and by the speed of a matrix product
-on this machine; the first that seems to fit is compiled, and its steps are timed.
+preset's width, and its half, quarter and eighth, each with a smaller batch in proportion to its width.  The
+widest is chosen for which enough steps fit.  Candidates are judged by the operations that they take and by
+the speed of a matrix product on this machine; the first that seems to fit is compiled, and its steps are
+timed.
 
 The choice is recorded as plain settings of the run, which doesn't depend on the clock any more.
 """
@@ -37,13 +38,14 @@ from rcig_cli.runs.prepare.prepared import Prepared
 # those 161.
 LEAST_STEPS = 100
 
+_SIZES = ("width", "batch")
 _DIVISORS = (1, 2, 4, 8)  # of the preset's width
 _NARROWEST = 16
 
 # Batches of half the size hardly lower the accuracy after the same number of steps, but the time of a step
 # down to that of the operations on distilled images.  CIFAR-10, 1 image per class, width 32, after 700 steps:
 # 42.6 % with 256 real images and 0.34 s per step, 42.3 % with 64, fewer iterations and 0.18 s.
-_OF_THE_BATCH = 4  # how much smaller the batch is at the preset's width
+_SMALLER = 4  # how many times smaller the batch is at the preset's width
 _SMALLEST_BATCH = 64
 _REAL_PER_DISTILLED = 2  # real images in a batch for each distilled image, at least
 
@@ -107,7 +109,8 @@ def choose_settings(
     devices = choose_devices(context.devices)
     memory = preflight.available_memory(own_device(devices))
     speed = _EXPECTED_SHARE * _matrix_speed() * len(devices)
-    candidates = list(_candidates(preset, settings, len(psi.labels)))
+    usual = resolved(prepared, {name: each for name, each in settings.items() if name not in _SIZES})
+    candidates = list(_candidates(usual, settings, len(psi.labels)))
     rejected = ""
     for candidate, least in candidates:
         narrowest = candidate == candidates[-1][0]
@@ -153,21 +156,30 @@ def _candidates(
 ) -> Iterator[tuple[DistillConfig, int]]:
     """Yield configurations with the least number of steps that each must have, the widest first.
 
-    A width or batch that is given is kept.  ``images`` is the number of distilled images.
+    Parameters
+    ----------
+    preset
+        The configuration without a width or batch given by the user.
+    settings
+        Settings given by the user; a width or batch among them is kept.
+    images
+        Number of distilled images.
     """
+    given = {name: settings[name] for name in _SIZES if name in settings}
     smallest = min(preset.batch, max(_SMALLEST_BATCH, _power_of_two(_REAL_PER_DISTILLED * images)))
-    if "batch" not in settings and smallest < preset.batch:
-        yield preset, preset.steps
+    if "batch" not in given and smallest < preset.batch:
+        yield preset.override(given), preset.steps
     seen = set()
     for divisor in _DIVISORS:
-        width = settings.get("width", max(preset.width // divisor, min(preset.width, _NARROWEST)))
-        batch = settings.get("batch", max(preset.batch // (_OF_THE_BATCH * divisor), smallest))
+        width = given.get("width", max(preset.width // divisor, min(preset.width, _NARROWEST)))
+        proportional = _power_of_two(preset.batch * width / (_SMALLER * preset.width))
+        batch = given.get("batch", min(preset.batch, max(proportional, smallest)))
         if (width, batch) not in seen:
             seen.add((width, batch))
             yield preset.override({"width": width, "batch": batch}), min(LEAST_STEPS, preset.steps)
 
 
-def _power_of_two(number: int) -> int:
+def _power_of_two(number: float) -> int:
     """Return the smallest power of two that is not below a positive number."""
     return int(2 ** np.ceil(np.log2(number)))
 
@@ -247,7 +259,7 @@ def _typical(engine: Engine, times: Sequence[float]) -> float:
 
 
 def _size(config: DistillConfig) -> dict[str, int]:
-    return {"width": config.width, "batch": config.batch}
+    return {name: getattr(config, name) for name in _SIZES}
 
 
 def _rates(config: DistillConfig) -> dict[str, float]:

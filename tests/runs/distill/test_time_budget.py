@@ -73,7 +73,7 @@ def sizes(config):
         ("cifar10", (32, 32, 3), {}, [(128, 1024), (128, 256), (64, 128), (32, 64), (16, 64)]),
         ("imagenette", (128, 128, 3), {}, [(128, 256), (128, 64), (64, 64), (32, 64), (16, 64)]),
         ("digits", (8, 8, 1), {}, [(32, 256), (32, 64), (16, 64)]),
-        ("cifar10", (32, 32, 3), {"width": 48}, [(48, 1024), (48, 256), (48, 128), (48, 64)]),
+        ("cifar10", (32, 32, 3), {"width": 48}, [(48, 1024), (48, 128)]),
         ("cifar10", (32, 32, 3), {"batch": 99}, [(128, 99), (64, 99), (32, 99), (16, 99)]),
         ("cifar10", (32, 32, 3), {"width": 48, "batch": 99}, [(48, 99)]),
     ],
@@ -81,7 +81,7 @@ def sizes(config):
 def test_candidates_have_the_preset_first_then_fractions_and_keep_what_is_given(
     dataset, shape, given, expected
 ):
-    preset = resolve(dataset, shape, 10, {"ipc": 1, **given})
+    preset = resolve(dataset, shape, 10, {"ipc": 1})
     candidates = list(_candidates(preset, given, 10))
     assert [(each.width, each.batch) for each, _ in candidates] == expected
     whole = [preset.steps] if "batch" not in given else []
