@@ -91,8 +91,8 @@ def test_a_short_run_trains_its_pool_in_fewer_and_larger_steps():
         return config.method.pool_lr, config.method.pool_steps, config.method.pool_max_steps
 
     assert pool(resolved("cifar10")) == pool(resolved("cifar10", 10, steps=5000)) == (5e-5, 15, 100)
-    assert pool(resolved("cifar10", steps=300)) == (3e-4, 2, 80)
-    assert pool(resolved("cifar10", steps=300, pool_steps=8)) == (3e-4, 8, 80)
+    assert pool(resolved("cifar10", steps=300)) == (6e-4, 4, 40)
+    assert pool(resolved("cifar10", steps=300, pool_steps=8)) == (6e-4, 8, 40)
     assert pool(resolved("cifar10", steps=300, algorithm="frepo")) == (5e-5, 15, 100)
 
 
@@ -101,12 +101,12 @@ def test_a_short_run_of_few_images_has_fewer_iterations_of_conjugate_gradients()
         method = resolved("cifar10", *given, **settings).method
         return method.inner_steps, method.hessian_steps
 
-    assert iterations(steps=300) == (2, 2)
-    assert iterations(steps=300, hessian_steps=5) == (2, 5)
+    assert iterations(steps=300) == (3, 3)
+    assert iterations(steps=300, hessian_steps=5) == (3, 5)
     assert iterations(steps=300, solver="adam") == (20, 20)
     assert iterations(10, steps=300) == (4, 4)
     assert iterations(50, steps=300) == (10, 10)
-    assert iterations(steps=300, parametrization="multiformation") == (3, 3)
+    assert iterations(steps=300, parametrization="multiformation") == (4, 4)
     assert iterations() == (4, 4)
 
 

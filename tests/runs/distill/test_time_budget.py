@@ -70,10 +70,10 @@ def sizes(config):
 @pytest.mark.parametrize(
     ("dataset", "shape", "given", "expected"),
     [
-        ("cifar10", (32, 32, 3), {}, [(128, 1024), (128, 256), (64, 128), (32, 64), (16, 64)]),
-        ("imagenette", (128, 128, 3), {}, [(128, 256), (128, 64), (64, 64), (32, 64), (16, 64)]),
-        ("digits", (8, 8, 1), {}, [(32, 256), (32, 64), (16, 64)]),
-        ("cifar10", (32, 32, 3), {"width": 48}, [(48, 1024), (48, 128)]),
+        ("cifar10", (32, 32, 3), {}, [(128, 1024), (128, 512), (64, 256), (32, 128), (16, 64)]),
+        ("imagenette", (128, 128, 3), {}, [(128, 256), (128, 128), (64, 64), (32, 64), (16, 64)]),
+        ("digits", (8, 8, 1), {}, [(32, 256), (32, 128), (16, 64)]),
+        ("cifar10", (32, 32, 3), {"width": 48}, [(48, 1024), (48, 256)]),
         ("cifar10", (32, 32, 3), {"batch": 99}, [(128, 99), (64, 99), (32, 99), (16, 99)]),
         ("cifar10", (32, 32, 3), {"width": 48, "batch": 99}, [(48, 99)]),
     ],
@@ -85,12 +85,12 @@ def test_candidates_have_the_preset_first_then_fractions_and_keep_what_is_given(
     candidates = list(_candidates(preset, given, 10))
     assert [(each.width, each.batch) for each, _ in candidates] == expected
     whole = [preset.steps] if "batch" not in given else []
-    assert [least for _, least in candidates] == [*whole, *[100] * (len(expected) - len(whole))]
+    assert [least for _, least in candidates] == [*whole, *[300] * (len(expected) - len(whole))]
 
 
 def test_batches_of_candidates_have_at_least_two_real_images_for_each_distilled_image():
     preset = resolve("cifar10", (32, 32, 3), 10, {"ipc": 10})
-    assert [each.batch for each, _ in _candidates(preset, {}, 100)] == [1024, 256, 256, 256, 256]
+    assert [each.batch for each, _ in _candidates(preset, {}, 100)] == [1024, 512, 256, 256, 256]
     assert [each.batch for each, _ in _candidates(preset, {}, 400)] == [1024] * 4  # never above the preset's
 
 
@@ -98,16 +98,16 @@ def test_the_widest_that_leaves_enough_steps_is_chosen(digits, machine):
     report = Notes()
     measured = machine(lambda config: 1.0 if config.width > 16 else 0.125)
     config, budget = choose_settings(digits, {"ipc": 1}, 1, RunContext(report))
-    assert measured == [(32, 256), (32, 64), (16, 64)]
+    assert measured == [(32, 256), (32, 128), (16, 64)]
     assert sizes(config)[:2] == (16, 64)
     assert config.steps == 460  # 4 % of the time is kept in reserve
     assert budget["minutes"] == 1
     assert budget["chosen"] == {"width": 16, "batch": 64, "steps": config.steps, "schedule": "constant"}
     assert report.notes[-1] == budget["reason"]
-    assert "With width 32, batch 64 only about 57 steps" in budget["reason"]
-    config, _ = choose_settings(digits, {"ipc": 1}, 2, RunContext(report))
-    assert sizes(config)[:2] == (32, 64)
-    assert config.steps == 115
+    assert "With width 32, batch 128 only about 57 steps" in budget["reason"]
+    config, _ = choose_settings(digits, {"ipc": 1}, 6, RunContext(report))
+    assert sizes(config)[:2] == (32, 128)
+    assert config.steps == 345
 
 
 def test_with_enough_time_the_presets_settings_and_steps_are_kept(digits, machine):
@@ -122,7 +122,7 @@ def test_what_would_be_too_slow_by_its_operations_is_not_compiled(digits, machin
     monkeypatch.setattr(time_budget, "_matrix_speed", lambda: 1e9)
     config, budget = choose_settings(digits, {"ipc": 1}, 1, RunContext(Silent()))
     assert measured == [(16, 64)]
-    assert "With width 32, batch 64 only about" in budget["reason"]
+    assert "With width 32, batch 128 only about" in budget["reason"]
     assert config.steps == 57  # of the narrowest, as many as fit
 
 
@@ -133,7 +133,7 @@ def test_steps_are_never_more_than_were_measured_with_the_same_defaults(digits, 
     monkeypatch.setattr("rcig_cli.presets.config.presets", lambda _: {})
     config, _ = choose_settings(digits, {"ipc": 1, "width": 16, "batch": 128}, 1, RunContext(Silent()))
     assert 100 < config.steps < 7500
-    assert config.method.pool_lr == 3e-4
+    assert config.method.pool_lr == 6e-4
 
 
 def test_learning_rates_follow_the_steps_also_where_more_fit_than_expected(digits, machine, monkeypatch):
@@ -149,7 +149,7 @@ def test_what_does_not_fit_into_memory_is_left_out(digits, machine):
     machine(lambda _: 1e-3, memory=lambda config: config.width < 32)
     config, budget = choose_settings(digits, {"ipc": 1}, 1, RunContext(Silent()))
     assert config.width == 16
-    assert "width 32, batch 64 needs more memory" in budget["reason"]
+    assert "width 32, batch 128 needs more memory" in budget["reason"]
 
 
 @pytest.mark.parametrize(
