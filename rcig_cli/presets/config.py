@@ -259,9 +259,9 @@ def resolve(dataset: str, shape: Shape, classes: int, flags: Mapping[str, Any]) 
     """Resolve every setting of a distillation.
 
     Settings come from, in this order: what the user gave; the data set's preset for this many images per
-    class (their mean, if classes differ), or for the nearest number below; if there are far fewer steps than
-    the preset has, the defaults of short runs; the method's defaults for the number of images that networks
-    see; what follows from the images' shape; the records' defaults, which are the paper's.
+    class (their mean, if classes differ), or for the nearest number below; if there are less than half as
+    many steps as the preset has, the defaults of short runs; the method's defaults for the number of images
+    that networks see; what follows from the images' shape; the records' defaults, which are the paper's.
 
     Parameters
     ----------
