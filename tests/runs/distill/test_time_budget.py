@@ -85,7 +85,8 @@ def test_candidates_have_the_preset_first_then_fractions_and_keep_what_is_given(
     candidates = list(_candidates(preset, given, 10))
     assert [(each.width, each.batch) for each, _ in candidates] == expected
     whole = [preset.steps] if "batch" not in given else []
-    assert [least for _, least in candidates] == [*whole, *[300] * (len(expected) - len(whole))]
+    widths = [width for width, _ in expected[len(whole) :]]
+    assert [least for _, least in candidates] == [*whole, *[8 * width for width in widths]]
 
 
 def test_batches_of_candidates_have_at_least_two_real_images_for_each_distilled_image():
