@@ -12,6 +12,14 @@ from rcig_cli.errors import Interrupted
 from rcig_cli.runs.signals import stop_on_signals
 
 
+@pytest.fixture(autouse=True)
+def _hang_up_is_not_ignored():
+    """Undo what nohup does, for tests that are run by it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def stopped(job):
     """Run ``job(stop)``, which must be stopped, as a job that stops on signals."""
     with stop_on_signals() as stop:
