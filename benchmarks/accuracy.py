@@ -348,7 +348,7 @@ def main() -> None:
     parser.add_argument("--settings", nargs="+", default=list(SETTINGS), choices=SETTINGS)
     parser.add_argument("--ipc", type=int, default=1)
     parser.add_argument("--width", type=int, default=32)
-    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--minutes", type=float, default=10, help="of distillation in each case")
     parser.add_argument("--steps", type=int, help="of each run; by default as many as fit into --minutes")
     parser.add_argument("--seeds", type=int, default=1)

@@ -10,7 +10,7 @@ import jax
 
 from rcig_cli.errors import ConfigError
 from rcig_cli.presets.config import DistillConfig
-from rcig_cli.reporting.formatting import count_of, size
+from rcig_cli.reporting.formatting import count_of, exact_size, size
 from rcig_cli.runs.engine.environment import free_memory
 from rcig_cli.runs.engine.mesh import memory_limit
 
@@ -43,7 +43,8 @@ def check_memory(
     """
     if needed <= available:
         return
-    wants = f"This run needs about {size(needed)} of memory, but only {size(available)} are available"
+    show = size if size(needed) != size(available) else exact_size
+    wants = f"This run needs about {show(needed)} of memory, but only {show(available)} are available"
     for flag, smaller in _smaller(config, images):
         taken = needed_by(smaller)
         if taken <= available:

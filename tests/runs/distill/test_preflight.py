@@ -39,6 +39,11 @@ def test_no_option_is_named_where_none_would_fit():
         preflight.check_memory(2, 1, config(), 200, lambda _: 2)
 
 
+def test_sizes_that_would_be_rounded_alike_are_given_with_more_digits():
+    with pytest.raises(ConfigError, match=r"about 22\.4 GB of memory, but only 22\.1 GB are"):
+        preflight.check_memory(22_420_000_000, 22_060_000_000, config(), 200, lambda _: 10**12)
+
+
 def test_a_run_that_does_not_fit_is_refused_with_an_option_that_makes_it_fit(rcig, tmp_path, monkeypatch):
     flags = ["distill", "--ipc", 1, *TINY, "--steps", 2, "--store", tmp_path / "a"]
     monkeypatch.setattr(preflight, "available_memory", lambda _: 1_000_000)
