@@ -107,6 +107,7 @@ def test_a_short_run_of_few_images_has_fewer_iterations_of_conjugate_gradients()
     assert iterations(10, steps=300) == (4, 4)
     assert iterations(50, steps=300) == (10, 10)
     assert iterations(steps=300, parametrization="multiformation") == (4, 4)
+    assert iterations(10, steps=300, parametrization="multiformation") == (10, 10)
     assert iterations() == (4, 4)
 
 
