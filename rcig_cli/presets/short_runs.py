@@ -35,8 +35,8 @@ _SETTINGS: Mapping[str, Mapping[str, Any]] = {
 
 # Iterations of conjugate gradients by the largest number of images for which they are enough at these rates.
 # Measured with 10, 40 and 100 images.  With 2 + 2 for ten images more than a tenth of the residual of the
-# second solve is left after 1000 steps, with 3 + 3 a hundredth.  With 4 + 4 for 400 images three fifths of that
-# of the first solve are left and the accuracy rises much slower than with the usual 10 + 10.
+# second solve is left after 1000 steps, with 3 + 3 a hundredth.  With 4 + 4 for 400 images three fifths of
+# that of the first solve are left, and accuracy rises more slowly than with the usual 10 + 10.
 _ITERATIONS = {10: 3, 100: 4}
 
 
