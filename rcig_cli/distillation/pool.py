@@ -87,6 +87,21 @@ def put(pool: Model, index: Array, model: Model) -> Model:
     )
 
 
+# (logits [b, C], labels [b, C], n) -> [], the part of the mean over n images that these b of them have
+Loss = Callable[[Array, Array, int], Array]
+
+
+def squared_error(logits: Array, labels: Array, count: int) -> Array:
+    """Mean squared difference from the labels."""
+    return jnp.sum((logits - labels) ** 2) / (count * labels.shape[1])
+
+
+def cross_entropy(logits: Array, labels: Array, count: int) -> Array:
+    """Mean cross-entropy with the largest class of each label, in nats."""
+    classes = jnp.argmax(labels, 1)
+    return jnp.sum(optax.softmax_cross_entropy_with_integer_labels(logits, classes)) / count
+
+
 def train(
     network: Network,
     optimizer: optax.GradientTransformation,
@@ -94,26 +109,27 @@ def train(
     images: Array,
     labels: Array,
     *,
+    loss: Loss | None = None,
     platform: Platform = Platform(),  # noqa: B008  # immutable
 ) -> Model:
     """One step of ordinary training on ``images [n, H, W, c]``, ``labels [n, C]``.
 
-    The images are processed in pieces (`Platform.pieces`), unless the network normalizes by the statistics of
+    ``loss`` is by default `squared_error`.  The images are processed in pieces (`Platform.pieces`), unless the network normalizes by the statistics of
     all of them.
     """
 
     def of_piece(images: Array, labels: Array) -> tuple[Tree, Tree]:
-        def squared_error(parameters: Tree) -> tuple[Array, Tree]:
+        def of_parameters(parameters: Tree) -> tuple[Array, Tree]:
             logits, statistics = network.train(parameters, model.statistics, images)
-            return jnp.sum((logits - labels) ** 2) / size, statistics
+            return (loss or squared_error)(logits, labels, size), statistics
 
-        return jax.grad(squared_error, has_aux=True)(model.parameters)
+        return jax.grad(of_parameters, has_aux=True)(model.parameters)
 
-    size, has_statistics = labels.size, bool(jax.tree.leaves(model.statistics))
+    size, has_statistics = labels.shape[0], bool(jax.tree.leaves(model.statistics))
     count = 1 if has_statistics else platform.pieces(images.shape[0])
     pieces = list(zip(split(images, count), split(labels, count), strict=True))
     gradient, statistics = platform.sum_in_turn(of_piece, pieces)
-    update, state = optimizer.update(gradient, model.optimizer)
+    update, state = optimizer.update(gradient, model.optimizer, model.parameters)
     return Model(optax.apply_updates(model.parameters, update), state, model.age + 1, statistics)
 
 

@@ -52,21 +52,10 @@ class Choice:
 
 @record
 class MethodSettings:
-    """Settings that every method has.
+    """Settings that every method of distillation has."""
 
-    ``backward_subset`` counts mirrored images; ``l2_rate`` is multiplied by the number of distilled images,
-    counted before mirroring: ``lam = l2_rate * |S|``.
-    """
-
-    l2_rate: float = setting(5e-4, "L2 regularization per distilled image.", panel=METHOD, gt=0)
     flip: bool = setting(True, "Also train on mirrored images.", panel=METHOD)
-    label_margin: bool = setting(
-        True,
-        "Add a loss term that keeps the largest entry of each label above the second largest.",
-        panel=METHOD,
-    )
-    image_lr: float = setting(3e-3, "Learning rate for images (AdaBelief).", panel=METHOD, gt=0)
-    label_lr: float = setting(3e-3, "Learning rate for labels (AdaBelief).", panel=METHOD, gt=0)
+    image_lr: float = setting(3e-3, "Learning rate for images.", panel=METHOD, gt=0)
     schedule: Schedule = setting(
         "constant",
         "Learning rates of images, labels and temperature during the run: constant, or falling along half a "
@@ -90,6 +79,23 @@ class MethodSettings:
     models: int = setting(
         1, "Pool models per outer step; their gradients are averaged. Default: one per device.", ge=1
     )
+
+
+@record
+class LearnedLabelSettings(MethodSettings):
+    """Settings of methods that learn labels too, and solve for a network with L2 regularization.
+
+    ``backward_subset`` counts mirrored images; ``l2_rate`` is multiplied by the number of distilled images,
+    counted before mirroring: ``lam = l2_rate * |S|``.
+    """
+
+    l2_rate: float = setting(5e-4, "L2 regularization per distilled image.", panel=METHOD, gt=0)
+    label_margin: bool = setting(
+        True,
+        "Add a loss term that keeps the largest entry of each label above the second largest.",
+        panel=METHOD,
+    )
+    label_lr: float = setting(3e-3, "Learning rate for labels (AdaBelief).", panel=METHOD, gt=0)
     backward_subset: int | None = setting(
         None,
         "Back-propagate through N distilled images per step. Default: through all of them.",
@@ -120,7 +126,7 @@ class KernelSettings:
 
 
 @record
-class PoolSettings(MethodSettings):
+class PoolSettings(LearnedLabelSettings):
     """Settings of methods with a pool of partially trained models at which the network is linearized."""
 
     pool_size: int = setting(30, "Models in the pool.", panel=POOL, ge=1)

@@ -1,6 +1,6 @@
 """One outer step of any method: propose a gradient in psi, then apply it.
 
-    psi  <- psi - rate(step) * AdaBelief(gradient)
+    psi  <- psi - rate(step) * direction(gradient)      AdaBelief's direction, unless the method has another
     mean <- decay * mean + (1 - decay) * psi        its bias-corrected value is the product
 
 A method defines the gradient (``propose``).  `make_step` adds the parts that all methods share: the
@@ -20,7 +20,7 @@ from rcig_cli.distillation import pool
 from rcig_cli.distillation.bilevel.subsampling import choose, subset_size
 from rcig_cli.distillation.pool import Model, Pool
 from rcig_cli.distillation.records import Distilled, Tree, all_finite, total, training_set
-from rcig_cli.distillation.settings import MethodSettings, TemperatureSettings
+from rcig_cli.distillation.settings import LearnedLabelSettings, MethodSettings, TemperatureSettings
 from rcig_cli.distillation.task import Task
 
 Metrics = dict[str, Array]
@@ -34,7 +34,7 @@ class Learner(NamedTuple):
     psi
         The learned quantities.
     optimizer
-        The state of its AdaBelief.
+        The state of its optimizer.
     average
         The running mean of psi, as ``optax.ema`` keeps it.
     extra
@@ -54,7 +54,7 @@ class Learner(NamedTuple):
 class Proposal(NamedTuple):
     """The result of `Step.propose` at one pool model.
 
-    ``metrics`` must contain ``loss`` and ``accuracy``.
+    ``metrics`` must contain ``loss``.
 
     Attributes
     ----------
@@ -98,8 +98,8 @@ class Info(NamedTuple):
     Attributes
     ----------
     metrics
-        Numbers by name, each ``[]``: ``loss``, ``accuracy``, those of the method's record, and any others
-        that `propose` computes.
+        Numbers by name, each ``[]``: ``loss``, those of the method's record, and any others that `propose`
+        computes.
     finite
         Whether each part of the step is finite.
     """
@@ -138,6 +138,8 @@ class Step:
     models, pool_size, training_steps, max_age
         Pool models per outer step, models in the pool, the most training steps that one gets at a time, and
         those after which it is replaced.
+    least_training_steps
+        The fewest training steps that a model gets at a time, if ``training_steps`` is not 0.
     tune
         ``(learner, theta_0, images, classes, key, *, compile, check_for_stop) -> learner``: set learning
         rates before the first step, by trials driven from Python; None if there is nothing to tune.
@@ -154,7 +156,13 @@ class Step:
     pool_size: int
     training_steps: int
     max_age: int
+    least_training_steps: int = 1
     tune: Tune | None = None
+
+    @property
+    def training_range(self) -> tuple[int, int]:
+        """The fewest and the most training steps that a model gets at a time."""
+        return min(self.least_training_steps, self.training_steps), self.training_steps
 
     def update(
         self, learner: Learner, theta_0: Tree, images: Array, classes: Array, key: Array | None = None
@@ -168,6 +176,8 @@ def make_step(
     settings: MethodSettings,
     propose: Propose,
     pool_of: Pool,
+    *,
+    direction: optax.GradientTransformation | None = None,
 ) -> Step:
     """Build a `Step` from a method's gradient.
 
@@ -176,19 +186,23 @@ def make_step(
     task
         What is distilled.
     settings
-        The method's settings; log tau is learned if they are `TemperatureSettings`.
+        The method's settings; labels are learned if they are `LearnedLabelSettings`, and log tau if they are
+        `TemperatureSettings`.
     propose
         The method's gradient.
     pool_of
         How pool models are trained.
+    direction
+        The optimizer without its learning rate; AdaBelief by default.
     """
-    belief = optax.scale_by_belief()
+    optimizer = direction or optax.scale_by_belief()
     mean = optax.ema(settings.average_decay)
     adam = optax.adam(pool_of.lr)
+    label_lr = settings.label_lr if isinstance(settings, LearnedLabelSettings) else None
     temperature_lr = settings.temperature_lr if isinstance(settings, TemperatureSettings) else None
 
     def start(psi: Distilled) -> Learner:
-        return Learner(psi, belief.init(psi), mean.init(psi), {}, jnp.int32(task.steps))
+        return Learner(psi, optimizer.init(psi), mean.init(psi), {}, jnp.int32(task.steps))
 
     def checked(
         learner: Learner, theta_0: Tree, images: Array, classes: Array, key: Array | None = None
@@ -198,17 +212,17 @@ def make_step(
         return proposal._replace(counts=counts)
 
     def accept(learner: Learner, proposal: Proposal) -> tuple[Learner, Info]:
-        direction, optimizer = belief.update(proposal.gradient, learner.optimizer)
+        directions, state = optimizer.update(proposal.gradient, learner.optimizer)
         share = _share_of_rates(settings, learner)
         own = task.decoder.rates
         of_stored = {name: own.get(name, settings.image_lr) for name in learner.psi.stored}
-        rates = Distilled(of_stored, settings.label_lr, temperature_lr or 0.0)  # type: ignore[arg-type]
-        psi = jax.tree.map(lambda p, rate, d: p - rate * share * d, learner.psi, rates, direction)
+        rates = Distilled(of_stored, label_lr or 0.0, temperature_lr or 0.0)  # type: ignore[arg-type]
+        psi = jax.tree.map(lambda p, rate, d: p - rate * share * d, learner.psi, rates, directions)
         average = mean.update(psi, learner.average)[1]
         metrics = dict(proposal.metrics)
         if temperature_lr is not None:
             metrics["temperature"] = jnp.exp(learner.psi.log_temperature)
-        moved = learner._replace(psi=psi, optimizer=optimizer, average=average)
+        moved = learner._replace(psi=psi, optimizer=state, average=average)
         return moved, Info(metrics, _finite(proposal, psi))
 
     def train(model: Model, psi: Distilled, key: Array | None = None) -> Model:
@@ -247,7 +261,7 @@ def _share_of_rates(settings: MethodSettings, learner: Learner) -> Any:
     """Return the share of the learning rates that the schedule leaves for the next outer step."""
     if settings.schedule == "constant":
         return 1.0
-    done = learner.optimizer.count / learner.steps
+    done = learner.average.count / learner.steps
     return settings.final_rate + (1 - settings.final_rate) * (1 + jnp.cos(jnp.pi * done)) / 2
 
 

@@ -25,12 +25,15 @@ class Task:
         Outer steps of the run, over which a schedule of the learning rates extends.
     decoder
         How images follow from what is stored; by default the images are stored.
+    images_per_class
+        Distilled images of each class, in the order of the classes, that networks see.
     """
 
     network: Network
     platform: Platform
     steps: int = 1
     decoder: Decoder = field(default_factory=Decoder)
+    images_per_class: tuple[int, ...] = ()
 
     def decode(self, stored: Mapping[str, Array]) -> Array:
         """Return the images ``[n, H, W, c]`` of stored arrays, in full precision on every device."""

@@ -41,6 +41,9 @@ LARGEST_FLIPPED = 1000
 
 Shape = tuple[int, int, int]  # height, width and channels of an image
 
+# Settings of RCIG's presets that suit a data set whatever the method.
+_OF_THE_DATA = ("width", "depth")
+
 # Outer steps for a data set without presets, by images per class: the paper's for small data sets.
 STEPS = {1: 15_000, 10: 10_000, 50: 5_000}
 
@@ -72,7 +75,7 @@ class DistillConfig:
     seed: int = setting(0, "Random seed. Default: 0.", ge=0, le=2**32 - 1)
     width: int = setting(128, "Channels of the network's first block.", ge=1)
     depth: int = setting(3, "Blocks of the network.", ge=1)
-    norm: str = setting("none", "Normalization of the network while distilling.", choices=("none", "batch"))
+    norm: str = setting("none", "Normalization of the network while distilling.", choices=("none", "batch", "instance"))
     activation: str = setting(
         "softplus",
         "Activation of the network while distilling.",
@@ -259,7 +262,8 @@ def resolve(dataset: str, shape: Shape, classes: int, flags: Mapping[str, Any]) 
     """Resolve every setting of a distillation.
 
     Settings come from, in this order: what the user gave; the data set's preset for this many images per
-    class (their mean, if classes differ), or for the nearest number below; if there are less than half as
+    class (their mean, if classes differ), or for the nearest number below, or those of the method's own paper;
+    if there are less than half as
     many steps as the preset has, the defaults of short runs; the method's defaults for the number of images
     that networks see; what follows from the images' shape; the records' defaults, which are the paper's.
 
@@ -291,6 +295,8 @@ def resolve(dataset: str, shape: Shape, classes: int, flags: Mapping[str, Any]) 
     images = sum(record.images_per_class(make(record.settings, decoding), count) for count in counts)
     known, allowed = presets(dataset), settings_for(algorithm, parametrization)
     preset = known[_nearest(known, mean)].settings if known else {}
+    if own := METHODS[algorithm].presets:
+        preset = {**{name: preset[name] for name in _OF_THE_DATA if name in preset}, **own[_nearest(own, mean)]}
     depth = flags.get("depth", preset.get("depth", _depth(shape[0])))
     usual_steps = preset.get("steps", STEPS[_nearest(STEPS, mean)])
     chosen = {
@@ -303,6 +309,8 @@ def resolve(dataset: str, shape: Shape, classes: int, flags: Mapping[str, Any]) 
         **short_run_defaults(algorithm, images, flags, usual=usual_steps, preset=preset),
         **preset,
     }
+    if METHODS[algorithm].real_per_class:
+        chosen["batch"] = METHODS[algorithm].real_per_class * classes
     if "pool_size" in allowed and "pool_size" not in flags:
         models = flags.get("models", allowed["models"].default)
         # The default, rounded up to a multiple of the models per step.

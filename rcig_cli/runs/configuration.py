@@ -46,7 +46,10 @@ def with_counts(prepared: Prepared, settings: Mapping[str, Any]) -> Mapping[str,
 
 
 def resolved(prepared: Prepared, settings: Mapping[str, Any]) -> DistillConfig:
-    """Resolve every setting of a distillation of a data set; a batch is at most all its training images.
+    """Resolve every setting of a distillation of a data set.
+
+    A batch is at most all its training images.  For a method that takes as many of each class, it is rounded
+    down to a multiple of the number of classes, or up to one image of each.
 
     Raises
     ------
@@ -56,4 +59,8 @@ def resolved(prepared: Prepared, settings: Mapping[str, Any]) -> DistillConfig:
     manifest = prepared.manifest
     settings = with_counts(prepared, settings)
     config = resolve(manifest.name, manifest.shape, prepared.classes, settings)
-    return config.override({"batch": min(config.batch, manifest.sizes["train"])})
+    batch = min(config.batch, manifest.sizes["train"])
+    if config.algorithm_record.real_per_class:
+        group = prepared.classes * config.method.models
+        batch = max(batch // group, 1) * group
+    return config.override({"batch": batch})

@@ -8,12 +8,14 @@ curves and the command reference follow.
 from collections.abc import Mapping
 
 from rcig_cli.distillation.methods.cig import CIG
+from rcig_cli.distillation.methods.dc import DC, DSA
+from rcig_cli.distillation.methods.dm import DM
 from rcig_cli.distillation.methods.frepo import FREPO
 from rcig_cli.distillation.methods.method import Method, Metric
 from rcig_cli.distillation.methods.rcig import RCIG
 from rcig_cli.distillation.methods.rfad import RFAD
 from rcig_cli.distillation.methods.vig import VIG
 
-METHODS: Mapping[str, Method] = {method.name: method for method in (RCIG, CIG, VIG, FREPO, RFAD)}
+METHODS: Mapping[str, Method] = {method.name: method for method in (RCIG, CIG, VIG, FREPO, RFAD, DM, DC, DSA)}
 
 __all__ = ["METHODS", "Method", "Metric"]

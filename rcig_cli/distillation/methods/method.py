@@ -6,10 +6,11 @@ it imports its mathematics inside ``make``.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rcig_cli.distillation.settings import Choice, MethodSettings
+from rcig_cli.distillation.settings import METHOD, Choice, MethodSettings
+from rcig_cli.settings import setting
 
 if TYPE_CHECKING:
     from rcig_cli.distillation.step import Step
@@ -56,12 +57,20 @@ class Method(Choice):
     defaults
         ``(images, given) -> settings``: defaults that depend on the number of distilled images (mirrored ones
         not counted) and on the settings given, by name.
+    presets
+        The settings of its paper by images per class, by name; empty for a method that takes those of RCIG's
+        paper, which depend on the data set.
+    real_per_class
+        Real images of each class in an outer step, by default, for a method that takes as many of each; 0 for
+        one whose real images are random.
     """
 
     settings: type[MethodSettings]
     metrics: tuple[Metric, ...]
     make: Callable[["Task", Any], "Step"]
     defaults: Callable[[int, Mapping[str, Any]], Mapping[str, Any]] = lambda _images, _given: {}
+    presets: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    real_per_class: int = 0
 
 
 def iterations(given: Mapping[str, Any], *, cg: int) -> Mapping[str, Any]:
@@ -70,12 +79,23 @@ def iterations(given: Mapping[str, Any], *, cg: int) -> Mapping[str, Any]:
     return {"inner_steps": steps, "hessian_steps": steps}
 
 
+def siamese(*, default: bool) -> Any:
+    """The setting ``siamese`` of methods that compare real and distilled images."""
+    return setting(
+        default,
+        "Apply one random operation (DSA) to all real and distilled images of a class before they are "
+        "compared.",
+        panel=METHOD,
+    )
+
+
 RCIG_PAPER = "Loo, Hasani, Lechner, Rus: Dataset Distillation with Convexified Implicit Gradients, ICML 2023"
 
 LOSS = Metric("loss", "outer loss", "Loss")
 ACCURACY = Metric("accuracy", "accuracy on the real batch (%)", "Accuracy", percent=True)
 DIRECT_NORM = Metric("direct_norm", "direct", "Gradient norm (images)", log=True)
 IMPLICIT_NORM = Metric("implicit_norm", "implicit", "Gradient norm (images)", log=True)
+GRADIENT_NORM = Metric("gradient_norm", "gradient", "Gradient norm (images)", log=True)
 INNER_RATE = Metric("inner_rate", "inner solve", "Learning rate (Adam)", log=True)
 HESSIAN_RATE = Metric("hessian_rate", "Hessian-inverse solve", "Learning rate (Adam)", log=True)
 _CONVERGENCE = "Convergence of the solves (final / initial)"  # of the residual, or of the loss for Adam

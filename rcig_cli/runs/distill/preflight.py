@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import jax
 
+from rcig_cli.distillation.settings import LearnedLabelSettings
 from rcig_cli.errors import ConfigError
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.reporting.formatting import count_of, exact_size, size
@@ -54,7 +55,11 @@ def check_memory(
 
 def _smaller(config: DistillConfig, images: int) -> Iterator[tuple[str, DistillConfig]]:
     """Options that reduce memory, each with its configuration; those that change least come first."""
-    batch, subset = config.batch, min(config.method.backward_subset or images, images)
+    batch, method = config.batch, config.method
+    if isinstance(method, LearnedLabelSettings):
+        subset = min(method.backward_subset or images, images)
+    else:
+        subset = images = 0  # its gradients always go through all images
     while batch // 2 >= _SMALLEST_BATCH or subset // 2 >= _SMALLEST_SUBSET:
         if batch >= subset:
             batch //= 2

@@ -50,6 +50,7 @@ from rcig_cli.store.results import write_result
 OnStep = Callable[[int, Mapping[str, float]], bool | None]
 
 _REPORT_EVERY = 0.5  # seconds: target duration of one call to the engine; least time between progress reports
+_SHOWN = ("loss", "accuracy")  # metrics in a report of progress, where the method has them
 _TIMED_STEPS = 3  # steps after which the remaining time is estimated
 _SAVE_EVERY = 600.0  # seconds between checkpoints, by default
 
@@ -300,7 +301,7 @@ class RunLoop:
             )
         if time.monotonic() - self.reported_at >= _REPORT_EVERY or step == self.config.steps:
             self.reported_at = time.monotonic()
-            shown = {"loss": values["loss"], "accuracy": values["accuracy"], "steps/s": 1 / seconds}
+            shown = {name: values[name] for name in _SHOWN if name in values} | {"steps/s": 1 / seconds}
             self.context.report.progress("distilling", step, self.config.steps, shown)
 
     def _tuned(self, state: RunState) -> RunState:
@@ -369,7 +370,13 @@ def initial_psi(real: RealData, classes: int, config: DistillConfig, decoder: De
 def task_for(config: DistillConfig, prepared: Prepared, platform: Platform) -> Task:
     """Return what a run's method is made for."""
     network = network_for(config, prepared.shape, prepared.classes)
-    return Task(network, platform, config.steps, config.decoder(prepared.shape, prepared.classes))
+    return Task(
+        network,
+        platform,
+        config.steps,
+        config.decoder(prepared.shape, prepared.classes),
+        config.decoded_per_class(prepared.classes),
+    )
 
 
 def engine_for(
@@ -382,5 +389,6 @@ def engine_for(
         batch=config.batch,
         seed=config.seed,
         augmentations=config.augmentations,
+        balanced=config.algorithm_record.real_per_class > 0,
         devices=devices,
     )

@@ -207,7 +207,7 @@ def _operations(config: DistillConfig, prepared: Prepared, psi: Distilled) -> fl
     images = jax.ShapeDtypeStruct((share, *prepared.shape), np.float32)
     classes = jax.ShapeDtypeStruct((share,), np.int32)
     proposing = count(step.propose, learner, model.parameters, images, classes, key)
-    average = (1 + step.training_steps) / 2 if step.training_steps else 0
+    average = sum(step.training_range) / 2
     return step.models * (proposing + average * count(step.train, model, psi, key))
 
 
@@ -266,7 +266,8 @@ def _size(config: DistillConfig) -> dict[str, int]:
 
 def _rates(config: DistillConfig) -> dict[str, float]:
     """Return the settings that follow the number of steps and don't change the time of a step."""
-    return {"image_lr": config.method.image_lr, "label_lr": config.method.label_lr}
+    rates = config.learning_rates
+    return {name: rates[name] for name in ("image_lr", "label_lr") if name in rates}
 
 
 def _described(config: DistillConfig) -> str:

@@ -81,7 +81,7 @@ class Engine(ABC):
         keys, share = step_keys(seed, step.models), step.pool_size // step.models
 
         def draws_of(number: Array) -> list[Draws]:
-            return draw_each(keys, number, share, step.training_steps)
+            return draw_each(keys, number, share, step.training_range)
 
         def training_steps(number: Array) -> Array:
             return jnp.sum(jnp.stack([one.training_steps for one in draws_of(number)]))

@@ -16,7 +16,7 @@ from jax import Array
 from rcig_cli.augmentation import augment_one
 from rcig_cli.runs.engine.environment import pinned
 from rcig_cli.runs.engine.mesh import memory_limit
-from rcig_cli.runs.engine.randomness import Use, batch_order, image_keys, key_for
+from rcig_cli.runs.engine.randomness import Use, balanced_order, batch_order, image_keys, key_for
 from rcig_cli.store.arrays import StoredRows
 
 _LARGEST_SHARE = 0.25  # of a device's memory, for the real images
@@ -60,14 +60,28 @@ class Batches:
         The run's seed.
     augmentations
         Names of the operations (`rcig_cli.augmentation`) by which the images are augmented; none by default.
+    balanced
+        Whether each model gets as many images of each class; ``batch // models`` must then be a multiple of
+        the number of classes.
     """
 
     def __init__(
-        self, real: RealData, batch: int, models: int, seed: int, augmentations: Sequence[str] = ()
+        self,
+        real: RealData,
+        batch: int,
+        models: int,
+        seed: int,
+        augmentations: Sequence[str] = (),
+        *,
+        balanced: bool = False,
     ) -> None:
         self.real, self.augmentations = real, augmentations
         self._seed = seed
-        self._order = batch_order(key_for(seed, Use.DATA), len(real.classes), batch)
+        key = key_for(seed, Use.DATA)
+        if balanced:
+            self._order = balanced_order(key, real.classes, batch)
+        else:
+            self._order = batch_order(key, len(real.classes), batch)
         self._shape = models, min(batch, len(real.classes)) // models
 
     def chosen(self, step: int) -> Indices:

@@ -25,6 +25,7 @@ def make_engine(
     batch: int,
     seed: int,
     augmentations: Sequence[str] = (),
+    balanced: bool = False,
     devices: Sequence[jax.Device] | None = None,
 ) -> Engine:
     """Compile a run's functions.
@@ -39,6 +40,8 @@ def make_engine(
         Real images per outer step, and the run's seed.
     augmentations
         Names of the operations by which the real images of a step are augmented.
+    balanced
+        Whether a step has as many real images of each class.
     devices
         Devices to use; default: the first device JAX lists.
 
@@ -50,7 +53,7 @@ def make_engine(
     platform = current_platform()
     step = make_step(platform)
     mesh = make_mesh(devices or jax.devices()[:1], step.models, min(batch, len(real.classes)))
-    batches = Batches(real, batch, step.models, seed, augmentations)
+    batches = Batches(real, batch, step.models, seed, augmentations, balanced=balanced)
     if platform.unroll and mesh.size == 1:
         return Driven(step, seed, batches, mesh)
     platform = replace(platform, repeated=settled)

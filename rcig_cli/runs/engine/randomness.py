@@ -4,7 +4,8 @@ key(use)  = fold_in(key(seed), use)
 key(step) = fold_in(key(use = steps), step), split once into named keys, each used once; with several pool
             models per step, each has its own
 key(augmentation of the i-th real image of a step) = fold_in(fold_in(key(use = augmentation), step), i)
-the e-th epoch's order of the real images = permutation(fold_in(key(use = data), e))
+the e-th epoch's order of the real images = permutation(fold_in(key(use = data), e)); where a step has as
+            many of each class, the key is split once into a key for each class
 """
 
 from collections.abc import Callable, Sequence
@@ -67,18 +68,21 @@ def step_keys(seed: int, models: int) -> Array:
     return jnp.concatenate([key_for(seed, Use.STEPS)[None], others])
 
 
-def draw(key: Array, step: Array, pool_size: int, pool_steps: int) -> Draws:
-    """Draw the random values of outer step ``step`` (from 0) for one of its models, by one of `step_keys`."""
+def draw(key: Array, step: Array, pool_size: int, training: tuple[int, int]) -> Draws:
+    """Draw the random values of outer step ``step`` (from 0) for one of its models, by one of `step_keys`.
+
+    ``training`` are the fewest and the most training steps that a model gets.
+    """
     keys = jax.random.split(jax.random.fold_in(key, step), 5)
     key_model, key_training, fresh, subsets, training_subsets = keys
     model = jax.random.randint(key_model, (), 0, pool_size)
-    training_steps = jax.random.randint(key_training, (), min(1, pool_steps), pool_steps + 1)
+    training_steps = jax.random.randint(key_training, (), training[0], training[1] + 1)
     return Draws(model, training_steps, fresh, subsets, training_subsets)
 
 
-def draw_each(keys: Array, step: Array, share: int, pool_steps: int) -> list[Draws]:
+def draw_each(keys: Array, step: Array, share: int, training: tuple[int, int]) -> list[Draws]:
     """Call `draw` with each of some keys; each draws from its own ``share`` models of the pool."""
-    drawn = jax.vmap(lambda key: draw(key, step, share, pool_steps))(keys)
+    drawn = jax.vmap(lambda key: draw(key, step, share, training))(keys)
     places = drawn._replace(model=drawn.model + share * jnp.arange(len(keys)))
     return [jax.tree.map(lambda leaf, at=at: leaf[at], places) for at in range(len(keys))]
 
@@ -116,6 +120,40 @@ def batch_order(key: Array, count: int, batch: int) -> Callable[[int], npt.NDArr
         return order(epoch)[place * batch : (place + 1) * batch]
 
     return indices
+
+
+def balanced_order(
+    key: Array, classes: npt.NDArray[np.int32], batch: int
+) -> Callable[[int], npt.NDArray[np.int64]]:
+    """Return the function ``step -> [batch]`` indices of the real images of an outer step, of each class alike.
+
+    The class changes fastest, so any ``C`` consecutive images have one of each class.  Each class has its own
+    epochs with an order each; images that don't fill a step's part are left out.  The images of a class with
+    too few for one step are repeated.
+
+    Parameters
+    ----------
+    key
+        The key for ``Use.DATA``.
+    classes
+        The class of each real image, ``[N]``.
+    batch
+        Images per step, a multiple of the number of classes.
+    """
+    members = [np.flatnonzero(classes == label) for label in range(int(classes.max()) + 1)]
+    keys = jax.random.split(key, len(members))
+    each = batch // len(members)
+
+    @lru_cache(maxsize=len(members))
+    def order(label: int, epoch: int) -> npt.NDArray[np.int64]:
+        shuffled = jax.random.permutation(jax.random.fold_in(keys[label], epoch), len(members[label]))
+        return np.resize(members[label][np.asarray(shuffled)], max(each, len(members[label])))
+
+    def of_class(label: int, step: int) -> npt.NDArray[np.int64]:
+        epoch, place = divmod(step, max(1, len(members[label]) // each))
+        return order(label, epoch)[place * each : (place + 1) * each]
+
+    return lambda step: np.stack([of_class(label, step) for label in range(len(members))], 1).reshape(-1)
 
 
 def first_images(

@@ -134,7 +134,7 @@ class Sharded(Engine):
         """Return the draws of this group's models, whose indices are those in its part of the pool."""
         step, first = self._averaging, jax.lax.axis_index(MODELS) * self._here
         keys = step_keys(self._seed, step.models)[first + jnp.arange(self._here)]
-        return draw_each(keys, number, step.pool_size // step.models, step.training_steps)
+        return draw_each(keys, number, step.pool_size // step.models, step.training_range)
 
     def _trained(self, model: Model, psi: Distilled, draws: Draws) -> Model:
         def train(_: int, model: Model) -> Model:

@@ -9,7 +9,7 @@ from rcig_cli.runs.engine.randomness import Use, batch_order, draw, first_images
 
 
 def draws(seed, steps, pool_size=30, pool_steps=15):
-    one = jax.jit(jax.vmap(lambda step: draw(key_for(seed, Use.STEPS), step, pool_size, pool_steps)))
+    one = jax.jit(jax.vmap(lambda step: draw(key_for(seed, Use.STEPS), step, pool_size, (1, pool_steps))))
     return one(np.arange(steps, dtype=np.uint32))
 
 
