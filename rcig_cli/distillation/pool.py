@@ -114,8 +114,8 @@ def train(
 ) -> Model:
     """One step of ordinary training on ``images [n, H, W, c]``, ``labels [n, C]``.
 
-    ``loss`` is by default `squared_error`.  The images are processed in pieces (`Platform.pieces`), unless the network normalizes by the statistics of
-    all of them.
+    ``loss`` is by default `squared_error`.  The images are processed in pieces (`Platform.pieces`), unless
+    the network normalizes by the statistics of all of them.
     """
 
     def of_piece(images: Array, labels: Array) -> tuple[Tree, Tree]:

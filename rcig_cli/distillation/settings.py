@@ -52,9 +52,29 @@ class Choice:
 
 @record
 class MethodSettings:
-    """Settings that every method of distillation has."""
+    """Settings that every method has."""
 
     flip: bool = setting(True, "Also train on mirrored images.", panel=METHOD)
+
+
+@record
+class FeatureSettings(MethodSettings):
+    """Settings of coresets that compare features."""
+
+    feature_steps: int = setting(
+        1000,
+        "Training steps, on batches of real images, of the network whose features are compared; with 0 its "
+        "parameters are random.",
+        panel=METHOD,
+        ge=0,
+    )
+    feature_lr: float = setting(1e-3, "Learning rate of this training (Adam).", panel=METHOD, gt=0)
+
+
+@record
+class GradientSettings(MethodSettings):
+    """Settings of every method that improves images step by step."""
+
     image_lr: float = setting(3e-3, "Learning rate for images.", panel=METHOD, gt=0)
     schedule: Schedule = setting(
         "constant",
@@ -82,7 +102,7 @@ class MethodSettings:
 
 
 @record
-class LearnedLabelSettings(MethodSettings):
+class LearnedLabelSettings(GradientSettings):
     """Settings of methods that learn labels too, and solve for a network with L2 regularization.
 
     ``backward_subset`` counts mirrored images; ``l2_rate`` is multiplied by the number of distilled images,

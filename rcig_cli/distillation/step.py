@@ -20,7 +20,7 @@ from rcig_cli.distillation import pool
 from rcig_cli.distillation.bilevel.subsampling import choose, subset_size
 from rcig_cli.distillation.pool import Model, Pool
 from rcig_cli.distillation.records import Distilled, Tree, all_finite, total, training_set
-from rcig_cli.distillation.settings import LearnedLabelSettings, MethodSettings, TemperatureSettings
+from rcig_cli.distillation.settings import GradientSettings, LearnedLabelSettings, TemperatureSettings
 from rcig_cli.distillation.task import Task
 
 Metrics = dict[str, Array]
@@ -173,7 +173,7 @@ class Step:
 
 def make_step(
     task: Task,
-    settings: MethodSettings,
+    settings: GradientSettings,
     propose: Propose,
     pool_of: Pool,
     *,
@@ -198,7 +198,9 @@ def make_step(
     optimizer = direction or optax.scale_by_belief()
     mean = optax.ema(settings.average_decay)
     adam = optax.adam(pool_of.lr)
-    label_lr = settings.label_lr if isinstance(settings, LearnedLabelSettings) else None
+    label_lr = backward_subset = None
+    if isinstance(settings, LearnedLabelSettings):
+        label_lr, backward_subset = settings.label_lr, settings.backward_subset
     temperature_lr = settings.temperature_lr if isinstance(settings, TemperatureSettings) else None
 
     def start(psi: Distilled) -> Learner:
@@ -227,7 +229,7 @@ def make_step(
 
     def train(model: Model, psi: Distilled, key: Array | None = None) -> Model:
         images, labels = training_set(task.decode(psi.stored), psi.labels, flip=settings.flip)
-        size = subset_size(settings.backward_subset, labels.shape[0])
+        size = subset_size(backward_subset, labels.shape[0])
         if size is not None:
             assert key is not None
             chosen = choose(jax.random.fold_in(key, model.age), labels.shape[0], size)
@@ -257,7 +259,7 @@ def make_step(
     )
 
 
-def _share_of_rates(settings: MethodSettings, learner: Learner) -> Any:
+def _share_of_rates(settings: GradientSettings, learner: Learner) -> Any:
     """Return the share of the learning rates that the schedule leaves for the next outer step."""
     if settings.schedule == "constant":
         return 1.0

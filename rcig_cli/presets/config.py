@@ -44,6 +44,9 @@ Shape = tuple[int, int, int]  # height, width and channels of an image
 # Settings of RCIG's presets that suit a data set whatever the method.
 _OF_THE_DATA = ("width", "depth")
 
+# Real images per training step of the network whose features are compared.
+PICKING_BATCH = 256
+
 # Outer steps for a data set without presets, by images per class: the paper's for small data sets.
 STEPS = {1: 15_000, 10: 10_000, 50: 5_000}
 
@@ -70,12 +73,14 @@ class DistillConfig:
         "What is stored of the distilled images, in the bytes of --ipc images per class.",
         choices=PARAMETRIZATIONS,
     )
-    steps: int = setting(..., "Outer steps.", ge=1)
+    steps: int = setting(..., "Outer steps; none of a method that picks real images.", ge=0)
     batch: int = setting(1024, "Real images per outer step.", ge=1)
     seed: int = setting(0, "Random seed. Default: 0.", ge=0, le=2**32 - 1)
     width: int = setting(128, "Channels of the network's first block.", ge=1)
     depth: int = setting(3, "Blocks of the network.", ge=1)
-    norm: str = setting("none", "Normalization of the network while distilling.", choices=("none", "batch", "instance"))
+    norm: str = setting(
+        "none", "Normalization of the network while distilling.", choices=("none", "batch", "instance")
+    )
     activation: str = setting(
         "softplus",
         "Activation of the network while distilling.",
@@ -95,6 +100,14 @@ class DistillConfig:
     )
     method: MethodSettings
     decoding: ParametrizationSettings
+
+    @pydantic.model_validator(mode="after")
+    def _check_steps(self) -> Self:
+        if self.algorithm_record.pick and self.steps:
+            raise ValueError(f"{self.algorithm} picks real images and takes no outer steps; leave out steps")
+        if not self.algorithm_record.pick and not self.steps:
+            raise ValueError("steps must be at least 1")
+        return self
 
     @pydantic.model_validator(mode="after")
     def _check_augmentations(self) -> Self:
@@ -262,10 +275,10 @@ def resolve(dataset: str, shape: Shape, classes: int, flags: Mapping[str, Any]) 
     """Resolve every setting of a distillation.
 
     Settings come from, in this order: what the user gave; the data set's preset for this many images per
-    class (their mean, if classes differ), or for the nearest number below, or those of the method's own paper;
-    if there are less than half as
-    many steps as the preset has, the defaults of short runs; the method's defaults for the number of images
-    that networks see; what follows from the images' shape; the records' defaults, which are the paper's.
+    class (their mean, if classes differ), or for the nearest number below, or the preset of the method's own
+    paper; if there are less than half as many steps as the preset has, the defaults of short runs; the
+    method's defaults for the number of images that networks see; what follows from the images' shape; the
+    records' defaults, which are the paper's.
 
     Parameters
     ----------
@@ -296,7 +309,10 @@ def resolve(dataset: str, shape: Shape, classes: int, flags: Mapping[str, Any]) 
     known, allowed = presets(dataset), settings_for(algorithm, parametrization)
     preset = known[_nearest(known, mean)].settings if known else {}
     if own := METHODS[algorithm].presets:
-        preset = {**{name: preset[name] for name in _OF_THE_DATA if name in preset}, **own[_nearest(own, mean)]}
+        preset = {
+            **{name: preset[name] for name in _OF_THE_DATA if name in preset},
+            **own[_nearest(own, mean)],
+        }
     depth = flags.get("depth", preset.get("depth", _depth(shape[0])))
     usual_steps = preset.get("steps", STEPS[_nearest(STEPS, mean)])
     chosen = {
@@ -309,6 +325,8 @@ def resolve(dataset: str, shape: Shape, classes: int, flags: Mapping[str, Any]) 
         **short_run_defaults(algorithm, images, flags, usual=usual_steps, preset=preset),
         **preset,
     }
+    if METHODS[algorithm].pick:
+        chosen |= {"steps": 0, "batch": PICKING_BATCH}
     if METHODS[algorithm].real_per_class:
         chosen["batch"] = METHODS[algorithm].real_per_class * classes
     if "pool_size" in allowed and "pool_size" not in flags:

@@ -125,7 +125,7 @@ def describe_run(run: "RunManifest") -> str:
     """A run in a few words: ``"1 image per class of digits, 400 steps"``."""
     steps = run.config["steps"]
     done = "" if run.step == steps else f"{run.step} of "
-    how = "imported" if run.imported else done + count_of(steps, "step")
+    how = "imported" if run.imported else done + count_of(steps, "step") if steps else run.config["algorithm"]
     return f"{describe_images(run.config, f' of {run.dataset}')}, {how}"
 
 

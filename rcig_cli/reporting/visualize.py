@@ -115,7 +115,8 @@ def curves(distilled: DistilledSet) -> bytes:
     """Draw the metrics of the run against its outer steps, as a PNG."""
     records = MetricsLog(distilled.path / METRICS).read()
     if not records:
-        raise NotFound(f"{distilled.run.name} has no metrics to draw: it was imported, not distilled here.")
+        reason = "it was imported, not distilled here" if distilled.run.imported else "it took no outer steps"
+        raise NotFound(f"{distilled.run.name} has no metrics to draw: {reason}.")
     metrics = distilled.config.algorithm_record.metrics
     title = f"{distilled.run.name}: {describe_run(distilled.run)}"
     return encode_png(draw_curves(columns_of(records), metrics, title))

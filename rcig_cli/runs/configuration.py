@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from rcig_cli.distillation.settings import GradientSettings
 from rcig_cli.networks.architectures import build_network
 from rcig_cli.networks.network import Network
 from rcig_cli.presets.config import DistillConfig, declared_settings, resolve
@@ -61,6 +62,7 @@ def resolved(prepared: Prepared, settings: Mapping[str, Any]) -> DistillConfig:
     config = resolve(manifest.name, manifest.shape, prepared.classes, settings)
     batch = min(config.batch, manifest.sizes["train"])
     if config.algorithm_record.real_per_class:
+        assert isinstance(config.method, GradientSettings)
         group = prepared.classes * config.method.models
         batch = max(batch // group, 1) * group
     return config.override({"batch": batch})

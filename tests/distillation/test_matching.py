@@ -103,7 +103,7 @@ def test_dc_sums_the_distances_of_each_class_s_gradients(problem, name):
 
     def loss(images):
         return sum(
-            angles(gradient(real[classes == label], label), gradient(images[OWN == label], label))
+            angles(gradient(real[classes == label], label), gradient(images[label == OWN], label))
             for label in range(CLASSES)
         )
 
@@ -117,7 +117,10 @@ def test_dc_sums_the_distances_of_each_class_s_gradients(problem, name):
 def test_the_distance_of_gradients_depends_on_their_directions_only():
     random = np.random.default_rng(1)
     one, other = (
-        {"kernel": jnp.asarray(random.normal(size=(3, 3, 2, 5)) * 100), "bias": jnp.asarray(random.normal(size=5))}
+        {
+            "kernel": jnp.asarray(random.normal(size=(3, 3, 2, 5)) * 100),
+            "bias": jnp.asarray(random.normal(size=5)),
+        }
         for _ in range(2)
     )
     scaled = {"kernel": one["kernel"] * jnp.array([1.0, 2, 3, 4, 5]), "bias": -one["bias"]}
@@ -159,7 +162,7 @@ def test_images_with_the_same_key_are_changed_alike(channels):
     np.testing.assert_allclose(again[2], seen[7, 2])
     np.testing.assert_allclose(again[3], seen[3, 3])
     assert len({float(value) for value in seen[:, 0].sum((1, 2, 3))}) > 20
-    # All operations are affine in the image, so they leave weighted means with weights of sum 1 where they are.
+    # All operations are affine in the image, so they commute with means whose weights have the sum 1.
     weights = jnp.array([0.5, -0.25, 0.25, 1.0, -0.5])
     mixed = jnp.einsum("i,ihwc->hwc", weights, images)
     alone = jax.jit(jax.vmap(lambda key: siamese.augment_alike(key[None], mixed[None])[0]))(keys)

@@ -1,5 +1,6 @@
-"""Differentiable siamese augmentation (Zhao and Bilen: Dataset Condensation with Differentiable Siamese
-Augmentation, ICML 2021).
+"""Differentiable siamese augmentation.
+
+Source: Zhao and Bilen, Dataset Condensation with Differentiable Siamese Augmentation, ICML 2021.
 
 One random operation changes real and distilled images alike, and gradients pass through it.  An operation is
 a function of a random key and an image ``[H, W, c]``, standardized or whitened; images with the same key are

@@ -8,6 +8,7 @@ curves and the command reference follow.
 from collections.abc import Mapping
 
 from rcig_cli.distillation.methods.cig import CIG
+from rcig_cli.distillation.methods.coresets import HERDING, K_CENTER, K_MEANS, RANDOM
 from rcig_cli.distillation.methods.dc import DC, DSA
 from rcig_cli.distillation.methods.dm import DM
 from rcig_cli.distillation.methods.frepo import FREPO
@@ -16,6 +17,7 @@ from rcig_cli.distillation.methods.rcig import RCIG
 from rcig_cli.distillation.methods.rfad import RFAD
 from rcig_cli.distillation.methods.vig import VIG
 
-METHODS: Mapping[str, Method] = {method.name: method for method in (RCIG, CIG, VIG, FREPO, RFAD, DM, DC, DSA)}
+_ALL = (RCIG, CIG, VIG, FREPO, RFAD, DM, DC, DSA, RANDOM, HERDING, K_CENTER, K_MEANS)
+METHODS: Mapping[str, Method] = {method.name: method for method in _ALL}
 
 __all__ = ["METHODS", "Method", "Metric"]

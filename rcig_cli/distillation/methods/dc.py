@@ -1,7 +1,7 @@
 """DC and DSA: gradient matching.
 
-Each class of the distilled set gives a network the gradient that the real class gives it (`matching.gradients`
-has the loss).  With DSA the images of a class, real and distilled, are changed alike before:
+Each class of the distilled set gives a network the gradient that the real class gives it (the loss is
+that of `matching.gradients`).  With DSA the images of a class, real and distilled, are changed alike before:
 
     L = sum over classes c of D( G(real images of c), G(distilled images of c) )
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rcig_cli.distillation.methods import method
 from rcig_cli.distillation.methods.method import Method
-from rcig_cli.distillation.settings import METHOD, POOL, MethodSettings
+from rcig_cli.distillation.settings import METHOD, POOL, GradientSettings
 from rcig_cli.settings import record, setting
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @record
-class DcSettings(MethodSettings):
+class DcSettings(GradientSettings):
     """Settings of DC."""
 
     image_lr: float = setting(0.1, "Learning rate for images (SGD).", panel=METHOD, gt=0)

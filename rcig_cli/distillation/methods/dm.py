@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rcig_cli.distillation.methods import method
 from rcig_cli.distillation.methods.method import Method
-from rcig_cli.distillation.settings import METHOD, MethodSettings
+from rcig_cli.distillation.settings import METHOD, GradientSettings
 from rcig_cli.settings import record, setting
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @record
-class DmSettings(MethodSettings):
+class DmSettings(GradientSettings):
     """Settings of DM."""
 
     image_lr: float = setting(1.0, "Learning rate for images (SGD).", panel=METHOD, gt=0)

@@ -42,6 +42,10 @@ class Metric:
     percent: bool = False
 
 
+def _takes_no_steps(task: "Task", settings: Any) -> "Step":
+    raise AssertionError(task, settings)
+
+
 @dataclass(frozen=True)
 class Method(Choice):
     """A method of data set distillation, the value of ``--algorithm``.
@@ -53,7 +57,12 @@ class Method(Choice):
     metrics
         The metrics that each of its outer steps reports.
     make
-        ``(task, settings) -> Step``: the functions that a run consists of.
+        ``(task, settings) -> Step``: the functions that a run consists of; not called for a method with
+        ``pick``.
+    pick
+        ``(rows [m, d], count, random) -> [count]``: choose some of a class's real images by their features,
+        ``d = 0`` of them if ``settings`` are not `FeatureSettings`; the run takes no outer steps.
+        None for a method with ``make``.
     defaults
         ``(images, given) -> settings``: defaults that depend on the number of distilled images (mirrored ones
         not counted) and on the settings given, by name.
@@ -67,7 +76,8 @@ class Method(Choice):
 
     settings: type[MethodSettings]
     metrics: tuple[Metric, ...]
-    make: Callable[["Task", Any], "Step"]
+    make: Callable[["Task", Any], "Step"] = _takes_no_steps
+    pick: Callable[[Any, int, Any], Any] | None = None
     defaults: Callable[[int, Mapping[str, Any]], Mapping[str, Any]] = lambda _images, _given: {}
     presets: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     real_per_class: int = 0

@@ -16,6 +16,7 @@ from rcig_cli.errors import ConfigError, Interrupted, NotFound, NumericsError
 from rcig_cli.presets.config import DEFAULT_ALGORITHM, DistillConfig
 from rcig_cli.reporting.formatting import describe_images, per_class
 from rcig_cli.runs.configuration import most_images, network_for, resolved, with_counts
+from rcig_cli.runs.distill.coreset import pick_images
 from rcig_cli.runs.distill.distilled import write_distilled
 from rcig_cli.runs.distill.divergence import Diverged, is_stuck, lower_rate
 from rcig_cli.runs.distill.resume import (
@@ -161,9 +162,10 @@ def _new_or_unfinished(
 
     Yields the run, and whether it is new.
     """
-    any_models = "models" not in settings
+    algorithm = settings.get("algorithm", DEFAULT_ALGORITHM)
+    any_models = "models" not in settings and "models" in METHODS[algorithm].declared
     by_devices = any_models and (context.devices is not None or context.processes.count > 1)
-    models = {"models": _models_for(context, settings)} if by_devices else {}
+    models = {"models": _models_for(context, algorithm)} if by_devices else {}
     settings = {**models, **with_counts(prepared, settings)}
     found, digest = None, prepared.manifest.digest
     if minutes is None:
@@ -185,10 +187,10 @@ def _new_or_unfinished(
         yield run, True
 
 
-def _models_for(context: RunContext, settings: Mapping[str, Any]) -> int:
+def _models_for(context: RunContext, algorithm: str) -> int:
     """Pool models per step: the method's default, rounded up to a multiple of the number of devices."""
     devices = len(choose_devices(context.devices))
-    default: int = METHODS[settings.get("algorithm", DEFAULT_ALGORITHM)].declared["models"].default
+    default: int = METHODS[algorithm].declared["models"].default
     return math.ceil(default / devices) * devices
 
 
@@ -227,6 +229,9 @@ def _refuse_imported(store: Store, name: str) -> None:
 
 def _greeting(run: RunManifest, is_new: bool) -> str:
     config = run.config
+    if METHODS[config["algorithm"]].pick:
+        images = describe_images(config, f" of {run.dataset}")
+        return f"{run.name} picks {images} by {config['algorithm']} (seed {run.seed})."
     solver = f", solver {config['solver']}" if "solver" in config else ""
     network = f"ConvNet of depth {config['depth']} and width {config['width']}"
     verb = "distils" if is_new else "resumes distilling"
@@ -317,6 +322,8 @@ def execute(path: Path, manifest: RunManifest, prepared: Prepared, context: RunC
                 f"This run was started with another device, number of processors or environment ({before}): "
                 "results may differ in the last digits."
             )
+        if DistillConfig.from_json(manifest.config).algorithm_record.pick:
+            return pick_images(path, manifest, prepared, context, stop)
         # The loop is deleted when this call returns, while signals are still only noted: an exception that a
         # signal raised in a destructor would be lost.
         return _run_to_end(RunLoop(path, manifest, prepared, context, stop, metrics))

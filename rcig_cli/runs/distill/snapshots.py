@@ -124,5 +124,8 @@ def read_course(path: Path) -> Course:
         If they are damaged.
     """
     if not (path / SNAPSHOTS).exists():
-        raise NotFound(f"{path.name} has no snapshots to animate: it was imported, or has no checkpoint yet.")
+        raise NotFound(
+            f"{path.name} has no snapshots to animate: it was imported, has no checkpoint yet, or "
+            "picks real images."
+        )
     return Course(**read_npz(path / SNAPSHOTS))

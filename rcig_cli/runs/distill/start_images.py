@@ -15,10 +15,9 @@ import numpy.typing as npt
 from jax import Array
 from jax import numpy as jnp
 
-from rcig_cli.runs.engine.batches import Indices, RealData
+from rcig_cli.distillation.coresets import k_center, k_means
+from rcig_cli.runs.engine.batches import RealData
 from rcig_cli.runs.engine.randomness import Use, first_images, key_for, perturb_copies
-
-Rows = npt.NDArray[np.float32]
 
 # The images of a class that are compared with each other, in bytes: of a larger class, as many at random.
 _LARGEST_CLASS = 2**28
@@ -64,34 +63,3 @@ def start_images(
     images = np.concatenate(found)
     same = np.unique(images, axis=0, return_inverse=True)[1].reshape(-1)
     return perturb_copies(copies, jnp.asarray(images.reshape(-1, *real.images.shape[1:])), same), classes
-
-
-def k_center(rows: Rows, count: int) -> Indices:
-    """Choose ``count`` of some rows ``[m, d]`` by the greedy k-center rule: their indices.
-
-    The first is the one nearest to the mean, each other the one that is furthest from those before it.
-    """
-    chosen = [int(_distances(rows, rows.mean(0)).argmin())]
-    nearest = np.full(len(rows), np.inf, np.float32)
-    while len(chosen) < count:
-        nearest = np.minimum(nearest, _distances(rows, rows[chosen[-1]]))
-        chosen.append(int(nearest.argmax()))
-    return np.array(chosen)
-
-
-def k_means(rows: Rows, count: int, seed: int) -> Rows:
-    """Return the ``[count, d]`` centres that k-means finds among some rows ``[m, d]``; of one, their mean."""
-    if count == 1:
-        return rows.mean(0, keepdims=True)
-    from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1):  # threads would add up the rows of a cluster in any order
-        centres: Rows = KMeans(count, n_init=1, random_state=seed).fit(rows).cluster_centers_
-    return centres
-
-
-def _distances(rows: Rows, point: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return the squared distances of rows ``[m, d]`` from a point ``[d]``."""
-    distances: npt.NDArray[np.float32] = ((rows - point) ** 2).sum(1)
-    return distances

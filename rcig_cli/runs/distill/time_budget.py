@@ -20,6 +20,7 @@ import numpy as np
 
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled
+from rcig_cli.distillation.settings import GradientSettings
 from rcig_cli.errors import ConfigError
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.runs.configuration import resolved
@@ -102,6 +103,8 @@ def choose_settings(
             "minutes and steps contradict each other, since minutes chooses the steps: give one."
         )
     preset = resolved(prepared, settings)
+    if preset.algorithm_record.pick:
+        raise ConfigError(f"{preset.algorithm} takes no outer steps, so minutes can't be given for it.")
     context.report.note(f"Measuring how many steps fit into {_amount(minutes)}.")
     began = time.monotonic()
     real = RealData(prepared.images("train"), prepared.labels("train"))
@@ -141,13 +144,15 @@ def choose_settings(
     config = resolved(prepared, {**settings, **_size(candidate), "steps": steps})
     if steps > at.steps and config != at.override({"steps": steps, **_rates(config)}):
         config, steps = at, at.steps  # with more steps, other defaults would apply, which were not measured
+    assert isinstance(config.method, GradientSettings)
+    schedule = config.method.schedule
     whole = " (as many as the preset has)" if steps == preset.steps else ""
     reason = (
-        f"Chosen for {_amount(minutes)}: {_described(config)}, schedule {config.method.schedule}, and "
+        f"Chosen for {_amount(minutes)}: {_described(config)}, schedule {schedule}, and "
         f"{steps} steps{whole} of {timing.per_step:.2g} s.{rejected}"
     )
     context.report.note(reason)
-    chosen = {**_size(config), "steps": steps, "schedule": config.method.schedule}
+    chosen = {**_size(config), "steps": steps, "schedule": schedule}
     budget = {"minutes": minutes, "chosen": chosen, "seconds_per_step": timing.per_step, "reason": reason}
     return config, budget
 

@@ -125,9 +125,9 @@ def batch_order(key: Array, count: int, batch: int) -> Callable[[int], npt.NDArr
 def balanced_order(
     key: Array, classes: npt.NDArray[np.int32], batch: int
 ) -> Callable[[int], npt.NDArray[np.int64]]:
-    """Return the function ``step -> [batch]`` indices of the real images of an outer step, of each class alike.
+    """Return the function ``step -> [batch]`` indices of the real images of an outer step.
 
-    The class changes fastest, so any ``C`` consecutive images have one of each class.  Each class has its own
+    Each class has as many.  The class changes fastest, so any ``C`` consecutive images have one of each class.  Each class has its own
     epochs with an order each; images that don't fill a step's part are left out.  The images of a class with
     too few for one step are repeated.
 

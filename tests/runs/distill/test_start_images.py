@@ -4,8 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rcig_cli.distillation.coresets import k_center, k_means
 from rcig_cli.runs.distill import start_images as module
-from rcig_cli.runs.distill.start_images import k_center, k_means, start_images
+from rcig_cli.runs.distill.start_images import start_images
 from rcig_cli.runs.engine.batches import RealData
 from rcig_cli.runs.engine.randomness import Use, first_images, key_for
 

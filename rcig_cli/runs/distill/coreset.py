@@ -1,0 +1,131 @@
+"""A run that picks real images (`distillation.coresets`) instead of learning any.
+
+It takes no outer steps and saves no checkpoints: a run that was stopped starts again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+import optax
+
+from rcig_cli.distillation import pool
+from rcig_cli.distillation.records import centred_one_hot
+from rcig_cli.distillation.settings import FeatureSettings
+from rcig_cli.errors import ConfigError, Interrupted
+from rcig_cli.presets.config import DistillConfig
+from rcig_cli.runs.configuration import network_for
+from rcig_cli.runs.distill.distilled import write_distilled
+from rcig_cli.runs.distill.run_loop import RunContext, RunInterrupted
+from rcig_cli.runs.engine.batches import Batches, Indices, RealData
+from rcig_cli.runs.engine.environment import jit
+from rcig_cli.runs.engine.randomness import Use, key_for
+from rcig_cli.runs.engine.real_training import train_on_real
+from rcig_cli.runs.prepare.prepared import Prepared
+from rcig_cli.runs.signals import StopRequest
+from rcig_cli.store.records import RunManifest, now, write_manifest
+
+_LARGEST_BATCH = 500  # images whose features are computed at a time
+
+
+def pick_images(
+    path: Path, manifest: RunManifest, prepared: Prepared, context: RunContext, stop: StopRequest
+) -> RunManifest:
+    """Pick the images of a run, write them into its folder ``path``, and return its new manifest.
+
+    The caller holds the lock of the folder.
+
+    Raises
+    ------
+    ConfigError
+        If several processes are to do it.
+    RunInterrupted
+        If a signal stopped it.
+    """
+
+    def record(**changes: Any) -> RunManifest:
+        changed = replace(manifest, updated=now(), **changes)
+        write_manifest(path, changed)
+        return changed
+
+    def check_for_stop() -> None:
+        if stop.signal_number is not None:
+            message = "Stopped before the images were picked; a resumed run starts again."
+            raise RunInterrupted(path.name, message, stop.signal_number)
+
+    config = DistillConfig.from_json(manifest.config)
+    if context.processes.count > 1:
+        raise ConfigError(f"{config.algorithm} picks real images in one process; leave out --distributed.")
+    record(status="running", files={})
+    try:
+        rows = _rows(prepared, config, context, check_for_stop)
+        chosen = _chosen(rows, prepared.labels("train"), prepared.classes, config)
+        check_for_stop()
+    except Interrupted:
+        record(status="interrupted")
+        raise
+    return record(status="finished", files=write_distilled(path, _arrays(chosen, prepared, config)))
+
+
+def _chosen(
+    rows: npt.NDArray[np.float32], labels: npt.NDArray[np.int32], classes: int, config: DistillConfig
+) -> Indices:
+    """Choose real images class by class: their indices; those of a class that has too few are repeated."""
+    pick = config.algorithm_record.pick
+    assert pick is not None
+    chosen = []
+    for label, count in enumerate(config.decoded_per_class(classes)):
+        members = np.flatnonzero(labels == label)
+        random = np.random.default_rng([config.seed, label])
+        own = members[pick(rows[members], min(count, len(members)), random)]
+        chosen.append(np.resize(own, count))
+    return np.concatenate(chosen)
+
+
+def _arrays(chosen: Indices, prepared: Prepared, config: DistillConfig) -> Mapping[str, npt.NDArray[Any]]:
+    """Return the arrays of the set of some real images, as `write_distilled` writes them."""
+    classes = prepared.labels("train")[chosen]
+    stored = config.decoder(prepared.shape, prepared.classes).encode(prepared.stored("train")[chosen])
+    labels = centred_one_hot(jnp.asarray(classes), prepared.classes)
+    return {
+        **{name: np.asarray(array) for name, array in stored.items()},
+        "labels": np.asarray(labels),
+        "classes": classes,
+    }
+
+
+def _rows(
+    prepared: Prepared, config: DistillConfig, context: RunContext, check_for_stop: Any
+) -> npt.NDArray[np.float32]:
+    """Return the features of all real images, ``[N, d]``, or ``[N, 0]`` if the method compares none."""
+    settings, classes = config.method, prepared.labels("train")
+    if not isinstance(settings, FeatureSettings):
+        return np.zeros((len(classes), 0), np.float32)
+    network = network_for(config, prepared.shape, prepared.classes)
+    real = RealData(prepared.images("train"), classes)
+    batches = Batches(real, config.batch, 1, config.seed, config.augmentations)
+    models = train_on_real(
+        network,
+        optax.adam(settings.feature_lr),
+        batches,
+        key_for(config.seed, Use.POOL),
+        classes=prepared.classes,
+        loss=pool.cross_entropy,
+    )
+    total = settings.feature_steps
+    for done, trained in enumerate(islice(models, total + 1)):
+        model = trained
+        check_for_stop()
+        if total:
+            context.report.progress("training the network whose features are compared", done, total)
+    features = jit(lambda parameters, images: network.apply(parameters, images)[1])
+    found = []
+    for start in range(0, len(classes), _LARGEST_BATCH):
+        check_for_stop()
+        found.append(np.asarray(features(model.parameters, real.images[start : start + _LARGEST_BATCH])))
+    return np.concatenate(found)
