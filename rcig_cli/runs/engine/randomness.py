@@ -127,9 +127,9 @@ def balanced_order(
 ) -> Callable[[int], npt.NDArray[np.int64]]:
     """Return the function ``step -> [batch]`` indices of the real images of an outer step.
 
-    Each class has as many.  The class changes fastest, so any ``C`` consecutive images have one of each class.  Each class has its own
-    epochs with an order each; images that don't fill a step's part are left out.  The images of a class with
-    too few for one step are repeated.
+    There are as many of each class.  The class changes fastest, so any ``C`` consecutive images have one of
+    each class.  Each class has its own epochs with an order each; images that don't fill a step's part are
+    left out.  The images of a class with too few for one step are repeated.
 
     Parameters
     ----------

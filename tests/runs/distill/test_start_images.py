@@ -4,7 +4,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rcig_cli.distillation.coresets import k_center, k_means
 from rcig_cli.runs.distill import start_images as module
 from rcig_cli.runs.distill.start_images import start_images
 from rcig_cli.runs.engine.batches import RealData
@@ -28,17 +27,6 @@ def test_random_start_images_are_the_drawn_ones():
     assert classes.tolist() == data.classes[chosen].tolist() == [0, 0, 0, 1, 2, 2]
 
 
-def test_k_center_starts_in_the_middle_and_goes_on_with_the_furthest():
-    points = np.array([[0, 0], [10, 0], [0.5, 0.2], [10, 9], [4, 1.5]], np.float32)  # mean (4.9, 2.1)
-    assert k_center(points, 1).tolist() == [4]
-    assert k_center(points, 4).tolist() == [4, 3, 1, 0]
-    random = np.random.default_rng(1).normal(size=(40, 7)).astype(np.float32)
-    chosen = k_center(random, 12)
-    apart = np.linalg.norm(random[:, None] - random, axis=2)
-    for known in range(1, 12):
-        assert chosen[known] == apart[:, chosen[:known]].min(1).argmax()
-
-
 @pytest.mark.parametrize("start", ["k-center", "class-mean"])
 def test_start_images_belong_to_their_class_and_depend_on_nothing_else(start):
     data = real()
@@ -58,16 +46,6 @@ def test_start_images_belong_to_their_class_and_depend_on_nothing_else(start):
             np.linalg.norm(image - of_class.mean(0))
             < np.linalg.norm(of_class - of_class.mean(0), axis=1).max() + 1
         )
-
-
-def test_class_means_are_the_mean_and_the_centres_of_clusters():
-    random = np.random.default_rng(2)
-    centres = np.array([[0, 0, 9], [9, 0, 0], [0, 9, 0]], np.float32)
-    rows = (np.repeat(centres, 20, 0) + random.normal(size=(60, 3))).astype(np.float32)
-    np.testing.assert_allclose(k_means(rows, 1, 0), rows.mean(0, keepdims=True), rtol=1e-6)
-    found = k_means(random.permutation(rows), 3, 0)
-    expected = rows.reshape(3, 20, 3).mean(1)
-    np.testing.assert_allclose(found[np.lexsort(found.T)], expected[np.lexsort(expected.T)], atol=1e-4)
 
 
 @pytest.mark.parametrize("start", ["k-center", "class-mean"])
