@@ -103,7 +103,14 @@ class GradientSettings(MethodSettings):
 
 @record
 class LearnedLabelSettings(GradientSettings):
-    """Settings of methods that learn labels too, and solve for a network with L2 regularization.
+    """Settings of methods that learn labels too."""
+
+    label_lr: float = setting(3e-3, "Learning rate for labels (AdaBelief).", panel=METHOD, gt=0)
+
+
+@record
+class RidgeSettings(LearnedLabelSettings):
+    """Settings of methods that solve for a network with L2 regularization.
 
     ``backward_subset`` counts mirrored images; ``l2_rate`` is multiplied by the number of distilled images,
     counted before mirroring: ``lam = l2_rate * |S|``.
@@ -115,7 +122,6 @@ class LearnedLabelSettings(GradientSettings):
         "Add a loss term that keeps the largest entry of each label above the second largest.",
         panel=METHOD,
     )
-    label_lr: float = setting(3e-3, "Learning rate for labels (AdaBelief).", panel=METHOD, gt=0)
     backward_subset: int | None = setting(
         None,
         "Back-propagate through N distilled images per step. Default: through all of them.",
@@ -146,7 +152,7 @@ class KernelSettings:
 
 
 @record
-class PoolSettings(LearnedLabelSettings):
+class PoolSettings(RidgeSettings):
     """Settings of methods with a pool of partially trained models at which the network is linearized."""
 
     pool_size: int = setting(30, "Models in the pool.", panel=POOL, ge=1)

@@ -20,7 +20,12 @@ from rcig_cli.distillation import pool
 from rcig_cli.distillation.bilevel.subsampling import choose, subset_size
 from rcig_cli.distillation.pool import Model, Pool
 from rcig_cli.distillation.records import Distilled, Tree, all_finite, total, training_set
-from rcig_cli.distillation.settings import GradientSettings, LearnedLabelSettings, TemperatureSettings
+from rcig_cli.distillation.settings import (
+    GradientSettings,
+    LearnedLabelSettings,
+    RidgeSettings,
+    TemperatureSettings,
+)
 from rcig_cli.distillation.task import Task
 
 Metrics = dict[str, Array]
@@ -198,9 +203,8 @@ def make_step(
     optimizer = direction or optax.scale_by_belief()
     mean = optax.ema(settings.average_decay)
     adam = optax.adam(pool_of.lr)
-    label_lr = backward_subset = None
-    if isinstance(settings, LearnedLabelSettings):
-        label_lr, backward_subset = settings.label_lr, settings.backward_subset
+    label_lr = settings.label_lr if isinstance(settings, LearnedLabelSettings) else None
+    backward_subset = settings.backward_subset if isinstance(settings, RidgeSettings) else None
     temperature_lr = settings.temperature_lr if isinstance(settings, TemperatureSettings) else None
 
     def start(psi: Distilled) -> Learner:

@@ -20,7 +20,7 @@ from jax import Array
 
 from rcig_cli.distillation.bilevel.outer import OuterLoss, label_margin
 from rcig_cli.distillation.records import Distilled, training_set
-from rcig_cli.distillation.settings import LearnedLabelSettings
+from rcig_cli.distillation.settings import RidgeSettings
 from rcig_cli.distillation.task import Task
 
 Stored = Mapping[str, Array]
@@ -30,7 +30,7 @@ Part = Callable[[Any, Array], Any]  # (outputs, labels) -> the gradient in both,
 def meta_gradient(
     psi: Distilled,
     task: Task,
-    settings: LearnedLabelSettings,
+    settings: RidgeSettings,
     outer: OuterLoss,
     outputs: Callable[[Array], Any],
     *,

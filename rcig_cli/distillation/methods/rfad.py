@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rcig_cli.distillation.methods import method
 from rcig_cli.distillation.methods.method import Method
-from rcig_cli.distillation.settings import KernelSettings, LearnedLabelSettings, TemperatureSettings
+from rcig_cli.distillation.settings import KernelSettings, RidgeSettings, TemperatureSettings
 from rcig_cli.settings import record, setting
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @record
-class RfadSettings(KernelSettings, TemperatureSettings, LearnedLabelSettings):
+class RfadSettings(KernelSettings, TemperatureSettings, RidgeSettings):
     """Settings of RFAD; the paper's eight networks per step."""
 
     models: int = setting(8, "Networks per outer step; their gradients are averaged.", ge=1)
