@@ -68,6 +68,24 @@ class Platform:
             outputs.append(output)
         return carry, jax.tree.map(lambda *rows: jnp.stack(rows), *outputs)
 
+    def scan(
+        self,
+        body: Callable[[Carry, Any], tuple[Carry, Output]],
+        carry: Carry,
+        rows: Any,
+        *,
+        reverse: bool = False,
+    ) -> tuple[Carry, Output]:
+        """Apply ``body(carry, row)`` to one of the stacked ``rows`` after another, as ``jax.lax.scan``."""
+        if not self.unroll:
+            return jax.lax.scan(body, carry, rows, reverse=reverse)
+        count = len(jax.tree.leaves(rows)[0])
+        body, outputs = self.repeated(body), []
+        for at in reversed(range(count)) if reverse else range(count):
+            carry, output = body(carry, jax.tree.map(lambda leaf, at=at: leaf[at], rows))
+            outputs.append(output)
+        return carry, jax.tree.map(lambda *leaves: jnp.stack(leaves), *outputs[:: -1 if reverse else 1])
+
     def sum_in_turn(self, function: Callable[..., Output], pieces: Sequence[tuple[Array, ...]]) -> Output:
         """Add the results of a function for one piece after another, ``parts`` of them in parallel.
 

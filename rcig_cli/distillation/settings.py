@@ -16,6 +16,7 @@ Schedule = Literal["constant", "cosine"]
 METHOD = "Method"
 POOL = "Model pool"
 INNER = "Inner problem"
+EXPERTS = "Experts"
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,24 @@ class RidgeSettings(LearnedLabelSettings):
         "Back-propagate through N distilled images per step. Default: through all of them.",
         panel=METHOD,
         ge=1,
+    )
+
+
+@record
+class ExpertSettings(GradientSettings):
+    """Settings of methods that learn from experts: networks trained on the real images."""
+
+    experts: int = setting(100, "Networks that are trained on the real images first.", panel=EXPERTS, ge=1)
+    expert_epochs: int = setting(50, "Epochs for which each is trained.", panel=EXPERTS, ge=1)
+    expert_lr: float = setting(0.01, "Learning rate of this training (SGD).", panel=EXPERTS, gt=0)
+    expert_augment: bool = setting(
+        True, "Apply a random operation (DSA) to each real image in this training.", panel=EXPERTS
+    )
+    last_start: int = setting(
+        2, "The last epoch of an expert whose parameters an outer step may start from.", panel=EXPERTS, ge=0
+    )
+    expert_span: int = setting(
+        2, "Epochs of an expert that an outer step has to make up for.", panel=EXPERTS, ge=1
     )
 
 

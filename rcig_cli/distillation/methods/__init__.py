@@ -14,11 +14,12 @@ from rcig_cli.distillation.methods.dm import DM
 from rcig_cli.distillation.methods.frepo import FREPO
 from rcig_cli.distillation.methods.kip import KIP
 from rcig_cli.distillation.methods.method import Method, Metric
+from rcig_cli.distillation.methods.mtt import MTT
 from rcig_cli.distillation.methods.rcig import RCIG
 from rcig_cli.distillation.methods.rfad import RFAD
 from rcig_cli.distillation.methods.vig import VIG
 
-_ALL = (RCIG, CIG, VIG, FREPO, RFAD, DM, DC, DSA, KIP, RANDOM, HERDING, K_CENTER, K_MEANS)
+_ALL = (RCIG, CIG, VIG, FREPO, RFAD, DM, DC, DSA, MTT, KIP, RANDOM, HERDING, K_CENTER, K_MEANS)
 METHODS: Mapping[str, Method] = {method.name: method for method in _ALL}
 
 __all__ = ["METHODS", "Method", "Metric"]

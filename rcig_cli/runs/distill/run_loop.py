@@ -6,6 +6,7 @@ Several processes that distill one run together all execute this loop in lockste
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from rcig_cli.distillation.parametrizations import Decoder
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
+from rcig_cli.distillation.settings import ExpertSettings
 from rcig_cli.distillation.task import Task
 from rcig_cli.errors import Corrupt, Interrupted
 from rcig_cli.presets.config import DistillConfig
@@ -30,6 +32,7 @@ from rcig_cli.runs.distill.divergence import (
     not_finite_in,
     record_of,
 )
+from rcig_cli.runs.distill.experts import expert_pairs
 from rcig_cli.runs.distill.snapshots import SNAPSHOTS, Snapshots
 from rcig_cli.runs.distill.start_images import start_images
 from rcig_cli.runs.engine.base import Engine, Fetch, RunState
@@ -108,7 +111,6 @@ class RunLoop:
         self.real = RealData(prepared.images("train"), prepared.labels("train"))
         self.devices = choose_devices(context.devices)
         self.decoder = self.config.decoder(prepared.shape, prepared.classes)
-        self.engine = self._engine_for(self.config)
         self.initial_psi = initial_psi(self.real, prepared.classes, self.config, self.decoder)
         self.step = self.saved = 0  # outer steps taken, and those of the newest checkpoint
         self.state: RunState | None = None
@@ -127,6 +129,30 @@ class RunLoop:
         self.seconds_per_step: float | None = None
         self.estimated = False
         self.reported_at = 0.0
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The compiled functions of the run."""
+        return self._engine_for(self.config)
+
+    @cached_property
+    def learned_from(self) -> RealData:
+        """What each outer step takes a batch of: real images, or parameters of experts in their place."""
+        if not isinstance(self.config.method, ExpertSettings):
+            return self.real
+
+        def check_for_stop() -> None:
+            if self.stop.signal_number is not None:
+                self._interrupt(self.stop.signal_number)
+
+        return expert_pairs(
+            self.prepared,
+            self.config,
+            self.real,
+            self.context.report,
+            check_for_stop,
+            may_train=self.context.processes.count == 1,
+        )
 
     @property
     def is_writer(self) -> bool:
@@ -255,7 +281,7 @@ class RunLoop:
         return images
 
     def _engine_for(self, config: DistillConfig) -> Engine:
-        return engine_for(config, self.prepared, self.real, self.devices)
+        return engine_for(config, self.prepared, self.learned_from, self.devices)
 
     def _check_memory(self, template: RunState) -> None:
         """Compile the step, and refuse to start if it needs more memory than there is."""
@@ -382,13 +408,19 @@ def task_for(config: DistillConfig, prepared: Prepared, platform: Platform) -> T
 def engine_for(
     config: DistillConfig, prepared: Prepared, real: RealData, devices: Sequence[jax.Device]
 ) -> Engine:
-    """Make the functions of a run of a data set, whose training images are ``real``."""
+    """Make the functions of a run of a data set, whose training images are ``real``.
+
+    For a method with experts, ``real`` are pairs of their parameters, and a step takes one for each model.
+    """
+    batch, augmentations = config.batch, config.augmentations
+    if isinstance(config.method, ExpertSettings):
+        batch, augmentations = config.method.models, ()
     return make_engine(
         lambda platform: config.algorithm_record.make(task_for(config, prepared, platform), config.method),
         real,
-        batch=config.batch,
+        batch=batch,
         seed=config.seed,
-        augmentations=config.augmentations,
+        augmentations=augmentations,
         balanced=config.algorithm_record.real_per_class > 0,
         devices=devices,
     )

@@ -20,7 +20,7 @@ import numpy as np
 
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled
-from rcig_cli.distillation.settings import GradientSettings
+from rcig_cli.distillation.settings import ExpertSettings, GradientSettings
 from rcig_cli.errors import ConfigError
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.runs.configuration import resolved
@@ -105,6 +105,11 @@ def choose_settings(
     preset = resolved(prepared, settings)
     if preset.algorithm_record.pick:
         raise ConfigError(f"{preset.algorithm} takes no outer steps, so minutes can't be given for it.")
+    if isinstance(preset.method, ExpertSettings):
+        raise ConfigError(
+            f"{preset.algorithm} trains experts before its steps, so minutes can't be given for it: give "
+            "steps."
+        )
     context.report.note(f"Measuring how many steps fit into {_amount(minutes)}.")
     began = time.monotonic()
     real = RealData(prepared.images("train"), prepared.labels("train"))

@@ -33,6 +33,7 @@ class Use(IntEnum):
     TUNING = 5
     COPIES = 6
     AUGMENTATION = 7
+    EXPERTS = 8
 
 
 class Draws(NamedTuple):

@@ -1,6 +1,6 @@
 """Ordinary training of one network on all real images, batch by batch."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import jax
@@ -26,6 +26,7 @@ def train_on_real(
     *,
     classes: int,
     loss: Loss = pool.squared_error,
+    augment: Callable[[Array, Array], Array] | None = None,
 ) -> Iterator[Model]:
     """Yield a fresh network, and then the same after each training step, without end.
 
@@ -36,25 +37,31 @@ def train_on_real(
     batches
         The real images of each step, of one model.
     key
-        For the network's first parameters.
+        For the network's first parameters, and for ``augment``.
     classes
         Number of classes.
     loss
         Of the logits and the centred one-hot labels.
+    augment
+        ``(key, images [b, H, W, c]) -> [b, H, W, c]``, in addition to the augmentation of ``batches``.
     """
     platform = current_platform()
     one_step = partial(pool.train, network, optimizer, loss=loss, platform=platform)
 
-    def step(model: Model, images: Array, labels: Array, number: Array) -> Model:
+    key_network, key_augment = jax.random.split(key)
+
+    def step(model: Model, images: Array, labels: Array, number: Array, key: Array) -> Model:
         seen = batches.augmented(images, number)[0]
+        if augment is not None:
+            seen = augment(jax.random.fold_in(key, number), seen)
         return one_step(model, seen, centred_one_hot(labels[0], classes))
 
     compiled = Programs(step) if platform.unroll else jit(step)
     ahead = ReadAhead(lambda number, _: batches.of(number))
-    model = jit(partial(pool.fresh_model, network, optimizer))(key)
+    model = jit(partial(pool.fresh_model, network, optimizer))(key_network)
     number = 0
     while True:
         yield model
         images, labels = ahead.take(number, 1)
-        model = jax.block_until_ready(compiled(model, images, labels, jnp.uint32(number)))
+        model = jax.block_until_ready(compiled(model, images, labels, jnp.uint32(number), key_augment))
         number += 1
