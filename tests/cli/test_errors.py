@@ -61,7 +61,7 @@ def npz(path, **changes):
         (("distill", "--config", "/no/such/file"), 3, "/no/such/file"),
         (("distill", "--ipc", "1", "--widht", "3"), 2, "--widht"),
         (("distill", "--ipc", "1", "--seed", "-1"), 2, "seed"),
-        (("distill", "--ipc", "1", "--algorithm", "kip"), 2, "rcig, cig, vig, frepo"),
+        (("distill", "--ipc", "1", "--algorithm", "kipp"), 2, "rcig, cig, vig, frepo"),
         (("distill", "--ipc", "1", "--algorithm", "vig", "--solver", "cg"), 2, "solver of vig must be adam"),
         (("distill", "--resume", "run_9"), 3, "run_9"),
         (("evaluate", "run_9"), 3, "run_9"),

@@ -5,7 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rcig_cli.runs.engine.randomness import Use, batch_order, draw, first_images, key_for, perturb_copies
+from rcig_cli.runs.engine.batches import Batches, RealData
+from rcig_cli.runs.engine.randomness import (
+    Use,
+    balanced_order,
+    batch_order,
+    draw,
+    first_images,
+    key_for,
+    perturb_copies,
+)
 
 
 def draws(seed, steps, pool_size=30, pool_steps=15):
@@ -49,6 +58,33 @@ def test_the_images_of_a_step_do_not_depend_on_earlier_calls():
 def test_a_batch_larger_than_the_data_is_the_data():
     order = batch_order(key_for(0, Use.DATA), 5, 1024)
     assert sorted(order(0).tolist()) == [0, 1, 2, 3, 4]
+
+
+def test_a_balanced_batch_has_as_many_of_each_class_and_an_epoch_of_a_class_each_image_once():
+    classes = np.random.default_rng(0).permutation([0] * 10 + [1] * 13 + [2] * 4).astype(np.int32)
+    order = balanced_order(key_for(0, Use.DATA), classes, 6)
+    steps = np.stack([order(step) for step in range(30)])
+    assert (classes[steps] == [0, 1, 2, 0, 1, 2]).all()  # the class changes fastest
+    for label, size in ((0, 10), (1, 12), (2, 4)):  # the last image of class 1 fills no batch
+        own = steps.reshape(30, 2, 3)[:, :, label].ravel()[: 60 // size * size].reshape(-1, size)
+        assert all(len(set(epoch.tolist())) == size for epoch in own)
+        assert any((epoch != own[0]).any() for epoch in own[1:])
+    np.testing.assert_array_equal(balanced_order(key_for(0, Use.DATA), classes, 6)(17), steps[17])
+
+
+def test_of_a_class_with_too_few_images_for_a_balanced_batch_all_are_repeated():
+    classes = np.array([0, 1, 1, 1, 1, 1, 0], np.int32)
+    chosen = balanced_order(key_for(0, Use.DATA), classes, 10)(0)
+    assert sorted(chosen[::2].tolist()) in ([0, 0, 0, 6, 6], [0, 0, 6, 6, 6])
+    assert sorted(chosen[1::2].tolist()) == [1, 2, 3, 4, 5]
+
+
+def test_each_model_of_a_balanced_step_gets_as_many_of_each_class():
+    classes = np.arange(60, dtype=np.int32) % 3
+    real = RealData(np.zeros((60, 1, 1, 1), np.float32), classes)
+    chosen = Batches(real, 12, 2, 0, balanced=True).chosen(5)
+    assert chosen.shape == (2, 6)
+    assert all(np.bincount(classes[each]).tolist() == [2, 2, 2] for each in chosen)
 
 
 def test_first_images_are_of_their_class_in_class_order_and_distinct():
