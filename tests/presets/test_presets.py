@@ -147,7 +147,7 @@ def test_a_set_of_ones_own_gets_what_follows_from_its_size(side, depth, activati
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ({"steps": 0, "width": 0}, "steps must be a whole number of 1 or more.*; width must be"),
+        ({"steps": -1, "width": 0}, "steps must be a whole number of 0 or more.*; width must be"),
         ({"l2_rate": float("nan")}, "l2_rate must be a number above 0"),
         ({"l2_rate": 10**400}, "l2_rate must be a number above 0"),
         ({"seed": True}, "seed must be a whole number"),
