@@ -109,19 +109,19 @@ def train(
     images: Array,
     labels: Array,
     *,
-    loss: Loss | None = None,
+    loss: Loss = squared_error,
     platform: Platform = Platform(),  # noqa: B008  # immutable
 ) -> Model:
     """One step of ordinary training on ``images [n, H, W, c]``, ``labels [n, C]``.
 
-    ``loss`` is by default `squared_error`.  The images are processed in pieces (`Platform.pieces`), unless
-    the network normalizes by the statistics of all of them.
+    The images are processed in pieces (`Platform.pieces`), unless the network normalizes by the statistics of
+    all of them.
     """
 
     def of_piece(images: Array, labels: Array) -> tuple[Tree, Tree]:
         def of_parameters(parameters: Tree) -> tuple[Array, Tree]:
             logits, statistics = network.train(parameters, model.statistics, images)
-            return (loss or squared_error)(logits, labels, size), statistics
+            return loss(logits, labels, size), statistics
 
         return jax.grad(of_parameters, has_aux=True)(model.parameters)
 

@@ -91,9 +91,9 @@ def _ipc_options(ipc: int | Sequence[int], class_names: Sequence[str]) -> int | 
 def evaluate_command(distilled: DistilledSet, evaluation: Values) -> str:
     """Return the command that made an evaluation."""
     config, images = distilled.config, len(distilled.images)
-    given = _chosen(
-        evaluation["protocol"], lambda some: values_of(evaluation_protocol(config, images, **some))
-    )
+    wanted = dict(evaluation["protocol"])
+    named = {"protocol": wanted.pop("protocol")} if "protocol" in wanted else {}  # others follow from it
+    given = _chosen({**named, **wanted}, lambda some: values_of(evaluation_protocol(config, images, **some)))
     baseline = {} if evaluation.get("random_subset") else {"baseline": "none"}
     return _command("evaluate", distilled.run.name, **given, **baseline)
 

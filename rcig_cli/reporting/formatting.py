@@ -21,7 +21,7 @@ ATTACKS = {
 }
 
 # Values of the paper's protocol, which are shown only on request.
-_PAPER_TRAINING = {"seed": ("seed", 0), "lr": ("learning rate", 1e-4)}
+_USUAL_RATES = {"rcig": 1e-4, "dc-bench": 0.01}  # learning rates of evaluation by protocol
 
 # The settings of an imported run that are used by its evaluation, besides those of its parametrization.  Its
 # others are a preset's, and unknown.
@@ -166,13 +166,18 @@ def describe_network(protocol: Mapping[str, Any]) -> str:
 
 def describe_training(protocol: Mapping[str, Any], *, in_full: bool = False) -> str:
     """How a protocol trains, such as ``"1000 steps, augmented"``; ``in_full`` adds the paper's values."""
+    named = protocol.get("protocol", "rcig")
     parts = [f"{protocol['steps']} steps"]
+    parts += [] if named == "rcig" else [f"protocol {named}"]
     parts += ["augmented"] if protocol["augment"] else []
-    parts += ["hard labels"] if protocol.get("hard_labels") else []
+    parts += ["hard labels"] if protocol.get("hard_labels") and named == "rcig" else []
     parts += ["mirrored images too"] if in_full and protocol.get("flip") else []
     parts += [
         f"{label} {protocol[name]:g}"
-        for name, (label, value) in _PAPER_TRAINING.items()
+        for name, (label, value) in {
+            "seed": ("seed", 0),
+            "lr": ("learning rate", _USUAL_RATES[named]),
+        }.items()
         if in_full or protocol[name] != value
     ]
     return ", ".join(parts)

@@ -2,11 +2,15 @@
 
 from types import SimpleNamespace
 
+import jax.numpy as jnp
+import numpy as np
+import optax
 import pytest
 
 from rcig_cli.presets.config import resolve
+from rcig_cli.runs.engine.training import DescentSchedule
 from rcig_cli.runs.evaluate.evaluate import _paper_result
-from rcig_cli.runs.evaluate.protocol import evaluation_protocol
+from rcig_cli.runs.evaluate.protocol import evaluation_protocol, usual_steps
 
 
 @pytest.mark.parametrize(
@@ -19,6 +23,41 @@ def test_the_papers_accuracy_needs_the_published_number_of_classes(name, classes
 def test_the_papers_accuracy_is_for_raw_sets():
     assert paper("cifar10", 10, parametrization="raw") == pytest.approx(0.539)
     assert paper("cifar10", 10, parametrization="multiformation") is None
+
+
+def test_the_papers_accuracy_is_for_its_own_protocol():
+    config = resolve("cifar10", (32, 32, 3), 10, {"ipc": 1})
+    distilled = SimpleNamespace(
+        run=SimpleNamespace(imported=False), config=config, prepared=SimpleNamespace(classes=10)
+    )
+    assert _paper_result(distilled, evaluation_protocol(config, 10)) is not None
+    assert _paper_result(distilled, evaluation_protocol(config, 10, protocol="dc-bench", norm="none")) is None
+
+
+def test_dc_bench_trains_by_descent_for_as_many_epochs_as_published():
+    config = resolve("cifar10", (32, 32, 3), 10, {"ipc": 50})
+    usual = evaluation_protocol(config, 500, protocol="dc-bench")
+    assert (usual.steps, usual.lr, usual.norm, usual.networks) == (600, 0.01, "instance", 5)
+    assert (usual.flip, usual.hard_labels, usual.width) == (False, True, 128)
+    assert evaluation_protocol(config, 500, protocol="dc-bench", augment=True).steps == 2000
+    assert evaluation_protocol(config, 10, protocol="dc-bench").steps == 300
+    given = evaluation_protocol(config, 10, protocol="dc-bench", steps=7, lr=0.5, norm="none", flip=True)
+    assert (given.steps, given.lr, given.norm, given.flip) == (7, 0.5, "none", True)
+    assert usual_steps(given, 10) == 300
+    assert evaluation_protocol(config, 10, protocol="dc-bench", arch="vgg11").norm == "batch"
+    assert evaluation_protocol(config, 10).steps == usual_steps(evaluation_protocol(config, 10), 10) == 1000
+
+
+def test_descent_has_momentum_weight_decay_and_a_tenth_of_the_rate_in_the_second_half():
+    schedule = DescentSchedule(steps=4, lr=0.5)
+    optimizer, weight, velocity = schedule.optimizer(), jnp.float32(2.0), 0.0
+    expected, state = 2.0, optimizer.init(weight)
+    for step in range(4):
+        update, state = optimizer.update(jnp.float32(1.0), state, weight)
+        weight = optax.apply_updates(weight, update)
+        velocity = 0.9 * velocity + 1 + 5e-4 * expected
+        expected -= (0.5 if step < 3 else 0.05) * velocity
+        np.testing.assert_allclose(weight, expected, rtol=1e-5)
 
 
 def paper(name, classes, **settings):

@@ -1,8 +1,12 @@
-"""Ordinary training of fresh networks, for evaluation and for attacks (paper, S3).
+"""Ordinary training of fresh networks, for evaluation and for attacks.
 
-loss      mean squared error to the labels
-optimizer Adam, with linear warm-up and a cosine decay, to 1 % by default
-batches   the whole set in each step up to 256 images, random batches of 256 of a larger set
+                 `Schedule` (paper, S3)                          `DescentSchedule` (DC-BENCH)
+loss             mean squared error to the labels                cross-entropy with the largest class
+optimizer        Adam                                            gradient descent, momentum 0.9, weight decay
+learning rate    linear warm-up, cosine decay (to 1 %)           a tenth in the second half
+augmentation     one operation for each image (`augmentation`)   the same, of those of DSA
+
+Each step takes the whole set up to 256 images, and a random batch of 256 of a larger set.
 """
 
 import itertools
@@ -20,7 +24,8 @@ from jax import Array
 
 from rcig_cli.augmentation import augment
 from rcig_cli.distillation import pool
-from rcig_cli.distillation.pool import Model
+from rcig_cli.distillation.matching.siamese import augment_alike
+from rcig_cli.distillation.pool import Loss, Model
 from rcig_cli.networks.network import Network
 from rcig_cli.runs.engine.environment import jit
 from rcig_cli.runs.engine.mesh import current_platform
@@ -28,6 +33,8 @@ from rcig_cli.runs.engine.programs import Programs
 from rcig_cli.runs.prepare.prepared import Images
 
 LARGEST_BATCH = 256  # images; larger sets are trained on in random batches of this size
+
+MOMENTUM, WEIGHT_DECAY = 0.9, 5e-4  # of gradient descent
 
 _TEST_BATCH = 500  # images
 _STEPS_IN_A_CALL = 100  # between two reports of progress, where all networks are trained at once
@@ -57,10 +64,55 @@ class Schedule:
     final: float = 0.01
     augment: bool = False
 
+    @property
+    def loss(self) -> Loss:
+        """The loss of a step."""
+        return pool.squared_error
+
+    def augmented(self, key: Array, images: Array) -> Array:
+        """Augment the images of a step, ``[b, H, W, c]``, if that is set."""
+        return augment(key, images) if self.augment else images
+
     def optimizer(self) -> optax.GradientTransformation:
         """Return Adam with this schedule."""
         rate = optax.warmup_cosine_decay_schedule(0.0, self.lr, self.warmup, self.steps, self.final * self.lr)
         return optax.adam(rate)
+
+
+@dataclass(frozen=True)
+class DescentSchedule:
+    """How long and at which learning rate a network is trained by gradient descent.
+
+    Attributes
+    ----------
+    steps
+        Training steps.
+    lr
+        Learning rate in the first half; a tenth of it in the second.
+    augment
+        Whether the images of each step are augmented.
+    """
+
+    steps: int
+    lr: float = 0.01
+    augment: bool = False
+
+    @property
+    def loss(self) -> Loss:
+        """The loss of a step."""
+        return pool.cross_entropy
+
+    def augmented(self, key: Array, images: Array) -> Array:
+        """Augment the images of a step, ``[b, H, W, c]``, if that is set."""
+        return augment_alike(jax.random.split(key, len(images)), images) if self.augment else images
+
+    def optimizer(self) -> optax.GradientTransformation:
+        """Return gradient descent with momentum and weight decay, and with this schedule."""
+        rate = optax.piecewise_constant_schedule(self.lr, {self.steps // 2 + 1: 0.1})
+        return optax.chain(optax.add_decayed_weights(WEIGHT_DECAY), optax.sgd(rate, MOMENTUM))
+
+
+AnySchedule = Schedule | DescentSchedule
 
 
 class TrainingSet(NamedTuple):
@@ -77,7 +129,7 @@ TrainMany = Callable[[Array, TrainingSet | Iterable[TrainingSet]], Iterable[Mode
 Step = Callable[[Model, Array, Array, Array], Model]
 
 
-def make_training(network: Network, schedule: Schedule, stops: Sequence[int] = ()) -> TrainOne:
+def make_training(network: Network, schedule: AnySchedule, stops: Sequence[int] = ()) -> TrainOne:
     """Return a function that trains one fresh network: ``(key, set) -> models``.
 
     Parameters
@@ -103,7 +155,7 @@ def make_training(network: Network, schedule: Schedule, stops: Sequence[int] = (
     return train
 
 
-def make_trainings(network: Network, schedule: Schedule, watch: Callable[[int], None]) -> TrainMany:
+def make_trainings(network: Network, schedule: AnySchedule, watch: Callable[[int], None]) -> TrainMany:
     """Return a function that trains a fresh network from each of some keys: ``(keys [k], sets) -> k models``.
 
     ``sets`` is one set for all networks or an iterable of one for each.  On a CPU the networks are trained
@@ -151,7 +203,7 @@ def make_trainings(network: Network, schedule: Schedule, watch: Callable[[int], 
     return at_once
 
 
-def _make_step(network: Network, optimizer: optax.GradientTransformation, schedule: Schedule) -> Step:
+def _make_step(network: Network, optimizer: optax.GradientTransformation, schedule: AnySchedule) -> Step:
     """Return ``(model, key, images, labels) -> model``; the key is that of the whole training."""
 
     def step(model: Model, key: Array, images: Array, labels: Array) -> Model:
@@ -159,9 +211,9 @@ def _make_step(network: Network, optimizer: optax.GradientTransformation, schedu
         if len(labels) > LARGEST_BATCH:
             chosen = jax.random.choice(key_batch, len(labels), (LARGEST_BATCH,), replace=False)
             images, labels = images[chosen], labels[chosen]
-        if schedule.augment:
-            images = augment(key_augment, images)
-        return pool.train(network, optimizer, model, images, labels, platform=current_platform())
+        images = schedule.augmented(key_augment, images)
+        platform = current_platform()
+        return pool.train(network, optimizer, model, images, labels, loss=schedule.loss, platform=platform)
 
     return step
 

@@ -20,8 +20,21 @@ from rcig_cli.presets.paper import PaperResult, paper_result
 from rcig_cli.runs.distill.distilled import DistilledSet
 from rcig_cli.runs.distill.scarce import scarce_classes
 from rcig_cli.runs.engine.randomness import first_images
-from rcig_cli.runs.engine.training import Schedule, TrainingSet, make_logits, make_trainings
-from rcig_cli.runs.evaluate.protocol import EvaluationProtocol, NetworkProtocol, evaluation_protocol
+from rcig_cli.runs.engine.training import (
+    AnySchedule,
+    DescentSchedule,
+    Schedule,
+    TrainingSet,
+    make_logits,
+    make_trainings,
+)
+from rcig_cli.runs.evaluate.protocol import (
+    RCIG,
+    EvaluationProtocol,
+    NetworkProtocol,
+    evaluation_protocol,
+    usual_steps,
+)
 from rcig_cli.runs.evaluate.results import Evaluation, Spread
 from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.runs.report import Report
@@ -62,6 +75,12 @@ def evaluate(
     """
     if protocol is None:
         protocol = evaluation_protocol(distilled.config, len(distilled.images), **settings)
+    usual = usual_steps(protocol, len(distilled.images))
+    if protocol.steps < usual:
+        report.warn(
+            f"{protocol.steps} training steps are fewer than the {usual} of the protocol "
+            f"{protocol.protocol}, so accuracies are too low to be compared with others."
+        )
     measure = make_measurement(distilled.prepared, protocol, report)
     labels = jnp.asarray(distilled.labels)
     if protocol.hard_labels:
@@ -113,7 +132,11 @@ def make_measurement(prepared: Prepared, protocol: EvaluationProtocol, report: R
     key to a set, which is called for each network; and the label of the progress.
     """
     network = protocol_network(prepared, protocol)
-    schedule = Schedule(protocol.steps, protocol.lr, protocol.warmup, augment=protocol.augment)
+    schedule: AnySchedule
+    if protocol.by_descent:
+        schedule = DescentSchedule(protocol.steps, protocol.lr, protocol.augment)
+    else:
+        schedule = Schedule(protocol.steps, protocol.lr, protocol.warmup, augment=protocol.augment)
     test, classes = prepared.images("test"), prepared.labels("test")
     label, done = "", 0
 
@@ -162,14 +185,17 @@ def _random_subset(distilled: DistilledSet, *, flip: bool) -> Callable[[Array], 
 
 
 def _paper_result(distilled: DistilledSet, protocol: EvaluationProtocol) -> PaperResult | None:
-    """Return the paper's accuracy for such a set and such networks; it has none with hard labels.
+    """Return the paper's accuracy for such a set and such networks.
 
-    The paper's sets are raw, so it has none for parametrized sets either.
+    It has none with hard labels or by another protocol.  The paper's sets are raw, so it has none for
+    parametrized sets either.
 
     A data set of a published name but another number of classes consists of the user's own images.
     """
     config = distilled.config
-    if distilled.run.imported or protocol.hard_labels or config.parametrization != DEFAULT_PARAMETRIZATION:
+    if protocol.protocol != RCIG or protocol.hard_labels:
+        return None
+    if distilled.run.imported or config.parametrization != DEFAULT_PARAMETRIZATION:
         return None
     if config.dataset not in KNOWN or distilled.prepared.classes != KNOWN[config.dataset].classes:
         return None

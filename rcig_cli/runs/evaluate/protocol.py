@@ -1,14 +1,69 @@
-"""The settings by which a distilled set is evaluated, with the paper's defaults.  Needs no JAX."""
+"""The settings by which a distilled set is evaluated, with the defaults of named protocols.  Needs no JAX.
 
-from dataclasses import replace
+``rcig``
+    The RCIG paper's (S3): mean squared error to the learned labels, Adam at 1e-4 with warm-up and cosine
+    decay, 1000 steps for ten images and 2000 for any other number; the networks have no norm.
+``dc-bench``
+    That of DC-BENCH (Cui et al., NeurIPS 2022), which DC, DSA and DM use too: cross-entropy with the largest
+    class, gradient descent at 0.01 (a tenth in the second half) with momentum 0.9 and weight decay 5e-4,
+    batches of 256, 300 epochs, or 1000 with augmentation (that of DSA); networks with instance norm.
+
+The accuracy is that after the last step.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rcig_cli.networks.architectures import ARCHITECTURES, ArchitectureName, Norm
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.settings import check, make, record, setting, settings_of
 
+RCIG, DC_BENCH = "rcig", "dc-bench"
+
 # "We train neural networks for 1000 iterations if |S| = 10, otherwise for 2000" (paper, S3).
 _STEPS_FOR_TEN, _STEPS = 1000, 2000
+
+_EPOCHS, _EPOCHS_AUGMENTED, _BATCH = 300, 1000, 256  # of DC-BENCH
+
+
+@dataclass(frozen=True)
+class NamedProtocol:
+    """A protocol that ``--protocol`` names.
+
+    Attributes
+    ----------
+    title
+        Its title in tables and pages.
+    by_descent
+        Whether networks are trained by gradient descent on cross-entropy (`training.DescentSchedule`).
+    defaults
+        ``(number of distilled images, settings given) -> settings`` that the others follow from.
+    """
+
+    title: str
+    by_descent: bool
+    defaults: Callable[[int, Mapping[str, Any]], dict[str, Any]]
+
+
+def _of_rcig(images: int, given: Mapping[str, Any]) -> dict[str, Any]:
+    del given
+    return {"steps": _STEPS_FOR_TEN if images == 10 else _STEPS, "lr": 1e-4, "warmup": 500}
+
+
+def _of_dc_bench(images: int, given: Mapping[str, Any]) -> dict[str, Any]:
+    epochs = _EPOCHS_AUGMENTED if given.get("augment") else _EPOCHS
+    steps = epochs * math.ceil(images / _BATCH)
+    fixed = {"flip": False, "hard_labels": True, "warmup": 0}
+    norm = {"norm": "instance"} if given.get("arch", "convnet") == "convnet" else {}
+    return {"steps": steps, "lr": 0.01, **fixed, **norm}
+
+
+PROTOCOLS: Mapping[str, NamedProtocol] = {
+    RCIG: NamedProtocol("RCIG", by_descent=False, defaults=_of_rcig),
+    DC_BENCH: NamedProtocol("DC-BENCH", by_descent=True, defaults=_of_dc_bench),
+}
 
 
 @record
@@ -33,16 +88,36 @@ class NetworkProtocol:
 class EvaluationProtocol(NetworkProtocol):
     """How a distilled set is evaluated: the networks that are trained on it, and their training."""
 
-    augment: bool = setting(False, "Train with the paper's augmentations.")
-    hard_labels: bool = setting(False, "Train on one-hot labels: the largest class of each learned label.")
-    steps: int = setting(
-        ..., "Training steps. Default: 1000 for a set of 10 images, 2000 for any other.", ge=1
+    protocol: str = setting(
+        RCIG,
+        "Protocol from which the other settings follow: rcig (the paper's), or dc-bench (gradient descent on "
+        "cross-entropy, networks with instance norm).",
+        choices=PROTOCOLS,
     )
-    warmup: int = setting(500, "Steps of linear warm-up, at most half of all steps.", ge=0)
+    lr: float = setting(..., "Learning rate. Default: 1e-4 (Adam), with dc-bench 0.01 (SGD).", gt=0)
+    augment: bool = setting(False, "Train with the protocol's augmentations.")
+    hard_labels: bool = setting(
+        ...,
+        "Train on one-hot labels: the largest class of each learned label. Default: with dc-bench only.",
+    )
+    steps: int = setting(
+        ...,
+        "Training steps. Default: 1000 for a set of 10 images, 2000 for any other; with dc-bench 300 epochs, "
+        "1000 with --augment.",
+        ge=1,
+    )
+    warmup: int = setting(
+        ..., "Steps of linear warm-up (Adam), at most half of all steps. Default: 500.", ge=0
+    )
+
+    @property
+    def by_descent(self) -> bool:
+        """Whether networks are trained by gradient descent on cross-entropy, and not by Adam."""
+        return PROTOCOLS[self.protocol].by_descent
 
 
 def evaluation_protocol(config: DistillConfig, images: int, **given: Any) -> EvaluationProtocol:
-    """Return the paper's protocol for a distilled set, with some settings changed.
+    """Return a protocol for a distilled set, by default the paper's, with some settings changed.
 
     Parameters
     ----------
@@ -59,9 +134,17 @@ def evaluation_protocol(config: DistillConfig, images: int, **given: Any) -> Eva
         If a setting is unknown or has a value that is not allowed.
     """
     given = {name: value for name, value in given.items() if value is not None}
-    steps = _STEPS_FOR_TEN if images == 10 else _STEPS
-    protocol = make(EvaluationProtocol, {"steps": steps, **network_defaults(config, given), **given})
+    name = given.get("protocol", RCIG)
+    check(settings_of(EvaluationProtocol), {"protocol": name})
+    defaults = {"hard_labels": False, **PROTOCOLS[name].defaults(images, given)}
+    protocol = make(EvaluationProtocol, {**network_defaults(config, given), **defaults, **given})
     return replace(protocol, warmup=min(protocol.warmup, protocol.steps // 2))
+
+
+def usual_steps(protocol: EvaluationProtocol, images: int) -> int:
+    """Return the number of training steps that a protocol has by default for so many distilled images."""
+    steps: int = PROTOCOLS[protocol.protocol].defaults(images, {"augment": protocol.augment})["steps"]
+    return steps
 
 
 def network_defaults(config: DistillConfig, given: dict[str, Any]) -> dict[str, Any]:
