@@ -306,6 +306,9 @@ def evaluate(
     run: str | Run,
     *,
     baseline: bool = True,
+    full_data: bool = False,
+    full_epochs: int = 20,
+    scores: bool = False,
     store: StorePath = None,
     progress: bool = False,
     **settings: Any,
@@ -320,8 +323,14 @@ def evaluate(
         A finished run.
     baseline
         Whether to train networks on random real images too, ``ipc`` of each class: the same bytes.
+    full_data, full_epochs
+        Whether to train networks on all real images too, and for how many epochs; the accuracy is kept with
+        the data set for later evaluations by the same protocol.
+    scores
+        Whether to compute DD-Ranking's scores too (`rcig_cli.runs.evaluate.scores.Scores`).
     **settings
-        ``networks`` (5), ``arch``, ``norm``, ``width``, ``augment``, ``hard_labels``, ``steps``, ``lr``,
+        ``protocol`` (``"rcig"`` or ``"dc-bench"``), ``networks`` (5), ``arch``, ``norm``, ``width``,
+        ``augment``, ``hard_labels``, ``steps``, ``lr``,
         ``seed`` and the other fields of `rcig_cli.runs.evaluate.protocol.EvaluationProtocol`; by default the
         paper's protocol on the run's own network.
 
@@ -342,7 +351,15 @@ def evaluate(
     from rcig_cli.runs.evaluate import evaluate as job
 
     loaded = load(run, store=store)
-    return job.evaluate(loaded.distilled, report=_Report(shown=progress), baseline=baseline, **settings)
+    return job.evaluate(
+        loaded.distilled,
+        report=_Report(shown=progress),
+        baseline=baseline,
+        full_data=full_data,
+        full_epochs=full_epochs,
+        scores=scores,
+        **settings,
+    )
 
 
 @_uses_jax

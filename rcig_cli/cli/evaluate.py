@@ -14,7 +14,7 @@ from rcig_cli.reporting.formatting import (
     exact_size,
     percent,
 )
-from rcig_cli.runs.evaluate.protocol import EvaluationProtocol, evaluation_protocol
+from rcig_cli.runs.evaluate.protocol import FULL_EPOCHS, EvaluationProtocol, evaluation_protocol
 from rcig_cli.settings import settings_of
 
 if TYPE_CHECKING:
@@ -33,6 +33,25 @@ def evaluate(
             help="Baseline with the same protocol: random real images, --ipc of each class, or none.",
         ),
     ] = "random",
+    full_data: Annotated[
+        bool,
+        typer.Option(
+            "--full-data",
+            help="Also train networks on all real images. The accuracy is kept with the data set for later "
+            "evaluations by the same protocol.",
+        ),
+    ] = False,
+    full_epochs: Annotated[
+        int, typer.Option(help="With --full-data or --scores: passes over all real images.", min=1)
+    ] = FULL_EPOCHS,
+    scores: Annotated[
+        bool,
+        typer.Option(
+            "--scores",
+            help="Also compute DD-Ranking's scores LRS and ARS under this protocol, which takes four more "
+            "trainings of each network (hard labels, with augmentation, all real images).",
+        ),
+    ] = False,
 ) -> None:
     """Evaluate a distilled set: train networks on it, and on random subsets of the same bytes.
 
@@ -57,28 +76,50 @@ def evaluate(
     ]
     with here.console.working():
         evaluations = [
-            job.evaluate(distilled, each, report=here.console, baseline=baseline == "random")
+            job.evaluate(
+                distilled,
+                each,
+                report=here.console,
+                baseline=baseline == "random",
+                full_data=full_data,
+                full_epochs=full_epochs,
+                scores=scores,
+            )
             for each in protocols
         ]
     here.console.document({"run": run, "evaluations": [each.to_json() for each in evaluations]})
     first, size = evaluations[0].protocol, evaluations[0].size
     deviation = ": mean ± standard deviation" if first["networks"] > 1 else ""
+    in_full = ["all real images"] if evaluations[0].full_data else []
     rows = [
         (
             describe_network(each.protocol),
             each.accuracy.percent,
             each.random_subset.percent if each.random_subset else "-",
+            *([each.full_data.percent] if each.full_data else []),
             f"{percent(each.paper.mean, each.paper.std)} ({each.paper.where})" if each.paper else "-",
             exact_size(size.stored_bytes.images),
         )
         for each in evaluations
     ]
     here.console.table(
-        ("network", run, "random subset", "paper, width 128", "stored"),
+        ("network", run, "random subset", *in_full, "paper, width 128", "stored"),
         rows,
         f"Test accuracy of {count_of(first['networks'], 'network')} trained on {run} for "
         f"{describe_training(first)}{deviation}.\n{run}: {describe_size(size)}.{_of_parametrized(size)}",
     )
+    if scores:
+        here.console.table(
+            ("network", "HLR", "IOR", "LRS", "ARS"),
+            [
+                (describe_network(each.protocol), *(f"{value:.3f}" for value in (s.hlr, s.ior, s.lrs, s.ars)))
+                for each in evaluations
+                if (s := each.scores)
+            ],
+            "DD-Ranking's scores, computed from accuracies under this protocol, as fractions, and so not "
+            "comparable with its leaderboard. HLR: what hard labels lose against all real images; IOR: "
+            "improvement over random subsets.",
+        )
     here.next(f"visualize {run} --grid")
 
 

@@ -5,6 +5,7 @@ decoded images of a parametrized set; random subsets have ``--ipc`` real images 
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -28,7 +29,9 @@ from rcig_cli.runs.engine.training import (
     make_logits,
     make_trainings,
 )
+from rcig_cli.runs.evaluate.full_data import full_data_accuracy, steps_of
 from rcig_cli.runs.evaluate.protocol import (
+    FULL_EPOCHS,
     RCIG,
     EvaluationProtocol,
     NetworkProtocol,
@@ -36,6 +39,7 @@ from rcig_cli.runs.evaluate.protocol import (
     usual_steps,
 )
 from rcig_cli.runs.evaluate.results import Evaluation, Spread
+from rcig_cli.runs.evaluate.scores import Scores
 from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.runs.report import Report
 from rcig_cli.settings import values_of
@@ -48,6 +52,9 @@ def evaluate(
     *,
     report: Report,
     baseline: bool = True,
+    full_data: bool = False,
+    full_epochs: int = FULL_EPOCHS,
+    scores: bool = False,
     **settings: Any,
 ) -> Evaluation:
     """Evaluate a distilled set, and store the result with its run.
@@ -62,6 +69,11 @@ def evaluate(
         Receives messages and progress.
     baseline
         Whether to evaluate random subsets as well.
+    full_data, full_epochs
+        Whether to train networks on all real images as well, and for how many epochs.  The accuracy is kept
+        with the data set, and not computed again for the same protocol.
+    scores
+        Whether to compute DD-Ranking's scores (`scores`), which need all of these and three evaluations more.
     **settings
         Settings of `EvaluationProtocol` by name, such as ``networks=3``.
 
@@ -82,15 +94,11 @@ def evaluate(
             f"{protocol.protocol}, so accuracies are too low to be compared with others."
         )
     measure = make_measurement(distilled.prepared, protocol, report)
-    labels = jnp.asarray(distilled.labels)
-    if protocol.hard_labels:
-        labels = centred_one_hot(labels.argmax(1), labels.shape[1])
-    images = jnp.asarray(distilled.images)
-    own = TrainingSet(*training_set(images, labels, flip=protocol.flip))
+    own = _training_set(distilled, protocol)
     name = distilled.run.name
     accuracy = measure(0, own, f"training networks on {name}")
     random_subset = None
-    if baseline:
+    if baseline or scores:
         scarce = scarce_classes(distilled.prepared, distilled.config)
         if scarce:
             report.note(
@@ -98,10 +106,56 @@ def evaluate(
             )
         subset = _random_subset(distilled, flip=protocol.flip)
         random_subset = measure(1, subset, "training networks on random images")
+    on_all = dd_ranking = None
+    if full_data or scores:
+        steps = steps_of(distilled.prepared, protocol, full_epochs)
+        longer = replace(protocol, steps=steps, warmup=min(protocol.warmup, steps // 2))
+        network, schedule = protocol_network(distilled.prepared, protocol), _schedule(longer)
+        on_all = full_data_accuracy(distilled.prepared, protocol, network, schedule, report)
+    if scores:
+        assert on_all is not None
+        assert random_subset is not None
+        dd_ranking = _scores(distilled, protocol, accuracy, random_subset, on_all, report)
     paper = _paper_result(distilled, protocol)
-    evaluation = Evaluation(name, values_of(protocol), accuracy, random_subset, paper, distilled.size)
+    evaluation = Evaluation(
+        name, values_of(protocol), accuracy, random_subset, paper, distilled.size, on_all, dd_ranking
+    )
     write_result(distilled.path, "evaluations", protocol.arch, evaluation.to_json())
     return evaluation
+
+
+def _training_set(distilled: DistilledSet, protocol: EvaluationProtocol) -> TrainingSet:
+    """Return the images and labels of a set as a protocol uses them."""
+    labels = jnp.asarray(distilled.labels)
+    if protocol.hard_labels:
+        labels = centred_one_hot(labels.argmax(1), labels.shape[1])
+    return TrainingSet(*training_set(jnp.asarray(distilled.images), labels, flip=protocol.flip))
+
+
+def _scores(
+    distilled: DistilledSet,
+    protocol: EvaluationProtocol,
+    accuracy: Spread,
+    random_subset: Spread,
+    full_data: Spread,
+    report: Report,
+) -> Scores:
+    """Train what DD-Ranking's scores need besides the accuracies that are there."""
+    name = distilled.run.name
+    hard, augmented = replace(protocol, hard_labels=True), replace(protocol, augment=not protocol.augment)
+    of_hard = accuracy
+    if not protocol.hard_labels:
+        measure = make_measurement(distilled.prepared, hard, report)
+        of_hard = measure(2, _training_set(distilled, hard), f"training networks on {name}, hard labels")
+    measure = make_measurement(distilled.prepared, augmented, report)
+    how = "augmented" if augmented.augment else "not augmented"
+    own = measure(3, _training_set(distilled, augmented), f"training networks on {name}, {how}")
+    subset = _random_subset(distilled, flip=protocol.flip)
+    others = measure(4, subset, f"training networks on random images, {how}")
+    pairs = (accuracy, random_subset), (own, others)
+    plain, with_augmentation = pairs[::-1] if protocol.augment else pairs
+    means = (each.mean for each in (full_data, of_hard, *plain, *with_augmentation))
+    return Scores(*means)
 
 
 def protocol_network(prepared: Prepared, protocol: NetworkProtocol) -> Network:
@@ -122,6 +176,13 @@ def protocol_network(prepared: Prepared, protocol: NetworkProtocol) -> Network:
     )
 
 
+def _schedule(protocol: EvaluationProtocol) -> AnySchedule:
+    """Return how long and by which optimizer a protocol trains."""
+    if protocol.by_descent:
+        return DescentSchedule(protocol.steps, protocol.lr, protocol.augment)
+    return Schedule(protocol.steps, protocol.lr, protocol.warmup, augment=protocol.augment)
+
+
 Measure = Callable[[int, TrainingSet | Callable[[Array], TrainingSet], str], Spread]
 
 
@@ -132,11 +193,7 @@ def make_measurement(prepared: Prepared, protocol: EvaluationProtocol, report: R
     key to a set, which is called for each network; and the label of the progress.
     """
     network = protocol_network(prepared, protocol)
-    schedule: AnySchedule
-    if protocol.by_descent:
-        schedule = DescentSchedule(protocol.steps, protocol.lr, protocol.augment)
-    else:
-        schedule = Schedule(protocol.steps, protocol.lr, protocol.warmup, augment=protocol.augment)
+    schedule = _schedule(protocol)
     test, classes = prepared.images("test"), prepared.labels("test")
     label, done = "", 0
 

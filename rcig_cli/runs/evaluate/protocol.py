@@ -20,6 +20,8 @@ from rcig_cli.networks.architectures import ARCHITECTURES, ArchitectureName, Nor
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.settings import check, make, record, setting, settings_of
 
+FULL_EPOCHS = 20  # passes over all real images, where networks are trained on these
+
 RCIG, DC_BENCH = "rcig", "dc-bench"
 
 # "We train neural networks for 1000 iterations if |S| = 10, otherwise for 2000" (paper, S3).

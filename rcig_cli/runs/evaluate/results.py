@@ -9,6 +9,7 @@ import numpy as np
 from rcig_cli.presets.paper import PaperResult
 from rcig_cli.presets.set_size import SetSize
 from rcig_cli.reporting.formatting import decimal, describe_protocol, describe_size, percent
+from rcig_cli.runs.evaluate.scores import Scores
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,10 @@ class Evaluation:
         The accuracy that the paper reports for this case, or None.  The paper's sets are all raw.
     size
         What the set stores, its bytes and number of images.
+    full_data
+        Of networks trained on all real images, if that was asked for.
+    scores
+        DD-Ranking's scores, if they were asked for.
     """
 
     run: str
@@ -74,6 +79,8 @@ class Evaluation:
     random_subset: Spread | None
     paper: PaperResult | None
     size: SetSize
+    full_data: Spread | None = None
+    scores: Scores | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return all but the run's name as JSON values."""
@@ -85,6 +92,8 @@ class Evaluation:
             "accuracy": self.accuracy.to_json(),
             "random_subset": self.random_subset.to_json() if self.random_subset else None,
             "paper": asdict(self.paper) if self.paper else None,
+            "full_data": self.full_data.to_json() if self.full_data else None,
+            "scores": self.scores.to_json() if self.scores else None,
             **self.size.to_json(),
             "protocol": dict(self.protocol),
         }
@@ -93,6 +102,7 @@ class Evaluation:
     def from_json(cls, run: str, document: Mapping[str, Any]) -> "Evaluation":
         """Read what `to_json` returned."""
         random, paper = document["random_subset"], document["paper"]
+        full_data, scores = document.get("full_data"), document.get("scores")
         return cls(
             run,
             document["protocol"],
@@ -100,11 +110,14 @@ class Evaluation:
             Spread.from_json(random) if random else None,
             PaperResult(**paper) if paper else None,
             SetSize.from_json(document),
+            Spread.from_json(full_data) if full_data else None,
+            Scores.from_json(scores) if scores else None,
         )
 
     def __repr__(self) -> str:
         random = f", random subset {self.random_subset.percent}" if self.random_subset else ""
         paper = f", paper {percent(self.paper.mean, self.paper.std)}" if self.paper else ""
+        paper += f", all real images {self.full_data.percent}" if self.full_data else ""
         return (
             f"Test accuracy: {self.run} {self.accuracy.percent}{random}{paper}\n"
             f"({describe_protocol(self.protocol)})\n"
