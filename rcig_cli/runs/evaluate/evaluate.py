@@ -49,6 +49,7 @@ from rcig_cli.store.results import write_result
 def evaluate(
     distilled: DistilledSet,
     protocol: EvaluationProtocol | None = None,
+    /,
     *,
     report: Report,
     baseline: bool = True,
