@@ -54,7 +54,7 @@ class Platform:
         """Return the number of pieces for ``count`` images; each is compiled, so there are few."""
         if self.piece is None:
             return 1
-        return min(max(count // self.piece, self.parts), _MOST_PIECES)
+        return min(max(count // self.piece, self.parts), _MOST_PIECES, max(count, 1))
 
     def repeat(
         self, steps: int, body: Callable[[Carry], tuple[Carry, Output]], carry: Carry

@@ -139,7 +139,7 @@ class ExpertSettings(GradientSettings):
     expert_epochs: int = setting(50, "Epochs for which each is trained.", panel=EXPERTS, ge=1)
     expert_lr: float = setting(0.01, "Learning rate of this training (SGD).", panel=EXPERTS, gt=0)
     expert_augment: bool = setting(
-        True, "Apply a random operation (DSA) to each real image in this training.", panel=EXPERTS
+        True, "Augment the real images of this training by DSA's operations.", panel=EXPERTS
     )
     last_start: int = setting(
         2, "The last epoch of an expert whose parameters an outer step may start from.", panel=EXPERTS, ge=0

@@ -110,6 +110,12 @@ class DistillConfig:
         return self
 
     @pydantic.model_validator(mode="after")
+    def _check_norm(self) -> Self:
+        if self.norm == "batch" and not self.algorithm_record.batch_norm:
+            raise ValueError(f"{self.algorithm} can't distil with batch norm; use the norm none or instance")
+        return self
+
+    @pydantic.model_validator(mode="after")
     def _check_augmentations(self) -> Self:
         unknown = [name for name in self.augmentations if name not in AUGMENTATIONS]
         if unknown:
@@ -326,7 +332,7 @@ def resolve(dataset: str, shape: Shape, classes: int, flags: Mapping[str, Any]) 
         **preset,
     }
     if METHODS[algorithm].pick:
-        chosen |= {"steps": 0, "batch": PICKING_BATCH}
+        chosen |= {"steps": 0, "batch": PICKING_BATCH, "flip": False}
     if METHODS[algorithm].real_per_class:
         chosen["batch"] = METHODS[algorithm].real_per_class * classes
     if "pool_size" in allowed and "pool_size" not in flags:

@@ -59,8 +59,12 @@ def resolved(prepared: Prepared, settings: Mapping[str, Any]) -> DistillConfig:
     """
     manifest = prepared.manifest
     settings = with_counts(prepared, settings)
-    config = resolve(manifest.name, manifest.shape, prepared.classes, settings)
-    batch = min(config.batch, manifest.sizes["train"])
+    return with_possible_batch(prepared, resolve(manifest.name, manifest.shape, prepared.classes, settings))
+
+
+def with_possible_batch(prepared: Prepared, config: DistillConfig) -> DistillConfig:
+    """Return a configuration with the batch that `resolved` gives it."""
+    batch = min(config.batch, prepared.manifest.sizes["train"])
     if config.algorithm_record.real_per_class:
         assert isinstance(config.method, GradientSettings)
         group = prepared.classes * config.method.models

@@ -52,7 +52,7 @@ def problem(float64):
 
 def made(network, *, unroll=True, **settings):
     method = METHODS["mtt"]
-    chosen = {"student_steps": STEPS, "step_size": ALPHA, "siamese": False, **settings}
+    chosen = {"student_steps": STEPS, "step_size": ALPHA, "augment_student": False, **settings}
     return method.make(Task(network, Platform(unroll=unroll)), method.settings(flip=False, **chosen))
 
 
@@ -66,8 +66,8 @@ def propose(step, psi, theta, pairs):
     return jax.jit(lambda psi: step.propose(start(step, psi), theta, pairs, classes, KEY))(psi)
 
 
-@pytest.mark.parametrize(("unroll", "alike"), [(False, False), (True, True)])
-def test_the_gradients_are_those_of_the_whole_training(problem, unroll, alike):
+@pytest.mark.parametrize(("unroll", "augmented"), [(False, False), (True, True)])
+def test_the_gradients_are_those_of_the_whole_training(problem, unroll, augmented):
     network, theta, psi, pairs = problem
     unravel = ravel_pytree(theta)[1]
 
@@ -77,8 +77,8 @@ def test_the_gradients_are_those_of_the_whole_training(problem, unroll, alike):
             reached = first
             for of_step in jax.random.split(key, STEPS):
                 seen = images
-                if alike:
-                    seen = siamese.augment_alike(jnp.stack([jax.random.split(of_step)[1]] * 4), images)
+                if augmented:
+                    seen = siamese.augment_each(jax.random.split(of_step)[1], images)
 
                 def loss(theta, seen=seen):
                     logits = network.apply(unravel(theta), seen)[0]
@@ -89,7 +89,7 @@ def test_the_gradients_are_those_of_the_whole_training(problem, unroll, alike):
         return total
 
     expected = jax.jit(jax.value_and_grad(distance, (0, 1)))(psi.stored["images"], ALPHA)
-    ours = propose(made(network, unroll=unroll, siamese=alike), psi, theta, pairs)
+    ours = propose(made(network, unroll=unroll, augment_student=augmented), psi, theta, pairs)
     np.testing.assert_allclose(ours.metrics["loss"], expected[0], rtol=1e-10)
     np.testing.assert_allclose(ours.gradient.stored["images"], expected[1][0], rtol=1e-8, atol=1e-12)
     np.testing.assert_allclose(ours.metrics["step_size_gradient"], expected[1][1], rtol=1e-8)

@@ -13,7 +13,7 @@ SETTINGS = {"networks": 1, "steps": 30, "width": 4, "full_epochs": 8}
 
 
 def test_the_scores_of_known_accuracies():
-    scores = Scores(0.9, 0.5, 0.6, 0.3, 0.65, 0.25)
+    scores = Scores(0.9, 0.5, 0.6, 0.3, 0.3, 0.4)
     assert scores.hlr == pytest.approx(0.4)
     assert scores.ior == pytest.approx(0.3)
     # 0.5 * 0.3 - 0.5 * 0.4 = -0.05 and 0.5 * 0.4 + 0.5 * 0.3 = 0.35, mapped by hand:
@@ -23,10 +23,10 @@ def test_the_scores_of_known_accuracies():
 
 
 def test_the_scores_at_the_ends_of_their_range():
-    assert Scores(0, 1, 1, 0, 1, 0).lrs == pytest.approx(1)
-    assert Scores(1, 0, 0, 1, 0, 1).lrs == pytest.approx(0)
-    assert Scores(1, 0, 0, 1, 0, 1).ars == pytest.approx(0)
-    middle = Scores(0.5, 0.5, 0.5, 0.5, 0.5, 0.5)
+    assert Scores(0, 1, 1, 0, 1, 1).lrs == pytest.approx(1)
+    assert Scores(1, 0, 0, 1, -1, -1).lrs == pytest.approx(0)
+    assert Scores(1, 0, 0, 1, -1, -1).ars == pytest.approx(0)
+    middle = Scores(0.5, 0.5, 0.5, 0.5, 0, 0)
     assert middle.lrs == middle.ars == pytest.approx((1 - math.exp(-1)) / (math.e - math.exp(-1)))
 
 
@@ -43,7 +43,7 @@ def test_networks_on_all_real_images_are_trained_once_for_each_protocol(tmp_path
     kept = [*(store / "datasets" / "digits" / "full-data").glob("*.json")]
     assert len(kept) == 1
     document = json.loads(kept[0].read_text())
-    assert document["settings"]["steps"] == 40  # 8 epochs of 5 batches
+    assert document["settings"]["schedule"]["steps"] == 40  # 8 epochs of 5 batches
     again = rcig.evaluate(run, full_data=True, lr=0.01, baseline=False, **SETTINGS)
     assert again.full_data == first.full_data
     assert again.scores is None

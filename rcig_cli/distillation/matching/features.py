@@ -67,7 +67,7 @@ def make_feature_matching_step(task: Task, settings: Any) -> Step:
         def loss(stored: Any) -> Array:
             distilled = seen(task.decode(stored), own_classes)
             means = own.T @ in_parts(features, distilled, platform) / own.sum(0)[:, None]
-            difference = real / jnp.maximum(present, 1)[:, None] - means
+            difference = real / jnp.where(present > 0, present, 1)[:, None] - means
             return jnp.sum(jnp.where(present > 0, jnp.sum(difference**2, 1), 0))
 
         value, gradient = jax.value_and_grad(loss)(psi.stored)

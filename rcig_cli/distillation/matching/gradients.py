@@ -26,9 +26,7 @@ from rcig_cli.distillation.records import Distilled, Tree, split
 from rcig_cli.distillation.step import Learner, Proposal, Step, make_step
 from rcig_cli.distillation.task import Task
 
-# As published: of the gradient descent on images, and on the network's parameters.
-IMAGE_MOMENTUM = 0.5
-NETWORK_MOMENTUM, WEIGHT_DECAY = 0.5, 5e-4
+IMAGE_MOMENTUM, NETWORK_MOMENTUM = 0.5, 0.5  # of the gradient descent on images, and on the parameters
 
 _SMALL = 1e-6  # is added to the product of two norms
 
@@ -97,9 +95,7 @@ def make_gradient_matching_step(task: Task, settings: Any) -> Step:
         metrics = {"loss": sum(values, jnp.zeros(())), "gradient_norm": optax.tree.norm(stored)}
         return Proposal(Distilled(stored, *zero), metrics, {})
 
-    descent = optax.chain(
-        optax.add_decayed_weights(WEIGHT_DECAY), optax.sgd(settings.network_lr, NETWORK_MOMENTUM)
-    )
+    descent = optax.sgd(settings.network_lr, NETWORK_MOMENTUM)
 
     def train(model: Model, psi: Distilled, key: Array | None = None) -> Model:
         images = task.decode(psi.stored)
@@ -141,8 +137,13 @@ def distance(one: Tree, other: Tree) -> Array:
 def _between(a: Array, b: Array) -> Array:
     """Sum 1 - cos over the outputs of a layer, the last axis of its kernel's gradients."""
     a, b = (leaf.reshape(-1, leaf.shape[-1]) for leaf in (a, b))
-    norms = jnp.linalg.norm(a, axis=0) * jnp.linalg.norm(b, axis=0)
-    return jnp.sum(1 - jnp.sum(a * b, 0) / (norms + _SMALL))
+    return jnp.sum(1 - jnp.sum(a * b, 0) / (_norms(a) * _norms(b) + _SMALL))
+
+
+def _norms(columns: Array) -> Array:
+    """Return the norms of columns, with the gradient 0 at a column of zeros."""
+    squared = jnp.sum(columns**2, 0)
+    return jnp.where(squared > 0, jnp.sqrt(jnp.where(squared > 0, squared, 1)), 0)
 
 
 def _divided(tree: Tree, count: int) -> Tree:

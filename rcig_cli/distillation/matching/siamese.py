@@ -83,6 +83,16 @@ def operations(channels: int) -> tuple[Operation, ...]:
     return (colour, crop, cutout, scale, rotate, *((flip_horizontally,) if channels == 3 else ()))
 
 
+def augment_each(key: Array, images: Array) -> Array:
+    """Apply one random operation to all images ``[b, H, W, c]`` of a batch, with its own draws for each."""
+    candidates = operations(images.shape[-1])
+    choice, draw = random.split(key)
+    at = random.randint(choice, (), 0, len(candidates))
+    branches = [jax.vmap(operation) for operation in candidates]
+    changed: Array = lax.switch(at, branches, random.split(draw, len(images)), images)
+    return changed
+
+
 def augment_alike(keys: Array, images: Array) -> Array:
     """Apply one random operation to each image, the same to images with the same key.
 

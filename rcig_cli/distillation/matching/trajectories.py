@@ -22,7 +22,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from rcig_cli.distillation.bilevel.subsampling import choose
-from rcig_cli.distillation.matching.siamese import augment_alike
+from rcig_cli.distillation.matching.siamese import augment_each
 from rcig_cli.distillation.pool import Pool
 from rcig_cli.distillation.records import Distilled, Tree
 from rcig_cli.distillation.step import Info, Learner, Proposal, Step, make_step
@@ -49,7 +49,7 @@ def make_trajectory_matching_step(task: Task, settings: Any) -> Step:
     task
         The network that is distilled with, and the platform.
     settings
-        The method's settings: ``student_steps``, ``student_batch``, ``siamese``, ``step_size`` and
+        The method's settings: ``student_steps``, ``student_batch``, ``augment_student``, ``step_size`` and
         ``step_size_lr`` among them.
     """
     network, platform = task.network, task.platform
@@ -72,8 +72,8 @@ def make_trajectory_matching_step(task: Task, settings: Any) -> Step:
             if batch < len(decoded):
                 chosen = choose(key_batch, len(decoded), batch)
                 few, few_classes = decoded[chosen], own_classes[chosen]
-            if settings.siamese:
-                few = augment_alike(jnp.broadcast_to(key_augment, (batch,)), few)
+            if settings.augment_student:
+                few = augment_each(key_augment, few)
 
             def loss(theta: Array) -> Array:
                 logits = network.apply(unravel(theta), few)[0]

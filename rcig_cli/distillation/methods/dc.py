@@ -55,7 +55,7 @@ def make(task: "Task", settings: DcSettings) -> "Step":
     return make_gradient_matching_step(task, settings)
 
 
-_COMMON = {"norm": "instance", "activation": "relu"}
+_COMMON = {"flip": False, "norm": "instance", "activation": "relu"}
 _PRESETS: Mapping[int, Mapping[str, Any]] = {
     1: {**_COMMON, "steps": 1000, "network_steps": 0, "renew_every": 1},
     10: {**_COMMON, "steps": 10_000, "network_steps": 50, "renew_every": 10},
@@ -71,6 +71,7 @@ DC = Method(
     make=make,
     presets=_PRESETS,
     real_per_class=256,
+    batch_norm=False,
 )
 
 DSA = Method(
@@ -82,4 +83,5 @@ DSA = Method(
     make=make,
     presets=_PRESETS,
     real_per_class=256,
+    batch_norm=False,
 )

@@ -36,7 +36,7 @@ def make(task: "Task", settings: DmSettings) -> "Step":
     return make_feature_matching_step(task, settings)
 
 
-_PRESET = {"steps": 20_000, "norm": "instance", "activation": "relu"}
+_PRESET = {"steps": 20_000, "flip": False, "norm": "instance", "activation": "relu"}
 
 DM = Method(
     name="dm",
@@ -47,4 +47,5 @@ DM = Method(
     make=make,
     presets={1: _PRESET},
     real_per_class=256,
+    batch_norm=False,
 )

@@ -44,7 +44,7 @@ def make(task: "Task", settings: KipSettings) -> "Step":
     return make_kernel_inducing_points_step(task, settings)
 
 
-_PRESETS: Mapping[int, Mapping[str, Any]] = {1: {"steps": 5000, "batch": 5000}}
+_PRESETS: Mapping[int, Mapping[str, Any]] = {1: {"steps": 5000, "batch": 5000, "flip": False}}
 
 KIP = Method(
     name="kip",

@@ -72,6 +72,8 @@ class Method(Choice):
     real_per_class
         Real images of each class in an outer step, by default, for a method that takes as many of each; 0 for
         one whose real images are random.
+    batch_norm
+        Whether the network may have batch norm while distilling.
     """
 
     settings: type[MethodSettings]
@@ -81,6 +83,7 @@ class Method(Choice):
     defaults: Callable[[int, Mapping[str, Any]], Mapping[str, Any]] = lambda _images, _given: {}
     presets: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     real_per_class: int = 0
+    batch_norm: bool = True
 
 
 def iterations(given: Mapping[str, Any], *, cg: int) -> Mapping[str, Any]:

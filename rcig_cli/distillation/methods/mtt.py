@@ -30,10 +30,8 @@ class MttSettings(ExpertSettings):
 
     image_lr: float = setting(100.0, "Learning rate for images (SGD).", panel=METHOD, gt=0)
     average_decay: float = setting(0.0, "Decay of the moving average.", panel=METHOD, ge=0, lt=1)
-    siamese: bool = setting(
-        True,
-        "Apply one random operation (DSA) to all distilled images of a training step.",
-        panel=METHOD,
+    augment_student: bool = setting(
+        True, "Augment the distilled images of these training steps by DSA's operations.", panel=METHOD
     )
     student_steps: int = setting(
         50, "Training steps on the distilled set (N), through which gradients pass.", panel=METHOD, ge=1
@@ -61,20 +59,22 @@ def make(task: "Task", settings: MttSettings) -> "Step":
     return make_trajectory_matching_step(task, settings)
 
 
-_COMMON = {"steps": 5000, "norm": "instance", "activation": "relu", "batch": 256}
+# For CIFAR-10; other data sets have other best settings.
+_COMMON = {"steps": 5000, "flip": False, "norm": "instance", "activation": "relu", "batch": 256}
 _PRESETS: Mapping[int, Mapping[str, Any]] = {
-    1: {**_COMMON, "student_steps": 50, "last_start": 2, "image_lr": 100.0, "step_size_lr": 1e-7},
-    10: {**_COMMON, "student_steps": 30, "last_start": 20, "image_lr": 1e5, "step_size_lr": 1e-6},
+    1: {**_COMMON, "student_steps": 50, "last_start": 1, "image_lr": 100.0, "step_size_lr": 1e-7},
+    10: {**_COMMON, "student_steps": 30, "last_start": 19, "image_lr": 1e5, "step_size_lr": 1e-6},
     50: {
         **_COMMON,
-        **{"student_steps": 30, "last_start": 40, "image_lr": 1e3, "step_size_lr": 1e-5},
-        "student_batch": 256,
+        **{"student_steps": 30, "last_start": 39, "image_lr": 1e3, "step_size_lr": 1e-5},
+        "step_size": 0.001,
     },
 }
 
 MTT = Method(
     name="mtt",
     title="matching of training trajectories",
+    batch_norm=False,
     reference="Cazenavette, Wang, Torralba, Efros, Zhu: Dataset Distillation by Matching Training "
     "Trajectories, CVPR 2022",
     settings=MttSettings,

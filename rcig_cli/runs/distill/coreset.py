@@ -123,7 +123,8 @@ def _rows(
         check_for_stop()
         if total:
             context.report.progress("training the network whose features are compared", done, total)
-    features = jit(lambda parameters, images: network.apply(parameters, images)[1])
+    trained_network = network.with_statistics(model.statistics)
+    features = jit(lambda parameters, images: trained_network.apply(parameters, images)[1])
     found = []
     for start in range(0, len(classes), _LARGEST_BATCH):
         check_for_stop()

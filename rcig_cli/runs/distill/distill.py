@@ -15,7 +15,7 @@ from rcig_cli.distillation.methods import METHODS
 from rcig_cli.errors import ConfigError, Interrupted, NotFound, NumericsError
 from rcig_cli.presets.config import DEFAULT_ALGORITHM, DistillConfig
 from rcig_cli.reporting.formatting import describe_images, per_class
-from rcig_cli.runs.configuration import most_images, network_for, resolved, with_counts
+from rcig_cli.runs.configuration import most_images, network_for, resolved, with_counts, with_possible_batch
 from rcig_cli.runs.distill.coreset import pick_images
 from rcig_cli.runs.distill.distilled import write_distilled
 from rcig_cli.runs.distill.divergence import Diverged, is_stuck, lower_rate
@@ -114,6 +114,9 @@ def distill(
             run = store.run(named)
             prepared = parent_of(store, run)
             settings = with_counts(prepared, settings)
+            if "batch" in settings:
+                given = DistillConfig.from_json(run.config).override({"batch": settings["batch"]})
+                settings = {**settings, "batch": with_possible_batch(prepared, given).batch}
             check_minutes(run, minutes)
             resumed(run, settings)  # refuses other settings before anything is loaded
             run, is_new = held.enter_context(locked_run(store, run, settings, note)), False

@@ -12,8 +12,12 @@ from rcig_cli.presets.config import DistillConfig
 from rcig_cli.reporting.formatting import describe_divergence
 from rcig_cli.runs.engine.base import RunState
 
-# The learning rate that drives the first value that failed, where that isn't the images'.
-_DRIVEN_BY = {"pool_models": "pool_lr", "labels": "label_lr", "temperature": "temperature_lr"}
+# The learning rates that may drive the first value that failed, where that isn't the images'.
+_DRIVEN_BY = {
+    "pool_models": ("pool_lr", "network_lr"),
+    "labels": ("label_lr",),
+    "temperature": ("temperature_lr",),
+}
 _SUGGESTED = 0.3  # of the learning rate with which it diverged
 
 # Values that a step computes from the state before it, on which its learning rates have no influence.
@@ -95,5 +99,6 @@ def lower_rate(record: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str,
     name = max(above, key=lambda name: above[name])
     if above[name] > 1:
         return {name: usual[name]}
-    name = _DRIVEN_BY.get(record["not_finite"][0], "image_lr")
+    drivers = _DRIVEN_BY.get(record["not_finite"][0], ())
+    name = next((name for name in drivers if name in record["rates"]), "image_lr")
     return {name: float(f"{_SUGGESTED * record['rates'][name]:.1g}")}

@@ -16,11 +16,10 @@ import jax
 import numpy as np
 import numpy.typing as npt
 import optax
-from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from rcig_cli.distillation import pool
-from rcig_cli.distillation.matching.siamese import augment_alike
+from rcig_cli.distillation.matching.siamese import augment_each
 from rcig_cli.distillation.settings import ExpertSettings
 from rcig_cli.errors import ConfigError
 from rcig_cli.networks.network import Network
@@ -121,9 +120,6 @@ def _trajectory(
     key = jax.random.fold_in(key_for(config.seed, Use.EXPERTS), number)
     batches = Batches(real, config.batch, 1, config.seed + number, config.augmentations)
 
-    def augment(key: Array, images: Array) -> Array:
-        return augment_alike(jax.random.split(key, len(images)), images)
-
     models = train_on_real(
         network,
         optax.sgd(settings.expert_lr),
@@ -131,7 +127,7 @@ def _trajectory(
         key,
         classes=prepared.classes,
         loss=pool.cross_entropy,
-        augment=augment if settings.expert_augment else None,
+        augment=augment_each if settings.expert_augment else None,
     )
     per_epoch = len(real.classes) // config.batch
     total, kept = settings.expert_epochs * per_epoch, []

@@ -22,7 +22,7 @@ from rcig_cli.distillation.settings import ExpertSettings
 from rcig_cli.distillation.task import Task
 from rcig_cli.errors import Corrupt, Interrupted
 from rcig_cli.presets.config import DistillConfig
-from rcig_cli.runs.configuration import network_for
+from rcig_cli.runs.configuration import network_for, with_possible_batch
 from rcig_cli.runs.distill import preflight
 from rcig_cli.runs.distill.divergence import (
     Diverged,
@@ -294,7 +294,7 @@ class RunLoop:
             self.memory_available,
             self.config,
             images,
-            lambda config: self._engine_for(config).compile(template),
+            lambda config: self._engine_for(with_possible_batch(self.prepared, config)).compile(template),
         )
 
     def _checkpoint_is_due(self, seconds_since_save: float) -> bool:

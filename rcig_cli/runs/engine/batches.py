@@ -80,9 +80,10 @@ class Batches:
         key = key_for(seed, Use.DATA)
         if balanced:
             self._order = balanced_order(key, real.classes, batch)
+            self._shape = models, batch // models
         else:
             self._order = batch_order(key, len(real.classes), batch)
-        self._shape = models, min(batch, len(real.classes)) // models
+            self._shape = models, min(batch, len(real.classes)) // models
 
     def chosen(self, step: int) -> Indices:
         """Return the indices of a step's images, ``[models, batch // models]``."""

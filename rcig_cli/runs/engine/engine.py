@@ -11,6 +11,7 @@ import jax
 
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.step import Step
+from rcig_cli.errors import ConfigError
 from rcig_cli.runs.engine.base import Engine
 from rcig_cli.runs.engine.batches import Batches, RealData
 from rcig_cli.runs.engine.driven import Driven
@@ -52,7 +53,14 @@ def make_engine(
     """
     platform = current_platform()
     step = make_step(platform)
-    mesh = make_mesh(devices or jax.devices()[:1], step.models, min(batch, len(real.classes)))
+    images = batch if balanced else min(batch, len(real.classes))
+    mesh = make_mesh(devices or jax.devices()[:1], step.models, images)
+    classes = int(real.classes.max()) + 1
+    if balanced and batch // step.models // mesh.shape[BATCH] % classes:
+        raise ConfigError(
+            f"--batch {batch} must give each of {mesh.shape[BATCH]} devices as many images of each of the "
+            f"{classes} classes; use a multiple of {step.models * mesh.shape[BATCH] * classes}."
+        )
     batches = Batches(real, batch, step.models, seed, augmentations, balanced=balanced)
     if platform.unroll and mesh.size == 1:
         return Driven(step, seed, batches, mesh)

@@ -4,7 +4,7 @@
 loss             mean squared error to the labels                cross-entropy with the largest class
 optimizer        Adam                                            gradient descent, momentum 0.9, weight decay
 learning rate    linear warm-up, cosine decay (to 1 %)           a tenth in the second half
-augmentation     one operation for each image (`augmentation`)   the same, of those of DSA
+augmentation     one operation for each image (`augmentation`)   one of DSA's for the batch
 
 Each step takes the whole set up to 256 images, and a random batch of 256 of a larger set.
 """
@@ -24,7 +24,7 @@ from jax import Array
 
 from rcig_cli.augmentation import augment
 from rcig_cli.distillation import pool
-from rcig_cli.distillation.matching.siamese import augment_alike
+from rcig_cli.distillation.matching.siamese import augment_each
 from rcig_cli.distillation.pool import Loss, Model
 from rcig_cli.networks.network import Network
 from rcig_cli.runs.engine.environment import jit
@@ -104,7 +104,7 @@ class DescentSchedule:
 
     def augmented(self, key: Array, images: Array) -> Array:
         """Augment the images of a step, ``[b, H, W, c]``, if that is set."""
-        return augment_alike(jax.random.split(key, len(images)), images) if self.augment else images
+        return augment_each(key, images) if self.augment else images
 
     def optimizer(self) -> optax.GradientTransformation:
         """Return gradient descent with momentum and weight decay, and with this schedule."""

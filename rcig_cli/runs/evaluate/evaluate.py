@@ -143,20 +143,23 @@ def _scores(
 ) -> Scores:
     """Train what DD-Ranking's scores need besides the accuracies that are there."""
     name = distilled.run.name
-    hard, augmented = replace(protocol, hard_labels=True), replace(protocol, augment=not protocol.augment)
+    hard = replace(protocol, hard_labels=True)
+    other = replace(protocol, augment=not protocol.augment)
+    images = len(distilled.images)
+    if protocol.steps == usual_steps(protocol, images):
+        other = replace(other, steps=usual_steps(other, images))
     of_hard = accuracy
     if not protocol.hard_labels:
         measure = make_measurement(distilled.prepared, hard, report)
         of_hard = measure(2, _training_set(distilled, hard), f"training networks on {name}, hard labels")
-    measure = make_measurement(distilled.prepared, augmented, report)
-    how = "augmented" if augmented.augment else "not augmented"
-    own = measure(3, _training_set(distilled, augmented), f"training networks on {name}, {how}")
+    measure = make_measurement(distilled.prepared, other, report)
+    how = "augmented" if other.augment else "not augmented"
+    own = measure(3, _training_set(distilled, other), f"training networks on {name}, {how}")
     subset = _random_subset(distilled, flip=protocol.flip)
-    others = measure(4, subset, f"training networks on random images, {how}")
-    pairs = (accuracy, random_subset), (own, others)
-    plain, with_augmentation = pairs[::-1] if protocol.augment else pairs
-    means = (each.mean for each in (full_data, of_hard, *plain, *with_augmentation))
-    return Scores(*means)
+    of_random = measure(4, subset, f"training networks on random images, {how}")
+    improvements = accuracy.mean - random_subset.mean, own.mean - of_random.mean
+    plain, augmented = improvements[::-1] if protocol.augment else improvements
+    return Scores(full_data.mean, of_hard.mean, accuracy.mean, random_subset.mean, plain, augmented)
 
 
 def protocol_network(prepared: Prepared, protocol: NetworkProtocol) -> Network:

@@ -5,6 +5,7 @@ some epochs, or of the protocol if that is larger, and the learning rate's sched
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
@@ -51,7 +52,7 @@ def full_data_accuracy(
         Receives progress.
     """
     own = {name: value for name, value in values_of(protocol).items() if name not in _OF_THE_SET}
-    settings = {**own, "steps": schedule.steps}
+    settings = {**own, "schedule": asdict(schedule)}
     path = prepared.path / FULL_DATA / f"{digest_of(settings)[:16]}.json"
     if path.exists():
         return Spread.from_json(read_document(path)["accuracy"])

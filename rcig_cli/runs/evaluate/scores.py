@@ -28,17 +28,17 @@ class Scores:
     hard_labels
         Trained on the set with hard labels.
     set, random
-        Trained on the set and on random subsets.
-    set_augmented, random_augmented
-        The same with augmentation.
+        Trained on the set and on random subsets, by the protocol.
+    improvement_plain, improvement_augmented
+        Accuracy on the set less that on random subsets, without and with augmentation; one of them is `ior`.
     """
 
     full_data: float
     hard_labels: float
     set: float
     random: float
-    set_augmented: float
-    random_augmented: float
+    improvement_plain: float
+    improvement_augmented: float
 
     @property
     def hlr(self) -> float:
@@ -58,8 +58,8 @@ class Scores:
     @property
     def ars(self) -> float:
         """The augmentation-robust score, from 0 to 1."""
-        augmented = self.set_augmented - self.random_augmented
-        return _mapped(WEIGHT_OF_AUGMENTED * augmented + (1 - WEIGHT_OF_AUGMENTED) * self.ior)
+        augmented, plain = self.improvement_augmented, self.improvement_plain
+        return _mapped(WEIGHT_OF_AUGMENTED * augmented + (1 - WEIGHT_OF_AUGMENTED) * plain)
 
     def to_json(self) -> dict[str, float]:
         """Return the scores and the accuracies."""

@@ -23,7 +23,7 @@ from tests.silent import Silent
 SETTINGS = {
     **{"dataset": "digits", "ipc": 1, "steps": 3, "width": 4, "batch": 400, "algorithm": "mtt"},
     **{"experts": 2, "expert_epochs": 5, "last_start": 1, "expert_span": 3, "student_steps": 2},
-    **{"siamese": False, "expert_augment": False, "image_lr": 1.0},
+    **{"augment_student": False, "expert_augment": False, "image_lr": 1.0},
 }
 
 
