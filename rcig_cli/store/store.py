@@ -3,7 +3,7 @@
 ::
 
     store.json              {"format": 1, ...}
-    datasets/<name>/        manifest.json  arrays.zarr/
+    datasets/<name>/        manifest.json  arrays.zarr/  experts/  full-data/
     runs/<run>/             manifest.json  lock  metrics.jsonl  checkpoints/  distilled.zarr/  ...
     sweeps/<sweep>/         manifest.json  lock  table.json  figures/
 """
@@ -38,6 +38,7 @@ from rcig_cli.store.records import (
 
 STORE = "store.json"
 TABLE = "table.json"  # of a sweep
+EXPERTS, FULL_DATA = "experts", "full-data"  # of a data set: networks trained on it, and their accuracies
 
 Named = TypeVar("Named", DatasetManifest, RunManifest, SweepManifest)
 Numbered = TypeVar("Numbered", RunManifest, SweepManifest)

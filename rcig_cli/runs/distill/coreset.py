@@ -3,7 +3,7 @@
 It takes no outer steps and saves no checkpoints: a run that was stopped starts again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy.typing as npt
 import optax
 
 from rcig_cli.distillation import pool
+from rcig_cli.distillation.coresets import Rows
 from rcig_cli.distillation.records import centred_one_hot
 from rcig_cli.distillation.settings import FeatureSettings
 from rcig_cli.errors import ConfigError, Interrupted
@@ -63,26 +64,25 @@ def pick_images(
         raise ConfigError(f"{config.algorithm} picks real images in one process; leave out --distributed.")
     record(status="running", files={})
     try:
-        rows = _rows(prepared, config, context, check_for_stop)
-        chosen = _chosen(rows, prepared.labels("train"), prepared.classes, config)
-        check_for_stop()
+        chosen = _chosen(prepared, config, _make_rows(prepared, config, context, check_for_stop))
     except Interrupted:
         record(status="interrupted")
         raise
     return record(status="finished", files=write_distilled(path, _arrays(chosen, prepared, config)))
 
 
-def _chosen(
-    rows: npt.NDArray[np.float32], labels: npt.NDArray[np.int32], classes: int, config: DistillConfig
-) -> Indices:
-    """Choose real images class by class: their indices; those of a class that has too few are repeated."""
+def _chosen(prepared: Prepared, config: DistillConfig, rows: Callable[[Indices], Rows]) -> Indices:
+    """Choose real images class by class: their indices; those of a class that has too few are repeated.
+
+    ``rows`` returns the features ``[m, d]`` of real images by their indices ``[m]``.
+    """
     pick = config.algorithm_record.pick
     assert pick is not None
-    chosen = []
-    for label, count in enumerate(config.decoded_per_class(classes)):
+    chosen, labels = [], prepared.labels("train")
+    for label, count in enumerate(config.decoded_per_class(prepared.classes)):
         members = np.flatnonzero(labels == label)
         random = np.random.default_rng([config.seed, label])
-        own = members[pick(rows[members], min(count, len(members)), random)]
+        own = members[pick(rows(members), min(count, len(members)), random)]
         chosen.append(np.resize(own, count))
     return np.concatenate(chosen)
 
@@ -99,20 +99,22 @@ def _arrays(chosen: Indices, prepared: Prepared, config: DistillConfig) -> Mappi
     }
 
 
-def _rows(
-    prepared: Prepared, config: DistillConfig, context: RunContext, check_for_stop: Any
-) -> npt.NDArray[np.float32]:
-    """Return the features of all real images, ``[N, d]``, or ``[N, 0]`` if the method compares none."""
+def _make_rows(
+    prepared: Prepared, config: DistillConfig, context: RunContext, check_for_stop: Callable[[], None]
+) -> Callable[[Indices], Rows]:
+    """Return the function from indices of real images ``[m]`` to their features.
+
+    These are ``[m, d]`` from a network that is trained first, or ``[m, 0]`` if the method compares none.
+    """
     settings, classes = config.method, prepared.labels("train")
     if not isinstance(settings, FeatureSettings):
-        return np.zeros((len(classes), 0), np.float32)
+        return lambda indices: np.zeros((len(indices), 0), np.float32)
     network = network_for(config, prepared.shape, prepared.classes)
     real = RealData(prepared.images("train"), classes)
-    batches = Batches(real, config.batch, 1, config.seed, config.augmentations)
     models = train_on_real(
         network,
         optax.adam(settings.feature_lr),
-        batches,
+        Batches(real, config.batch, 1, config.seed, config.augmentations),
         key_for(config.seed, Use.POOL),
         classes=prepared.classes,
         loss=pool.cross_entropy,
@@ -124,9 +126,16 @@ def _rows(
         if total:
             context.report.progress("training the network whose features are compared", done, total)
     trained_network = network.with_statistics(model.statistics)
-    features = jit(lambda parameters, images: trained_network.apply(parameters, images)[1])
-    found = []
-    for start in range(0, len(classes), _LARGEST_BATCH):
-        check_for_stop()
-        found.append(np.asarray(features(model.parameters, real.images[start : start + _LARGEST_BATCH])))
-    return np.concatenate(found)
+    features = jit(lambda images: trained_network.apply(model.parameters, images)[1])
+
+    def rows(indices: Indices) -> Rows:
+        found = []
+        for start in range(0, len(indices), _LARGEST_BATCH):
+            check_for_stop()
+            images = real.images[indices[start : start + _LARGEST_BATCH]]
+            missing = _LARGEST_BATCH - len(images)
+            padded = np.pad(images, ((0, missing), (0, 0), (0, 0), (0, 0)))  # so that it is compiled once
+            found.append(np.asarray(features(padded))[: len(images)])
+        return np.concatenate(found)
+
+    return rows

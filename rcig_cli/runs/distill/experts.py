@@ -1,13 +1,16 @@
 """Experts: networks trained on the real images, whose parameters after each epoch are kept.
 
-They lie in the folder of the data set, a file for each expert, in a folder for each way to train them::
+They lie in the folder of the data set, in a folder for each way to train them, a file for each epoch::
 
-    experts/<digest>/settings.json  0.npz  1.npz ...
+    experts/<digest>/settings.json
+    experts/<digest>/<expert>/0.npz  1.npz ...         parameters [P] before the first epoch, after it, ...
 
-so that all runs that train them alike share them.  A run that was stopped goes on with the next expert.
+so that all runs that train them alike share them.  A run that was stopped goes on with the expert that is not
+complete.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,7 +28,7 @@ from rcig_cli.errors import ConfigError
 from rcig_cli.networks.network import Network
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.runs.configuration import network_for
-from rcig_cli.runs.engine.batches import Batches, RealData
+from rcig_cli.runs.engine.batches import Batches, Indices, RealData
 from rcig_cli.runs.engine.randomness import Use, key_for
 from rcig_cli.runs.engine.real_training import train_on_real
 from rcig_cli.runs.prepare.prepared import Prepared
@@ -33,8 +36,7 @@ from rcig_cli.runs.report import Report
 from rcig_cli.store.arrays import read_npz, write_npz
 from rcig_cli.store.documents import digest_of, write_document
 from rcig_cli.store.files import make_folder
-
-EXPERTS = "experts"
+from rcig_cli.store.store import EXPERTS
 
 _OF_THE_TRAINING = ("expert_epochs", "expert_lr", "expert_augment", "batch", "distill_augment", "seed")
 _OF_THE_NETWORK = ("width", "depth", "norm", "activation")
@@ -75,10 +77,9 @@ def expert_pairs(
     assert isinstance(settings, ExpertSettings)
     folder = _folder(prepared, config)
     network = network_for(config, prepared.shape, prepared.classes)
-    pairs = []
+    last = settings.expert_epochs
     for number in range(settings.experts):
-        path = folder / f"{number}.npz"
-        if not path.exists():
+        if not _file(folder, number, last).exists():
             if not may_train:
                 raise ConfigError(
                     "The experts must be trained by one process before several use them: run the same "
@@ -90,10 +91,36 @@ def expert_pairs(
                 check_for_stop()
                 report.progress(label, done, total)
 
-            write_npz(path, {"parameters": _trajectory(network, prepared, config, real, number, progress)})
-        parameters = read_npz(path)["parameters"]
-        pairs += [parameters[[at, at + settings.expert_span]] for at in range(settings.last_start + 1)]
-    return RealData(np.stack(pairs), np.zeros(len(pairs), np.int32))
+            make_folder(folder / str(number))
+            for epoch, parameters in _trajectory(network, prepared, config, real, number, progress):
+                write_npz(_file(folder, number, epoch), {"parameters": parameters})
+    pairs = ExpertPairs(folder, settings)
+    return RealData(pairs, np.zeros(len(pairs), np.int32))
+
+
+class ExpertPairs:
+    """Pairs of parameters of experts, ``[k, 2, P]``, on the disk; they are read when they are indexed.
+
+    Pair ``i`` is of expert ``i // (last_start + 1)`` and starts after its epoch ``i % (last_start + 1)``.
+    """
+
+    def __init__(self, folder: Path, settings: ExpertSettings) -> None:
+        self._folder, self._starts, self._span = folder, settings.last_start + 1, settings.expert_span
+        size = len(read_npz(_file(folder, 0, 0))["parameters"])
+        self.shape = (settings.experts * self._starts, 2, size)
+        self.nbytes = 4 * math.prod(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, chosen: Indices) -> npt.NDArray[np.float32]:
+        """Read the pairs of some indices ``[...]``: ``[..., 2, P]``."""
+        read = [self._read(*divmod(int(index), self._starts)) for index in chosen.ravel()]
+        return np.stack(read).reshape(*chosen.shape, *self.shape[1:])
+
+    def _read(self, expert: int, start: int) -> npt.NDArray[np.float32]:
+        epochs = start, start + self._span
+        return np.stack([read_npz(_file(self._folder, expert, epoch))["parameters"] for epoch in epochs])
 
 
 def _folder(prepared: Prepared, config: DistillConfig) -> Path:
@@ -101,10 +128,14 @@ def _folder(prepared: Prepared, config: DistillConfig) -> Path:
     values = config.to_json()
     settings = {name: values[name] for name in (*_OF_THE_NETWORK, *_OF_THE_TRAINING)}
     folder = prepared.path / EXPERTS / digest_of(settings)[:16]
-    if not folder.exists():
+    if not (folder / "settings.json").exists():
         make_folder(folder)
         write_document(folder / "settings.json", settings)
     return folder
+
+
+def _file(folder: Path, expert: int, epoch: int) -> Path:
+    return folder / str(expert) / f"{epoch}.npz"
 
 
 def _trajectory(
@@ -114,8 +145,8 @@ def _trajectory(
     real: RealData,
     number: int,
     progress: Callable[[int, int], None],
-) -> npt.NDArray[np.float32]:
-    """Train an expert; return its parameters before the first epoch and after each, ``[epochs + 1, P]``."""
+) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+    """Train an expert; yield 0 and its parameters ``[P]``, and the same after each epoch."""
     settings: Any = config.method
     key = jax.random.fold_in(key_for(config.seed, Use.EXPERTS), number)
     batches = Batches(real, config.batch, 1, config.seed + number, config.augmentations)
@@ -129,10 +160,9 @@ def _trajectory(
         loss=pool.cross_entropy,
         augment=augment_each if settings.expert_augment else None,
     )
-    per_epoch = len(real.classes) // config.batch
-    total, kept = settings.expert_epochs * per_epoch, []
+    per_epoch = len(real.classes) // config.batch  # a batch is at most all images
+    total = settings.expert_epochs * per_epoch
     for done, model in enumerate(islice(models, total + 1)):
         progress(done, total)
         if done % per_epoch == 0:
-            kept.append(np.asarray(ravel_pytree(model.parameters)[0]))
-    return np.stack(kept)
+            yield done // per_epoch, np.asarray(ravel_pytree(model.parameters)[0])

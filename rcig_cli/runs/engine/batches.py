@@ -5,7 +5,7 @@ Images that don't fit into the host's memory are read from the disk.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -17,17 +17,31 @@ from rcig_cli.augmentation import augment_one
 from rcig_cli.runs.engine.environment import pinned
 from rcig_cli.runs.engine.mesh import memory_limit
 from rcig_cli.runs.engine.randomness import Use, balanced_order, batch_order, image_keys, key_for
-from rcig_cli.store.arrays import StoredRows
 
 _LARGEST_SHARE = 0.25  # of a device's memory, for the real images
 
 Indices = npt.NDArray[np.int64]
 
 
+class Rows(Protocol):
+    """Rows of numbers on the disk, which are read when they are indexed."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of all rows."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all rows in memory."""
+
+    def __getitem__(self, chosen: Indices) -> npt.NDArray[np.float32]:
+        """Read rows by their indices ``[...]``: ``[..., *row]``."""
+
+
 class RealData(NamedTuple):
     """The real training images, ``[N, H, W, c]``, in memory or on the disk, and their classes, ``[N]``."""
 
-    images: npt.NDArray[np.float32] | StoredRows
+    images: npt.NDArray[np.float32] | Rows
     classes: npt.NDArray[np.int32]
 
     def take(self, chosen: Indices) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
@@ -37,11 +51,11 @@ class RealData(NamedTuple):
     @property
     def bytes_in_memory(self) -> int:
         """Bytes of the host's memory that the images occupy."""
-        return 0 if isinstance(self.images, StoredRows) else self.images.nbytes
+        return self.images.nbytes if isinstance(self.images, np.ndarray) else 0
 
     def fits(self, device: jax.Device) -> bool:
         """Whether they may be kept in a device's memory, together with the rest of a run."""
-        if isinstance(self.images, StoredRows):
+        if not isinstance(self.images, np.ndarray):
             return False
         limit = memory_limit(device)
         return limit is None or self.images.nbytes <= _LARGEST_SHARE * limit

@@ -25,8 +25,7 @@ from rcig_cli.runs.report import Report
 from rcig_cli.settings import values_of
 from rcig_cli.store.documents import digest_of, read_document, write_document
 from rcig_cli.store.files import make_folder
-
-FULL_DATA = "full-data"
+from rcig_cli.store.store import FULL_DATA
 
 _OF_THE_SET = ("steps", "warmup", "hard_labels")  # settings of the training on distilled images only
 

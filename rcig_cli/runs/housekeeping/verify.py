@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 
 from rcig_cli.errors import Corrupt, NotFound, RcigError, shorten
 from rcig_cli.runs.report import Report
+from rcig_cli.store.arrays import read_npz
 from rcig_cli.store.checkpoints import CHECKPOINTS, is_step
 from rcig_cli.store.digests import problem_of
 from rcig_cli.store.documents import parse, read_document
@@ -30,7 +31,7 @@ from rcig_cli.store.records import (
     read_manifest,
 )
 from rcig_cli.store.results import KINDS
-from rcig_cli.store.store import STORE, TABLE, Artifact, Store, open_store
+from rcig_cli.store.store import EXPERTS, FULL_DATA, STORE, TABLE, Artifact, Store, open_store
 
 _LOG, _FIGURES = "metrics.jsonl", "figures"
 _ATTEMPTS = 10
@@ -163,7 +164,11 @@ class _Check:
     def dataset(self, folder: Path) -> Iterator[Finding]:
         manifest = yield from self.manifest(folder, DatasetManifest)
         if manifest:
-            yield from self.files(folder, manifest.files)
+            yield from self.files(folder, manifest.files, elsewhere=(EXPERTS, FULL_DATA))
+        for path in (*folder.glob(f"{EXPERTS}/*/*.json"), *folder.glob(f"{FULL_DATA}/*.json")):
+            yield from self.document(path, lambda path=path: read_document(path))  # type: ignore[misc]
+        for path in folder.glob(f"{EXPERTS}/*/*/*.npz"):
+            yield from self.document(path, lambda path=path: read_npz(path))  # type: ignore[misc]
 
     def sweep(self, folder: Path) -> Iterator[Finding]:
         manifest = yield from self.manifest(folder, SweepManifest)

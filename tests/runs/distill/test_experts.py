@@ -52,14 +52,21 @@ def run(store, *, report=None, resume=None, **settings):
 
 
 def files(store):
-    return sorted(store.dataset_path("digits").glob("experts/*/*.npz"))
+    """The files of the last epoch, of all experts."""
+    return sorted(store.dataset_path("digits").glob("experts/*/*/5.npz"))
+
+
+def parameters(folder):
+    """The parameters of an expert after each epoch."""
+    count = len([*folder.glob("*.npz")])
+    return np.stack([read_npz(folder / f"{epoch}.npz")["parameters"] for epoch in range(count)])
 
 
 def test_runs_share_experts_and_a_stopped_one_goes_on_with_the_next(digits):
     stopping = Counting(stop_in="training expert 2 of 2")
     with pytest.raises(RunInterrupted, match="Stopped before the first step"):
         run(digits, report=stopping)
-    assert [path.name for path in files(digits)] == ["0.npz"]
+    assert [path.parent.name for path in files(digits)] == ["0"]
     assert digits.run("run_1").status == "interrupted"
     first = files(digits)[0].read_bytes()
     going_on = Counting()
@@ -83,10 +90,10 @@ def test_an_outer_step_gets_an_expert_after_two_epochs_that_lie_apart_as_set(dig
     assert isinstance(config, DistillConfig)
     real = RealData(prepared.images("train"), prepared.labels("train"))
     pairs, classes = experts.expert_pairs(prepared, config, real, Silent(), lambda: None)
-    paths = [read_npz(path)["parameters"] for path in files(digits)]
+    paths = [parameters(path.parent) for path in files(digits)]
     assert pairs.shape == (4, 2, paths[0].shape[1])
     assert len(classes) == 4
-    for number, pair in enumerate(pairs):
+    for number, pair in enumerate(pairs[np.arange(4)]):
         path, at = paths[number // 2], number % 2
         np.testing.assert_array_equal(pair, path[[at, at + 3]])
     network = network_for(config, prepared.shape, prepared.classes)
@@ -104,7 +111,8 @@ def test_experts_learn_to_classify_the_real_images(digits):
     network = network_for(config, prepared.shape, prepared.classes)
     unravel = jax.flatten_util.ravel_pytree(network.init(jax.random.key(0)))[1]
     predict = jax.jit(lambda theta: network.apply(unravel(theta), images)[0].argmax(1))
-    first, *_, last = read_npz(files(digits)[0])["parameters"]
+    (folder,) = digits.dataset_path("digits").glob("experts/*/0")
+    first, *_, last = parameters(folder)
     assert (np.asarray(predict(first)) == classes).mean() < 0.4
     assert (np.asarray(predict(last)) == classes).mean() > 0.9
 
