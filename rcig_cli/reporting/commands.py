@@ -12,7 +12,7 @@ from rcig_cli.errors import ConfigError
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.runs.configuration import resolved
 from rcig_cli.runs.distill.distilled import DistilledSet
-from rcig_cli.runs.evaluate.protocol import evaluation_protocol
+from rcig_cli.runs.evaluate.protocol import FULL_EPOCHS, evaluation_protocol
 from rcig_cli.runs.membership.protocol import AttackProtocol, attack_protocol
 from rcig_cli.runs.prepare.config import PrepareConfig
 from rcig_cli.runs.prepare.prepared import Prepared
@@ -95,7 +95,10 @@ def evaluate_command(distilled: DistilledSet, evaluation: Values) -> str:
     named = {"protocol": wanted.pop("protocol")} if "protocol" in wanted else {}  # others follow from it
     given = _chosen({**named, **wanted}, lambda some: values_of(evaluation_protocol(config, images, **some)))
     baseline = {} if evaluation.get("random_subset") else {"baseline": "none"}
-    return _command("evaluate", distilled.run.name, **given, **baseline)
+    epochs = evaluation.get("full_epochs")
+    more = {"scores": True} if evaluation.get("scores") else {"full_data": True} if epochs else {}
+    more |= {} if epochs in (None, FULL_EPOCHS) else {"full_epochs": epochs}
+    return _command("evaluate", distilled.run.name, **given, **baseline, **more)
 
 
 def attack_command(distilled: DistilledSet, attack: Values) -> str:

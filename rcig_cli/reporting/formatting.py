@@ -20,7 +20,7 @@ ATTACKS = {
     "lira": "LiRA",
 }
 
-# Values of the paper's protocol, which are shown only on request.
+# Values that protocols have, which are shown only on request.
 _USUAL_RATES = {"rcig": 1e-4, "dc-bench": 0.01}  # learning rates of evaluation by protocol
 
 # The settings of an imported run that are used by its evaluation, besides those of its parametrization.  Its

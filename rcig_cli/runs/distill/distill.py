@@ -136,9 +136,10 @@ def distill(
         context.report.note(_greeting(run, is_new))
         scarce = scarce_classes(prepared, DistillConfig.from_json(run.config))
         if scarce:
+            picks = METHODS[run.config["algorithm"]].pick is not None
+            how = "repeat these images" if picks else "start from these images repeated, with a little noise"
             context.report.note(
-                f"Classes with fewer training images than are to be distilled ({scarce}) start from these "
-                "images repeated, with a little noise added to each copy."
+                f"Classes with fewer training images than are to be distilled ({scarce}) {how}."
             )
         try:
             return execute(store.run_path(run.name), run, prepared, context)

@@ -84,7 +84,7 @@ def evaluate(
         If a setting is unknown or has a value that is not allowed, or the network can't be built for images
         of this size.
 
-    Source: the protocol is that of the RCIG paper, section S3.
+    Source: the default protocol is that of the RCIG paper, section S3.
     """
     if protocol is None:
         protocol = evaluation_protocol(distilled.config, len(distilled.images), **settings)
@@ -119,7 +119,15 @@ def evaluate(
         dd_ranking = _scores(distilled, protocol, accuracy, random_subset, on_all, report)
     paper = _paper_result(distilled, protocol)
     evaluation = Evaluation(
-        name, values_of(protocol), accuracy, random_subset, paper, distilled.size, on_all, dd_ranking
+        name,
+        values_of(protocol),
+        accuracy,
+        random_subset,
+        paper,
+        distilled.size,
+        full_data=on_all,
+        full_epochs=full_epochs if on_all else None,
+        scores=dd_ranking,
     )
     write_result(distilled.path, "evaluations", protocol.arch, evaluation.to_json())
     return evaluation

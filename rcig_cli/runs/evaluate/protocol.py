@@ -36,15 +36,12 @@ class NamedProtocol:
 
     Attributes
     ----------
-    title
-        Its title in tables and pages.
     by_descent
         Whether networks are trained by gradient descent on cross-entropy (`training.DescentSchedule`).
     defaults
         ``(number of distilled images, settings given) -> settings`` that the others follow from.
     """
 
-    title: str
     by_descent: bool
     defaults: Callable[[int, Mapping[str, Any]], dict[str, Any]]
 
@@ -63,8 +60,8 @@ def _of_dc_bench(images: int, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 PROTOCOLS: Mapping[str, NamedProtocol] = {
-    RCIG: NamedProtocol("RCIG", by_descent=False, defaults=_of_rcig),
-    DC_BENCH: NamedProtocol("DC-BENCH", by_descent=True, defaults=_of_dc_bench),
+    RCIG: NamedProtocol(by_descent=False, defaults=_of_rcig),
+    DC_BENCH: NamedProtocol(by_descent=True, defaults=_of_dc_bench),
 }
 
 

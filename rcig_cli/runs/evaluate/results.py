@@ -67,8 +67,8 @@ class Evaluation:
         The accuracy that the paper reports for this case, or None.  The paper's sets are all raw.
     size
         What the set stores, its bytes and number of images.
-    full_data
-        Of networks trained on all real images, if that was asked for.
+    full_data, full_epochs
+        Of networks trained on all real images, and for how many epochs, if that was asked for.
     scores
         DD-Ranking's scores, if they were asked for.
     """
@@ -80,6 +80,7 @@ class Evaluation:
     paper: PaperResult | None
     size: SetSize
     full_data: Spread | None = None
+    full_epochs: int | None = None
     scores: Scores | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -93,6 +94,7 @@ class Evaluation:
             "random_subset": self.random_subset.to_json() if self.random_subset else None,
             "paper": asdict(self.paper) if self.paper else None,
             "full_data": self.full_data.to_json() if self.full_data else None,
+            "full_epochs": self.full_epochs,
             "scores": self.scores.to_json() if self.scores else None,
             **self.size.to_json(),
             "protocol": dict(self.protocol),
@@ -111,15 +113,16 @@ class Evaluation:
             PaperResult(**paper) if paper else None,
             SetSize.from_json(document),
             Spread.from_json(full_data) if full_data else None,
+            document.get("full_epochs"),
             Scores.from_json(scores) if scores else None,
         )
 
     def __repr__(self) -> str:
         random = f", random subset {self.random_subset.percent}" if self.random_subset else ""
         paper = f", paper {percent(self.paper.mean, self.paper.std)}" if self.paper else ""
-        paper += f", all real images {self.full_data.percent}" if self.full_data else ""
+        everything = f", all real images {self.full_data.percent}" if self.full_data else ""
         return (
-            f"Test accuracy: {self.run} {self.accuracy.percent}{random}{paper}\n"
+            f"Test accuracy: {self.run} {self.accuracy.percent}{random}{everything}{paper}\n"
             f"({describe_protocol(self.protocol)})\n"
             f"{describe_size(self.size)}"
         )
