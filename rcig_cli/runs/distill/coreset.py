@@ -26,7 +26,7 @@ from rcig_cli.runs.distill.run_loop import RunContext, RunInterrupted
 from rcig_cli.runs.engine.batches import Batches, Indices, RealData
 from rcig_cli.runs.engine.environment import jit
 from rcig_cli.runs.engine.randomness import Use, key_for
-from rcig_cli.runs.engine.real_training import train_on_real
+from rcig_cli.runs.engine.real_training import make_training_on_real
 from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.runs.signals import StopRequest
 from rcig_cli.store.records import RunManifest, now, write_manifest
@@ -106,19 +106,15 @@ def _make_rows(
 
     These are ``[m, d]`` from a network that is trained first, or ``[m, 0]`` if the method compares none.
     """
-    settings, classes = config.method, prepared.labels("train")
+    settings = config.method
     if not isinstance(settings, FeatureSettings):
         return lambda indices: np.zeros((len(indices), 0), np.float32)
     network = network_for(config, prepared.shape, prepared.classes)
-    real = RealData(prepared.images("train"), classes)
-    models = train_on_real(
-        network,
-        optax.adam(settings.feature_lr),
-        Batches(real, config.batch, 1, config.seed, config.augmentations),
-        key_for(config.seed, Use.POOL),
-        classes=prepared.classes,
-        loss=pool.cross_entropy,
-    )
+    real = RealData(prepared.images("train"), prepared.labels("train"))
+    optimizer, classes = optax.adam(settings.feature_lr), prepared.classes
+    train = make_training_on_real(network, optimizer, classes=classes, loss=pool.cross_entropy)
+    batches = Batches(real, config.batch, 1, config.seed, config.augmentations)
+    models = train(key_for(config.seed, Use.POOL), batches)
     total = settings.feature_steps
     for done, trained in enumerate(islice(models, total + 1)):
         model = trained

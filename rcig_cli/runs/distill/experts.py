@@ -10,10 +10,9 @@ complete.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -25,12 +24,11 @@ from rcig_cli.distillation import pool
 from rcig_cli.distillation.matching.siamese import augment_each
 from rcig_cli.distillation.settings import ExpertSettings
 from rcig_cli.errors import ConfigError
-from rcig_cli.networks.network import Network
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.runs.configuration import network_for
 from rcig_cli.runs.engine.batches import Batches, Indices, RealData
 from rcig_cli.runs.engine.randomness import Use, key_for
-from rcig_cli.runs.engine.real_training import train_on_real
+from rcig_cli.runs.engine.real_training import make_training_on_real, seed_of
 from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.runs.report import Report
 from rcig_cli.store.arrays import read_npz, write_npz
@@ -75,25 +73,31 @@ def expert_pairs(
     """
     settings = config.method
     assert isinstance(settings, ExpertSettings)
-    folder = _folder(prepared, config)
-    network = network_for(config, prepared.shape, prepared.classes)
-    last = settings.expert_epochs
-    for number in range(settings.experts):
-        if not _file(folder, number, last).exists():
-            if not may_train:
-                raise ConfigError(
-                    "The experts must be trained by one process before several use them: run the same "
-                    "command without --distributed, and stop it when it takes outer steps."
-                )
-            label = f"training expert {number + 1} of {settings.experts}"
-
-            def progress(done: int, total: int, label: str = label) -> None:
-                check_for_stop()
-                report.progress(label, done, total)
-
-            make_folder(folder / str(number))
-            for epoch, parameters in _trajectory(network, prepared, config, real, number, progress):
-                write_npz(_file(folder, number, epoch), {"parameters": parameters})
+    folder, last = _folder(prepared, config), settings.expert_epochs
+    missing = [n for n in range(settings.experts) if not _file(folder, n, last).exists()]
+    if missing and not may_train:
+        raise ConfigError(
+            "The experts must be trained by one process before several use them: run the same command "
+            "without --distributed, and stop it when it takes outer steps."
+        )
+    train = make_training_on_real(
+        network_for(config, prepared.shape, prepared.classes),
+        optax.sgd(settings.expert_lr),
+        classes=prepared.classes,
+        loss=pool.cross_entropy,
+        augment=augment_each if settings.expert_augment else None,
+    )
+    steps = len(real.classes) // config.batch  # of an epoch; a batch is at most all images
+    for number in missing:
+        make_folder(folder / str(number))
+        batches = Batches(real, config.batch, 1, seed_of(config.seed, number), config.augmentations)
+        models = train(jax.random.fold_in(key_for(config.seed, Use.EXPERTS), number), batches)
+        for done, model in enumerate(islice(models, last * steps + 1)):
+            check_for_stop()
+            report.progress(f"training expert {number + 1} of {settings.experts}", done, last * steps)
+            if done % steps == 0:
+                parameters = np.asarray(ravel_pytree(model.parameters)[0])
+                write_npz(_file(folder, number, done // steps), {"parameters": parameters})
     pairs = ExpertPairs(folder, settings)
     return RealData(pairs, np.zeros(len(pairs), np.int32))
 
@@ -136,33 +140,3 @@ def _folder(prepared: Prepared, config: DistillConfig) -> Path:
 
 def _file(folder: Path, expert: int, epoch: int) -> Path:
     return folder / str(expert) / f"{epoch}.npz"
-
-
-def _trajectory(
-    network: Network,
-    prepared: Prepared,
-    config: DistillConfig,
-    real: RealData,
-    number: int,
-    progress: Callable[[int, int], None],
-) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
-    """Train an expert; yield 0 and its parameters ``[P]``, and the same after each epoch."""
-    settings: Any = config.method
-    key = jax.random.fold_in(key_for(config.seed, Use.EXPERTS), number)
-    batches = Batches(real, config.batch, 1, config.seed + number, config.augmentations)
-
-    models = train_on_real(
-        network,
-        optax.sgd(settings.expert_lr),
-        batches,
-        key,
-        classes=prepared.classes,
-        loss=pool.cross_entropy,
-        augment=augment_each if settings.expert_augment else None,
-    )
-    per_epoch = len(real.classes) // config.batch  # a batch is at most all images
-    total = settings.expert_epochs * per_epoch
-    for done, model in enumerate(islice(models, total + 1)):
-        progress(done, total)
-        if done % per_epoch == 0:
-            yield done // per_epoch, np.asarray(ravel_pytree(model.parameters)[0])

@@ -1,10 +1,12 @@
 """Ordinary training of one network on all real images, batch by batch."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array
 
@@ -17,51 +19,63 @@ from rcig_cli.runs.engine.environment import jit
 from rcig_cli.runs.engine.mesh import current_platform
 from rcig_cli.runs.engine.programs import Programs
 
+_WAIT_EVERY = 10  # steps
 
-def train_on_real(
+# (key, batches of one model) -> a fresh network, and then the same after each training step, without end
+TrainOnReal = Callable[[Array, Batches], Iterator[Model]]
+
+
+def make_training_on_real(
     network: Network,
     optimizer: optax.GradientTransformation,
-    batches: Batches,
-    key: Array,
     *,
     classes: int,
     loss: Loss = pool.squared_error,
     augment: Callable[[Array, Array], Array] | None = None,
-) -> Iterator[Model]:
-    """Yield a fresh network, and then the same after each training step, without end.
+) -> TrainOnReal:
+    """Return the function that trains a network on real images; it is compiled once for all networks.
+
+    Its key is for the network's first parameters and for ``augment``.
 
     Parameters
     ----------
     network, optimizer
         What is trained, and by what.
-    batches
-        The real images of each step, of one model.
-    key
-        For the network's first parameters, and for ``augment``.
     classes
         Number of classes.
     loss
         Of the logits and the centred one-hot labels.
     augment
-        ``(key, images [b, H, W, c]) -> [b, H, W, c]``, in addition to the augmentation of ``batches``.
+        ``(key, images [b, H, W, c]) -> [b, H, W, c]``, in addition to the augmentation of the batches.
     """
     platform = current_platform()
-    one_step = partial(pool.train, network, optimizer, loss=loss, platform=platform)
-
-    key_network, key_augment = jax.random.split(key)
 
     def step(model: Model, images: Array, labels: Array, number: Array, key: Array) -> Model:
-        seen = batches.augmented(images, number)[0]
         if augment is not None:
-            seen = augment(jax.random.fold_in(key, number), seen)
-        return one_step(model, seen, centred_one_hot(labels[0], classes))
+            images = augment(jax.random.fold_in(key, number), images)
+        wanted = centred_one_hot(labels, classes)
+        return pool.train(network, optimizer, model, images, wanted, loss=loss, platform=platform)
 
     compiled = Programs(step) if platform.unroll else jit(step)
-    ahead = ReadAhead(lambda number, _: batches.of(number))
-    model = jit(partial(pool.fresh_model, network, optimizer))(key_network)
-    number = 0
-    while True:
-        yield model
-        images, labels = ahead.take(number, 1)
-        model = jax.block_until_ready(compiled(model, images, labels, jnp.uint32(number), key_augment))
-        number += 1
+    fresh = jit(partial(pool.fresh_model, network, optimizer))
+
+    def train(key: Array, batches: Batches) -> Iterator[Model]:
+        key_network, key_augment = jax.random.split(key)
+        augmented = jit(batches.augmented) if batches.augmentations else None
+        ahead = ReadAhead(lambda number, _: batches.of(number))
+        model = fresh(key_network)
+        for number in itertools.count():
+            yield model
+            images, labels = ahead.take(number, 1)
+            if augmented:
+                images = augmented(images, jnp.uint32(number))
+            model = compiled(model, images[0], labels[0], jnp.uint32(number), key_augment)
+            if number % _WAIT_EVERY == 0:
+                jax.block_until_ready(model)  # so that progress is reported when it was made
+
+    return train
+
+
+def seed_of(seed: int, number: int) -> int:
+    """Return the seed for the batches of one of several networks: other seeds share none of them."""
+    return int(np.random.SeedSequence((seed, number)).generate_state(1)[0])

@@ -16,7 +16,7 @@ from jax import Array
 from rcig_cli.augmentation import flip_horizontally
 from rcig_cli.networks.network import Network
 from rcig_cli.runs.engine.batches import Batches, RealData
-from rcig_cli.runs.engine.real_training import train_on_real
+from rcig_cli.runs.engine.real_training import make_training_on_real, seed_of
 from rcig_cli.runs.engine.training import LARGEST_BATCH, AnySchedule, make_logits
 from rcig_cli.runs.evaluate.protocol import EvaluationProtocol
 from rcig_cli.runs.evaluate.results import Spread
@@ -26,6 +26,8 @@ from rcig_cli.settings import values_of
 from rcig_cli.store.documents import digest_of, read_document, write_document
 from rcig_cli.store.files import make_folder
 from rcig_cli.store.store import FULL_DATA
+
+_STREAM = 1000  # of random keys; those of evaluations on distilled sets have smaller numbers
 
 _OF_THE_SET = ("steps", "warmup", "hard_labels")  # settings of the training on distilled images only
 
@@ -63,7 +65,7 @@ def full_data_accuracy(
 
 def steps_of(prepared: Prepared, protocol: EvaluationProtocol, epochs: int) -> int:
     """Return the training steps of some epochs, or those of the protocol if they are more."""
-    return max(protocol.steps, epochs * (prepared.manifest.sizes["train"] // LARGEST_BATCH))
+    return max(protocol.steps, epochs * max(1, prepared.manifest.sizes["train"] // LARGEST_BATCH))
 
 
 def _trained(
@@ -79,19 +81,13 @@ def _trained(
             images = jax.vmap(flip_horizontally)(jax.random.split(key_flip, len(images)), images)
         return schedule.augmented(key_others, images)
 
+    train = make_training_on_real(
+        network, schedule.optimizer(), classes=prepared.classes, loss=schedule.loss, augment=augment
+    )
     values: list[float] = []
     for number in range(protocol.networks):
-        batches = Batches(real, LARGEST_BATCH, 1, protocol.seed + number)
-        key = jax.random.fold_in(jax.random.key(protocol.seed), number)
-        models = train_on_real(
-            network,
-            schedule.optimizer(),
-            batches,
-            key,
-            classes=prepared.classes,
-            loss=schedule.loss,
-            augment=augment,
-        )
+        batches = Batches(real, LARGEST_BATCH, 1, seed_of(protocol.seed, number))
+        models = train(jax.random.fold_in(jax.random.key(protocol.seed), _STREAM + number), batches)
         shown: Mapping[str, Any] = {"accuracy": values[-1]} if values else {}
         label = f"training network {number + 1} of {protocol.networks} on all real images"
         for done, trained in enumerate(islice(models, schedule.steps + 1)):
