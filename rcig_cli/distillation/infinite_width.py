@@ -98,5 +98,5 @@ def make_kernel_inducing_points_step(task: Task, settings: Any) -> Step:
         }
         return Proposal(gradient, metrics, {})
 
-    unused = Pool(size=settings.models, max_age=0, training_steps=0, lr=0.0)
+    unused = Pool(size=settings.models, max_age=1, training_steps=0, lr=0.0)  # never renewed
     return make_step(task, settings, propose, unused, direction=optax.scale_by_adam())

@@ -117,7 +117,7 @@ def make_trajectory_matching_step(task: Task, settings: Any) -> Step:
         }
         return Proposal(Distilled(stored, *zero), metrics, {})
 
-    unused = Pool(size=settings.models, max_age=0, training_steps=0, lr=0.0)
+    unused = Pool(size=settings.models, max_age=1, training_steps=0, lr=0.0)  # never renewed
     step = make_step(task, settings, propose, unused, direction=optax.trace(MOMENTUM))
 
     def start(psi: Distilled) -> Learner:
