@@ -7,6 +7,7 @@ import numpy as np
 import optax
 import pytest
 
+from rcig_cli.errors import ConfigError
 from rcig_cli.presets.config import resolve
 from rcig_cli.runs.engine.training import DescentSchedule
 from rcig_cli.runs.evaluate.evaluate import _paper_result
@@ -44,6 +45,8 @@ def test_dc_bench_trains_by_descent_for_as_many_epochs_as_published():
     given = evaluation_protocol(config, 10, protocol="dc-bench", steps=7, lr=0.5, norm="none", flip=True)
     assert (given.steps, given.lr, given.norm, given.flip) == (7, 0.5, "none", True)
     assert usual_steps(given, 10) == 300
+    with pytest.raises(ConfigError, match="dc-bench trains on hard labels"):
+        evaluation_protocol(config, 10, protocol="dc-bench", hard_labels=False)
     assert evaluation_protocol(config, 10, protocol="dc-bench", arch="vgg11").norm == "batch"
     assert evaluation_protocol(config, 10).steps == usual_steps(evaluation_protocol(config, 10), 10) == 1000
 

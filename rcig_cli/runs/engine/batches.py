@@ -93,7 +93,7 @@ class Batches:
         self._seed = seed
         key = key_for(seed, Use.DATA)
         if balanced:
-            self._order = balanced_order(key, real.classes, batch)
+            self._order = balanced_order(key, real.classes, int(real.classes.max()) + 1, batch)
             self._shape = models, batch // models
         else:
             self._order = batch_order(key, len(real.classes), batch)

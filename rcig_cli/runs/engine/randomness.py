@@ -124,7 +124,7 @@ def batch_order(key: Array, count: int, batch: int) -> Callable[[int], npt.NDArr
 
 
 def balanced_order(
-    key: Array, classes: npt.NDArray[np.int32], batch: int
+    key: Array, labels: npt.NDArray[np.int32], classes: int, batch: int
 ) -> Callable[[int], npt.NDArray[np.int64]]:
     """Return the function ``step -> [batch]`` indices of the real images of an outer step.
 
@@ -136,12 +136,12 @@ def balanced_order(
     ----------
     key
         The key for ``Use.DATA``.
-    classes
-        The class of each real image, ``[N]``.
+    labels, classes
+        The class of each real image, ``[N]``, and the number of classes.
     batch
         Images per step, a multiple of the number of classes.
     """
-    members = [np.flatnonzero(classes == label) for label in range(int(classes.max()) + 1)]
+    members = [np.flatnonzero(labels == label) for label in range(classes)]
     keys = jax.random.split(key, len(members))
     each = batch // len(members)
 

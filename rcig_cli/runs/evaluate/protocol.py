@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from rcig_cli.errors import ConfigError
 from rcig_cli.networks.architectures import ARCHITECTURES, ArchitectureName, Norm
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.settings import check, make, record, setting, settings_of
@@ -137,6 +138,8 @@ def evaluation_protocol(config: DistillConfig, images: int, **given: Any) -> Eva
     check(settings_of(EvaluationProtocol), {"protocol": name})
     defaults = {"hard_labels": False, **PROTOCOLS[name].defaults(images, given)}
     protocol = make(EvaluationProtocol, {**network_defaults(config, given), **defaults, **given})
+    if protocol.by_descent and not protocol.hard_labels:
+        raise ConfigError(f"The protocol {name} trains on hard labels; leave out --no-hard-labels.")
     return replace(protocol, warmup=min(protocol.warmup, protocol.steps // 2))
 
 

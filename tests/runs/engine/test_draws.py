@@ -62,19 +62,19 @@ def test_a_batch_larger_than_the_data_is_the_data():
 
 def test_a_balanced_batch_has_as_many_of_each_class_and_an_epoch_of_a_class_each_image_once():
     classes = np.random.default_rng(0).permutation([0] * 10 + [1] * 13 + [2] * 4).astype(np.int32)
-    order = balanced_order(key_for(0, Use.DATA), classes, 6)
+    order = balanced_order(key_for(0, Use.DATA), classes, 3, 6)
     steps = np.stack([order(step) for step in range(30)])
     assert (classes[steps] == [0, 1, 2, 0, 1, 2]).all()  # the class changes fastest
     for label, size in ((0, 10), (1, 12), (2, 4)):  # the last image of class 1 fills no batch
         own = steps.reshape(30, 2, 3)[:, :, label].ravel()[: 60 // size * size].reshape(-1, size)
         assert all(len(set(epoch.tolist())) == size for epoch in own)
         assert any((epoch != own[0]).any() for epoch in own[1:])
-    np.testing.assert_array_equal(balanced_order(key_for(0, Use.DATA), classes, 6)(17), steps[17])
+    np.testing.assert_array_equal(balanced_order(key_for(0, Use.DATA), classes, 3, 6)(17), steps[17])
 
 
 def test_of_a_class_with_too_few_images_for_a_balanced_batch_all_are_repeated():
     classes = np.array([0, 1, 1, 1, 1, 1, 0], np.int32)
-    chosen = balanced_order(key_for(0, Use.DATA), classes, 10)(0)
+    chosen = balanced_order(key_for(0, Use.DATA), classes, 2, 10)(0)
     assert sorted(chosen[::2].tolist()) in ([0, 0, 0, 6, 6], [0, 0, 6, 6, 6])
     assert sorted(chosen[1::2].tolist()) == [1, 2, 3, 4, 5]
 
