@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 ArchitectureName = Literal["convnet", "resnet18", "vgg11", "alexnet", "resnet18-published", "vgg11-published"]
 Norm = Literal["none", "batch", "instance", "layer", "group"]
 NORMS: tuple[Norm, ...] = get_args(Norm)
+Channels = Literal["doubling", "equal"]
 
 
 class Architecture(NamedTuple):
@@ -54,6 +55,7 @@ def build_network(
     depth: int | None = None,
     activation: str = "relu",
     norm: str | None = None,
+    channels: Channels = "doubling",
 ) -> "Network":
     """Build a network by its name.
 
@@ -69,12 +71,14 @@ def build_network(
         None for the architecture's default; only the depth of the ConvNet can be chosen.
     activation
         ``"relu"``, or ``"softplus"`` for distillation.
+    channels
+        Of the blocks of the ConvNet: each has twice those of the block before it, or as many.
 
     Raises
     ------
     ConfigError
-        If there is no such architecture, norm or depth, if the images are too small for the depth, or if the
-        norm can't be computed at this width.
+        If there is no such architecture, norm or depth, if its channels are fixed, if the images are too
+        small for the depth, or if the norm can't be computed at this width.
     """
     from rcig_cli.networks.chain import Chain, ChainNetwork
     from rcig_cli.networks.network import Network
@@ -83,12 +87,15 @@ def build_network(
     if architecture not in ARCHITECTURES:
         raise ConfigError(f"arch must be one of {', '.join(ARCHITECTURES)}, not {architecture!r}.")
     default = ARCHITECTURES[architecture]
+    if channels != "doubling" and default.depth is None:
+        raise ConfigError(f"The channels of {architecture} are fixed; only those of convnet can be equal.")
     norm = default.norm if norm is None else norm
     if norm not in NORMS:
         raise ConfigError(f"norm must be one of {', '.join(NORMS)}, not {norm!r}.")
     body = _body(
         architecture,
         _depth(architecture, depth, image_shape),
+        channels,
         width=default.width if width is None else width,
         activation=activation,
         norm=norm,
@@ -103,14 +110,14 @@ def build_network(
     return Network(body, classes, image_shape)
 
 
-def _body(name: str, depth: int | None, **settings: Any) -> "Body":
+def _body(name: str, depth: int | None, channels: Channels, **settings: Any) -> "Body":
     from rcig_cli.networks.chain import ALEXNET, VGG11, VGG11_PUBLISHED, Chain, convnet
     from rcig_cli.networks.resnet import ResNet18
 
     if name.startswith("resnet18"):
         return ResNet18(published=name == "resnet18-published", **settings)
     if depth is not None:
-        return Chain(layers=convnet(depth), **settings)
+        return Chain(layers=convnet(depth, doubling=channels == "doubling"), **settings)
     layers = {"vgg11": VGG11, "vgg11-published": VGG11_PUBLISHED, "alexnet": ALEXNET}[name]
     return Chain(layers=layers, **settings)
 

@@ -38,9 +38,13 @@ class Layer(NamedTuple):
 Layers = tuple[Layer, ...]
 
 
-def convnet(depth: int) -> Layers:
-    """The ConvNet of the data set distillation literature (paper, S3, "Models")."""
-    return tuple(Layer(128 * 2**block, "average") for block in range(depth))
+def convnet(depth: int, *, doubling: bool = True) -> Layers:
+    """The ConvNet of the data set distillation literature.
+
+    Each block has twice the channels of the block before it (as FRePo and RCIG have it; paper, S3, "Models"),
+    or as many (as DC, DM and MTT have it).
+    """
+    return tuple(Layer(128 * 2**block if doubling else 128, "average") for block in range(depth))
 
 
 # The form for small images, with one dense layer (Simonyan and Zisserman, 2015, configuration A).

@@ -78,6 +78,12 @@ class DistillConfig:
     seed: int = setting(0, "Random seed. Default: 0.", ge=0, le=2**32 - 1)
     width: int = setting(128, "Channels of the network's first block.", ge=1)
     depth: int = setting(3, "Blocks of the network.", ge=1)
+    channels: str = setting(
+        "doubling",
+        "Channels of the network's blocks: doubling from block to block, or equal.",
+        panel=_NETWORK,
+        choices=("doubling", "equal"),
+    )
     norm: str = setting(
         "none", "Normalization of the network while distilling.", choices=("none", "batch", "instance")
     )

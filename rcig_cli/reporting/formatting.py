@@ -25,7 +25,7 @@ _USUAL_RATES = {"rcig": 1e-4, "dc-bench": 0.01}  # learning rates of evaluation 
 
 # The settings of an imported run that are used by its evaluation, besides those of its parametrization.  Its
 # others are a preset's, and unknown.
-_USED_OF_IMPORTED = ("dataset", "ipc", "width", "depth", "norm", "flip")
+_USED_OF_IMPORTED = ("dataset", "ipc", "width", "depth", "channels", "norm", "flip")
 
 _UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
@@ -161,7 +161,8 @@ def describe_network(protocol: Mapping[str, Any]) -> str:
     """The network that a protocol trains: ``"convnet, batch norm, width 32"``."""
     norm, width = protocol["norm"], protocol.get("width")
     parts = [protocol["arch"], *([] if norm == "none" else [f"{norm} norm"])]
-    return ", ".join([*parts, *([] if width is None else [f"width {width}"])])
+    parts += [] if width is None else [f"width {width}"]
+    return ", ".join([*parts, *(["equal channels"] if protocol.get("channels") == "equal" else [])])
 
 
 def describe_training(protocol: Mapping[str, Any], *, in_full: bool = False) -> str:

@@ -30,6 +30,7 @@ def network_for(config: DistillConfig, shape: tuple[int, int, int], classes: int
         depth=config.depth,
         activation=config.activation,
         norm=config.norm,
+        channels=config.channels,
     )
 
 

@@ -149,6 +149,7 @@ def test_training_lowers_the_loss_on_the_smallest_images(architecture):
         ({"norm": "spectral"}, "norm must be one of none, batch, instance, layer, group"),
         ({"architecture": "vgg11", "depth": 3}, "The depth of vgg11 is fixed; only that of convnet"),
         ({"architecture": "convnet", "depth": 6}, "use --depth 5 or less"),
+        ({"architecture": "vgg11", "channels": "equal"}, "The channels of vgg11 are fixed"),
         ({"norm": "group", "width": 12, "architecture": "alexnet"}, "use a multiple of 8"),
     ],
     ids=str,
@@ -156,6 +157,14 @@ def test_training_lowers_the_loss_on_the_smallest_images(architecture):
 def test_unknown_names_and_impossible_settings_are_errors(settings, sentence):
     with pytest.raises(ConfigError, match=sentence):
         build_network(**{"architecture": "resnet18", "image_shape": (32, 32, 3), "classes": 10, **settings})
+
+
+def test_channels_double_from_block_to_block_or_are_equal():
+    usual, equal = (
+        build_network("convnet", image_shape=(32, 32, 3), classes=10, width=12, channels=channels).body
+        for channels in ("doubling", "equal")
+    )
+    assert (usual.channels, equal.channels) == ((12, 24, 48), (12, 12, 12))
 
 
 def test_kernels_are_lecun_normal_and_biases_zero():

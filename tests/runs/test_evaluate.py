@@ -32,6 +32,7 @@ def test_the_papers_accuracy_is_for_its_own_protocol():
         run=SimpleNamespace(imported=False), config=config, prepared=SimpleNamespace(classes=10)
     )
     assert _paper_result(distilled, evaluation_protocol(config, 10)) is not None
+    assert _paper_result(distilled, evaluation_protocol(config, 10, channels="equal")) is None
     assert _paper_result(distilled, evaluation_protocol(config, 10, protocol="dc-bench", norm="none")) is None
 
 
@@ -39,7 +40,7 @@ def test_dc_bench_trains_by_descent_for_as_many_epochs_as_published():
     config = resolve("cifar10", (32, 32, 3), 10, {"ipc": 50})
     usual = evaluation_protocol(config, 500, protocol="dc-bench")
     assert (usual.steps, usual.lr, usual.norm, usual.networks) == (600, 0.01, "instance", 5)
-    assert (usual.flip, usual.hard_labels, usual.width) == (False, True, 128)
+    assert (usual.flip, usual.hard_labels, usual.width, usual.channels) == (False, True, 128, "equal")
     assert evaluation_protocol(config, 500, protocol="dc-bench", augment=True).steps == 2000
     assert evaluation_protocol(config, 10, protocol="dc-bench").steps == 300
     given = evaluation_protocol(config, 10, protocol="dc-bench", steps=7, lr=0.5, norm="none", flip=True)
@@ -47,7 +48,8 @@ def test_dc_bench_trains_by_descent_for_as_many_epochs_as_published():
     assert usual_steps(given, 10) == 300
     with pytest.raises(ConfigError, match="dc-bench trains on hard labels"):
         evaluation_protocol(config, 10, protocol="dc-bench", hard_labels=False)
-    assert evaluation_protocol(config, 10, protocol="dc-bench", arch="vgg11").norm == "batch"
+    other = evaluation_protocol(config, 10, protocol="dc-bench", arch="vgg11")
+    assert (other.norm, other.channels) == ("batch", "doubling")
     assert evaluation_protocol(config, 10).steps == usual_steps(evaluation_protocol(config, 10), 10) == 1000
 
 

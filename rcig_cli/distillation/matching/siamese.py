@@ -19,19 +19,17 @@ rotate    by -15 to 15 degrees
 Pixels from outside the image, and those that are cut out, are 0.
 """
 
-import math
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax, random
 
-from rcig_cli.augmentation import flip_horizontally, resample, rotation
+from rcig_cli.augmentation import flip_horizontally, resample, rotate
 
 Operation = Callable[[Array, Array], Array]
 
 LARGEST_SCALE = 1.2
-LARGEST_ANGLE = 15.0  # degrees
 SHIFT, CUTOUT = 0.125, 0.5  # as fractions of the side
 
 
@@ -70,12 +68,6 @@ def scale(key: Array, image: Array) -> Array:
     """Scale both axes about the centre, each by its own factor."""
     factors = random.uniform(key, (2,), image.dtype, 1 / LARGEST_SCALE, LARGEST_SCALE)
     return resample(image, jnp.diag(factors))
-
-
-def rotate(key: Array, image: Array) -> Array:
-    """Rotate about the centre."""
-    limit = math.radians(LARGEST_ANGLE)
-    return resample(image, rotation(random.uniform(key, (), image.dtype, -limit, limit)))
 
 
 def operations(channels: int) -> tuple[Operation, ...]:

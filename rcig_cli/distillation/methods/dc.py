@@ -55,11 +55,11 @@ def make(task: "Task", settings: DcSettings) -> "Step":
     return make_gradient_matching_step(task, settings)
 
 
-_COMMON = {"flip": False, "norm": "instance", "activation": "relu"}
+_COMMON = {"flip": False, "norm": "instance", "channels": "equal", "activation": "relu"}
+_NETWORK_STEPS = {1: 0, 10: 50, 20: 25, 30: 20, 40: 15, 50: 10}  # by images per class
 _PRESETS: Mapping[int, Mapping[str, Any]] = {
-    1: {**_COMMON, "steps": 1000, "network_steps": 0, "renew_every": 1},
-    10: {**_COMMON, "steps": 10_000, "network_steps": 50, "renew_every": 10},
-    50: {**_COMMON, "steps": 50_000, "network_steps": 10, "renew_every": 50},
+    ipc: {**_COMMON, "steps": 1000 * ipc, "network_steps": steps, "renew_every": ipc}
+    for ipc, steps in _NETWORK_STEPS.items()
 }
 
 DC = Method(

@@ -36,7 +36,7 @@ def make(task: "Task", settings: DmSettings) -> "Step":
     return make_feature_matching_step(task, settings)
 
 
-_PRESET = {"steps": 20_000, "flip": False, "norm": "instance", "activation": "relu"}
+_PRESET = {"steps": 20_000, "flip": False, "norm": "instance", "channels": "equal", "activation": "relu"}
 
 DM = Method(
     name="dm",

@@ -60,7 +60,14 @@ def make(task: "Task", settings: MttSettings) -> "Step":
 
 
 # For CIFAR-10; other data sets have other best settings.
-_COMMON = {"steps": 5000, "flip": False, "norm": "instance", "activation": "relu", "batch": 256}
+_COMMON = {
+    "steps": 5000,
+    "flip": False,
+    "norm": "instance",
+    "channels": "equal",
+    "activation": "relu",
+    "batch": 256,
+}
 _PRESETS: Mapping[int, Mapping[str, Any]] = {
     1: {**_COMMON, "student_steps": 50, "last_start": 1, "image_lr": 100.0, "step_size_lr": 1e-7},
     10: {**_COMMON, "student_steps": 30, "last_start": 19, "image_lr": 1e5, "step_size_lr": 1e-6},

@@ -37,7 +37,7 @@ from rcig_cli.store.files import make_folder
 from rcig_cli.store.store import EXPERTS
 
 _OF_THE_TRAINING = ("expert_epochs", "expert_lr", "expert_augment", "batch", "distill_augment", "seed")
-_OF_THE_NETWORK = ("width", "depth", "norm", "activation")
+_OF_THE_NETWORK = ("width", "depth", "channels", "norm", "activation")
 
 
 def expert_pairs(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import jax
 
-from rcig_cli.distillation.settings import RidgeSettings
+from rcig_cli.distillation.settings import ExpertSettings, RidgeSettings
 from rcig_cli.errors import ConfigError
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.reporting.formatting import count_of, exact_size, size
@@ -56,6 +56,8 @@ def check_memory(
 def _smaller(config: DistillConfig, images: int) -> Iterator[tuple[str, DistillConfig]]:
     """Options that reduce memory, each with its configuration; those that change least come first."""
     batch, method = config.batch, config.method
+    if isinstance(method, ExpertSettings):
+        return  # whose batch is that of the experts' training
     if isinstance(method, RidgeSettings):
         subset = min(method.backward_subset or images, images)
     else:

@@ -185,6 +185,7 @@ def protocol_network(prepared: Prepared, protocol: NetworkProtocol) -> Network:
         width=protocol.width,
         depth=protocol.depth,
         norm=protocol.norm,
+        channels=protocol.channels,
     )
 
 
@@ -256,13 +257,13 @@ def _random_subset(distilled: DistilledSet, *, flip: bool) -> Callable[[Array], 
 def _paper_result(distilled: DistilledSet, protocol: EvaluationProtocol) -> PaperResult | None:
     """Return the paper's accuracy for such a set and such networks.
 
-    It has none with hard labels or by another protocol.  The paper's sets are raw, so it has none for
-    parametrized sets either.
+    It has none with hard labels, by another protocol, or for a ConvNet of equal channels.  The paper's sets
+    are raw, so it has none for parametrized sets either.
 
     A data set of a published name but another number of classes consists of the user's own images.
     """
     config = distilled.config
-    if protocol.protocol != RCIG or protocol.hard_labels:
+    if protocol.protocol != RCIG or protocol.hard_labels or protocol.channels != "doubling":
         return None
     if distilled.run.imported or config.parametrization != DEFAULT_PARAMETRIZATION:
         return None

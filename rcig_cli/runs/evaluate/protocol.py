@@ -6,7 +6,8 @@
 ``dc-bench``
     That of DC-BENCH (Cui et al., NeurIPS 2022), which DC, DSA and DM use too: cross-entropy with the largest
     class, gradient descent at 0.01 (a tenth in the second half) with momentum 0.9 and weight decay 5e-4,
-    batches of 256, 300 epochs, or 1000 with augmentation (that of DSA); networks with instance norm.
+    batches of 256, 300 epochs, or 1000 with augmentation (that of DSA); ConvNets with instance norm and as
+    many channels in each block.
 
 The accuracy is that after the last step.
 """
@@ -17,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rcig_cli.errors import ConfigError
-from rcig_cli.networks.architectures import ARCHITECTURES, ArchitectureName, Norm
+from rcig_cli.networks.architectures import ARCHITECTURES, ArchitectureName, Channels, Norm
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.settings import check, make, record, setting, settings_of
 
@@ -56,8 +57,9 @@ def _of_dc_bench(images: int, given: Mapping[str, Any]) -> dict[str, Any]:
     epochs = _EPOCHS_AUGMENTED if given.get("augment") else _EPOCHS
     steps = epochs * math.ceil(images / _BATCH)
     fixed = {"flip": False, "hard_labels": True, "warmup": 0}
-    norm = {"norm": "instance"} if given.get("arch", "convnet") == "convnet" else {}
-    return {"steps": steps, "lr": 0.01, **fixed, **norm}
+    usual = given.get("arch", "convnet") == "convnet"
+    network = {"norm": "instance", "channels": "equal"} if usual else {}
+    return {"steps": steps, "lr": 0.01, **fixed, **network}
 
 
 PROTOCOLS: Mapping[str, NamedProtocol] = {
@@ -78,6 +80,9 @@ class NetworkProtocol:
         ge=1,
     )
     depth: int | None = setting(None, "Blocks of a ConvNet. Default: the run's.", ge=1)
+    channels: Channels = setting(
+        ..., "Channels of a ConvNet's blocks: doubling from block to block, or equal. Default: the run's."
+    )
     networks: int = setting(5, "Networks to train, each from its own initialization.", ge=1)
     lr: float = setting(1e-4, "Learning rate of Adam.", gt=0)
     flip: bool = setting(..., "Also train on mirrored images. Default: as in distillation.")
@@ -91,7 +96,7 @@ class EvaluationProtocol(NetworkProtocol):
     protocol: str = setting(
         RCIG,
         "Protocol from which the other settings follow: rcig (the paper's), or dc-bench (gradient descent on "
-        "cross-entropy, networks with instance norm).",
+        "cross-entropy, a ConvNet with instance norm and equal channels).",
         choices=PROTOCOLS,
     )
     lr: float = setting(..., "Learning rate. Default: 1e-4 (Adam), with dc-bench 0.01 (SGD).", gt=0)
@@ -159,5 +164,6 @@ def network_defaults(config: DistillConfig, given: dict[str, Any]) -> dict[str, 
         "norm": usual.norm,
         "width": size.width,
         "depth": size.depth,
+        "channels": config.channels if arch == "convnet" else "doubling",
         "flip": config.method.flip,
     }
