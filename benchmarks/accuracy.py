@@ -82,7 +82,8 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
 MARKS = {"cifar10": (30, 35, 40, 45), "mnist": (70, 80, 90), "fashion_mnist": (60, 65, 70, 75)}
 OTHER_MARKS = (50, 60, 70, 80, 90)
 
-_MEASURED = 15  # steps by which the duration of a run is planned; their pool training varies
+# The duration of a run is planned by the second group of these steps; the first compile all programs.
+_NOT_MEASURED, _MEASURED = 5, 15
 _GRID = 30  # points of a line in the plot
 
 
@@ -166,7 +167,9 @@ def run_case(case: Mapping[str, Any], publish: Callable[[Mapping[str, Any]], Non
     """Distil and evaluate one case; publish all that is known after each evaluation."""
     prepared = open_prepared(open_store(Path(case["store"]), create=False), case["dataset"])
     settings = {**SETTINGS[case["settings"]], **case["given"], "dataset": case["dataset"]}
-    planned = settings.get("steps") or planned_steps(prepared, settings, 60 * case["minutes"])
+    planned, cold = settings.get("steps"), None
+    if planned is None:
+        planned, cold = planned_steps(prepared, settings, 60 * case["minutes"])
     config = resolved(prepared, {**settings, "steps": planned})
     with started(prepared, config) as loop:
         protocol = evaluation_protocol(config, len(loop.initial_psi.labels), **case["protocol"])
@@ -180,7 +183,8 @@ def run_case(case: Mapping[str, Any], publish: Callable[[Mapping[str, Any]], Non
         result = {"case": case, "machine": machine(), "config": config.to_json(), "complete": False}
         spent, steps, seconds = 0.0, [0], [0.0]
         found = [accuracies(loop.initial_psi)]
-        compilation = begin(loop)
+        warm = begin(loop)
+        compilation = warm if cold is None else cold  # of the first run in this process
         for stop in stops(planned, case["evaluations"]):
             spent += take(loop, stop)
             assert loop.state is not None
@@ -192,12 +196,13 @@ def run_case(case: Mapping[str, Any], publish: Callable[[Mapping[str, Any]], Non
             publish(result | {"complete": stop == planned})
 
 
-def planned_steps(prepared: Prepared, settings: Mapping[str, Any], seconds: float) -> int:
-    """Return as many steps as fit into some seconds, by the duration of the second and later steps."""
+def planned_steps(prepared: Prepared, settings: Mapping[str, Any], seconds: float) -> tuple[int, float]:
+    """Return as many steps as fit into some seconds without compilation, and the seconds of compilation."""
     with started(prepared, resolved(prepared, settings)) as loop:
-        begin(loop)
-        each = take(loop, 1 + _MEASURED) / _MEASURED
-    return max(2, round(seconds / each))
+        compilation = begin(loop)
+        take(loop, _NOT_MEASURED)
+        each = take(loop, _NOT_MEASURED + _MEASURED) / _MEASURED
+    return max(2, round(seconds / each)), compilation
 
 
 class Quiet(Silent):
