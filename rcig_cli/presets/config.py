@@ -20,6 +20,7 @@ from rcig_cli.distillation.parametrizations import (
 )
 from rcig_cli.distillation.settings import MethodSettings
 from rcig_cli.errors import ConfigError, listed, shorten
+from rcig_cli.networks.architectures import Channels
 from rcig_cli.presets.paper import presets
 from rcig_cli.presets.short_runs import short_run_defaults
 from rcig_cli.settings import Setting, check, check_names, make, record, setting, settings_of, values_of
@@ -78,11 +79,10 @@ class DistillConfig:
     seed: int = setting(0, "Random seed. Default: 0.", ge=0, le=2**32 - 1)
     width: int = setting(128, "Channels of the network's first block.", ge=1)
     depth: int = setting(3, "Blocks of the network.", ge=1)
-    channels: str = setting(
+    channels: Channels = setting(
         "doubling",
         "Channels of the network's blocks: doubling from block to block, or equal.",
         panel=_NETWORK,
-        choices=("doubling", "equal"),
     )
     norm: str = setting(
         "none", "Normalization of the network while distilling.", choices=("none", "batch", "instance")
