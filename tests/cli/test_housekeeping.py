@@ -259,7 +259,7 @@ def test_an_imported_run_is_compared_by_its_data_set_and_size_only(rcig, store):
 
 
 def test_an_imported_run_is_shown_with_its_file_and_without_settings_that_were_not_used(rcig, store):
-    used = {"dataset", "ipc", "parametrization", "width", "depth", "norm", "flip"}
+    used = {"dataset", "ipc", "parametrization", "width", "depth", "channels", "norm", "flip"}
     document = rcig("show", "imported", "--json", "--store", store).json
     assert set(document["config"]) == used
     assert document["imported_from"] == "set.npz"

@@ -15,7 +15,6 @@ from typing import Any, Literal, get_args
 
 from rcig_cli.errors import Corrupt, NotFound, RcigError, shorten
 from rcig_cli.runs.report import Report
-from rcig_cli.store.arrays import read_npz
 from rcig_cli.store.checkpoints import CHECKPOINTS, is_step
 from rcig_cli.store.digests import problem_of
 from rcig_cli.store.documents import parse, read_document
@@ -168,6 +167,8 @@ class _Check:
         for path in (*folder.glob(f"{EXPERTS}/*/*.json"), *folder.glob(f"{FULL_DATA}/*.json")):
             yield from self.document(path, lambda path=path: read_document(path))  # type: ignore[misc]
         for path in folder.glob(f"{EXPERTS}/*/*/*.npz"):
+            from rcig_cli.store.arrays import read_npz  # only where it is needed, since it loads NumPy
+
             yield from self.document(path, lambda path=path: read_npz(path))  # type: ignore[misc]
 
     def sweep(self, folder: Path) -> Iterator[Finding]:
