@@ -61,5 +61,6 @@ def test_a_mia_command_has_only_options_of_mia_if_the_protocol_is_not_allowed_to
     stored = RunResult("run_1", attack_protocol(distilled.config), 360, {}, distilled.size).to_json()
     stored["protocol"]["arch"] = "an architecture that is gone"
     words = shlex.split(attack_command(distilled, stored))
-    options = {f"--{name}" for name in ("arch", "norm", "width", "depth", "networks", "lr", "seed", "steps")}
+    network = {"arch", "norm", "width", "depth", "channels"}
+    options = {f"--{name}" for name in (*network, "networks", "lr", "seed", "steps")}
     assert {word for word in words if word.startswith("--")} == options | {"--no-flip"}
