@@ -73,7 +73,7 @@ def first_images(real, classes, config, decoder):
     return Distilled(decoder.encode(np.asarray(real.images)[chosen]), labels, np.zeros((), np.float32))
 
 
-def make_engine(make_step, real, *, batch, seed, augmentations=(), devices=None):
+def make_engine(make_step, real, *, batch, seed, augmentations=(), balanced=False, devices=None):
     """Stand for `rcig_cli.runs.engine.engine.make_engine`, with a line of arithmetic as the step."""
 
     def start(psi):
