@@ -114,10 +114,10 @@ def _sweep(store, dataset):
     manifest = SweepManifest(
         name="sweep_1", created=now(), updated=now(), status="finished", dataset="shapes",
         config={
-            "dataset": "shapes", "settings": {"ipc": 1}, "sweep": [{"seed": [6, 7]}], "evaluate": {},
-            "configurations": configs, "protocols": [EVALUATION["protocol"]] * 2, "new": False,
+            "settings": {"dataset": "shapes", "ipc": 1}, "sweep": [{"seed": [6, 7]}], "evaluate": [{}],
+            "configurations": configs, "protocols": [[EVALUATION["protocol"]]] * 2, "new": False,
         },
-        parents={"dataset": dataset.as_parent}, runs=("run_6", "run_7"), versions=versions(), files={},
+        parents={"shapes": dataset.as_parent}, runs=("run_6", "run_7"), versions=versions(), files={},
     )  # fmt: skip
     for seed, run in ((6, "run_6"), (7, "run_7")):
         _run(store, dataset, run, seed=seed, parents={"sweep": manifest.as_parent})
@@ -126,10 +126,12 @@ def _sweep(store, dataset):
     row = {
         **{"accuracy": MEASURED, "diverged": [], "milliseconds_per_step": 1.5, "run_accuracies": [0.5, 0.5]},
         **{"runs": ["run_6", "run_7"], "seconds": 0.012, "seconds_in_all": 4.0, "seeds": [6, 7]},
-        **{"settings": {}, "steps": STEPS},
+        **{"settings": {}, "steps": STEPS, "batch": 16, "width": 2, "minutes": None, "paper": None},
+        **{"protocol_label": "rcig", "protocol": EVALUATION["protocol"]},
     }
-    subset = {"ipc": 1, "width": 2, **MEASURED}
-    write_document(folder / "table.json", {"axes": [], "random_subsets": [subset], "rows": [row]})
+    subset = {"dataset": "shapes", "ipc": 1, "protocol_label": "rcig", **MEASURED}
+    table = {"axes": [], "protocols": ["rcig"], "random_subsets": [subset], "rows": [row]}
+    write_document(folder / "table.json", table)
     (folder / "figures" / "accuracy.png").write_bytes(b"another picture")
     files = digests(folder, "table.json") | digests(folder, "figures")
     write_manifest(folder, replace(manifest, files=files))

@@ -89,11 +89,12 @@ def _description(document: Mapping[str, Any]) -> list[str]:
         per_run = ("configurations", "protocols")
         shown["config"] = {key: value for key, value in shown["config"].items() if key not in per_run}
     table = document.get("table") or {"rows": []}
+    several = len(table.get("protocols", ())) > 1
     return [
         *lines_of({key: value for key, value in shown.items() if not isinstance(value, dict)}),
         *map(_evaluated, document.get("evaluations", ())),
         *map(_attacked, document.get("attacks", ())),
-        *map(_row, table["rows"]),
+        *(_row(row, with_protocol=several) for row in table["rows"]),
         *(_diverged(each, document["config"]) for each in document.get("divergences", ())),
         *lines_of({key: value for key, value in shown.items() if isinstance(value, dict)}),
     ]
@@ -143,9 +144,10 @@ def _attacked(attack: Mapping[str, Any]) -> str:
     )
 
 
-def _row(row: Mapping[str, Any]) -> str:
+def _row(row: Mapping[str, Any], *, with_protocol: bool) -> str:
     """Describe a row of a sweep's table."""
     known = {name: value for name, value in row["settings"].items() if value is not None}
     settings = ", ".join(f"{name} {value}" for name, value in known.items()) or "as given"
+    settings += f", protocol {row['protocol_label']}" if with_protocol else ""
     stored = f", {describe_size(SetSize.from_json(row))}" if "stored_bytes" in row else ""
     return f"{settings}: {accuracy(row['accuracy'], 'diverged')}{stored}"

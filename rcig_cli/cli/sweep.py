@@ -10,10 +10,13 @@ import typer
 
 from rcig_cli.cli.options import CheckpointOption, Context, with_context
 from rcig_cli.errors import Interrupted
-from rcig_cli.reporting.formatting import exact_size, per_class
+from rcig_cli.reporting.formatting import describe_network, exact_size, per_class, percent
+from rcig_cli.settings import values_of
 
 if TYPE_CHECKING:
-    from rcig_cli.runs.sweep.table import Row, Table
+    from rcig_cli.runs.sweep.table import Baseline, Row, Table
+
+_WHICH = "sweep"  # the first column, where the rows of a table differ in no setting
 
 
 @with_context
@@ -30,7 +33,8 @@ def sweep(
     FILE begins with the settings that all runs share, such as dataset = "digits" and ipc = 1. A [sweep]
     table lists the values to combine, such as seed = [0, 1, 2] and algorithm = ["rcig", "frepo"]; with
     several [[sweep]] tables, each is combined by itself. An optional [evaluate] table has settings of
-    rcig evaluate, such as networks = 3.
+    rcig evaluate, such as networks = 3; with several [[evaluate]] tables, each run is evaluated by each.
+    With minutes = 10, width, batch and steps are chosen so that a run ends in that time.
 
     To resume a stopped sweep, run the same command again.
 
@@ -41,58 +45,103 @@ def sweep(
     plan = read_plan(file)
     store = here.store(create=True)
     here.prepare_jax()
-    from rcig_cli.runs.distill.distill import choose_dataset
-    from rcig_cli.runs.prepare.prepared import open_prepared
     from rcig_cli.runs.sweep import sweep as job
 
-    dataset = choose_dataset(store, plan.dataset, here.console)
-    prepared = open_prepared(store, dataset)
     try:
         with here.console.working():
-            result = job.sweep(
-                store, prepared, plan, report=here.console, new=new, checkpoint_every=checkpoint_every
-            )
+            result = job.sweep(store, plan, report=here.console, new=new, checkpoint_every=checkpoint_every)
     except (Interrupted, KeyboardInterrupt) as stopped:
         again = here.command(f"sweep {shlex.quote(str(file))}")
         number = stopped.signal_number if isinstance(stopped, Interrupted) else signal.SIGINT
         raise Interrupted(f"{str(stopped) or 'Stopped.'} To resume: {again}", number) from None
-    document = {"sweep": result.name, "status": "finished", "dataset": dataset, **result.table.to_json()}
+    name, table = result.manifest.name, result.table
+    document = {"sweep": name, "status": "finished", "dataset": result.manifest.dataset, **table.to_json()}
     here.console.document({**document, "files": [str(path) for path in result.figures]})
-    columns = (*(result.table.axes or (result.name,)), "accuracy", "stored", "ms/step", "seconds", "runs")
+    rows = [*(_cells(row, table) for row in table.rows), *_baselines(table)]
+    columns = _columns(table)
     here.console.table(
-        columns,
-        [*(_cells(row, result.table) for row in result.table.rows), *_baselines(result.table)],
+        [name if column == _WHICH else column for column in columns],
+        [[row.get(column, "") for column in columns] for row in rows],
         "Test accuracy: mean ± standard deviation over the networks of all seeds. "
-        f"Times: of one run, compilation excluded.{_remark(result.table)}",
+        f"Times: of one run, compilation excluded{_remarks(table)}",
     )
     for path in result.figures:
         here.console.text(str(path))
-    here.next(f"show {result.name}")
+    here.next(f"show {name}")
 
 
-def _baselines(table: "Table") -> Iterator[list[str]]:
-    several = len(table.baselines) > 1
-    blank = [""] * (len(table.axes) - 1)
-    for each in table.baselines:
-        protocol = each.protocol
-        which = f", {per_class(each.ipc)} per class, width {protocol.width}, {protocol.steps} steps"
-        yield [f"random images{which if several else ''}", *blank, each.accuracy.percent, "", "", "", ""]
+def _columns(table: "Table") -> list[str]:
+    """Return the columns of a table, where they have something to show."""
+    chosen = any(row.minutes for row in table.rows)
+    return [
+        *(table.axes or [_WHICH]),
+        *(["protocol"] if len(table.labels) > 1 else []),
+        "accuracy",
+        *(["paper"] if any(row.paper for row in table.rows) else []),
+        *(name for name in ("steps", "batch", "width") if chosen and name not in table.axes),
+        "stored",
+        "ms/step",
+        "seconds",
+        *(["in all"] if chosen else []),
+        "runs",
+    ]
 
 
-def _remark(table: "Table") -> str:
-    """Say what the sets of a sweep are compared with, if some of them are parametrized."""
-    if all(row.size is None or row.size.is_raw for row in table.rows):
-        return ""
-    return " Random images are ipc of each class, which take at least the bytes of the distilled sets."
-
-
-def _cells(row: "Row", table: "Table") -> list[str]:
-    settings = [_text(row.settings[name]) for name in table.axes] or ["(single run)"]
-    accuracy = row.accuracy.percent if row.accuracy else "diverged"
+def _cells(row: "Row", table: "Table") -> dict[str, str]:
+    """Return what a table shows of a row, by column."""
+    picked = row.config.algorithm_record.pick is not None
     diverged = f", {len(row.diverged)} diverged" if row.diverged else ""
-    runs = f"{len(row.outcomes)}{diverged}"
-    stored = exact_size(row.size.stored_bytes.images) if row.size else "-"
-    return [*settings, accuracy, stored, _rounded(row.milliseconds), _rounded(row.seconds), runs]
+    return {
+        **({name: _text(row.settings[name]) for name in table.axes} or {_WHICH: "(single run)"}),
+        "protocol": row.label,
+        "accuracy": row.accuracy.percent if row.accuracy else "diverged",
+        "paper": percent(row.paper.mean, row.paper.std) if row.paper else "-",
+        "stored": exact_size(row.size.stored_bytes.images) if row.size else "-",
+        "ms/step": _rounded(row.milliseconds),
+        "seconds": _rounded(row.seconds),
+        "in all": _rounded(row.seconds_in_all),
+        "runs": f"{len(row.outcomes)}{diverged}",
+        **{name: "-" if picked else str(getattr(row.config, name)) for name in ("steps", "batch")},
+        "width": str(row.config.width),
+    }
+
+
+def _baselines(table: "Table") -> Iterator[dict[str, str]]:
+    """Yield what a table shows of random images: with several, in what they differ."""
+    described = [_described(each) for each in table.baselines]
+    for each, texts in zip(table.baselines, described, strict=True):
+        differing = [text for text, *others in zip(texts, *described, strict=True) if len({*others}) > 1]
+        yield {
+            (table.axes or [_WHICH])[0]: ", ".join(["random images", *differing]),
+            "protocol": each.label,
+            "accuracy": each.accuracy.percent,
+        }
+
+
+def _described(baseline: "Baseline") -> list[str]:
+    protocol = baseline.protocol
+    return [
+        baseline.dataset,
+        f"{per_class(baseline.ipc)} per class",
+        describe_network(values_of(protocol)),
+        f"{protocol.steps} steps",
+        "mirrored images too" if protocol.flip else "no mirrored images",
+    ]
+
+
+def _remarks(table: "Table") -> str:
+    """Say what some columns and rows mean, where a table has them."""
+    remarks = []
+    if any(row.minutes for row in table.rows):
+        remarks.append("; in all: compilation and training of experts included")
+    remarks.append(".")
+    if any(row.paper for row in table.rows):
+        remarks.append(" Paper: RCIG's, with all its steps and width; other methods as it quotes them.")
+    if not all(row.size is None or row.size.is_raw for row in table.rows):
+        remarks.append(
+            " Random images are ipc of each class, which take at least the bytes of the distilled sets."
+        )
+    return "".join(remarks)
 
 
 def _text(value: Any) -> str:

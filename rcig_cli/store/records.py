@@ -136,9 +136,10 @@ class _JobManifest(_ArtifactManifest):
     status
         "running", "interrupted", "finished" or (of a run) "failed".
     dataset
-        The name of the data set.
+        The name of the data set; of a sweep those of all its data sets, separated by commas.
     parents
-        From role to parent: "dataset"; "sweep" where a sweep made the run; "file" where it was imported.
+        Of a run, from role to parent: "dataset"; "sweep" where a sweep made the run; "file" where it was
+        imported.  Of a sweep, from the name of each data set to it.
     """
 
     updated: str
@@ -171,9 +172,9 @@ class RunManifest(_JobManifest):
         first cause first; the ``checkpoint`` to resume from, or None if there is none; and the learning
         ``rates`` until then.  The run may have been resumed with lower rates.
     budget
-        Of a run whose settings were chosen so that it ends in a given time: the ``minutes``, the ``chosen``
-        settings by name, the ``seconds_per_step`` that were measured, and the ``reason`` as text.  None for
-        other runs.
+        Of a run whose settings were chosen so that it ends in a given time: the ``minutes``, the settings
+        that were ``given`` and those that were ``chosen``, by name, the ``seconds_per_step`` that were
+        measured, and the ``reason`` as text.  None for other runs.
     imported_as
         How the file of an imported run was read: the ``space`` of its images, the ``options`` that the user
         gave, and the ``assumptions``, each with ``about`` and ``text``.  None for other runs.
@@ -201,8 +202,9 @@ class RunManifest(_JobManifest):
 class SweepManifest(_JobManifest):
     """The description of a sweep, its runs and its results.
 
-    Its configuration has the swept settings, the protocols of evaluation, and every run's fully resolved
-    configuration.
+    Its configuration has the swept settings, and for every run its fully resolved configuration and the
+    protocols of its evaluations.  For a run that is to end in a given time, it has the settings that were
+    given instead, and the ``minutes``.
 
     Parameters
     ----------

@@ -120,6 +120,12 @@ def prepared(swept, tmp_path_factory):
         (FILE.replace("inner_steps = [1, 2]", "ipc = [1, 5000]"), 2, "5000 is too many"),
         (FILE.replace("networks = 1", "depth = 9"), 2, "too small for a ConvNet of depth 9"),
         ('dataset = "../etc"\n' + FILE, 2, "../etc"),
+        (FILE.replace("inner_steps", 'dataset = ["digits", "mnist"]\ninner_steps'), 3, "rcig prepare mnist"),
+        (
+            'ipc = 1\nminutes = 3\n[sweep]\nalgorithm = ["dm", "mtt"]',
+            2,
+            "With algorithm mtt: mtt trains experts",
+        ),
     ],
 )
 def test_mistakes_are_reported_before_anything_is_run(rcig, prepared, tmp_path, text, code, said):

@@ -5,7 +5,7 @@ import pytest
 from rcig_cli.distillation.methods import METHODS
 from rcig_cli.errors import ConfigError
 from rcig_cli.presets.config import DistillConfig, declared_settings, difference, resolve
-from rcig_cli.presets.paper import PRESETS, paper_result, presets
+from rcig_cli.presets.paper import OTHERS, PRESETS, PaperResult, paper_result, presets, quoted_result
 
 SHAPES = {
     **{"digits": (8, 8, 1), "mnist": (28, 28, 1), "fashion_mnist": (28, 28, 1)},
@@ -66,6 +66,16 @@ def test_every_cell_of_the_papers_tables_2_and_4_has_a_preset_with_its_figure():
     assert paper_result("cifar10", 10, tested=("vgg11-published", "batch"), **bn).std == pytest.approx(0.011)
     assert paper_result("cifar10", 10, tested=("vgg11", "batch"), **bn) is None  # not the paper's network
     assert paper_result("cifar10", 10, tested=("alexnet", "none"), augment=True) is None
+
+
+def test_the_figures_that_table_2_quotes_of_other_methods():
+    descent, regression = OTHERS["dm"], OTHERS["frepo"]
+    assert quoted_result("cifar10", 1, "dm", descent) == PaperResult(0.31, 0.006, "Table 2")
+    assert quoted_result("mnist", 10, "kip", regression).mean == pytest.approx(0.975)
+    assert quoted_result("caltech_birds2011", 10, "frepo", regression).std == pytest.approx(0.001)
+    assert quoted_result("cifar10", 1, "dm", regression) is None
+    assert quoted_result("cifar10", 2, "dm", descent) is None
+    assert quoted_result("cub200", 10, "mtt", descent) is None
 
 
 def rates(config):

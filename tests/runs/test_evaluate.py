@@ -34,6 +34,10 @@ def test_the_papers_accuracy_is_for_its_own_protocol():
     assert _paper_result(distilled, evaluation_protocol(config, 10)) is not None
     assert _paper_result(distilled, evaluation_protocol(config, 10, channels="equal")) is None
     assert _paper_result(distilled, evaluation_protocol(config, 10, protocol="dc-bench", norm="none")) is None
+    distilled.config = resolve("cifar10", (32, 32, 3), 10, {"ipc": 1, "algorithm": "dm"})
+    by_descent = evaluation_protocol(distilled.config, 10, protocol="dc-bench", augment=True)
+    assert _paper_result(distilled, by_descent).mean == pytest.approx(0.31)
+    assert _paper_result(distilled, evaluation_protocol(distilled.config, 10)) is None
 
 
 def test_dc_bench_trains_by_descent_for_as_many_epochs_as_published():

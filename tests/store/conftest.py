@@ -55,7 +55,7 @@ def _sweep_manifest(name: str = "sweep_1", **changes: object) -> SweepManifest:
         "status": "running",
         "config": {"dataset": "digits", "configurations": [{"seed": 0}, {"seed": 1}]},
         "dataset": "digits",
-        "parents": {"dataset": {"name": "digits", "digest": "a" * 64}},
+        "parents": {"digits": {"name": "digits", "digest": "a" * 64}},
         "runs": ("run_1",),
         "versions": {"jax": "0.10.2"},
         "files": {},

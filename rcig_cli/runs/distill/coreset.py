@@ -3,12 +3,14 @@
 It takes no outer steps and saves no checkpoints: a run that was stopped starts again.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
@@ -24,12 +26,13 @@ from rcig_cli.runs.configuration import network_for
 from rcig_cli.runs.distill.distilled import write_distilled
 from rcig_cli.runs.distill.run_loop import RunContext, RunInterrupted
 from rcig_cli.runs.engine.batches import Batches, Indices, RealData
-from rcig_cli.runs.engine.environment import jit
+from rcig_cli.runs.engine.environment import jit, processors
 from rcig_cli.runs.engine.randomness import Use, key_for
 from rcig_cli.runs.engine.real_training import make_training_on_real
 from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.runs.signals import StopRequest
 from rcig_cli.store.records import RunManifest, now, write_manifest
+from rcig_cli.store.results import write_result
 
 _LARGEST_BATCH = 500  # images whose features are computed at a time
 
@@ -63,12 +66,17 @@ def pick_images(
     if context.processes.count > 1:
         raise ConfigError(f"{config.algorithm} picks real images in one process; leave out --distributed.")
     record(status="running", files={})
+    began = time.monotonic()
     try:
         chosen = _chosen(prepared, config, _make_rows(prepared, config, context, check_for_stop))
     except Interrupted:
         record(status="interrupted")
         raise
-    return record(status="finished", files=write_distilled(path, _arrays(chosen, prepared, config)))
+    files = write_distilled(path, _arrays(chosen, prepared, config))
+    timing = {"steps": 0, "seconds": time.monotonic() - began}
+    timing |= {"device": jax.default_backend(), "processors": processors()}
+    write_result(path, "timings", "distill", timing)
+    return record(status="finished", files=files)
 
 
 def _chosen(prepared: Prepared, config: DistillConfig, rows: Callable[[Indices], Rows]) -> Indices:

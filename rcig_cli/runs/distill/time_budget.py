@@ -95,7 +95,7 @@ def choose_settings(
     Raises
     ------
     ConfigError
-        If the number of steps is given too, or not a single step fits into the time.
+        If the number of steps is given too, not a single step fits into the time, or as `check_method`.
     """
     end = time.monotonic() + (1 - _RESERVE) * 60 * minutes
     if "steps" in settings:
@@ -103,13 +103,7 @@ def choose_settings(
             "minutes and steps contradict each other, since minutes chooses the steps: give one."
         )
     preset = resolved(prepared, settings)
-    if preset.algorithm_record.pick:
-        raise ConfigError(f"{preset.algorithm} takes no outer steps, so minutes can't be given for it.")
-    if isinstance(preset.method, ExpertSettings):
-        raise ConfigError(
-            f"{preset.algorithm} trains experts before its steps, so minutes can't be given for it: give "
-            "steps."
-        )
+    check_method(preset)
     context.report.note(f"Measuring how many steps fit into {_amount(minutes)}.")
     began = time.monotonic()
     real = RealData(prepared.images("train"), prepared.labels("train"))
@@ -158,8 +152,30 @@ def choose_settings(
     )
     context.report.note(reason)
     chosen = {**_size(config), "steps": steps, "schedule": schedule}
-    budget = {"minutes": minutes, "chosen": chosen, "seconds_per_step": timing.per_step, "reason": reason}
-    return config, budget
+    return config, {
+        "minutes": minutes,
+        "given": dict(settings),
+        "chosen": chosen,
+        "seconds_per_step": timing.per_step,
+        "reason": reason,
+    }
+
+
+def check_method(config: DistillConfig) -> None:
+    """Refuse a method whose steps can't be chosen.
+
+    Raises
+    ------
+    ConfigError
+        If it takes no steps, or trains experts before them.
+    """
+    if config.algorithm_record.pick:
+        raise ConfigError(f"{config.algorithm} takes no outer steps, so minutes can't be given for it.")
+    if isinstance(config.method, ExpertSettings):
+        raise ConfigError(
+            f"{config.algorithm} trains experts before its steps, so minutes can't be given for it: give "
+            "steps."
+        )
 
 
 def _candidates(

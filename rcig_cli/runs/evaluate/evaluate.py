@@ -17,7 +17,7 @@ from rcig_cli.distillation.records import centred_one_hot, training_set
 from rcig_cli.networks.architectures import build_network
 from rcig_cli.networks.network import Network
 from rcig_cli.presets.config import DEFAULT_PARAMETRIZATION
-from rcig_cli.presets.paper import PaperResult, paper_result
+from rcig_cli.presets.paper import OTHERS, PaperResult, paper_result, quoted_result
 from rcig_cli.runs.distill.distilled import DistilledSet
 from rcig_cli.runs.distill.scarce import scarce_classes
 from rcig_cli.runs.engine.randomness import first_images
@@ -257,17 +257,20 @@ def _random_subset(distilled: DistilledSet, *, flip: bool) -> Callable[[Array], 
 def _paper_result(distilled: DistilledSet, protocol: EvaluationProtocol) -> PaperResult | None:
     """Return the paper's accuracy for such a set and such networks.
 
-    It has none with hard labels, by another protocol, or for a ConvNet of equal channels.  The paper's sets
-    are raw, so it has none for parametrized sets either.
+    It has none with hard labels, by another protocol, or for a ConvNet of equal channels.  Accuracies of
+    other methods are those by the protocol that is nearest to that of their own papers.  The paper's sets are
+    raw, so it has none for parametrized sets either.
 
     A data set of a published name but another number of classes consists of the user's own images.
     """
     config = distilled.config
-    if protocol.protocol != RCIG or protocol.hard_labels or protocol.channels != "doubling":
-        return None
     if distilled.run.imported or config.parametrization != DEFAULT_PARAMETRIZATION:
         return None
     if config.dataset not in KNOWN or distilled.prepared.classes != KNOWN[config.dataset].classes:
+        return None
+    if config.algorithm in OTHERS:
+        return quoted_result(config.dataset, config.ipc, config.algorithm, values_of(protocol))
+    if protocol.protocol != RCIG or protocol.hard_labels or protocol.channels != "doubling":
         return None
     return paper_result(
         config.dataset,

@@ -4,6 +4,8 @@ accuracy.png       test accuracy against a swept whole number, such as inner_ste
 milliseconds.png   time of an outer step against it                                  (paper, Figure 1)
 seconds.png        test accuracy against the time of a whole run
 course.png         accuracy on real batches during distillation, against outer steps and against time
+
+With several data sets or protocols there are panels for each.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from rcig_cli.presets.config import declared_settings
 from rcig_cli.reporting.figures.plots import Panel, Series, draw_panels
 from rcig_cli.runs.distill.distill import METRICS
+from rcig_cli.runs.sweep.plan import swept_settings
 from rcig_cli.runs.sweep.table import Row, Table, describe_settings
 from rcig_cli.store.digests import digests
 from rcig_cli.store.documents import write_document
@@ -29,6 +31,7 @@ FIGURES = "figures"
 _ACCURACY = "test accuracy (%)"
 _MOST_SERIES = 12  # with which a legend is readable
 _MOST_COURSES = 8
+_MOST_PANELS = 8  # beside each other
 _STRETCHES = 25  # points of a line in course.png, each a mean over a stretch of steps
 
 Point = tuple[float, float | None] | None  # a value and its standard deviation; None if unknown
@@ -61,27 +64,49 @@ def write_results(store: Store, name: str, table: Table) -> tuple[Path, ...]:
 
 def panels_of(table: Table, store: Store) -> dict[str, list[Panel]]:
     """Return the panels of each plot, by the name of its file without ".png"."""
+    parts = list(_parts(table))
+    once = [(of, part) for of, part in parts if part.labels[0] == table.labels[0]]
     counts = [
         name
         for name in table.axes
-        if declared_settings()[name].type is int
+        if swept_settings()[name].type is int
         and not any(isinstance(row.settings[name], list) for row in table.rows)  # one number for each class
     ]
     drawn = {
         "accuracy": [
-            Panel(_label(axis), _ACCURACY, lines, *_baseline(table))
+            Panel(_label(axis), f"{_ACCURACY}{of}", lines, *_baseline(part))
+            for of, part in parts
             for axis in counts
-            if (lines := _lines(table, axis, _accuracy))
+            if (lines := _lines(part, axis, _accuracy))
         ],
         "milliseconds": [
-            Panel(_label(axis), "ms per outer step", lines, from_zero=True)
+            Panel(_label(axis), f"ms per outer step{of}", lines, from_zero=True)
+            for of, part in once
             for axis in counts
-            if axis != "steps" and (lines := _lines(table, axis, _milliseconds))
+            if axis != "steps" and (lines := _lines(part, axis, _milliseconds))
         ],
-        "seconds": _against_seconds(table, counts),
-        "course": _courses(table, store),
+        "seconds": [panel for of, part in parts for panel in _against_seconds(part, counts, of)],
+        "course": [panel for of, part in once for panel in _courses(part, store, of)],
     }
-    return {name: panels for name, panels in drawn.items() if panels}
+    return {name: panels for name, panels in drawn.items() if 0 < len(panels) <= _MOST_PANELS}
+
+
+def _parts(table: Table) -> Iterator[tuple[str, Table]]:
+    """Yield the results for each data set by each protocol, with what they are of: ``", mnist, rcig"``."""
+    axes = tuple(name for name in table.axes if name != "dataset")
+    several = len(table.labels) > 1, axes != table.axes
+    for label in table.labels:
+        for dataset in dict.fromkeys(row.config.dataset for row in table.rows):
+            which = label, dataset
+            rows = [row for row in table.rows if (row.label, row.config.dataset) == which]
+            baselines = [each for each in table.baselines if (each.label, each.dataset) == which]
+            names = [name for name, one_of_several in zip(which, several, strict=True) if one_of_several]
+            part = Table(
+                axes,
+                tuple(replace(row, settings={name: row.settings[name] for name in axes}) for row in rows),
+                tuple(baselines),
+            )
+            yield "".join(f", {name}" for name in reversed(names)), part
 
 
 def _accuracy(row: Row) -> Point:
@@ -125,7 +150,7 @@ def _lines(table: Table, axis: str, y: Callable[[Row], Point]) -> list[Series]:
 
 def _label(axis: str) -> str:
     """Return the first sentence of a setting's help: ``"iterations of the inner solve, inner_steps"``."""
-    text = declared_settings()[axis].help.split(".")[0]
+    text = swept_settings()[axis].help.split(".")[0]
     return f"{text[:1].lower()}{text[1:]}, {axis}"
 
 
@@ -135,7 +160,7 @@ def _baseline(table: Table) -> tuple[float, str] | tuple[()]:
     return 100 * table.baselines[0].accuracy.mean, "random images"
 
 
-def _against_seconds(table: Table, counts: Sequence[str]) -> list[Panel]:
+def _against_seconds(table: Table, counts: Sequence[str], of: str) -> list[Panel]:
     """Rows that differ in a whole number only are joined by a line; the others are single points."""
     series: list[Series] = []
     covered: set[int] = set()
@@ -155,10 +180,11 @@ def _against_seconds(table: Table, counts: Sequence[str]) -> list[Panel]:
             add(describe_settings(row.settings) or "distilled", [row])
     if not 0 < len(series) <= _MOST_SERIES or len(table.rows) < 2:
         return []
-    return [Panel("seconds to distil, compilation excluded", _ACCURACY, series, *_baseline(table))]
+    label = "seconds to distil, compilation excluded"
+    return [Panel(label, f"{_ACCURACY}{of}", series, *_baseline(table))]
 
 
-def _courses(table: Table, store: Store) -> list[Panel]:
+def _courses(table: Table, store: Store, of: str) -> list[Panel]:
     if len(table.rows) > _MOST_COURSES:
         return []
     by_steps, by_seconds = [], []
@@ -172,7 +198,8 @@ def _courses(table: Table, store: Store) -> list[Panel]:
             seconds = [step * row.milliseconds / 1000 for step in steps]
             by_seconds.append(Series(label, seconds, accuracies))
     drawn = ("outer steps", by_steps), ("seconds, compilation excluded", by_seconds)
-    return [Panel(x_label, "accuracy on real batches (%)", series) for x_label, series in drawn if series]
+    y_label = f"accuracy on real batches (%){of}"
+    return [Panel(x_label, y_label, series) for x_label, series in drawn if series]
 
 
 def _course(row: Row, store: Store) -> tuple[list[float], list[float]]:
@@ -186,6 +213,6 @@ def _course(row: Row, store: Store) -> tuple[list[float], list[float]]:
     if not records:
         return [], []
     steps, accuracies = np.array([(each["step"], each["accuracy"]) for each in records], float).T
-    stretch = np.minimum((steps - 1) * _STRETCHES // row.steps, _STRETCHES - 1)
+    stretch = np.minimum((steps - 1) * _STRETCHES // row.config.steps, _STRETCHES - 1)
     chosen = [stretch == each for each in np.unique(stretch)]
     return [float(steps[c].mean()) for c in chosen], [100 * float(accuracies[c].mean()) for c in chosen]

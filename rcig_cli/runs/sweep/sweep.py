@@ -1,31 +1,43 @@
-"""A sweep: many runs from one data set, each distilled and evaluated in turn.
+"""A sweep: many runs, each distilled, and evaluated by each protocol, in turn.
 
 The runs hold all results, so a sweep that was stopped is resumed from them.  Finished runs of the store that
 would give the same result are used instead of new ones.
+
+The settings of a run that is to end in a given time are chosen when it begins, and recorded in it with those
+that were given, by which it is found again.  The runs of other seeds take the same settings.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rcig_cli.errors import ConfigError, Interrupted, NumericsError
-from rcig_cli.presets.config import DistillConfig
-from rcig_cli.runs.configuration import resolved
+from rcig_cli.presets.config import DEFAULT_ALGORITHM, DEFAULT_PARAMETRIZATION, DistillConfig
+from rcig_cli.runs.configuration import resolved, with_counts
 from rcig_cli.runs.distill import distill
 from rcig_cli.runs.distill.distilled import open_distilled
 from rcig_cli.runs.distill.run_loop import RunContext
+from rcig_cli.runs.distill.time_budget import check_method, choose_settings
 from rcig_cli.runs.engine.environment import machine
 from rcig_cli.runs.evaluate.evaluate import evaluate, protocol_network
 from rcig_cli.runs.evaluate.protocol import EvaluationProtocol, evaluation_protocol
 from rcig_cli.runs.evaluate.results import Evaluation
-from rcig_cli.runs.prepare.prepared import Prepared
+from rcig_cli.runs.prepare.prepared import Prepared, open_prepared
 from rcig_cli.runs.report import Report
 from rcig_cli.runs.sweep.plan import SweepPlan
 from rcig_cli.runs.sweep.plots import write_results
-from rcig_cli.runs.sweep.table import Cell, Outcome, Table, describe_settings, swept, tabulate, timing_of
+from rcig_cli.runs.sweep.table import (
+    Cell,
+    Outcome,
+    Table,
+    describe_settings,
+    keys_of,
+    swept,
+    tabulate,
+    timing_of,
+)
 from rcig_cli.settings import values_of
-from rcig_cli.store.documents import canonical
 from rcig_cli.store.locks import RunLock
 from rcig_cli.store.records import RunManifest, SweepManifest, now, versions, write_manifest
 from rcig_cli.store.results import read_results
@@ -34,16 +46,15 @@ from rcig_cli.store.store import Store
 
 @dataclass(frozen=True)
 class SweepResult:
-    """A finished sweep: its name in the store, its results, and the PNG files of its plots."""
+    """A finished sweep: its manifest, its results, and the PNG files of its plots."""
 
-    name: str
+    manifest: SweepManifest
     table: Table
     figures: tuple[Path, ...]
 
 
 def sweep(
     store: Store,
-    prepared: Prepared,
     plan: SweepPlan,
     *,
     report: Report,
@@ -55,9 +66,7 @@ def sweep(
     Parameters
     ----------
     store
-        Where the runs are.
-    prepared
-        The data set of all runs.
+        Where the data sets and runs are.
     plan
         The settings.
     report
@@ -71,63 +80,102 @@ def sweep(
     ------
     ConfigError
         If a combination of settings is not possible.  All are checked before the first run.
+    NotFound
+        If a data set is not prepared.
     Locked
         If another process is running this sweep.
     Interrupted, KeyboardInterrupt
         If a signal stopped it.  Finished runs and evaluations are kept, and the current run has a checkpoint.
     """
+    prepared = {
+        name: open_prepared(store, distill.choose_dataset(store, name, report)) for name in plan.datasets
+    }
     cells = _cells(prepared, plan)
     axes = _axes(plan, cells)
-    for name, lacking in plan.ignored().items():
-        report.note(f"{name} is not a setting of {', '.join(lacking)}, whose runs ignore it.")
-    manifest, lock = _find_or_create(store, prepared, plan, cells, new=new)
+    for setting, lacking in plan.ignored().items():
+        report.note(f"{setting} is not a setting of {', '.join(lacking)}, whose runs ignore it.")
+    manifest, lock = _find_or_create(store, plan, cells, new=new)
     with lock:
         count = "1 run" if len(cells) == 1 else f"{len(cells)} runs"
         state = "is finished" if manifest.status == "finished" else f"has {count}"
-        report.note(f"{manifest.name} of {prepared.manifest.name} {state}.")
-        one = _Sweep(store, prepared, manifest, cells, RunContext(report, checkpoint_every))
-        table = tabulate(axes, one.run(axes, baseline=plan.baseline))
-        return SweepResult(manifest.name, table, write_results(store, manifest.name, table))
+        report.note(f"{manifest.name} of {manifest.dataset} {state}.")
+        one = _Sweep(store, manifest, plan, cells, RunContext(report, checkpoint_every))
+        table = tabulate(axes, one.run(axes))
+        return SweepResult(manifest, table, write_results(store, manifest.name, table))
 
 
-def _cells(prepared: Prepared, plan: SweepPlan) -> list[Cell]:
+def _cells(prepared: Mapping[str | None, Prepared], plan: SweepPlan) -> list[Cell]:
     """Resolve the settings of every run, each once, in the order of the plan."""
-    cells: dict[DistillConfig, Cell] = {}
+    cells: dict[str, Cell] = {}
     for settings in plan.combinations():
         try:
-            config = resolved(prepared, settings)
-            if config in cells:
-                continue
-            distill.check_possible(prepared, config)
-            images = sum(config.decoded_per_class(prepared.classes))
-            protocol = evaluation_protocol(config, images, **plan.evaluate)
-            protocol_network(prepared, protocol)
+            cell = _cell(prepared[settings.get("dataset")], settings, plan)
         except ConfigError as error:
             where = describe_settings({name: settings[name] for name in plan.axes if name in settings})
             raise ConfigError(f"With {where}: {error}" if where else str(error)) from None
-        cells[config] = Cell(config, protocol)
+        cells.setdefault(cell.key, cell)
     return list(cells.values())
 
 
+def _cell(prepared: Prepared, settings: Mapping[str, Any], plan: SweepPlan) -> Cell:
+    """Resolve the settings of a run.
+
+    Raises
+    ------
+    ConfigError
+        If they are not possible.
+    """
+    usual = {"algorithm": DEFAULT_ALGORITHM, "parametrization": DEFAULT_PARAMETRIZATION, "seed": 0}
+    given = {**usual, **with_counts(prepared, settings), "dataset": prepared.name}
+    minutes = given.pop("minutes", None)
+    config = resolved(prepared, given)
+    distill.check_possible(prepared, config)
+    wanted = config.to_json()
+    if minutes is not None:
+        check_method(config)
+        as_json = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
+        wanted = {**as_json, "minutes": float(minutes)}
+    return Cell(prepared, wanted, config, _protocols(prepared, config, plan))
+
+
+def _protocols(prepared: Prepared, config: DistillConfig, plan: SweepPlan) -> tuple[EvaluationProtocol, ...]:
+    """Return the protocols by which a run is evaluated; raises as `protocol_network`."""
+    images = sum(config.decoded_per_class(prepared.classes))
+    protocols = [evaluation_protocol(config, images, **each.settings) for each in plan.evaluations]
+    for protocol in protocols:
+        protocol_network(prepared, protocol)
+    return tuple(protocols)
+
+
 def _axes(plan: SweepPlan, cells: Sequence[Cell]) -> tuple[str, ...]:
-    """Return the swept settings in which the runs differ."""
-    configs = [cell.config.to_json() for cell in cells]
-    return tuple(name for name in plan.axes if len({repr(config.get(name)) for config in configs}) > 1)
+    """Return the swept settings in which the runs differ, among those that have them.
+
+    In a sweep with ``minutes`` the number of steps is not one: it is a result.
+    """
+    timed = any(cell.minutes for cell in cells)
+    known = [{**cell.config.to_json(), **cell.wanted} for cell in cells]
+    return tuple(
+        name
+        for name in plan.axes
+        if len({repr(values[name]) for values in known if name in values}) > 1
+        and not (timed and name == "steps")
+    )
 
 
 def _find_or_create(
-    store: Store, prepared: Prepared, plan: SweepPlan, cells: Sequence[Cell], *, new: bool
+    store: Store, plan: SweepPlan, cells: Sequence[Cell], *, new: bool
 ) -> tuple[SweepManifest, RunLock]:
     """Return the newest sweep of the same runs, or a new one, locked."""
+    parents = {cell.prepared.name: cell.prepared.manifest.as_parent for cell in cells}
     document = {
         **plan.to_json(),
-        "configurations": [cell.config.to_json() for cell in cells],
-        "protocols": [values_of(cell.protocol) for cell in cells],
+        "configurations": [dict(cell.wanted) for cell in cells],
+        "protocols": [list(map(values_of, cell.protocols)) for cell in cells],
         "new": new,
     }
     for found in () if new else reversed(store.sweeps().found):
         same = all(found.config.get(key) == document[key] for key in ("configurations", "protocols"))
-        if same and found.parents["dataset"]["digest"] == prepared.manifest.digest:
+        if same and found.parents == parents:
             lock = RunLock(store.sweep_path(found.name))
             return store.sweep(found.name), lock
 
@@ -138,8 +186,8 @@ def _find_or_create(
             updated=now(),
             status="running",
             config=document,
-            dataset=prepared.manifest.name,
-            parents={"dataset": prepared.manifest.as_parent},
+            dataset=", ".join(parents),
+            parents=parents,
             runs=(),
             versions=versions(),
             files={},
@@ -154,29 +202,25 @@ class _Sweep:
     def __init__(
         self,
         store: Store,
-        prepared: Prepared,
         manifest: SweepManifest,
+        plan: SweepPlan,
         cells: Sequence[Cell],
         context: RunContext,
     ) -> None:
-        self.store, self.prepared, self.manifest, self.cells = store, prepared, manifest, cells
+        self.store, self.manifest, self.plan, self.cells = store, manifest, plan, cells
         self.context, self.report = context, context.report
-        self.runs: dict[DistillConfig, str] = {}
+        self.runs: dict[str, str] = {}  # names by the keys of their cells
+        self.baselines: set[tuple[Any, ...]] = set()  # whose random subsets are evaluated
 
-    def run(self, axes: Sequence[str], *, baseline: bool) -> list[Outcome]:
-        """Distil and evaluate the missing runs; return an outcome for each cell, also for diverged runs."""
+    def run(self, axes: Sequence[str]) -> list[Outcome]:
+        """Distil and evaluate the missing runs; return all outcomes, also of diverged runs."""
         self._find_runs()
         self._record(status="running", files={})
         outcomes = []
-        baselines: set[tuple[Any, EvaluationProtocol]] = set()  # whose random subsets are evaluated
         try:
             for number, cell in enumerate(self.cells, 1):
-                where = describe_settings(swept(cell.config, axes)) or "a single run"
-                label = f"run {number} of {len(self.cells)}, {where}"
-                key = cell.config.ipc, cell.protocol
-                outcomes.append(self._run_cell(cell, label, baseline=baseline and key not in baselines))
-                if outcomes[-1].evaluation is not None:
-                    baselines.add(key)
+                where = describe_settings(swept(cell.config, cell.minutes, axes)) or "a single run"
+                outcomes += self._run_cell(cell, f"run {number} of {len(self.cells)}, {where}")
         except (Interrupted, KeyboardInterrupt):
             self._record(status="interrupted")
             raise
@@ -184,51 +228,81 @@ class _Sweep:
 
     def _record(self, **changes: Any) -> None:
         """Write changes, and the names of the runs, into the manifest of the sweep."""
-        runs = tuple(self.runs[cell.config] for cell in self.cells if cell.config in self.runs)
+        runs = tuple(self.runs[cell.key] for cell in self.cells if cell.key in self.runs)
         self.manifest = replace(self.manifest, updated=now(), runs=runs, **changes)
         write_manifest(self.store.sweep_path(self.manifest.name), self.manifest)
 
     def _find_runs(self) -> None:
         """Find the runs of this sweep, and other finished runs that would have the same result."""
-        wanted = {canonical(cell.config.to_json()): cell.config for cell in self.cells}
+        wanted = {cell.key for cell in self.cells}
         found = self.store.runs().found
         others = () if self.manifest.config["new"] else filter(self._has_same_result, found)
         own = (run for run in found if run.parents.get("sweep") == self.manifest.as_parent)
         for run in (*others, *own):
-            config = wanted.get(canonical(run.config))
-            if config is not None:
-                self.runs[config] = run.name
+            self.runs |= {key: run.name for key in keys_of(run) if key in wanted}
 
     def _has_same_result(self, run: RunManifest) -> bool:
         """Whether a run is finished and was made from the same data, with the same versions and machine."""
-        same_data = run.parents["dataset"] == self.manifest.parents["dataset"]
+        same_data = run.parents["dataset"] in self.manifest.parents.values()
         same_place = run.versions == versions() and run.machine == machine()
         return run.status == "finished" and not run.imported and same_data and same_place
 
-    def _run_cell(self, cell: Cell, label: str, *, baseline: bool) -> Outcome:
-        run, lock = self._open_or_create(cell.config)
+    def _run_cell(self, cell: Cell, label: str) -> list[Outcome]:
+        """Distil a run, unless it is finished, and return its outcome by each protocol."""
+        run, lock = self._open_or_create(cell, label)
         path = self.store.run_path(run.name)
         with lock:
             run = self.store.run(run.name)
             if run.status in ("running", "interrupted"):
                 self.report.note(f"{run.name}: {label}.")
                 try:
-                    run = distill.execute(path, run, self.prepared, self.context)
+                    run = distill.execute(path, run, cell.prepared, self.context)
                 except NumericsError as error:
                     self.report.warn(str(error))
                     run = self.store.run(run.name)
-            diverged = run.status == "failed"
-            evaluation = None if diverged else self._evaluate(run, cell.protocol, baseline=baseline)
-            return Outcome(cell, run, evaluation, timing_of(path))
+            return list(self._outcomes(cell, run))
 
-    def _open_or_create(self, config: DistillConfig) -> tuple[RunManifest, RunLock]:
-        if config in self.runs:
-            run = self.store.run(self.runs[config])
+    def _open_or_create(self, cell: Cell, label: str) -> tuple[RunManifest, RunLock]:
+        if cell.key in self.runs:
+            run = self.store.run(self.runs[cell.key])
             return run, RunLock(self.store.run_path(run.name))
-        run, lock = distill.create_run(self.store, self.prepared, config, self.manifest)
-        self.runs[config] = run.name
+        config, budget = (cell.config, None) if cell.minutes is None else self._chosen(cell, label)
+        run, lock = distill.create_run(self.store, cell.prepared, config, self.manifest, budget=budget)
+        self.runs[cell.key] = run.name
         self._record()
         return run, lock
+
+    def _chosen(self, cell: Cell, label: str) -> tuple[DistillConfig, dict[str, Any]]:
+        """Choose settings for a run that is to end in a given time; other seeds have the same.
+
+        Returns the configuration, and the record for the run's manifest.
+        """
+        given = {name: value for name, value in cell.wanted.items() if name != "minutes"}
+        for other in self.cells:
+            if other.group == cell.group and other.key in self.runs:
+                run = self.store.run(self.runs[other.key])
+                assert run.budget is not None
+                config = DistillConfig.from_json(run.config).override({"seed": cell.config.seed})
+                return config, {**run.budget, "given": given}
+        assert cell.minutes is not None
+        self.report.note(f"Choosing the settings of {label}.")
+        try:
+            return choose_settings(cell.prepared, given, cell.minutes, self.context)
+        except ConfigError as error:
+            raise ConfigError(f"{label[0].upper()}{label[1:]}: {error}") from None
+
+    def _outcomes(self, cell: Cell, run: RunManifest) -> Iterator[Outcome]:
+        """Evaluate a run by each protocol, unless it diverged or the result is stored."""
+        config, timing = DistillConfig.from_json(run.config), timing_of(self.store.run_path(run.name))
+        protocols = _protocols(cell.prepared, config, self.plan)
+        for planned, protocol in zip(self.plan.evaluations, protocols, strict=True):
+            evaluation = None
+            if run.status != "failed":
+                subset = config.dataset, config.ipc, protocol
+                baseline = planned.baseline and subset not in self.baselines
+                evaluation = self._evaluate(run, protocol, baseline=baseline)
+                self.baselines.add(subset)
+            yield Outcome(cell, run, planned.label, protocol, evaluation, timing)
 
     def _evaluate(self, run: RunManifest, protocol: EvaluationProtocol, *, baseline: bool) -> Evaluation:
         """Return a stored evaluation by this protocol, or evaluate the run."""

@@ -147,6 +147,7 @@ def test_a_row_has_all_networks_of_all_seeds():
     from dataclasses import replace
 
     from rcig_cli.presets.config import resolve
+    from rcig_cli.presets.paper import PaperResult
     from rcig_cli.presets.set_size import SetSize
     from rcig_cli.runs.evaluate.protocol import evaluation_protocol
     from rcig_cli.runs.evaluate.results import Evaluation, Spread
@@ -156,30 +157,47 @@ def test_a_row_has_all_networks_of_all_seeds():
     start = resolve("digits", (8, 8, 1), 10, {"ipc": 1, "steps": 100})
     configs = [start.override({"width": width, "seed": seed}) for width in (4, 8) for seed in (0, 1, 2)]
     protocol = evaluation_protocol(start, 10)
+    paper = PaperResult(0.9, 0.01, "Table 2")
     outcomes = [
         Outcome(
-            Cell(config, replace(protocol, width=config.width)),
-            _run_manifest(f"run_{n + 1}", status="failed" if n == 5 else "finished"),
+            Cell(None, config.to_json(), config, ()),
+            _run_manifest(f"run_{n + 1}", config=config.to_json(), status="failed" if n == 5 else "finished"),
+            label,
+            replace(protocol, width=config.width, augment=label == "augmented"),
             None
             if n == 5
             else Evaluation(
                 *(f"run_{n + 1}", {}, Spread((n / 10, n / 10 + 0.1))),
-                *(Spread((0.1,)) if n in (0, 1, 3) else None, None, SetSize.of(config, (8, 8, 1), 10)),
+                *(Spread((0.1,)) if n in (0, 1, 3) else None, paper, SetSize.of(config, (8, 8, 1), 10)),
             ),
             (10.0 + n, 2.0),
         )
         for n, config in enumerate(configs)
+        for label in ("plain", "augmented")
     ]
     table = tabulate(("width", "seed"), outcomes)
-    narrow, wide = table.rows
+    narrow, other, wide, _ = table.rows
     assert table.axes == ("width",)
+    assert [(row.label, row.settings) for row in table.rows] == [
+        ("plain", {"width": 4}),
+        ("augmented", {"width": 4}),
+        ("plain", {"width": 8}),
+        ("augmented", {"width": 8}),
+    ]
     assert narrow.accuracy.values == (0.0, 0.1, 0.1, 0.2, 0.2, 0.30000000000000004)
     assert wide.accuracy.values == (0.3, 0.4, 0.4, 0.5)
     assert (narrow.diverged, wide.diverged) == ([], ["run_6"])
     assert (narrow.milliseconds, narrow.seconds, narrow.seconds_in_all) == (11.0, 1.1, 2.0)
     assert wide.to_json()["run_accuracies"][2] is None
     assert wide.to_json()["stored_bytes"] == {"images": 2560, "labels": 400}
-    assert [each.protocol.width for each in table.baselines] == [4, 8]
+    assert wide.to_json()["paper"] == {"mean": 0.9, "std": 0.01, "where": "Table 2"}
+    assert other.to_json()["protocol"]["augment"]
+    assert [(each.label, each.protocol.width) for each in table.baselines] == [
+        ("plain", 4),
+        ("augmented", 4),
+        ("plain", 8),
+        ("augmented", 8),
+    ]
 
 
 def test_one_process_at_a_time(rcig, prepared, store):
@@ -200,3 +218,5 @@ def test_the_time_of_a_step_is_averaged_over_all_parts_of_a_run(tmp_path):
         timing = {"steps": steps, "milliseconds_per_step": milliseconds, "seconds": seconds}
         write_result(tmp_path, "timings", "distill", timing)
     assert timing_of(tmp_path) == (175.0, 7.0)
+    write_result(tmp_path / "picked", "timings", "distill", {"steps": 0, "seconds": 3.0})
+    assert timing_of(tmp_path / "picked") == (None, 3.0)

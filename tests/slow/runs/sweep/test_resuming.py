@@ -59,3 +59,33 @@ def test_stopped_while_distilling_while_evaluating_and_killed(tmp_path):
     assert found(sweep_json(*sweep[1:])) == found(uninterrupted)
     for name in ("run_1", "run_2"):
         assert len(list((store / "runs" / name / "evaluations").iterdir())) == 1
+
+
+def test_killed_while_settings_are_chosen_and_while_distilling(tmp_path):
+    """The settings of a run that began are not chosen again, and runs of other seeds have the same."""
+    file, store = tmp_path / "sweep.toml", tmp_path / "a"
+    file.write_text(
+        'dataset = "digits"\nipc = 1\nminutes = 0.3\n[sweep]\nalgorithm = "kip"\nseed = [0, 1]\n'
+        "[[evaluate]]\nnetworks = 1\nsteps = 5\n"
+        '[[evaluate]]\nprotocol = "dc-bench"\nnetworks = 1\nsteps = 5\n'
+    )
+    sweep = ("sweep", file, "--store", store)
+    for exists in (store / "sweeps" / "sweep_1" / "manifest.json", store / "runs" / "run_1" / "metrics.jsonl"):
+        process = start_rcig(*sweep)
+        wait_for(exists.exists, process)
+        time.sleep(1)
+        process.kill()
+        process.communicate()
+    path = store / "runs" / "run_1" / "manifest.json"
+    begun = json.loads(path.read_text())
+    rows = sweep_json(*sweep[1:])["rows"]
+    assert [(row["protocol_label"], row["runs"]) for row in rows] == [
+        ("rcig", ["run_1", "run_2"]),
+        ("dc-bench", ["run_1", "run_2"]),
+    ]
+    assert begun["status"] == "running"
+    ended = json.loads(path.read_text())
+    assert (ended["config"], ended["budget"]) == (begun["config"], begun["budget"])
+    second = json.loads((store / "runs" / "run_2" / "manifest.json").read_text())
+    assert second["config"] == {**ended["config"], "seed": 1}
+    assert second["budget"]["given"] == {**ended["budget"]["given"], "seed": 1}
