@@ -136,7 +136,9 @@ def _remarks(table: "Table") -> str:
         remarks.append("; in all: compilation and training of experts included")
     remarks.append(".")
     if any(row.paper for row in table.rows):
-        remarks.append(" Paper: RCIG's, with all its steps and width; other methods as it quotes them.")
+        remarks.append(
+            " Paper: the RCIG paper's, of runs at full length and width; other methods as it quotes them."
+        )
     if not all(row.size is None or row.size.is_raw for row in table.rows):
         remarks.append(
             " Random images are ipc of each class, which take at least the bytes of the distilled sets."

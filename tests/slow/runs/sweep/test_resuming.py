@@ -70,22 +70,22 @@ def test_killed_while_settings_are_chosen_and_while_distilling(tmp_path):
         '[[evaluate]]\nprotocol = "dc-bench"\nnetworks = 1\nsteps = 5\n'
     )
     sweep = ("sweep", file, "--store", store)
-    for exists in (store / "sweeps" / "sweep_1" / "manifest.json", store / "runs" / "run_1" / "metrics.jsonl"):
+    for begun in ("sweeps/sweep_1/manifest.json", "runs/run_1/metrics.jsonl"):
         process = start_rcig(*sweep)
-        wait_for(exists.exists, process)
+        wait_for((store / begun).exists, process)
         time.sleep(1)
         process.kill()
         process.communicate()
     path = store / "runs" / "run_1" / "manifest.json"
-    begun = json.loads(path.read_text())
+    first = json.loads(path.read_text())
     rows = sweep_json(*sweep[1:])["rows"]
     assert [(row["protocol_label"], row["runs"]) for row in rows] == [
         ("rcig", ["run_1", "run_2"]),
         ("dc-bench", ["run_1", "run_2"]),
     ]
-    assert begun["status"] == "running"
+    assert first["status"] == "running"
     ended = json.loads(path.read_text())
-    assert (ended["config"], ended["budget"]) == (begun["config"], begun["budget"])
+    assert (ended["config"], ended["budget"]) == (first["config"], first["budget"])
     second = json.loads((store / "runs" / "run_2" / "manifest.json").read_text())
     assert second["config"] == {**ended["config"], "seed": 1}
     assert second["budget"]["given"] == {**ended["budget"]["given"], "seed": 1}
