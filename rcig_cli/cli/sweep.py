@@ -131,19 +131,16 @@ def _described(baseline: "Baseline") -> list[str]:
 
 def _remarks(table: "Table") -> str:
     """Say what some columns and rows mean, where a table has them."""
-    remarks = []
+    remarks = "."
     if any(row.minutes for row in table.rows):
-        remarks.append("; in all: compilation and training of experts included")
-    remarks.append(".")
+        remarks = "; in all: compilation and training of experts included."
     if any(row.paper for row in table.rows):
-        remarks.append(
-            " Paper: the RCIG paper's, of runs at full length and width; other methods as it quotes them."
-        )
+        remarks += " Paper: the RCIG paper's, at full length and width; other methods as it quotes them."
     if not all(row.size is None or row.size.is_raw for row in table.rows):
-        remarks.append(
+        remarks += (
             " Random images are ipc of each class, which take at least the bytes of the distilled sets."
         )
-    return "".join(remarks)
+    return remarks
 
 
 def _text(value: Any) -> str:
