@@ -73,8 +73,8 @@ def pick_images(
         record(status="interrupted")
         raise
     files = write_distilled(path, _arrays(chosen, prepared, config))
-    timing = {"steps": 0, "seconds": time.monotonic() - began}
-    timing |= {"device": jax.default_backend(), "processors": processors()}
+    seconds = time.monotonic() - began
+    timing = {"steps": 0, "seconds": seconds, "device": jax.default_backend(), "processors": processors()}
     write_result(path, "timings", "distill", timing)
     return record(status="finished", files=files)
 

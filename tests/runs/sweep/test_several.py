@@ -11,17 +11,17 @@ from rcig_cli.runs.sweep import sweep as job
 FILE = """
 ipc = 1
 width = 4
+batch = 32
 minutes = 2
 
 [[sweep]]
-dataset = ["digits", "own"]
+dataset = "digits"
 algorithm = "kip"
-batch = 32
 seed = [0, 1]
 
 [[sweep]]
 dataset = "own"
-algorithm = "random"
+algorithm = ["kip", "random"]
 
 [[evaluate]]
 networks = 1
@@ -47,7 +47,7 @@ def folder(tmp_path_factory):
 
 
 def test_it_is_resumed_with_the_settings_that_were_chosen(rcig, folder, tmp_path, monkeypatch):
-    """Each choice, which depends on the clock, is made once, for all seeds; each run is distilled once."""
+    """Each choice, which depends on the clock, is made once, for all seeds; no evaluation is repeated."""
     chosen, evaluated = [], []
 
     def choose(prepared, given, minutes, context):
@@ -74,7 +74,7 @@ def test_it_is_resumed_with_the_settings_that_were_chosen(rcig, folder, tmp_path
     assert outcome.code == 0
     assert "minutes is not a setting of random, whose runs ignore it" in outcome.err
     document = outcome.json
-    assert (chosen, len(evaluated)) == (["digits", "own"], 11)
+    assert (chosen, len(evaluated)) == (["digits", "own"], 9)
 
     assert (document["axes"], document["dataset"]) == (["dataset", "algorithm"], "digits, own")
     assert document["protocols"] == ["rcig", "dc-bench"]
@@ -85,10 +85,10 @@ def test_it_is_resumed_with_the_settings_that_were_chosen(rcig, folder, tmp_path
     ] == [
         ("digits", "kip", "rcig", 3, 2, ["run_1", "run_2"]),
         ("digits", "kip", "dc-bench", 3, 2, ["run_1", "run_2"]),
-        ("own", "kip", "rcig", 4, 2, ["run_3", "run_4"]),
-        ("own", "kip", "dc-bench", 4, 2, ["run_3", "run_4"]),
-        ("own", "random", "rcig", 0, None, ["run_5"]),
-        ("own", "random", "dc-bench", 0, None, ["run_5"]),
+        ("own", "kip", "rcig", 4, 2, ["run_3"]),
+        ("own", "kip", "dc-bench", 4, 2, ["run_3"]),
+        ("own", "random", "rcig", 0, None, ["run_4"]),
+        ("own", "random", "dc-bench", 0, None, ["run_4"]),
     ]
     assert rows[1]["protocol"]["norm"] == "instance"
     assert [row["seeds"] for row in rows[:2]] == [[0, 1], [0, 1]]
@@ -105,16 +105,17 @@ def test_it_is_resumed_with_the_settings_that_were_chosen(rcig, folder, tmp_path
     assert "needed by" in rcig("rm", "own", "--yes", "--store", store).err
 
     outcome = rcig(*line)  # prints the table again
-    assert (len(chosen), len(evaluated)) == (2, 11)
+    assert (len(chosen), len(evaluated)) == (2, 9)
     assert outcome.out.split("\n")[0].split() == [
         *("dataset", "algorithm", "protocol", "accuracy", "steps", "batch", "width", "stored", "ms/step"),
         *("seconds", "in", "all", "runs"),
     ]
     assert "random images, own" in outcome.out
     edited = folder / "edited.toml"
-    edited.write_text(FILE.replace("seed = [0, 1]", "seed = [0, 1, 2]"))
+    first, *_ = FILE.replace("seed = [0, 1]", "seed = [0, 1, 2]").partition("protocol")
+    edited.write_text(first.removesuffix("[[evaluate]]\n"))
     rows = rcig("sweep", edited, "--store", store, "--json").json["rows"]
-    assert rows[0]["runs"] == ["run_1", "run_2", "run_6"]
-    assert len(chosen) == 2
+    assert [row["runs"] for row in rows] == [["run_1", "run_2", "run_5"], ["run_3"], ["run_4"]]
+    assert (len(chosen), len(evaluated)) == (2, 10)
     assert "digits, own" in rcig("list", "--store", store).out
-    assert "algorithm kip, protocol dc-bench: " in rcig("show", "sweep_1", "--store", store).out
+    assert "dataset digits, protocol dc-bench: " in rcig("show", "sweep_1", "--store", store).out

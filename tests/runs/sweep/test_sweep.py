@@ -86,7 +86,8 @@ def test_the_sweep_and_its_runs_refer_to_each_other(undisturbed):
     for name in sweep.runs:
         parents = store.run(name).parents
         assert parents["sweep"] == {"name": "sweep_1", "digest": sweep.digest}
-        assert parents["dataset"] == sweep.parents["dataset"]
+        assert parents["dataset"] == sweep.parents["digits"]
+    assert sweep.parents.keys() == {"digits"}
     assert set(sweep.files) == {"table.json", "figures/seconds.png", "figures/course.png"}
     assert mismatches(store.sweep_path("sweep_1"), sweep.files) == {}
 
@@ -218,5 +219,6 @@ def test_the_time_of_a_step_is_averaged_over_all_parts_of_a_run(tmp_path):
         timing = {"steps": steps, "milliseconds_per_step": milliseconds, "seconds": seconds}
         write_result(tmp_path, "timings", "distill", timing)
     assert timing_of(tmp_path) == (175.0, 7.0)
+    (tmp_path / "picked").mkdir()
     write_result(tmp_path / "picked", "timings", "distill", {"steps": 0, "seconds": 3.0})
     assert timing_of(tmp_path / "picked") == (None, 3.0)
