@@ -213,14 +213,23 @@ class _Sweep:
         self.baselines: set[tuple[Any, ...]] = set()  # whose random subsets are evaluated
 
     def run(self, axes: Sequence[str]) -> list[Outcome]:
-        """Distil and evaluate the missing runs; return all outcomes, also of diverged runs."""
+        """Distil and evaluate the missing runs; return all outcomes, also of diverged runs.
+
+        A run for which there is not enough time or memory is left out, with a warning.
+        """
         self._find_runs()
         self._record(status="running", files={})
-        outcomes = []
+        outcomes = list[Outcome]()
         try:
             for number, cell in enumerate(self.cells, 1):
                 where = describe_settings(swept(cell.config, cell.minutes, axes)) or "a single run"
-                outcomes += self._run_cell(cell, f"run {number} of {len(self.cells)}, {where}")
+                label = f"run {number} of {len(self.cells)}, {where}"
+                try:
+                    outcomes += self._run_cell(cell, label)
+                except ConfigError as error:
+                    if number == len(self.cells) and not outcomes:
+                        raise
+                    self.report.warn(f"{label} is left out. {error}")
         except (Interrupted, KeyboardInterrupt):
             self._record(status="interrupted")
             raise
@@ -286,10 +295,7 @@ class _Sweep:
                 return config, {**run.budget, "given": given}
         assert cell.minutes is not None
         self.report.note(f"Choosing the settings of {label}.")
-        try:
-            return choose_settings(cell.prepared, given, cell.minutes, self.context)
-        except ConfigError as error:
-            raise ConfigError(f"{label[0].upper()}{label[1:]}: {error}") from None
+        return choose_settings(cell.prepared, given, cell.minutes, self.context)
 
     def _outcomes(self, cell: Cell, run: RunManifest) -> Iterator[Outcome]:
         """Evaluate a run by each protocol, unless it diverged or the result is stored."""

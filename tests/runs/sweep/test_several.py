@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from rcig_cli.errors import ConfigError
 from rcig_cli.runs.configuration import resolved
 from rcig_cli.runs.sweep import sweep as job
 
@@ -47,12 +48,17 @@ def folder(tmp_path_factory):
 
 
 def test_it_is_resumed_with_the_settings_that_were_chosen(rcig, folder, tmp_path, monkeypatch):
-    """Each choice, which depends on the clock, is made once, for all seeds; no evaluation is repeated."""
+    """Each choice, which depends on the clock, is made once, for all seeds; no evaluation is repeated.
+
+    A run for which there is not enough time is left out, until the command is run again.
+    """
     chosen, evaluated = [], []
 
     def choose(prepared, given, minutes, context):
         assert minutes == 2
         chosen.append(prepared.name)
+        if chosen == ["digits", "own"]:
+            raise ConfigError("2 minutes is too short.")
         steps = 2 + len(chosen)
         budget = {"minutes": minutes, "given": given, "chosen": {"steps": steps}, "reason": "Chosen."}
         return resolved(prepared, {**given, "steps": steps}), budget
@@ -71,10 +77,14 @@ def test_it_is_resumed_with_the_settings_that_were_chosen(rcig, folder, tmp_path
     assert rcig(*line).code == 130
     assert (chosen, len(list((store / "runs").iterdir()))) == (["digits"], 2)
     outcome = rcig(*line, "--json")
+    said = " ".join(outcome.err.split())
+    assert "run 3 of 4, dataset own, algorithm kip, seed 0 is left out. 2 minutes is too short." in said
+    assert [row["runs"] for row in outcome.json["rows"]] == [["run_1", "run_2"]] * 2 + [["run_3"]] * 2
+    outcome = rcig(*line, "--json")
     assert outcome.code == 0
     assert "minutes is not a setting of random, whose runs ignore it" in outcome.err
     document = outcome.json
-    assert (chosen, len(evaluated)) == (["digits", "own"], 9)
+    assert (chosen, len(evaluated)) == (["digits", "own", "own"], 9)
 
     assert (document["axes"], document["dataset"]) == (["dataset", "algorithm"], "digits, own")
     assert document["protocols"] == ["rcig", "dc-bench"]
@@ -85,10 +95,10 @@ def test_it_is_resumed_with_the_settings_that_were_chosen(rcig, folder, tmp_path
     ] == [
         ("digits", "kip", "rcig", 3, 2, ["run_1", "run_2"]),
         ("digits", "kip", "dc-bench", 3, 2, ["run_1", "run_2"]),
-        ("own", "kip", "rcig", 4, 2, ["run_3"]),
-        ("own", "kip", "dc-bench", 4, 2, ["run_3"]),
-        ("own", "random", "rcig", 0, None, ["run_4"]),
-        ("own", "random", "dc-bench", 0, None, ["run_4"]),
+        ("own", "kip", "rcig", 5, 2, ["run_4"]),
+        ("own", "kip", "dc-bench", 5, 2, ["run_4"]),
+        ("own", "random", "rcig", 0, None, ["run_3"]),
+        ("own", "random", "dc-bench", 0, None, ["run_3"]),
     ]
     assert rows[1]["protocol"]["norm"] == "instance"
     assert [row["seeds"] for row in rows[:2]] == [[0, 1], [0, 1]]
@@ -105,7 +115,7 @@ def test_it_is_resumed_with_the_settings_that_were_chosen(rcig, folder, tmp_path
     assert "needed by" in rcig("rm", "own", "--yes", "--store", store).err
 
     outcome = rcig(*line)  # prints the table again
-    assert (len(chosen), len(evaluated)) == (2, 9)
+    assert (len(chosen), len(evaluated)) == (3, 9)
     assert outcome.out.split("\n")[0].split() == [
         *("dataset", "algorithm", "protocol", "accuracy", "steps", "batch", "width", "stored", "ms/step"),
         *("seconds", "in", "all", "runs"),
@@ -115,7 +125,7 @@ def test_it_is_resumed_with_the_settings_that_were_chosen(rcig, folder, tmp_path
     first, *_ = FILE.replace("seed = [0, 1]", "seed = [0, 1, 2]").partition("protocol")
     edited.write_text(first.removesuffix("[[evaluate]]\n"))
     rows = rcig("sweep", edited, "--store", store, "--json").json["rows"]
-    assert [row["runs"] for row in rows] == [["run_1", "run_2", "run_5"], ["run_3"], ["run_4"]]
-    assert (len(chosen), len(evaluated)) == (2, 10)
+    assert [row["runs"] for row in rows] == [["run_1", "run_2", "run_5"], ["run_4"], ["run_3"]]
+    assert (len(chosen), len(evaluated)) == (3, 10)
     assert "digits, own" in rcig("list", "--store", store).out
     assert "dataset digits, protocol dc-bench: " in rcig("show", "sweep_1", "--store", store).out
