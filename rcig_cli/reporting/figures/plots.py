@@ -53,6 +53,7 @@ class Panel:
     level_label: str = ""
     from_zero: bool = False  # the y axis
     logarithmic: bool = False  # the x axis
+    title: str = ""
 
 
 def draw_panels(panels: Sequence[Panel], title: str) -> bytes:
@@ -123,6 +124,7 @@ def _draw(axes: "Axes", panel: Panel) -> None:
     _set_x_axis(axes, panel)
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
+    axes.set_title(panel.title, fontsize=10, parse_math=False)
     axes.tick_params(labelleft=True)  # also where the axis is shared
     tidy(axes)
     handles, labels = axes.get_legend_handles_labels()

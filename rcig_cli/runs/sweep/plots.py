@@ -8,6 +8,7 @@ course.png         accuracy on real batches during distillation, against outer s
 With several data sets or protocols there are panels for each.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -53,8 +54,12 @@ def write_results(store: Store, name: str, table: Table) -> tuple[Path, ...]:
     manifest = store.sweep(name)
     paths = []
     for kind, panels in panels_of(table, store).items():
-        paths.append(folder / FIGURES / f"{kind}.png")
-        write_bytes_atomically(paths[-1], draw_panels(panels, f"{name}: {manifest.dataset}"))
+        path = folder / FIGURES / f"{kind}.png"
+        if 0 < len(panels) <= _MOST_PANELS:
+            write_bytes_atomically(path, draw_panels(panels, f"{name}: {manifest.dataset}"))
+            paths.append(path)
+        else:
+            path.unlink(missing_ok=True)  # drawn when runs were left out of the table
     files = digests(folder, TABLE)
     for path in paths:
         files |= digests(folder, f"{FIGURES}/{path.name}")
@@ -63,50 +68,55 @@ def write_results(store: Store, name: str, table: Table) -> tuple[Path, ...]:
 
 
 def panels_of(table: Table, store: Store) -> dict[str, list[Panel]]:
-    """Return the panels of each plot, by the name of its file without ".png"."""
-    parts = list(_parts(table))
-    once = [(of, part) for of, part in parts if part.labels[0] == table.labels[0]]
+    """Return the panels of each plot, by the name of its file without ".png", none where nothing can be shown."""
     counts = [
         name
         for name in table.axes
         if swept_settings()[name].type is int
         and not any(isinstance(row.settings[name], list) for row in table.rows)  # one number for each class
     ]
-    drawn = {
-        "accuracy": [
-            Panel(_label(axis), f"{_ACCURACY}{of}", lines, *_baseline(part))
-            for of, part in parts
-            for axis in counts
-            if (lines := _lines(part, axis, _accuracy))
-        ],
-        "milliseconds": [
-            Panel(_label(axis), f"ms per outer step{of}", lines, from_zero=True)
-            for of, part in once
-            for axis in counts
-            if axis != "steps" and (lines := _lines(part, axis, _milliseconds))
-        ],
-        "seconds": [panel for of, part in parts for panel in _against_seconds(part, counts, of)],
-        "course": [panel for of, part in once for panel in _courses(part, store, of)],
-    }
-    return {name: panels for name, panels in drawn.items() if 0 < len(panels) <= _MOST_PANELS}
-
-
-def _parts(table: Table) -> Iterator[tuple[str, Table]]:
-    """Yield the results for each data set by each protocol, with what they are of: ``", mnist, rcig"``."""
-    axes = tuple(name for name in table.axes if name != "dataset")
-    several = len(table.labels) > 1, axes != table.axes
+    drawn: dict[str, list[Panel]] = {name: [] for name in ("accuracy", "milliseconds", "seconds", "course")}
+    datasets = list(dict.fromkeys(row.config.dataset for row in table.rows))
     for label in table.labels:
-        for dataset in dict.fromkeys(row.config.dataset for row in table.rows):
-            which = label, dataset
-            rows = [row for row in table.rows if (row.label, row.config.dataset) == which]
-            baselines = [each for each in table.baselines if (each.label, each.dataset) == which]
-            names = [name for name, one_of_several in zip(which, several, strict=True) if one_of_several]
-            part = Table(
-                axes,
-                tuple(replace(row, settings={name: row.settings[name] for name in axes}) for row in rows),
-                tuple(baselines),
-            )
-            yield "".join(f", {name}" for name in reversed(names)), part
+        for dataset in datasets:
+            part = _part(table, label, dataset)
+            of_data = [dataset] if len(datasets) > 1 else []
+            of = [*of_data, label] if len(table.labels) > 1 else of_data
+            drawn["accuracy"] += _titled(of, _accuracies(part, counts))
+            drawn["seconds"] += _titled(of, _against_seconds(part, counts))
+            if label == table.labels[0]:  # these don't depend on the protocol
+                drawn["milliseconds"] += _titled(of_data, _times(part, counts))
+                drawn["course"] += _titled(of_data, _courses(part, store))
+    return drawn
+
+
+def _part(table: Table, label: str, dataset: str) -> Table:
+    """Return the results for a data set by a protocol."""
+    axes = tuple(name for name in table.axes if name != "dataset")
+    rows = [row for row in table.rows if (row.label, row.config.dataset) == (label, dataset)]
+    baselines = [each for each in table.baselines if (each.label, each.dataset) == (label, dataset)]
+    own = (replace(row, settings={name: row.settings[name] for name in axes}) for row in rows)
+    return Table(axes, tuple(own), tuple(baselines))
+
+
+def _titled(of: Sequence[str], panels: Sequence[Panel]) -> list[Panel]:
+    return [replace(panel, title=", ".join(of)) for panel in panels]
+
+
+def _accuracies(table: Table, counts: Sequence[str]) -> list[Panel]:
+    return [
+        Panel(_label(axis), _ACCURACY, lines, *_baseline(table))
+        for axis in counts
+        if (lines := _lines(table, axis, _accuracy))
+    ]
+
+
+def _times(table: Table, counts: Sequence[str]) -> list[Panel]:
+    return [
+        Panel(_label(axis), "ms per outer step", lines, from_zero=True)
+        for axis in counts
+        if axis != "steps" and (lines := _lines(table, axis, _milliseconds))
+    ]
 
 
 def _accuracy(row: Row) -> Point:
@@ -149,8 +159,8 @@ def _lines(table: Table, axis: str, y: Callable[[Row], Point]) -> list[Series]:
 
 
 def _label(axis: str) -> str:
-    """Return the first sentence of a setting's help: ``"iterations of the inner solve, inner_steps"``."""
-    text = swept_settings()[axis].help.split(".")[0]
+    """Return the beginning of a setting's help: ``"iterations of the inner solve, inner_steps"``."""
+    text = re.split("[.,;:]", swept_settings()[axis].help)[0]
     return f"{text[:1].lower()}{text[1:]}, {axis}"
 
 
@@ -160,8 +170,13 @@ def _baseline(table: Table) -> tuple[float, str] | tuple[()]:
     return 100 * table.baselines[0].accuracy.mean, "random images"
 
 
-def _against_seconds(table: Table, counts: Sequence[str], of: str) -> list[Panel]:
-    """Rows that differ in a whole number only are joined by a line; the others are single points."""
+def _against_seconds(table: Table, counts: Sequence[str]) -> list[Panel]:
+    """Rows that differ in a whole number only are joined by a line; the others are single points.
+
+    Runs that all end in the same time are left out.
+    """
+    if any(row.minutes for row in table.rows) and "minutes" not in table.axes:
+        return []
     series: list[Series] = []
     covered: set[int] = set()
 
@@ -180,11 +195,10 @@ def _against_seconds(table: Table, counts: Sequence[str], of: str) -> list[Panel
             add(describe_settings(row.settings) or "distilled", [row])
     if not 0 < len(series) <= _MOST_SERIES or len(table.rows) < 2:
         return []
-    label = "seconds to distil, compilation excluded"
-    return [Panel(label, f"{_ACCURACY}{of}", series, *_baseline(table))]
+    return [Panel("seconds to distil, compilation excluded", _ACCURACY, series, *_baseline(table))]
 
 
-def _courses(table: Table, store: Store, of: str) -> list[Panel]:
+def _courses(table: Table, store: Store) -> list[Panel]:
     if len(table.rows) > _MOST_COURSES:
         return []
     by_steps, by_seconds = [], []
@@ -198,8 +212,7 @@ def _courses(table: Table, store: Store, of: str) -> list[Panel]:
             seconds = [step * row.milliseconds / 1000 for step in steps]
             by_seconds.append(Series(label, seconds, accuracies))
     drawn = ("outer steps", by_steps), ("seconds, compilation excluded", by_seconds)
-    y_label = f"accuracy on real batches (%){of}"
-    return [Panel(x_label, y_label, series) for x_label, series in drawn if series]
+    return [Panel(x_label, "accuracy on real batches (%)", series) for x_label, series in drawn if series]
 
 
 def _course(row: Row, store: Store) -> tuple[list[float], list[float]]:
