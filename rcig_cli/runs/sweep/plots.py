@@ -68,7 +68,7 @@ def write_results(store: Store, name: str, table: Table) -> tuple[Path, ...]:
 
 
 def panels_of(table: Table, store: Store) -> dict[str, list[Panel]]:
-    """Return the panels of each plot, by the name of its file without ".png", none where nothing can be shown."""
+    """Return the panels of each plot, if there are any, by the name of its file without ".png"."""
     counts = [
         name
         for name in table.axes
