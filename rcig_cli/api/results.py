@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from rcig_cli.data.whitening.whitening import Whitening
 from rcig_cli.errors import ConfigError
+from rcig_cli.presets.classes import chosen_classes
 from rcig_cli.presets.set_size import SetSize
 from rcig_cli.reporting.formatting import (
     ATTACKS,
@@ -44,11 +45,6 @@ class Dataset(Prepared):
     def store(self) -> Store:
         """The store that it is in."""
         return Store(self.path.parent.parent)
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """One name for each class, in the order of the labels."""
-        return self.manifest.class_names
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -273,7 +269,8 @@ class Run:
     @property
     def class_names(self) -> tuple[str, ...]:
         """The names of the classes, in the order of the labels."""
-        return self.store.dataset(self.dataset).class_names
+        names = self.store.dataset(self.dataset).class_names
+        return tuple(names[number] for number in chosen_classes(self.config.get("classes"), names))
 
     def pixels(self) -> npt.NDArray[np.uint8]:
         """Return the images in natural colours, uint8 ``[n, H, W, c]``."""

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from rcig_cli.cli.options import Context, with_context
-from rcig_cli.reporting.formatting import decoded_per_class, exact_size
+from rcig_cli.reporting.formatting import decoded_per_class, exact_size, source_of
 
 if TYPE_CHECKING:
     from rcig_cli.presets.set_size import SetSize
@@ -49,7 +49,7 @@ def list_all(here: Context) -> None:
         here.console.table(("data set", "training", "test", "classes", "shape"), rows)
     if runs.found:
         run_rows = [
-            (run.name, run.dataset, decoded_per_class(run.config), _stored(size), _status(run),
+            (run.name, source_of(run.config), decoded_per_class(run.config), _stored(size), _status(run),
              _minute(run.updated))
             for run, size in zip(current, sizes, strict=True)
         ]  # fmt: skip

@@ -68,6 +68,11 @@ class DistillConfig:
         per_class=True,
         ge=1,
     )
+    classes: str | None = setting(
+        None,
+        "Distil only these classes, in this order: names or numbers from 0, separated by commas. "
+        "Default: all.",
+    )
     algorithm: str = setting(DEFAULT_ALGORITHM, "Method of distillation.", choices=METHODS)
     parametrization: str = setting(
         DEFAULT_PARAMETRIZATION,
@@ -299,7 +304,7 @@ def resolve(dataset: str, shape: Shape, classes: int, flags: Mapping[str, Any]) 
     shape
         ``(H, W, c)`` of its images.
     classes
-        Number of its classes.
+        Number of the classes that are distilled.
     flags
         Settings given by the user, by name; ``ipc`` among them, a number or one for each class.
 

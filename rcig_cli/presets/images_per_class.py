@@ -1,9 +1,9 @@
 """Images per class, as a user gives them, in the form in which a configuration has them."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 
-from rcig_cli.errors import ConfigError, listed, shorten
+from rcig_cli.errors import ConfigError, listed
+from rcig_cli.presets.classes import unknown_class
 from rcig_cli.settings import DEFAULT
 
 Given = int | Sequence[int] | Mapping[str, int]
@@ -39,10 +39,7 @@ def counts_per_class(given: Given, class_names: Sequence[str]) -> int | tuple[in
 def _by_name(given: Mapping[str, int], class_names: Sequence[str]) -> tuple[int, ...]:
     for name in given:
         if name not in (*class_names, DEFAULT):
-            near = difflib.get_close_matches(name[:100], class_names, n=1)
-            names = listed([*map(repr, class_names)])
-            hint = f"did you mean {near[0]}?" if near else f"the classes are {names}."
-            raise ConfigError(f"ipc: there is no class {shorten(name)}; {hint}")
+            raise unknown_class("ipc", name, class_names)
     others = None if DEFAULT in class_names else given.get(DEFAULT)
     missing = [repr(name) for name in class_names if name not in given]
     if missing and others is None:

@@ -57,7 +57,7 @@ def import_command(run: RunManifest) -> str:
 
 def distill_command(prepared: Prepared, config: DistillConfig) -> str:
     """Return the command that starts a run of a configuration."""
-    ipc = _ipc_options(config.ipc, prepared.manifest.class_names)
+    ipc = _ipc_options(config.ipc, prepared.class_names)
     return _command("distill", config.dataset, ipc=ipc, **chosen_settings(prepared, config))
 
 
@@ -75,8 +75,10 @@ def distill_commands(prepared: Prepared, run: RunManifest, config: DistillConfig
 
 def chosen_settings(prepared: Prepared, config: DistillConfig) -> dict[str, Any]:
     """Return the settings from which, with data set and images per class, all others of a run follow."""
-    chosen = _chosen(config.to_json(), lambda some: resolved(prepared, {"ipc": config.ipc, **some}).to_json())
-    return {name: value for name, value in chosen.items() if name not in ("dataset", "ipc")}
+    known = {"ipc": config.ipc, "classes": config.classes}
+    chosen = _chosen(config.to_json(), lambda some: resolved(prepared, {**known, **some}).to_json())
+    classes = {} if config.classes is None else {"classes": config.classes}
+    return classes | {name: value for name, value in chosen.items() if name not in ("dataset", "ipc")}
 
 
 def _ipc_options(ipc: int | Sequence[int], class_names: Sequence[str]) -> int | list[str]:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rcig_cli.errors import listed
+
 if TYPE_CHECKING:
     from rcig_cli.presets.set_size import SetSize
     from rcig_cli.store.records import DatasetManifest, RunManifest
@@ -126,7 +128,13 @@ def describe_run(run: "RunManifest") -> str:
     steps = run.config["steps"]
     done = "" if run.step == steps else f"{run.step} of "
     how = "imported" if run.imported else done + count_of(steps, "step") if steps else run.config["algorithm"]
-    return f"{describe_images(run.config, f' of {run.dataset}')}, {how}"
+    return f"{describe_images(run.config, f' of {source_of(run.config)}')}, {how}"
+
+
+def source_of(settings: Mapping[str, Any]) -> str:
+    """The data set of a run, with its classes unless they are all: ``"cifar10 (cat, dog)"``."""
+    classes, dataset = settings.get("classes"), settings["dataset"]
+    return f"{dataset} ({listed(classes.split(','))})" if classes else f"{dataset}"
 
 
 def describe_images(settings: Mapping[str, Any], of: str = "") -> str:

@@ -31,6 +31,7 @@ from rcig_cli.reporting.formatting import (
     describe_training,
     exact_size,
     known_settings,
+    source_of,
 )
 from rcig_cli.reporting.visualize import FIGURES, animation, curves, grid, labels, stored
 from rcig_cli.runs.distill.distilled import DistilledSet
@@ -81,14 +82,17 @@ def _context(distilled: DistilledSet, report: Report) -> dict[str, Any]:
     for name, draw in (drawn if size.is_raw else {**drawn, "stored": stored}).items():
         with suppress(NotFound):  # an imported run has no animation and no curves
             figures[name] = _figure(draw(distilled))
-    config = distilled.config
+    config, source = distilled.config, source_of(distilled.run.config)
     return dict(
         run=distilled.run,
         config=config,
         dataset=distilled.prepared.manifest,
+        sizes=distilled.prepared.sizes,
+        class_names=distilled.prepared.class_names,
+        source=source,
         size=size,
         parametrization=parametrization,
-        title=f"{distilled.run.name}: {describe_images(distilled.run.config, f' of {config.dataset}')}",
+        title=f"{distilled.run.name}: {describe_images(distilled.run.config, f' of {source}')}",
         scarce=scarce_classes(distilled.prepared, config),
         best=best_evaluation(evaluations),
         evaluations=evaluations,

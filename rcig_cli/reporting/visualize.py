@@ -15,7 +15,7 @@ from rcig_cli.reporting.figures.curves import columns_of, draw_curves
 from rcig_cli.reporting.figures.grid import draw_grid
 from rcig_cli.reporting.figures.labels import draw_labels
 from rcig_cli.reporting.figures.stored import StoredPictures, draw_stored
-from rcig_cli.reporting.formatting import accuracy, describe_run, exact_size
+from rcig_cli.reporting.formatting import accuracy, describe_run, exact_size, source_of
 from rcig_cli.runs.distill.distill import METRICS
 from rcig_cli.runs.distill.distilled import DistilledSet
 from rcig_cli.runs.distill.snapshots import read_course
@@ -134,10 +134,12 @@ def animation(distilled: DistilledSet) -> bytes:
 
 def comparison(distilled: DistilledSet, other: DistilledSet) -> bytes:
     """Draw two runs of the same data set side by side, as a PNG."""
-    if distilled.prepared.manifest.digest != other.prepared.manifest.digest:
+    first, second = distilled.prepared, other.prepared
+    if (first.manifest.digest, first.only) != (second.manifest.digest, second.only):
         raise ConfigError(
-            f"{distilled.run.name} is of {distilled.run.dataset}, {other.run.name} of {other.run.dataset}: "
-            "only runs of the same data set, prepared with the same settings, can be compared."
+            f"{distilled.run.name} is of {source_of(distilled.run.config)}, {other.run.name} of "
+            f"{source_of(other.run.config)}: only runs of the same classes of the same data set, prepared "
+            "with the same settings, can be compared."
         )
     settings = differences([distilled.run, other.run])
     left, right = (
@@ -148,7 +150,7 @@ def comparison(distilled: DistilledSet, other: DistilledSet) -> bytes:
 
 
 def _class_names(distilled: DistilledSet) -> Sequence[str]:
-    return distilled.prepared.manifest.class_names
+    return distilled.prepared.class_names
 
 
 def _pixels(distilled: DistilledSet) -> Any:

@@ -36,21 +36,31 @@ def network_for(config: DistillConfig, shape: tuple[int, int, int], classes: int
 
 def most_images(prepared: Prepared) -> int:
     """Return the most images that a distilled set may have: as many as the data set, or 100 per class."""
-    return max(prepared.manifest.sizes["train"], _FEW_PER_CLASS * prepared.classes)
+    return max(prepared.sizes["train"], _FEW_PER_CLASS * prepared.classes)
 
 
-def with_counts(prepared: Prepared, settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return settings with ``ipc``, if it is given, in the form in which a configuration has it."""
-    if "ipc" not in settings:
-        return settings
-    check(declared_settings(), {"ipc": settings["ipc"]})
-    return {**settings, "ipc": counts_per_class(settings["ipc"], prepared.manifest.class_names)}
+def normalized(prepared: Prepared, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return settings with ``classes`` and ``ipc``, if given, in the form in which a configuration has them.
+
+    Raises
+    ------
+    ConfigError
+        If they name an unknown class or have values that are not allowed.
+    """
+    given = {name: settings[name] for name in ("classes", "ipc") if name in settings}
+    check(declared_settings(), given)
+    distilled = prepared.of_classes(given.get("classes"))
+    if "classes" in given:
+        given["classes"] = distilled.only
+    if "ipc" in given:
+        given["ipc"] = counts_per_class(given["ipc"], distilled.class_names)
+    return {**settings, **given}
 
 
 def resolved(prepared: Prepared, settings: Mapping[str, Any]) -> DistillConfig:
-    """Resolve every setting of a distillation of a data set.
+    """Resolve every setting of a distillation of a data set, or of those of its classes that are given.
 
-    A batch is at most all its training images.  For a method that takes as many of each class, it is rounded
+    A batch is at most all training images.  For a method that takes as many of each class, it is rounded
     down to a multiple of the number of classes, or up to one image of each.
 
     Raises
@@ -58,14 +68,15 @@ def resolved(prepared: Prepared, settings: Mapping[str, Any]) -> DistillConfig:
     ConfigError
         If a setting is unknown or has a value that is not allowed.
     """
-    manifest = prepared.manifest
-    settings = with_counts(prepared, settings)
-    return with_possible_batch(prepared, resolve(manifest.name, manifest.shape, prepared.classes, settings))
+    settings = normalized(prepared, settings)
+    distilled = prepared.of_classes(settings.get("classes"))
+    config = resolve(prepared.name, prepared.shape, distilled.classes, settings)
+    return with_possible_batch(distilled, config)
 
 
 def with_possible_batch(prepared: Prepared, config: DistillConfig) -> DistillConfig:
-    """Return a configuration with the batch that `resolved` gives it."""
-    batch = min(config.batch, prepared.manifest.sizes["train"])
+    """Return a configuration with the batch that `resolved` gives it, for the classes that it distils."""
+    batch = min(config.batch, prepared.sizes["train"])
     if config.algorithm_record.real_per_class:
         assert isinstance(config.method, GradientSettings)
         group = prepared.classes * config.method.models

@@ -3,6 +3,7 @@
 from contextlib import suppress
 
 from rcig_cli.errors import RcigError
+from rcig_cli.presets.classes import chosen_classes
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.presets.set_size import SetSize
 from rcig_cli.store.records import RunManifest
@@ -12,6 +13,7 @@ from rcig_cli.store.store import Store
 def size_of_run(store: Store, run: RunManifest) -> SetSize | None:
     """Return the size of the distilled set of a run; None if the data set of the run can't be read."""
     with suppress(RcigError):
-        dataset = store.dataset(run.dataset)
-        return SetSize.of(DistillConfig.from_json(run.config), dataset.shape, len(dataset.class_names))
+        dataset, config = store.dataset(run.dataset), DistillConfig.from_json(run.config)
+        classes = chosen_classes(config.classes, dataset.class_names)
+        return SetSize.of(config, dataset.shape, len(classes))
     return None

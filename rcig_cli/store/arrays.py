@@ -89,19 +89,22 @@ def read_arrays(path: Path, prefix: str = "") -> dict[str, Array]:
 class StoredRows:
     """The array `name` of the group in the folder `path`, of which single rows can be read.
 
+    With ``rows``, increasing indices ``[n]``, only these rows of it, numbered from 0.
+
     Raises
     ------
     Corrupt
         If the array is missing or damaged.
     """
 
-    def __init__(self, path: Path, name: str) -> None:
-        self._path, self._name = path, name
+    def __init__(self, path: Path, name: str, rows: NDArray[np.int64] | None = None) -> None:
+        self._path, self._name, self._rows = path, name, rows
         with self._reading():
             self._array: Any = zarr.open_group(path, mode="r", zarr_format=3).get(name)
         if not isinstance(self._array, zarr.Array):
             raise Corrupt(f"The array {name} in {path} is missing. {_REMEDY}")
-        self.shape: tuple[int, ...] = self._array.shape
+        count = self._array.shape[0] if rows is None else len(rows)
+        self.shape: tuple[int, ...] = (count, *self._array.shape[1:])
         self.dtype: np.dtype[Any] = self._array.dtype
 
     @property
@@ -133,11 +136,14 @@ class StoredRows:
         length = self._array.shards[0]
         if isinstance(chosen, slice):
             start, stop, _ = chosen.indices(len(self))
+            if self._rows is not None:
+                return self[np.arange(start, max(start, stop))]
             with self._reading():
                 _check_shards(self._array, self._path, range(start // length, -(-stop // length)))
                 return np.asarray(self._array[start : max(start, stop)])
         if chosen.size and (chosen.min() < 0 or chosen.max() >= len(self)):
             raise IndexError(f"{self._name} has {len(self)} rows")
+        chosen = chosen if self._rows is None else self._rows[chosen]
         rows, places = np.unique(chosen, return_inverse=True)
         with self._reading():
             _check_shards(self._array, self._path, sorted(set(rows // length)))

@@ -14,8 +14,8 @@ from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.distillation.methods import METHODS
 from rcig_cli.errors import ConfigError, Interrupted, NotFound, NumericsError
 from rcig_cli.presets.config import DEFAULT_ALGORITHM, DistillConfig
-from rcig_cli.reporting.formatting import describe_images, per_class
-from rcig_cli.runs.configuration import most_images, network_for, resolved, with_counts, with_possible_batch
+from rcig_cli.reporting.formatting import describe_images, per_class, source_of
+from rcig_cli.runs.configuration import most_images, network_for, normalized, resolved, with_possible_batch
 from rcig_cli.runs.distill.coreset import pick_images
 from rcig_cli.runs.distill.distilled import write_distilled
 from rcig_cli.runs.distill.divergence import Diverged, is_stuck, lower_rate
@@ -113,7 +113,7 @@ def distill(
         elif named is not None:
             run = store.run(named)
             prepared = parent_of(store, run)
-            settings = with_counts(prepared, settings)
+            settings = normalized(prepared, {"classes": prepared.only, **settings})
             if "batch" in settings:
                 given = DistillConfig.from_json(run.config).override({"batch": settings["batch"]})
                 settings = {**settings, "batch": with_possible_batch(prepared, given).batch}
@@ -122,7 +122,7 @@ def distill(
             run, is_new = held.enter_context(locked_run(store, run, settings, note)), False
         else:
             dataset = choose_dataset(store, settings.get("dataset"), context.report)
-            prepared = open_prepared(store, dataset)
+            prepared = open_prepared(store, dataset).of_classes(settings.get("classes"))
             run, is_new = held.enter_context(
                 _new_or_unfinished(
                     store, prepared, settings, context, resume=resume is not None, wait=note, minutes=minutes
@@ -145,8 +145,8 @@ def distill(
             return execute(store.run_path(run.name), run, prepared, context)
         except Diverged as error:
             if error.record["checkpoint"] is not None and not is_stuck((*run.divergences, error.record)):
-                same = ("ipc", "algorithm", "parametrization")
-                usual = resolved(prepared, {name: run.config[name] for name in same})
+                same = ("ipc", "classes", "algorithm", "parametrization")
+                usual = resolved(prepared, {name: run.config.get(name) for name in same})
                 error.lower = lower_rate(error.record, usual.to_json())
             raise
 
@@ -170,7 +170,7 @@ def _new_or_unfinished(
     any_models = "models" not in settings and "models" in METHODS[algorithm].declared
     by_devices = any_models and (context.devices is not None or context.processes.count > 1)
     models = {"models": _models_for(context, algorithm)} if by_devices else {}
-    settings = {**models, **with_counts(prepared, settings)}
+    settings = {**models, **normalized(prepared, settings)}
     found, digest = None, prepared.manifest.digest
     if minutes is None:
         config, budget = resolved(prepared, settings), None
@@ -234,13 +234,13 @@ def _refuse_imported(store: Store, name: str) -> None:
 def _greeting(run: RunManifest, is_new: bool) -> str:
     config = run.config
     if METHODS[config["algorithm"]].pick:
-        images = describe_images(config, f" of {run.dataset}")
+        images = describe_images(config, f" of {source_of(config)}")
         return f"{run.name} picks {images} by {config['algorithm']} (seed {run.seed})."
     solver = f", solver {config['solver']}" if "solver" in config else ""
     network = f"ConvNet of depth {config['depth']} and width {config['width']}"
     verb = "distils" if is_new else "resumes distilling"
     return (
-        f"{run.name} {verb} {run.dataset} to {describe_images(config)} in "
+        f"{run.name} {verb} {source_of(config)} to {describe_images(config)} in "
         f"{config['steps']} steps ({network}, {config['algorithm']}{solver}, seed {run.seed})."
     )
 

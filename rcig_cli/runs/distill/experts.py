@@ -130,7 +130,8 @@ class ExpertPairs:
 def _folder(prepared: Prepared, config: DistillConfig) -> Path:
     """Return the folder of the experts that a configuration trains, with a record of their settings."""
     values = config.to_json()
-    settings = {name: values[name] for name in (*_OF_THE_NETWORK, *_OF_THE_TRAINING)}
+    names = ("classes", *_OF_THE_NETWORK, *_OF_THE_TRAINING)
+    settings = {name: values[name] for name in names if values[name] is not None}
     folder = prepared.path / EXPERTS / digest_of(settings)[:16]
     if not (folder / "settings.json").exists():
         make_folder(folder)

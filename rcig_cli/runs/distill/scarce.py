@@ -14,5 +14,5 @@ def scarce_classes(prepared: Prepared, config: DistillConfig) -> str:
     """
     found = np.bincount(prepared.labels("train"), minlength=prepared.classes).tolist()
     wanted = config.decoded_per_class(prepared.classes)
-    rows = zip(prepared.manifest.class_names, found, wanted, strict=True)
+    rows = zip(prepared.class_names, found, wanted, strict=True)
     return listed([f"{name!r} has {count} of {goal}" for name, count, goal in rows if count < goal])

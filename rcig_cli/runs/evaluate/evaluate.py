@@ -268,6 +268,8 @@ def _paper_result(distilled: DistilledSet, protocol: EvaluationProtocol) -> Pape
         return None
     if config.dataset not in KNOWN or distilled.prepared.classes != KNOWN[config.dataset].classes:
         return None
+    if config.classes is not None:
+        return None
     if config.algorithm in OTHERS:
         return quoted_result(config.dataset, config.ipc, config.algorithm, values_of(protocol))
     if protocol.protocol != RCIG or protocol.hard_labels or protocol.channels != "doubling":

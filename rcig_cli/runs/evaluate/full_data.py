@@ -53,7 +53,8 @@ def full_data_accuracy(
         Receives progress.
     """
     own = {name: value for name, value in values_of(protocol).items() if name not in _OF_THE_SET}
-    settings = {**own, "schedule": asdict(schedule)}
+    classes = {} if prepared.only is None else {"classes": list(prepared.chosen)}
+    settings = {**own, **classes, "schedule": asdict(schedule)}
     path = prepared.path / FULL_DATA / f"{digest_of(settings)[:16]}.json"
     if path.exists():
         return Spread.from_json(read_document(path)["accuracy"])
@@ -65,7 +66,7 @@ def full_data_accuracy(
 
 def steps_of(prepared: Prepared, protocol: EvaluationProtocol, epochs: int) -> int:
     """Return the training steps of some epochs, or those of the protocol if they are more."""
-    return max(protocol.steps, epochs * max(1, prepared.manifest.sizes["train"] // LARGEST_BATCH))
+    return max(protocol.steps, epochs * max(1, prepared.sizes["train"] // LARGEST_BATCH))
 
 
 def _trained(

@@ -91,16 +91,16 @@ def export_to_stream(store: Store, run: str, stream: BinaryIO, *, format: str | 
 
 def _exported(store: Store, run: str) -> ExportedSet:
     distilled = open_distilled(store, run)
-    manifest = distilled.prepared.manifest
+    prepared = distilled.prepared
     is_raw = distilled.size.is_raw
     return ExportedSet(
         run=run,
-        dataset=manifest.name,
-        class_names=manifest.class_names,
+        dataset=prepared.name,
+        class_names=prepared.class_names,
         images=distilled.images,
         labels=distilled.labels,
         classes=distilled.classes,
-        whitening=distilled.prepared.whitening(),
+        whitening=prepared.whitening(),
         stored={} if is_raw else distilled.stored,
         parametrization=None if is_raw else distilled.config.to_decode(),
     )

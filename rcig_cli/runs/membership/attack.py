@@ -122,17 +122,17 @@ def _check(sets: Sequence[DistilledSet]) -> None:
     names = [each.run.name for each in sets]
     if len(set(names)) < len(names):
         raise ConfigError(f"Pass each run only once, not {', '.join(names)}.")
-    first = sets[0].prepared.manifest
+    first = sets[0].prepared
     for each in sets:
-        manifest = each.prepared.manifest
-        if (manifest.shape, manifest.class_names) != (first.shape, first.class_names):
+        prepared = each.prepared
+        if (prepared.shape, prepared.class_names) != (first.shape, first.class_names):
             raise ConfigError(
-                f"{each.run.name} was distilled from {manifest.name} and {names[0]} from {first.name}, which "
+                f"{each.run.name} was distilled from {prepared.name} and {names[0]} from {first.name}, which "
                 "have images of other shapes or other classes: attack these runs separately."
             )
-        if min(manifest.sizes.values()) < _FEWEST_EXAMPLES:
+        if min(prepared.sizes.values()) < _FEWEST_EXAMPLES:
             raise ConfigError(
-                f"{manifest.name} has {manifest.sizes['train']} training and {manifest.sizes['test']} test "
+                f"{prepared.name} has {prepared.sizes['train']} training and {prepared.sizes['test']} test "
                 f"images; attacks need at least {_FEWEST_EXAMPLES} of each."
             )
 
@@ -142,10 +142,10 @@ def _attack_run(
 ) -> tuple[RunResult, TrainedRun]:
     """Attack one run; return the results, and the networks that LiRA on other runs needs."""
     one = Attacker(distilled, protocol, advance)
-    manifest, config = distilled.prepared.manifest, distilled.config
-    counts = len(manifest.class_names), manifest.sizes["train"], config.ipc
-    size = SetSize.of(config, distilled.prepared.shape, distilled.prepared.classes)
-    paper = paper_attacks(manifest.name, *counts, config.algorithm, raw=size.is_raw)
+    prepared, config = distilled.prepared, distilled.config
+    counts = prepared.classes, prepared.sizes["train"], config.ipc
+    size = SetSize.of(config, prepared.shape, prepared.classes)
+    paper = paper_attacks(prepared.name, *counts, config.algorithm, raw=size.is_raw)
     targets = {}
     for name, members in (("real", one.train), ("random_subset", one.random_subset())):
         flip = protocol.flip and name != "real"
@@ -156,7 +156,7 @@ def _attack_run(
     by_steps, models = one.attack("distilled", TrainingSet(*training_set(images, labels, flip=protocol.flip)))
     targets["distilled"] = TargetResult(by_steps, (), paper.get("distilled"))
     result = RunResult(distilled.run.name, protocol, len(one.candidates.members), targets, size)
-    return result, TrainedRun(models, one.candidates, distilled.prepared.whitening(), one.phi)
+    return result, TrainedRun(models, one.candidates, prepared.whitening(), one.phi)
 
 
 class Attacker:
