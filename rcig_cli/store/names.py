@@ -1,4 +1,4 @@
-"""The names of data sets, runs and sweeps: which are allowed, and how they sort.
+"""The names of data sets, runs, sweeps and sequences of tasks: which are allowed, and how they sort.
 
 A name becomes the name of a folder, so it can't be a path: it has no separator and no dot.
 """
@@ -8,25 +8,25 @@ from typing import Literal
 
 from rcig_cli.errors import ConfigError, shorten
 
-Kind = Literal["data set", "run", "sweep"]
+Kind = Literal["data set", "run", "sweep", "sequence"]
 
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_NUMBERED = re.compile(r"(run|sweep)_([1-9][0-9]{0,8})")
+_NUMBERED = re.compile(r"(run|sweep|sequence)_([1-9][0-9]{0,8})")
 
 
 def is_name(kind: Kind, name: str) -> bool:
     """Whether an artifact of a kind may have this name.
 
-    A sweep is called ``sweep_7``, and a run ``run_7``.  The user names data sets
-    and imported runs (the latter not beginning with ``run_``).
+    A sweep is called ``sweep_7``, a sequence of tasks ``sequence_7`` and a run ``run_7``.  The user names
+    data sets and imported runs (the latter not beginning with ``run_``).
     """
-    if kind == "sweep" or (kind == "run" and name.startswith("run_")):
+    if kind in ("sweep", "sequence") or (kind == "run" and name.startswith("run_")):
         return number_of(kind, name) > 0
     return _PLAIN.fullmatch(name) is not None
 
 
 def number_of(kind: Kind, name: str) -> int:
-    """Return 7 for a "run" ``run_7`` or a "sweep" ``sweep_7``, and 0 for a name without a number."""
+    """Return 7 for a "run" ``run_7``, and 0 for a name without a number or of another kind."""
     match = _NUMBERED.fullmatch(name)
     return int(match[2]) if match and match[1] == kind else 0
 

@@ -1,4 +1,4 @@
-"""Manifests, the descriptions of data sets, runs, sweeps and checkpoints, as typed records.
+"""Manifests, the descriptions of data sets, runs, sweeps, sequences and checkpoints, as typed records.
 
 A manifest is the document (see `documents`) ``manifest.json`` in the folder that it describes.  The types of
 its fields are checked by pydantic, when a record is made and when one is read.
@@ -24,7 +24,7 @@ Status = Literal["running", "interrupted", "finished", "failed"]
 
 
 class Parent(TypedDict):
-    """An artifact or file that a run or sweep was made from: its name, and its digest or SHA-256."""
+    """An artifact or file that a run, sweep or sequence was made from, with its digest or SHA-256."""
 
     name: str
     digest: str
@@ -52,7 +52,7 @@ class CheckpointManifest:
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class _ArtifactManifest:
-    """The fields that the manifests of data sets, runs and sweeps have in common.
+    """The fields that the manifests of data sets, runs, sweeps and sequences have in common.
 
     Parameters
     ----------
@@ -65,8 +65,8 @@ class _ArtifactManifest:
     versions
         As `versions` returns them.
     files
-        From each file's path, relative to the folder, to its SHA-256.  Those of a run or sweep are the files
-        of its results.
+        From each file's path, relative to the folder, to its SHA-256.  Those of others than data sets are
+        the files of their results.
     """
 
     name: str
@@ -127,19 +127,19 @@ class DatasetManifest(_ArtifactManifest):
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class _JobManifest(_ArtifactManifest):
-    """The fields that the manifests of runs and sweeps have in common.
+    """The fields that the manifests of runs, sweeps and sequences have in common.
 
     Parameters
     ----------
     updated
         The time when the manifest was last written, in UTC.
     status
-        "running", "interrupted", "finished" or (of a run) "failed".
+        "running", "interrupted", "finished" or (of a run or a sequence) "failed".
     dataset
         The name of the data set; of a sweep those of all its data sets, separated by commas.
     parents
-        Of a run, from role to parent: "dataset"; "sweep" where a sweep made the run; "file" where it was
-        imported.  Of a sweep, from the name of each data set to it.
+        Of a run, from role to parent: "dataset"; "sweep" or "sequence" where one of these made the run; "file"
+        where it was imported.  Of a sweep, from the name of each data set to it; of a sequence, "dataset".
     """
 
     updated: str
@@ -199,32 +199,52 @@ class RunManifest(_JobManifest):
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class SweepManifest(_JobManifest):
-    """The description of a sweep, its runs and its results.
-
-    Its configuration has the swept settings, and for every run its fully resolved configuration and the
-    protocols of its evaluations.  For a run that is to end in a given time, it has the settings that were
-    given instead, and the ``minutes``.
+class _GroupManifest(_JobManifest):
+    """The fields that the manifests of sweeps and sequences have in common.
 
     Parameters
     ----------
     runs
-        The names of its runs that exist, in the sweep's order.
+        The names of its runs that exist, in their order.
     """
 
     runs: tuple[str, ...]
-    kind: Literal["sweep"] = "sweep"
 
     # Without runs and files, because each run records the digest of its sweep when the sweep begins.
     _content: ClassVar[tuple[str, ...]] = ("config", "dataset", "parents")
 
 
-AnyManifest = DatasetManifest | RunManifest | SweepManifest | CheckpointManifest
-Manifest = TypeVar("Manifest", DatasetManifest, RunManifest, SweepManifest, CheckpointManifest)
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class SweepManifest(_GroupManifest):
+    """The description of a sweep, its runs and its results.
+
+    Its configuration has the swept settings, and for every run its fully resolved configuration and the
+    protocols of its evaluations.  For a run that is to end in a given time, it has the settings that were
+    given instead, and the ``minutes``.
+    """
+
+    kind: Literal["sweep"] = "sweep"
+
+
+@dataclass(frozen=True, kw_only=True, config=_CONFIG)
+class SequenceManifest(_GroupManifest):
+    """The description of a sequence of tasks (continual learning), its runs and its results.
+
+    Its configuration has the number of tasks, the order of the classes, the protocol of evaluation after each
+    task, and every run's fully resolved configuration.
+    """
+
+    kind: Literal["sequence"] = "sequence"
+
+
+AnyManifest = DatasetManifest | RunManifest | SweepManifest | SequenceManifest | CheckpointManifest
+Manifest = TypeVar(
+    "Manifest", DatasetManifest, RunManifest, SweepManifest, SequenceManifest, CheckpointManifest
+)
 
 
 def read_manifest(folder: Path, kind: type[Manifest]) -> Manifest:
-    """Read the manifest of a data set, run, sweep or checkpoint, which must be a record of the given kind.
+    """Read a manifest, which must be a record of the given kind.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The store's folders: opening it, finding what is in it, and making new runs and sweeps.
+"""The store's folders: opening it, finding what is in it, and making new runs, sweeps and sequences.
 
 ::
 
@@ -6,6 +6,7 @@
     datasets/<name>/        manifest.json  arrays.zarr/  experts/  full-data/
     runs/<run>/             manifest.json  lock  metrics.jsonl  checkpoints/  distilled.zarr/  ...
     sweeps/<sweep>/         manifest.json  lock  table.json  figures/
+    sequences/<sequence>/   manifest.json  lock  accuracies/  table.json  figures/
 """
 
 import difflib
@@ -31,25 +32,37 @@ from rcig_cli.store.records import (
     MANIFEST,
     DatasetManifest,
     RunManifest,
+    SequenceManifest,
     SweepManifest,
     read_manifest,
     write_manifest,
 )
 
 STORE = "store.json"
-TABLE = "table.json"  # of a sweep
+TABLE = "table.json"  # of a sweep or sequence
+ACCURACIES = "accuracies"  # of a sequence: those measured after each task
 EXPERTS, FULL_DATA = "experts", "full-data"  # of a data set: networks trained on it, and their accuracies
 
-Named = TypeVar("Named", DatasetManifest, RunManifest, SweepManifest)
-Numbered = TypeVar("Numbered", RunManifest, SweepManifest)
+Named = TypeVar("Named", DatasetManifest, RunManifest, SweepManifest, SequenceManifest)
+Numbered = TypeVar("Numbered", RunManifest, SweepManifest, SequenceManifest)
 
-_FOLDERS: dict[Kind, str] = {"data set": "datasets", "run": "runs", "sweep": "sweeps"}
-_MADE_BY: dict[Kind, str] = {"data set": "prepare", "run": "distill", "sweep": "sweep"}
+_FOLDERS: dict[Kind, str] = {
+    "data set": "datasets",
+    "run": "runs",
+    "sweep": "sweeps",
+    "sequence": "sequences",
+}
+_MADE_BY: dict[Kind, str] = {
+    "data set": "prepare",
+    "run": "distill",
+    "sweep": "sweep",
+    "sequence": "continual",
+}
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A data set, run or sweep, damaged or not, and its folder."""
+    """A data set, run, sweep or sequence, damaged or not, and its folder."""
 
     kind: Kind
     name: str
@@ -119,6 +132,10 @@ class Store:
         """Return the folder of a sweep; it needn't exist."""
         return self.folder_of("sweep") / check_name("sweep", name)
 
+    def sequence_path(self, name: str) -> Path:
+        """Return the folder of a sequence of tasks; it needn't exist."""
+        return self.folder_of("sequence") / check_name("sequence", name)
+
     def datasets(self) -> Listing[DatasetManifest]:
         """Return all data sets in natural order, and a problem for each that can't be read."""
         return read_each(_folders(self.folder_of("data set")), lambda folder: _read(folder, DatasetManifest))
@@ -128,7 +145,7 @@ class Store:
         return read_each(_folders(self.folder_of("run")), lambda folder: _read(folder, RunManifest))
 
     def with_current_status(self, job: Numbered) -> Numbered:
-        """Return the manifest of a run or sweep, "interrupted" if it is "running" but not being written."""
+        """Return a manifest, with "interrupted" in place of "running" if no process is writing it."""
         if job.status == "running" and not is_locked(self.folder_of(job.kind) / job.name):
             return replace(job, status="interrupted")
         return job
@@ -136,6 +153,11 @@ class Store:
     def sweeps(self) -> Listing[SweepManifest]:
         """Return all sweeps in natural order, and a problem for each that can't be read."""
         return read_each(_folders(self.folder_of("sweep")), lambda folder: _read(folder, SweepManifest))
+
+    def sequences(self) -> Listing[SequenceManifest]:
+        """Return all sequences of tasks in natural order, and a problem for each that can't be read."""
+        folders = _folders(self.folder_of("sequence"))
+        return read_each(folders, lambda folder: _read(folder, SequenceManifest))
 
     def dataset(self, name: str) -> DatasetManifest:
         """Return the manifest of a data set."""
@@ -148,6 +170,10 @@ class Store:
     def sweep(self, name: str) -> SweepManifest:
         """Return the manifest of a sweep."""
         return self._named("sweep", name, SweepManifest)
+
+    def sequence(self, name: str) -> SequenceManifest:
+        """Return the manifest of a sequence of tasks."""
+        return self._named("sequence", name, SequenceManifest)
 
     def _named(self, kind: Kind, name: str, record: type[Named]) -> Named:
         folder = self.folder_of(kind) / check_name(kind, name)
@@ -167,16 +193,16 @@ class Store:
         raise NotFound(f"There is no {kind} {name!r}{hint} The store has: {', '.join(existing)}.")
 
     def create(
-        self, kind: Literal["run", "sweep"], make_manifest: Callable[[str], Numbered]
+        self, kind: Literal["run", "sweep", "sequence"], make_manifest: Callable[[str], Numbered]
     ) -> tuple[Numbered, RunLock]:
-        """Make a new run or sweep, with the number after the highest in the store.
+        """Make a new run, sweep or sequence, with the number after the highest in the store.
 
         It gets its name only when it has its manifest and its lock.
 
         Parameters
         ----------
         kind
-            "run" or "sweep".
+            What is made.
         make_manifest
             Returns the manifest for a name; called again, with the next name, if another process takes the
             first.
@@ -229,8 +255,8 @@ class Store:
         Parameters
         ----------
         name
-            Of a data set, run or sweep.  With ``datasets/``, ``runs/`` or ``sweeps/`` before it, only
-            artifacts of that kind are looked for.
+            Of an artifact.  With the name of a folder such as ``runs/`` before it, only artifacts of that
+            kind are looked for.
 
         Raises
         ------
@@ -246,9 +272,7 @@ class Store:
             if is_name(kind, rest) and (not slash or prefix == folder)
         ]
         if not kinds:
-            raise ConfigError(
-                f"{shorten(name)} is not the name of a run, data set or sweep. `rcig list` shows all names."
-            )
+            raise ConfigError(f"{shorten(name)} is not a valid name. `rcig list` shows all names.")
         found = [Artifact(kind, rest, self.folder_of(kind) / rest) for kind in kinds]
         existing = [one for one in found if os.path.lexists(one.path)]
         if len(existing) > 1:
@@ -263,7 +287,7 @@ class Store:
             return self._raise_absent(likely[0], rest)
         nearest = difflib.get_close_matches(rest, [each.name for each in self.artifacts()], n=1)
         hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
-        raise NotFound(f"There is no run, data set or sweep {rest!r}{hint} `rcig list` shows all names.")
+        raise NotFound(f"There is nothing called {rest!r} in the store{hint} `rcig list` shows all names.")
 
     def artifacts(self) -> list[Artifact]:
         """Find all artifacts, damaged or not: the folders with a name that an artifact may have."""

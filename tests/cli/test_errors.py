@@ -68,7 +68,7 @@ def npz(path, **changes):
         (("evaluate", "../run_1"), 2, "run"),
         (("visualize", "run_9"), 3, "run_9"),
         (("show", "nothing"), 3, "nothing"),
-        (("show", "no such"), 2, "'no such' is not the name of a run, data set or sweep"),
+        (("show", "no such"), 2, "'no such' is not a valid name"),
         (("frobnicate",), 2, "frobnicate"),
         (("evaluate",), 2, "RUN"),
     ],

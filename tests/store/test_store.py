@@ -229,7 +229,7 @@ def test_locating_by_name(store, dataset_manifest, run_manifest):
     for name, error in (
         ("run_9", "no run 'run_9'"),
         ("sweep_1", "no sweep"),
-        ("other", "no run, data set or sweep 'other'"),
+        ("other", "nothing called 'other'"),
     ):
         with pytest.raises(NotFound, match=error):
             store.locate(name)

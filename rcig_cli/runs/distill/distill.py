@@ -40,7 +40,7 @@ from rcig_cli.runs.report import Report
 from rcig_cli.runs.signals import stop_on_signals
 from rcig_cli.store.locks import RunLock, Wait
 from rcig_cli.store.metrics import MetricsLog
-from rcig_cli.store.records import RunManifest, SweepManifest, now, versions
+from rcig_cli.store.records import RunManifest, SequenceManifest, SweepManifest, now, versions
 from rcig_cli.store.store import Store
 
 METRICS = "metrics.jsonl"
@@ -249,11 +249,11 @@ def create_run(
     store: Store,
     prepared: Prepared,
     config: DistillConfig,
-    sweep: SweepManifest | None = None,
+    part_of: SweepManifest | SequenceManifest | None = None,
     *,
     budget: dict[str, Any] | None = None,
 ) -> tuple[RunManifest, RunLock]:
-    """Create a run, locked by this process, and perhaps as a part of a sweep.
+    """Create a run, locked by this process, and perhaps as a part of a sweep or sequence.
 
     ``budget`` says how its settings were chosen, if it is to end in a given time.
 
@@ -264,8 +264,8 @@ def create_run(
     """
     check_possible(prepared, config)
     parents = {"dataset": prepared.manifest.as_parent}
-    if sweep is not None:
-        parents["sweep"] = sweep.as_parent
+    if part_of is not None:
+        parents[part_of.kind] = part_of.as_parent
 
     def manifest(name: str) -> RunManifest:
         return RunManifest(

@@ -111,11 +111,12 @@ def resumed(run: RunManifest, settings: Mapping[str, Any]) -> RunManifest:
         raise ConfigError(
             f"{problem}. Resume it without these settings, or start a new run without --resume."
         )
-    if "sweep" in run.parents:
-        raise ConfigError(
-            f"{problem}, and it is part of a sweep, so its settings can't be changed. Start a new run "
-            "without --resume."
-        )
+    for kind in ("sweep", "sequence"):
+        if kind in run.parents:
+            raise ConfigError(
+                f"{problem}, and it is part of a {kind}, so its settings can't be changed. Start a new run "
+                "without --resume."
+            )
     if not _only_lowers(wanted, current):
         rates = ", ".join(current.learning_rates)
         raise ConfigError(

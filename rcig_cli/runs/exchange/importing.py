@@ -33,7 +33,7 @@ from rcig_cli.store.records import Parent, RunManifest, now, versions
 from rcig_cli.store.store import Store
 
 _TOLERANCE = 1e-3  # relative difference up to which two whitenings count as equal
-_RESERVED = ("run_", "sweep_")
+_RESERVED = ("run_", "sweep_", "sequence_")
 _LONGEST_STEM = 56  # characters, so that -2, -3 and so on fit after it
 _BATCH = 1000  # images
 
@@ -146,8 +146,8 @@ def _check_name(store: Store, name: str) -> str:
     check_name("data set", name)
     if name.startswith(_RESERVED):
         raise ConfigError(
-            f"{name!r} is not a valid name for an imported run: choose one that doesn't begin with run_ or "
-            "sweep_."
+            f"{name!r} is not a valid name for an imported run: choose one that doesn't begin with "
+            f"{' or '.join(_RESERVED)}."
         )
     if store.dataset_path(name).exists():
         raise ConfigError(f"{name!r} is the name of a data set in this store: choose another --name.")

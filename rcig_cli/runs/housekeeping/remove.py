@@ -1,4 +1,4 @@
-"""Remove data sets, runs and sweeps: plan it, show the plan, then remove.
+"""Remove data sets, runs, sweeps and sequences: plan it, show the plan, then remove.
 
 A folder is renamed before it is deleted, so that a reader, or a crash, never finds a part of an artifact.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from rcig_cli.errors import ConfigError
 from rcig_cli.store.files import bytes_of, remove_folder
 from rcig_cli.store.locks import LOCK, RunLock
-from rcig_cli.store.records import RunManifest, SweepManifest
+from rcig_cli.store.records import RunManifest, SequenceManifest, SweepManifest
 from rcig_cli.store.store import Artifact, Store
 
 
@@ -24,9 +24,9 @@ class Removal:
 
 
 def plan_removal(store: Store, names: Sequence[str], *, force: bool = False) -> list[Removal]:
-    """Plan the removal of artifacts; runs and sweeps come before their data sets.
+    """Plan the removal of artifacts; data sets come last.
 
-    With ``force`` a data set may be removed although runs or sweeps in the store need it.
+    With ``force`` a data set may be removed although runs, sweeps or sequences in the store need it.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def plan_removal(store: Store, names: Sequence[str], *, force: bool = False) -> 
     NotFound
         If no artifact has it.
     Locked
-        If a run or sweep is being written that will be removed, or whose data set will be removed.
+        If one is being written that will be removed, or whose data set will be removed.
     """
     chosen = list(dict.fromkeys(store.locate(name) for name in names))
     users = {one: _users(store, one, chosen) for one in chosen if one.kind == "data set"}
@@ -71,8 +71,12 @@ def remove(removal: Removal) -> None:
 
 
 def _users(store: Store, dataset: Artifact, chosen: Sequence[Artifact]) -> list[Artifact]:
-    """Return the runs and sweeps that were made from a data set, without those that will be removed too."""
-    made: list[RunManifest | SweepManifest] = [*store.runs().found, *store.sweeps().found]
+    """Return what was made from a data set, without that which will be removed too."""
+    made: list[RunManifest | SweepManifest | SequenceManifest] = [
+        *store.runs().found,
+        *store.sweeps().found,
+        *store.sequences().found,
+    ]
     users = [
         Artifact(each.kind, each.name, store.folder_of(each.kind) / each.name)
         for each in made
@@ -84,7 +88,8 @@ def _users(store: Store, dataset: Artifact, chosen: Sequence[Artifact]) -> list[
 def _remark(store: Store, one: Artifact, users: Sequence[Artifact]) -> str:
     if users:
         return f"Needed by {', '.join(user.name for user in users)}."
-    if one.kind == "sweep":
+    if one.kind in ("sweep", "sequence"):
         return "Its runs are kept."
-    sweeps = [sweep.name for sweep in store.sweeps().found if one.kind == "run" and one.name in sweep.runs]
-    return f"Part of {', '.join(sweeps)}." if sweeps else ""
+    groups = [*store.sweeps().found, *store.sequences().found] if one.kind == "run" else []
+    named = [group.name for group in groups if one.name in group.runs]
+    return f"Part of {', '.join(named)}." if named else ""

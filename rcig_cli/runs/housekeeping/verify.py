@@ -1,8 +1,8 @@
 """Verify a store, or some of its artifacts: which files are damaged, and which don't belong to the store.
 
 Every file is compared with its recorded checksum: documents with their own, all others with the one in the
-manifest of their data set, run, sweep or checkpoint.  No lock is taken.  If a check fails and the manifest
-has changed since, a process was writing, and the artifact is checked again.
+manifest of their data set, run, sweep, sequence or checkpoint.  No lock is taken.  If a check fails and the
+manifest has changed since, a process was writing, and the artifact is checked again.
 """
 
 import hashlib
@@ -26,11 +26,12 @@ from rcig_cli.store.records import (
     CheckpointManifest,
     DatasetManifest,
     RunManifest,
+    SequenceManifest,
     SweepManifest,
     read_manifest,
 )
 from rcig_cli.store.results import KINDS
-from rcig_cli.store.store import EXPERTS, FULL_DATA, STORE, TABLE, Artifact, Store, open_store
+from rcig_cli.store.store import ACCURACIES, EXPERTS, FULL_DATA, STORE, TABLE, Artifact, Store, open_store
 
 _LOG, _FIGURES = "metrics.jsonl", "figures"
 _ATTEMPTS = 10
@@ -141,8 +142,13 @@ class _Check:
                 yield from self.orphan(path, "was left by a crashed process: `rcig gc` removes it")
 
     def artifact(self, one: Artifact) -> Iterator[Finding]:
-        """Check a data set, a run with its checkpoints, log and measurements, or a sweep without its runs."""
-        check = {"data set": self.dataset, "run": self.run, "sweep": self.sweep}[one.kind]
+        """Check a data set; a run with its checkpoints, log and measurements; others without their runs."""
+        check = {
+            "data set": self.dataset,
+            "run": self.run,
+            "sweep": lambda folder: self.group(folder, SweepManifest),
+            "sequence": lambda folder: self.group(folder, SequenceManifest),
+        }[one.kind]
         yield from self.settled(one.path, check)
         if one.kind == "run":
             yield from self.checkpoints_and_results(one.path)
@@ -171,11 +177,14 @@ class _Check:
 
             yield from self.document(path, lambda path=path: read_npz(path))  # type: ignore[misc]
 
-    def sweep(self, folder: Path) -> Iterator[Finding]:
-        manifest = yield from self.manifest(folder, SweepManifest)
+    def group(self, folder: Path, record: type[SweepManifest | SequenceManifest]) -> Iterator[Finding]:
+        """Check a sweep or a sequence of tasks."""
+        manifest = yield from self.manifest(folder, record)
+        for path in folder.glob(f"{ACCURACIES}/*.json"):
+            yield from self.document(path, lambda path=path: read_document(path))  # type: ignore[misc]
         if manifest:
             unrecorded = () if manifest.status == "finished" else (TABLE, _FIGURES)
-            yield from self.files(folder, manifest.files, unrecorded=unrecorded)
+            yield from self.files(folder, manifest.files, unrecorded=unrecorded, elsewhere=(ACCURACIES,))
             for run in manifest.runs:
                 if not self.store.run_path(run).exists():
                     yield self.finding("note", folder, f"includes {run}, which isn't in this store")
@@ -254,7 +263,7 @@ class _Check:
             if path.name in tops:
                 yield from self.others_below(path, folder, files)
             elif path.name in unrecorded:
-                yield self.finding("note", path, "has no recorded checksum until its run or sweep has ended")
+                yield self.finding("note", path, "has no recorded checksum yet, until the work has ended")
             elif path.name not in (LOCK, MANIFEST, *elsewhere):
                 yield from self.orphan(path)
 
