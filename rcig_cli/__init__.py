@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rcig_cli.api.functions import (
         RcigWarning,
         attack,
+        continual,
         distill,
         distill_arrays,
         evaluate,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     )
     from rcig_cli.api.results import Attack, Dataset, DistilledArrays, Run
     from rcig_cli.errors import ConfigError, Corrupt, Interrupted, Locked, NotFound, NumericsError, RcigError
+    from rcig_cli.runs.continual.results import Continual
     from rcig_cli.runs.evaluate.results import Evaluation
 
 __version__ = "0.1.0"
@@ -42,6 +44,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Attack",
     "ConfigError",
+    "Continual",
     "Corrupt",
     "Dataset",
     "DistilledArrays",
@@ -54,6 +57,7 @@ __all__ = [
     "RcigWarning",
     "Run",
     "attack",
+    "continual",
     "distill",
     "distill_arrays",
     "evaluate",
@@ -69,7 +73,13 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        for module in ("errors", "api.results", "api.functions", "runs.evaluate.results"):
+        for module in (
+            "errors",
+            "api.results",
+            "api.functions",
+            "runs.evaluate.results",
+            "runs.continual.results",
+        ):
             loaded = import_module(f"rcig_cli.{module}")
             if hasattr(loaded, name):
                 return getattr(loaded, name)

@@ -86,6 +86,12 @@ class Setting:
         return "--" + self.name.replace("_", "-")
 
     @property
+    def help_with_default(self) -> str:
+        """Its help, followed by the default value where it is the same in all cases."""
+        known = self.default is not None and self.type is not bool and "Default" not in self.help
+        return self.help + (f" Default: {self.default}." if known else "")
+
+    @property
     def allowed(self) -> str:
         """The allowed values, as text that follows "must be"."""
         if self.per_class:

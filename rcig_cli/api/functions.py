@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from rcig_cli.api.results import Attack, Dataset, DistilledArrays, Run
 from rcig_cli.errors import ConfigError, shorten
+from rcig_cli.runs.continual.results import Continual
 from rcig_cli.runs.evaluate.results import Evaluation
 
 if TYPE_CHECKING:
@@ -406,6 +407,74 @@ def attack(
     sets = [each.distilled for each in loaded]
     found = job.attack(sets, report=_Report(shown=progress), steps=steps, **settings)
     return Attack(", ".join(each.name for each in loaded), found.to_json())
+
+
+@_uses_jax
+def continual(
+    dataset: str | Dataset,
+    *,
+    ipc: int | Mapping[str, int] | Sequence[int],
+    tasks: int = 5,
+    full_epochs: int = 20,
+    checkpoint_every: int | None = None,
+    store: StorePath = None,
+    progress: bool = False,
+    **settings: Any,
+) -> Continual:
+    """Distil the classes of a data set task by task, and test on all classes seen so far after each task.
+
+    Networks are trained on the distilled sets of all tasks so far; and, for comparison, on as many random
+    real images, and on all real images of the classes seen so far.  What is finished in the store is not
+    computed again.
+
+    Parameters
+    ----------
+    dataset
+        A prepared data set.
+    ipc
+        Distilled images per class, as for `distill`.
+    tasks
+        Number of tasks into which the classes are divided, in the order of
+        ``numpy.random.RandomState(seed).permutation(C)``.
+    full_epochs
+        For how many epochs networks are trained on all real images.
+    checkpoint_every
+        As for `distill`.
+    **settings
+        Settings of `distill` and of `evaluate` by name.  Those that both have are the distillation's; the
+        evaluation's begin with ``evaluate_``, such as ``evaluate_steps``.  There is one ``seed`` for all.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is unknown or has a value that is not allowed, or the classes can't be divided equally.
+    NotFound
+        If the data set is not prepared.
+    NumericsError
+        If a run diverged.
+    Interrupted
+        If Ctrl-C was pressed while a run was distilled.
+
+    Examples
+    --------
+    >>> rcig.continual("digits", tasks=5, ipc=2, algorithm="dm", steps=100, networks=3)
+    sequence_1 of digits, by dm: test accuracy
+    task  classes  accuracy      random images  all real images  run
+    1     2, 8     98.6 ± 0.0 %  97.2 ± 1.1 %   100.0 ± 0.0 %    run_1
+    ...
+    """
+    from rcig_cli.runs.continual import continual as job
+    from rcig_cli.runs.continual.plan import settings_of_continual
+    from rcig_cli.runs.distill.run_loop import RunContext
+    from rcig_cli.runs.prepare.prepared import open_prepared
+    from rcig_cli.settings import check
+
+    settings["ipc"] = ipc
+    check(settings_of_continual(), settings)
+    opened, name = _locate(dataset, Dataset, store)
+    context = RunContext(_Report(shown=progress), checkpoint_every)
+    prepared = open_prepared(opened, name)
+    return job.continual(opened, prepared, settings, context, tasks=tasks, full_epochs=full_epochs)
 
 
 def load(run: str | Run, *, store: StorePath = None) -> Run:

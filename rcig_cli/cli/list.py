@@ -7,23 +7,24 @@ from rcig_cli.reporting.formatting import decoded_per_class, exact_size, source_
 
 if TYPE_CHECKING:
     from rcig_cli.presets.set_size import SetSize
-    from rcig_cli.store.records import DatasetManifest, RunManifest
+    from rcig_cli.store.records import DatasetManifest, RunManifest, SequenceManifest, SweepManifest
 
 
 @with_context
 def list_all(here: Context) -> None:
-    """List the data sets, runs and sweeps of the store.
+    """List the data sets, runs, sweeps and sequences of tasks of the store.
 
     Example: rcig list
     """
     from rcig_cli.runs.sizes import size_of_run
 
     store = here.store()
-    datasets, runs, sweeps = store.datasets(), store.runs(), store.sweeps()
+    datasets, runs, sweeps, sequences = store.datasets(), store.runs(), store.sweeps(), store.sequences()
     current = [store.with_current_status(run) for run in runs.found]
     sizes = [size_of_run(store, run) for run in current]
     current_sweeps = [store.with_current_status(sweep) for sweep in sweeps.found]
-    for problem in (*datasets.problems, *runs.problems, *sweeps.problems):
+    current_sequences = [store.with_current_status(sequence) for sequence in sequences.found]
+    for problem in (*datasets.problems, *runs.problems, *sweeps.problems, *sequences.problems):
         here.console.warn(problem.message)
     here.console.document(
         {
@@ -32,10 +33,8 @@ def list_all(here: Context) -> None:
                 {**run_summary(run), **(size.to_json() if size else {})}
                 for run, size in zip(current, sizes, strict=True)
             ],
-            "sweeps": [
-                {"sweep": each.name, "status": each.status, "dataset": each.dataset, "runs": list(each.runs)}
-                for each in current_sweeps
-            ],
+            "sweeps": list(map(_group_summary, current_sweeps)),
+            "sequences": list(map(_group_summary, current_sequences)),
         }
     )
     if not datasets.found and not runs.found:
@@ -54,13 +53,14 @@ def list_all(here: Context) -> None:
             for run, size in zip(current, sizes, strict=True)
         ]  # fmt: skip
         here.console.table(("run", "data set", "per class", "stored", "status", "updated (UTC)"), run_rows)
-    if sweeps.found:
-        rows = [
-            (s.name, s.dataset, f"{len(s.runs)}/{len(s.config['configurations'])}", s.status,
-             _minute(s.updated))
-            for s in current_sweeps
-        ]  # fmt: skip
-        here.console.table(("sweep", "data set", "runs", "status", "updated (UTC)"), rows)
+    for kind, groups in (("sweep", current_sweeps), ("sequence of tasks", current_sequences)):
+        if groups:
+            rows = [
+                (g.name, g.dataset, f"{len(g.runs)}/{len(g.config['configurations'])}", g.status,
+                 _minute(g.updated))
+                for g in groups
+            ]  # fmt: skip
+            here.console.table((kind, "data set", "runs", "status", "updated (UTC)"), rows)
 
 
 def dataset_summary(dataset: "DatasetManifest") -> dict[str, Any]:
@@ -83,6 +83,15 @@ def run_summary(run: "RunManifest") -> dict[str, Any]:
         "step": run.step,
         "dataset": run.dataset,
         "ipc": run.config["ipc"],
+    }
+
+
+def _group_summary(group: "SweepManifest | SequenceManifest") -> dict[str, Any]:
+    return {
+        group.kind: group.name,
+        "status": group.status,
+        "dataset": group.dataset,
+        "runs": list(group.runs),
     }
 
 

@@ -191,8 +191,7 @@ def _parameter(declared: "Setting", show_default: bool, repeated: bool) -> inspe
     if declared.type is bool:
         kind, metavar = bool | None, None
         flags = [f"{declared.option}/--no-{declared.option.removeprefix('--')}"]
-    known = declared.default is not None and declared.type is not bool and "Default" not in declared.help
-    text = declared.help + (f" Default: {declared.default}." if show_default and known else "")
+    text = declared.help_with_default if show_default else declared.help
     option = typer.Option(
         *flags,
         help=text + (" May be given several times." if repeated else ""),

@@ -1,4 +1,4 @@
-"""``rcig rm``: delete data sets, runs and sweeps."""
+"""``rcig rm``: delete data sets, runs, sweeps and sequences of tasks."""
 
 import sys
 from typing import Annotated
@@ -17,14 +17,16 @@ def rm(
     here: Context,
     names: Annotated[
         list[str],
-        typer.Argument(metavar="NAME...", help="Data sets, runs, sweeps (a sweep's runs are kept)."),
+        typer.Argument(
+            metavar="NAME...", help="Data sets, runs; sweeps and sequences of tasks (their runs are kept)."
+        ),
     ],
     yes: YesOption = False,
     force: Annotated[
         bool, typer.Option("--force", help="Delete a data set even if runs in the store need it.")
     ] = False,
 ) -> None:
-    """Delete data sets, runs or sweeps permanently. Shows their sizes and asks first.
+    """Delete data sets, runs, sweeps or sequences permanently. Shows their sizes and asks first.
 
     Example: rcig rm run_3 run_4
     """

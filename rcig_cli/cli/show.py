@@ -29,12 +29,14 @@ from rcig_cli.store.store import TABLE
 @with_context
 def show(
     here: Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A run, a data set or a sweep.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A run, a data set, a sweep or a sequence of tasks.")
+    ],
     toml: Annotated[
         bool, typer.Option("--toml", help="Print a run's settings as TOML, for `rcig distill --config`.")
     ] = False,
 ) -> None:
-    """Show the settings, status and accuracies of a run, a data set or a sweep.
+    """Show the settings, status and accuracies of a run, a data set, a sweep or a sequence of tasks.
 
     Example: rcig show run_1, or rcig show run_1 --toml > settings.toml
     """
@@ -47,10 +49,10 @@ def _find(here: Context, name: str) -> dict[str, Any]:
     found = store.locate(name)
     if found.kind == "data set":
         return store.dataset(found.name).to_json()
-    if found.kind == "sweep":
-        sweep = store.with_current_status(store.sweep(found.name))
-        table = read_document(found.path / TABLE) if TABLE in sweep.files else None
-        return {**sweep.to_json(), "table": table}
+    if found.kind in ("sweep", "sequence"):
+        group = store.sweep(found.name) if found.kind == "sweep" else store.sequence(found.name)
+        table = read_document(found.path / TABLE) if TABLE in group.files else None
+        return {**store.with_current_status(group).to_json(), "table": table}
     evaluations, attacks = (read_results(found.path, kind) for kind in ("evaluations", "attacks"))
     for problem in (*evaluations.problems, *attacks.problems):
         here.console.warn(problem.message)
@@ -85,16 +87,17 @@ def _description(document: Mapping[str, Any]) -> list[str]:
     if "imported_from" in document:
         shown["imported from"] = shown.pop("imported_from")
         del shown["step"], shown["seed"]  # of a distillation that did not take place here
-    if document["kind"] == "sweep":  # `rcig show` of its runs shows these
+    if document["kind"] in ("sweep", "sequence"):  # `rcig show` of its runs shows these
         per_run = ("configurations", "protocols")
         shown["config"] = {key: value for key, value in shown["config"].items() if key not in per_run}
-    table = document.get("table") or {"rows": []}
+    table = document.get("table") or {}
     several = len(table.get("protocols", ())) > 1
     return [
         *lines_of({key: value for key, value in shown.items() if not isinstance(value, dict)}),
         *map(_evaluated, document.get("evaluations", ())),
         *map(_attacked, document.get("attacks", ())),
-        *(_row(row, with_protocol=several) for row in table["rows"]),
+        *(_row(row, with_protocol=several) for row in table.get("rows", ())),
+        *map(_stage, table.get("tasks", ())),
         *(_diverged(each, document["config"]) for each in document.get("divergences", ())),
         *lines_of({key: value for key, value in shown.items() if isinstance(value, dict)}),
     ]
@@ -141,6 +144,15 @@ def _attacked(attack: Mapping[str, Any]) -> str:
     return (
         f"attacked: AUC of the MLP attack {found}  ({describe_network(protocol)}, "
         f"{protocol['steps'][-1]} steps, {count_of(protocol['networks'], 'network')})"
+    )
+
+
+def _stage(stage: Mapping[str, Any]) -> str:
+    """Describe the accuracies after a task of a sequence."""
+    return (
+        f"after {', '.join(stage['classes'])} ({stage['run']}): {accuracy(stage['accuracy'])} on "
+        f"{stage['seen']} classes, random images {accuracy(stage['random_subset'])}, "
+        f"all real images {accuracy(stage['full_data'])}"
     )
 
 

@@ -19,7 +19,8 @@ _ALIKE = 3  # notes with the same text that are printed; further ones are counte
 def verify(
     here: Context,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME", help="Data sets, runs, sweeps. Default: all.")
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="Data sets, runs, sweeps, sequences. Default: all."),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Skip the content of files larger than 1 MiB.")

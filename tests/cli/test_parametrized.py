@@ -134,11 +134,11 @@ def test_json_has_the_size_and_an_imported_copy_the_same_accuracy(rcig, store, t
 def test_the_random_subset_has_ipc_images_of_each_class_and_training_follows_the_decoded_images(store):
     import jax
 
-    from rcig_cli.runs.evaluate.evaluate import _random_subset
+    from rcig_cli.runs.evaluate.evaluate import random_subsets
     from rcig_cli.runs.evaluate.protocol import evaluation_protocol
 
     distilled = opened(store, "multi")
-    images, labels = _random_subset(distilled, flip=False)(jax.random.key(0))
+    images, labels = random_subsets(distilled.prepared, [1] * 10, flip=False)(jax.random.key(0))
     assert images.shape == (10, 8, 8, 1)
     assert labels.argmax(1).tolist() == list(range(10))
     assert evaluation_protocol(distilled.config, len(distilled.images)).steps == 2000

@@ -4,7 +4,7 @@ Both are trained by the same protocol, which is stored with the accuracies.  Net
 decoded images of a parametrized set; random subsets have ``--ipc`` real images of each class, so fewer.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -88,14 +88,9 @@ def evaluate(
     """
     if protocol is None:
         protocol = evaluation_protocol(distilled.config, len(distilled.images), **settings)
-    usual = usual_steps(protocol, len(distilled.images))
-    if protocol.steps < usual:
-        report.warn(
-            f"{protocol.steps} training steps are fewer than the {usual} of the protocol "
-            f"{protocol.protocol}, so accuracies are too low to be compared with others."
-        )
+    warn_if_short(protocol, len(distilled.images), report)
     measure = make_measurement(distilled.prepared, protocol, report)
-    own = _training_set(distilled, protocol)
+    own = make_training_set(distilled, protocol)
     name = distilled.run.name
     accuracy = measure(0, own, f"training networks on {name}")
     random_subset = None
@@ -105,14 +100,11 @@ def evaluate(
             report.note(
                 f"The random subsets repeat images of classes that have fewer than were distilled ({scarce})."
             )
-        subset = _random_subset(distilled, flip=protocol.flip)
-        random_subset = measure(1, subset, "training networks on random images")
+        subsets = random_subsets(distilled.prepared, _counts(distilled), flip=protocol.flip)
+        random_subset = measure(1, subsets, "training networks on random images")
     on_all = dd_ranking = None
     if full_data or scores:
-        steps = steps_of(distilled.prepared, protocol, full_epochs)
-        longer = replace(protocol, steps=steps, warmup=min(protocol.warmup, steps // 2))
-        network, schedule = protocol_network(distilled.prepared, protocol), _schedule(longer)
-        on_all = full_data_accuracy(distilled.prepared, protocol, network, schedule, report)
+        on_all = measure_full_data(distilled.prepared, protocol, full_epochs, report)
     if scores:
         assert on_all is not None
         assert random_subset is not None
@@ -133,12 +125,36 @@ def evaluate(
     return evaluation
 
 
-def _training_set(distilled: DistilledSet, protocol: EvaluationProtocol) -> TrainingSet:
-    """Return the images and labels of a set as a protocol uses them."""
+def warn_if_short(protocol: EvaluationProtocol, images: int, report: Report) -> None:
+    """Warn if networks are trained for fewer steps than is usual by a protocol for so many images."""
+    usual = usual_steps(protocol, images)
+    if protocol.steps < usual:
+        report.warn(
+            f"{protocol.steps} training steps are fewer than the {usual} of the protocol "
+            f"{protocol.protocol}, so accuracies are too low to be compared with others."
+        )
+
+
+def labels_of(distilled: DistilledSet, protocol: EvaluationProtocol) -> Array:
+    """Return the labels ``[n, C]`` of a set, centred, as a protocol uses them: learned or one-hot."""
     labels = jnp.asarray(distilled.labels)
-    if protocol.hard_labels:
-        labels = centred_one_hot(labels.argmax(1), labels.shape[1])
+    return centred_one_hot(labels.argmax(1), labels.shape[1]) if protocol.hard_labels else labels
+
+
+def make_training_set(distilled: DistilledSet, protocol: EvaluationProtocol) -> TrainingSet:
+    """Return the images and labels of a set as a protocol uses them."""
+    labels = labels_of(distilled, protocol)
     return TrainingSet(*training_set(jnp.asarray(distilled.images), labels, flip=protocol.flip))
+
+
+def measure_full_data(
+    prepared: Prepared, protocol: EvaluationProtocol, epochs: int, report: Report
+) -> Spread:
+    """Return the accuracy of networks trained on all real images for some epochs, measured or read."""
+    steps = steps_of(prepared, protocol, epochs)
+    longer = replace(protocol, steps=steps, warmup=min(protocol.warmup, steps // 2))
+    network, schedule = protocol_network(prepared, protocol), _schedule(longer)
+    return full_data_accuracy(prepared, protocol, network, schedule, report)
 
 
 def _scores(
@@ -159,12 +175,12 @@ def _scores(
     of_hard = accuracy
     if not protocol.hard_labels:
         measure = make_measurement(distilled.prepared, hard, report)
-        of_hard = measure(2, _training_set(distilled, hard), f"training networks on {name}, hard labels")
+        of_hard = measure(2, make_training_set(distilled, hard), f"training networks on {name}, hard labels")
     measure = make_measurement(distilled.prepared, other, report)
     how = "augmented" if other.augment else "not augmented"
-    own = measure(3, _training_set(distilled, other), f"training networks on {name}, {how}")
-    subset = _random_subset(distilled, flip=protocol.flip)
-    of_random = measure(4, subset, f"training networks on random images, {how}")
+    own = measure(3, make_training_set(distilled, other), f"training networks on {name}, {how}")
+    subsets = random_subsets(distilled.prepared, _counts(distilled), flip=protocol.flip)
+    of_random = measure(4, subsets, f"training networks on random images, {how}")
     improvements = accuracy.mean - random_subset.mean, own.mean - of_random.mean
     plain, augmented = improvements[::-1] if protocol.augment else improvements
     return Scores(full_data.mean, of_hard.mean, accuracy.mean, random_subset.mean, plain, augmented)
@@ -234,21 +250,25 @@ def make_measurement(prepared: Prepared, protocol: EvaluationProtocol, report: R
     return measure
 
 
-def _random_subset(distilled: DistilledSet, *, flip: bool) -> Callable[[Array], TrainingSet]:
-    """Return a function from a random key to a training set of real images that takes as many bytes.
+def _counts(distilled: DistilledSet) -> tuple[int, ...]:
+    """Return the number of real images of each class that take at least as many bytes as a set."""
+    return distilled.config.images_per_class(distilled.prepared.classes)
 
-    That is ``--ipc`` images of each class, also where a parametrized set has more images than these.
+
+def random_subsets(
+    prepared: Prepared, counts: Sequence[int], *, flip: bool
+) -> Callable[[Array], TrainingSet]:
+    """Return a function from a random key to a training set of real images, ``counts`` of each class.
+
     The images of a class that has too few are repeated, so that the classes have the same weights as in the
     distilled set.
     """
     # Only the chosen images are read: all training images may not fit into memory.
-    images, classes = distilled.prepared.stored("train"), distilled.prepared.labels("train")
-    count = distilled.prepared.classes
-    counts = distilled.config.images_per_class(count)
+    images, classes = prepared.stored("train"), prepared.labels("train")
 
     def subset(key: Array) -> TrainingSet:
         chosen = first_images(key, classes, counts)
-        labels = centred_one_hot(jnp.asarray(classes[chosen]), count)
+        labels = centred_one_hot(jnp.asarray(classes[chosen]), len(counts))
         return TrainingSet(*training_set(jnp.asarray(images[chosen]), labels, flip=flip))
 
     return subset

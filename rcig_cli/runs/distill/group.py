@@ -1,0 +1,142 @@
+"""Runs that belong together: those of a sweep, or of a sequence of tasks.
+
+The runs hold the results, so what was stopped is resumed from them.  Finished runs of the store that would
+give the same result are used instead of new ones.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Generic, TypeVar
+
+from rcig_cli.runs.engine.environment import machine
+from rcig_cli.store.locks import RunLock
+from rcig_cli.store.records import (
+    Parent,
+    RunManifest,
+    SequenceManifest,
+    SweepManifest,
+    now,
+    read_manifest,
+    versions,
+    write_manifest,
+)
+from rcig_cli.store.store import Store
+
+Group = TypeVar("Group", SweepManifest, SequenceManifest)
+
+
+def find_or_create(
+    store: Store,
+    record: type[Group],
+    config: Mapping[str, Any],
+    parents: Mapping[str, Parent],
+    *,
+    compared: Iterable[str],
+    new: bool = False,
+) -> tuple[Group, RunLock]:
+    """Return the newest sweep or sequence of the same parents and configuration, or a new one, locked.
+
+    Parameters
+    ----------
+    store
+        Where it is.
+    record
+        The type of its manifest.
+    config, parents
+        Of the manifest; the parents are its data sets.
+    compared
+        The keys of the configuration that must be equal.
+    new
+        Whether to create one in any case.
+
+    Raises
+    ------
+    Locked
+        If another process is writing it.
+    """
+    existing: Any = store.sweeps() if record is SweepManifest else store.sequences()
+    for found in () if new else reversed(existing.found):
+        if found.parents == parents and all(found.config.get(key) == config[key] for key in compared):
+            path = store.folder_of(found.kind) / found.name
+            lock = RunLock(path)
+            return read_manifest(path, record), lock
+
+    def manifest(name: str) -> Group:
+        return record(
+            name=name,
+            created=now(),
+            updated=now(),
+            status="running",
+            config=dict(config),
+            dataset=", ".join(parent["name"] for parent in parents.values()),
+            parents=dict(parents),
+            runs=(),
+            versions=versions(),
+            files={},
+        )
+
+    return store.create(record.kind, manifest)
+
+
+class RunGroup(Generic[Group]):
+    """The runs of a sweep or sequence, whose lock the caller holds.
+
+    Parameters
+    ----------
+    store
+        Where they are.
+    manifest
+        The sweep or sequence.
+    keys
+        What identifies each of its runs, in their order.
+    keys_of
+        Returns the keys that a run of the store is right for.
+    new
+        Whether finished runs of others aren't used.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        manifest: Group,
+        keys: Sequence[str],
+        keys_of: Callable[[RunManifest], Iterable[str]],
+        *,
+        new: bool = False,
+    ) -> None:
+        self.store, self.manifest, self.keys = store, manifest, keys
+        self.names: dict[str, str] = {}  # of the runs that exist, by key
+        found = store.runs().found
+        own = [run for run in found if run.parents.get(manifest.kind) == manifest.as_parent]
+        for run in (*(() if new else filter(self._has_same_result, found)), *own):
+            self.names |= {key: run.name for key in keys_of(run) if key in keys}
+
+    def _has_same_result(self, run: RunManifest) -> bool:
+        """Whether a run is finished and was made from the same data, with the same versions and machine."""
+        same_data = run.parents["dataset"] in self.manifest.parents.values()
+        same_place = run.versions == versions() and run.machine == machine()
+        return run.status == "finished" and not run.imported and same_data and same_place
+
+    def record(self, **changes: Any) -> None:
+        """Write changes, and the names of the runs, into the manifest."""
+        runs = tuple(self.names[key] for key in self.keys if key in self.names)
+        self.manifest = replace(self.manifest, updated=now(), runs=runs, **changes)
+        write_manifest(self.store.folder_of(self.manifest.kind) / self.manifest.name, self.manifest)
+
+    def open_or_create(
+        self, key: str, create: Callable[[], tuple[RunManifest, RunLock]]
+    ) -> tuple[RunManifest, RunLock]:
+        """Return the run of a key, which ``create`` makes if it doesn't exist, and its lock.
+
+        Raises
+        ------
+        Locked
+            If another process is writing it.
+        """
+        if key in self.names:
+            lock = RunLock(self.store.run_path(self.names[key]))
+            return self.store.run(self.names[key]), lock
+        run, lock = create()
+        self.names[key] = run.name
+        self.record()
+        return run, lock
