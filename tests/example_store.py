@@ -10,7 +10,15 @@ from rcig_cli.store.arrays import write_arrays, write_npz
 from rcig_cli.store.digests import digests
 from rcig_cli.store.documents import write_document
 from rcig_cli.store.metrics import MetricsLog
-from rcig_cli.store.records import DatasetManifest, RunManifest, SweepManifest, now, versions, write_manifest
+from rcig_cli.store.records import (
+    DatasetManifest,
+    RunManifest,
+    SequenceManifest,
+    SweepManifest,
+    now,
+    versions,
+    write_manifest,
+)
 from rcig_cli.store.results import write_result
 from rcig_cli.store.store import open_store
 
@@ -45,6 +53,7 @@ def make_example(root):
     _run(store, dataset, "run_5", status="failed", seed=5)
     _run(store, dataset, "imported", parents={"file": {"name": "set.npz", "digest": "a" * 64}})
     _sweep(store, dataset)
+    _sequence(store, dataset)
     return root
 
 
@@ -135,3 +144,26 @@ def _sweep(store, dataset):
     (folder / "figures" / "accuracy.png").write_bytes(b"another picture")
     files = digests(folder, "table.json") | digests(folder, "figures")
     write_manifest(folder, replace(manifest, files=files))
+
+
+def _sequence(store, dataset):
+    folder, config = store.sequence_path("sequence_1"), {**_config(6).to_json(), "classes": "square,circle"}
+    for name in ("accuracies", "figures"):
+        (folder / name).mkdir(parents=True)
+    (folder / "lock").touch()
+    measured = {each: MEASURED for each in ("accuracy", "random_subset", "full_data")}
+    stage = {"classes": ["square", "circle"], "run": "run_6", "seen": 2, "images": 2, "steps": 5, **measured}
+    table = {"sequence": "sequence_1", "dataset": "shapes", "algorithm": "rcig", "tasks": [stage]}
+    write_document(folder / "table.json", table)
+    write_document(folder / "accuracies" / "1-distilled.json", MEASURED)
+    (folder / "figures" / "accuracy.png").write_bytes(b"a third picture")
+    manifest = SequenceManifest(
+        name="sequence_1", created=now(), updated=now(), status="finished", dataset="shapes",
+        config={
+            "tasks": [[1, 0]], "configurations": [config], "protocols": [EVALUATION["protocol"]],
+            "full_epochs": 20,
+        },
+        parents={"dataset": dataset.as_parent}, runs=("run_6",), versions=versions(),
+        files=digests(folder, "table.json") | digests(folder, "figures"),
+    )  # fmt: skip
+    write_manifest(folder, manifest)

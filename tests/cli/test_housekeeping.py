@@ -98,11 +98,17 @@ def test_what_was_removed_as_json(rcig, store):
 
 def test_a_data_set_that_runs_need_is_kept_unless_they_are_removed_too(rcig, store):
     outcome = rcig("rm", "shapes", "--yes", "--store", store)
-    one_sentence(outcome, 2, "needed by imported, run_1, run_2", "sweep_1", "use --force to delete it anyway")
+    one_sentence(
+        outcome,
+        2,
+        "needed by imported, run_1, run_2",
+        "sweep_1, sequence_1",
+        "use --force to delete it anyway",
+    )
     names = [path.name for path in (store / "runs").iterdir()]
-    outcome = rcig("rm", "shapes", "sweep_1", *names, "--yes", "--json", "--store", store)
+    outcome = rcig("rm", "shapes", "sweep_1", "sequence_1", *names, "--yes", "--json", "--store", store)
     assert outcome.json["removed"][-1]["name"] == "shapes"  # last, so that no run is ever without it
-    assert contents(store).keys() == {"store.json", "datasets", "runs", "sweeps"}
+    assert contents(store).keys() == {"store.json", "datasets", "runs", "sweeps", "sequences"}
 
 
 def test_a_data_set_is_removed_by_force(rcig, store):

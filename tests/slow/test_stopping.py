@@ -43,6 +43,12 @@ PHASES = {
     ),
     "mia": (["mia", "run_1", *LONG], "rcig_cli.runs.membership.attack:Attacker.__init__", 0, 10),
     "sweep": (["sweep", "PLAN"], "rcig_cli.store.metrics:MetricsLog.append", 0, 1),
+    "continual": (
+        ["continual", *["digits", "--ipc", "1", "--width", "4", "--batch", "64", "--steps", "100000"]],
+        "rcig_cli.store.metrics:MetricsLog.append",
+        0,
+        1,
+    ),
     "export": (["export", "run_1", "--out", "OUT"], PIXELS, 60, 0.5),
     "import": (
         ["import", "SET", "--dataset", "digits"],

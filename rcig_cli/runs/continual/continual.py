@@ -21,6 +21,7 @@ from rcig_cli.presets.classes import class_list
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.presets.images_per_class import counts_per_class
 from rcig_cli.reporting.figures.plots import Panel, Series, draw_panels
+from rcig_cli.reporting.formatting import count_of
 from rcig_cli.runs.configuration import resolved
 from rcig_cli.runs.continual.plan import TASKS, class_order, divide, split_settings
 from rcig_cli.runs.continual.results import Continual, Stage
@@ -213,11 +214,13 @@ class _Sequence:
         measure = make_measurement(seen, protocol, self.report)
 
         def of_distilled() -> Spread:
-            return measure(0, join_sets(sets, protocol, seen.classes), f"training networks on {number} tasks")
+            joined, label = join_sets(sets, protocol, seen.classes), count_of(number, "task")
+            return measure(0, joined, f"training networks on the sets of {label}")
 
         def of_random() -> Spread:
             counts = [count for one in sets for count in one.config.images_per_class(one.prepared.classes)]
-            return measure(1, random_subsets(seen, counts, flip=protocol.flip), "training on random images")
+            subsets = random_subsets(seen, counts, flip=protocol.flip)
+            return measure(1, subsets, f"training networks on random images of {seen.classes} classes")
 
         return Stage(
             classes=task.classes.class_names,

@@ -70,10 +70,9 @@ def divide(order: tuple[int, ...], tasks: int, dataset: str) -> list[tuple[int, 
     """
     size, rest = divmod(len(order), tasks)
     if rest or size < _FEWEST:
-        possible = [str(n) for n in range(2, len(order) // _FEWEST + 1) if len(order) % n == 0]
-        advice = f"choose {' or '.join(possible)} tasks" if possible else "it can't be divided"
+        possible = [str(n) for n in range(1, len(order) // _FEWEST + 1) if len(order) % n == 0]
         raise ConfigError(
             f"The {len(order)} classes of {dataset} can't be divided into {tasks} equal tasks of at least "
-            f"{_FEWEST} classes: {advice}."
+            f"{_FEWEST} classes; possible numbers of tasks: {', '.join(possible)}."
         )
     return [order[start : start + size] for start in range(0, len(order), size)]

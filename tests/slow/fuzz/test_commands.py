@@ -24,6 +24,7 @@ MANIFESTS = [
     "datasets/shapes/manifest.json",
     "runs/run_1/manifest.json",
     "sweeps/sweep_1/table.json",
+    "sequences/sequence_1/table.json",
 ]
 WORDS = [
     *("run_1", "run_3", KILLED, "imported", "shapes", "sweep_1", "digits", "newest", "all", "none", "batch")
@@ -148,7 +149,7 @@ def test_random_configuration_files(folder, command, content):
 @MANY
 @given(
     command=st.sampled_from(
-        ["list", "verify", "show run_1", "show sweep_1", "evaluate run_1", "gc --dry-run"]
+        ["list", "verify", "show run_1", "show sweep_1", "show sequence_1", "evaluate run_1", "gc --dry-run"]
     ),
     place=st.sampled_from(MANIFESTS),
     content=st.binary(max_size=200) | JSON.map(lambda document: json.dumps(document).encode()),
