@@ -5,10 +5,12 @@ import pytest
 from PIL import Image
 
 from tests.cli.test_errors import one_sentence
-from tests.conftest import TINY
 
-SETTINGS = ["--ipc", "1", "--algorithm", "random", "--width", "4"]
-SETTINGS += ["--networks", "1", "--evaluate-steps", "3", "--full-epochs", "1"]
+SETTINGS = ["--ipc", "2", "--algorithm", "random", "--width", "4"]
+SETTINGS += ["--networks", "1", "--evaluate-steps", "6", "--full-epochs", "1"]
+
+
+TINY = ["--algorithm", "dm", "--width", "4", "--batch", "8", "--steps", "2"]
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,7 @@ def test_the_table_the_plot_and_the_json(rcig, store):
     assert (first.split()[-1], second.split()[-1]) == ("run_1", "run_2")
     with Image.open(path) as picture:
         assert min(picture.size) > 300
-    assert "3 training steps are fewer than the 1000" in outcome.err
+    assert "6 training steps are fewer than the 2000" in outcome.err
     again = rcig("continual", "digits", "--tasks", 2, *SETTINGS, "--store", store, "--json").json
     assert (again["sequence"], again["status"], again["files"]) == ("sequence_1", "finished", [path])
     assert [task["seen"] for task in again["tasks"]] == [5, 10]
@@ -60,7 +62,7 @@ def test_mistakes(rcig, store, tmp_path):
 
 
 def test_a_run_of_some_classes(rcig, store, tmp_path):
-    some = ("distill", "digits", "--classes", "8,3", "--ipc", 2, *TINY, "--steps", 2, "--store", store)
+    some = ("distill", "digits", "--classes", "8,3", "--ipc", 2, *TINY, "--store", store)
     outcome = rcig(*some, "--json")
     assert outcome.code == 0, outcome.err
     run = outcome.json["run"]

@@ -1,6 +1,7 @@
 """Continual learning: labels of several tasks, a sequence that is stopped and resumed, what is kept."""
 
 import signal
+from dataclasses import replace
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,13 +17,11 @@ from rcig_cli.runs.distill.run_loop import RunContext
 from rcig_cli.runs.prepare.prepare import prepare
 from rcig_cli.runs.prepare.prepared import open_prepared
 from rcig_cli.store.documents import read_document
+from rcig_cli.store.records import write_manifest
 from rcig_cli.store.store import TABLE, open_store
 from tests.silent import Silent
 
-SETTINGS = {
-    **{"ipc": 2, "algorithm": "dm", "steps": 2, "width": 4, "batch": 10, "channels": "doubling"},
-    **{"networks": 2, "evaluate_steps": 6, "evaluate_norm": "none"},
-}
+SETTINGS = {"ipc": 2, "algorithm": "random", "width": 4, "networks": 2, "evaluate_steps": 6}
 
 
 def test_labels_are_embedded_in_those_of_all_classes():
@@ -68,7 +67,7 @@ class Stopping(Silent):
 
 def test_stopped_and_resumed_it_gives_the_same_bytes(uninterrupted, tmp_path):
     store = make_store(tmp_path / "a")
-    for part in ("distilling", "the sets of 1 task", "random", "all real images", "distilling"):
+    for part in ("the sets of 1 task", "random images of 5", "all real images", "the sets of 2 tasks"):
         with pytest.raises((Interrupted, KeyboardInterrupt)):
             run(store, Stopping(part))
         assert store.sequence("sequence_1").status == "interrupted"
@@ -139,11 +138,16 @@ def test_mistakes_are_reported_before_anything_is_made(uninterrupted):
     assert len(store.runs().found) == before
 
 
-def test_a_run_that_diverged_ends_the_sequence(tmp_path):
+def test_a_run_that_diverged_ends_the_sequence(tmp_path, monkeypatch):
+    def diverge(path, manifest, *_):
+        write_manifest(path, replace(manifest, status="failed"))
+        raise NumericsError("run_1 diverged at step 1.")
+
+    monkeypatch.setattr(job.distill, "execute", diverge)
     store = make_store(tmp_path / "a")
-    for _ in range(2):
-        with pytest.raises(NumericsError, match="run_1"):
-            run(store, image_lr=1e30, steps=5)
+    for said in ("run_1 diverged at step 1", "run_1, the run of task 1, diverged. Start again"):
+        with pytest.raises(NumericsError, match=said):
+            run(store)
         assert store.sequence("sequence_1").status == "failed"
 
 
