@@ -152,7 +152,7 @@ def _sequence(store, dataset):
         (folder / name).mkdir(parents=True)
     (folder / "lock").touch()
     measured = {each: MEASURED for each in ("accuracy", "random_subset", "full_data")}
-    stage = {"classes": ["square", "circle"], "run": "run_6", "seen": 2, "images": 2, "steps": 5, **measured}
+    stage = {"classes": ["square", "circle"], "run": "run_6", "seen": 2, "images": 2, **measured}
     table = {"sequence": "sequence_1", "dataset": "shapes", "algorithm": "rcig", "tasks": [stage]}
     write_document(folder / "table.json", table)
     write_document(folder / "accuracies" / "1-distilled.json", MEASURED)
@@ -160,7 +160,7 @@ def _sequence(store, dataset):
     manifest = SequenceManifest(
         name="sequence_1", created=now(), updated=now(), status="finished", dataset="shapes",
         config={
-            "tasks": [[1, 0]], "configurations": [config], "protocols": [EVALUATION["protocol"]],
+            "tasks": [[1, 0]], "configurations": [config], "protocol": EVALUATION["protocol"],
             "full_epochs": 20,
         },
         parents={"dataset": dataset.as_parent}, runs=("run_6",), versions=versions(),

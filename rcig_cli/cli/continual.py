@@ -8,7 +8,7 @@ import typer
 
 from rcig_cli.cli.options import CheckpointOption, Context, with_settings
 from rcig_cli.errors import Interrupted
-from rcig_cli.reporting.formatting import count_of
+from rcig_cli.reporting.formatting import describe_protocol
 from rcig_cli.runs.continual.plan import TASKS, settings_of_continual
 from rcig_cli.runs.evaluate.protocol import FULL_EPOCHS
 from rcig_cli.settings import check, read_toml
@@ -74,13 +74,13 @@ def continual(
         raise Interrupted(f"{said} To resume, run the same command again.", number) from None
     document = result.to_json()
     here.console.document({**document, "status": "finished", "files": [str(result.figure)]})
-    networks = len(result.stages[0].accuracy.values)
-    deviation = ": mean ± standard deviation" if networks > 1 else ""
+    deviation = ": mean ± standard deviation" if result.protocol["networks"] > 1 else ""
     here.console.table(
         HEAD,
         rows_of(document["tasks"]),
-        f"Test accuracy on all classes seen so far{deviation}, of {count_of(networks, 'network')} trained on "
-        f"the sets that {result.algorithm} distilled, on as many random real images, and on all real images.",
+        f"Test accuracy on all classes seen so far{deviation}, of networks trained on the sets that "
+        f"{result.algorithm} distilled, on as many random real images, and on all real images "
+        f"({describe_protocol(result.protocol)}).",
     )
     here.console.text(str(result.figure))
     here.next(f"show {result.name}")

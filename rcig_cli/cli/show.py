@@ -50,7 +50,7 @@ def _find(here: Context, name: str) -> dict[str, Any]:
     if found.kind == "data set":
         return store.dataset(found.name).to_json()
     if found.kind in ("sweep", "sequence"):
-        group = store.sweep(found.name) if found.kind == "sweep" else store.sequence(found.name)
+        group: Any = store.sweep(found.name) if found.kind == "sweep" else store.sequence(found.name)
         table = read_document(found.path / TABLE) if TABLE in group.files else None
         return {**store.with_current_status(group).to_json(), "table": table}
     evaluations, attacks = (read_results(found.path, kind) for kind in ("evaluations", "attacks"))

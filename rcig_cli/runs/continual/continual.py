@@ -65,15 +65,12 @@ class Task:
         How its set is distilled.
     images
         Number of distilled images of this and all earlier tasks.
-    protocol
-        How networks are trained after it.
     """
 
     classes: Prepared
     seen: Prepared
     config: DistillConfig
     images: int
-    protocol: EvaluationProtocol
 
     @property
     def key(self) -> str:
@@ -119,13 +116,12 @@ def continual(
     Interrupted, KeyboardInterrupt
         If a signal stopped it.  Finished runs and accuracies are kept, and the current run has a checkpoint.
     """
-    planned = _plan(prepared, settings, tasks)
-    last = planned[-1]
-    warn_if_short(last.protocol, last.images, context.report)
+    planned, protocol = plan_tasks(prepared, settings, tasks)
+    warn_if_short(protocol, planned[-1].images, context.report)
     document = {
         "tasks": [list(task.classes.chosen) for task in planned],
         "configurations": [task.config.to_json() for task in planned],
-        "protocols": [values_of(task.protocol) for task in planned],
+        "protocol": values_of(protocol),
         "full_epochs": full_epochs,
     }
     parents = {"dataset": prepared.manifest.as_parent}
@@ -133,11 +129,21 @@ def continual(
     with lock:
         state = "is finished" if manifest.status == "finished" else f"has {tasks} tasks"
         context.report.note(f"{manifest.name} of {prepared.name} {state}.")
-        return _Sequence(store, manifest, planned, context).run(full_epochs)
+        return _Sequence(store, manifest, planned, protocol, full_epochs, context).run()
 
 
-def _plan(prepared: Prepared, settings: Mapping[str, Any], tasks: int) -> list[Task]:
-    """Resolve the settings of every task."""
+def plan_tasks(
+    prepared: Prepared, settings: Mapping[str, Any], tasks: int
+) -> tuple[list[Task], EvaluationProtocol]:
+    """Resolve the settings of every task, and those of the evaluation after each.
+
+    The number of training steps is the same after each task: that for the sets of all tasks.
+
+    Raises
+    ------
+    ConfigError
+        As `continual`.
+    """
     of_distillation, of_evaluation = split_settings(settings)
     if "ipc" not in of_distillation:
         raise ConfigError("Pass the number of images per class to distil, for example --ipc 10.")
@@ -154,25 +160,32 @@ def _plan(prepared: Prepared, settings: Mapping[str, Any], tasks: int) -> list[T
         config = resolved(prepared, {**of_distillation, "ipc": counts, "classes": of_classes.only})
         distill.check_possible(of_classes, config)
         images = sum(config.decoded_per_class(len(group))) + (planned[-1].images if planned else 0)
-        first = planned[0].config if planned else config
-        protocol = evaluation_protocol(first, images, **of_evaluation, seed=config.seed)
-        protocol_network(of_seen, protocol)
-        planned.append(Task(of_classes, of_seen, config, images, protocol))
-    return planned
+        planned.append(Task(of_classes, of_seen, config, images))
+    first, images = planned[0].config, planned[-1].images
+    protocol = evaluation_protocol(first, images, **of_evaluation, seed=first.seed)
+    protocol_network(prepared, protocol)  # refuses too small images
+    return planned, protocol
 
 
 class _Sequence:
     """A sequence of tasks in progress; the caller holds its lock."""
 
     def __init__(
-        self, store: Store, manifest: SequenceManifest, tasks: Sequence[Task], context: RunContext
+        self,
+        store: Store,
+        manifest: SequenceManifest,
+        tasks: Sequence[Task],
+        protocol: EvaluationProtocol,
+        full_epochs: int,
+        context: RunContext,
     ) -> None:
         self.store, self.tasks, self.context, self.report = store, tasks, context, context.report
+        self.protocol, self.full_epochs = protocol, full_epochs
         self.path = store.sequence_path(manifest.name)
         keys = [task.key for task in tasks]
         self.group = RunGroup(store, manifest, keys, lambda run: [canonical(run.config)])
 
-    def run(self, full_epochs: int) -> Continual:
+    def run(self) -> Continual:
         """Distil and measure what is missing, write the results, and return them."""
         make_folder(self.path / ACCURACIES)
         self.group.record(status="running", files={})
@@ -181,7 +194,7 @@ class _Sequence:
         try:
             for task in self.tasks:
                 sets.append(self._distil(task, len(sets) + 1))
-                stages.append(self._stage(task, sets, full_epochs))
+                stages.append(self._stage(task, sets))
         except (Interrupted, KeyboardInterrupt):
             self.group.record(status="interrupted")
             raise
@@ -208,9 +221,9 @@ class _Sequence:
                 distill.execute(self.store.run_path(run.name), run, task.classes, self.context)
         return open_distilled(self.store, run.name)
 
-    def _stage(self, task: Task, sets: Sequence[DistilledSet], full_epochs: int) -> Stage:
+    def _stage(self, task: Task, sets: Sequence[DistilledSet]) -> Stage:
         """Measure the accuracies after a task, of whose and all earlier tasks these are the sets."""
-        number, seen, protocol = len(sets), task.seen, task.protocol
+        number, seen, protocol = len(sets), task.seen, self.protocol
         measure = make_measurement(seen, protocol, self.report)
 
         def of_distilled() -> Spread:
@@ -227,10 +240,9 @@ class _Sequence:
             run=sets[-1].run.name,
             seen=seen.classes,
             images=task.images,
-            steps=protocol.steps,
             accuracy=self._kept(f"{number}-distilled", of_distilled),
             random_subset=self._kept(f"{number}-random", of_random),
-            full_data=measure_full_data(seen, protocol, full_epochs, self.report),
+            full_data=measure_full_data(seen, protocol, self.full_epochs, self.report),
         )
 
     def _kept(self, name: str, measure: Callable[[], Spread]) -> Spread:
@@ -246,7 +258,8 @@ class _Sequence:
         """Write the table and the plot, and mark the sequence finished."""
         manifest, algorithm = self.group.manifest, self.tasks[0].config.algorithm
         figure = self.path / _FIGURE
-        result = Continual(manifest.name, manifest.dataset, algorithm, tuple(stages), figure)
+        protocol = values_of(self.protocol)
+        result = Continual(manifest.name, manifest.dataset, algorithm, protocol, tuple(stages), figure)
         write_document(self.path / TABLE, result.to_json())
         make_folder(figure.parent)
         title = f"{manifest.name}: {manifest.dataset}, {len(stages)} tasks"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rcig_cli.errors import listed
+from rcig_cli.reporting.formatting import describe_protocol
 from rcig_cli.runs.evaluate.results import Spread
 
 HEAD = ("task", "classes", "accuracy", "random images", "all real images", "run")
@@ -25,8 +26,6 @@ class Stage:
         Number of classes of this and all earlier tasks.
     images
         Number of distilled images of these.
-    steps
-        Training steps of the networks, except of those trained on all real images.
     accuracy
         Of networks trained on the distilled sets of all tasks so far.
     random_subset
@@ -39,7 +38,6 @@ class Stage:
     run: str
     seen: int
     images: int
-    steps: int
     accuracy: Spread
     random_subset: Spread
     full_data: Spread
@@ -51,7 +49,6 @@ class Stage:
             "run": self.run,
             "seen": self.seen,
             "images": self.images,
-            "steps": self.steps,
             "accuracy": self.accuracy.to_json(),
             "random_subset": self.random_subset.to_json(),
             "full_data": self.full_data.to_json(),
@@ -68,6 +65,8 @@ class Continual:
         The name of the sequence of tasks in the store.
     dataset, algorithm
         What was distilled, and the method.
+    protocol
+        How the networks were trained: every setting of `EvaluationProtocol`.
     stages
         The accuracies after each task.
     figure
@@ -77,6 +76,7 @@ class Continual:
     name: str
     dataset: str
     algorithm: str
+    protocol: Mapping[str, Any]
     stages: tuple[Stage, ...]
     figure: Path
 
@@ -86,6 +86,7 @@ class Continual:
             "sequence": self.name,
             "dataset": self.dataset,
             "algorithm": self.algorithm,
+            "protocol": dict(self.protocol),
             "tasks": [stage.to_json() for stage in self.stages],
         }
 
@@ -93,7 +94,8 @@ class Continual:
         rows = [HEAD, *rows_of(self.to_json()["tasks"])]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-        return "\n".join([f"{self.name} of {self.dataset}, by {self.algorithm}: test accuracy", *lines])
+        title = f"{self.name} of {self.dataset}, by {self.algorithm}: test accuracy"
+        return "\n".join([title, *lines, f"({describe_protocol(self.protocol)})"])
 
 
 def rows_of(stages: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:

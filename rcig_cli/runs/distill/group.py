@@ -104,11 +104,14 @@ class RunGroup(Generic[Group]):
         *,
         new: bool = False,
     ) -> None:
-        self.store, self.manifest, self.keys = store, manifest, keys
+        self.store: Store = store
+        self.manifest: Group = manifest
+        self.keys: Sequence[str] = keys
         self.names: dict[str, str] = {}  # of the runs that exist, by key
         found = store.runs().found
-        own = [run for run in found if run.parents.get(manifest.kind) == manifest.as_parent]
-        for run in (*(() if new else filter(self._has_same_result, found)), *own):
+        usable: list[RunManifest] = [run for run in found if not new and self._has_same_result(run)]
+        usable += [run for run in found if run.parents.get(manifest.kind) == manifest.as_parent]
+        for run in usable:
             self.names |= {key: run.name for key in keys_of(run) if key in keys}
 
     def _has_same_result(self, run: RunManifest) -> bool:

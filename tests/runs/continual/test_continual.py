@@ -11,7 +11,7 @@ import rcig_cli as rcig
 from rcig_cli.distillation.records import centred_one_hot
 from rcig_cli.errors import ConfigError, Interrupted, NumericsError
 from rcig_cli.runs.continual import continual as job
-from rcig_cli.runs.continual.continual import continual, embed_labels, join_sets
+from rcig_cli.runs.continual.continual import continual, embed_labels, join_sets, plan_tasks
 from rcig_cli.runs.distill.distilled import open_distilled
 from rcig_cli.runs.distill.run_loop import RunContext
 from rcig_cli.runs.prepare.prepare import prepare
@@ -93,16 +93,17 @@ def test_the_result(uninterrupted):
     assert read_document(store.sequence_path("sequence_1") / TABLE) == result.to_json()
     assert result.figure.read_bytes().startswith(b"\x89PNG")
     assert repr(result).splitlines()[1].split()[:2] == ["task", "classes"]
-    assert [protocol["steps"] for protocol in manifest.config["protocols"]] == [6, 6]
+    assert manifest.config["protocol"] == result.protocol
+    assert (result.protocol["steps"], result.protocol["seed"]) == (6, 0)
 
 
 def test_the_sets_of_all_tasks_are_joined_with_the_labels_of_the_classes_seen(uninterrupted):
     store, _ = uninterrupted
     sets = [open_distilled(store, name) for name in ("run_1", "run_2")]
     seen = open_prepared(store, "digits").of_classes("2,8,4,9,1,6,7,3,0,5")
-    (_, task) = job._plan(open_prepared(store, "digits"), SETTINGS, 2)
+    (_, task), protocol = plan_tasks(open_prepared(store, "digits"), SETTINGS, 2)
     assert task.seen.class_names == seen.class_names
-    joined = join_sets(sets, task.protocol, 10)
+    joined = join_sets(sets, protocol, 10)
     assert joined.images.shape == (20, 8, 8, 1)
     np.testing.assert_array_equal(joined.images[10:], sets[1].images)
     assert joined.labels.argmax(1).tolist() == np.repeat(range(10), 2).tolist()
