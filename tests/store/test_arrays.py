@@ -88,6 +88,18 @@ def test_indices_of_any_shape_into_stored_rows(group, images, chosen):
     np.testing.assert_array_equal(found, images[chosen])
 
 
+@pytest.mark.parametrize("kept", [[0, 1, 2, 15, 16, 36], [3], [], [0, 36], [*range(37)]])
+def test_some_of_the_rows(group, images, kept):
+    rows = StoredRows(group, "train/images", np.array(kept, np.int64))
+    for part in (slice(None), slice(1, 4), slice(2, 2)):
+        np.testing.assert_array_equal(rows[part], images[kept][part])
+    places = np.arange(len(kept))[::-1]
+    np.testing.assert_array_equal(rows[places], images[kept][places])
+    assert (len(rows), rows.shape) == (len(kept), (len(kept), 2, 2, 1))
+    with pytest.raises(IndexError, match=f"{len(kept)} rows"):
+        rows[np.array([len(kept)])]
+
+
 @pytest.mark.parametrize("chosen", [[37], [0, -1]])
 def test_rows_that_do_not_exist(group, chosen):
     with pytest.raises(IndexError, match="37 rows"):
