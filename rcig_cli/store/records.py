@@ -138,8 +138,9 @@ class _JobManifest(_ArtifactManifest):
     dataset
         The name of the data set; of a sweep those of all its data sets, separated by commas.
     parents
-        Of a run, from role to parent: "dataset"; "sweep" or "sequence" where one of these made the run; "file"
-        where it was imported.  Of a sweep, from the name of each data set to it; of a sequence, "dataset".
+        Of a run, from role to parent: "dataset"; "sweep" or "sequence" where one of these made the run;
+        "file" where it was imported.  Of a sweep, from the name of each data set to it; of a sequence,
+        "dataset".
     """
 
     updated: str

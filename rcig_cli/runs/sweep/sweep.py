@@ -14,7 +14,7 @@ from typing import Any
 
 from rcig_cli.errors import ConfigError, Interrupted, NumericsError
 from rcig_cli.presets.config import DEFAULT_ALGORITHM, DEFAULT_PARAMETRIZATION, DistillConfig
-from rcig_cli.runs.configuration import resolved, with_counts
+from rcig_cli.runs.configuration import normalized, resolved
 from rcig_cli.runs.distill import distill
 from rcig_cli.runs.distill.distilled import open_distilled
 from rcig_cli.runs.distill.run_loop import RunContext
@@ -126,7 +126,8 @@ def _cell(prepared: Prepared, settings: Mapping[str, Any], plan: SweepPlan) -> C
         If they are not possible.
     """
     usual = {"algorithm": DEFAULT_ALGORITHM, "parametrization": DEFAULT_PARAMETRIZATION, "seed": 0}
-    given = {**usual, **with_counts(prepared, settings), "dataset": prepared.name}
+    given = {**usual, **normalized(prepared, settings), "dataset": prepared.name}
+    prepared = prepared.of_classes(given.get("classes"))
     minutes = given.pop("minutes", None)
     config = resolved(prepared, given)
     distill.check_possible(prepared, config)
