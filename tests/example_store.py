@@ -163,7 +163,7 @@ def _sequence(store, dataset):
             "tasks": [[1, 0]], "configurations": [config], "protocol": EVALUATION["protocol"],
             "full_epochs": 20,
         },
-        parents={"dataset": dataset.as_parent}, runs=("run_6",), versions=versions(),
+        parents={"shapes": dataset.as_parent}, runs=("run_6",), versions=versions(),
         files=digests(folder, "table.json") | digests(folder, "figures"),
     )  # fmt: skip
     write_manifest(folder, manifest)

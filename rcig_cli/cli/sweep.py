@@ -10,7 +10,7 @@ import typer
 
 from rcig_cli.cli.options import CheckpointOption, Context, with_context
 from rcig_cli.errors import Interrupted
-from rcig_cli.reporting.formatting import describe_network, exact_size, per_class, percent
+from rcig_cli.reporting.formatting import describe_network, exact_size, per_class, percent, source_of
 from rcig_cli.settings import values_of
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _baselines(table: "Table") -> Iterator[dict[str, str]]:
 def _described(baseline: "Baseline") -> list[str]:
     protocol = baseline.protocol
     return [
-        baseline.dataset,
+        source_of({"dataset": baseline.dataset, "classes": baseline.classes}),
         f"{per_class(baseline.ipc)} per class",
         describe_network(values_of(protocol)),
         f"{protocol.steps} steps",

@@ -139,8 +139,7 @@ class _JobManifest(_ArtifactManifest):
         The name of the data set; of a sweep those of all its data sets, separated by commas.
     parents
         Of a run, from role to parent: "dataset"; "sweep" or "sequence" where one of these made the run;
-        "file" where it was imported.  Of a sweep, from the name of each data set to it; of a sequence,
-        "dataset".
+        "file" where it was imported.  Of a sweep or sequence, from the name of each data set to it.
     """
 
     updated: str

@@ -259,9 +259,9 @@ def test_an_imported_run_cannot_be_resumed(rcig, store, tmp_path):
 
 def test_an_imported_run_is_not_used_as_a_distilled_run_of_the_same_settings(rcig, store, tmp_path):
     from rcig_cli.runs.configuration import resolved
+    from rcig_cli.runs.distill.group import RunGroup
     from rcig_cli.runs.distill.resume import newest_unfinished
     from rcig_cli.runs.prepare.prepared import open_prepared
-    from rcig_cli.runs.sweep.sweep import _Sweep
 
     checkpoint(tmp_path / "frepo", 10, (8, 8, 1), ipc=1)
     rcig("import", tmp_path / "frepo", "--dataset", "digits", "--store", store)
@@ -270,9 +270,9 @@ def test_an_imported_run_is_not_used_as_a_distilled_run_of_the_same_settings(rci
     config = resolved(open_prepared(opened, "digits"), {"ipc": 1})
     assert run.config == config.to_json()
     assert newest_unfinished(opened, config, dataset.digest) is None
-    sweep = SimpleNamespace(manifest=SimpleNamespace(parents={"dataset": run.parents["dataset"]}))
-    assert _Sweep._has_same_result(sweep, opened.run("run_1"))
-    assert not _Sweep._has_same_result(sweep, run)
+    group = SimpleNamespace(manifest=SimpleNamespace(parents={"digits": run.parents["dataset"]}))
+    assert RunGroup._has_same_result(group, opened.run("run_1"))
+    assert not RunGroup._has_same_result(group, run)
 
 
 ERRORS = [

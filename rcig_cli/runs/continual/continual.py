@@ -124,7 +124,7 @@ def continual(
         "protocol": values_of(protocol),
         "full_epochs": full_epochs,
     }
-    parents = {"dataset": prepared.manifest.as_parent}
+    parents = {prepared.name: prepared.manifest.as_parent}
     manifest, lock = find_or_create(store, SequenceManifest, document, parents, compared=document)
     with lock:
         state = "is finished" if manifest.status == "finished" else f"has {tasks} tasks"

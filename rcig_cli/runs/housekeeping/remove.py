@@ -80,7 +80,7 @@ def _users(store: Store, dataset: Artifact, chosen: Sequence[Artifact]) -> list[
     users = [
         Artifact(each.kind, each.name, store.folder_of(each.kind) / each.name)
         for each in made
-        if dataset.name in (each.parents if each.kind == "sweep" else (each.dataset,))
+        if dataset.name in (each.parents if each.kind != "run" else (each.dataset,))
     ]
     return [one for one in users if one not in chosen]
 

@@ -8,7 +8,7 @@ that were given, by which it is found again.  The runs of other seeds take the s
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,9 @@ from rcig_cli.presets.config import DEFAULT_ALGORITHM, DEFAULT_PARAMETRIZATION, 
 from rcig_cli.runs.configuration import normalized, resolved
 from rcig_cli.runs.distill import distill
 from rcig_cli.runs.distill.distilled import open_distilled
+from rcig_cli.runs.distill.group import RunGroup, find_or_create
 from rcig_cli.runs.distill.run_loop import RunContext
 from rcig_cli.runs.distill.time_budget import check_method, choose_settings
-from rcig_cli.runs.engine.environment import machine
 from rcig_cli.runs.evaluate.evaluate import evaluate, protocol_network
 from rcig_cli.runs.evaluate.protocol import EvaluationProtocol, evaluation_protocol
 from rcig_cli.runs.evaluate.results import Evaluation
@@ -39,7 +39,7 @@ from rcig_cli.runs.sweep.table import (
 )
 from rcig_cli.settings import values_of
 from rcig_cli.store.locks import RunLock
-from rcig_cli.store.records import RunManifest, SweepManifest, now, versions, write_manifest
+from rcig_cli.store.records import RunManifest, SweepManifest
 from rcig_cli.store.results import read_results
 from rcig_cli.store.store import Store
 
@@ -125,9 +125,9 @@ def _cell(prepared: Prepared, settings: Mapping[str, Any], plan: SweepPlan) -> C
     ConfigError
         If they are not possible.
     """
+    prepared = prepared.of_classes(settings.get("classes"))
     usual = {"algorithm": DEFAULT_ALGORITHM, "parametrization": DEFAULT_PARAMETRIZATION, "seed": 0}
     given = {**usual, **normalized(prepared, settings), "dataset": prepared.name}
-    prepared = prepared.of_classes(given.get("classes"))
     minutes = given.pop("minutes", None)
     config = resolved(prepared, given)
     distill.check_possible(prepared, config)
@@ -174,27 +174,8 @@ def _find_or_create(
         "protocols": [list(map(values_of, cell.protocols)) for cell in cells],
         "new": new,
     }
-    for found in () if new else reversed(store.sweeps().found):
-        same = all(found.config.get(key) == document[key] for key in ("configurations", "protocols"))
-        if same and found.parents == parents:
-            lock = RunLock(store.sweep_path(found.name))
-            return store.sweep(found.name), lock
-
-    def manifest(name: str) -> SweepManifest:
-        return SweepManifest(
-            name=name,
-            created=now(),
-            updated=now(),
-            status="running",
-            config=document,
-            dataset=", ".join(parents),
-            parents=parents,
-            runs=(),
-            versions=versions(),
-            files={},
-        )
-
-    return store.create("sweep", manifest)
+    compared = ("configurations", "protocols")
+    return find_or_create(store, SweepManifest, document, parents, compared=compared, new=new)
 
 
 class _Sweep:
@@ -208,9 +189,10 @@ class _Sweep:
         cells: Sequence[Cell],
         context: RunContext,
     ) -> None:
-        self.store, self.manifest, self.plan, self.cells = store, manifest, plan, cells
+        self.store, self.plan, self.cells = store, plan, cells
         self.context, self.report = context, context.report
-        self.runs: dict[str, str] = {}  # names by the keys of their cells
+        keys = [cell.key for cell in cells]
+        self.group = RunGroup(store, manifest, keys, keys_of, new=manifest.config["new"])
         self.baselines: set[tuple[Any, ...]] = set()  # whose random subsets are evaluated
 
     def run(self, axes: Sequence[str]) -> list[Outcome]:
@@ -218,8 +200,7 @@ class _Sweep:
 
         A run for which there is not enough time or memory is left out, with a warning.
         """
-        self._find_runs()
-        self._record(status="running", files={})
+        self.group.record(status="running", files={})
         outcomes = list[Outcome]()
         try:
             for number, cell in enumerate(self.cells, 1):
@@ -232,30 +213,9 @@ class _Sweep:
                         raise
                     self.report.warn(f"{label} is left out. {error}")
         except (Interrupted, KeyboardInterrupt):
-            self._record(status="interrupted")
+            self.group.record(status="interrupted")
             raise
         return outcomes
-
-    def _record(self, **changes: Any) -> None:
-        """Write changes, and the names of the runs, into the manifest of the sweep."""
-        runs = tuple(self.runs[cell.key] for cell in self.cells if cell.key in self.runs)
-        self.manifest = replace(self.manifest, updated=now(), runs=runs, **changes)
-        write_manifest(self.store.sweep_path(self.manifest.name), self.manifest)
-
-    def _find_runs(self) -> None:
-        """Find the runs of this sweep, and other finished runs that would have the same result."""
-        wanted = {cell.key for cell in self.cells}
-        found = self.store.runs().found
-        others = () if self.manifest.config["new"] else filter(self._has_same_result, found)
-        own = (run for run in found if run.parents.get("sweep") == self.manifest.as_parent)
-        for run in (*others, *own):
-            self.runs |= {key: run.name for key in keys_of(run) if key in wanted}
-
-    def _has_same_result(self, run: RunManifest) -> bool:
-        """Whether a run is finished and was made from the same data, with the same versions and machine."""
-        same_data = run.parents["dataset"] in self.manifest.parents.values()
-        same_place = run.versions == versions() and run.machine == machine()
-        return run.status == "finished" and not run.imported and same_data and same_place
 
     def _run_cell(self, cell: Cell, label: str) -> list[Outcome]:
         """Distil a run, unless it is finished, and return its outcome by each protocol."""
@@ -273,14 +233,11 @@ class _Sweep:
             return list(self._outcomes(cell, run))
 
     def _open_or_create(self, cell: Cell, label: str) -> tuple[RunManifest, RunLock]:
-        if cell.key in self.runs:
-            run = self.store.run(self.runs[cell.key])
-            return run, RunLock(self.store.run_path(run.name))
-        config, budget = (cell.config, None) if cell.minutes is None else self._chosen(cell, label)
-        run, lock = distill.create_run(self.store, cell.prepared, config, self.manifest, budget=budget)
-        self.runs[cell.key] = run.name
-        self._record()
-        return run, lock
+        def create() -> tuple[RunManifest, RunLock]:
+            config, budget = (cell.config, None) if cell.minutes is None else self._chosen(cell, label)
+            return distill.create_run(self.store, cell.prepared, config, self.group.manifest, budget=budget)
+
+        return self.group.open_or_create(cell.key, create)
 
     def _chosen(self, cell: Cell, label: str) -> tuple[DistillConfig, dict[str, Any]]:
         """Choose settings for a run that is to end in a given time; other seeds have the same.
@@ -289,8 +246,8 @@ class _Sweep:
         """
         given = {name: value for name, value in cell.wanted.items() if name != "minutes"}
         for other in self.cells:
-            if other.group == cell.group and other.key in self.runs:
-                run = self.store.run(self.runs[other.key])
+            if other.group == cell.group and other.key in self.group.names:
+                run = self.store.run(self.group.names[other.key])
                 assert run.budget is not None
                 config = DistillConfig.from_json(run.config).override({"seed": cell.config.seed})
                 return config, {**run.budget, "given": given}
@@ -305,7 +262,7 @@ class _Sweep:
         for planned, protocol in zip(self.plan.evaluations, protocols, strict=True):
             evaluation = None
             if run.status != "failed":
-                subset = config.dataset, config.ipc, protocol
+                subset = config.dataset, config.classes, config.ipc, protocol
                 baseline = planned.baseline and subset not in self.baselines
                 evaluation = self._evaluate(run, protocol, baseline=baseline)
                 self.baselines.add(subset)

@@ -212,6 +212,7 @@ class Baseline:
     """
 
     dataset: str
+    classes: str | None
     ipc: int | tuple[int, ...]
     label: str
     protocol: EvaluationProtocol
@@ -221,6 +222,7 @@ class Baseline:
         """Return the baseline as JSON values."""
         return {
             "dataset": self.dataset,
+            "classes": self.classes,
             "ipc": self.ipc,
             "protocol_label": self.label,
             "protocol": values_of(self.protocol),
@@ -255,14 +257,15 @@ def tabulate(axes: Sequence[str], outcomes: Sequence[Outcome]) -> Table:
     """Group the outcomes of a sweep's runs, which differ in ``axes``, by all but the seed."""
     axes = tuple(name for name in axes if name != "seed")
     groups: dict[tuple[str, DistillConfig, str], list[Outcome]] = {}
-    baselines: dict[tuple[str, int | tuple[int, ...], EvaluationProtocol], Baseline] = {}
+    baselines: dict[tuple[Any, ...], Baseline] = {}
     for outcome in outcomes:
         config, label, protocol = DistillConfig.from_json(outcome.run.config), outcome.label, outcome.protocol
         groups.setdefault((outcome.cell.group, config.override({"seed": 0}), label), []).append(outcome)
         random_subset = outcome.evaluation.random_subset if outcome.evaluation else None
         if random_subset is not None:
-            baseline = Baseline(config.dataset, config.ipc, label, protocol, random_subset)
-            baselines.setdefault((config.dataset, config.ipc, protocol), baseline)
+            images = config.dataset, config.classes, config.ipc
+            baseline = Baseline(*images, label, protocol, random_subset)
+            baselines.setdefault((*images, protocol), baseline)
     rows = (
         Row(swept(config, group[0].cell.minutes, axes), config, tuple(group))
         for (_, config, _), group in groups.items()

@@ -129,3 +129,19 @@ def test_it_is_resumed_with_the_settings_that_were_chosen(rcig, folder, tmp_path
     assert (len(chosen), len(evaluated)) == (3, 10)
     assert "digits, own" in rcig("list", "--store", store).out
     assert "dataset digits, protocol dc-bench: " in rcig("show", "sweep_1", "--store", store).out
+    assert "dataset digits, protocol dc-bench: " in rcig("show", "sweep_1", "--store", store).out
+
+
+def test_the_classes_that_are_distilled_can_be_swept(rcig, folder, tmp_path):
+    store = tmp_path / "a"
+    rcig("prepare", "own", "--from", folder / "own.npz", "--store", store)
+    (tmp_path / "classes.toml").write_text(
+        'ipc = 1\nwidth = 4\nalgorithm = "random"\n[sweep]\nclasses = ["2,0", "0,1"]\n'
+        "[evaluate]\nnetworks = 1\nsteps = 3\n"
+    )
+    found = rcig("sweep", tmp_path / "classes.toml", "--store", store, "--json").json
+    assert [row["settings"] for row in found["rows"]] == [{"classes": "2,0"}, {"classes": "0,1"}]
+    assert [row["stored_bytes"]["labels"] for row in found["rows"]] == [16, 16]
+    assert [each["classes"] for each in found["random_subsets"]] == ["2,0", "0,1"]
+    again = rcig("sweep", tmp_path / "classes.toml", "--store", store, "--json").json
+    assert (again["sweep"], again["rows"]) == (found["sweep"], found["rows"])
