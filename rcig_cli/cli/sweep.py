@@ -107,10 +107,11 @@ def _cells(row: "Row", table: "Table") -> dict[str, str]:
 
 
 def _baselines(table: "Table") -> Iterator[dict[str, str]]:
-    """Yield what a table shows of random images: with several, in what they differ."""
-    described = [_described(each) for each in table.baselines]
-    for each, texts in zip(table.baselines, described, strict=True):
-        differing = [text for text, *others in zip(texts, *described, strict=True) if len({*others}) > 1]
+    """Yield what a table shows of random images; where a protocol has several, in what these differ."""
+    for each in table.baselines:
+        alike = [_described(other) for other in table.baselines if other.label == each.label]
+        texts = zip(_described(each), *alike, strict=True)
+        differing = [text for text, *others in texts if len({*others}) > 1]
         yield {
             (table.axes or [_WHICH])[0]: ", ".join(["random images", *differing]),
             "protocol": each.label,

@@ -6,7 +6,7 @@ A run's manifest records it, and runs are compared by it.
 import difflib
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import pydantic
 
@@ -20,7 +20,6 @@ from rcig_cli.distillation.parametrizations import (
 )
 from rcig_cli.distillation.settings import MethodSettings
 from rcig_cli.errors import ConfigError, listed, shorten
-from rcig_cli.networks.architectures import Channels
 from rcig_cli.presets.paper import presets
 from rcig_cli.presets.short_runs import short_run_defaults
 from rcig_cli.settings import Setting, check, check_names, make, record, setting, settings_of, values_of
@@ -84,7 +83,7 @@ class DistillConfig:
     seed: int = setting(0, "Random seed. Default: 0.", ge=0, le=2**32 - 1)
     width: int = setting(128, "Channels of the network's first block.", ge=1)
     depth: int = setting(3, "Blocks of the network.", ge=1)
-    channels: Channels = setting(
+    channels: Literal["doubling", "equal"] = setting(
         "doubling",
         "Channels of the network's blocks: doubling from block to block, or equal.",
         panel=_NETWORK,

@@ -129,7 +129,6 @@ def test_it_is_resumed_with_the_settings_that_were_chosen(rcig, folder, tmp_path
     assert (len(chosen), len(evaluated)) == (3, 10)
     assert "digits, own" in rcig("list", "--store", store).out
     assert "dataset digits, protocol dc-bench: " in rcig("show", "sweep_1", "--store", store).out
-    assert "dataset digits, protocol dc-bench: " in rcig("show", "sweep_1", "--store", store).out
 
 
 def test_the_classes_that_are_distilled_can_be_swept(rcig, folder, tmp_path):
