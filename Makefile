@@ -36,14 +36,15 @@ lint: $(STAMP)
 type: $(STAMP)
 	$(BIN)/mypy
 
-# The fast tests: all but tests/slow.
+# The fast tests: all but those in tests/slow and those marked slow.
 pytest: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --ignore tests/slow
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --ignore tests/slow -m "not slow"
 
-# The slow tests: crashes and disk errors at every write, runs stopped at random, random input, processes killed,
+# The slow tests, in tests/slow and those marked slow: crashes and disk errors at every write, runs stopped at random, random input, processes killed,
 # benchmarks, a step of every preset.  RCIG_CRASH_SAMPLE=40 tests every 40th point of the crash matrix only.
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal tests/slow
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --ignore tests/slow -m slow
 
 # On real data: RCIG_REAL_DATA names a folder with mnist.npz, fashion_mnist.npz and cifar10.npz.
 test-realdata: $(STAMP)

@@ -110,6 +110,7 @@ def test_the_papers_results_are_shown_in_brackets(rcig, digits_run, tmp_path, mo
     assert paper["auc"]["threshold"] == {"mean": 0.49, "std": 0.0}
 
 
+@pytest.mark.slow
 def test_the_same_command_gives_the_same_results(rcig, digits_run, tmp_path):
     def targets(*flags):
         fixed = [*QUICK, "--out", tmp_path / "c.png", "--store", digits_run, "--json"]
@@ -119,6 +120,7 @@ def test_the_same_command_gives_the_same_results(rcig, digits_run, tmp_path):
     assert targets() != targets("--seed", 1)
 
 
+@pytest.mark.slow
 def test_runs_of_disjoint_chunks_are_attacked_together_and_by_each_other(rcig, tmp_path):
     store, path = tmp_path / "a", write_digits(tmp_path / "digits.npz", 120, 60)
     for chunk in (0, 1):

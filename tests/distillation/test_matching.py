@@ -56,7 +56,7 @@ def test_dm_sums_the_squared_distances_of_mean_features_over_the_classes(problem
             total += ((means[0] - means[1]) ** 2).sum()
         return total
 
-    value, gradient = jax.value_and_grad(loss)(psi.stored["images"])
+    value, gradient = jax.jit(jax.value_and_grad(loss))(psi.stored["images"])
     ours = propose(network, psi, theta, real, REAL, key, siamese=alike)
     np.testing.assert_allclose(ours.metrics["loss"], value, rtol=1e-10)
     np.testing.assert_allclose(ours.gradient.stored["images"], gradient, rtol=1e-8, atol=1e-12)

@@ -213,7 +213,16 @@ def test_both_gradients_in_psi_are_the_oracles(setting, what):
             assert_close(ours, reference)
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name != "vig"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("rcig, grey", "cig"),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("rcig, rgb flipped in parts", "rcig, in stages", "rcig, basis")
+        ),
+    ],
+)
 def test_conjugate_gradients_run_to_the_end_equal_the_dense_solves(name):
     setting = setting_for(name)
     theta, g, v, _ = setting.solved

@@ -129,7 +129,7 @@ def test_training_lowers_the_squared_error():
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("solver", ["adam", "cg"])
+@pytest.mark.parametrize("solver", [pytest.param("adam", marks=pytest.mark.slow), "cg"])
 def test_without_iterations_the_step_is_frepos_with_the_platt_loss(solver):
     """Without iterations theta and the implicit gradient are 0; the last kernel still has its closed form."""
     config, step, psi, theta_0, real = posed(Platform(), jnp.float64, solver=solver)

@@ -130,7 +130,9 @@ def pose(network, algorithm, subset, platform, psi, theta_0, key=None, **changes
     return Bilevel(Task(network, platform), config, *POSED[algorithm]).at(psi, theta_0, key)
 
 
-@pytest.mark.parametrize("algorithm", ["rcig", "cig", "vig"])
+@pytest.mark.parametrize(
+    "algorithm", ["rcig", *(pytest.param(name, marks=pytest.mark.slow) for name in ("cig", "vig"))]
+)
 def test_the_meta_gradient_through_a_subset_is_the_meta_gradient_on_average(algorithm):
     network, theta_0, psi, real = posed()
     full = pose(network, algorithm, None, Platform(), psi, theta_0)
@@ -152,6 +154,7 @@ def test_the_meta_gradient_through_a_subset_is_the_meta_gradient_on_average(algo
     assert_unbiased(estimate, expected)
 
 
+@pytest.mark.slow
 def test_frepos_gradient_through_a_subset_is_its_gradient_on_average():
     """In bases and mixing coefficients, from which the images are decoded."""
     network, theta_0, psi, real = posed()
@@ -168,7 +171,7 @@ def test_frepos_gradient_through_a_subset_is_its_gradient_on_average():
     assert_unbiased(lambda key: gradient(SIZE, key), gradient(None, None))
 
 
-@pytest.mark.parametrize("algorithm", ["rcig", "vig"])
+@pytest.mark.parametrize("algorithm", [pytest.param("rcig", marks=pytest.mark.slow), "vig"])
 def test_each_gradient_of_a_solve_is_through_a_subset_what_it_is_on_average(algorithm):
     network, theta_0, psi, real = posed()
     full = pose(network, algorithm, None, Platform(), psi, theta_0)

@@ -127,7 +127,9 @@ def test_default_norm_and_width(architecture):
     assert half.channels == tuple(channels // 2 for channels in body.channels)
 
 
-@pytest.mark.parametrize("architecture", ["resnet18", "vgg11", "resnet18-published"])
+@pytest.mark.parametrize(
+    "architecture", [pytest.param("resnet18", marks=pytest.mark.slow), "vgg11", "resnet18-published"]
+)
 def test_training_lowers_the_loss_on_the_smallest_images(architecture):
     """With instance norm a map of one pixel would be the same for every image, and nothing to learn from."""
     network = built(architecture, 8, 3, width=8, norm="instance")

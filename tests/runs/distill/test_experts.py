@@ -62,6 +62,7 @@ def parameters(folder):
     return np.stack([read_npz(folder / f"{epoch}.npz")["parameters"] for epoch in range(count)])
 
 
+@pytest.mark.slow
 def test_runs_share_experts_and_a_stopped_one_goes_on_with_the_next(digits):
     stopping = Counting(stop_in="training expert 2 of 2")
     with pytest.raises(RunInterrupted, match="Stopped before the first step"):

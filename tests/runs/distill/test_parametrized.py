@@ -58,7 +58,7 @@ def results(store):
     return {path.relative_to(folder): path.read_bytes() for path in found if path.is_file()}
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ["multiformation", pytest.param("basis", marks=pytest.mark.slow)])
 def test_a_stopped_run_is_resumed_to_the_same_bytes(name, digits, tmp_path):
     given, shapes, count = CASES[name]
     settings = {"parametrization": name, **given}

@@ -47,6 +47,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_it_is_resumed_with_the_settings_that_were_chosen(rcig, folder, tmp_path, monkeypatch):
     """Each choice, which depends on the clock, is made once, for all seeds; no evaluation is repeated.
 

@@ -111,6 +111,7 @@ def test_an_edited_file_is_another_sweep_that_uses_existing_runs(rcig, undisturb
     assert len(list((store / "runs").iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_a_new_sweep_uses_no_existing_runs(rcig, store, tmp_path):
     (tmp_path / "one.toml").write_text(FILE.format(steps=2).replace("[5e-4, 5e-3]", "5e-4"))
     for extra, sweep, run in (
