@@ -26,7 +26,7 @@ class DcSettings(GradientSettings):
     """Settings of DC."""
 
     image_lr: float = setting(0.1, "Learning rate for images (SGD).", panel=METHOD, gt=0)
-    average_decay: float = setting(0.0, "Decay of the moving average.", panel=METHOD, ge=0, lt=1)
+    average_decay: float = method.no_average()
     siamese: bool = method.siamese(default=False)
     network_steps: int = setting(
         0, "Training steps of the network on the distilled set after each outer step.", panel=POOL, ge=0

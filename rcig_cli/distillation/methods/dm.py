@@ -25,7 +25,7 @@ class DmSettings(GradientSettings):
     """Settings of DM."""
 
     image_lr: float = setting(1.0, "Learning rate for images (SGD).", panel=METHOD, gt=0)
-    average_decay: float = setting(0.0, "Decay of the moving average.", panel=METHOD, ge=0, lt=1)
+    average_decay: float = method.no_average()
     siamese: bool = method.siamese(default=True)
 
 

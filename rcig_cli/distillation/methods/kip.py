@@ -28,7 +28,7 @@ class KipSettings(LearnedLabelSettings):
 
     image_lr: float = setting(0.04, "Learning rate for images (Adam).", panel=METHOD, gt=0)
     label_lr: float = setting(0.04, "Learning rate for labels (Adam).", panel=METHOD, gt=0)
-    average_decay: float = setting(0.0, "Decay of the moving average.", panel=METHOD, ge=0, lt=1)
+    average_decay: float = method.no_average()
     hidden_layers: int = setting(
         1, "Hidden layers of the infinitely wide network whose kernel is used.", panel=METHOD, ge=1
     )

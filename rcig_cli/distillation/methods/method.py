@@ -92,6 +92,11 @@ def iterations(given: Mapping[str, Any], *, cg: int) -> Mapping[str, Any]:
     return {"inner_steps": steps, "hessian_steps": steps}
 
 
+def no_average() -> Any:
+    """The setting ``average_decay`` of methods whose last images are the result."""
+    return setting(0.0, "Decay of the moving average.", panel=METHOD, ge=0, lt=1)
+
+
 def siamese(*, default: bool) -> Any:
     """The setting ``siamese`` of methods that compare real and distilled images."""
     return setting(

@@ -29,7 +29,7 @@ class MttSettings(ExpertSettings):
     """Settings of MTT."""
 
     image_lr: float = setting(100.0, "Learning rate for images (SGD).", panel=METHOD, gt=0)
-    average_decay: float = setting(0.0, "Decay of the moving average.", panel=METHOD, ge=0, lt=1)
+    average_decay: float = method.no_average()
     augment_student: bool = setting(
         True, "Augment the distilled images of these training steps by DSA's operations.", panel=METHOD
     )

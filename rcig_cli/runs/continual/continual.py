@@ -10,6 +10,7 @@ Source: the experiment of DC (Zhao, Mopuri, Bilen, 2021) and FRePo (Zhou et al.,
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import jax.numpy as jnp
@@ -224,16 +225,17 @@ class _Sequence:
     def _stage(self, task: Task, sets: Sequence[DistilledSet]) -> Stage:
         """Measure the accuracies after a task, of whose and all earlier tasks these are the sets."""
         number, seen, protocol = len(sets), task.seen, self.protocol
-        measure = make_measurement(seen, protocol, self.report)
+        # Reads the test images, so only if an accuracy is missing.
+        measurement = cache(lambda: make_measurement(seen, protocol, self.report))
 
         def of_distilled() -> Spread:
             joined, label = join_sets(sets, protocol, seen.classes), count_of(number, "task")
-            return measure(0, joined, f"training networks on the sets of {label}")
+            return measurement()(0, joined, f"training networks on the sets of {label}")
 
         def of_random() -> Spread:
             counts = [count for one in sets for count in one.config.images_per_class(one.prepared.classes)]
             subsets = random_subsets(seen, counts, flip=protocol.flip)
-            return measure(1, subsets, f"training networks on random images of {seen.classes} classes")
+            return measurement()(1, subsets, f"training networks on random images of {seen.classes} classes")
 
         return Stage(
             classes=task.classes.class_names,

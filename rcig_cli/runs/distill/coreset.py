@@ -4,7 +4,7 @@ It takes no outer steps and saves no checkpoints: a run that was stopped starts 
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -29,12 +29,11 @@ from rcig_cli.runs.engine.batches import Batches, Indices, RealData
 from rcig_cli.runs.engine.environment import jit, processors
 from rcig_cli.runs.engine.randomness import Use, key_for
 from rcig_cli.runs.engine.real_training import make_training_on_real
+from rcig_cli.runs.engine.training import TEST_BATCH, in_batches
 from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.runs.signals import StopRequest
 from rcig_cli.store.records import RunManifest, now, write_manifest
 from rcig_cli.store.results import write_result
-
-_LARGEST_BATCH = 500  # images whose features are computed at a time
 
 
 def pick_images(
@@ -132,14 +131,9 @@ def _make_rows(
     trained_network = network.with_statistics(model.statistics)
     features = jit(lambda images: trained_network.apply(model.parameters, images)[1])
 
-    def rows(indices: Indices) -> Rows:
-        found = []
-        for start in range(0, len(indices), _LARGEST_BATCH):
+    def batches_of(indices: Indices) -> Iterator[Rows]:
+        for start in range(0, len(indices), TEST_BATCH):
             check_for_stop()
-            images = real.images[indices[start : start + _LARGEST_BATCH]]
-            missing = _LARGEST_BATCH - len(images)
-            padded = np.pad(images, ((0, missing), (0, 0), (0, 0), (0, 0)))  # so that it is compiled once
-            found.append(np.asarray(features(padded))[: len(images)])
-        return np.concatenate(found)
+            yield real.images[indices[start : start + TEST_BATCH]]
 
-    return rows
+    return lambda indices: in_batches(features, batches_of(indices))

@@ -1,12 +1,13 @@
 """Experts: networks trained on the real images, whose parameters after each epoch are kept.
 
-They lie in the folder of the data set, in a folder for each way to train them, a file for each epoch::
+They are kept in the folder of the data set, with a folder for each set of training settings and a file for
+each epoch::
 
     experts/<digest>/settings.json
     experts/<digest>/<expert>/0.npz  1.npz ...         parameters [P] before the first epoch, after it, ...
 
-so that all runs that train them alike share them.  A run that was stopped goes on with the expert that is not
-complete.
+Runs with the same training settings share them.  A resumed run continues with the first expert that is not
+complete, which is trained again from its beginning.
 """
 
 import math

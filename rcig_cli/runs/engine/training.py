@@ -36,7 +36,7 @@ LARGEST_BATCH = 256  # images; larger sets are trained on in random batches of t
 
 MOMENTUM, WEIGHT_DECAY = 0.9, 5e-4  # of gradient descent
 
-_TEST_BATCH = 500  # images
+TEST_BATCH = 500  # images that networks are applied to at a time
 _STEPS_IN_A_CALL = 100  # between two reports of progress, where all networks are trained at once
 
 
@@ -244,12 +244,23 @@ def make_logits(network: Network) -> Callable[[Model, Images], npt.NDArray[np.fl
         return network.with_statistics(model.statistics).apply(model.parameters, batch)[0]
 
     def logits(model: Model, images: Images) -> npt.NDArray[np.float32]:
-        found = []
-        for start in range(0, len(images), _TEST_BATCH):
-            batch = images[start : start + _TEST_BATCH]
-            missing = _TEST_BATCH - len(batch)
-            padded = np.pad(batch, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else batch
-            found.append(np.asarray(predict(model, padded))[: len(batch)])
-        return np.concatenate(found)
+        starts = range(0, len(images), TEST_BATCH)
+        return in_batches(partial(predict, model), (images[at : at + TEST_BATCH] for at in starts))
 
     return logits
+
+
+def in_batches(
+    compute: Callable[[npt.NDArray[np.float32]], Array], batches: Iterable[npt.NDArray[np.float32]]
+) -> npt.NDArray[np.float32]:
+    """Compute a row of numbers for each image of some batches, of at most `TEST_BATCH` images each.
+
+    ``compute`` maps images ``[TEST_BATCH, H, W, c]`` to rows; a smaller batch is padded with zeros, so that
+    it is compiled once.
+    """
+    found = []
+    for batch in batches:
+        missing = TEST_BATCH - len(batch)
+        padded = np.pad(batch, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else batch
+        found.append(np.asarray(compute(padded))[: len(batch)])
+    return np.concatenate(found)
