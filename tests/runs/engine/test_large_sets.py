@@ -68,7 +68,7 @@ def test_evaluate_reads_the_images_of_a_random_subset_alone(tmp_path, rcig, monk
     assert sorted({(name, count) for name, count, _ in reads}) == [("test/images", 360), ("train/images", 10)]
     reads.clear()
     monkeypatch.setattr(prepared, "free_memory", lambda: 1000)
-    monkeypatch.setattr("rcig_cli.runs.engine.training._TEST_BATCH", 100)
+    monkeypatch.setattr("rcig_cli.runs.engine.training.TEST_BATCH", 100)
     again = rcig(*command).json
     assert max(count for _, count, _ in reads) == 100
     for name in ("accuracy", "random_subset"):

@@ -46,7 +46,7 @@ def test_the_model_at_a_stop_is_that_of_a_training_of_so_many_steps(unroll, monk
 
 
 def test_logits_are_the_same_in_batches_and_image_by_image(monkeypatch):
-    monkeypatch.setattr(training, "_TEST_BATCH", 3)  # so that the last batch is not full
+    monkeypatch.setattr(training, "TEST_BATCH", 3)  # so that the last batch is not full
     (model,) = make_training(NETWORK, constant(2))(KEY, SET)
     expected = np.asarray(NETWORK.apply(model.parameters, jnp.asarray(IMAGES))[0])
     assert make_logits(NETWORK)(model, IMAGES) == pytest.approx(expected, abs=1e-5)
