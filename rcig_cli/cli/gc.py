@@ -13,13 +13,20 @@ from rcig_cli.reporting.formatting import size
 def gc(
     here: Context,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be deleted.")] = False,
+    checkpoints: Annotated[
+        bool,
+        typer.Option(
+            "--checkpoints",
+            help="Also delete the last checkpoint of each finished run, from which it could be continued.",
+        ),
+    ] = False,
     preparations: Annotated[
         bool,
         typer.Option("--preparations", help="Also delete stopped preparations, which could be resumed."),
     ] = False,
     yes: YesOption = False,
 ) -> None:
-    """Delete checkpoints of finished runs, and temporary files left by crashed processes.
+    """Delete old checkpoints of finished runs, and temporary files left by crashed processes.
 
     Example: rcig gc --dry-run
 
@@ -28,7 +35,7 @@ def gc(
     from rcig_cli.runs.housekeeping.gc import find_garbage, remove_garbage
 
     artifacts = here.store()
-    found = find_garbage(artifacts, preparations=preparations)
+    found = find_garbage(artifacts, checkpoints=checkpoints, preparations=preparations)
     for one in found:
         here.console.note(f"{one.path.relative_to(artifacts.root)}: {one.reason}, {size(one.bytes)}")
     if dry_run or not found:
@@ -46,4 +53,5 @@ def gc(
     text = f"{verb} {len(removed)} folders and files: {size(total)}" if removed else "nothing to remove"
     here.console.data(text, {"dry_run": dry_run, "removed": listed, "bytes": total})
     if dry_run and removed:
-        here.next("gc --preparations" if preparations else "gc")
+        flags = {"--checkpoints": checkpoints, "--preparations": preparations}
+        here.next(" ".join(["gc", *(flag for flag, given in flags.items() if given)]))

@@ -32,14 +32,15 @@ def rm(
     """
     from rcig_cli.runs.housekeeping.remove import plan_removal, remove
 
-    removals = plan_removal(here.store(), names, force=force)
+    store = here.store()
+    removals = plan_removal(store, names, force=force)
     for one in removals:
         kind, remark = one.artifact.kind, f"  {one.remark}" if one.remark else ""
         here.console.note(f"{one.artifact.name}: a {kind} of {size(one.bytes)}.{remark}")
     total = sum(one.bytes for one in removals)
     confirm(here, f"Delete {'it' if len(removals) == 1 else 'them'} permanently?", yes)
     for one in removals:
-        remove(one)
+        remove(store, one)
     listed = [{"name": r.artifact.name, "kind": r.artifact.kind, "bytes": r.bytes} for r in removals]
     removed = ", ".join(one.artifact.name for one in removals)
     here.console.data(f"removed {removed}: {size(total)}", {"removed": listed, "bytes": total})

@@ -267,7 +267,8 @@ def _share_of_rates(settings: GradientSettings, learner: Learner) -> Any:
     """Return the share of the learning rates that the schedule leaves for the next outer step."""
     if settings.schedule == "constant":
         return 1.0
-    done = learner.average.count / learner.steps
+    # A finished run that is continued with more steps keeps the final rates.
+    done = jnp.minimum(learner.average.count / learner.steps, 1.0)
     return settings.final_rate + (1 - settings.final_rate) * (1 + jnp.cos(jnp.pi * done)) / 2
 
 

@@ -7,6 +7,7 @@ it is complete. A run is resumed from the newest checkpoint that is not damaged.
 
 import hashlib
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,8 +78,8 @@ def save(run_path: Path, step: int, state: Any) -> None:
     prune(run_path, step)
 
 
-def prune(run_path: Path, newest: int) -> None:
-    """Remove all checkpoints but the last two up to step `newest`.
+def prune(run_path: Path, newest: int, *, kept: int = _KEPT) -> None:
+    """Remove all checkpoints but the last ones, ``kept`` of them, up to step `newest`.
 
     Raises
     ------
@@ -86,10 +87,29 @@ def prune(run_path: Path, newest: int) -> None:
         If one can't be removed.
     """
     present = steps(run_path)
-    wanted = [step for step in present if step <= newest][-_KEPT:]
+    wanted = [step for step in present if step <= newest][-kept:]
     for step in present:
         if step not in wanted:
             remove_folder(run_path / CHECKPOINTS / str(step))
+
+
+def copy_newest(source: Path, target: Path) -> int:
+    """Copy the newest checkpoint of a run into the folder of another one; return its step.
+
+    Raises
+    ------
+    NotFound
+        If the run has none.
+    RcigError
+        If it can't be copied.
+    """
+    present = steps(source)
+    if not present:
+        raise NotFound(f"{source.name} has no checkpoint.")
+    name = f"{CHECKPOINTS}/{present[-1]}"
+    with storage_errors(target / name):
+        shutil.copytree(source / name, target / name)
+    return present[-1]
 
 
 def is_step(name: str) -> bool:

@@ -4,11 +4,15 @@ A name becomes the name of a folder, so it can't be a path: it has no separator 
 """
 
 import re
+from collections.abc import Sequence
 from typing import Literal
 
 from rcig_cli.errors import ConfigError, shorten
 
 Kind = Literal["data set", "run", "sweep", "sequence"]
+
+NEWEST = "newest"  # in place of a run's name: the newest run
+RESERVED = ("run_", "sweep_", "sequence_")  # how no name may begin that a user chooses
 
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _NUMBERED = re.compile(r"(run|sweep|sequence)_([1-9][0-9]{0,8})")
@@ -17,9 +21,11 @@ _NUMBERED = re.compile(r"(run|sweep|sequence)_([1-9][0-9]{0,8})")
 def is_name(kind: Kind, name: str) -> bool:
     """Whether an artifact of a kind may have this name.
 
-    A sweep is called ``sweep_7``, a sequence of tasks ``sequence_7`` and a run ``run_7``.  The user names
-    data sets and imported runs (the latter not beginning with ``run_``).
+    A sweep is called ``sweep_7``, a sequence of tasks ``sequence_7``, and a run ``run_7`` or as the user
+    wants, but neither ``newest`` nor beginning with ``run_``.  The user names data sets.
     """
+    if kind == "run" and name == NEWEST:
+        return False
     if kind in ("sweep", "sequence") or (kind == "run" and name.startswith("run_")):
         return number_of(kind, name) > 0
     return _PLAIN.fullmatch(name) is not None
@@ -45,6 +51,40 @@ def check_name(kind: Kind, name: str) -> str:
     if kind != "data set":
         rule = f"{kind}s are called {kind}_1, {kind}_2 and so on. `rcig list` shows them"
     raise ConfigError(f"{shorten(name)} is not a valid name of a {kind}: {rule}.")
+
+
+def check_chosen_name(name: str) -> str:
+    """Return a name that a user chose for a run.
+
+    Raises
+    ------
+    ConfigError
+        If it is not valid, or reserved for names that rcig chooses.
+    """
+    check_name("data set", name)
+    if name == NEWEST or name.startswith(RESERVED):
+        raise ConfigError(
+            f"{name!r} is reserved: choose a name that is not {NEWEST} and doesn't begin with "
+            f"{', '.join(RESERVED[:-1])} or {RESERVED[-1]}."
+        )
+    return name
+
+
+def check_tags(tags: Sequence[str]) -> tuple[str, ...]:
+    """Return the tags that a user gave a run, each once.
+
+    Raises
+    ------
+    ConfigError
+        If one is not valid.
+    """
+    for tag in tags:
+        if not _PLAIN.fullmatch(tag):
+            raise ConfigError(
+                f"{shorten(tag)} is not a valid tag: use 1 to 64 of a-z, 0-9, _ and -, beginning with a letter "
+                "or a digit."
+            )
+    return tuple(dict.fromkeys(tags))
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:

@@ -139,7 +139,7 @@ class _JobManifest(_ArtifactManifest):
         The name of the data set; of a sweep those of all its data sets, separated by commas.
     parents
         Of a run, from role to parent: "dataset"; "sweep" or "sequence" where one of these made the run;
-        "file" where it was imported.  Of a sweep or sequence, from the name of each data set to it.
+        "file" where it was imported; "run" where it continues a finished one.  Of a sweep or sequence, from the name of each data set to it.
     """
 
     updated: str
@@ -175,6 +175,11 @@ class RunManifest(_JobManifest):
         Of a run whose settings were chosen so that it ends in a given time: the ``minutes``, the settings
         that were ``given`` and those that were ``chosen``, by name, the ``seconds_per_step`` that were
         measured, and the ``reason`` as text.  None for other runs.
+    tags
+        Words that the user gave it, to find it by.
+    continues
+        Of a run that continues a finished one: the name of that ``run`` and the ``step`` at which it ended.
+        None for other runs.
     imported_as
         How the file of an imported run was read: the ``space`` of its images, the ``options`` that the user
         gave, and the ``assumptions``, each with ``about`` and ``text``.  None for other runs.
@@ -187,6 +192,8 @@ class RunManifest(_JobManifest):
     log: LoggedBytes | None = None
     divergences: tuple[dict[str, Any], ...] = ()
     budget: dict[str, Any] | None = None
+    tags: tuple[str, ...] = ()
+    continues: dict[str, Any] | None = None
     imported_as: dict[str, Any] | None = None
     kind: Literal["run"] = "run"
 

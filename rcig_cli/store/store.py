@@ -27,7 +27,16 @@ from rcig_cli.store.files import (
     temporary_folder,
 )
 from rcig_cli.store.locks import RunLock, is_locked
-from rcig_cli.store.names import Kind, check_name, is_name, natural_key, number_of
+from rcig_cli.store.names import (
+    NEWEST,
+    Kind,
+    check_chosen_name,
+    check_name,
+    is_name,
+    natural_key,
+    number_of,
+)
+from rcig_cli.store.progress import Progress, read_progress
 from rcig_cli.store.records import (
     MANIFEST,
     DatasetManifest,
@@ -41,6 +50,7 @@ from rcig_cli.store.records import (
 STORE = "store.json"
 TABLE = "table.json"  # of a sweep or sequence
 ACCURACIES = "accuracies"  # of a sequence: those measured after each task
+_REMOVED = "removed"  # in STORE: the highest number of each kind that was removed
 EXPERTS, FULL_DATA = "experts", "full-data"  # of a data set: networks trained on it, and their accuracies
 
 Named = TypeVar("Named", DatasetManifest, RunManifest, SweepManifest, SequenceManifest)
@@ -150,6 +160,11 @@ class Store:
             return replace(job, status="interrupted")
         return job
 
+    def progress(self, run: RunManifest) -> Progress | None:
+        """Return what the process that writes a run is doing; None if no process is writing it."""
+        path = self.run_path(run.name)
+        return read_progress(path) if run.status == "running" and is_locked(path) else None
+
     def sweeps(self) -> Listing[SweepManifest]:
         """Return all sweeps in natural order, and a problem for each that can't be read."""
         return read_each(_folders(self.folder_of("sweep")), lambda folder: _read(folder, SweepManifest))
@@ -164,8 +179,14 @@ class Store:
         return self._named("data set", name, DatasetManifest)
 
     def run(self, name: str) -> RunManifest:
-        """Return the manifest of a run."""
-        return self._named("run", name, RunManifest)
+        """Return the manifest of a run; that of the newest run if the name is "newest"."""
+        return self._newest() if name == NEWEST else self._named("run", name, RunManifest)
+
+    def _newest(self) -> RunManifest:
+        runs = self.runs().found
+        if not runs:
+            raise NotFound("There is no run in this store yet. Make one with `rcig distill`.")
+        return max(runs, key=lambda run: run.created)
 
     def sweep(self, name: str) -> SweepManifest:
         """Return the manifest of a sweep."""
@@ -193,9 +214,14 @@ class Store:
         raise NotFound(f"There is no {kind} {name!r}{hint} The store has: {', '.join(existing)}.")
 
     def create(
-        self, kind: Literal["run", "sweep", "sequence"], make_manifest: Callable[[str], Numbered]
+        self,
+        kind: Literal["run", "sweep", "sequence"],
+        make_manifest: Callable[[str], Numbered],
+        *,
+        name: str | None = None,
+        fill: Callable[[Path], None] = lambda folder: None,
     ) -> tuple[Numbered, RunLock]:
-        """Make a new run, sweep or sequence, with the number after the highest in the store.
+        """Make a new run, sweep or sequence, with the number after the highest that the store ever had.
 
         It gets its name only when it has its manifest and its lock.
 
@@ -206,29 +232,68 @@ class Store:
         make_manifest
             Returns the manifest for a name; called again, with the next name, if another process takes the
             first.
+        name
+            Its name, which `check_new_run` has accepted, instead of a numbered one.
+        fill
+            Writes the first files of it, besides the manifest, into the folder that it is given.
 
         Returns
         -------
         tuple
             The manifest, and the lock, which is held.
+
+        Raises
+        ------
+        ConfigError
+            If there is a run of the given name.
         """
         parent = self.folder_of(kind)
         with temporary_folder(parent) as temporary:
             lock = RunLock(temporary)
             try:
-                number = max((number_of(kind, name) for name in os.listdir(parent)), default=0)
+                fill(temporary)
+                present = max((number_of(kind, each) for each in os.listdir(parent)), default=0)
+                number = max(present, self._removed().get(kind, 0))
                 while True:
                     number += 1
-                    manifest = make_manifest(f"{kind}_{number}")
+                    manifest = make_manifest(name or f"{kind}_{number}")
                     write_manifest(temporary, manifest)
                     try:
                         publish(temporary, parent / manifest.name)
                     except AlreadyExists:
+                        if name is not None:
+                            raise _taken(name) from None
                         continue
                     return manifest, lock
             except BaseException:
                 lock.release()
                 raise
+
+    def check_new_run(self, name: str) -> str:
+        """Return a name that a user chose for a new run.
+
+        Raises
+        ------
+        ConfigError
+            If it is not valid, or is taken by a run or a data set.
+        """
+        check_chosen_name(name)
+        if self.dataset_path(name).exists():
+            raise ConfigError(f"{name!r} is the name of a data set in this store: choose another --name.")
+        if self.run_path(name).exists():
+            raise _taken(name)
+        return name
+
+    def note_removal(self, kind: Kind, name: str) -> None:
+        """Remember the number of a run, sweep or sequence that is removed: no other gets its name."""
+        removed, number = self._removed(), number_of(kind, name)
+        if number > removed.get(kind, 0):
+            write_document(self.root / STORE, {_REMOVED: {**removed, kind: number}})
+
+    def _removed(self) -> dict[str, int]:
+        """Return the highest number of the removed runs, sweeps and sequences."""
+        removed: dict[str, int] = read_document(self.root / STORE).get(_REMOVED, {})
+        return removed
 
     def create_named_run(self, name: str, fill: Callable[[Path], RunManifest]) -> RunManifest:
         """Make a finished run with a given name, atomically.
@@ -255,8 +320,8 @@ class Store:
         Parameters
         ----------
         name
-            Of an artifact.  With the name of a folder such as ``runs/`` before it, only artifacts of that
-            kind are looked for.
+            Of an artifact, or "newest" for the newest run.  With the name of a folder such as ``runs/``
+            before it, only artifacts of that kind are looked for.
 
         Raises
         ------
@@ -265,6 +330,8 @@ class Store:
         NotFound
             If no artifact has it; the message suggests the nearest name.
         """
+        if name == NEWEST:
+            name = self._newest().name
         prefix, slash, rest = name.rpartition("/")
         kinds = [
             kind
@@ -297,6 +364,10 @@ class Store:
             for folder in _folders(self.folder_of(kind))
             if is_name(kind, folder.name)
         ]
+
+
+def _taken(name: str) -> ConfigError:
+    return ConfigError(f"There is a run {name} already: choose another --name.")
 
 
 def _folders(parent: Path) -> list[Path]:

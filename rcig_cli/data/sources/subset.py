@@ -1,4 +1,6 @@
-"""Class-stratified orders of images: for held-out splits and for disjoint subsets.
+"""Data sets with only some of the images or classes of another, and class-stratified orders of images.
+
+The orders are for held-out splits and for disjoint subsets.
 
 In the order of `stratified_order`, consecutive items contain every class in proportion to its size.  Within a
 class the items are shuffled.  Item j of a class of n items (counted from 0) is placed at (j + 1/2) / n, and
@@ -12,12 +14,12 @@ order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.data.sources.source import Batch, ImageSource, Note, Split, regroup
+from rcig_cli.data.sources.source import SPLITS, Batch, ImageSource, Note, Split, regroup
 from rcig_cli.errors import ConfigError
 
 _GROUP_SEED = 1
@@ -86,6 +88,54 @@ def hold_out_fifth(where: object, labels: npt.NDArray[np.int32]) -> tuple[npt.ND
         )
     text = f"{where} has no test split, so a fixed fifth of each class, {count} images in all, "
     return held_out(labels, count, _SPLIT_SEED), Note("splits", text + "is held out for testing.")
+
+
+class ClassesSource(ImageSource):
+    """A source with only some of its classes, ``chosen`` by their numbers, which are numbered anew."""
+
+    def __init__(self, source: ImageSource, chosen: Sequence[int]) -> None:
+        self._new_number = np.full(len(source.class_names), -1, np.int32)
+        self._new_number[list(chosen)] = np.arange(len(chosen))
+        kept = {split: self._new_number[source.labels(split)] for split in SPLITS}
+        labels = {split: numbers[numbers >= 0] for split, numbers in kept.items()}
+        text = f"{len(chosen)} of {len(source.class_names)} classes are kept."
+        super().__init__(
+            source.name,
+            class_names=tuple(source.class_names[number] for number in chosen),
+            shape=source.shape,
+            sizes={split: len(each) for split, each in labels.items()},
+            labels=labels,
+            notes=(*source.notes, Note("classes", text)),
+            origin=source.origin,
+        )
+        self._source = source
+
+    def batches(self, split: Split, size: int) -> Iterator[Batch]:
+        """Yield the split in the order of the source; see `ImageSource.batches`."""
+        return regroup(self._selected(split, size), size)
+
+    def _selected(self, split: Split, size: int) -> Iterator[Batch]:
+        for batch in self._source.batches(split, size):
+            numbers = self._new_number[batch.labels]
+            yield Batch(batch.images[numbers >= 0], numbers[numbers >= 0])
+
+
+def only_classes(source: ImageSource, chosen: Sequence[int]) -> ImageSource:
+    """Keep only some classes of a data set, given by their numbers, in this order.
+
+    Raises
+    ------
+    ConfigError
+        If one of the splits has no images of these classes.
+    """
+    kept = ClassesSource(source, chosen)
+    for split in SPLITS:
+        missing = set(range(len(chosen))) - set(kept.labels(split).tolist())
+        if missing and (split == "train" or len(missing) == len(chosen)):
+            kind = {"train": "training", "test": "test"}[split]
+            name = kept.class_names[min(missing)]
+            raise ConfigError(f"{source.name} has no {kind} image of the class {name!r}: leave it out.")
+    return kept
 
 
 class SubsetSource(ImageSource):

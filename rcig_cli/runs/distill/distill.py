@@ -5,8 +5,10 @@ and on a CPU a resumed run gives byte for byte the result of an uninterrupted on
 """
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +22,31 @@ from rcig_cli.runs.distill.coreset import pick_images
 from rcig_cli.runs.distill.distilled import write_distilled
 from rcig_cli.runs.distill.divergence import Diverged, is_stuck, lower_rate
 from rcig_cli.runs.distill.resume import (
-    NEWEST,
     check_minutes,
     locked_run,
-    newest_unfinished,
-    newest_unfinished_with,
-    newest_unfinished_within,
+    newest_of,
+    newest_with,
+    newest_within,
     nothing_to_resume,
     resumed,
+    with_more_steps,
 )
 from rcig_cli.runs.distill.run_loop import RunContext, RunLoop
 from rcig_cli.runs.distill.scarce import scarce_classes
-from rcig_cli.runs.distill.time_budget import choose_settings
-from rcig_cli.runs.engine.environment import machine
+from rcig_cli.runs.distill.snapshots import SNAPSHOTS
+from rcig_cli.runs.distill.time_budget import MINUTES_ON_CPU, choose_settings, long_on_cpu
+from rcig_cli.runs.engine.environment import describe_devices, machine
 from rcig_cli.runs.engine.mesh import choose_devices
 from rcig_cli.runs.prepare.prepare import prepare
 from rcig_cli.runs.prepare.prepared import Prepared, open_prepared, parent_of
-from rcig_cli.runs.report import Report
+from rcig_cli.runs.report import Report, SharedReport
 from rcig_cli.runs.signals import stop_on_signals
+from rcig_cli.store import checkpoints
+from rcig_cli.store.files import storage_errors
 from rcig_cli.store.locks import RunLock, Wait
 from rcig_cli.store.metrics import MetricsLog
+from rcig_cli.store.names import NEWEST, check_chosen_name, check_tags
+from rcig_cli.store.progress import remove_progress
 from rcig_cli.store.records import RunManifest, SequenceManifest, SweepManifest, now, versions
 from rcig_cli.store.store import Store
 
@@ -55,6 +62,8 @@ def distill(
     resume: str | None = None,
     wait: bool = False,
     minutes: float | None = None,
+    name: str | None = None,
+    tags: Sequence[str] = (),
 ) -> RunManifest:
     """Distil a data set, and return the finished run.
 
@@ -68,15 +77,21 @@ def distill(
     context
         Where and how the run is executed.
     resume
-        The run to resume; "newest" for the newest unfinished run of these settings, or a new one if there is
-        none; None for a new run.  With "newest" and without ``ipc``, the newest unfinished run that has the
-        given settings is resumed, whatever its others.
+        The run to resume; "newest" for the newest unfinished run of these settings, or if there is none a
+        finished one, which is returned as it is, or else a new one; None for a new run.  With "newest" and
+        without ``ipc``, the newest run that has the given settings is resumed, whatever its others.  With
+        more ``steps`` than a named run has, an unfinished run takes as many, and a finished one is continued
+        by a new run, which begins with its last state.
     wait
         Whether to wait if another process is writing the run.
     minutes
         Choose width, batch and steps of a new run so that it ends after about so many minutes
         (`time_budget`).  A run that is resumed keeps its settings: it must have been started with the same
-        number.
+        number.  On a CPU, a run whose preset would take very long (`long_on_cpu`) is new with 10 minutes
+        if neither ``minutes`` nor any of ``steps``, ``width`` and ``batch`` is given.
+    name, tags
+        The name of a new run instead of ``run_1`` and so on, and words to find it by.  With ``resume``
+        "newest", a run of this name is resumed if there is one.
 
     Raises
     ------
@@ -96,12 +111,17 @@ def distill(
     if minutes is not None and context.processes.count > 1:
         raise ConfigError("minutes can't be given for a job of several processes: give steps.")
     named = resume if resume not in (None, NEWEST) else None
+    tags = check_tags(tags)
+    if name is not None and resume == NEWEST and store.run_path(check_chosen_name(name)).exists():
+        named, name = name, None
+    elif name is not None:
+        store.check_new_run(name)
     if named is None and "ipc" not in settings:
         if resume is not None and "dataset" in settings:
             _refuse_imported(store, settings["dataset"])
-        found = newest_unfinished_with(store, settings) if resume is not None else None
+        found = newest_with(store, settings) if resume is not None else None
         if found is None:
-            problem = "" if resume is None else "There is no unfinished run with these settings. "
+            problem = "" if resume is None else "There is no run with these settings to resume. "
             raise ConfigError(f"{problem}Pass the number of images per class to distil, for example --ipc 1.")
         named = found.name
     processes = context.processes
@@ -118,20 +138,34 @@ def distill(
                 given = DistillConfig.from_json(run.config).override({"batch": settings["batch"]})
                 settings = {**settings, "batch": with_possible_batch(prepared, given).batch}
             check_minutes(run, minutes)
-            resumed(run, settings)  # refuses other settings before anything is loaded
-            run, is_new = held.enter_context(locked_run(store, run, settings, note)), False
+            longer = with_more_steps(run, settings)
+            if longer is not None and run.status == "finished":
+                making = _continuation(store, prepared, run, longer, wait=note, name=name, tags=tags)
+                run = held.enter_context(making)
+            else:
+                resumed(run, settings)  # refuses other settings before anything is loaded
+                run = held.enter_context(locked_run(store, run, settings, note))
+            is_new = False
         else:
             dataset = choose_dataset(store, settings.get("dataset"), context.report)
             prepared = open_prepared(store, dataset).of_classes(settings.get("classes"))
             run, is_new = held.enter_context(
                 _new_or_unfinished(
-                    store, prepared, settings, context, resume=resume is not None, wait=note, minutes=minutes
+                    store,
+                    prepared,
+                    settings,
+                    context,
+                    resume=resume is not None,
+                    wait=note,
+                    minutes=minutes,
+                    name=name,
+                    tags=tags,
                 )
             )
         if processes.is_first:
             processes.share_text(run.name)
         if run.status == "finished":
-            context.report.note(f"{run.name} is already finished.")
+            context.report.note(_finished(run))
             return run
         context.report.note(_greeting(run, is_new))
         scarce = scarce_classes(prepared, DistillConfig.from_json(run.config))
@@ -161,10 +195,12 @@ def _new_or_unfinished(
     resume: bool,
     wait: Wait | None,
     minutes: float | None,
+    name: str | None,
+    tags: tuple[str, ...],
 ) -> Iterator[tuple[RunManifest, bool]]:
     """Lock the newest unfinished run of these settings, if one is to be resumed, or else a new run.
 
-    Yields the run, and whether it is new.
+    Yields the run, and whether it is new.  If none is unfinished, a finished one is yielded as it is.
     """
     algorithm = settings.get("algorithm", DEFAULT_ALGORITHM)
     any_models = "models" not in settings and "models" in METHODS[algorithm].declared
@@ -172,23 +208,69 @@ def _new_or_unfinished(
     models = {"models": _models_for(context, algorithm)} if by_devices else {}
     settings = {**models, **normalized(prepared, settings)}
     found, digest = None, prepared.manifest.digest
-    if minutes is None:
-        config, budget = resolved(prepared, settings), None
-        if resume:
-            found = newest_unfinished(store, config, digest, any_models=any_models)
-    elif resume:
-        found = newest_unfinished_within(
-            store, minutes, {"dataset": prepared.manifest.name, **settings}, digest
+    config, budget = resolved(prepared, settings), None
+    if minutes is None and context.processes.count == 1 and long_on_cpu(config, settings, context.devices):
+        minutes = MINUTES_ON_CPU
+        context.report.note(
+            f"On a CPU the {config.steps} steps of the preset, at width {config.width}, would take very long: "
+            f"settings for about {minutes:g} minutes are chosen. To choose yourself, give --minutes, or "
+            f"--steps {config.steps} for the preset."
         )
+    if minutes is None and resume:
+        found = newest_of(store, config, digest, any_models=any_models)
+    elif minutes is not None and resume:
+        found = newest_within(store, minutes, {"dataset": prepared.manifest.name, **settings}, digest)
+    if found is not None and found.status == "finished":
+        yield found, False
+        return
     if found is not None:
         with locked_run(store, found, {}, wait) as run:
             yield run, False
         return
     if minutes is not None:
         config, budget = choose_settings(prepared, settings, minutes, context)
-    run, lock = create_run(store, prepared, config, budget=budget)
+    run, lock = create_run(store, prepared, config, budget=budget, name=name, tags=tags)
     with lock:
         yield run, True
+
+
+@contextmanager
+def _continuation(
+    store: Store,
+    prepared: Prepared,
+    run: RunManifest,
+    longer: DistillConfig,
+    *,
+    wait: Wait | None,
+    name: str | None,
+    tags: tuple[str, ...],
+) -> Iterator[RunManifest]:
+    """Lock the run that continues a finished one with more steps; it is made if there is none yet."""
+    wanted = longer.to_json()
+    for other in reversed(store.runs().found):
+        if other.parents.get("run") == run.as_parent and other.config == wanted and not other.divergences:
+            with nullcontext(other) if other.status == "finished" else locked_run(store, other, {}, wait) as it:
+                yield it
+            return
+    source = store.run_path(run.name)
+    if not checkpoints.steps(source):
+        raise NotFound(
+            f"{run.name} has no checkpoint to continue from: `rcig gc --checkpoints` has removed it. Start a "
+            f"new run with --steps {longer.steps}."
+        )
+
+    def fill(folder: Path) -> None:
+        checkpoints.copy_newest(source, folder)
+        for file in (METRICS, SNAPSHOTS):
+            if (source / file).exists():
+                with storage_errors(folder / file):
+                    shutil.copyfile(source / file, folder / file)
+
+    made, lock = create_run(
+        store, prepared, longer, name=name, tags=tags or run.tags, continues=run, fill=fill
+    )
+    with lock:
+        yield made
 
 
 def _models_for(context: RunContext, algorithm: str) -> int:
@@ -239,9 +321,21 @@ def _greeting(run: RunManifest, is_new: bool) -> str:
     solver = f", solver {config['solver']}" if "solver" in config else ""
     network = f"ConvNet of depth {config['depth']} and width {config['width']}"
     verb = "distils" if is_new else "resumes distilling"
+    if run.continues is not None and run.step == run.continues["step"]:
+        verb = f"continues {run.continues['run']} from step {run.step}: it distils"
     return (
         f"{run.name} {verb} {source_of(config)} to {describe_images(config)} in "
-        f"{config['steps']} steps ({network}, {config['algorithm']}{solver}, seed {run.seed})."
+        f"{config['steps']} steps ({network}, {config['algorithm']}{solver}, seed {run.seed}) "
+        f"on {describe_devices()}."
+    )
+
+
+def _finished(run: RunManifest) -> str:
+    if METHODS[run.config["algorithm"]].pick:
+        return f"{run.name} is already finished. To distil again, leave out --resume."
+    return (
+        f"{run.name} is already finished. To distil again, leave out --resume; to continue it: "
+        f"rcig distill --resume {run.name} --steps MORE."
     )
 
 
@@ -252,10 +346,27 @@ def create_run(
     part_of: SweepManifest | SequenceManifest | None = None,
     *,
     budget: dict[str, Any] | None = None,
+    name: str | None = None,
+    tags: tuple[str, ...] = (),
+    continues: RunManifest | None = None,
+    fill: Callable[[Path], None] = lambda folder: None,
 ) -> tuple[RunManifest, RunLock]:
     """Create a run, locked by this process, and perhaps as a part of a sweep or sequence.
 
-    ``budget`` says how its settings were chosen, if it is to end in a given time.
+    Parameters
+    ----------
+    store, prepared, config
+        Where it is created, its data set and its settings.
+    part_of
+        The sweep or sequence that it is a part of.
+    budget
+        How its settings were chosen, if it is to end in a given time.
+    name, tags
+        As for `distill`.
+    continues
+        The finished run that it continues.
+    fill
+        Writes its first files into the folder that it is given.
 
     Raises
     ------
@@ -266,6 +377,8 @@ def create_run(
     parents = {"dataset": prepared.manifest.as_parent}
     if part_of is not None:
         parents[part_of.kind] = part_of.as_parent
+    if continues is not None:
+        parents["run"] = continues.as_parent
 
     def manifest(name: str) -> RunManifest:
         return RunManifest(
@@ -273,7 +386,7 @@ def create_run(
             created=now(),
             updated=now(),
             status="running",
-            step=0,
+            step=0 if continues is None else continues.step,
             config=config.to_json(),
             seed=config.seed,
             dataset=config.dataset,
@@ -282,10 +395,12 @@ def create_run(
             machine=machine(),
             stored_bytes=config.stored_bytes(prepared.shape, prepared.classes).to_json(),
             budget=budget,
+            tags=tags,
+            continues=None if continues is None else {"run": continues.name, "step": continues.step},
             files={},
         )
 
-    return store.create("run", manifest)
+    return store.create("run", manifest, name=name, fill=fill)
 
 
 def check_possible(prepared: Prepared, config: DistillConfig) -> None:
@@ -315,7 +430,8 @@ def execute(path: Path, manifest: RunManifest, prepared: Prepared, context: RunC
     NumericsError
         If the distilled set is not finite, although the state is.
     """
-    with stop_on_signals() as stop, MetricsLog(path / METRICS) as metrics:
+    context = replace(context, report=SharedReport(context.report, path))
+    with stop_on_signals() as stop, MetricsLog(path / METRICS) as metrics, _progress_of(path):
         if manifest.versions != versions():
             context.report.warn(
                 "This run was started with other library versions: results may differ in the last digits."
@@ -333,6 +449,15 @@ def execute(path: Path, manifest: RunManifest, prepared: Prepared, context: RunC
         return _run_to_end(RunLoop(path, manifest, prepared, context, stop, metrics))
 
 
+@contextmanager
+def _progress_of(path: Path) -> Iterator[None]:
+    """Remove the progress of a run at the end."""
+    try:
+        yield
+    finally:
+        remove_progress(path)
+
+
 def _run_to_end(loop: RunLoop) -> RunManifest:
     # Files that change from here on get new checksums at the next checkpoint, or at the end.
     loop.record(status="running", files={}, log=None)
@@ -348,4 +473,7 @@ def _run_to_end(loop: RunLoop) -> RunManifest:
         diverged = (error.record,) if isinstance(error, Diverged) else ()
         loop.end("failed", loop.saved, divergences=(*loop.manifest.divergences, *diverged))
         raise
-    return loop.end("finished", loop.step, files)
+    finished = loop.end("finished", loop.step, files)
+    if loop.is_writer:  # the last checkpoint is kept, so that the run can be continued with more steps
+        checkpoints.prune(loop.path, loop.step, kept=1)
+    return finished

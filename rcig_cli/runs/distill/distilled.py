@@ -81,7 +81,7 @@ def write_distilled(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[
 
 
 def open_distilled(store: Store, name: str) -> DistilledSet:
-    """Read the distilled set of a finished run.
+    """Read the distilled set of a finished run; of the newest run if the name is "newest".
 
     Raises
     ------
@@ -90,11 +90,10 @@ def open_distilled(store: Store, name: str) -> DistilledSet:
     Corrupt
         If its files don't match the checksums in its manifest.
     """
-    run, path = store.run(name), store.run_path(name)
+    run = store.run(name)
+    name, path = run.name, store.run_path(run.name)
     if run.status != "finished":
-        raise NotFound(
-            f"{name} is not finished; it is at step {run.step}. To resume: rcig distill --resume {name}"
-        )
+        raise _unfinished(store, run)
     damaged = mismatches(path, run.files)
     if damaged:
         listed = ", ".join(f"{file} ({problem})" for file, problem in damaged.items())
@@ -105,3 +104,19 @@ def open_distilled(store: Store, name: str) -> DistilledSet:
     stored = {name: read_array(path / DISTILLED, name) for name in names}
     images = config.decoder(prepared.shape, prepared.classes).decode(stored)
     return DistilledSet(run, path, config, prepared, stored, images, labels, classes)
+
+
+def _unfinished(store: Store, run: RunManifest) -> NotFound:
+    """Return the error for a run that has no distilled set yet."""
+    progress, steps = store.progress(run), run.config["steps"]
+    if progress is not None:
+        return NotFound(
+            f"{run.name} is still running ({progress.label}, {progress.done} of {progress.total}). "
+            f"To wait until it is finished: rcig watch {run.name}"
+        )
+    if run.status == "failed":
+        return NotFound(f"{run.name} diverged and has no distilled set. rcig show {run.name} says more.")
+    return NotFound(
+        f"{run.name} is not finished; it is at step {run.step} of {steps}. To resume: "
+        f"rcig distill --resume {run.name}"
+    )

@@ -11,19 +11,17 @@ from rcig_cli.store.locks import RunLock, Wait
 from rcig_cli.store.records import RunManifest, write_manifest
 from rcig_cli.store.store import Store
 
-NEWEST = "newest"  # in place of a run's name
 
-
-def newest_unfinished(
+def newest_of(
     store: Store, config: DistillConfig, dataset_digest: str, *, any_models: bool = False
 ) -> RunManifest | None:
-    """Return the newest unfinished run of the same configuration and the same data, if there is one.
+    """Return the newest run of the same configuration and the same data, an unfinished one if there is one.
 
     With ``any_models`` its number of pool models per step may differ: that number follows from the devices,
     and the run may have been started on others.
     """
     free = {"models", "pool_size"} if any_models else set()
-    for run in _unfinished(store, dataset_digest):
+    for run in _resumable(store, dataset_digest):
         theirs = {**run.config}
         ours = {**config.to_json(), **{name: theirs[name] for name in free if name in theirs}}
         if theirs == ours:
@@ -31,20 +29,20 @@ def newest_unfinished(
     return None
 
 
-def newest_unfinished_with(store: Store, settings: Mapping[str, Any]) -> RunManifest | None:
-    """Return the newest unfinished run that has the given settings, whatever its others; or None."""
-    return next((run for run in _unfinished(store) if settings.items() <= run.config.items()), None)
+def newest_with(store: Store, settings: Mapping[str, Any]) -> RunManifest | None:
+    """Return the newest run that has the given settings, whatever its others, unfinished if possible."""
+    return next((run for run in _resumable(store) if settings.items() <= run.config.items()), None)
 
 
-def newest_unfinished_within(
+def newest_within(
     store: Store, minutes: float, settings: Mapping[str, Any], dataset_digest: str
 ) -> RunManifest | None:
-    """Return the newest unfinished run of the given settings, and of the same data, whose others were chosen.
+    """Return the newest run of the given settings and of the same data whose other settings were chosen.
 
-    ``minutes`` is the time that they were chosen for.
+    ``minutes`` is the time that they were chosen for.  An unfinished run is preferred.
     """
     wanted = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
-    for run in _unfinished(store, dataset_digest):
+    for run in _resumable(store, dataset_digest):
         if _minutes_of(run) == minutes and wanted.items() <= run.config.items():
             return run
     return None
@@ -71,20 +69,39 @@ def _minutes_of(run: RunManifest) -> float | None:
     return run.budget["minutes"] if run.budget else None
 
 
-def _unfinished(store: Store, dataset_digest: str | None = None) -> Iterator[RunManifest]:
-    """Yield the runs that may be resumed without being named, the newest first.
+def _resumable(store: Store, dataset_digest: str | None = None) -> Iterator[RunManifest]:
+    """Yield the runs that may be resumed without being named: unfinished ones, then finished ones.
 
-    With a digest, only those of this data set.  A run that diverged would diverge again, and after it was
-    resumed with lower rates it has another configuration than at first.
+    The newest come first.  With a digest, only those of this data set.  A run that diverged would diverge
+    again, and after it was resumed with lower rates it has another configuration than at first.
     """
-    for run in reversed(store.runs().found):
-        same_data = dataset_digest in (None, run.parents["dataset"]["digest"])
-        if run.status in ("running", "interrupted") and not run.divergences and same_data:
-            yield run
+    possible = [
+        run
+        for run in reversed(store.runs().found)
+        if run.status != "failed"
+        and not run.divergences
+        and not run.imported
+        and dataset_digest in (None, run.parents["dataset"]["digest"])
+    ]
+    yield from sorted(possible, key=lambda run: run.status == "finished")
+
+
+def with_more_steps(run: RunManifest, settings: Mapping[str, Any]) -> DistillConfig | None:
+    """Return the configuration of a run with more steps, if that is all that the given settings change.
+
+    A run that is part of a sweep or sequence keeps its steps, and so does one that picks real images.
+    """
+    if run.imported or "sweep" in run.parents or "sequence" in run.parents:
+        return None
+    current = DistillConfig.from_json(run.config)
+    if settings.get("steps", 0) <= current.steps or current.algorithm_record.pick:
+        return None
+    wanted = current.override(settings)
+    return wanted if wanted == current.override({"steps": wanted.steps}) else None
 
 
 def resumed(run: RunManifest, settings: Mapping[str, Any]) -> RunManifest:
-    """Return a run as it is to be resumed: unchanged, or with lower learning rates if it diverged.
+    """Return a run as it is to be resumed: unchanged, with more steps, or with lower rates if it diverged.
 
     Parameters
     ----------
@@ -106,6 +123,8 @@ def resumed(run: RunManifest, settings: Mapping[str, Any]) -> RunManifest:
     differing = difference(wanted, current)
     if not differing:
         return run
+    if run.status in ("running", "interrupted") and with_more_steps(run, settings) is not None:
+        return replace(run, config=wanted.to_json())
     problem = f"{run.name} was started with another configuration ({'; '.join(differing)})"
     if run.status != "failed":
         raise ConfigError(

@@ -42,7 +42,7 @@ from rcig_cli.runs.engine.environment import processors
 from rcig_cli.runs.engine.mesh import choose_devices, own_device
 from rcig_cli.runs.engine.processes import Processes
 from rcig_cli.runs.prepare.prepared import Prepared
-from rcig_cli.runs.report import Report
+from rcig_cli.runs.report import STEPS_PER_SECOND, Report
 from rcig_cli.runs.signals import StopRequest
 from rcig_cli.store import checkpoints
 from rcig_cli.store.digests import digests
@@ -53,7 +53,7 @@ from rcig_cli.store.results import write_result
 OnStep = Callable[[int, Mapping[str, float]], bool | None]
 
 _REPORT_EVERY = 0.5  # seconds: target duration of one call to the engine; least time between progress reports
-_SHOWN = ("loss", "accuracy")  # metrics in a report of progress, where the method has them
+_SHOWN = {"loss": "loss", "accuracy": "batch accuracy"}  # metrics in a report of progress, as it calls them
 _TIMED_STEPS = 3  # steps after which the remaining time is estimated
 _SAVE_EVERY = 600.0  # seconds between checkpoints, by default
 
@@ -327,7 +327,8 @@ class RunLoop:
             )
         if time.monotonic() - self.reported_at >= _REPORT_EVERY or step == self.config.steps:
             self.reported_at = time.monotonic()
-            shown = {name: values[name] for name in _SHOWN if name in values} | {"steps/s": 1 / seconds}
+            shown = {label: values[name] for name, label in _SHOWN.items() if name in values}
+            shown[STEPS_PER_SECOND] = 1 / seconds
             self.context.report.progress("distilling", step, self.config.steps, shown)
 
     def _tuned(self, state: RunState) -> RunState:

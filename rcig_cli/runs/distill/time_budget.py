@@ -63,6 +63,10 @@ _AGAIN = 0.3
 _RESERVE = 0.04  # of the time, for checkpoints and for steps that are slower than the first
 
 
+MINUTES_ON_CPU = 10.0  # for a run that `long_on_cpu` finds
+_WIDE = 64  # channels: the presets of the paper have 128, that of digits 32
+
+
 @dataclass(frozen=True)
 class _Timing:
     """What was measured of a candidate: seconds for each step, and before the first one of the run."""
@@ -159,6 +163,24 @@ def choose_settings(
         "seconds_per_step": timing.per_step,
         "reason": reason,
     }
+
+
+def long_on_cpu(config: DistillConfig, settings: Mapping[str, Any], devices: int | None) -> bool:
+    """Whether a run would have the size of a preset for a GPU, unasked, on a CPU.
+
+    Parameters
+    ----------
+    config
+        Its configuration.
+    settings
+        Those that the user gave: with steps, width or batch among them the user has chosen the size.
+    devices
+        As in `RunContext`.
+    """
+    chosen = {"steps", *_SIZES} & settings.keys()
+    untimed = config.algorithm_record.pick or isinstance(config.method, ExpertSettings)
+    on_cpu = choose_devices(devices)[0].platform == "cpu"
+    return not chosen and not untimed and on_cpu and config.width >= _WIDE
 
 
 def check_method(config: DistillConfig) -> None:

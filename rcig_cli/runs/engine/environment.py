@@ -283,6 +283,16 @@ def check_devices() -> None:
         ) from error
 
 
+def describe_devices() -> str:
+    """Return on what JAX computes: ``"a CPU with 2 cores"``, ``"NVIDIA H200"``."""
+    import jax
+
+    device = jax.devices()[0]
+    if device.platform != "cpu":
+        return str(device.device_kind)
+    return f"a CPU with {processors()} core{'' if processors() == 1 else 's'}"
+
+
 def machine() -> dict[str, str]:
     """Return what rounding depends on, besides the versions of libraries and the kind of processor.
 

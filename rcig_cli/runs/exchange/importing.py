@@ -28,13 +28,13 @@ from rcig_cli.runs.report import Report
 from rcig_cli.store.digests import sha256_of_file
 from rcig_cli.store.documents import digest_of
 from rcig_cli.store.files import AlreadyExists
-from rcig_cli.store.names import check_name
+from rcig_cli.store.names import NEWEST, RESERVED
 from rcig_cli.store.records import Parent, RunManifest, now, versions
 from rcig_cli.store.store import Store
 
 _TOLERANCE = 1e-3  # relative difference up to which two whitenings count as equal
-_RESERVED = ("run_", "sweep_", "sequence_")
-_LONGEST_STEM = 56  # characters, so that -2, -3 and so on fit after it
+_LIKE_A_RUN = re.compile(r"(run|sweep|sequence)[-_]?[0-9]*")  # stems of files that name imports badly
+_LONGEST_STEM = 48  # characters, so that imported- fits before it, and -2, -3 and so on after it
 _BATCH = 1000  # images
 
 
@@ -86,7 +86,7 @@ def import_set(
         If the file is damaged.
     """
     prepared = open_prepared(store, dataset)
-    names = _names_from(store, path) if name is None else [_check_name(store, name)]
+    names = _names_from(store, path) if name is None else [store.check_new_run(name)]
     if space is not None and space not in SPACES:
         raise ConfigError(f"--space {shorten(space)} is not available; choose from: {', '.join(SPACES)}.")
     info = _dataset_info(prepared)
@@ -141,28 +141,16 @@ def import_set(
     raise ConfigError(f"There is a run {name} already: choose another --name.")
 
 
-def _check_name(store: Store, name: str) -> str:
-    """Return the name that the user chose, if an imported run can have it."""
-    check_name("data set", name)
-    if name.startswith(_RESERVED):
-        raise ConfigError(
-            f"{name!r} is not a valid name for an imported run: choose one that doesn't begin with "
-            f"{' or '.join(_RESERVED)}."
-        )
-    if store.dataset_path(name).exists():
-        raise ConfigError(f"{name!r} is the name of a data set in this store: choose another --name.")
-    if store.run_path(name).exists():
-        raise ConfigError(f"There is a run {name} already: choose another --name.")
-    return name
-
-
 def _names_from(store: Store, path: Path) -> Iterator[str]:
-    """Yield unused names made from the file's name: itself, then with -2, -3 and so on."""
-    stem = (
-        re.sub(r"[^a-z0-9_-]+", "-", path.absolute().stem.lower())[:_LONGEST_STEM].strip("_-") or "imported"
-    )
-    if stem.startswith(_RESERVED):
-        stem = stem.replace("_", "-", 1)
+    """Yield unused names made from the file's name: itself, then with -2, -3 and so on.
+
+    A name that could be mistaken for that of a run made here, such as ``run-1``, gets a prefix.
+    """
+    stem = re.sub(r"[^a-z0-9_-]+", "-", path.absolute().stem.lower())[:_LONGEST_STEM].strip("_-")
+    if not stem or stem == NEWEST:
+        stem = "imported"
+    elif _LIKE_A_RUN.fullmatch(stem) or stem.startswith(RESERVED):
+        stem = f"imported-{stem.replace('_', '-')}"
     for number in itertools.count(1):
         name = stem if number == 1 else f"{stem}-{number}"
         if not store.dataset_path(name).exists() and not store.run_path(name).exists():

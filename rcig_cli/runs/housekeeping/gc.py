@@ -1,4 +1,4 @@
-"""Find and remove what is no longer needed: checkpoints of finished runs, and temporary files."""
+"""Find and remove what is no longer needed: old checkpoints of finished runs, and temporary files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,10 +25,11 @@ class Garbage:
     reason: str
 
 
-def find_garbage(store: Store, *, preparations: bool = False) -> list[Garbage]:
-    """Find temporary files of crashed processes, checkpoints of finished runs and, on request, preparations.
+def find_garbage(store: Store, *, checkpoints: bool = False, preparations: bool = False) -> list[Garbage]:
+    """Find temporary files of crashed processes, and checkpoints of finished runs but the last of each.
 
-    Preparations that were stopped could be resumed.
+    On request also ``checkpoints``, the last ones, from which finished runs could be continued, and
+    ``preparations`` that were stopped, which could be resumed.
     """
     found = [(path, _TEMPORARY) for path in abandoned(store.root)]
     if preparations:
@@ -36,7 +37,8 @@ def find_garbage(store: Store, *, preparations: bool = False) -> list[Garbage]:
     for run in store.runs().found:
         if run.status == "finished":
             path = store.run_path(run.name)
-            found += [(path / CHECKPOINTS / str(step), _CHECKPOINT) for step in steps(path)]
+            old = steps(path) if checkpoints else steps(path)[:-1]
+            found += [(path / CHECKPOINTS / str(step), _CHECKPOINT) for step in old]
     return [Garbage(path, bytes_of(path), reason) for path, reason in found]
 
 

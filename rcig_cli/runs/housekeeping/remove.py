@@ -53,8 +53,8 @@ def plan_removal(store: Store, names: Sequence[str], *, force: bool = False) -> 
     return [Removal(one, bytes_of(one.path), _remark(store, one, users.get(one, []))) for one in ordered]
 
 
-def remove(removal: Removal) -> None:
-    """Remove an artifact permanently.
+def remove(store: Store, removal: Removal) -> None:
+    """Remove an artifact permanently; a numbered name is not given again.
 
     Raises
     ------
@@ -67,6 +67,7 @@ def remove(removal: Removal) -> None:
     """
     one = removal.artifact
     with RunLock(one.path) if one.kind != "data set" and one.path.is_dir() else nullcontext():
+        store.note_removal(one.kind, one.name)
         remove_folder(one.path)
 
 

@@ -21,6 +21,7 @@ from rcig_cli.store.documents import parse, read_document
 from rcig_cli.store.files import PARTIAL, abandoned, in_threads, is_temporary, storage_errors
 from rcig_cli.store.locks import LOCK
 from rcig_cli.store.names import Kind
+from rcig_cli.store.progress import PROGRESS
 from rcig_cli.store.records import (
     MANIFEST,
     CheckpointManifest,
@@ -193,7 +194,7 @@ class _Check:
         manifest = yield from self.manifest(folder, RunManifest)
         if manifest:
             unrecorded = () if manifest.status == "finished" else ("distilled.zarr", "snapshots.npz")
-            elsewhere = (_LOG, CHECKPOINTS, _FIGURES, *KINDS)
+            elsewhere = (_LOG, PROGRESS, CHECKPOINTS, _FIGURES, *KINDS)
             yield from self.files(folder, manifest.files, unrecorded=unrecorded, elsewhere=elsewhere)
             yield from self.log(folder / _LOG, manifest)
             yield from self.parent(folder, manifest)

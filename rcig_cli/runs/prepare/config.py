@@ -37,6 +37,10 @@ class PrepareConfig:
     skip_damaged: bool = setting(
         False, "Leave damaged images out. Default: they are an error.", panel="With --from"
     )
+    classes: str | None = setting(
+        None,
+        "Keep only these classes, in this order: names or numbers from 0, separated by commas. Default: all.",
+    )
     subset: int | None = setting(None, "Keep this many training images, balanced across classes.", ge=1)
     chunk: int = setting(0, "With --subset: which of the disjoint subsets to keep, from 0.", ge=0)
 

@@ -8,8 +8,9 @@ from typing import Any
 from rcig_cli.data.sources.opening import digest_of_files, identity, is_remote, name_of, open_source
 from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.data.sources.source import ImageSource, Note
-from rcig_cli.data.sources.subset import subset
+from rcig_cli.data.sources.subset import only_classes, subset
 from rcig_cli.errors import ConfigError, Corrupt, NotFound, RcigError
+from rcig_cli.presets.classes import chosen_classes
 from rcig_cli.runs.engine.environment import processors
 from rcig_cli.runs.prepare.config import PrepareConfig
 from rcig_cli.runs.prepare.passes import Preparation
@@ -92,6 +93,8 @@ def prepare(
     source = open_source(name, origin, config.read_options(), listener=report)
     if origin is not None:
         source.notes += (Note("classes", class_list(source.class_names)),)
+    if config.classes is not None:
+        source = only_classes(source, chosen_classes(config.classes, source.class_names))
     if config.subset is not None:
         source = subset(source, config.subset, config.chunk)
     for note in source.notes:
