@@ -139,6 +139,8 @@ def distill(
     *,
     ipc: int | Mapping[str, int] | Sequence[int] | None = None,
     minutes: float | None = None,
+    name: str | None = None,
+    tags: Sequence[str] = (),
     resume: bool | str = False,
     on_step: OnStep | None = None,
     checkpoint_every: int | None = None,
@@ -159,10 +161,15 @@ def distill(
         ``parametrization`` other than ``"raw"`` the set takes the bytes of as many and has more images.
     minutes
         Choose width, batch and steps, as far as they are not given, so that the whole run takes about so many
-        minutes on this machine.  They are recorded as the run's settings (``run.config``).
+        minutes on this machine.  They are recorded as the run's settings (``run.config``).  On a CPU, a run
+        of the paper's size takes 10 minutes if neither ``minutes`` nor ``steps``, ``width`` or ``batch`` is
+        given.
+    name, tags
+        The run's name, by default ``"run_1"`` and so on, and words to find it by.
     resume
-        True resumes the newest unfinished run with these settings, or starts one (without ``ipc``, it must be
-        there); a run's name resumes that run.
+        True resumes the newest unfinished run with these settings, or returns a finished one, or starts one
+        (without ``ipc``, it must be there); a run's name resumes that run.  With more ``steps``, an
+        unfinished run takes as many, and a finished one is continued by a new run.
     on_step
         Called as ``on_step(step, metrics)`` after each outer step, with ``step`` from 1 and ``loss``,
         ``accuracy`` and so on in ``metrics``.  If it returns False, the run ends after a few more steps,
@@ -196,9 +203,9 @@ def distill(
     from rcig_cli.presets.config import declared_settings
     from rcig_cli.runs.distill.distill import EMBEDDED
     from rcig_cli.runs.distill.distill import distill as run_distillation
-    from rcig_cli.runs.distill.resume import NEWEST
     from rcig_cli.runs.distill.run_loop import RunContext
     from rcig_cli.settings import check
+    from rcig_cli.store.names import NEWEST
 
     if ipc is not None:
         settings["ipc"] = ipc
@@ -207,12 +214,20 @@ def distill(
     check(declared_settings(), settings)
     if dataset == EMBEDDED:
         _open(store, create=True)
-    opened, name = _locate(dataset, Dataset, store)
+    opened, of = _locate(dataset, Dataset, store)
     context = RunContext(_Report(shown=progress), checkpoint_every, devices, on_step=on_step)
     which = resume if isinstance(resume, str) else NEWEST if resume else None
     if isinstance(minutes, bool) or not isinstance(minutes, int | float | None):
         raise ConfigError(f"minutes must be a number above 0, not {shorten(minutes)}.")
-    manifest = run_distillation(opened, {"dataset": name, **settings}, context, resume=which, minutes=minutes)
+    manifest = run_distillation(
+        opened,
+        {"dataset": of, **settings},
+        context,
+        resume=which,
+        minutes=minutes,
+        name=name,
+        tags=tags,
+    )
     return Run(opened, manifest)
 
 
@@ -478,7 +493,7 @@ def continual(
 
 
 def load(run: str | Run, *, store: StorePath = None) -> Run:
-    """Open a run by its name, or read a `Run` again.
+    """Open a run by its name (``"newest"`` is the newest one), or read a `Run` again.
 
     Raises
     ------
@@ -511,6 +526,7 @@ def export(
     format: str | None = None,  # noqa: A002
     out: str | os.PathLike[str] | None = None,
     *,
+    whitening: bool = True,
     store: StorePath = None,
 ) -> Path:
     """Write a distilled set into a new file or folder: images, soft labels, class names and the whitening.
@@ -527,11 +543,13 @@ def export(
     out
         The file or folder, which must not exist yet and is returned; by default in the current folder, named
         after the run.
+    whitening
+        Whether to export the whitening too, which others need for the test images.
     """
     from rcig_cli.runs.exchange.exporting import export_set
 
     opened, name = _locate(run, Run, store)
-    path, _ = export_set(opened, name, _path("out", out), format=format)
+    path, _ = export_set(opened, name, _path("out", out), format=format, whitening=whitening)
     return path
 
 
@@ -544,6 +562,7 @@ def import_set(
     index: int | None = None,
     class_names: Sequence[str] | None = None,
     name: str | None = None,
+    tags: Sequence[str] = (),
     store: StorePath = None,
 ) -> Run:
     """Import a distilled set made elsewhere, as a finished run.
@@ -566,6 +585,8 @@ def import_set(
         The data set's class names in the order of the set's class numbers; by default as the file states.
     name
         The run's name; by default derived from the file's name.
+    tags
+        Words to find the run by.
     """
     from rcig_cli.runs.exchange import importing
 
@@ -581,6 +602,7 @@ def import_set(
         index=index,
         class_names=class_names,
         name=name,
+        tags=tags,
         report=_Report(shown=False),
     )
     return Run(opened, manifest)
@@ -598,10 +620,10 @@ def report(run: str | Run, out: str | os.PathLike[str] | None = None, *, store: 
 
 
 def _open(store: StorePath, *, create: bool = False) -> "Store":
+    from rcig_cli.store.location import default_root
     from rcig_cli.store.store import open_store
 
-    default = Path(os.environ.get("RCIG_STORE") or "artifacts")
-    return open_store(_path("store", store or None) or default, create=create)
+    return open_store(_path("store", store or None) or default_root(), create=create)
 
 
 def _path(argument: str, value: Any) -> Path | None:

@@ -283,8 +283,7 @@ class Run:
     def metrics(self) -> dict[str, npt.NDArray[np.float64]]:
         """Read what each outer step reported: a float64 array ``[steps]`` for each name, and ``step``."""
         from rcig_cli.reporting.figures.curves import columns_of
-        from rcig_cli.runs.distill.distill import METRICS
-        from rcig_cli.store.metrics import MetricsLog
+        from rcig_cli.store.metrics import METRICS, MetricsLog
 
         return columns_of(MetricsLog(self.path / METRICS).read())
 

@@ -8,6 +8,7 @@ import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import typer
@@ -15,11 +16,13 @@ from typer.core import TyperCommand, TyperGroup
 
 from rcig_cli.errors import RcigError
 from rcig_cli.runs.signals import leave, watch_signals
+from rcig_cli.store.names import NEWEST
 
 # Name of each command -> "module:function" and the line that `rcig --help` shows.
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "prepare": ("prepare:prepare", "Preprocess images and save them."),
     "distill": ("distill:distill", "Distil a data set to a few images per class."),
+    "watch": ("watch:watch", "Follow the progress of a run."),
     "evaluate": ("evaluate:evaluate", "Measure the accuracy of networks trained on a distilled set."),
     "compare": ("compare:compare", "Compare the settings and accuracies of runs."),
     "mia": ("mia:mia", "Run membership inference attacks."),
@@ -201,15 +204,10 @@ def _usage(error: typer.TyperException) -> str:
 
 
 def with_resume_value(arguments: list[str]) -> list[str]:
-    """Write ``--resume`` without a run's name as ``--resume newest``: Typer has no optional values."""
-    if "--resume" not in arguments:
-        return arguments
-    from rcig_cli.runs.distill.resume import NEWEST
-
+    """Write ``--resume`` without a value as ``--resume newest``: Typer has no optional values."""
     written = []
-    for index, argument in enumerate(arguments):
+    for argument, following in pairwise([*arguments, "-"]):
         written.append(argument)
-        following = arguments[index + 1] if index + 1 < len(arguments) else ""
-        if argument == "--resume" and not re.fullmatch(rf"{NEWEST}|run_.*", following):
+        if argument == "--resume" and following.startswith("-"):
             written.append(NEWEST)
     return written

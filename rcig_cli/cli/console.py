@@ -69,15 +69,19 @@ class Console:
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> None:
         """Print a table, without ``--json`` only, with the caption above it on stderr.
 
-        The first column is aligned to the left and the others to the right.
+        The first column is aligned to the left and the others to the right.  Columns that have nothing but
+        dashes are left out, and so are headings that are all empty.
         """
         if self.json:
             return
+        rows = list(rows)
+        shown = [index for index in range(len(columns)) if any(row[index] != "-" for row in rows)]
+        columns, rows = [columns[index] for index in shown], [[row[index] for index in shown] for row in rows]
         if caption:
             self.note(caption)
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=any(columns))
         for index, column in enumerate(columns):
-            table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+            table.add_column(column, justify="left" if index == 0 or not column else "right", overflow="fold")
         for row in rows:
             table.add_row(*map(printable, row))
         self.out.print(table)
@@ -102,7 +106,7 @@ class Console:
     def progress(self, label: str, done: int, total: int, values: Mapping[str, float] | None = None) -> None:
         """Update a progress bar; without a terminal, print a line every 30 seconds and at the end."""
         shown = "  ".join(
-            f"{name} {percent(value) if name == 'accuracy' else format(value, '.3g')}"
+            f"{name} {percent(value) if name.endswith('accuracy') else format(value, '.3g')}"
             for name, value in (values or {}).items()
         )
         if self._bar is not None:

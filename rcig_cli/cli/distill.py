@@ -9,11 +9,13 @@ import typer
 
 from rcig_cli.cli.console import fail
 from rcig_cli.cli.list import run_summary
-from rcig_cli.cli.options import CheckpointOption, Context, with_settings
+from rcig_cli.cli.options import CheckpointOption, Context, TagOption, with_settings
 from rcig_cli.errors import ConfigError, Interrupted, NumericsError
 from rcig_cli.presets.config import declared_settings
-from rcig_cli.reporting.formatting import describe_run
+from rcig_cli.reporting.formatting import describe_metrics, describe_run
 from rcig_cli.settings import check, read_toml
+from rcig_cli.store.metrics import final_metrics
+from rcig_cli.store.names import NEWEST, is_name, number_of
 
 if TYPE_CHECKING:
     from rcig_cli.runs.engine.processes import ProcessSpec
@@ -47,13 +49,18 @@ def distill(
             "those that are given are kept. The choice is recorded as the run's settings.",
         ),
     ] = None,
+    name: Annotated[
+        str | None, _running(help="Name of the new run. Default: run_1, run_2 and so on.")
+    ] = None,
+    tag: TagOption = None,
     resume: Annotated[
         str | None,
         _running(
             metavar="[RUN]",
             help="Resume RUN, or by default the newest unfinished run with the same settings (without --ipc: "
-            "with those given); if there is none, start one. A run that diverged must be named, and may be "
-            "given lower learning rates.",
+            "with those given); if there is none, start one, unless a finished run has these settings. With "
+            "more --steps, RUN takes as many; a finished RUN is continued by a new run. A run that diverged "
+            "must be named, and may be given lower learning rates.",
         ),
     ] = None,
     wait: Annotated[
@@ -82,11 +89,11 @@ def distill(
     """
     if wait and resume is None:
         raise ConfigError("--wait requires --resume.")
-    from rcig_cli.runs.distill.resume import NEWEST
-
     from_file = read_toml(config) if config else {}
     if minutes is not None:
         from_file.pop("steps", None)
+    if resume is not None and dataset is None and _names_dataset(here, resume):
+        dataset, resume = resume, NEWEST  # of `rcig distill --resume cifar10`
     settings = {**from_file, **settings}
     if dataset is not None:
         settings["dataset"] = dataset
@@ -113,7 +120,16 @@ def distill(
         context = RunContext(here.console, checkpoint_every, devices, joined)
         try:
             with here.console.working():
-                run = run_distillation(store, settings, context, resume=resume, wait=wait, minutes=minutes)
+                run = run_distillation(
+                    store,
+                    settings,
+                    context,
+                    resume=resume,
+                    wait=wait,
+                    minutes=minutes,
+                    name=name,
+                    tags=tag or (),
+                )
         except RunInterrupted as stopped:
             again = here.command(f"distill --resume {stopped.run}")
             raise Interrupted(f"{stopped} To resume: {again}", stopped.signal_number) from None
@@ -121,8 +137,23 @@ def distill(
             raise NumericsError(f"{error} {_remedy(here, error.run, error.record, error.lower)}") from None
     if joined.is_first:
         chosen = {"budget": run.budget} if run.budget else {}
-        here.console.data(f"{run.name}: {describe_run(run)}", {**run_summary(run), **chosen})
+        path = store.run_path(run.name)
+        final = final_metrics(path)
+        reached = "".join(f", {label} {value}" for label, value in describe_metrics(final).items())
+        here.console.data(
+            f"{run.name}: {describe_run(run)}{reached}. The set is in {path}.",
+            {**run_summary(run), **chosen, "metrics": final, "path": str(path)},
+        )
         here.next(f"evaluate {run.name}")
+
+
+def _names_dataset(here: Context, word: str) -> bool:
+    """Whether the word after ``--resume`` is the name of a data set, and not of a run."""
+    if word == NEWEST or number_of("run", word) or not here.root.is_dir():
+        return False
+    store = here.store()
+    is_run, is_dataset = is_name("run", word), is_name("data set", word)
+    return is_dataset and store.dataset_path(word).exists() and not (is_run and store.run_path(word).exists())
 
 
 def _process_spec(

@@ -65,7 +65,7 @@ def evaluate(
         for norm in dict.fromkeys(settings.get("norm", [None]))
     ]
     store = here.store()
-    store.run(run)
+    run = store.run(run).name
     here.prepare_jax()
     from rcig_cli.runs.distill.distilled import open_distilled
     from rcig_cli.runs.evaluate import evaluate as job

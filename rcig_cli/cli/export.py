@@ -1,5 +1,6 @@
 """``rcig export``: a run's distilled set, in a format that other programs read."""
 
+import math
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,9 @@ import typer
 from rcig_cli.cli.options import Context, with_context
 from rcig_cli.data.exchange.formats import EXPORTS
 from rcig_cli.errors import ConfigError
+from rcig_cli.reporting.formatting import size
+
+_LARGE = 10**6  # bytes
 
 
 @with_context
@@ -30,6 +34,14 @@ def export(
             "Default: in the current folder, named after the run."
         ),
     ] = None,
+    whitening: Annotated[
+        bool,
+        typer.Option(
+            "--whitening/--no-whitening",
+            help="Export the whitening too, which others need for the test images. Default: yes.",
+            show_default=False,
+        ),
+    ] = True,
 ) -> None:
     """Export a distilled set: images, soft labels, class names and the whitening. Prints the path.
 
@@ -39,14 +51,15 @@ def export(
     """
     store = here.store()
     run_record = store.run(run)
+    run = run_record.name
     from rcig_cli.runs.exchange.exporting import export_set, export_to_stream
 
     if out == Path("-"):
         if here.console.json or sys.stdout.isatty():
             raise ConfigError("--out - writes binary data to stdout: redirect it, and leave out --json.")
-        export_to_stream(store, run, sys.stdout.buffer, format=form)
+        export_to_stream(store, run, sys.stdout.buffer, format=form, whitening=whitening)
         return
-    path, chosen = export_set(store, run, out, format=form)
+    path, chosen = export_set(store, run, out, format=form, whitening=whitening)
     if chosen.lossy:
         here.console.warn(
             "PNG has 8 bits a channel: the images were rounded and clipped, and networks trained on them may "
@@ -57,4 +70,15 @@ def export(
             f"Only the decoded images were exported, not what {run} stores. Formats that have both: npz, "
             "safetensors, torch, parquet."
         )
+    dataset = store.dataset(run_record.dataset)
+    matrices = _whitening_bytes(dataset.shape) if dataset.whitened and whitening else 0
+    if matrices > _LARGE and chosen.keeps_stored:
+        here.console.note(
+            f"{size(matrices)} of the export are the matrices of the whitening; --no-whitening leaves them out."
+        )
     here.console.data(str(path), {"run": run, "format": chosen.name, "files": [str(path)]})
+
+
+def _whitening_bytes(shape: tuple[int, int, int]) -> int:
+    """Return the bytes of a whitening's matrix and its inverse, float32, for images ``(H, W, c)``."""
+    return 2 * 4 * math.prod(shape) ** 2

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from rcig_cli.cli.list import run_summary
-from rcig_cli.cli.options import Context, with_context
+from rcig_cli.cli.options import Context, TagOption, with_context
 from rcig_cli.data.exchange.records import SPACES
 from rcig_cli.data.files import read_lines
 from rcig_cli.reporting.formatting import describe_run
@@ -47,6 +47,7 @@ def import_(
     name: Annotated[
         str | None, typer.Option(help="Name of the new run. Default: derived from the file's name.")
     ] = None,
+    tag: TagOption = None,
 ) -> None:
     """Import a distilled set as a run.
 
@@ -67,6 +68,7 @@ def import_(
             index=index,
             class_names=names,
             name=name,
+            tags=tag or (),
             report=here.console,
         )
     assert run.imported_as is not None

@@ -1,66 +1,149 @@
 """``rcig list``."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from rcig_cli.cli.options import Context, with_context
-from rcig_cli.reporting.formatting import decoded_per_class, exact_size, source_of
+from rcig_cli.errors import ConfigError
+from rcig_cli.reporting.formatting import (
+    accuracy,
+    decoded_per_class,
+    describe_progress,
+    exact_size,
+    source_of,
+)
+from rcig_cli.reporting.headline import Headline, headline_of
 
 if TYPE_CHECKING:
     from rcig_cli.presets.set_size import SetSize
+    from rcig_cli.store.progress import Progress
     from rcig_cli.store.records import DatasetManifest, RunManifest, SequenceManifest, SweepManifest
+
+SORTS = ("name", "accuracy", "updated")
 
 
 @with_context
-def list_all(here: Context) -> None:
+def list_all(
+    here: Context,
+    dataset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only this data set, and what was made from it.")
+    ] = None,
+    tag: Annotated[str | None, typer.Option(metavar="TAG", help="Only runs with this tag.")] = None,
+    sort: Annotated[
+        str, typer.Option(metavar="|".join(SORTS), help="Order of the runs: the best or newest first.")
+    ] = "name",
+) -> None:
     """List the data sets, runs, sweeps and sequences of tasks of the store.
 
-    Example: rcig list
+    Example: rcig list, or rcig list --dataset cifar10 --sort accuracy
+
+    The accuracy is that of the newest evaluation by the default protocol, or else, marked by *, of the newest
+    by another one.
     """
+    if sort not in SORTS:
+        raise ConfigError(f"--sort must be {', '.join(SORTS[:-1])} or {SORTS[-1]}, not {sort}.")
     from rcig_cli.runs.sizes import size_of_run
 
     store = here.store()
-    datasets, runs, sweeps, sequences = store.datasets(), store.runs(), store.sweeps(), store.sequences()
-    current = [store.with_current_status(run) for run in runs.found]
-    sizes = [size_of_run(store, run) for run in current]
-    current_sweeps = [store.with_current_status(sweep) for sweep in sweeps.found]
-    current_sequences = [store.with_current_status(sequence) for sequence in sequences.found]
-    for problem in (*datasets.problems, *runs.problems, *sweeps.problems, *sequences.problems):
+    if dataset is not None:
+        store.dataset(dataset)  # refuses an unknown one
+    listings = store.datasets(), store.runs(), store.sweeps(), store.sequences()
+    for problem in (problem for listing in listings for problem in listing.problems):
         here.console.warn(problem.message)
+    datasets = [each for each in listings[0].found if dataset in (None, each.name)]
+    found = [run for run in listings[1].found if dataset in (None, run.dataset)]
+    rows = [
+        _Row(
+            store.with_current_status(run),
+            size_of_run(store, run),
+            headline_of(store, run),
+            store.progress(run),
+        )
+        for run in found
+        if tag is None or tag in run.tags
+    ]
+    if sort == "accuracy":
+        rows.sort(key=lambda row: -row.headline.accuracy["mean"] if row.headline else 1)
+    if sort == "updated":
+        rows.sort(key=lambda row: row.run.updated, reverse=True)
+    sweeps, sequences = (
+        [
+            store.with_current_status(group)
+            for group in groups.found
+            if tag is None and (dataset is None or dataset in group.parents)
+        ]
+        for groups in listings[2:]
+    )
     here.console.document(
         {
-            "datasets": [dataset_summary(each) for each in datasets.found],
-            "runs": [
-                {**run_summary(run), **(size.to_json() if size else {})}
-                for run, size in zip(current, sizes, strict=True)
-            ],
-            "sweeps": list(map(_group_summary, current_sweeps)),
-            "sequences": list(map(_group_summary, current_sequences)),
+            "datasets": [dataset_summary(each) for each in datasets],
+            "runs": [row.to_json() for row in rows],
+            "sweeps": list(map(_group_summary, sweeps)),
+            "sequences": list(map(_group_summary, sequences)),
         }
     )
-    if not datasets.found and not runs.found:
+    if not listings[0].found and not listings[1].found:
         here.console.note(f"There is nothing in {store.root} yet.")
         here.next("prepare digits")
-    if datasets.found:
-        rows = [
+    if datasets and tag is None:
+        described = [
             (d.name, str(d.sizes["train"]), str(d.sizes["test"]), str(len(d.class_names)), _shape(d.shape))
-            for d in datasets.found
+            for d in datasets
         ]
-        here.console.table(("data set", "training", "test", "classes", "shape"), rows)
-    if runs.found:
-        run_rows = [
-            (run.name, source_of(run.config), decoded_per_class(run.config), _stored(size), _status(run),
-             _minute(run.updated))
-            for run, size in zip(current, sizes, strict=True)
-        ]  # fmt: skip
-        here.console.table(("run", "data set", "per class", "stored", "status", "updated (UTC)"), run_rows)
-    for kind, groups in (("sweep", current_sweeps), ("sequence of tasks", current_sequences)):
+        here.console.table(("data set", "training", "test", "classes", "shape"), described)
+    if rows:
+        columns = ("run", "data set", "per class", "stored", "accuracy", "status", "updated (UTC)", "tags")
+        here.console.table(columns, [row.cells() for row in rows])
+    elif found:
+        here.console.note(f"No run has the tag {tag}.")
+    for kind, groups in (("sweep", sweeps), ("sequence of tasks", sequences)):
         if groups:
-            rows = [
-                (g.name, g.dataset, f"{len(g.runs)}/{len(g.config['configurations'])}", g.status,
-                 _minute(g.updated))
-                for g in groups
-            ]  # fmt: skip
-            here.console.table((kind, "data set", "runs", "status", "updated (UTC)"), rows)
+            _list_groups(here, kind, groups)
+
+
+class _Row:
+    """A run, with its size, its accuracy and its progress where there are any."""
+
+    def __init__(
+        self,
+        run: "RunManifest",
+        size: "SetSize | None",
+        headline: Headline | None,
+        progress: "Progress | None",
+    ) -> None:
+        self.run, self.size, self.headline, self.progress = run, size, headline, progress
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``--json`` prints."""
+        document = run_summary(self.run, self.progress)
+        document |= self.size.to_json() if self.size else {}
+        document["accuracy"] = self.headline.accuracy if self.headline else None
+        document["protocol"] = self.headline.protocol if self.headline else None
+        return {**document, "tags": list(self.run.tags), "updated": self.run.updated}
+
+    def cells(self) -> tuple[str, ...]:
+        """Return the cells of the table."""
+        run, headline = self.run, self.headline
+        return (
+            run.name,
+            source_of(run.config),
+            decoded_per_class(run.config),
+            exact_size(self.size.stored_bytes.images) if self.size else "-",
+            accuracy(headline.accuracy) + ("" if headline.is_usual else " *") if headline else "-",
+            status_of(run, self.progress),
+            _minute(run.updated),
+            " ".join(run.tags) or "-",
+        )
+
+
+def _list_groups(here: Context, kind: str, groups: "Sequence[SweepManifest | SequenceManifest]") -> None:
+    rows = [
+        (g.name, g.dataset, f"{len(g.runs)}/{len(g.config['configurations'])}", g.status, _minute(g.updated))
+        for g in groups
+    ]
+    here.console.table((kind, "data set", "runs", "status", "updated (UTC)"), rows)
 
 
 def dataset_summary(dataset: "DatasetManifest") -> dict[str, Any]:
@@ -75,15 +158,29 @@ def dataset_summary(dataset: "DatasetManifest") -> dict[str, Any]:
     }
 
 
-def run_summary(run: "RunManifest") -> dict[str, Any]:
-    """Describe a run in JSON values."""
+def run_summary(run: "RunManifest", progress: "Progress | None" = None) -> dict[str, Any]:
+    """Describe a run in JSON values, with its progress if it is running."""
+    from rcig_cli.store.progress import DISTILLING
+
+    step = progress.done if progress is not None and progress.label == DISTILLING else run.step
+    live = {} if progress is None else {"progress": progress.to_json()}
     return {
         "run": run.name,
         "status": run.status,
-        "step": run.step,
+        "step": step,
         "dataset": run.dataset,
         "ipc": run.config["ipc"],
+        **live,
     }
+
+
+def status_of(run: "RunManifest", progress: "Progress | None") -> str:
+    """Return the status of a run in words: ``"finished"``, ``"running: step 3 of 60, about 4 s left"``."""
+    if run.imported:
+        return f"imported from {run.parents['file']['name']}"
+    if progress is not None:
+        return f"running: {describe_progress(progress)}"
+    return "finished" if run.status == "finished" else f"{run.status} at {run.step}/{run.config['steps']}"
 
 
 def _group_summary(group: "SweepManifest | SequenceManifest") -> dict[str, Any]:
@@ -97,16 +194,6 @@ def _group_summary(group: "SweepManifest | SequenceManifest") -> dict[str, Any]:
 
 def _shape(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
-
-
-def _stored(size: "SetSize | None") -> str:
-    return exact_size(size.stored_bytes.images) if size else "-"
-
-
-def _status(run: "RunManifest") -> str:
-    if run.imported:
-        return f"imported from {run.parents['file']['name']}"
-    return "finished" if run.status == "finished" else f"{run.status} at {run.step}/{run.config['steps']}"
 
 
 def _minute(moment: str) -> str:

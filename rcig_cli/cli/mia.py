@@ -49,8 +49,7 @@ def mia(
     if lira and settings.setdefault("shadows", SHADOWS) == 0:
         raise ConfigError("--lira needs shadow networks: pass --shadows with an even number from 4.")
     store = here.store()
-    for run in runs:
-        store.run(run)
+    runs = [store.run(run).name for run in runs]
     here.prepare_jax()
     from rcig_cli.runs.distill.distilled import open_distilled
     from rcig_cli.runs.membership.attack import attack

@@ -2,7 +2,6 @@
 
 import inspect
 import itertools
-import os
 import shlex
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
@@ -13,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rcig_cli.cli.console import Console, printable
+from rcig_cli.store.location import default_root
 
 if TYPE_CHECKING:
     from rcig_cli.settings import Setting
     from rcig_cli.store.store import Store
 
-DEFAULT_STORE = Path("artifacts")
 CheckpointOption = Annotated[
     int | None,
     typer.Option(
@@ -27,6 +26,12 @@ CheckpointOption = Annotated[
         min=1,
         rich_help_panel="Running",
     ),
+]
+
+
+TagOption = Annotated[
+    list[str] | None,
+    typer.Option("--tag", metavar="TAG", help="A word to find the run by. May be given several times."),
 ]
 
 
@@ -45,8 +50,7 @@ class Context:
 
     def command(self, words: str) -> str:
         """Return a command as the user would type it, with ``--store`` if the store isn't the default one."""
-        expected = os.environ.get("RCIG_STORE", str(DEFAULT_STORE))
-        elsewhere = "" if self.root == Path(expected) else f" --store {shlex.quote(str(self.root))}"
+        elsewhere = "" if self.root == default_root() else f" --store {shlex.quote(str(self.root))}"
         return f"rcig {words}{elsewhere}"
 
     def next(self, words: str) -> None:
@@ -82,8 +86,13 @@ _common: Any = partial(typer.Option, rich_help_panel="Common options")
 
 def _context(
     store: Annotated[
-        Path, _common("--store", envvar="RCIG_STORE", help="Folder of the store.")
-    ] = DEFAULT_STORE,
+        Path | None,
+        _common(
+            "--store",
+            envvar="RCIG_STORE",
+            help="Folder of the store. Default: artifacts, here or in the nearest folder above that has it.",
+        ),
+    ] = None,
     json: Annotated[bool, _common("--json", help="Print one JSON object on stdout.")] = False,
     quiet: Annotated[
         bool, _common("--quiet", "-q", help="Print no progress and no messages on stderr.")
@@ -92,7 +101,7 @@ def _context(
 ) -> Context:
     """Return the context of a command with these options, which all commands have."""
     del debug  # read by `app.main`
-    return Context(store, Console(json=json, quiet=quiet))
+    return Context(store or default_root(), Console(json=json, quiet=quiet))
 
 
 def with_settings(

@@ -27,5 +27,6 @@ def report(
     from rcig_cli.reporting.html_report import write_report
     from rcig_cli.runs.distill.distilled import open_distilled
 
-    path = write_report(open_distilled(store, run), report=here.console, out=out)
-    here.console.data(str(path), {"run": run, "files": [str(path)]})
+    distilled = open_distilled(store, run)
+    path = write_report(distilled, report=here.console, out=out)
+    here.console.data(str(path), {"run": distilled.run.name, "files": [str(path)]})

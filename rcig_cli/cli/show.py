@@ -1,13 +1,15 @@
 """``rcig show``."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
 
+from rcig_cli.cli.list import status_of
 from rcig_cli.cli.options import Context, with_context
-from rcig_cli.errors import ConfigError
+from rcig_cli.errors import ConfigError, Corrupt, NotFound
+from rcig_cli.presets.classes import chosen_classes
 from rcig_cli.presets.set_size import SetSize
 from rcig_cli.reporting.formatting import (
     TARGETS,
@@ -15,15 +17,21 @@ from rcig_cli.reporting.formatting import (
     auc,
     count_of,
     describe_divergence,
+    describe_metrics,
     describe_network,
     describe_protocol,
+    describe_run,
     describe_size,
     known_settings,
 )
 from rcig_cli.runs.sizes import size_of_run
 from rcig_cli.store.documents import read_document
+from rcig_cli.store.metrics import final_metrics
+from rcig_cli.store.records import RunManifest
 from rcig_cli.store.results import read_results
-from rcig_cli.store.store import TABLE
+from rcig_cli.store.store import TABLE, Store
+
+_GIVEN = ("classes", "algorithm", "parametrization")  # what a preset is for, besides the number of images
 
 
 @with_context
@@ -41,7 +49,13 @@ def show(
     Example: rcig show run_1, or rcig show run_1 --toml > settings.toml
     """
     document = _find(here, name)
-    here.console.data(_as_toml(document) if toml else "\n".join(_description(document)), document)
+    if toml:
+        here.console.data(_as_toml(document), document)
+    elif document["kind"] == "run":
+        here.console.document(document)
+        _show_run(here, document)
+    else:
+        here.console.data("\n".join(_description(document)), document)
 
 
 def _find(here: Context, name: str) -> dict[str, Any]:
@@ -59,12 +73,122 @@ def _find(here: Context, name: str) -> dict[str, Any]:
     # A record of LiRA has no protocol of its own: it belongs to the record of the other attacks.
     complete = [each for each in attacks.found if "protocol" in each]
     run = store.with_current_status(store.run(found.name))
-    manifest = {**run.to_json(), "config": known_settings(run)}
+    manifest = {**run.to_json(), "config": known_settings(run), "preset": _preset(store, run)}
     if run.imported:
         manifest["imported_from"] = run.parents["file"]["name"]
+    progress = store.progress(run)
+    if progress is not None:
+        manifest["progress"] = progress.to_json()
     size = size_of_run(store, run)
     sizes = size.to_json() if size else {}
+    manifest["description"] = f"{describe_run(run)}, {status_of(run, progress)}"
+    manifest["metrics"] = final_metrics(found.path)
     return {**manifest, **sizes, "evaluations": list(evaluations.found), "attacks": complete}
+
+
+def _preset(store: Store, run: RunManifest) -> dict[str, Any] | None:
+    """Return the settings of the preset of a run's data set, method and number of images.
+
+    None if the run was imported, or its data set can't be read.
+    """
+    from rcig_cli.presets.config import resolve, with_possible_batch
+
+    if run.imported:
+        return None
+    try:
+        dataset = store.dataset(run.dataset)
+        classes = chosen_classes(run.config["classes"], dataset.class_names)
+    except (NotFound, Corrupt, ConfigError):
+        return None
+    ipc = run.config["ipc"]
+    same = {name: run.config[name] for name in _GIVEN if run.config[name] is not None}
+    given = {**same, "ipc": tuple(ipc) if isinstance(ipc, list) else ipc}
+    preset = resolve(run.dataset, dataset.shape, len(classes), given)
+    if len(classes) == len(dataset.class_names):
+        preset = with_possible_batch(preset, dataset.sizes["train"], len(classes))
+    else:  # the number of training images of some classes is not recorded
+        preset = preset.override({"batch": run.config["batch"]})
+    return preset.to_json()
+
+
+def _show_run(here: Context, run: Mapping[str, Any]) -> None:
+    """Print the tables of a run: facts, accuracies, settings that differ from the preset, and others."""
+    console = here.console
+    console.text(f"{run['name']}: {run['description']}")
+    console.table(("", ""), _facts(run))
+    evaluations = run["evaluations"]
+    if evaluations:
+        console.text("\nTest accuracy")
+        rows = [
+            (
+                describe_protocol(each["protocol"]),
+                accuracy(each["accuracy"]),
+                accuracy(each["random_subset"]),
+                accuracy(each.get("full_data")),
+                accuracy(each.get("paper")),
+            )
+            for each in evaluations
+        ]
+        columns = ("networks", run["name"], "random subset", "all real images", "paper")
+        console.table(columns, rows)
+    for attack in run["attacks"]:
+        console.text(_attacked(attack))
+    for divergence in run["divergences"]:
+        console.text(_diverged(divergence, run["config"]))
+    config, preset = run["config"], run["preset"] or {}
+    changed = [name for name in config if preset and config[name] != preset.get(name)]
+    if changed:
+        console.text("\nSettings that differ from the preset")
+        rows = [(name, _value(config[name]), _value(preset.get(name))) for name in changed]
+        console.table(("setting", run["name"], "preset"), rows)
+    console.text("\nOther settings" if changed else "\nSettings")
+    console.table(("", ""), _by_panel({name: config[name] for name in config if name not in changed}))
+    console.text("\nVersions")
+    console.text("  ".join(f"{name} {version}" for name, version in run["versions"].items()))
+
+
+def _facts(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if run["metrics"]:
+        last = ", ".join(f"{label} {value}" for label, value in describe_metrics(run["metrics"]).items())
+        yield "last steps", last
+    if run.get("stored_bytes"):
+        yield "size", describe_size(SetSize.from_json(run))
+    if run["continues"]:
+        yield "continues", f"{run['continues']['run']}, from step {run['continues']['step']}"
+    if run["budget"]:
+        yield "time", run["budget"]["reason"]
+    if run["imported_as"]:
+        yield "images read as", run["imported_as"]["space"]
+        for note in run["imported_as"]["assumptions"]:
+            yield "assumed", note["text"]
+    for role in ("sweep", "sequence"):
+        if role in run["parents"]:
+            yield f"part of {role}", run["parents"][role]["name"]
+    if run["tags"]:
+        yield "tags", " ".join(run["tags"])
+    yield "created (UTC)", run["created"][:19].replace("T", " ")
+    yield "updated (UTC)", run["updated"][:19].replace("T", " ")
+    if run["machine"]:
+        yield "machine", ", ".join(f"{name} {value}" for name, value in run["machine"].items())
+
+
+def _by_panel(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return settings as text, grouped as in the help of `rcig distill`."""
+    from rcig_cli.presets.config import declared_settings
+
+    groups: dict[str, list[str]] = {}
+    for name, declared in declared_settings().items():
+        if name in settings and settings[name] is not None:
+            groups.setdefault(declared.panel or "General", []).append(f"{name} {_value(settings[name])}")
+    return [(panel, ", ".join(each)) for panel, each in groups.items()]
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "-" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
 def _as_toml(document: Mapping[str, Any]) -> str:
@@ -77,16 +201,9 @@ def _as_toml(document: Mapping[str, Any]) -> str:
 
 
 def _description(document: Mapping[str, Any]) -> list[str]:
-    """Describe an artifact: its plain values, what was measured, and its settings and other records."""
-    below = ("evaluations", "attacks", "table", "divergences", "files", "log")
+    """Describe a data set, sweep or sequence: its plain values, its results, and its other records."""
+    below = ("table", "files")
     shown = {key: value for key, value in document.items() if key not in below and value not in (None, {})}
-    if "stored_bytes" in document:
-        size = SetSize.from_json(document)
-        shown = {key: value for key, value in shown.items() if key not in size.to_json()}
-        shown["size"] = describe_size(size)
-    if "imported_from" in document:
-        shown["imported from"] = shown.pop("imported_from")
-        del shown["step"], shown["seed"]  # of a distillation that did not take place here
     if document["kind"] in ("sweep", "sequence"):  # `rcig show` of its runs shows these
         per_run = ("configurations", "protocols")
         shown["config"] = {key: value for key, value in shown["config"].items() if key not in per_run}
@@ -94,11 +211,8 @@ def _description(document: Mapping[str, Any]) -> list[str]:
     several = len(table.get("protocols", ())) > 1
     return [
         *lines_of({key: value for key, value in shown.items() if not isinstance(value, dict)}),
-        *map(_evaluated, document.get("evaluations", ())),
-        *map(_attacked, document.get("attacks", ())),
         *(_row(row, with_protocol=several) for row in table.get("rows", ())),
         *map(_stage, table.get("tasks", ())),
-        *(_diverged(each, document["config"]) for each in document.get("divergences", ())),
         *lines_of({key: value for key, value in shown.items() if isinstance(value, dict)}),
     ]
 
@@ -112,7 +226,9 @@ def lines_of(document: Mapping[str, Any], indent: str = "") -> list[str]:
         elif key in ("notes", "assumptions") and value:
             lines += [f"{indent}{key}:", *(f"{indent}  {note['text']}" for note in value)]
         else:
-            lines.append(f"{indent}{key}: {value if isinstance(value, str) else json.dumps(value)}")
+            lines.append(
+                f"{indent}{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+            )
     return lines
 
 
@@ -121,15 +237,6 @@ def _diverged(divergence: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     rates = divergence["rates"]
     lower = [f"{name} {config[name]:g}, not {rates[name]:g}" for name in rates if config[name] < rates[name]]
     return describe_divergence(divergence) + (f"; since then {', '.join(lower)}" if lower else "")
-
-
-def _evaluated(evaluation: Mapping[str, Any]) -> str:
-    random = evaluation["random_subset"]
-    baseline = f", random subset {accuracy(random)}" if random else ""
-    return (
-        f"test accuracy: {accuracy(evaluation['accuracy'])}{baseline}  "
-        f"({describe_protocol(evaluation['protocol'])})"
-    )
 
 
 def _attacked(attack: Mapping[str, Any]) -> str:

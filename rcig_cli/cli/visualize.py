@@ -53,6 +53,7 @@ def visualize(
     flags = {"grid": grid, "labels": labels, "stored": stored, "curves": curves, "animate": animate}
     kinds = [kind for kind, wanted in flags.items() if wanted] + ["compare"] * (compare is not None)
     other = open_distilled(store, compare) if compare is not None else None
-    paths = visualize(open_distilled(store, run), kinds or ["grid"], other=other, out=out)
+    distilled = open_distilled(store, run)
+    paths = visualize(distilled, kinds or ["grid"], other=other, out=out)
     files = [str(path) for path in paths]
-    here.console.data("\n".join(files), {"run": run, "files": files})
+    here.console.data("\n".join(files), {"run": distilled.run.name, "files": files})

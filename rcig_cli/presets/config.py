@@ -18,7 +18,7 @@ from rcig_cli.distillation.parametrizations import (
     ParametrizationSettings,
     StoredBytes,
 )
-from rcig_cli.distillation.settings import MethodSettings
+from rcig_cli.distillation.settings import GradientSettings, MethodSettings
 from rcig_cli.errors import ConfigError, listed, shorten
 from rcig_cli.presets.paper import presets
 from rcig_cli.presets.short_runs import short_run_defaults
@@ -358,6 +358,20 @@ def resolve(dataset: str, shape: Shape, classes: int, flags: Mapping[str, Any]) 
             f"use some of {', '.join(name for name in AUGMENTATIONS if name not in ONLY_FOR_COLOUR)}."
         )
     return config
+
+
+def with_possible_batch(config: DistillConfig, images: int, classes: int) -> DistillConfig:
+    """Return a configuration with a batch that a data set of so many images and classes allows.
+
+    It is at most all training images.  For a method that takes as many of each class, it is rounded down to a
+    multiple of the number of classes, or up to one image of each.
+    """
+    batch = min(config.batch, images)
+    if config.algorithm_record.real_per_class:
+        assert isinstance(config.method, GradientSettings)
+        group = classes * config.method.models
+        batch = max(batch // group, 1) * group
+    return config.override({"batch": batch})
 
 
 def _depth(side: int) -> int:

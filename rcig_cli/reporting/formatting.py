@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rcig_cli.errors import listed
+from rcig_cli.store.progress import DISTILLING, Progress
 
 if TYPE_CHECKING:
     from rcig_cli.presets.set_size import SetSize
     from rcig_cli.store.records import DatasetManifest, RunManifest
+
 
 # The training sets that membership inference attacks compare, as tables name them.
 TARGETS = {"real": "real images", "random_subset": "random subset", "distilled": "distilled set"}
@@ -129,6 +131,33 @@ def describe_run(run: "RunManifest") -> str:
     done = "" if run.step == steps else f"{run.step} of "
     how = "imported" if run.imported else done + count_of(steps, "step") if steps else run.config["algorithm"]
     return f"{describe_images(run.config, f' of {source_of(run.config)}')}, {how}"
+
+
+def describe_metrics(metrics: Mapping[str, float]) -> dict[str, str]:
+    """The loss, and the accuracy on the real batches, of the last steps of a run, as text by label."""
+    shown = {}
+    if "loss" in metrics:
+        shown["loss"] = f"{metrics['loss']:.3g}"
+    if "accuracy" in metrics:
+        shown["batch accuracy"] = percent(metrics["accuracy"])
+    return shown
+
+
+def describe_progress(progress: Progress) -> str:
+    """What a run in progress is doing: ``"step 312 of 3243, about 4 min left"``."""
+    stage = "step" if progress.label == DISTILLING else progress.label
+    left = "" if progress.seconds_left is None else f", about {duration(progress.seconds_left)} left"
+    return f"{stage} {progress.done} of {progress.total}{left}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as text: ``"4 s"``, ``"6 min"``, ``"1 h 1 min"``, ``"1 d 12 h"``."""
+    if seconds < 60:
+        return f"{max(round(seconds), 1)} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    days, hours = divmod(hours, 24)
+    parts = ((days, "d"), (hours, "h")) if days else ((hours, "h"), (minutes, "min"))
+    return " ".join(f"{count} {unit}" for count, unit in parts if count)
 
 
 def source_of(settings: Mapping[str, Any]) -> str:

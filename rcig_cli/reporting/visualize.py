@@ -16,11 +16,10 @@ from rcig_cli.reporting.figures.grid import draw_grid
 from rcig_cli.reporting.figures.labels import draw_labels
 from rcig_cli.reporting.figures.stored import StoredPictures, draw_stored
 from rcig_cli.reporting.formatting import accuracy, describe_run, exact_size, source_of
-from rcig_cli.runs.distill.distill import METRICS
 from rcig_cli.runs.distill.distilled import DistilledSet
 from rcig_cli.runs.distill.snapshots import read_course
 from rcig_cli.store.files import make_folder, write_bytes_atomically
-from rcig_cli.store.metrics import MetricsLog
+from rcig_cli.store.metrics import METRICS, MetricsLog
 from rcig_cli.store.results import read_results
 
 # The file extension of each kind of figure.

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rcig_cli.distillation.settings import GradientSettings
 from rcig_cli.networks.architectures import build_network
 from rcig_cli.networks.network import Network
+from rcig_cli.presets import config as presets
 from rcig_cli.presets.config import DistillConfig, declared_settings, resolve
 from rcig_cli.presets.images_per_class import counts_per_class
 from rcig_cli.runs.prepare.prepared import Prepared
@@ -60,8 +60,7 @@ def normalized(prepared: Prepared, settings: Mapping[str, Any]) -> Mapping[str, 
 def resolved(prepared: Prepared, settings: Mapping[str, Any]) -> DistillConfig:
     """Resolve every setting of a distillation of a data set, or of those of its classes that are given.
 
-    A batch is at most all training images.  For a method that takes as many of each class, it is rounded
-    down to a multiple of the number of classes, or up to one image of each.
+    Its batch is one that the data set allows (`rcig_cli.presets.config.with_possible_batch`).
 
     Raises
     ------
@@ -76,9 +75,4 @@ def resolved(prepared: Prepared, settings: Mapping[str, Any]) -> DistillConfig:
 
 def with_possible_batch(prepared: Prepared, config: DistillConfig) -> DistillConfig:
     """Return a configuration with the batch that `resolved` gives it, for the classes that it distils."""
-    batch = min(config.batch, prepared.sizes["train"])
-    if config.algorithm_record.real_per_class:
-        assert isinstance(config.method, GradientSettings)
-        group = prepared.classes * config.method.models
-        batch = max(batch // group, 1) * group
-    return config.override({"batch": batch})
+    return presets.with_possible_batch(config, prepared.sizes["train"], prepared.classes)

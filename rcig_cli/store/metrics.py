@@ -22,6 +22,25 @@ if TYPE_CHECKING:
     from rcig_cli.store.records import LoggedBytes
 
 
+METRICS = "metrics.jsonl"  # in the folder of a run
+
+_AVERAGED = 50  # steps
+
+
+def final_metrics(run_path: Path) -> dict[str, float]:
+    """Return the means of a run's metrics over its last 50 steps, or fewer if it has fewer.
+
+    Returns
+    -------
+    dict
+        By name, without ``step``; empty if no step was logged.  Values that are not finite are left out.
+    """
+    last = MetricsLog(run_path / METRICS).read()[-_AVERAGED:]
+    names = dict.fromkeys(name for record in last for name in record if name != "step")
+    values = {name: [each[name] for each in last if each.get(name) is not None] for name in names}
+    return {name: math.fsum(found) / len(found) for name, found in values.items() if found}
+
+
 class MetricsLog:
     """A file of JSON lines, which needn't exist; it is opened by the first `append`."""
 

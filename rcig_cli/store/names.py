@@ -81,8 +81,8 @@ def check_tags(tags: Sequence[str]) -> tuple[str, ...]:
     for tag in tags:
         if not _PLAIN.fullmatch(tag):
             raise ConfigError(
-                f"{shorten(tag)} is not a valid tag: use 1 to 64 of a-z, 0-9, _ and -, beginning with a letter "
-                "or a digit."
+                f"{shorten(tag)} is not a valid tag: use 1 to 64 of a-z, 0-9, _ and -, beginning with a "
+                "letter or a digit."
             )
     return tuple(dict.fromkeys(tags))
 

@@ -11,8 +11,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 PROGRESS = "progress.json"
+DISTILLING = "distilling"  # the label of the stage of outer steps
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,17 @@ class Progress:
     values: Mapping[str, float]
     seconds_left: float | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values; a value that is not finite is left out."""
+        values = {name: value for name, value in self.values.items() if math.isfinite(value)}
+        return {**asdict(self), "values": values}
+
 
 def write_progress(run_path: Path, progress: Progress) -> None:
     """Write the progress of a run; a file that can't be written is left out."""
-    values = {name: value for name, value in progress.values.items() if math.isfinite(value)}
     temporary = run_path / ".tmp-progress"
     with contextlib.suppress(OSError):
-        temporary.write_text(json.dumps({**asdict(progress), "values": values}))
+        temporary.write_text(json.dumps(progress.to_json()))
         temporary.replace(run_path / PROGRESS)
 
 

@@ -139,7 +139,8 @@ class _JobManifest(_ArtifactManifest):
         The name of the data set; of a sweep those of all its data sets, separated by commas.
     parents
         Of a run, from role to parent: "dataset"; "sweep" or "sequence" where one of these made the run;
-        "file" where it was imported; "run" where it continues a finished one.  Of a sweep or sequence, from the name of each data set to it.
+        "file" where it was imported; "run" where it continues a finished one.  Of a sweep or sequence, from
+        the name of each data set to it.
     """
 
     updated: str

@@ -26,6 +26,7 @@ from rcig_cli.store.files import (
     storage_errors,
     temporary_folder,
 )
+from rcig_cli.store.location import STORE
 from rcig_cli.store.locks import RunLock, is_locked
 from rcig_cli.store.names import (
     NEWEST,
@@ -47,7 +48,6 @@ from rcig_cli.store.records import (
     write_manifest,
 )
 
-STORE = "store.json"
 TABLE = "table.json"  # of a sweep or sequence
 ACCURACIES = "accuracies"  # of a sequence: those measured after each task
 _REMOVED = "removed"  # in STORE: the highest number of each kind that was removed
@@ -219,7 +219,7 @@ class Store:
         make_manifest: Callable[[str], Numbered],
         *,
         name: str | None = None,
-        fill: Callable[[Path], None] = lambda folder: None,
+        fill: Callable[[Path], None] | None = None,
     ) -> tuple[Numbered, RunLock]:
         """Make a new run, sweep or sequence, with the number after the highest that the store ever had.
 
@@ -251,7 +251,8 @@ class Store:
         with temporary_folder(parent) as temporary:
             lock = RunLock(temporary)
             try:
-                fill(temporary)
+                if fill is not None:
+                    fill(temporary)
                 present = max((number_of(kind, each) for each in os.listdir(parent)), default=0)
                 number = max(present, self._removed().get(kind, 0))
                 while True:

@@ -255,9 +255,11 @@ A network trained on them classifies the real images of the data set `{dataset}`
 | `whitened` | {values} floats, `[{height}, {width}, {channels}]` in C order: the input for training |
 
 Train on `whitened`, not on `image`, which was rounded to 8 bits and clipped and gives lower accuracy. Test
-images must be whitened in the same way; `whitening.safetensors` has the whitening and its inverse.
+images must be whitened in the same way; {whitening}.
 """
 
+_IN_FILE = "`whitening.safetensors` has the whitening and its inverse"
+_LEFT_OUT = "the whitening was left out of this export, and follows from the training images"
 _SIZES = ((1000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))
 
 
@@ -277,6 +279,7 @@ def _data_card(exported: ExportedSet) -> str:
         width=width,
         channels=channels,
         values=height * width * channels,
+        whitening=_IN_FILE if exported.keeps_whitening else _LEFT_OUT,
         size=next((name for most, name in _SIZES if count < most), "100K<n<1M"),
     )
 

@@ -116,6 +116,9 @@ class ExportedSet:
         The arrays that a parametrized set stores, by name; none for a raw set.
     parametrization
         Its settings, as `rcig distill` has them: ``parametrization``, ``ipc`` and the parametrization's own.
+    keeps_whitening
+        Whether the arrays of the whitening are exported too; with ZCA they are two matrices whose sides are
+        the number of values of an image.
     """
 
     run: str
@@ -127,13 +130,16 @@ class ExportedSet:
     whitening: Whitening
     stored: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
     parametrization: Mapping[str, Any] | None = None
+    keeps_whitening: bool = True
 
     def pixels(self) -> npt.NDArray[np.uint8]:
         """The images in natural colours, uint8 ``[n, H, W, c]``, rounded and clipped."""
         return self.whitening.pixels(self.images)
 
     def whitening_arrays(self) -> dict[str, npt.NDArray[np.float32]]:
-        """The arrays of the whitening and its inverse, by name."""
+        """The arrays of the whitening and its inverse, by name; none if they are left out."""
+        if not self.keeps_whitening:
+            return {}
         return {WHITENING + name: array for name, array in self.whitening.arrays().items()}
 
     def stored_arrays(self) -> dict[str, Array]:

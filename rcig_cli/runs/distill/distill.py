@@ -44,13 +44,12 @@ from rcig_cli.runs.signals import stop_on_signals
 from rcig_cli.store import checkpoints
 from rcig_cli.store.files import storage_errors
 from rcig_cli.store.locks import RunLock, Wait
-from rcig_cli.store.metrics import MetricsLog
+from rcig_cli.store.metrics import METRICS, MetricsLog
 from rcig_cli.store.names import NEWEST, check_chosen_name, check_tags
 from rcig_cli.store.progress import remove_progress
 from rcig_cli.store.records import RunManifest, SequenceManifest, SweepManifest, now, versions
 from rcig_cli.store.store import Store
 
-METRICS = "metrics.jsonl"
 EMBEDDED = "digits"  # comes with scikit-learn, so it needs no download
 
 
@@ -212,8 +211,8 @@ def _new_or_unfinished(
     if minutes is None and context.processes.count == 1 and long_on_cpu(config, settings, context.devices):
         minutes = MINUTES_ON_CPU
         context.report.note(
-            f"On a CPU the {config.steps} steps of the preset, at width {config.width}, would take very long: "
-            f"settings for about {minutes:g} minutes are chosen. To choose yourself, give --minutes, or "
+            f"On a CPU the {config.steps} steps of the preset at width {config.width} would take very long, so "
+            f"settings for about {minutes:g} minutes are chosen. To choose them yourself, pass --minutes, or "
             f"--steps {config.steps} for the preset."
         )
     if minutes is None and resume:
@@ -249,7 +248,9 @@ def _continuation(
     wanted = longer.to_json()
     for other in reversed(store.runs().found):
         if other.parents.get("run") == run.as_parent and other.config == wanted and not other.divergences:
-            with nullcontext(other) if other.status == "finished" else locked_run(store, other, {}, wait) as it:
+            with (
+                nullcontext(other) if other.status == "finished" else locked_run(store, other, {}, wait) as it
+            ):
                 yield it
             return
     source = store.run_path(run.name)
@@ -349,7 +350,7 @@ def create_run(
     name: str | None = None,
     tags: tuple[str, ...] = (),
     continues: RunManifest | None = None,
-    fill: Callable[[Path], None] = lambda folder: None,
+    fill: Callable[[Path], None] | None = None,
 ) -> tuple[RunManifest, RunLock]:
     """Create a run, locked by this process, and perhaps as a part of a sweep or sequence.
 

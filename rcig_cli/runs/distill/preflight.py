@@ -11,7 +11,7 @@ import jax
 from rcig_cli.distillation.settings import ExpertSettings, RidgeSettings
 from rcig_cli.errors import ConfigError
 from rcig_cli.presets.config import DistillConfig
-from rcig_cli.reporting.formatting import count_of, exact_size, size
+from rcig_cli.reporting.formatting import count_of, duration, exact_size, size
 from rcig_cli.runs.engine.environment import free_memory
 from rcig_cli.runs.engine.mesh import memory_limit
 
@@ -81,13 +81,3 @@ def estimate(needed: int, available: int, seconds_per_step: float, steps: int) -
         f"Needs about {size(needed)} of {size(available)} of memory, and {seconds_per_step:.2g} s per step: "
         f"about {duration(seconds_per_step * steps)} for the remaining {count_of(steps, 'step')}."
     )
-
-
-def duration(seconds: float) -> str:
-    """Seconds as text: "4 s", "6 min", "1 h 1 min", "1 d 12 h"."""
-    if seconds < 60:
-        return f"{max(round(seconds), 1)} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    days, hours = divmod(hours, 24)
-    parts = ((days, "d"), (hours, "h")) if days else ((hours, "h"), (minutes, "min"))
-    return " ".join(f"{count} {unit}" for count, unit in parts if count)

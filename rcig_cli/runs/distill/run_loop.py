@@ -47,6 +47,7 @@ from rcig_cli.runs.signals import StopRequest
 from rcig_cli.store import checkpoints
 from rcig_cli.store.digests import digests
 from rcig_cli.store.metrics import MetricsLog
+from rcig_cli.store.progress import DISTILLING
 from rcig_cli.store.records import LoggedBytes, RunManifest, Status, now, write_manifest
 from rcig_cli.store.results import write_result
 
@@ -329,7 +330,7 @@ class RunLoop:
             self.reported_at = time.monotonic()
             shown = {label: values[name] for name, label in _SHOWN.items() if name in values}
             shown[STEPS_PER_SECOND] = 1 / seconds
-            self.context.report.progress("distilling", step, self.config.steps, shown)
+            self.context.report.progress(DISTILLING, step, self.config.steps, shown)
 
     def _tuned(self, state: RunState) -> RunState:
         """The state with tuned learning rates, if the method tunes any."""

@@ -244,7 +244,7 @@ def make_measurement(prepared: Prepared, protocol: EvaluationProtocol, report: R
         for model in train(pairs[:, 1], each):
             values.append(float((logits(model, test).argmax(axis=1) == classes).mean()))
             done += 1
-            progress({"accuracy": values[-1]})
+            progress({"test accuracy": values[-1]})
         return Spread(tuple(values))
 
     return measure

@@ -19,6 +19,7 @@ def export_set(
     path: Path | None = None,
     *,
     format: str | None = None,  # noqa: A002
+    whitening: bool = True,
 ) -> tuple[Path, Format]:
     """Write the distilled set of a run to a new file or folder, completely or not at all.
 
@@ -33,6 +34,9 @@ def export_set(
     format
         One of ``rcig_cli.data.exchange.formats.EXPORTS``, which ``docs/exchange.md`` describes; by default
         that of the ending of ``path``, or npz.
+    whitening
+        Whether the whitening is exported too, without which nobody else can whiten test images in the same
+        way; with ZCA its matrices take most of the bytes.
 
     Returns
     -------
@@ -51,8 +55,8 @@ def export_set(
         If the file can't be written.
     """
     chosen = export_format(format, path)
-    exported = _exported(store, run)
-    path = Path(f"{run}{chosen.suffix}") if path is None else path
+    exported = _exported(store, run, whitening=whitening)
+    path = Path(f"{exported.run}{chosen.suffix}") if path is None else path
     exists = ConfigError(f"{path} exists already: choose another path with --out, or move it away.")
     if path.exists() or path.is_symlink():
         raise exists
@@ -68,7 +72,14 @@ def export_set(
     return path, chosen
 
 
-def export_to_stream(store: Store, run: str, stream: BinaryIO, *, format: str | None) -> None:  # noqa: A002
+def export_to_stream(
+    store: Store,
+    run: str,
+    stream: BinaryIO,
+    *,
+    format: str | None,  # noqa: A002
+    whitening: bool = True,
+) -> None:
     """Write the distilled set of a run to a stream, such as stdout; see `export_set`.
 
     Raises
@@ -79,7 +90,7 @@ def export_to_stream(store: Store, run: str, stream: BinaryIO, *, format: str | 
     chosen = export_format(format, None)
     if chosen.is_folder:
         raise ConfigError(f"--out - needs a format that is a single file, but {chosen.name} is a folder.")
-    exported = _exported(store, run)
+    exported = _exported(store, run, whitening=whitening)
     assert chosen.write is not None
     # The formats need a file in which they can go back.
     with storage_errors(Path("stdout")), tempfile.TemporaryDirectory() as folder:
@@ -89,12 +100,12 @@ def export_to_stream(store: Store, run: str, stream: BinaryIO, *, format: str | 
         stream.flush()
 
 
-def _exported(store: Store, run: str) -> ExportedSet:
+def _exported(store: Store, run: str, *, whitening: bool) -> ExportedSet:
     distilled = open_distilled(store, run)
     prepared = distilled.prepared
     is_raw = distilled.size.is_raw
     return ExportedSet(
-        run=run,
+        run=distilled.run.name,
         dataset=prepared.name,
         class_names=prepared.class_names,
         images=distilled.images,
@@ -103,4 +114,5 @@ def _exported(store: Store, run: str) -> ExportedSet:
         whitening=prepared.whitening(),
         stored={} if is_raw else distilled.stored,
         parametrization=None if is_raw else distilled.config.to_decode(),
+        keeps_whitening=whitening,
     )

@@ -28,7 +28,7 @@ from rcig_cli.runs.report import Report
 from rcig_cli.store.digests import sha256_of_file
 from rcig_cli.store.documents import digest_of
 from rcig_cli.store.files import AlreadyExists
-from rcig_cli.store.names import NEWEST, RESERVED
+from rcig_cli.store.names import NEWEST, RESERVED, check_tags
 from rcig_cli.store.records import Parent, RunManifest, now, versions
 from rcig_cli.store.store import Store
 
@@ -47,6 +47,7 @@ def import_set(
     index: int | None = None,
     class_names: Sequence[str] | None = None,
     name: str | None = None,
+    tags: Sequence[str] = (),
     report: Report,
 ) -> RunManifest:
     """Import a distilled set as a new run.
@@ -68,6 +69,8 @@ def import_set(
         states.
     name
         The run's name; by default a new one derived from the file's name.
+    tags
+        Words to find the run by.
     report
         Receives what was assumed, and the warnings.
 
@@ -85,7 +88,7 @@ def import_set(
     Corrupt
         If the file is damaged.
     """
-    prepared = open_prepared(store, dataset)
+    prepared, tags = open_prepared(store, dataset), check_tags(tags)
     names = _names_from(store, path) if name is None else [store.check_new_run(name)]
     if space is not None and space not in SPACES:
         raise ConfigError(f"--space {shorten(space)} is not available; choose from: {', '.join(SPACES)}.")
@@ -130,6 +133,7 @@ def import_set(
             versions=versions(),
             stored_bytes=config.stored_bytes(prepared.shape, prepared.classes).to_json(),
             files=write_distilled(folder, arrays),
+            tags=tuple(tags),
             imported_as=imported_as,
         )
 

@@ -19,7 +19,9 @@ from rcig_cli.store.checkpoints import CHECKPOINTS, is_step
 from rcig_cli.store.digests import problem_of
 from rcig_cli.store.documents import parse, read_document
 from rcig_cli.store.files import PARTIAL, abandoned, in_threads, is_temporary, storage_errors
+from rcig_cli.store.location import STORE
 from rcig_cli.store.locks import LOCK
+from rcig_cli.store.metrics import METRICS
 from rcig_cli.store.names import Kind
 from rcig_cli.store.progress import PROGRESS
 from rcig_cli.store.records import (
@@ -32,9 +34,9 @@ from rcig_cli.store.records import (
     read_manifest,
 )
 from rcig_cli.store.results import KINDS
-from rcig_cli.store.store import ACCURACIES, EXPERTS, FULL_DATA, STORE, TABLE, Artifact, Store, open_store
+from rcig_cli.store.store import ACCURACIES, EXPERTS, FULL_DATA, TABLE, Artifact, Store, open_store
 
-_LOG, _FIGURES = "metrics.jsonl", "figures"
+_FIGURES = "figures"
 _ATTEMPTS = 10
 _PAUSE = 0.05  # seconds
 _SMALL = 2**20  # bytes up to which a quick check reads a file
@@ -194,9 +196,9 @@ class _Check:
         manifest = yield from self.manifest(folder, RunManifest)
         if manifest:
             unrecorded = () if manifest.status == "finished" else ("distilled.zarr", "snapshots.npz")
-            elsewhere = (_LOG, PROGRESS, CHECKPOINTS, _FIGURES, *KINDS)
+            elsewhere = (METRICS, PROGRESS, CHECKPOINTS, _FIGURES, *KINDS)
             yield from self.files(folder, manifest.files, unrecorded=unrecorded, elsewhere=elsewhere)
-            yield from self.log(folder / _LOG, manifest)
+            yield from self.log(folder / METRICS, manifest)
             yield from self.parent(folder, manifest)
 
     def checkpoints_and_results(self, folder: Path) -> Iterator[Finding]:

@@ -17,13 +17,12 @@ from typing import Any
 import numpy as np
 
 from rcig_cli.reporting.figures.plots import Panel, Series, draw_panels
-from rcig_cli.runs.distill.distill import METRICS
 from rcig_cli.runs.sweep.plan import swept_settings
 from rcig_cli.runs.sweep.table import Row, Table, describe_settings
 from rcig_cli.store.digests import digests
 from rcig_cli.store.documents import write_document
 from rcig_cli.store.files import make_folder, write_bytes_atomically
-from rcig_cli.store.metrics import MetricsLog
+from rcig_cli.store.metrics import METRICS, MetricsLog
 from rcig_cli.store.records import now, write_manifest
 from rcig_cli.store.store import TABLE, Store
 

@@ -1,0 +1,24 @@
+"""Where the store is, if none is given."""
+
+import os
+from pathlib import Path
+
+STORE = "store.json"  # in the folder of every store
+
+_DEFAULT = "artifacts"
+
+
+def default_root() -> Path:
+    """Return the folder of the store if none is given.
+
+    It is ``$RCIG_STORE`` if that is set, or else ``artifacts`` in the current folder, or in the nearest
+    folder above it that has a store of this name.
+    """
+    if given := os.environ.get("RCIG_STORE"):
+        return Path(given)
+    here = Path.cwd()
+    if not (here / _DEFAULT).exists():
+        for folder in here.parents:
+            if (folder / _DEFAULT / STORE).exists():
+                return folder / _DEFAULT
+    return Path(_DEFAULT)
