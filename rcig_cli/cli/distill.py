@@ -139,9 +139,9 @@ def distill(
         chosen = {"budget": run.budget} if run.budget else {}
         path = store.run_path(run.name)
         final = final_metrics(path)
-        reached = "".join(f", {label} {value}" for label, value in describe_metrics(final).items())
+        reached = f", {describe_metrics(final, run.step)}" if final else ""
         here.console.data(
-            f"{run.name}: {describe_run(run)}{reached}. The set is in {path}.",
+            f"{run.name}: {describe_run(run)}{reached}, in {path}",
             {**run_summary(run), **chosen, "metrics": final, "path": str(path)},
         )
         here.next(f"evaluate {run.name}")

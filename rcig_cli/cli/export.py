@@ -74,7 +74,8 @@ def export(
     matrices = _whitening_bytes(dataset.shape) if dataset.whitened and whitening else 0
     if matrices > _LARGE and chosen.keeps_stored:
         here.console.note(
-            f"{size(matrices)} of the export are the matrices of the whitening; --no-whitening leaves them out."
+            f"The matrices of the whitening take {size(matrices)} of the export; --no-whitening leaves them "
+            "out."
         )
     here.console.data(str(path), {"run": run, "format": chosen.name, "files": [str(path)]})
 

@@ -149,8 +149,7 @@ def _show_run(here: Context, run: Mapping[str, Any]) -> None:
 
 def _facts(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if run["metrics"]:
-        last = ", ".join(f"{label} {value}" for label, value in describe_metrics(run["metrics"]).items())
-        yield "last steps", last
+        yield "metrics", describe_metrics(run["metrics"], run["step"])
     if run.get("stored_bytes"):
         yield "size", describe_size(SetSize.from_json(run))
     if run["continues"]:

@@ -62,13 +62,21 @@ def distill_command(prepared: Prepared, config: DistillConfig) -> str:
 
 
 def distill_commands(prepared: Prepared, run: RunManifest, config: DistillConfig) -> list[str]:
-    """Return the command that started a run, and those that resumed it with lower rates after it diverged."""
+    """Return the command that started a run, and those that continued it.
+
+    It may have been continued with more steps when it was finished, and with lower rates after it diverged.
+    """
     rates = [*(each["rates"] for each in run.divergences), config.learning_rates]
     resumed = (
         {name: rate for name, rate in new.items() if rate != old.get(name)} for old, new in pairwise(rates)
     )
+    first, longer = config.override(rates[0]), list[str]()
+    if run.continues is not None:
+        first = first.override({"steps": run.continues["step"]})
+        longer = [_command("distill", "--resume", run.continues["run"], steps=config.steps)]
     return [
-        distill_command(prepared, config.override(rates[0])),
+        distill_command(prepared, first),
+        *longer,
         *(_command("distill", "--resume", run.name, **changed) for changed in resumed),
     ]
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rcig_cli.errors import listed
+from rcig_cli.store.metrics import LAST_STEPS
 from rcig_cli.store.progress import DISTILLING, Progress
 
 if TYPE_CHECKING:
@@ -133,14 +134,19 @@ def describe_run(run: "RunManifest") -> str:
     return f"{describe_images(run.config, f' of {source_of(run.config)}')}, {how}"
 
 
-def describe_metrics(metrics: Mapping[str, float]) -> dict[str, str]:
-    """The loss, and the accuracy on the real batches, of the last steps of a run, as text by label."""
-    shown = {}
-    if "loss" in metrics:
-        shown["loss"] = f"{metrics['loss']:.3g}"
-    if "accuracy" in metrics:
-        shown["batch accuracy"] = percent(metrics["accuracy"])
-    return shown
+def describe_metrics(metrics: Mapping[str, float], step: int) -> str:
+    """The means over the last steps of a run: ``"loss 1.25 and batch accuracy 70.2 % in the last 50 steps"``.
+
+    Parameters
+    ----------
+    metrics
+        As `final_metrics` returns them.
+    step
+        The steps of the run.
+    """
+    shown = [f"loss {metrics['loss']:.3g}"] if "loss" in metrics else []
+    shown += [f"batch accuracy {percent(metrics['accuracy'])}"] if "accuracy" in metrics else []
+    return f"{' and '.join(shown)} in the last {count_of(min(step, LAST_STEPS), 'step')}"
 
 
 def describe_progress(progress: Progress) -> str:

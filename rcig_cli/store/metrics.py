@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 METRICS = "metrics.jsonl"  # in the folder of a run
 
-_AVERAGED = 50  # steps
+LAST_STEPS = 50  # whose metrics are averaged
 
 
 def final_metrics(run_path: Path) -> dict[str, float]:
@@ -35,7 +35,7 @@ def final_metrics(run_path: Path) -> dict[str, float]:
     dict
         By name, without ``step``; empty if no step was logged.  Values that are not finite are left out.
     """
-    last = MetricsLog(run_path / METRICS).read()[-_AVERAGED:]
+    last = MetricsLog(run_path / METRICS).read()[-LAST_STEPS:]
     names = dict.fromkeys(name for record in last for name in record if name != "step")
     values = {name: [each[name] for each in last if each.get(name) is not None] for name in names}
     return {name: math.fsum(found) / len(found) for name, found in values.items() if found}

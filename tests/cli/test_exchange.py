@@ -260,7 +260,7 @@ def test_an_imported_run_cannot_be_resumed(rcig, store, tmp_path):
 def test_an_imported_run_is_not_used_as_a_distilled_run_of_the_same_settings(rcig, store, tmp_path):
     from rcig_cli.runs.configuration import resolved
     from rcig_cli.runs.distill.group import RunGroup
-    from rcig_cli.runs.distill.resume import newest_unfinished
+    from rcig_cli.runs.distill.resume import newest_of
     from rcig_cli.runs.prepare.prepared import open_prepared
 
     checkpoint(tmp_path / "frepo", 10, (8, 8, 1), ipc=1)
@@ -269,7 +269,7 @@ def test_an_imported_run_is_not_used_as_a_distilled_run_of_the_same_settings(rci
     run, dataset = opened.run("frepo"), opened.dataset("digits")
     config = resolved(open_prepared(opened, "digits"), {"ipc": 1})
     assert run.config == config.to_json()
-    assert newest_unfinished(opened, config, dataset.digest) is None
+    assert newest_of(opened, config, dataset.digest) is None
     group = SimpleNamespace(manifest=SimpleNamespace(parents={"digits": run.parents["dataset"]}))
     assert RunGroup._has_same_result(group, opened.run("run_1"))
     assert not RunGroup._has_same_result(group, run)

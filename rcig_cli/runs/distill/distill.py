@@ -211,9 +211,9 @@ def _new_or_unfinished(
     if minutes is None and context.processes.count == 1 and long_on_cpu(config, settings, context.devices):
         minutes = MINUTES_ON_CPU
         context.report.note(
-            f"On a CPU the {config.steps} steps of the preset at width {config.width} would take very long, so "
-            f"settings for about {minutes:g} minutes are chosen. To choose them yourself, pass --minutes, or "
-            f"--steps {config.steps} for the preset."
+            f"On a CPU the {config.steps} steps of the preset at width {config.width} would take very long, "
+            f"so settings for about {minutes:g} minutes are chosen. To choose them yourself, pass --minutes, "
+            f"or --steps {config.steps} for the preset."
         )
     if minutes is None and resume:
         found = newest_of(store, config, digest, any_models=any_models)

@@ -11,7 +11,7 @@ import pytest
 
 from rcig_cli.errors import Interrupted
 from rcig_cli.runs.distill.distill import distill
-from rcig_cli.runs.distill.resume import newest_unfinished_with
+from rcig_cli.runs.distill.resume import newest_with
 from rcig_cli.runs.distill.run_loop import RunContext
 from rcig_cli.runs.prepare.prepare import prepare
 from rcig_cli.store.locks import RunLock
@@ -122,8 +122,8 @@ def test_after_a_signal_the_newest_unfinished_run_of_these_settings_is_resumed(
     assert 11 <= interrupted.step < STEPS
     assert run(store, resume="newest", seed=1, steps=2).name == "run_2"
     opened = open_store(store, create=False)
-    assert newest_unfinished_with(opened, {"dataset": "digits", "width": 4}) == interrupted
-    assert newest_unfinished_with(opened, {"width": 8}) is None
+    assert newest_with(opened, {"dataset": "digits", "width": 4}) == interrupted
+    assert newest_with(opened, {"width": 8}) is None
     assert run(store, resume="newest").name == "run_1"
     assert contents(store) == contents(uninterrupted)
 
@@ -132,7 +132,7 @@ def test_resume_without_images_per_class_resumes_the_unfinished_run(crashed, uni
     store = shutil.copytree(crashed, tmp_path / "a")
     outcome = rcig("distill", "--resume", "--seed", 1, "--store", store)
     assert outcome.code == 2
-    assert "There is no unfinished run with these settings. Pass the number of images" in outcome.err
+    assert "There is no run with these settings to resume. Pass the number of images" in outcome.err
     assert rcig("distill", "--resume", "--store", store, "--json").json["run"] == "run_1"
     assert contents(store) == contents(uninterrupted)
 

@@ -1,0 +1,181 @@
+"""Naming, finding, following and continuing runs, as a user does."""
+
+import os
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from rcig_cli.store.locks import RunLock
+from rcig_cli.store.progress import Progress, write_progress
+from rcig_cli.store.records import write_manifest
+from rcig_cli.store.results import write_result
+from rcig_cli.store.store import open_store
+from tests.conftest import TINY
+from tests.example_store import EVALUATION, KILLED, make_example
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory):
+    return make_example(tmp_path_factory.mktemp("example") / "artifacts")
+
+
+@pytest.fixture
+def store(example, tmp_path):
+    return shutil.copytree(example, tmp_path / "artifacts")
+
+
+def evaluated(store, run, mean, **protocol):
+    measured = {"mean": mean, "std": 0.0, "values": [mean]}
+    changed = {**EVALUATION, "accuracy": measured, "protocol": {**EVALUATION["protocol"], **protocol}}
+    write_result(store / "runs" / run, "evaluations", "convnet", changed)
+
+
+def tagged(store, run, *tags):
+    manifest = open_store(store, create=False).run(run)
+    write_manifest(store / "runs" / run, replace(manifest, tags=tags))
+
+
+def test_runs_are_listed_with_the_newest_accuracy_by_the_default_protocol(rcig, store):
+    evaluated(store, "run_2", 0.75)
+    evaluated(store, "run_2", 0.9, augment=True)
+    evaluated(store, "imported", 0.8, protocol="dc-bench")
+    listed = rcig("list", "--sort", "accuracy", "--store", store)
+    rows = {line.split()[0]: line for line in listed.out.splitlines()}
+    assert "75.0 %" in rows["run_2"]
+    assert "80.0 % *" in rows["imported"]
+    names = [
+        run["run"] for run in rcig("list", "--sort", "accuracy", "--store", store, "--json").json["runs"]
+    ]
+    assert names[:3] == ["imported", "run_2", "run_1"]
+    assert set(names[5:]) == {"run_3", KILLED, "run_5"}  # which have no accuracy
+
+
+def test_runs_are_listed_by_data_set_and_by_tag(rcig, store):
+    assert rcig("list", "--dataset", "shapes", "--store", store, "--json").json["runs"]
+    unknown = rcig("list", "--dataset", "shaped", "--store", store)
+    assert (unknown.code, "did you mean 'shapes'" in unknown.err) == (3, True)
+    tagged(store, "run_2", "best", "paper")
+    listed = rcig("list", "--tag", "paper", "--store", store, "--json").json
+    assert [run["run"] for run in listed["runs"]] == ["run_2"]
+    assert listed["runs"][0]["tags"] == ["best", "paper"]
+    assert "No run has the tag other." in rcig("list", "--tag", "other", "--store", store).err
+    assert "--sort must be name, accuracy or updated" in rcig("list", "--sort", "size", "--store", store).err
+
+
+def test_a_run_in_progress_tells_its_step_and_its_time_left(rcig, store):
+    path = store / "runs" / KILLED
+    write_progress(path, Progress("distilling", 312, 3243, {"loss": 0.5, "bad": float("nan")}, 250.0))
+    assert f"{KILLED}" in rcig("list", "--store", store).out
+    assert "interrupted at 2/8" in rcig("list", "--store", store).out
+    with RunLock(path):
+        assert "running: step 312 of 3243, about 4 min left" in rcig("list", "--store", store).out
+        shown = rcig("show", KILLED, "--store", store)
+        assert "step 312 of 3243" in shown.out
+        document = rcig("show", KILLED, "--store", store, "--json").json
+        assert document["progress"]["values"] == {"loss": 0.5}
+        refused = rcig("visualize", KILLED, "--store", store)
+        assert refused.code == 3
+        assert f"{KILLED} is still running (distilling, 312 of 3243)" in refused.err
+        assert f"rcig watch {KILLED}" in refused.err
+    assert rcig("verify", KILLED, "--store", store, "--json").json["orphans"] == []
+
+
+def test_watching_ends_with_the_run(rcig, store):
+    finished = rcig("watch", "run_1", "--store", store)
+    assert (finished.code, finished.out) == (0, "run_1: 1 image per class of shapes, 8 steps, finished\n")
+    stopped = rcig("watch", KILLED, "--store", store)
+    assert stopped.code == 1
+    assert f"{KILLED} is interrupted at 2/8. To resume: rcig distill --resume {KILLED}" in stopped.err
+
+
+def test_the_newest_run_may_be_named_newest(rcig, store):
+    assert rcig("show", "newest", "--store", store, "--json").json["name"] == "run_7"
+    assert rcig("visualize", "newest", "--store", store, "--json").json["run"] == "run_7"
+    assert rcig("rm", "newest", "--yes", "--store", store).code == 0
+    assert rcig("show", "newest", "--store", store, "--json").json["name"] == "run_6"
+
+
+def test_the_store_is_found_from_folders_below_the_one_it_lies_in(rcig, store, monkeypatch):
+    monkeypatch.delenv("RCIG_STORE", raising=False)
+    (store.parent / "sub" / "folder").mkdir(parents=True)
+    monkeypatch.chdir(store.parent / "sub" / "folder")
+    assert rcig("show", "run_1", "--json").json["name"] == "run_1"
+    assert "--store" not in rcig("distill", "--resume", "--ipc", 1).err
+    os.mkdir("artifacts")  # an own one comes first
+    assert "There is no store" in rcig("show", "run_1").err
+
+
+def test_names_and_tags_are_checked(rcig, store):
+    def refusal(*options):
+        outcome = rcig("distill", "shapes", "--ipc", 1, *options, "--store", store)
+        assert outcome.code == 2
+        return outcome.err
+
+    assert "There is a run run_1 already" not in refusal("--name", "run_1")
+    assert "'run_1' is reserved" in refusal("--name", "run_1")
+    assert "'newest' is reserved" in refusal("--name", "newest")
+    assert "There is a run imported already" in refusal("--name", "imported")
+    assert "is the name of a data set" in refusal("--name", "shapes")
+    assert "is not a valid tag" in refusal("--tag", "two words")
+
+
+def test_numbers_of_removed_runs_are_not_given_again(rcig, store):
+    assert rcig("rm", "run_7", "--yes", "--store", store).code == 0
+    opened = open_store(store, create=False)
+    run, lock = opened.create("run", lambda name: replace(opened.run("run_1"), name=name))
+    lock.release()
+    assert run.name == "run_8"
+    assert rcig("verify", "--store", store).code == 0
+
+
+def test_a_finished_run_is_not_started_again_and_is_continued_to_the_same_bytes(rcig, tmp_path):
+    line = (
+        "distill",
+        "digits",
+        "--ipc",
+        1,
+        *TINY,
+        "--image-lr",
+        0.02,
+        "--label-lr",
+        0.02,
+        "--store",
+        tmp_path,
+    )
+    assert rcig(*line, "--steps", 4, "--name", "short", "--tag", "a", "--json").json["run"] == "short"
+    again = rcig(*line, "--steps", 4, "--resume")
+    assert (again.code, "short is already finished" in again.err) == (0, True)
+    assert rcig("list", "--store", tmp_path, "--json").json["runs"][0]["tags"] == ["a"]
+    more = ("distill", "--resume", "short", "--steps", 7, "--store", tmp_path)
+    continued = rcig(*more)
+    assert "run_1 continues short from step 4" in continued.err
+    assert "run_1 is already finished" in rcig(*more).err
+    assert rcig("distill", "--resume", "short", "--steps", 3, "--store", tmp_path).code == 2
+    assert rcig(*line, "--steps", 7, "--json").json["run"] == "run_2"
+
+    def contents(run):
+        files = ("metrics.jsonl", "distilled.zarr/images/c/0/0/0/0", "distilled.zarr/labels/c/0/0")
+        return [(tmp_path / "runs" / run / file).read_bytes() for file in files]
+
+    assert contents("run_1") == contents("run_2")
+    assert contents("short")[0] == contents("run_2")[0][: len(contents("short")[0])]
+    shown = rcig("show", "run_1", "--store", tmp_path)
+    assert "short, from step 4" in " ".join(shown.out.split())
+    assert rcig("verify", "--store", tmp_path, "--json").json["ok"]
+    rcig("gc", "--yes", "--store", tmp_path)
+    assert rcig("gc", "--checkpoints", "--yes", "--store", tmp_path, "--json").json["removed"]
+    refused = rcig("distill", "--resume", "short", "--steps", 9, "--store", tmp_path)
+    assert (refused.code, "short has no checkpoint to continue from" in refused.err) == (3, True)
+
+
+def test_a_data_set_of_some_classes_is_prepared(rcig, tmp_path):
+    line = ("prepare", "digits", "--classes", "7,1", "--store", tmp_path, "--json")
+    made = rcig(*line).json
+    assert made["class_names"] == ["7", "1"]
+    assert 200 < made["train"] < 400
+    assert rcig(*line).code == 0
+    assert (
+        "there is no class 'x'"
+        in rcig("prepare", "digits", "--classes", "x,1", "--store", tmp_path / "b").err
+    )
