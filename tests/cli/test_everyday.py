@@ -101,7 +101,7 @@ def test_the_store_is_found_from_folders_below_the_one_it_lies_in(rcig, store, m
     (store.parent / "sub" / "folder").mkdir(parents=True)
     monkeypatch.chdir(store.parent / "sub" / "folder")
     assert rcig("show", "run_1", "--json").json["name"] == "run_1"
-    assert "--store" not in rcig("distill", "--resume", "--ipc", 1).err
+    assert rcig("watch", KILLED).err.endswith(f"rcig distill --resume {KILLED}\n")  # without --store
     os.mkdir("artifacts")  # an own one comes first
     assert "There is no store" in rcig("show", "run_1").err
 
@@ -126,7 +126,7 @@ def test_numbers_of_removed_runs_are_not_given_again(rcig, store):
     run, lock = opened.create("run", lambda name: replace(opened.run("run_1"), name=name))
     lock.release()
     assert run.name == "run_8"
-    assert rcig("verify", "--store", store).code == 0
+    assert rcig("verify", "run_1", "--store", store).code == 0  # store.json, too
 
 
 def test_a_finished_run_is_not_started_again_and_is_continued_to_the_same_bytes(rcig, tmp_path):

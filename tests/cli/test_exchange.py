@@ -99,8 +99,8 @@ def test_a_published_checkpoint_is_imported_evaluated_and_shown(rcig, store, tmp
     assert shown["config"]["ipc"] == 2
     assert len(shown["evaluations"]) == 1
     text = rcig("show", "checkpoint_9", "--store", store).out
-    assert "name: Checkpoint_9.best" in text
-    assert f"  assumptions:\n    {done.json['assumptions'][0]['text']}\n" in text
+    assert "imported from Checkpoint_9.best\n" in text
+    assert done.json["assumptions"][0]["text"] in text
     monkeypatch.setenv("COLUMNS", "30")
     assert "imported from Checkpoint_9.best" in rcig("list", "--store", store).out
     assert rcig("visualize", "checkpoint_9", "--store", store).code == 0
@@ -231,8 +231,9 @@ def test_names_of_imported_runs(rcig, store, tmp_path):
         checkpoint(path, 10, (8, 8, 1), ipc=1)
         return rcig("import", path, "--dataset", "digits", "--store", store, *flags, "--json").json
 
-    assert imported("run_1.ckpt")["run"] == "run-1"
-    assert imported("run_1.ckpt")["run"] == "run-1-2"
+    assert imported("run_1.ckpt")["run"] == "imported-run-1"
+    assert imported("run_1.ckpt")["run"] == "imported-run-1-2"
+    assert imported("run-2")["run"] == "imported-run-2"
     assert imported("digits")["run"] == "digits-2"  # digits is the data set
     assert imported("Ångström (best).msgpack")["run"] == "ngstr-m-best"
     assert imported("...")["run"] == "imported"
@@ -240,8 +241,8 @@ def test_names_of_imported_runs(rcig, store, tmp_path):
     for wanted, said in (
         ("frepo", "There is a run frepo already"),
         ("digits", "is the name of a data set in this store"),
-        ("run_7", "begin with run_ or sweep_"),
-        ("sweep_7", "begin with run_ or sweep_"),
+        ("run_7", "begin with run_, sweep_ or sequence_"),
+        ("sweep_7", "begin with run_, sweep_ or sequence_"),
         ("../x", "is not a valid name"),
     ):
         error = imported("set", "--name", wanted)["error"]

@@ -48,7 +48,7 @@ def terminal(monkeypatch):
 
 
 def with_garbage(store):
-    """Add what gc removes: an abandoned temporary folder, and a checkpoint of a finished run."""
+    """Add what gc removes: an abandoned temporary folder, and with --checkpoints that of a finished run."""
     run = store / "runs" / "run_1"
     (run / ".tmp-00").mkdir()
     (run / ".tmp-00" / "half").write_bytes(b"1234567890")
@@ -151,8 +151,9 @@ from pathlib import Path
 from rcig_cli.runs.housekeeping.remove import plan_removal, remove
 from rcig_cli.store import files
 from rcig_cli.store.store import open_store
-files._remove_quietly = lambda path: os.kill(os.getpid(), signal.SIGKILL)
-remove(plan_removal(open_store(Path(sys.argv[1]), create=False), ["run_2"])[0])
+files._remove_quietly = lambda path: path.is_dir() and os.kill(os.getpid(), signal.SIGKILL)
+store = open_store(Path(sys.argv[1]), create=False)
+remove(store, plan_removal(store, ["run_2"])[0])
 """
 
 
@@ -174,13 +175,15 @@ def test_gc_removes_what_is_not_needed_and_nothing_else(rcig, store):
     (store / "runs" / "run_1" / "figures" / "mine.png").write_text("mine")
     before = contents(store)
     with_garbage(store)
-    outcome = rcig("gc", "--dry-run", "--json", "--store", store)
+    kept = rcig("gc", "--dry-run", "--json", "--store", store)
+    assert [one["path"] for one in kept.json["removed"]] == ["runs/run_1/.tmp-00"]
+    outcome = rcig("gc", "--checkpoints", "--dry-run", "--json", "--store", store)
     listed = outcome.json["removed"]
     assert outcome.json["dry_run"] is True
     assert [one["path"] for one in listed] == ["runs/run_1/.tmp-00", "runs/run_1/checkpoints/2"]
     assert listed[0]["bytes"] == 10
     assert (store / "runs" / "run_1" / "checkpoints" / "2").is_dir()
-    done = rcig("gc", "--yes", "--json", "--store", store).json
+    done = rcig("gc", "--checkpoints", "--yes", "--json", "--store", store).json
     assert done == {**outcome.json, "dry_run": False}
     (store / "runs" / "run_1" / "checkpoints").rmdir()
     assert {**contents(store), "runs/run_1/lock": b""} == before
@@ -207,7 +210,7 @@ def test_gc_keeps_what_is_being_written(rcig, store):
     descriptor = os.open(store / "runs" / "run_1" / ".tmp-00", os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     with RunLock(store / "runs" / "run_1"):
-        outcome = rcig("gc", "--yes", "--json", "--store", store)
+        outcome = rcig("gc", "--checkpoints", "--yes", "--json", "--store", store)
     os.close(descriptor)
     assert outcome.json["removed"] == []
     assert "run_1 is being written" in outcome.err
@@ -270,8 +273,8 @@ def test_an_imported_run_is_shown_with_its_file_and_without_settings_that_were_n
     assert set(document["config"]) == used
     assert document["imported_from"] == "set.npz"
     text = rcig("show", "imported", "--store", store).out
-    assert "imported from: set.npz\n" in text
-    assert not [name for name in ("algorithm", "steps", "image_lr", "seed") if f"{name}:" in text]
+    assert "imported from set.npz\n" in text
+    assert not [name for name in ("algorithm", "steps", "image_lr", "seed") if f"{name} " in text]
     toml = rcig("show", "imported", "--toml", "--store", store).out
     assert set(tomllib.loads(toml)) == used
     assert "imported from set.npz" in rcig("list", "--store", store).out
