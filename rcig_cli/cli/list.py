@@ -68,14 +68,10 @@ def list_all(
         rows.sort(key=lambda row: -row.headline.accuracy["mean"] if row.headline else 1)
     if sort == "updated":
         rows.sort(key=lambda row: row.run.updated, reverse=True)
-    sweeps, sequences = (
-        [
-            store.with_current_status(group)
-            for group in groups.found
-            if tag is None and (dataset is None or dataset in group.parents)
-        ]
-        for groups in listings[2:]
-    )
+    sweeps = [store.with_current_status(each) for each in listings[2].found if _is_listed(each, dataset, tag)]
+    sequences = [
+        store.with_current_status(each) for each in listings[3].found if _is_listed(each, dataset, tag)
+    ]
     here.console.document(
         {
             "datasets": [dataset_summary(each) for each in datasets],
@@ -98,9 +94,8 @@ def list_all(
         here.console.table(columns, [row.cells() for row in rows])
     elif found:
         here.console.note(f"No run has the tag {tag}.")
-    for kind, groups in (("sweep", sweeps), ("sequence of tasks", sequences)):
-        if groups:
-            _list_groups(here, kind, groups)
+    _list_groups(here, "sweep", sweeps)
+    _list_groups(here, "sequence of tasks", sequences)
 
 
 class _Row:
@@ -138,12 +133,18 @@ class _Row:
         )
 
 
+def _is_listed(group: "SweepManifest | SequenceManifest", dataset: str | None, tag: str | None) -> bool:
+    """Whether a sweep or sequence belongs to the chosen data set; none has tags."""
+    return tag is None and (dataset is None or dataset in group.parents)
+
+
 def _list_groups(here: Context, kind: str, groups: "Sequence[SweepManifest | SequenceManifest]") -> None:
     rows = [
         (g.name, g.dataset, f"{len(g.runs)}/{len(g.config['configurations'])}", g.status, _minute(g.updated))
         for g in groups
     ]
-    here.console.table((kind, "data set", "runs", "status", "updated (UTC)"), rows)
+    if rows:
+        here.console.table((kind, "data set", "runs", "status", "updated (UTC)"), rows)
 
 
 def dataset_summary(dataset: "DatasetManifest") -> dict[str, Any]:

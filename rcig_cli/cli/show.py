@@ -139,8 +139,8 @@ def _show_run(here: Context, run: Mapping[str, Any]) -> None:
     changed = [name for name in config if preset and config[name] != preset.get(name)]
     if changed:
         console.text("\nSettings that differ from the preset")
-        rows = [(name, _value(config[name]), _value(preset.get(name))) for name in changed]
-        console.table(("setting", run["name"], "preset"), rows)
+        compared = [(name, _value(config[name]), _value(preset.get(name))) for name in changed]
+        console.table(("setting", run["name"], "preset"), compared)
     console.text("\nOther settings" if changed else "\nSettings")
     console.table(("", ""), _by_panel({name: config[name] for name in config if name not in changed}))
     console.text("\nVersions")
