@@ -4,9 +4,10 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -14,6 +15,7 @@ from rich.table import Table
 from rcig_cli.reporting.formatting import percent
 
 _WIDEST = 1000  # columns of a table that another program reads, in which no name is broken
+_GAP = 2  # spaces between columns
 _LINE_EVERY = 30.0  # seconds between progress lines where stderr is not a terminal
 
 
@@ -66,21 +68,53 @@ class Console:
         if not self.json:
             self.out.print(printable(text), markup=False)
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> None:
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        caption: str = "",
+        *,
+        optional: Sequence[str] = (),
+    ) -> None:
         """Print a table, without ``--json`` only, with the caption above it on stderr.
 
         The first column is aligned to the left and the others to the right.
+
+        Parameters
+        ----------
+        columns
+            Their heads.
+        rows
+            The cells, a text for each column.
+        caption
+            Sentences.
+        optional
+            Columns that are left out, one after the other, where the terminal is too narrow for all.
         """
         if self.json:
             return
         if caption:
             self.note(caption)
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        for index, column in enumerate(columns):
-            table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
-        for row in rows:
-            table.add_row(*map(printable, row))
+        cells = [list(map(printable, row)) for row in rows]
+        widths = [
+            max(map(cell_len, [column, *column_cells]))
+            for column, *column_cells in zip(columns, *cells, strict=True)
+        ]
+        left_out: list[str] = []
+        shown = [*range(len(columns))]
+        for name in (each for each in optional if each in columns):
+            if sum(widths[index] for index in shown) + _GAP * (len(shown) - 1) <= self.out.width:
+                break
+            left_out.append(name)
+            shown = [index for index in shown if columns[index] != name]
+        table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
+        for index in shown:
+            table.add_column(columns[index], justify="left" if index == 0 else "right", overflow="fold")
+        for row in cells:
+            table.add_row(*(row[index] for index in shown))
         self.out.print(table)
+        if left_out:
+            self.note(f"Left out in this narrow terminal: {', '.join(left_out)}.")
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -121,10 +155,14 @@ def printable(text: str) -> str:
 
 
 def fail(message: str, code: int, *, as_json: bool) -> None:
-    """Print an error on stderr, and with ``--json`` also an object on stdout."""
-    if as_json:
-        print(json.dumps({"error": {"code": code, "message": message}}), flush=True)
-    RichConsole(stderr=True, highlight=False, soft_wrap=True).print(
-        printable(f"rcig: {message}"), style="red" if code < 128 else "", markup=False
-    )
-    sys.stdout.flush()
+    """Print an error on stderr, and with ``--json`` also an object on stdout, where these can be written."""
+    with suppress(OSError):
+        if as_json:
+            print(json.dumps({"error": {"code": code, "message": message}}), flush=True)
+    with suppress(OSError):
+        RichConsole(stderr=True, highlight=False, soft_wrap=True).print(
+            printable(f"rcig: {message}"), style="red" if code < 128 else "", markup=False
+        )
+    with suppress(OSError):
+        if sys.stdout is not None:
+            sys.stdout.flush()

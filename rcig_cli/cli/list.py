@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from rcig_cli.presets.set_size import SetSize
     from rcig_cli.store.records import DatasetManifest, RunManifest, SequenceManifest, SweepManifest
 
+_OPTIONAL = ("updated (UTC)", "stored")  # columns, the least important first
+
 
 @with_context
 def list_all(here: Context) -> None:
@@ -45,14 +47,20 @@ def list_all(here: Context) -> None:
             (d.name, str(d.sizes["train"]), str(d.sizes["test"]), str(len(d.class_names)), _shape(d.shape))
             for d in datasets.found
         ]
-        here.console.table(("data set", "training", "test", "classes", "shape"), rows)
+        here.console.table(
+            ("data set", "training", "test", "classes", "shape"), rows, optional=("shape", "test")
+        )
     if runs.found:
         run_rows = [
             (run.name, source_of(run.config), decoded_per_class(run.config), _stored(size), _status(run),
              _minute(run.updated))
             for run, size in zip(current, sizes, strict=True)
         ]  # fmt: skip
-        here.console.table(("run", "data set", "per class", "stored", "status", "updated (UTC)"), run_rows)
+        here.console.table(
+            ("run", "data set", "per class", "stored", "status", "updated (UTC)"),
+            run_rows,
+            optional=_OPTIONAL,
+        )
     for kind, groups in (("sweep", current_sweeps), ("sequence of tasks", current_sequences)):
         if groups:
             rows = [
@@ -60,7 +68,9 @@ def list_all(here: Context) -> None:
                  _minute(g.updated))
                 for g in groups
             ]  # fmt: skip
-            here.console.table((kind, "data set", "runs", "status", "updated (UTC)"), rows)
+            here.console.table(
+                (kind, "data set", "runs", "status", "updated (UTC)"), rows, optional=_OPTIONAL
+            )
 
 
 def dataset_summary(dataset: "DatasetManifest") -> dict[str, Any]:

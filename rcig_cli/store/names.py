@@ -10,6 +10,14 @@ from rcig_cli.errors import ConfigError, shorten
 
 Kind = Literal["data set", "run", "sweep", "sequence"]
 
+# The folder of a store that has the artifacts of a kind.
+FOLDERS: dict[Kind, str] = {
+    "data set": "datasets",
+    "run": "runs",
+    "sweep": "sweeps",
+    "sequence": "sequences",
+}
+
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _NUMBERED = re.compile(r"(run|sweep|sequence)_([1-9][0-9]{0,8})")
 

@@ -27,7 +27,7 @@ from rcig_cli.store.files import (
     temporary_folder,
 )
 from rcig_cli.store.locks import RunLock, is_locked
-from rcig_cli.store.names import Kind, check_name, is_name, natural_key, number_of
+from rcig_cli.store.names import FOLDERS, Kind, check_name, is_name, natural_key, number_of
 from rcig_cli.store.records import (
     MANIFEST,
     DatasetManifest,
@@ -46,12 +46,6 @@ EXPERTS, FULL_DATA = "experts", "full-data"  # of a data set: networks trained o
 Named = TypeVar("Named", DatasetManifest, RunManifest, SweepManifest, SequenceManifest)
 Numbered = TypeVar("Numbered", RunManifest, SweepManifest, SequenceManifest)
 
-_FOLDERS: dict[Kind, str] = {
-    "data set": "datasets",
-    "run": "runs",
-    "sweep": "sweeps",
-    "sequence": "sequences",
-}
 _MADE_BY: dict[Kind, str] = {
     "data set": "prepare",
     "run": "distill",
@@ -118,7 +112,7 @@ class Store:
 
     def folder_of(self, kind: Kind) -> Path:
         """Return the folder of all artifacts of a kind; it needn't exist yet."""
-        return self.root / _FOLDERS[kind]
+        return self.root / FOLDERS[kind]
 
     def dataset_path(self, name: str) -> Path:
         """Return the folder of a data set; it needn't exist."""
@@ -268,7 +262,7 @@ class Store:
         prefix, slash, rest = name.rpartition("/")
         kinds = [
             kind
-            for kind, folder in _FOLDERS.items()
+            for kind, folder in FOLDERS.items()
             if is_name(kind, rest) and (not slash or prefix == folder)
         ]
         if not kinds:
@@ -293,7 +287,7 @@ class Store:
         """Find all artifacts, damaged or not: the folders with a name that an artifact may have."""
         return [
             Artifact(kind, folder.name, folder)
-            for kind in _FOLDERS
+            for kind in FOLDERS
             for folder in _folders(self.folder_of(kind))
             if is_name(kind, folder.name)
         ]
