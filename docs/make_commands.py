@@ -5,6 +5,7 @@ docs/commands.md has their help pages, and rcig_cli/cli/completion.json what the
 
 import json
 import os
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -36,24 +37,25 @@ def completions() -> str:
     """Return the commands' options and arguments as JSON; "" has the options before a command's name."""
     group: Any = typer.main.get_command(app)
     commands = {"": group, **{name: command.load() for name, command in group.commands.items()}}
-    table = {}
+    blocks = []
     for name, command in commands.items():
         context = command.make_context(name, [], resilient_parsing=True)
         parameters = command.get_params(context)
         arguments = [each for each in parameters if each.param_type_name == "argument"]
-        table[name] = {
+        about = {
             "help": COMMANDS[name][1] if name else "",
-            "arguments": _values(arguments[0]) if arguments else [],
+            "arguments": [*KNOWN] if name == "prepare" else _values(arguments[0]) if arguments else [],
             "several": any(each.nargs == -1 for each in arguments),
-            "options": {
-                flag: {"help": _sentence(each), "values": None if each.is_flag else _values(each)}
-                for each in parameters
-                if each not in arguments
-                for flag in (*each.opts, *each.secondary_opts)
-            },
         }
-    table["prepare"]["arguments"] = [*KNOWN]
-    return json.dumps(table, indent=1) + "\n"
+        options = {
+            flag: {"help": _sentence(each), "values": None if each.is_flag else _values(each)}
+            for each in parameters
+            if each not in arguments
+            for flag in (*each.opts, *each.secondary_opts)
+        }
+        lines = ",\n".join(f"  {json.dumps(flag)}: {json.dumps(each)}" for flag, each in options.items())
+        blocks.append(f'{json.dumps(name)}: {json.dumps(about)[:-1]}, "options": {{\n{lines}\n}}}}')
+    return "{\n" + ",\n".join(blocks) + "\n}\n"
 
 
 def _values(parameter: Any) -> str | list[str]:
@@ -65,8 +67,8 @@ def _values(parameter: Any) -> str | list[str]:
 
 
 def _sentence(parameter: Any) -> str:
-    """Return the first sentence of a help text."""
-    return str(parameter.help).partition(". ")[0].rstrip(".")
+    """Return the first sentence of a help text, or as much of it as fits beside an option."""
+    return textwrap.shorten(str(parameter.help).partition(". ")[0].rstrip("."), 70, placeholder=" ...")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,9 @@ from rcig_cli.cli.command import (
     QuietOption,
     StoreOption,
     describe_problem,
+    styled,
     write_sections,
+    writing_to_stdout,
 )
 from rcig_cli.errors import RcigError
 from rcig_cli.runs.signals import leave, watch_signals
@@ -81,7 +83,8 @@ class _Group(TyperGroup):
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the commands and the options on the help page."""
-        self.format_commands(ctx, formatter)
+        with formatter.section(styled("Commands")):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
         write_sections(self.get_params(ctx), ctx, formatter)
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
@@ -101,7 +104,8 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         from rcig_cli import __version__
 
-        print(__version__)
+        with writing_to_stdout():
+            print(__version__)
         raise typer.Exit
 
 
@@ -145,15 +149,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         The words after ``rcig``; by default those of this process, which then exits with the command.
     """
     given = with_resume_value(list(sys.argv[1:] if arguments is None else arguments))
+    closed = _replace_closed_streams()
     if arguments is None:
         warnings.simplefilter("ignore")  # of libraries; users see only the messages of rcig
-        _replace_closed_streams()
         watch_signals(partial(_note, given), partial(_stopped, given))
     try:
-        if sys.stdout is None:
+        if "stdout" in closed:
             raise RcigError("stdout is closed: redirect it to a file, or to /dev/null.")
         code = app(given or ["--help"], standalone_mode=False, prog_name="rcig") or 0
-        sys.stdout.flush()  # an error here, such as a full disk, is one of the command
+        with writing_to_stdout():
+            sys.stdout.flush()  # an error here, such as a full disk, is one of the command
         message = _STOPPED if code == _CTRL_C else ""  # Typer turns a KeyboardInterrupt into this code
     except KeyboardInterrupt:
         code, message = _CTRL_C, _STOPPED
@@ -176,12 +181,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
-def _replace_closed_streams() -> None:
-    """Read nothing where stdin is closed, and print no messages where stderr is."""
-    if sys.stdin is None:
-        sys.stdin = open(os.devnull)  # noqa: SIM115
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+def _replace_closed_streams() -> list[str]:
+    """Open /dev/null in place of stdin, stdout and stderr where these are closed; return which were."""
+    closed = [name for name in ("stdin", "stdout", "stderr") if getattr(sys, name) is None]
+    for name in closed:
+        setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115
+    return closed
 
 
 def _note(given: Sequence[str], message: str) -> None:
@@ -212,19 +217,9 @@ def _described(error: Exception) -> tuple[int, str]:
         return 1, "Out of memory. Use a smaller --batch, a smaller --width or fewer images per class."
     if isinstance(error, OSError):
         reason = (error.strerror or str(error)).lower()
-        place = "stdout can't be written" if _stdout_fails() else error.filename
-        return 1, f"{place}: {reason}." if place else f"{reason.capitalize()}."
+        return 1, f"{error.filename}: {reason}." if error.filename else f"{reason.capitalize()}."
     kind = type(error).__name__
     return 1, f"Internal error ({kind}: {error}). Run again with --debug and report the traceback."
-
-
-def _stdout_fails() -> bool:
-    """Whether what was printed can't be written, for example because a disk is full."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        return True
-    return False
 
 
 def _usage(error: typer.TyperException) -> str:

@@ -1,12 +1,16 @@
 """What all commands have in common: options, which may stand before a command's name too, and help pages."""
 
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
+
+from rcig_cli.errors import RcigError, shorten
 
 DEFAULT_STORE = Path("artifacts")
 COMMON = "Common options"  # the heading
@@ -31,10 +35,11 @@ DebugOption = Annotated[
 # Typer writes types such as <int range> and <list[str]>, and bounds such as [x>=1].
 _TYPE = re.compile(r"<(?:list\[)?(int|float|str|path)(?: range)?\]?>")
 _METAVARS = {"int": "INTEGER", "float": "NUMBER", "str": "TEXT", "path": "PATH"}
-_BOUNDS = re.compile(r" *\[[^\[\]]*x[<>]=[^\[\]]*\]$")
+_NUMBERS: Mapping[Any, type] = {int: int, list[int]: int, float: float, list[float]: float}
+_BOUNDS = re.compile(r"(?:; )?(?:[\d.]+<=)?x[<>]=[\d.]+")
 
 _LONGEST_USAGE = 58  # characters of an option and its choices; longer lists are written as sentences
-_COLUMN = 30  # the widest column of options
+_COLUMN = 30  # characters of the column of options, at most
 
 
 def value_of(context: typer.Context, name: str) -> Any:
@@ -76,21 +81,48 @@ def write_sections(parameters: Iterable[Any], context: Any, formatter: Any) -> N
             usage, text = _option_record(parameter, *record)
         panel = getattr(parameter, "rich_help_panel", None)
         sections.setdefault(panel or heading, []).append((usage, text))
+    widest = min(_COLUMN, formatter.width * 2 // 5)
     widths = [len(usage) for records in sections.values() for usage, _ in records]
-    column = max((width for width in widths if width <= _COLUMN), default=0)
+    column = max((width for width in widths if width <= widest), default=0)
     for heading, records in sections.items():
-        with formatter.section(typer.style(heading, bold=True)):
-            formatter.write_dl([(usage.ljust(column), text) for usage, text in records], col_max=_COLUMN)
+        with formatter.section(styled(heading)):
+            formatter.write_dl([(usage.ljust(column), text) for usage, text in records], col_max=column)
+
+
+def styled(heading: str) -> str:
+    """Return the heading of a section of a help page, in bold unless the user asks for plain text."""
+    return heading if os.environ.get("NO_COLOR") else typer.style(heading, bold=True)
 
 
 def _option_record(option: Any, usage: str, text: str) -> tuple[str, str]:
     """Return an option with what stands for its value, and its help text, in plain words."""
-    usage, text = _TYPE.sub(lambda match: _METAVARS[match[1]], usage), _BOUNDS.sub("", text)
+    usage, text = (
+        _TYPE.sub(lambda match: _METAVARS[match[1]], usage),
+        _BOUNDS.sub("", text).removesuffix("  []"),
+    )
     choices = option.metavar or ""
     if "|" in choices and len(usage) > _LONGEST_USAGE:
-        text = f"{text.rstrip('.')}: {choices.replace('|', ', ')}."
+        text = f"{text} One of {choices.replace('|', ', ')}."
         usage = usage.replace(choices, "NAME")
     return usage, text
+
+
+@contextmanager
+def writing_to_stdout() -> Iterator[None]:
+    """Say of an error in a ``with`` block, such as a full disk, that it is one of stdout.
+
+    Raises
+    ------
+    RcigError
+        If stdout can't be written; a pipe that nobody reads stays a `BrokenPipeError`.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise RcigError(f"stdout can't be written: {reason}.") from error
 
 
 def describe_problem(error: Any) -> str:
@@ -100,11 +132,11 @@ def describe_problem(error: Any) -> str:
         place = " before a command's name" if error.ctx is not None and error.ctx.parent is None else ""
         near = f"; did you mean {error.possibilities[0]}?" if error.possibilities else "."
         return f"There is no option {option}{place}{near}"
-    parameter, refused = getattr(error, "param", None), getattr(error.__cause__, "errors", None)
-    number = _number_type(parameter)
+    parameter: Any = getattr(error, "param", None)
+    refused = getattr(error.__cause__, "errors", None)
+    number = _NUMBERS.get(parameter.type_descriptor.annotation) if parameter is not None else None
     if number is None or refused is None:
         return str(error.format_message())
-    from rcig_cli.errors import shorten
     from rcig_cli.settings import allowed_number
 
     while "error" in (context := refused()[0].get("ctx", {})) and hasattr(context["error"], "errors"):
@@ -112,9 +144,3 @@ def describe_problem(error: Any) -> str:
     bounds = {"ge": parameter.min, "le": parameter.max}
     allowed = allowed_number(number, {kind: limit for kind, limit in bounds.items() if limit is not None})
     return f"{parameter.opts[0]} must be {allowed}, not {shorten(refused()[0]['input'])}."
-
-
-def _number_type(parameter: Any) -> type | None:
-    """``int`` or ``float``, if that is the type of a parameter or of each of its values."""
-    annotation = parameter.type_descriptor.annotation if parameter is not None else None
-    return next((each for each in (int, float) if annotation in (each, list[each])), None)

@@ -83,7 +83,7 @@ def _values(values: str | list[str], words: Sequence[str]) -> list[tuple[str, st
     for kind in KINDS.get(values, ()):
         folder = root / FOLDERS[kind]
         names = os.listdir(folder) if folder.is_dir() else []
-        found += [(name, kind) for name in sorted(names, key=natural_key) if is_name(kind, name)]
+        found += [(name, "") for name in sorted(names, key=natural_key) if is_name(kind, name)]
     return found
 
 

@@ -12,6 +12,7 @@ from rich.console import Console as RichConsole
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from rcig_cli.cli.command import writing_to_stdout
 from rcig_cli.reporting.formatting import percent
 
 _WIDEST = 1000  # columns of a table that another program reads, in which no name is broken
@@ -61,12 +62,14 @@ class Console:
     def document(self, document: Mapping[str, Any]) -> None:
         """Print a result as JSON, with ``--json`` only."""
         if self.json:
-            print(json.dumps(document), flush=True)
+            with writing_to_stdout():
+                print(json.dumps(document), flush=True)
 
     def text(self, text: str) -> None:
         """Print a result as text, without ``--json`` only."""
         if not self.json:
-            self.out.print(printable(text), markup=False)
+            with writing_to_stdout():
+                self.out.print(printable(text), markup=False)
 
     def table(
         self,
@@ -112,7 +115,8 @@ class Console:
             table.add_column(columns[index], justify="left" if index == 0 else "right", overflow="fold")
         for row in cells:
             table.add_row(*(row[index] for index in shown))
-        self.out.print(table)
+        with writing_to_stdout():
+            self.out.print(table)
         if left_out:
             self.note(f"Left out in this narrow terminal: {', '.join(left_out)}.")
 
@@ -164,5 +168,4 @@ def fail(message: str, code: int, *, as_json: bool) -> None:
             printable(f"rcig: {message}"), style="red" if code < 128 else "", markup=False
         )
     with suppress(OSError):
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()

@@ -1,7 +1,7 @@
 """What ``rcig doctor`` checks: versions, devices, the GPU, and whether JAX computes correctly."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +53,7 @@ def examine(refusal: str = "") -> dict[str, Any]:
     """
     found: dict[str, Any] = {"versions": versions(), "devices": [], "processors": processors()}
     gpus = find_gpus()
-    checks = [_of_versions(found["versions"]), _of_machine()]
+    checks = [*_of_versions(found["versions"]), _of_machine()]
     platforms: list[str] = []
     if refusal:
         checks.append(Check("JAX", "JAX can't be used.", refusal))
@@ -83,8 +83,10 @@ def examine(refusal: str = "") -> dict[str, Any]:
     }
 
 
-def _of_versions(found: dict[str, str]) -> Check:
-    return Check("versions", ", ".join(f"{name} {version}" for name, version in found.items()) + ".")
+def _of_versions(found: Mapping[str, str]) -> list[Check]:
+    listed = [f"{name} {version}" for name, version in found.items()]
+    first = len(listed) // 2  # as many as fit into a line
+    return [Check("versions", ", ".join(part) + ".") for part in (listed[:first], listed[first:])]
 
 
 def _of_machine() -> Check:
