@@ -87,13 +87,12 @@ def ask(shell, line, store):
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 @pytest.mark.parametrize("line", ["rcig show run_1", "rcig distill --image-l"])
 def test_a_shell_gets_an_answer_in_less_than_half_a_second(example, shell, line):
-    answers = [ask(shell, line, example) for _ in range(3)]
-    done = answers[0][0]
+    done, seconds = ask(shell, line, example)
     assert ("run_1" if "show" in line else "--image-lr") in done.stdout
     assert done.stderr == "[]\n"
     assert done.returncode == 0
     if "show" in line or shell == "bash":  # Typer imports Rich for the help texts of the others
-        assert min(seconds for _, seconds in answers) < 0.5
+        assert seconds < 0.5 or min(ask(shell, line, example)[1] for _ in range(4)) < 0.5
 
 
 def test_where_nothing_can_be_read_nothing_is_printed(tmp_path):
