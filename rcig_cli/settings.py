@@ -102,16 +102,7 @@ class Setting:
             return "true or false"
         if self.type is str:
             return "text"
-        noun = "a whole number" if self.type is int else "a number"
-        bounds = {kind: f"{limit:.10g}" for kind, limit in self.bounds.items()}
-        if {"ge", "le"} <= set(bounds):
-            return f"{noun} from {bounds['ge']} to {bounds['le']}"
-        if set(bounds) == {"ge"}:
-            return f"{noun} of {bounds['ge']} or more"
-        words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
-        return " ".join(
-            [noun, " and ".join(f"{words[kind]} {limit}" for kind, limit in bounds.items())]
-        ).strip()
+        return allowed_number(self.type, self.bounds)
 
     def parse(self, text: str) -> Any:
         """Convert text from a command line to this setting's type; return unsuitable text unchanged."""
@@ -129,6 +120,18 @@ class Setting:
             name, _, value = text.rpartition("=")
             found[name or DEFAULT] = self.parse(value)
         return found[DEFAULT] if found.keys() == {DEFAULT} else found
+
+
+def allowed_number(kind: type, limits: Mapping[str, Any]) -> str:
+    """Return the numbers of a type within ``ge``, ``gt``, ``le``, ``lt``, as text that follows "must be"."""
+    noun = "a whole number" if kind is int else "a number"
+    bounds = {each: f"{limit:.10g}" for each, limit in limits.items()}
+    if {"ge", "le"} <= set(bounds):
+        return f"{noun} from {bounds['ge']} to {bounds['le']}"
+    if set(bounds) == {"ge"}:
+        return f"{noun} of {bounds['ge']} or more"
+    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+    return " ".join([noun, " and ".join(f"{words[each]} {limit}" for each, limit in bounds.items())]).strip()
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(pydantic.Field,))

@@ -68,8 +68,9 @@ def test_imports_point_down_and_libraries_stay_in_their_part():
     assert not wrong, "\n".join(wrong)
 
 
-def test_the_command_reference_is_what_the_commands_say():
+def test_the_command_reference_and_the_completions_are_what_the_commands_say():
     spec = importlib.util.spec_from_file_location("make_commands", ROOT / "docs" / "make_commands.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert module.PAGE.read_text() == module.page()
+    assert module.TABLE.read_text() == module.completions()

@@ -4,16 +4,20 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console as RichConsole
+from rich.console import JustifyMethod
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from rcig_cli.cli.command import writing_to_stdout
 from rcig_cli.reporting.formatting import percent
 
 _WIDEST = 1000  # columns of a table that another program reads, in which no name is broken
+_GAP = 2  # spaces between columns
 _LINE_EVERY = 30.0  # seconds between progress lines where stderr is not a terminal
 
 
@@ -59,32 +63,65 @@ class Console:
     def document(self, document: Mapping[str, Any]) -> None:
         """Print a result as JSON, with ``--json`` only."""
         if self.json:
-            print(json.dumps(document), flush=True)
+            with writing_to_stdout():
+                print(json.dumps(document), flush=True)
 
     def text(self, text: str) -> None:
         """Print a result as text, without ``--json`` only."""
         if not self.json:
-            self.out.print(printable(text), markup=False)
+            with writing_to_stdout():
+                self.out.print(printable(text), markup=False)
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> None:
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        caption: str = "",
+        *,
+        optional: Sequence[str] = (),
+    ) -> None:
         """Print a table, without ``--json`` only, with the caption above it on stderr.
 
         The first column is aligned to the left and the others to the right.  Columns that have nothing but
         dashes are left out, and so are headings that are all empty.
+
+        Parameters
+        ----------
+        columns
+            Their heads.
+        rows
+            The cells, a text for each column.
+        caption
+            Sentences.
+        optional
+            Columns that are left out, one after the other, where the terminal is too narrow for all.
         """
         if self.json:
             return
-        rows = list(rows)
-        shown = [index for index in range(len(columns)) if any(row[index] != "-" for row in rows)]
-        columns, rows = [columns[index] for index in shown], [[row[index] for index in shown] for row in rows]
         if caption:
             self.note(caption)
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=any(columns))
-        for index, column in enumerate(columns):
-            table.add_column(column, justify="left" if index == 0 or not column else "right", overflow="fold")
-        for row in rows:
-            table.add_row(*map(printable, row))
-        self.out.print(table)
+        cells = [list(map(printable, row)) for row in rows]
+        widths = [
+            max(map(cell_len, [column, *column_cells]))
+            for column, *column_cells in zip(columns, *cells, strict=True)
+        ]
+        left_out: list[str] = []
+        shown = [index for index in range(len(columns)) if any(row[index] != "-" for row in cells)]
+        for name in (each for each in optional if each in [columns[index] for index in shown]):
+            if sum(widths[index] for index in shown) + _GAP * (len(shown) - 1) <= self.out.width:
+                break
+            left_out.append(name)
+            shown = [index for index in shown if columns[index] != name]
+        table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), show_header=any(columns))
+        for number, index in enumerate(shown):
+            justify: JustifyMethod = "left" if number == 0 or not columns[index] else "right"
+            table.add_column(columns[index], justify=justify, overflow="fold")
+        for row in cells:
+            table.add_row(*(row[index] for index in shown))
+        with writing_to_stdout():
+            self.out.print(table)
+        if left_out:
+            self.note(f"Left out in this narrow terminal: {', '.join(left_out)}.")
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -125,10 +162,13 @@ def printable(text: str) -> str:
 
 
 def fail(message: str, code: int, *, as_json: bool) -> None:
-    """Print an error on stderr, and with ``--json`` also an object on stdout."""
-    if as_json:
-        print(json.dumps({"error": {"code": code, "message": message}}), flush=True)
-    RichConsole(stderr=True, highlight=False, soft_wrap=True).print(
-        printable(f"rcig: {message}"), style="red" if code < 128 else "", markup=False
-    )
-    sys.stdout.flush()
+    """Print an error on stderr, and with ``--json`` also an object on stdout, where these can be written."""
+    with suppress(OSError):
+        if as_json:
+            print(json.dumps({"error": {"code": code, "message": message}}), flush=True)
+    with suppress(OSError):
+        RichConsole(stderr=True, highlight=False, soft_wrap=True).print(
+            printable(f"rcig: {message}"), style="red" if code < 128 else "", markup=False
+        )
+    with suppress(OSError):
+        sys.stdout.flush()

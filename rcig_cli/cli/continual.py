@@ -81,6 +81,7 @@ def continual(
         f"Test accuracy on all classes seen so far{deviation}, of networks trained on the sets that "
         f"{result.algorithm} distilled, on as many random real images, and on all real images "
         f"({describe_protocol(result.protocol)}).",
+        optional=("run", "classes"),
     )
     here.console.text(str(result.figure))
     here.next(f"show {result.name}")

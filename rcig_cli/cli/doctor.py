@@ -1,32 +1,43 @@
 """``rcig doctor``."""
 
+import sys
+
 import typer
 
 from rcig_cli.cli.options import Context, with_settings
-from rcig_cli.cli.show import lines_of
+from rcig_cli.errors import ConfigError
 
 
 @with_settings(needs_store=False)
 def doctor(here: Context) -> None:
-    """Report versions and devices, and check that JAX computes correctly on this machine.
+    """Check this machine: versions, devices, whether JAX uses the GPU, and whether it computes correctly.
 
     Example: rcig doctor
-    """
-    from rcig_cli.errors import ConfigError
 
+    Exits with code 1 if something is wrong.
+    """
+    refusal = ""
     try:
         here.prepare_jax()
-        from rcig_cli.runs.housekeeping.doctor import examine
-
-        findings, problem = examine(), "none"
-        if not findings["zero_derivative_is_zero"]:
-            problem = "XLA computes wrong numbers here: a derivative that must be 0 is not."
     except ConfigError as error:
-        from rcig_cli.store.records import versions
+        refusal = str(error)
+    from rcig_cli.runs.housekeeping.doctor import examine
 
-        findings, problem = {"versions": versions(), "devices": []}, str(error)
-    findings["problem"] = problem
-    here.console.data("\n".join(lines_of(findings)), findings)
-    if problem != "none":
-        here.console.warn(problem)
+    found = examine(refusal)
+    here.console.document(found)
+    well, wrong = _marks()
+    for check in found["checks"]:
+        here.console.text(f"{well if check['ok'] else wrong} {check['text']}")
+        if check["advice"]:
+            here.console.text(f"{' ' * len(wrong)} {check['advice']}")
+    if not all(check["ok"] for check in found["checks"]):
         raise typer.Exit(1)
+
+
+def _marks() -> tuple[str, str]:
+    """Return the marks of what is well and of what is wrong, in characters that stdout has."""
+    try:
+        "✓✗".encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return "ok", "!!"
+    return "✓", "✗"

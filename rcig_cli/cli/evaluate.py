@@ -20,6 +20,8 @@ from rcig_cli.settings import settings_of
 if TYPE_CHECKING:
     from rcig_cli.presets.set_size import SetSize
 
+_PAPER = "paper, width 128"  # a column
+
 
 @with_settings(*settings_of(EvaluationProtocol).values(), show_defaults=True, repeated=("arch", "norm"))
 def evaluate(
@@ -103,10 +105,11 @@ def evaluate(
         for each in evaluations
     ]
     here.console.table(
-        ("network", run, "random subset", *in_full, "paper, width 128", "stored"),
+        ("network", run, "random subset", *in_full, _PAPER, "stored"),
         rows,
         f"Test accuracy of {count_of(first['networks'], 'network')} trained on {run} for "
         f"{describe_training(first)}{deviation}.\n{run}: {describe_size(size)}.{_of_parametrized(size)}",
+        optional=("stored", _PAPER),
     )
     if scores:
         here.console.table(

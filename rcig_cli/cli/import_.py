@@ -24,7 +24,7 @@ def import_(
         ),
     ],
     dataset: Annotated[
-        str, typer.Option(metavar="NAME", help="The prepared data set that the set was distilled from.")
+        str, typer.Option(metavar="DATASET", help="The prepared data set that the set was distilled from.")
     ],
     space: Annotated[
         str | None,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rcig_cli.store.records import DatasetManifest, RunManifest, SequenceManifest, SweepManifest
 
 SORTS = ("name", "accuracy", "updated")
+_OPTIONAL = ("updated (UTC)", "stored", "per class", "tags")  # columns, the least important first
 
 
 @with_context
@@ -88,10 +89,11 @@ def list_all(
             (d.name, str(d.sizes["train"]), str(d.sizes["test"]), str(len(d.class_names)), _shape(d.shape))
             for d in datasets
         ]
-        here.console.table(("data set", "training", "test", "classes", "shape"), described)
+        columns = ("data set", "training", "test", "classes", "shape")
+        here.console.table(columns, described, optional=("shape", "test"))
     if rows:
-        columns = ("run", "data set", "per class", "stored", "accuracy", "status", "updated (UTC)", "tags")
-        here.console.table(columns, [row.cells() for row in rows])
+        heads = ("run", "data set", "per class", "stored", "accuracy", "status", "updated (UTC)", "tags")
+        here.console.table(heads, [row.cells() for row in rows], optional=_OPTIONAL)
     elif found:
         here.console.note(f"No run has the tag {tag}.")
     _list_groups(here, "sweep", sweeps)
@@ -144,7 +146,7 @@ def _list_groups(here: Context, kind: str, groups: "Sequence[SweepManifest | Seq
         for g in groups
     ]
     if rows:
-        here.console.table((kind, "data set", "runs", "status", "updated (UTC)"), rows)
+        here.console.table((kind, "data set", "runs", "status", "updated (UTC)"), rows, optional=_OPTIONAL)
 
 
 def dataset_summary(dataset: "DatasetManifest") -> dict[str, Any]:

@@ -2,21 +2,31 @@
 
 import inspect
 import itertools
+import re
 import shlex
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rcig_cli.cli.command import (
+    DebugOption,
+    JsonOption,
+    QuietOption,
+    StoreOption,
+    value_of,
+)
 from rcig_cli.cli.console import Console, printable
+from rcig_cli.errors import ConfigError
 from rcig_cli.store.location import default_root
 
 if TYPE_CHECKING:
     from rcig_cli.settings import Setting
     from rcig_cli.store.store import Store
+
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
 CheckpointOption = Annotated[
     int | None,
@@ -81,23 +91,11 @@ class Context:
             environment.check_devices()
 
 
-_common: Any = partial(typer.Option, rich_help_panel="Common options")
-
-
 def _context(
-    store: Annotated[
-        Path | None,
-        _common(
-            "--store",
-            envvar="RCIG_STORE",
-            help="Folder of the store. Default: artifacts, here or in the nearest folder above that has it.",
-        ),
-    ] = None,
-    json: Annotated[bool, _common("--json", help="Print one JSON object on stdout.")] = False,
-    quiet: Annotated[
-        bool, _common("--quiet", "-q", help="Print no progress and no messages on stderr.")
-    ] = False,
-    debug: Annotated[bool, _common("--debug", help="Show the traceback of an error.")] = False,
+    store: StoreOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
 ) -> Context:
     """Return the context of a command with these options, which all commands have."""
     del debug  # read by `app.main`
@@ -139,16 +137,22 @@ def with_settings(
             *(_parameter(each, show_defaults, each.per_class or each.name in repeated) for each in declared),
             *itertools.filterfalse(_is_argument, own),
             *common.values(),
+            inspect.Parameter("parsed", _KEYWORD, annotation=typer.Context),
         ]
 
-        def run(**given: Any) -> None:
-            here = _context(**{name: given.pop(name) for name in common})
-            if declared:
-                texts = {name: value for name in by_name if (value := given.pop(name)) not in (None, [])}
-                given["settings"] = converted(by_name, texts)
-            command(**{first.name: here}, **given)
+        def run(parsed: typer.Context, **given: Any) -> None:
+            here = _context(**{name: value_of(parsed, name) for name in common})
+            given = {name: value for name, value in given.items() if name not in common}
+            texts = {name: value for name in by_name if (value := given.pop(name)) not in (None, [])}
+            try:
+                if declared:
+                    given["settings"] = converted(by_name, texts)
+                command(**{first.name: here}, **given)
+            except ConfigError as error:
+                error.args = (_with_options(str(error), texts, by_name),)
+                raise
 
-        parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
+        parameters = [each.replace(kind=_KEYWORD) for each in parameters]
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {each.name: each.annotation for each in parameters}
         run.__name__, run.__doc__ = command.__name__, command.__doc__
@@ -186,6 +190,24 @@ def converted(declared: Mapping[str, "Setting"], texts: Mapping[str, Any]) -> di
     return {**single, **several}
 
 
+def _with_options(message: str, given: Collection[str], declared: Mapping[str, "Setting"]) -> str:
+    """Write settings that were given as options as the user typed them: ``--l2-rate``, not ``l2_rate``.
+
+    In a message a clause about a setting begins with its name; a name with an underscore is no other word.
+    """
+    for name in given:
+        option = declared[name].option
+        if f"setting {name!r}" in message:  # "There is no setting 'solver' of dm; the settings are ..."
+            known = re.compile(rf"\b({'|'.join(declared)})\b")
+            head, _, names = message.partition("; ")
+            names = known.sub(lambda match: declared[match[0]].option, names)
+            message = f"{head.replace(f'setting {name!r}', f'option {option}')}; {names}"
+        message = re.sub(rf"(^|; ){name}\b(?=[ :])", rf"\1{option}", message)
+        if "_" in name:
+            message = re.sub(rf"(?<![\w'-]){name}\b", option, message)
+    return message
+
+
 def _is_argument(parameter: inspect.Parameter) -> bool:
     metadata = getattr(parameter.annotation, "__metadata__", ())
     return any(isinstance(each, typer.models.ArgumentInfo) for each in metadata)
@@ -208,6 +230,4 @@ def _parameter(declared: "Setting", show_default: bool, repeated: bool) -> inspe
         rich_help_panel=declared.panel,
         show_default=False,
     )
-    return inspect.Parameter(
-        declared.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option]
-    )
+    return inspect.Parameter(declared.name, _KEYWORD, default=None, annotation=Annotated[kind, option])

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _WHICH = "sweep"  # the first column, where the rows of a table differ in no setting
 
+# Columns, the least important first.
+_OPTIONAL = ("ms/step", "runs", "seconds", "in all", "stored", "batch", "width", "steps")
+
 
 @with_context
 def sweep(
@@ -64,6 +67,7 @@ def sweep(
         [[row.get(column, "") for column in columns] for row in rows],
         "Test accuracy: mean ± standard deviation over the networks of all seeds. "
         f"Times: of one run, compilation excluded{_remarks(table)}",
+        optional=[name for name in _OPTIONAL if name not in table.axes],
     )
     for path in result.figures:
         here.console.text(str(path))

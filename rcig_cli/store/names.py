@@ -13,6 +13,13 @@ Kind = Literal["data set", "run", "sweep", "sequence"]
 
 NEWEST = "newest"  # in place of a run's name: the newest run
 RESERVED = ("run_", "sweep_", "sequence_")  # how no name may begin that a user chooses
+# The folder of a store that has the artifacts of a kind.
+FOLDERS: dict[Kind, str] = {
+    "data set": "datasets",
+    "run": "runs",
+    "sweep": "sweeps",
+    "sequence": "sequences",
+}
 
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _NUMBERED = re.compile(r"(run|sweep|sequence)_([1-9][0-9]{0,8})")

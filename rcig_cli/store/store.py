@@ -29,6 +29,7 @@ from rcig_cli.store.files import (
 from rcig_cli.store.location import STORE
 from rcig_cli.store.locks import RunLock, is_locked
 from rcig_cli.store.names import (
+    FOLDERS,
     NEWEST,
     Kind,
     check_chosen_name,
@@ -56,12 +57,6 @@ EXPERTS, FULL_DATA = "experts", "full-data"  # of a data set: networks trained o
 Named = TypeVar("Named", DatasetManifest, RunManifest, SweepManifest, SequenceManifest)
 Numbered = TypeVar("Numbered", RunManifest, SweepManifest, SequenceManifest)
 
-_FOLDERS: dict[Kind, str] = {
-    "data set": "datasets",
-    "run": "runs",
-    "sweep": "sweeps",
-    "sequence": "sequences",
-}
 _MADE_BY: dict[Kind, str] = {
     "data set": "prepare",
     "run": "distill",
@@ -128,7 +123,7 @@ class Store:
 
     def folder_of(self, kind: Kind) -> Path:
         """Return the folder of all artifacts of a kind; it needn't exist yet."""
-        return self.root / _FOLDERS[kind]
+        return self.root / FOLDERS[kind]
 
     def dataset_path(self, name: str) -> Path:
         """Return the folder of a data set; it needn't exist."""
@@ -336,7 +331,7 @@ class Store:
         prefix, slash, rest = name.rpartition("/")
         kinds = [
             kind
-            for kind, folder in _FOLDERS.items()
+            for kind, folder in FOLDERS.items()
             if is_name(kind, rest) and (not slash or prefix == folder)
         ]
         if not kinds:
@@ -361,7 +356,7 @@ class Store:
         """Find all artifacts, damaged or not: the folders with a name that an artifact may have."""
         return [
             Artifact(kind, folder.name, folder)
-            for kind in _FOLDERS
+            for kind in FOLDERS
             for folder in _folders(self.folder_of(kind))
             if is_name(kind, folder.name)
         ]

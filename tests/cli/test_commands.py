@@ -246,11 +246,16 @@ def test_help_takes_less_than_half_a_second_and_imports_no_command():
         start = time.perf_counter()
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         times.append(time.perf_counter() - start)
-    assert done.stderr.strip() == "['rcig_cli.cli.app'] []"
+    assert done.stderr.strip() == "['rcig_cli.cli.app', 'rcig_cli.cli.command'] []"
     assert min(times) < 0.5
 
 
 def test_doctor_finds_that_jax_computes_correctly(rcig):
     outcome = rcig("doctor", "--json")
-    assert outcome.code == 0
     assert outcome.json["zero_derivative_is_zero"] is True
+    checks = outcome.json["checks"]
+    assert outcome.code == (0 if all(check["ok"] for check in checks) else 1)
+    lines = rcig("doctor").out.splitlines()
+    for check in checks:
+        if check["about"] != "machine":  # how much memory is free changes
+            assert f"{'✓' if check['ok'] else '✗'} {check['text']}" in lines

@@ -15,12 +15,6 @@ from rcig_cli.store.documents import read_document, write_document
 from rcig_cli.store.locks import RunLock
 from tests.cli.test_errors import one_sentence
 from tests.conftest import ROOT
-from tests.example_store import make_example
-
-
-@pytest.fixture(scope="module")
-def example(tmp_path_factory):
-    return make_example(tmp_path_factory.mktemp("example") / "a")
 
 
 @pytest.fixture

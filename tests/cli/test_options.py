@@ -11,7 +11,7 @@ from rich.console import Console as RichConsole
 from rich.progress import Progress
 from typer.testing import CliRunner
 
-from rcig_cli.cli.app import Command
+from rcig_cli.cli.command import Command
 from rcig_cli.cli.console import Console
 from rcig_cli.cli.options import Context, with_settings
 from rcig_cli.settings import record, setting, settings_of

@@ -98,7 +98,7 @@ def folder(example, tmp_path, monkeypatch):
 def parameters():
     """Return the parameters of every command by its name."""
     group = typer.main.get_command(app.app)
-    return {name: group.commands[name].params for name in app.COMMANDS}
+    return {name: group.commands[name].load().params for name in app.COMMANDS}
 
 
 @st.composite
