@@ -62,8 +62,7 @@ def pick_images(
             raise RunInterrupted(path.name, message, stop.signal_number)
 
     config = DistillConfig.from_json(manifest.config)
-    if context.processes.count > 1:
-        raise ConfigError(f"{config.algorithm} picks real images in one process; leave out --distributed.")
+    check_one_process(config, context)
     record(status="running", files={})
     began = time.monotonic()
     try:
@@ -76,6 +75,18 @@ def pick_images(
     timing = {"steps": 0, "seconds": seconds, "device": jax.default_backend(), "processors": processors()}
     write_result(path, "timings", "distill", timing)
     return record(status="finished", files=files)
+
+
+def check_one_process(config: DistillConfig, context: RunContext) -> None:
+    """Refuse to pick images in a job of several processes.
+
+    Raises
+    ------
+    ConfigError
+        If it is one.
+    """
+    if config.algorithm_record.pick and context.processes.count > 1:
+        raise ConfigError(f"{config.algorithm} picks real images in one process; leave out --distributed.")
 
 
 def _chosen(prepared: Prepared, config: DistillConfig, rows: Callable[[Indices], Rows]) -> Indices:

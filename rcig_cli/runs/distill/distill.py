@@ -18,7 +18,7 @@ from rcig_cli.errors import ConfigError, Interrupted, NotFound, NumericsError
 from rcig_cli.presets.config import DEFAULT_ALGORITHM, DistillConfig
 from rcig_cli.reporting.formatting import describe_images, per_class, source_of
 from rcig_cli.runs.configuration import most_images, network_for, normalized, resolved, with_possible_batch
-from rcig_cli.runs.distill.coreset import pick_images
+from rcig_cli.runs.distill.coreset import check_one_process, pick_images
 from rcig_cli.runs.distill.distilled import write_distilled
 from rcig_cli.runs.distill.divergence import Diverged, is_stuck, lower_rate
 from rcig_cli.runs.distill.resume import (
@@ -208,6 +208,7 @@ def _new_or_unfinished(
     settings = {**models, **normalized(prepared, settings)}
     found, digest = None, prepared.manifest.digest
     config, budget = resolved(prepared, settings), None
+    check_one_process(config, context)
     if minutes is None and context.processes.count == 1 and long_on_cpu(config, settings, context.devices):
         minutes = MINUTES_ON_CPU
         context.report.note(

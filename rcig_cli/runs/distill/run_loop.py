@@ -373,6 +373,8 @@ class RunLoop:
     def _interrupt(self, signal_number: int) -> None:
         if self.state is None:
             message = "Stopped before the first step."
+            if isinstance(self.config.method, ExpertSettings):
+                message += " Experts that are complete are kept."
         else:
             self.save()
             message = f"Stopped at step {self.step} of {self.config.steps}, after saving a checkpoint."
