@@ -175,6 +175,9 @@ class RunManifest(_JobManifest):
         Of a run whose settings were chosen so that it ends in a given time: the ``minutes``, the settings
         that were ``given`` and those that were ``chosen``, by name, the ``seconds_per_step`` that were
         measured, and the ``reason`` as text.  None for other runs.
+    extensions
+        What the run uses of the user's own code (``docs/extending.md``), by reference: what identifies the
+        code (``module_sha256``, ``distribution``, ``version``) and, of a method, the ``metrics`` that it has.
     imported_as
         How the file of an imported run was read: the ``space`` of its images, the ``options`` that the user
         gave, and the ``assumptions``, each with ``about`` and ``text``.  None for other runs.
@@ -187,6 +190,7 @@ class RunManifest(_JobManifest):
     log: LoggedBytes | None = None
     divergences: tuple[dict[str, Any], ...] = ()
     budget: dict[str, Any] | None = None
+    extensions: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     imported_as: dict[str, Any] | None = None
     kind: Literal["run"] = "run"
 
