@@ -39,7 +39,8 @@ class OwnNetwork(Network):
 
     def init(self, key: Array) -> Parameters:
         """Draw fresh parameters."""
-        return self._initial(key)[0]
+        parameters: Parameters = self._initial(key)[0]
+        return parameters
 
     def first_statistics(self) -> Parameters:
         """The collections besides the parameters, before any training."""
@@ -47,9 +48,8 @@ class OwnNetwork(Network):
 
     def apply(self, parameters: Parameters, images: Array) -> tuple[Array, Array]:
         """Logits ``[b, C]`` of images ``[b, H, W, c]``, twice."""
-        logits = self.body.apply(
-            self._variables(parameters, self.statistics), images, **self._mode(train=False)
-        )
+        variables = self._variables(parameters, self.statistics)
+        logits = self.body.apply(variables, images, **self._mode(train=False))
         return logits, logits
 
     def train(
@@ -62,12 +62,8 @@ class OwnNetwork(Network):
         logits, changed = self.body.apply(variables, images, mutable=list(statistics), **how)
         return logits, {**statistics, **changed}
 
-    @property
-    def _has_statistics(self) -> bool:
-        return bool(self.first_statistics())
-
     def _initial(self, key: Array) -> tuple[Any, Parameters]:
-        variables = self.body.init(key, jnp.zeros((1, *self.image_shape)))
+        variables = self.body.init(key, jnp.zeros((1, *self.image_shape)), **self._mode(train=False))
         if not isinstance(self.body, nn.Module):
             return variables, {}
         others = {name: each for name, each in variables.items() if name not in ("params", _NOT_KEPT)}
