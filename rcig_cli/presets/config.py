@@ -281,7 +281,8 @@ def declared_settings(*algorithms: Any) -> dict[str, Setting]:
     the methods that are the user's own are imported, and their settings come before those of other methods.
     """
     found = settings_of(DistillConfig)
-    own = [find_method(str(name)) for name in algorithms if is_extension("method", name)]
+    others = (name for name in algorithms if name not in METHODS)  # a search of the installed ones takes time
+    own = [find_method(name) for name in others if is_extension("method", name)]
     for method in (*own, *METHODS.values()):
         found.update({name: each for name, each in method.declared.items() if name not in found})
     return {**found, **parametrization_settings()}
