@@ -12,7 +12,6 @@ import importlib
 import os
 import re
 import sys
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,6 +38,8 @@ def is_reference(name: object) -> bool:
 
 def installed(kind: Kind) -> dict[str, str]:
     """Return the extensions of a kind that distributions declare: references by name.  None is imported."""
+    from importlib import metadata  # slow to import
+
     points = metadata.entry_points(group=GROUPS[kind])
     named = sorted((point.name, point.value.partition("[")[0].replace(" ", "")) for point in points)
     return {name: reference for name, reference in named if is_reference(reference)}
@@ -109,6 +110,8 @@ def provenance(reference: str) -> dict[str, str]:
         ``distribution`` and ``version``, if the module is part of an installed distribution, and
         ``module_sha256``, the checksum of the module's file, if it has one.  The module is not imported.
     """
+    from importlib import metadata
+
     module_name = reference.partition(":")[0]
     owners = metadata.packages_distributions().get(module_name.partition(".")[0], [])
     found = {}

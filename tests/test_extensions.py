@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import rcig_cli.cli.distill  # noqa: F401  (options have the choices of when their command is imported)
+import rcig_cli.cli.distill  # options have the choices of when their command is imported
 import rcig_cli.cli.evaluate  # noqa: F401
 from rcig_cli.augmentation import augment_by, check_operations
 from rcig_cli.data.sources.opening import open_source

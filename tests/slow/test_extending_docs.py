@@ -4,6 +4,7 @@ import re
 import shlex
 import sys
 import tomllib
+from pathlib import Path
 
 from rcig_cli.extensions import GROUPS, installed
 from tests.conftest import ROOT
@@ -34,6 +35,8 @@ def test_the_examples_of_the_documentation_run(rcig, tmp_path, monkeypatch):
     done = rcig("distill", "digits", "--ipc", 1, "--steps", 2, "--width", 16, "--algorithm", "class-means")
     assert done.code == 0, done.err
     assert rcig("show", "run_5", "--json").json["config"]["algorithm"] == "my_method:CLASS_MEANS"
+    assert rcig("report", "run_3", "--out", "own.html").code == 0
+    assert "--set power=3" in Path("own.html").read_text().replace("&#39;", "'")
     for name in names:
         sys.modules.pop(name)
 
