@@ -1,6 +1,7 @@
 """Augmentation: one random operation for each image and step.
 
-`augment` is the augmentation of the paper's evaluation, `augment_one` one of operations chosen by name.
+`augment` is the augmentation of the paper's evaluation, `augment_by` one of operations chosen by name, which
+may be the user's own (`rcig_cli.extensions`).
 
 An operation is a pure function of a random key and an image ``[H, W, c]`` (floating point, standardized or
 whitened), whose shape and type it keeps.  The colour operation computes
@@ -21,6 +22,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax, random
 from jax.scipy.ndimage import map_coordinates
+
+from rcig_cli.errors import ConfigError, shorten
+from rcig_cli.extensions import describe, load
 
 Operation = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -134,12 +138,59 @@ def augment_one(key: jax.Array, image: jax.Array, names: Sequence[str]) -> jax.A
     image
         ``[H, W, c]``, floating point, standardized or whitened.
     names
-        Keys of `OPERATIONS`, one or more.
+        Keys of `OPERATIONS`, or references to operations of the user's own; one or more.
     """
     choice_key, draw_key = random.split(key)
     choice = random.randint(choice_key, (), 0, len(names))
-    augmented: jax.Array = lax.switch(choice, [OPERATIONS[name] for name in names], draw_key, image)
+    augmented: jax.Array = lax.switch(choice, [operation(name) for name in names], draw_key, image)
     return augmented
+
+
+def augment_by(key: jax.Array, images: jax.Array, names: Sequence[str]) -> jax.Array:
+    """Apply `augment_one` to each of some images ``[b, H, W, c]``, with a key of its own."""
+    keys = random.split(key, len(images))
+    augmented: jax.Array = jax.vmap(lambda key, image: augment_one(key, image, names))(keys, images)
+    return augmented
+
+
+def operation(name: str) -> Operation:
+    """Return an operation by its name, or import one of the user's own.
+
+    Raises
+    ------
+    ConfigError
+        If it can't be imported, or can't be called.
+    """
+    if name in OPERATIONS:
+        return OPERATIONS[name]
+    found: Operation = load("augmentation", name)
+    if not callable(found):
+        raise ConfigError(f"{name} is {shorten(found)}: expected a function (key, image) -> image.")
+    return found
+
+
+def check_operations(names: Sequence[str], shape: tuple[int, int, int]) -> None:
+    """Import the operations that are the user's own, and check that they keep shape and type of an image.
+
+    Raises
+    ------
+    ConfigError
+        If one can't be imported, fails, or returns something else.
+    """
+    image = jax.ShapeDtypeStruct(shape, jnp.float32)
+    for name in names:
+        if name in OPERATIONS:
+            continue
+        function = operation(name)
+        try:
+            found = jax.eval_shape(function, random.key(0), image)
+        except Exception as error:  # an operation may raise anything
+            message = f"{name} fails for an image of the shape {shape}: {describe(error)}."
+            raise ConfigError(f"{message} It is called as {name}(key, image).") from error
+        kind = getattr(found, "shape", None), getattr(found, "dtype", None)
+        if kind != (shape, jnp.float32):
+            given = f"{kind[1]} {kind[0]}" if kind[0] is not None else type(found).__name__
+            raise ConfigError(f"{name} must return an image like its own, float32 {shape}, not {given}.")
 
 
 def rotation(angle: jax.Array) -> jax.Array:

@@ -36,6 +36,7 @@ import pydantic.dataclasses
 from pydantic.fields import FieldInfo
 
 from rcig_cli.errors import ConfigError, NotFound, shorten
+from rcig_cli.extensions import METAVAR, Kind, installed, is_extension
 
 DEFAULT = "default"  # in a mapping by class name: the value of all other classes
 
@@ -56,6 +57,8 @@ class Setting:
         ``int``, ``float``, ``bool`` or ``str``.
     choices
         The allowed texts; empty if the setting is not restricted to some texts.
+    extension
+        The kind of extension that may be named in place of one of the choices, or None.
     optional
         Whether None is allowed.
     default
@@ -73,6 +76,7 @@ class Setting:
     name: str
     type: type
     choices: tuple[str, ...]
+    extension: Kind | None
     optional: bool
     default: Any
     help: str
@@ -92,10 +96,17 @@ class Setting:
         return self.help + (f" Default: {self.default}." if known else "")
 
     @property
+    def known(self) -> tuple[str, ...]:
+        """The choices, and the names of installed extensions."""
+        return tuple(dict.fromkeys([*self.choices, *(installed(self.extension) if self.extension else ())]))
+
+    @property
     def allowed(self) -> str:
         """The allowed values, as text that follows "must be"."""
         if self.per_class:
             return f"{replace(self, per_class=False).allowed}, or one for each class (by name, or a list)"
+        if self.extension:
+            return f"one of {', '.join(self.known)}, or your own as {METAVAR}"
         if self.choices:
             return f"one of {', '.join(self.choices)}" if len(self.choices) > 1 else self.choices[0]
         if self.type is bool:
@@ -148,6 +159,7 @@ def setting(
     *,
     panel: str | None = None,
     choices: Iterable[str] = (),
+    extension: Kind | None = None,
     per_class: bool = False,
     **bounds: Any,
 ) -> Any:
@@ -163,12 +175,17 @@ def setting(
         The heading under which the command line lists it.
     choices
         The texts that are allowed, where they are known only when the program runs; else use ``Literal``.
+    extension
+        The kind of extension (`rcig_cli.extensions`) that may be named in place of one of ``choices``.
     per_class
         Whether classes may have different values; the type is then ``int | tuple[int, ...]``.
     **bounds
         ``ge``, ``gt``, ``le``, ``lt``.
     """
-    extra: Any = {"panel": panel, "choices": [*choices], "bounds": bounds, "per_class": per_class}
+    extra: Any = {
+        **{"panel": panel, "choices": [*choices], "extension": extension},
+        **{"bounds": bounds, "per_class": per_class},
+    }
     # pydantic can't apply bounds to each item of a tuple; `make` checks them with all others.
     checked = {} if per_class else bounds
     return pydantic.Field(default, description=help, json_schema_extra=extra, **checked)
@@ -196,6 +213,7 @@ def _described(name: str, hint: Any, field: FieldInfo) -> Setting:
         name=name,
         type=str if choices else hint,
         choices=choices,
+        extension=extra["extension"],
         optional=optional,
         default=None if field.is_required() else field.default,
         help=field.description or "",
@@ -256,7 +274,7 @@ def check(declared: Mapping[str, Setting], values: Mapping[str, Any], *, where: 
 
 
 def _refusal(declared: Setting, value: object, where: str) -> str:
-    near = difflib.get_close_matches(value, declared.choices, n=1) if isinstance(value, str) else []
+    near = difflib.get_close_matches(value, declared.known, n=1) if isinstance(value, str) else []
     hint = f" (did you mean {near[0]}?)" if near else ""
     if len(declared.choices) == 1:
         hint = "; it can be omitted"
@@ -274,6 +292,8 @@ def _fits(declared: Setting, value: Any) -> bool:
             and all(_fits(one, each) for each in values)
             and (not named or all(isinstance(name, str) for name in value))
         )
+    if declared.extension and value not in declared.choices:
+        return is_extension(declared.extension, value)
     hint: Any = Literal[declared.choices] if declared.choices else declared.type
     bounded = Annotated[hint, pydantic.Field(**declared.bounds)]
     adapter = pydantic.TypeAdapter(bounded, config=_STRICT)

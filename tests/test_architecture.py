@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "data": set(),
     "store": set(),
 }
-ANYONE_IMPORTS = {"errors", "settings"}
+ANYONE_IMPORTS = {"errors", "settings", "extensions"}
 # Libraries that only some parts use.
 HOMES = {
     "zarr": {"store"},

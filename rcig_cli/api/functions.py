@@ -96,8 +96,8 @@ def prepare(
     name
         A known data set such as ``"digits"`` or ``"cifar10"``, or any name for your own images.
     source
-        Your own images: a folder or file (``docs/datasets.md`` lists the formats), ``"hf:OWNER/NAME"`` or
-        ``"tfds:NAME"``.
+        Your own images: a folder or file (``docs/datasets.md`` lists the formats), ``"hf:OWNER/NAME"``,
+        ``"tfds:NAME"``, or a function that returns arrays, ``"MODULE:NAME"`` (``docs/extending.md``).
     overwrite
         Whether to replace a data set of this name that was prepared with other settings.
     **settings
@@ -211,7 +211,7 @@ def distill(
         settings["ipc"] = ipc
     elif not resume:
         raise ConfigError("ipc is missing: give the number of distilled images per class, such as ipc=1.")
-    check(declared_settings(), settings)
+    check(declared_settings(settings.get("algorithm")), settings)
     if dataset == EMBEDDED:
         _open(store, create=True)
     opened, of = _locate(dataset, Dataset, store)
@@ -485,7 +485,7 @@ def continual(
     from rcig_cli.settings import check
 
     settings["ipc"] = ipc
-    check(settings_of_continual(), settings)
+    check(settings_of_continual(settings.get("algorithm")), settings)
     opened, name = _locate(dataset, Dataset, store)
     context = RunContext(_Report(shown=progress), checkpoint_every)
     prepared = open_prepared(opened, name)

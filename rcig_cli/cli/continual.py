@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rcig_cli.cli.options import CheckpointOption, Context, with_settings
+from rcig_cli.cli.options import CheckpointOption, Context, SetOption, assignments, with_settings
 from rcig_cli.errors import Interrupted
 from rcig_cli.reporting.formatting import describe_protocol
 from rcig_cli.runs.continual.plan import TASKS, settings_of_continual
@@ -38,6 +38,7 @@ def continual(
         Path | None,
         typer.Option(metavar="FILE", help="Read settings from a TOML file; options override them."),
     ] = None,
+    more: SetOption = None,
     checkpoint_every: CheckpointOption = None,
 ) -> None:
     """Distil the classes task by task; after each task test networks on all classes seen so far.
@@ -52,9 +53,9 @@ def continual(
 
     Example: rcig continual cifar10 --tasks 5 --ipc 20 --algorithm dm
     """
-    settings = {**(read_toml(config) if config else {}), **settings}
+    settings = {**(read_toml(config) if config else {}), **assignments(more), **settings}
     in_file = settings.pop("dataset", None)
-    check(settings_of_continual(), settings)
+    check(settings_of_continual(settings.get("algorithm")), settings)
     store = here.store(create="ipc" in settings)
     here.prepare_jax()
     from rcig_cli.runs.continual import continual as job

@@ -9,7 +9,14 @@ import typer
 
 from rcig_cli.cli.console import fail
 from rcig_cli.cli.list import run_summary
-from rcig_cli.cli.options import CheckpointOption, Context, TagOption, with_settings
+from rcig_cli.cli.options import (
+    CheckpointOption,
+    Context,
+    SetOption,
+    TagOption,
+    assignments,
+    with_settings,
+)
 from rcig_cli.errors import ConfigError, Interrupted, NumericsError
 from rcig_cli.presets.config import declared_settings
 from rcig_cli.reporting.formatting import describe_metrics, describe_run
@@ -42,6 +49,7 @@ def distill(
             help="Read settings from a TOML file (`rcig show RUN --toml` prints one); options override them.",
         ),
     ] = None,
+    more: SetOption = None,
     minutes: Annotated[
         float | None,
         _running(
@@ -94,10 +102,10 @@ def distill(
         from_file.pop("steps", None)
     if resume is not None and dataset is None and _names_dataset(here, resume):
         dataset, resume = resume, NEWEST  # of `rcig distill --resume cifar10`
-    settings = {**from_file, **settings}
+    settings = {**from_file, **assignments(more), **settings}
     if dataset is not None:
         settings["dataset"] = dataset
-    check(declared_settings(), settings)
+    check(declared_settings(settings.get("algorithm")), settings)
     new = resume in (None, NEWEST)
     if resume is None and "ipc" not in settings:
         raise ConfigError("Pass the number of images per class to distil, for example --ipc 1.")

@@ -4,6 +4,7 @@ import inspect
 import itertools
 import re
 import shlex
+import tomllib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,8 @@ from rcig_cli.cli.command import (
     value_of,
 )
 from rcig_cli.cli.console import Console, printable
-from rcig_cli.errors import ConfigError
+from rcig_cli.errors import ConfigError, shorten
+from rcig_cli.extensions import METAVAR
 from rcig_cli.store.location import default_root
 
 if TYPE_CHECKING:
@@ -35,6 +37,15 @@ CheckpointOption = Annotated[
         help="Outer steps between checkpoints. Default: every 10 minutes.",
         min=1,
         rich_help_panel="Running",
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="A setting by name, such as one of a method of your own; the value is written as in TOML. "
+        "May be given several times.",
     ),
 ]
 
@@ -208,6 +219,26 @@ def _with_options(message: str, given: Collection[str], declared: Mapping[str, "
     return message
 
 
+def assignments(texts: Collection[str] | None) -> dict[str, Any]:
+    """Read the values of `SetOption`: numbers and truth values as TOML has them, anything else as text.
+
+    Raises
+    ------
+    ConfigError
+        If one is not of the form ``NAME=VALUE``.
+    """
+    found = {}
+    for text in texts or ():
+        name, sign, value = text.partition("=")
+        if not (name and sign):
+            raise ConfigError(f"--set must be NAME=VALUE, such as --set image_lr=0.01, not {shorten(text)}.")
+        try:
+            found[name.strip()] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[name.strip()] = value
+    return found
+
+
 def _is_argument(parameter: inspect.Parameter) -> bool:
     metadata = getattr(parameter.annotation, "__metadata__", ())
     return any(isinstance(each, typer.models.ArgumentInfo) for each in metadata)
@@ -216,7 +247,8 @@ def _is_argument(parameter: inspect.Parameter) -> bool:
 def _parameter(declared: "Setting", show_default: bool, repeated: bool) -> inspect.Parameter:
     flags = [declared.option]
     kind: Any = list[str] | None if repeated else str | None
-    metavar: str | None = "|".join(declared.choices) or {int: "INTEGER", float: "NUMBER"}.get(declared.type)
+    choices = [*declared.known, *([METAVAR] if declared.extension else [])]
+    metavar: str | None = "|".join(choices) or {int: "INTEGER", float: "NUMBER"}.get(declared.type)
     if declared.per_class:
         metavar = "N|CLASS=N"
     if declared.type is bool:

@@ -28,7 +28,8 @@ def prepare(
         typer.Option(
             "--from",
             metavar="ORIGIN",
-            help="Your own images: a folder or file (docs/datasets.md), hf:OWNER/NAME or tfds:NAME.",
+            help="Your own images: a folder or file (docs/datasets.md), hf:OWNER/NAME, tfds:NAME, or a "
+            "function of your own as MODULE:NAME (docs/extending.md).",
         ),
     ] = None,
     overwrite: Annotated[

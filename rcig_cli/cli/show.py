@@ -89,11 +89,13 @@ def _find(here: Context, name: str) -> dict[str, Any]:
 def _preset(store: Store, run: RunManifest) -> dict[str, Any] | None:
     """Return the settings of the preset of a run's data set, method and number of images.
 
-    None if the run was imported, or its data set can't be read.
+    None if the run was imported, its data set can't be read, or its method is one of the user's own, which is
+    not imported only to be shown.
     """
+    from rcig_cli.distillation.methods import METHODS
     from rcig_cli.presets.config import resolve, with_possible_batch
 
-    if run.imported:
+    if run.imported or run.config["algorithm"] not in METHODS:
         return None
     try:
         dataset = store.dataset(run.dataset)
@@ -175,11 +177,13 @@ def _by_panel(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return settings as text, grouped as in the help of `rcig distill`."""
     from rcig_cli.presets.config import declared_settings
 
-    groups: dict[str, list[str]] = {}
-    for name, declared in declared_settings().items():
-        if name in settings and settings[name] is not None:
-            groups.setdefault(declared.panel or "General", []).append(f"{name} {_value(settings[name])}")
-    return [(panel, ", ".join(each)) for panel, each in groups.items()]
+    panels = {name: declared.panel or "General" for name, declared in declared_settings().items()}
+    groups: dict[str, list[str]] = {panel: [] for panel in panels.values()}
+    for name in (*(each for each in panels if each in settings), *(settings.keys() - panels.keys())):
+        if settings[name] is not None:
+            panel = panels.get(name, "Of the method")  # which is one of the user's own
+            groups.setdefault(panel, []).append(f"{name} {_value(settings[name])}")
+    return [(panel, ", ".join(each)) for panel, each in groups.items() if each]
 
 
 def _value(value: Any) -> str:

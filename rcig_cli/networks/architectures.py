@@ -1,4 +1,4 @@
-"""The available architectures and norms by name, and how a network is built from them.
+"""The available architectures and norms by name, and how a network is built from them, or by the user's own.
 
 The tables can be imported without JAX, so that the command line can check names before it loads anything.
 """
@@ -6,6 +6,7 @@ The tables can be imported without JAX, so that the command line can check names
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from rcig_cli.errors import ConfigError
+from rcig_cli.extensions import is_extension
 
 if TYPE_CHECKING:
     from rcig_cli.networks.network import Body, Network
@@ -62,13 +63,14 @@ def build_network(
     Parameters
     ----------
     architecture
-        One of `ARCHITECTURES`.
+        One of `ARCHITECTURES`, or a reference to the user's own (`rcig_cli.networks.own`).
     image_shape
         ``(H, W, c)``.
     classes
         Number of logits, C.
     width, depth, norm
-        None for the architecture's default; only the depth of the ConvNet can be chosen.
+        None for the architecture's default; only the depth of the ConvNet can be chosen.  A function of the
+        user's own gets those that are given.
     activation
         ``"relu"``, or ``"softplus"`` for distillation.
     channels
@@ -84,6 +86,14 @@ def build_network(
     from rcig_cli.networks.network import Network
     from rcig_cli.networks.norms import GROUPS
 
+    if architecture not in ARCHITECTURES and is_extension("architecture", architecture):
+        from rcig_cli.networks.own import own_network
+
+        if channels != "doubling":
+            raise ConfigError(f"The channels of {architecture} can't be chosen; leave out --channels.")
+        options = {"width": width, "depth": depth, "norm": norm}
+        given = {name: value for name, value in options.items() if value is not None}
+        return own_network(architecture, image_shape, classes, given)
     if architecture not in ARCHITECTURES:
         raise ConfigError(f"arch must be one of {', '.join(ARCHITECTURES)}, not {architecture!r}.")
     default = ARCHITECTURES[architecture]

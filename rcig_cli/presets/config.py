@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 
 import pydantic
 
-from rcig_cli.distillation.methods import METHODS, Method
+from rcig_cli.distillation.methods import METHODS, Method, find_method, is_known, known_method
 from rcig_cli.distillation.parametrizations import (
     PARAMETRIZATIONS,
     Decoder,
@@ -20,6 +20,7 @@ from rcig_cli.distillation.parametrizations import (
 )
 from rcig_cli.distillation.settings import GradientSettings, MethodSettings
 from rcig_cli.errors import ConfigError, listed, shorten
+from rcig_cli.extensions import METAVAR, installed, is_extension, is_reference, provenance, reference_to
 from rcig_cli.presets.paper import presets
 from rcig_cli.presets.short_runs import short_run_defaults
 from rcig_cli.settings import Setting, check, check_names, make, record, setting, settings_of, values_of
@@ -72,7 +73,9 @@ class DistillConfig:
         "Distil only these classes, in this order: names or numbers from 0, separated by commas. "
         "Default: all.",
     )
-    algorithm: str = setting(DEFAULT_ALGORITHM, "Method of distillation.", choices=METHODS)
+    algorithm: str = setting(
+        DEFAULT_ALGORITHM, "Method of distillation.", choices=METHODS, extension="method"
+    )
     parametrization: str = setting(
         DEFAULT_PARAMETRIZATION,
         "What is stored of the distilled images, in the bytes of --ipc images per class.",
@@ -106,13 +109,15 @@ class DistillConfig:
     distill_augment: str = setting(
         NO_AUGMENTATION,
         "Augment each real image of a step by one operation at random, of a list such as crop,rotate: "
-        f"{', '.join(AUGMENTATIONS)}. For data sets of few images. Default: none.",
+        f"{', '.join(AUGMENTATIONS)}, or your own as {METAVAR}. For data sets of few images. Default: none.",
     )
     method: MethodSettings
     decoding: ParametrizationSettings
 
     @pydantic.model_validator(mode="after")
     def _check_steps(self) -> Self:
+        if not is_known(self.algorithm):
+            return self
         if self.algorithm_record.pick and self.steps:
             raise ValueError(f"{self.algorithm} picks real images and takes no outer steps; leave out steps")
         if not self.algorithm_record.pick and not self.steps:
@@ -127,22 +132,13 @@ class DistillConfig:
 
     @pydantic.model_validator(mode="after")
     def _check_augmentations(self) -> Self:
-        unknown = [name for name in self.augmentations if name not in AUGMENTATIONS]
-        if unknown:
-            near = difflib.get_close_matches(unknown[0], AUGMENTATIONS, n=1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
-            raise ValueError(
-                f"distill_augment must be none, or a list of {', '.join(AUGMENTATIONS)} with commas, "
-                f"not {shorten(self.distill_augment)}{hint}"
-            )
+        check_operations(self.augmentations, "distill_augment", self.distill_augment)
         return self
 
     @property
     def augmentations(self) -> tuple[str, ...]:
         """The names of the operations of ``distill_augment``."""
-        if self.distill_augment == NO_AUGMENTATION:
-            return ()
-        return tuple(name.strip() for name in self.distill_augment.split(","))
+        return () if self.distill_augment == NO_AUGMENTATION else listed_operations(self.distill_augment)
 
     def images_per_class(self, classes: int) -> tuple[int, ...]:
         """Return the number of raw images of each class whose bytes the set may take."""
@@ -181,13 +177,25 @@ class DistillConfig:
 
     @property
     def algorithm_record(self) -> Method:
-        """The method that ``algorithm`` names."""
-        return METHODS[self.algorithm]
+        """The method that ``algorithm`` names; as `known_method` returns it for a run that is only read."""
+        return known_method(self.algorithm)
 
     @property
     def parametrization_record(self) -> Parametrization:
         """The parametrization that ``parametrization`` names."""
         return PARAMETRIZATIONS[self.parametrization]
+
+    @property
+    def declared(self) -> dict[str, Setting]:
+        """All its settings by name."""
+        records = type(self), type(self.method), type(self.decoding)
+        return {name: each for record in records for name, each in settings_of(record).items()}
+
+    @property
+    def extensions(self) -> dict[str, dict[str, str]]:
+        """What it uses of the user's own: the `provenance` of each by its reference."""
+        used = filter(is_reference, (self.algorithm, *self.augmentations))
+        return {reference: provenance(reference) for reference in used}
 
     @property
     def learning_rates(self) -> dict[str, float]:
@@ -204,7 +212,8 @@ class DistillConfig:
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Make a configuration from settings by name.
 
-        Those of the method and of the parametrization may be left out.
+        Those of the method and of the parametrization may be left out.  The settings of a method that is
+        not known (`is_known`), as that of a stored run that is only read, are taken as they are.
 
         Raises
         ------
@@ -212,15 +221,18 @@ class DistillConfig:
             If a setting is unknown (the nearest is named), missing, or has a value that is not allowed.
         """
         general = settings_of(cls)
-        check_names(values, declared_settings())
         algorithm = values.get("algorithm", DEFAULT_ALGORITHM)
+        unread = is_reference(algorithm) and not is_known(algorithm)
+        if not unread:
+            check_names(values, declared_settings(algorithm))
         parametrization = values.get("parametrization", DEFAULT_PARAMETRIZATION)
         check(general, {"algorithm": algorithm, "parametrization": parametrization})
         of_decoding = {name: value for name, value in values.items() if name in parametrization_settings()}
         _refuse_others(of_decoding, parametrization)
         decoding = make(PARAMETRIZATIONS[parametrization].settings, of_decoding)
         own = {n: value for n, value in values.items() if n not in general and n not in of_decoding}
-        method = make(METHODS[algorithm].settings, own, where=f" of {algorithm}")
+        record = _unread_settings(algorithm, own) if unread else find_method(algorithm).settings
+        method = make(record, own, where=f" of {algorithm}")
         chosen = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in values.items()
@@ -241,7 +253,9 @@ class DistillConfig:
         kept = self.to_json()
         algorithm = changes.get("algorithm", self.algorithm)
         parametrization = changes.get("parametrization", self.parametrization)
-        if algorithm in METHODS and parametrization in PARAMETRIZATIONS:
+        is_other = (algorithm, parametrization) != (self.algorithm, self.parametrization)
+        is_method = algorithm in METHODS or is_extension("method", algorithm)
+        if is_other and is_method and parametrization in PARAMETRIZATIONS:
             known = settings_for(algorithm, parametrization)
             kept = {name: value for name, value in kept.items() if name in known}
         return self.from_json({**kept, **changes})
@@ -252,7 +266,7 @@ def settings_for(
 ) -> dict[str, Setting]:
     """Return the settings that a distillation by one algorithm and parametrization has, by name."""
     own = PARAMETRIZATIONS[parametrization].declared
-    return {**settings_of(DistillConfig), **METHODS[algorithm].declared, **own}
+    return {**settings_of(DistillConfig), **find_method(algorithm).declared, **own}
 
 
 def parametrization_settings() -> dict[str, Setting]:
@@ -260,15 +274,70 @@ def parametrization_settings() -> dict[str, Setting]:
     return {name: each for one in PARAMETRIZATIONS.values() for name, each in one.declared.items()}
 
 
-def declared_settings() -> dict[str, Setting]:
+def declared_settings(*algorithms: Any) -> dict[str, Setting]:
     """Return every setting of a distillation by name.
 
-    First the general ones, then those of all methods, then those of all parametrizations.
+    First the general ones, then those of all methods, then those of all parametrizations.  Of ``algorithms``,
+    the methods that are the user's own are imported, and their settings come before those of other methods.
     """
     found = settings_of(DistillConfig)
-    for method in METHODS.values():
+    others = (name for name in algorithms if name not in METHODS)  # a search of the installed ones takes time
+    own = [find_method(name) for name in others if is_extension("method", name)]
+    for method in (*own, *METHODS.values()):
         found.update({name: each for name, each in method.declared.items() if name not in found})
     return {**found, **parametrization_settings()}
+
+
+def _unread_settings(algorithm: str, values: Iterable[str]) -> type[MethodSettings]:
+    """Return a record for the settings, by these names, of a method that is not imported."""
+    own = [name for name in values if name not in settings_of(MethodSettings)]
+    text = f"A setting of {algorithm}."
+    fields = {name: setting(None, text) for name in own}
+    hints = dict.fromkeys(own, Any | None)
+    return record(type("UnreadSettings", (MethodSettings,), {"__annotations__": hints, **fields}))
+
+
+def with_references(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with references in place of the names of installed extensions."""
+    found = dict(settings)
+    algorithm, operations = settings.get("algorithm"), settings.get("distill_augment")
+    if isinstance(algorithm, str) and algorithm not in METHODS:
+        found["algorithm"] = reference_to("method", algorithm)
+    if isinstance(operations, str):
+        found["distill_augment"] = operation_references(operations)
+    return found
+
+
+def listed_operations(text: str) -> tuple[str, ...]:
+    """Return the names in a list of operations that are separated by commas."""
+    return tuple(name.strip() for name in text.split(","))
+
+
+def operation_references(text: str) -> str:
+    """Return a list of operations with references in place of the names of installed extensions."""
+    names = listed_operations(text)
+    if all(name in (*AUGMENTATIONS, NO_AUGMENTATION) for name in names):
+        return text
+    return ",".join(name if name in AUGMENTATIONS else reference_to("augmentation", name) for name in names)
+
+
+def check_operations(names: Iterable[str], where: str, given: str) -> None:
+    """Refuse names of operations that are neither built in nor references.
+
+    Raises
+    ------
+    ValueError
+        With the nearest name; ``where`` is the setting and ``given`` its value.
+    """
+    unknown = [name for name in names if name not in AUGMENTATIONS and not is_reference(name)]
+    if unknown:
+        known = [*AUGMENTATIONS, *installed("augmentation")]
+        near = difflib.get_close_matches(unknown[0], known, n=1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise ValueError(
+            f"{where} must be none, or a list of {', '.join(known)} and your own as {METAVAR}, with commas, "
+            f"not {shorten(given)}{hint}"
+        )
 
 
 def _refuse_others(given: Iterable[str], parametrization: str) -> None:
@@ -312,8 +381,10 @@ def resolve(dataset: str, shape: Shape, classes: int, flags: Mapping[str, Any]) 
     ConfigError
         If a setting is unknown or can't have its value.
     """
-    check(declared_settings(), flags)
+    flags = with_references(flags)
+    check(declared_settings(flags.get("algorithm")), flags)
     ipc, algorithm = flags["ipc"], flags.get("algorithm", DEFAULT_ALGORITHM)
+    method = find_method(algorithm)
     counts = (ipc,) * classes if isinstance(ipc, int) else tuple(ipc)
     mean = sum(counts) // classes
     parametrization = flags.get("parametrization", DEFAULT_PARAMETRIZATION)
@@ -324,7 +395,7 @@ def resolve(dataset: str, shape: Shape, classes: int, flags: Mapping[str, Any]) 
     images = sum(record.images_per_class(make(record.settings, decoding), count) for count in counts)
     known, allowed = presets(dataset), settings_for(algorithm, parametrization)
     preset = known[_nearest(known, mean)].settings if known else {}
-    if own := METHODS[algorithm].presets:
+    if own := method.presets:
         preset = {
             **{name: preset[name] for name in _OF_THE_DATA if name in preset},
             **own[_nearest(own, mean)],
@@ -337,14 +408,14 @@ def resolve(dataset: str, shape: Shape, classes: int, flags: Mapping[str, Any]) 
         "activation": "softplus" if depth <= 3 else "relu",
         "l2_rate": 0.05 if depth >= 5 else 5e-4,
         "flip": shape[2] == 3 and images <= LARGEST_FLIPPED,
-        **METHODS[algorithm].defaults(images, flags),
+        **method.defaults(images, flags),
         **short_run_defaults(algorithm, images, flags, usual=usual_steps, preset=preset),
         **preset,
     }
-    if METHODS[algorithm].pick:
+    if method.pick:
         chosen |= {"steps": 0, "batch": PICKING_BATCH, "flip": False}
-    if METHODS[algorithm].real_per_class:
-        chosen["batch"] = METHODS[algorithm].real_per_class * classes
+    if method.real_per_class:
+        chosen["batch"] = method.real_per_class * classes
     if "pool_size" in allowed and "pool_size" not in flags:
         models = flags.get("models", allowed["models"].default)
         # The default, rounded up to a multiple of the models per step.

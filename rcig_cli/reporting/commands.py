@@ -1,5 +1,6 @@
 """The shortest commands that reproduce a run, from its records in the store."""
 
+import json
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -7,9 +8,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from rcig_cli.data.sources.opening import is_remote
+from rcig_cli.data.sources.opening import is_path
+from rcig_cli.distillation.methods import is_known
 from rcig_cli.errors import ConfigError
-from rcig_cli.presets.config import DistillConfig
+from rcig_cli.presets.config import DistillConfig, declared_settings
 from rcig_cli.runs.configuration import resolved
 from rcig_cli.runs.distill.distilled import DistilledSet
 from rcig_cli.runs.evaluate.protocol import FULL_EPOCHS, evaluation_protocol
@@ -42,7 +44,7 @@ def prepare_command(prepared: Prepared) -> str:
     defaults = values_of(PrepareConfig())
     given = {name: value for name, value in made.items() if name in defaults and value != defaults[name]}
     origin = made.get("origin")
-    source = {} if origin is None else {"from": origin if is_remote(origin) else Path(origin).name}
+    source = {} if origin is None else {"from": Path(origin).name if is_path(origin) else origin}
     return _command("prepare", prepared.manifest.name, **source, **given)
 
 
@@ -58,7 +60,11 @@ def import_command(run: RunManifest) -> str:
 def distill_command(prepared: Prepared, config: DistillConfig) -> str:
     """Return the command that starts a run of a configuration."""
     ipc = _ipc_options(config.ipc, prepared.class_names)
-    return _command("distill", config.dataset, ipc=ipc, **chosen_settings(prepared, config))
+    chosen, declared = chosen_settings(prepared, config), declared_settings()
+    others = {n: v for n, v in chosen.items() if n not in declared}  # of a method of the user's own
+    given = {"set": [f"{n}={json.dumps(v)}" for n, v in others.items() if v is not None]} if others else {}
+    known = {n: v for n, v in chosen.items() if n in declared}
+    return _command("distill", config.dataset, ipc=ipc, **known, **given)
 
 
 def distill_commands(prepared: Prepared, run: RunManifest, config: DistillConfig) -> list[str]:
@@ -84,7 +90,10 @@ def distill_commands(prepared: Prepared, run: RunManifest, config: DistillConfig
 def chosen_settings(prepared: Prepared, config: DistillConfig) -> dict[str, Any]:
     """Return the settings from which, with data set and images per class, all others of a run follow."""
     known = {"ipc": config.ipc, "classes": config.classes}
-    chosen = _chosen(config.to_json(), lambda some: resolved(prepared, {**known, **some}).to_json())
+    if not is_known(config.algorithm):  # its defaults are not known without importing it
+        chosen = config.to_json()
+    else:
+        chosen = _chosen(config.to_json(), lambda some: resolved(prepared, {**known, **some}).to_json())
     classes = {} if config.classes is None else {"classes": config.classes}
     return classes | {name: value for name, value in chosen.items() if name not in ("dataset", "ipc")}
 
@@ -103,7 +112,7 @@ def evaluate_command(distilled: DistilledSet, evaluation: Values) -> str:
     config, images = distilled.config, len(distilled.images)
     wanted = dict(evaluation["protocol"])
     named = {"protocol": wanted.pop("protocol")} if "protocol" in wanted else {}  # others follow from it
-    given = _chosen({**named, **wanted}, lambda some: values_of(evaluation_protocol(config, images, **some)))
+    given = _chosen({**named, **wanted}, lambda some: evaluation_protocol(config, images, **some).to_json())
     baseline = {} if evaluation.get("random_subset") else {"baseline": "none"}
     epochs = evaluation.get("full_epochs")
     more = {"scores": True} if evaluation.get("scores") else {"full_data": True} if epochs else {}

@@ -203,7 +203,7 @@ def _decoded(settings: Mapping[str, Any]) -> tuple[int | Sequence[int], str]:
 def describe_network(protocol: Mapping[str, Any]) -> str:
     """The network that a protocol trains: ``"convnet, batch norm, width 32"``."""
     norm, width = protocol["norm"], protocol.get("width")
-    parts = [protocol["arch"], *([] if norm == "none" else [f"{norm} norm"])]
+    parts = [protocol["arch"], *([] if norm in (None, "none") else [f"{norm} norm"])]
     parts += [] if width is None else [f"width {width}"]
     return ", ".join([*parts, *(["equal channels"] if protocol.get("channels") == "equal" else [])])
 
@@ -213,7 +213,8 @@ def describe_training(protocol: Mapping[str, Any], *, in_full: bool = False) -> 
     named = protocol.get("protocol", "rcig")
     parts = [f"{protocol['steps']} steps"]
     parts += [] if named == "rcig" else [f"protocol {named}"]
-    parts += ["augmented"] if protocol["augment"] else []
+    operations = protocol.get("augment_with")
+    parts += [f"augmented by {operations}" if operations else "augmented"] if protocol["augment"] else []
     parts += ["hard labels"] if protocol.get("hard_labels") and named == "rcig" else []
     parts += ["mirrored images too"] if in_full and protocol.get("flip") else []
     parts += [

@@ -16,7 +16,6 @@ from PIL import Image
 
 from rcig_cli import __version__
 from rcig_cli.errors import ConfigError, NotFound
-from rcig_cli.presets.config import settings_for
 from rcig_cli.reporting.commands import chosen_settings, commands_of
 from rcig_cli.reporting.compare import best_evaluation
 from rcig_cli.reporting.formatting import (
@@ -169,7 +168,7 @@ def _settings(distilled: DistilledSet) -> list[tuple[str, str, str, str]]:
     config = distilled.config
     imported = distilled.run.imported
     chosen = set() if imported else {"dataset", "ipc", *chosen_settings(distilled.prepared, config)}
-    declared = settings_for(config.algorithm, config.parametrization)
+    declared = config.declared
     rows = [
         (name, _value(value), "chosen" if name in chosen else "", declared[name].help)
         for name, value in known_settings(distilled.run).items()

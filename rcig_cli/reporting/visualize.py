@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from rcig_cli.distillation.methods import Metric
 from rcig_cli.errors import ConfigError, NotFound
 from rcig_cli.reporting.compare import best_evaluation, differences
 from rcig_cli.reporting.figures.animation import draw_animation
@@ -117,6 +118,8 @@ def curves(distilled: DistilledSet) -> bytes:
         reason = "it was imported, not distilled here" if distilled.run.imported else "it took no outer steps"
         raise NotFound(f"{distilled.run.name} has no metrics to draw: {reason}.")
     metrics = distilled.config.algorithm_record.metrics
+    if own := distilled.run.extensions.get(distilled.config.algorithm):
+        metrics = tuple(Metric(**each) for each in own["metrics"])
     title = f"{distilled.run.name}: {describe_run(distilled.run)}"
     return encode_png(draw_curves(columns_of(records), metrics, title))
 

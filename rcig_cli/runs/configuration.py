@@ -6,7 +6,7 @@ from typing import Any
 from rcig_cli.networks.architectures import build_network
 from rcig_cli.networks.network import Network
 from rcig_cli.presets import config as presets
-from rcig_cli.presets.config import DistillConfig, declared_settings, resolve
+from rcig_cli.presets.config import DistillConfig, declared_settings, resolve, with_references
 from rcig_cli.presets.images_per_class import counts_per_class
 from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.settings import check
@@ -40,7 +40,7 @@ def most_images(prepared: Prepared) -> int:
 
 
 def normalized(prepared: Prepared, settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return settings with ``classes`` and ``ipc``, if given, in the form in which a configuration has them.
+    """Return settings in the form in which a configuration has them: ``classes``, ``ipc``, and extensions.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def normalized(prepared: Prepared, settings: Mapping[str, Any]) -> Mapping[str, 
         given["classes"] = distilled.only
     if "ipc" in given:
         given["ipc"] = counts_per_class(given["ipc"], distilled.class_names)
-    return {**settings, **given}
+    return {**with_references(settings), **given}
 
 
 def resolved(prepared: Prepared, settings: Mapping[str, Any]) -> DistillConfig:

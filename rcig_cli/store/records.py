@@ -181,6 +181,9 @@ class RunManifest(_JobManifest):
     continues
         Of a run that continues a finished one: the name of that ``run`` and the ``step`` at which it ended.
         None for other runs.
+    extensions
+        What the run uses of the user's own code (``docs/extending.md``), by reference: what identifies the
+        code (``module_sha256``, ``distribution``, ``version``) and, of a method, the ``metrics`` that it has.
     imported_as
         How the file of an imported run was read: the ``space`` of its images, the ``options`` that the user
         gave, and the ``assumptions``, each with ``about`` and ``text``.  None for other runs.
@@ -195,6 +198,7 @@ class RunManifest(_JobManifest):
     budget: dict[str, Any] | None = None
     tags: tuple[str, ...] = ()
     continues: dict[str, Any] | None = None
+    extensions: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     imported_as: dict[str, Any] | None = None
     kind: Literal["run"] = "run"
 

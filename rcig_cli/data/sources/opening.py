@@ -16,6 +16,7 @@ from rcig_cli.data.sources.listener import Listener, Silent
 from rcig_cli.data.sources.options import READ_AS_FOUND, ReadOptions
 from rcig_cli.data.sources.source import ImageSource
 from rcig_cli.errors import ConfigError, NotFound, RcigError
+from rcig_cli.extensions import installed, is_reference
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _SIDES = range(4, 1025)
@@ -37,7 +38,7 @@ def open_source(
         A known data set, or with ``origin`` any name of lower-case letters, digits, ``_`` and ``-``.
     origin
         A path to a file or folder in one of the formats of `rcig_cli.data.formats`, or a data set elsewhere:
-        ``tfds:NAME`` or ``hf:OWNER/NAME``.
+        ``tfds:NAME`` or ``hf:OWNER/NAME``; or a function of the user's own, ``package.module:NAME``.
     options
         What the user says about how the data are to be read.
     listener
@@ -80,6 +81,10 @@ def open_source(
         from rcig_cli.data.sources.hub import open_hub
 
         return open_hub(name, str(origin), options, listener or Silent())
+    if not is_path(origin):
+        from rcig_cli.data.sources.function import open_function
+
+        return open_function(name, str(origin), options)
     from rcig_cli.data.formats.registry import open_path
 
     source = open_path(name, Path(origin), options)
@@ -90,6 +95,11 @@ def open_source(
 def is_remote(origin: str | Path) -> bool:
     """Whether data come from elsewhere by name, and not from a path."""
     return str(origin).startswith(_SCHEMES)
+
+
+def is_path(origin: str | Path) -> bool:
+    """Whether data come from a path, and neither by name nor from a function of the user's own."""
+    return not is_remote(origin) and (Path(origin).exists() or not is_reference(str(origin)))
 
 
 def name_of(origin: str) -> str:
@@ -136,7 +146,7 @@ def _how_to_get(known: KnownDataset) -> str:
 
 
 def _unknown(name: str) -> str:
-    known = ["digits", *known_names()]
+    known = ["digits", *known_names(), *installed("dataset")]
     nearest = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {nearest[0]}?" if nearest else ""
     return (

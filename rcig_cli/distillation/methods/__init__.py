@@ -1,4 +1,4 @@
-"""The methods, one file each, and their registry.
+"""The methods, one file each, and their registry; and the methods of users (`rcig_cli.extensions`).
 
 To add a method, write a module with its settings record, its ``make`` and its `Method`, put the `Method`
 into `METHODS`, and write a test; `method` describes the record.  Options, presets, the run loop, metrics,
@@ -6,6 +6,8 @@ curves and the command reference follow.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 from rcig_cli.distillation.methods.cig import CIG
 from rcig_cli.distillation.methods.coresets import HERDING, K_CENTER, K_MEANS, RANDOM
@@ -13,13 +15,78 @@ from rcig_cli.distillation.methods.dc import DC, DSA
 from rcig_cli.distillation.methods.dm import DM
 from rcig_cli.distillation.methods.frepo import FREPO
 from rcig_cli.distillation.methods.kip import KIP
-from rcig_cli.distillation.methods.method import Method, Metric
+from rcig_cli.distillation.methods.method import Method, Metric, takes_no_steps
 from rcig_cli.distillation.methods.mtt import MTT
 from rcig_cli.distillation.methods.rcig import RCIG
 from rcig_cli.distillation.methods.rfad import RFAD
 from rcig_cli.distillation.methods.vig import VIG
+from rcig_cli.distillation.settings import MethodSettings
+from rcig_cli.errors import ConfigError, shorten
+from rcig_cli.extensions import load, reference_to
 
 _ALL = (RCIG, CIG, VIG, FREPO, RFAD, DM, DC, DSA, MTT, KIP, RANDOM, HERDING, K_CENTER, K_MEANS)
 METHODS: Mapping[str, Method] = {method.name: method for method in _ALL}
 
-__all__ = ["METHODS", "Method", "Metric"]
+_imported: dict[str, Method] = {}  # methods of the user's own that were used in this process, by reference
+
+
+def find_method(name: str) -> Method:
+    """Return a method of `METHODS`, or import one of the user's own.
+
+    Raises
+    ------
+    ConfigError
+        If there is none of this name, or what the name stands for is not a usable `Method`.
+    """
+    if name in METHODS:
+        return METHODS[name]
+    reference = reference_to("method", name)
+    if reference not in _imported:
+        _imported[reference] = _checked(reference, load("method", name))
+    return _imported[reference]
+
+
+def is_known(name: str) -> bool:
+    """Whether a method is one of `METHODS`, or was imported by `find_method`."""
+    return name in METHODS or name in _imported
+
+
+def known_method(name: str) -> Method:
+    """Return a method without importing it.
+
+    For one that is not known, as that of a stored run that is only read, it is a record without settings of
+    its own and without functions.
+    """
+    found = METHODS.get(name) or _imported.get(name)
+    return found or Method(name=name, title=name, reference=None, settings=MethodSettings, metrics=())
+
+
+def _checked(reference: str, found: Any) -> Method:
+    """Return a method under its reference as its name, after checking what can be checked before a run."""
+    wanted = "expected a rcig_cli.distillation.methods.Method (docs/extending.md)"
+    if not isinstance(found, Method):
+        raise ConfigError(f"{reference} is {shorten(found)}: {wanted}.")
+    settings = found.settings
+    is_record = isinstance(settings, type) and "__pydantic_fields__" in vars(settings)
+    if not (is_record and issubclass(settings, MethodSettings)):
+        raise ConfigError(
+            f"The settings of {reference} are {shorten(settings)}: expected a subclass of MethodSettings, "
+            "with @record above it."
+        )
+    if (found.make is takes_no_steps) == (found.pick is None):
+        raise ConfigError(f"{reference} must have either make or pick, and not both.")
+
+    def make(task: Any, values: Any) -> Any:
+        from rcig_cli.distillation.step import Step
+
+        step = found.make(task, values)
+        if not isinstance(step, Step):
+            raise ConfigError(
+                f"make of {reference} returned {shorten(step)}: expected a Step, as make_step returns it."
+            )
+        return step
+
+    return replace(found, name=reference, make=make)
+
+
+__all__ = ["METHODS", "Method", "Metric", "find_method", "is_known", "known_method"]

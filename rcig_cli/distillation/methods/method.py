@@ -42,7 +42,8 @@ class Metric:
     percent: bool = False
 
 
-def _takes_no_steps(task: "Task", settings: Any) -> "Step":
+def takes_no_steps(task: "Task", settings: Any) -> "Step":
+    """Stand for ``make`` in the record of a method with ``pick``."""
     raise AssertionError(task, settings)
 
 
@@ -78,7 +79,7 @@ class Method(Choice):
 
     settings: type[MethodSettings]
     metrics: tuple[Metric, ...]
-    make: Callable[["Task", Any], "Step"] = _takes_no_steps
+    make: Callable[["Task", Any], "Step"] = takes_no_steps
     pick: Callable[[Any, int, Any], Any] | None = None
     defaults: Callable[[int, Mapping[str, Any]], Mapping[str, Any]] = lambda _images, _given: {}
     presets: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)

@@ -42,7 +42,6 @@ from rcig_cli.runs.evaluate.evaluate import (
 from rcig_cli.runs.evaluate.protocol import FULL_EPOCHS, EvaluationProtocol, evaluation_protocol
 from rcig_cli.runs.evaluate.results import Spread
 from rcig_cli.runs.prepare.prepared import Prepared
-from rcig_cli.settings import values_of
 from rcig_cli.store.digests import digests
 from rcig_cli.store.documents import canonical, read_document, write_document
 from rcig_cli.store.files import make_folder, write_bytes_atomically
@@ -122,7 +121,7 @@ def continual(
     document = {
         "tasks": [list(task.classes.chosen) for task in planned],
         "configurations": [task.config.to_json() for task in planned],
-        "protocol": values_of(protocol),
+        "protocol": protocol.to_json(),
         "full_epochs": full_epochs,
     }
     parents = {prepared.name: prepared.manifest.as_parent}
@@ -260,7 +259,7 @@ class _Sequence:
         """Write the table and the plot, and mark the sequence finished."""
         manifest, algorithm = self.group.manifest, self.tasks[0].config.algorithm
         figure = self.path / _FIGURE
-        protocol = values_of(self.protocol)
+        protocol = self.protocol.to_json()
         result = Continual(manifest.name, manifest.dataset, algorithm, protocol, tuple(stages), figure)
         write_document(self.path / TABLE, result.to_json())
         make_folder(figure.parent)

@@ -21,10 +21,10 @@ _PREFIX = "evaluate_"  # of settings of an evaluation that a distillation has to
 _FEWEST = 2  # classes of a task
 
 
-def distillation_settings() -> dict[str, Setting]:
-    """Return the settings of the distillation of each task by name."""
+def distillation_settings(*algorithms: Any) -> dict[str, Setting]:
+    """Return the settings of the distillation of each task by name; see `declared_settings`."""
     own = ("dataset", "classes")
-    return {name: each for name, each in declared_settings().items() if name not in own}
+    return {name: each for name, each in declared_settings(*algorithms).items() if name not in own}
 
 
 def evaluation_settings() -> dict[str, Setting]:
@@ -40,9 +40,9 @@ def evaluation_settings() -> dict[str, Setting]:
     return found
 
 
-def settings_of_continual() -> dict[str, Setting]:
-    """Return all settings of continual learning by name."""
-    return {**distillation_settings(), **evaluation_settings()}
+def settings_of_continual(*algorithms: Any) -> dict[str, Setting]:
+    """Return all settings of continual learning by name; see `declared_settings`."""
+    return {**distillation_settings(*algorithms), **evaluation_settings()}
 
 
 def split_settings(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -8,14 +8,16 @@ import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from rcig_cli.augmentation import check_operations
 from rcig_cli.data.sources.known import KNOWN
-from rcig_cli.distillation.methods import METHODS
+from rcig_cli.distillation.methods import find_method
 from rcig_cli.errors import ConfigError, Interrupted, NotFound, NumericsError
-from rcig_cli.presets.config import DEFAULT_ALGORITHM, DistillConfig
+from rcig_cli.extensions import installed, provenance
+from rcig_cli.presets.config import DEFAULT_ALGORITHM, DistillConfig, with_references
 from rcig_cli.reporting.formatting import describe_images, per_class, source_of
 from rcig_cli.runs.configuration import most_images, network_for, normalized, resolved, with_possible_batch
 from rcig_cli.runs.distill.coreset import check_one_process, pick_images
@@ -109,6 +111,7 @@ def distill(
         raise ConfigError(f"minutes must be a number above 0, not {minutes:g}.")
     if minutes is not None and context.processes.count > 1:
         raise ConfigError("minutes can't be given for a job of several processes: give steps.")
+    settings = with_references(settings)
     named = resume if resume not in (None, NEWEST) else None
     tags = check_tags(tags)
     if name is not None and resume == NEWEST and store.run_path(check_chosen_name(name)).exists():
@@ -131,6 +134,7 @@ def distill(
             prepared = parent_of(store, run)
         elif named is not None:
             run = store.run(named)
+            find_method(run.config["algorithm"])  # imports it
             prepared = parent_of(store, run)
             settings = normalized(prepared, {"classes": prepared.only, **settings})
             if "batch" in settings:
@@ -169,7 +173,7 @@ def distill(
         context.report.note(_greeting(run, is_new))
         scarce = scarce_classes(prepared, DistillConfig.from_json(run.config))
         if scarce:
-            picks = METHODS[run.config["algorithm"]].pick is not None
+            picks = find_method(run.config["algorithm"]).pick is not None
             how = "repeat these images" if picks else "start from these images repeated, with a little noise"
             context.report.note(
                 f"Classes with fewer training images than are to be distilled ({scarce}) {how}."
@@ -202,7 +206,7 @@ def _new_or_unfinished(
     Yields the run, and whether it is new.  If none is unfinished, a finished one is yielded as it is.
     """
     algorithm = settings.get("algorithm", DEFAULT_ALGORITHM)
-    any_models = "models" not in settings and "models" in METHODS[algorithm].declared
+    any_models = "models" not in settings and "models" in find_method(algorithm).declared
     by_devices = any_models and (context.devices is not None or context.processes.count > 1)
     models = {"models": _models_for(context, algorithm)} if by_devices else {}
     settings = {**models, **normalized(prepared, settings)}
@@ -278,7 +282,7 @@ def _continuation(
 def _models_for(context: RunContext, algorithm: str) -> int:
     """Pool models per step: the method's default, rounded up to a multiple of the number of devices."""
     devices = len(choose_devices(context.devices))
-    default: int = METHODS[algorithm].declared["models"].default
+    default: int = find_method(algorithm).declared["models"].default
     return math.ceil(default / devices) * devices
 
 
@@ -299,7 +303,7 @@ def choose_dataset(store: Store, name: str | None, report: Report) -> str:
         name = names[0] if names else EMBEDDED
     if not store.dataset_path(name).exists():
         _refuse_imported(store, name)
-        if name in KNOWN:
+        if name in KNOWN or name in installed("dataset"):
             raise NotFound(f"{name} is not prepared yet. To prepare it: rcig prepare {name}")
         if name != EMBEDDED:
             store.dataset(name)  # raises an error that lists the data sets
@@ -317,7 +321,7 @@ def _refuse_imported(store: Store, name: str) -> None:
 
 def _greeting(run: RunManifest, is_new: bool) -> str:
     config = run.config
-    if METHODS[config["algorithm"]].pick:
+    if find_method(config["algorithm"]).pick:
         images = describe_images(config, f" of {source_of(config)}")
         return f"{run.name} picks {images} by {config['algorithm']} (seed {run.seed})."
     solver = f", solver {config['solver']}" if "solver" in config else ""
@@ -333,7 +337,7 @@ def _greeting(run: RunManifest, is_new: bool) -> str:
 
 
 def _finished(run: RunManifest) -> str:
-    if METHODS[run.config["algorithm"]].pick:
+    if find_method(run.config["algorithm"]).pick:
         return f"{run.name} is already finished. To distil again, leave out --resume."
     return (
         f"{run.name} is already finished. To distil again, leave out --resume; to continue it: "
@@ -399,14 +403,36 @@ def create_run(
             budget=budget,
             tags=tags,
             continues=None if continues is None else {"run": continues.name, "step": continues.step},
+            extensions=_extensions(config),
             files={},
         )
 
     return store.create("run", manifest, name=name, fill=fill)
 
 
+def _extensions(config: DistillConfig) -> dict[str, dict[str, Any]]:
+    """Return what a run uses of the user's own, with the metrics of its method, for its manifest."""
+    found: dict[str, dict[str, Any]] = {**config.extensions}
+    if config.algorithm in found:
+        metrics = [asdict(each) for each in config.algorithm_record.metrics]
+        found[config.algorithm] = {**found[config.algorithm], "metrics": metrics}
+    return found
+
+
+def _warn_of_changes(manifest: RunManifest, report: Report) -> None:
+    """Warn if code of the user's own, that a run uses, has changed since the run was started."""
+    for reference, before in manifest.extensions.items():
+        found = provenance(reference)
+        if any(found.get(name) != value for name, value in before.items() if name != "metrics"):
+            report.warn(f"{reference} has changed since this run was started: results may differ.")
+
+
 def check_possible(prepared: Prepared, config: DistillConfig) -> None:
-    """Refuse a configuration for which the data set has too few or too small images."""
+    """Refuse a configuration that the data set has too few or too small images for.
+
+    Augmentations of the user's own are imported and checked.
+    """
+    check_operations(config.augmentations, prepared.shape)
     images, most = sum(config.decoded_per_class(prepared.classes)), most_images(prepared)
     if images > most:
         raise ConfigError(
@@ -432,8 +458,11 @@ def execute(path: Path, manifest: RunManifest, prepared: Prepared, context: RunC
     NumericsError
         If the distilled set is not finite, although the state is.
     """
+    find_method(manifest.config["algorithm"])
+    check_operations(DistillConfig.from_json(manifest.config).augmentations, prepared.shape)
     context = replace(context, report=SharedReport(context.report, path))
     with stop_on_signals() as stop, MetricsLog(path / METRICS) as metrics, _progress_of(path):
+        _warn_of_changes(manifest, context.report)
         if manifest.versions != versions():
             context.report.warn(
                 "This run was started with other library versions: results may differ in the last digits."

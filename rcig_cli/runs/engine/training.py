@@ -22,7 +22,7 @@ import numpy.typing as npt
 import optax
 from jax import Array
 
-from rcig_cli.augmentation import augment
+from rcig_cli.augmentation import augment, augment_by
 from rcig_cli.distillation import pool
 from rcig_cli.distillation.matching.siamese import augment_each
 from rcig_cli.distillation.pool import Loss, Model
@@ -56,6 +56,8 @@ class Schedule:
         The fraction of the learning rate at which the cosine decay ends.
     augment
         Whether the images of each step are augmented.
+    operations
+        Names of the operations by one of which each image is augmented, in place of the usual augmentation.
     """
 
     steps: int
@@ -63,6 +65,7 @@ class Schedule:
     warmup: int = 500
     final: float = 0.01
     augment: bool = False
+    operations: tuple[str, ...] = ()
 
     @property
     def loss(self) -> Loss:
@@ -71,7 +74,7 @@ class Schedule:
 
     def augmented(self, key: Array, images: Array) -> Array:
         """Augment the images of a step, ``[b, H, W, c]``, if that is set."""
-        return augment(key, images) if self.augment else images
+        return _augmented(key, images, self.operations, augment) if self.augment else images
 
     def optimizer(self) -> optax.GradientTransformation:
         """Return Adam with this schedule."""
@@ -91,11 +94,14 @@ class DescentSchedule:
         Learning rate in the first half; a tenth of it in the second.
     augment
         Whether the images of each step are augmented.
+    operations
+        Names of the operations by one of which each image is augmented, in place of the usual augmentation.
     """
 
     steps: int
     lr: float = 0.01
     augment: bool = False
+    operations: tuple[str, ...] = ()
 
     @property
     def loss(self) -> Loss:
@@ -104,7 +110,7 @@ class DescentSchedule:
 
     def augmented(self, key: Array, images: Array) -> Array:
         """Augment the images of a step, ``[b, H, W, c]``, if that is set."""
-        return augment_each(key, images) if self.augment else images
+        return _augmented(key, images, self.operations, augment_each) if self.augment else images
 
     def optimizer(self) -> optax.GradientTransformation:
         """Return gradient descent with momentum and weight decay, and with this schedule."""
@@ -113,6 +119,12 @@ class DescentSchedule:
 
 
 AnySchedule = Schedule | DescentSchedule
+
+
+def _augmented(
+    key: Array, images: Array, operations: tuple[str, ...], usual: Callable[[Array, Array], Array]
+) -> Array:
+    return augment_by(key, images, operations) if operations else usual(key, images)
 
 
 class TrainingSet(NamedTuple):

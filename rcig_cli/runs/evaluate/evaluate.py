@@ -4,6 +4,7 @@ Both are trained by the same protocol, which is stored with the accuracies.  Net
 decoded images of a parametrized set; random subsets have ``--ipc`` real images of each class, so fewer.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from rcig_cli.augmentation import check_operations
 from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.distillation.records import centred_one_hot, training_set
 from rcig_cli.networks.architectures import build_network
@@ -42,7 +44,6 @@ from rcig_cli.runs.evaluate.results import Evaluation, Spread
 from rcig_cli.runs.evaluate.scores import Scores
 from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.runs.report import Report
-from rcig_cli.settings import values_of
 from rcig_cli.store.results import write_result
 
 
@@ -112,7 +113,7 @@ def evaluate(
     paper = _paper_result(distilled, protocol)
     evaluation = Evaluation(
         name,
-        values_of(protocol),
+        protocol.to_json(),
         accuracy,
         random_subset,
         paper,
@@ -120,8 +121,10 @@ def evaluate(
         full_data=on_all,
         full_epochs=full_epochs if on_all else None,
         scores=dd_ranking,
+        extensions=protocol.extensions,
     )
-    write_result(distilled.path, "evaluations", protocol.arch, evaluation.to_json())
+    label = re.sub(r"[^\w-]+", "-", protocol.arch)
+    write_result(distilled.path, "evaluations", label, evaluation.to_json())
     return evaluation
 
 
@@ -189,11 +192,15 @@ def _scores(
 def protocol_network(prepared: Prepared, protocol: NetworkProtocol) -> Network:
     """Build the network that a protocol trains.
 
+    Networks and augmentations of the user's own are imported and checked.
+
     Raises
     ------
     ConfigError
-        If it can't be built for images of this size.
+        If it can't be built for images of this size, or an extension can't be used.
     """
+    if isinstance(protocol, EvaluationProtocol):
+        check_operations(protocol.operations, prepared.shape)
     return build_network(
         protocol.arch,
         image_shape=prepared.manifest.shape,
@@ -207,9 +214,12 @@ def protocol_network(prepared: Prepared, protocol: NetworkProtocol) -> Network:
 
 def _schedule(protocol: EvaluationProtocol) -> AnySchedule:
     """Return how long and by which optimizer a protocol trains."""
+    operations = protocol.operations
     if protocol.by_descent:
-        return DescentSchedule(protocol.steps, protocol.lr, protocol.augment)
-    return Schedule(protocol.steps, protocol.lr, protocol.warmup, augment=protocol.augment)
+        return DescentSchedule(protocol.steps, protocol.lr, protocol.augment, operations)
+    return Schedule(
+        protocol.steps, protocol.lr, protocol.warmup, augment=protocol.augment, operations=operations
+    )
 
 
 Measure = Callable[[int, TrainingSet | Callable[[Array], TrainingSet], str], Spread]
@@ -277,7 +287,8 @@ def random_subsets(
 def _paper_result(distilled: DistilledSet, protocol: EvaluationProtocol) -> PaperResult | None:
     """Return the paper's accuracy for such a set and such networks.
 
-    It has none with hard labels, by another protocol, or for a ConvNet of equal channels.  Accuracies of
+    It has none with hard labels, by another protocol or augmentation, or for a ConvNet of equal channels.
+    Accuracies of
     other methods are those by the protocol that is nearest to that of their own papers.  The paper's sets are
     raw, so it has none for parametrized sets either.
 
@@ -288,10 +299,10 @@ def _paper_result(distilled: DistilledSet, protocol: EvaluationProtocol) -> Pape
         return None
     if config.dataset not in KNOWN or distilled.prepared.classes != KNOWN[config.dataset].classes:
         return None
-    if config.classes is not None:
+    if config.classes is not None or protocol.augment_with is not None:
         return None
     if config.algorithm in OTHERS:
-        return quoted_result(config.dataset, config.ipc, config.algorithm, values_of(protocol))
+        return quoted_result(config.dataset, config.ipc, config.algorithm, protocol.to_json())
     if protocol.protocol != RCIG or protocol.hard_labels or protocol.channels != "doubling":
         return None
     return paper_result(
@@ -299,6 +310,6 @@ def _paper_result(distilled: DistilledSet, protocol: EvaluationProtocol) -> Pape
         config.ipc,
         algorithm=config.algorithm,
         distilled_with=config.norm,
-        tested=(protocol.arch, protocol.norm),
+        tested=(protocol.arch, protocol.norm or "none"),
         augment=protocol.augment,
     )

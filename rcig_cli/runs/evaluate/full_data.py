@@ -22,7 +22,6 @@ from rcig_cli.runs.evaluate.protocol import EvaluationProtocol
 from rcig_cli.runs.evaluate.results import Spread
 from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.runs.report import Report
-from rcig_cli.settings import values_of
 from rcig_cli.store.documents import digest_of, read_document, write_document
 from rcig_cli.store.files import make_folder
 from rcig_cli.store.store import FULL_DATA
@@ -52,9 +51,11 @@ def full_data_accuracy(
     report
         Receives progress.
     """
-    own = {name: value for name, value in values_of(protocol).items() if name not in _OF_THE_SET}
+    own = {name: value for name, value in protocol.to_json().items() if name not in _OF_THE_SET}
     classes = {} if prepared.only is None else {"classes": list(prepared.chosen)}
-    settings = {**own, **classes, "schedule": asdict(schedule)}
+    of_schedule = {name: value for name, value in asdict(schedule).items() if name != "operations"}
+    code = {"extensions": protocol.extensions} if protocol.extensions else {}
+    settings = {**own, **classes, **code, "schedule": of_schedule}
     path = prepared.path / FULL_DATA / f"{digest_of(settings)[:16]}.json"
     if path.exists():
         return Spread.from_json(read_document(path)["accuracy"])

@@ -15,12 +15,21 @@ The accuracy is that after the last step.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
+
+import pydantic
 
 from rcig_cli.errors import ConfigError
-from rcig_cli.networks.architectures import ARCHITECTURES, ArchitectureName, Channels, Norm
-from rcig_cli.presets.config import DistillConfig
-from rcig_cli.settings import check, make, record, setting, settings_of
+from rcig_cli.extensions import METAVAR, is_reference, provenance, reference_to
+from rcig_cli.networks.architectures import ARCHITECTURES, Channels, Norm
+from rcig_cli.presets.config import (
+    AUGMENTATIONS,
+    DistillConfig,
+    check_operations,
+    listed_operations,
+    operation_references,
+)
+from rcig_cli.settings import check, make, record, setting, settings_of, values_of
 
 FULL_EPOCHS = 20  # passes over all real images, where networks are trained on these
 
@@ -70,11 +79,18 @@ PROTOCOLS: Mapping[str, NamedProtocol] = {
 
 @record
 class NetworkProtocol:
-    """The settings that evaluation and membership inference share: the networks and their training."""
+    """The settings that evaluation and membership inference share: the networks and their training.
 
-    arch: ArchitectureName = setting("convnet", "Architecture of the networks.")
-    norm: Norm = setting(..., "Normalization of the networks. Default: the usual one of the architecture.")
-    width: int = setting(
+    Norm, width and depth are None where a network of the user's own has its own.
+    """
+
+    arch: str = setting(
+        "convnet", "Architecture of the networks.", choices=ARCHITECTURES, extension="architecture"
+    )
+    norm: Norm | None = setting(
+        ..., "Normalization of the networks. Default: the usual one of the architecture."
+    )
+    width: int | None = setting(
         ...,
         "Channels of the first block. Default: the run's, if the architecture is the run's.",
         ge=1,
@@ -87,6 +103,11 @@ class NetworkProtocol:
     lr: float = setting(1e-4, "Learning rate of Adam.", gt=0)
     flip: bool = setting(..., "Also train on mirrored images. Default: as in distillation.")
     seed: int = setting(0, "Random seed.", ge=0, lt=2**32)
+
+    @property
+    def extensions(self) -> dict[str, dict[str, str]]:
+        """What it uses of the user's own: the `provenance` of each by its reference."""
+        return {self.arch: provenance(self.arch)} if is_reference(self.arch) else {}
 
 
 @record
@@ -101,6 +122,11 @@ class EvaluationProtocol(NetworkProtocol):
     )
     lr: float = setting(..., "Learning rate. Default: 1e-4 (Adam), with dc-bench 0.01 (SGD).", gt=0)
     augment: bool = setting(False, "Train with the protocol's augmentations.")
+    augment_with: str | None = setting(
+        None,
+        "Augment each image of a step by one operation at random, of a list such as crop,rotate: "
+        f"{', '.join(AUGMENTATIONS)}, or your own as {METAVAR}. Default: those of the protocol.",
+    )
     hard_labels: bool = setting(
         ...,
         "Train on one-hot labels: the largest class of each learned label. Default: with dc-bench only.",
@@ -114,6 +140,26 @@ class EvaluationProtocol(NetworkProtocol):
     warmup: int = setting(
         ..., "Steps of linear warm-up (Adam), at most half of all steps. Default: 500.", ge=0
     )
+
+    @pydantic.model_validator(mode="after")
+    def _check_operations(self) -> Self:
+        check_operations(self.operations, "augment_with", str(self.augment_with))
+        return self
+
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """The names of the operations of ``augment_with``."""
+        return () if self.augment_with is None else listed_operations(self.augment_with)
+
+    @property
+    def extensions(self) -> dict[str, dict[str, str]]:
+        """What it uses of the user's own: the `provenance` of each by its reference."""
+        of_operations = {each: provenance(each) for each in filter(is_reference, self.operations)}
+        return {**super().extensions, **of_operations}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as JSON values, ``augment_with`` only if it is given."""
+        return {n: value for n, value in values_of(self).items() if n != "augment_with" or value is not None}
 
     @property
     def by_descent(self) -> bool:
@@ -139,10 +185,17 @@ def evaluation_protocol(config: DistillConfig, images: int, **given: Any) -> Eva
         If a setting is unknown or has a value that is not allowed.
     """
     given = {name: value for name, value in given.items() if value is not None}
+    if isinstance(operations := given.get("augment_with"), str):
+        if not given.setdefault("augment", True):
+            raise ConfigError("augment_with contradicts --no-augment: leave one of them out.")
+        given["augment_with"] = operation_references(operations)
     name = given.get("protocol", RCIG)
     check(settings_of(EvaluationProtocol), {"protocol": name})
-    defaults = {"hard_labels": False, **PROTOCOLS[name].defaults(images, given)}
-    protocol = make(EvaluationProtocol, {**network_defaults(config, given), **defaults, **given})
+    defaults = {
+        **network_defaults(config, given),
+        **{"hard_labels": False, **PROTOCOLS[name].defaults(images, given)},
+    }
+    protocol = make(EvaluationProtocol, {**defaults, **given})
     if protocol.by_descent and not protocol.hard_labels:
         raise ConfigError(f"The protocol {name} trains on hard labels; leave out --no-hard-labels.")
     return replace(protocol, warmup=min(protocol.warmup, protocol.steps // 2))
@@ -155,9 +208,16 @@ def usual_steps(protocol: EvaluationProtocol, images: int) -> int:
 
 
 def network_defaults(config: DistillConfig, given: dict[str, Any]) -> dict[str, Any]:
-    """Return the defaults of a `NetworkProtocol` that depend on the run and on the architecture."""
-    arch: ArchitectureName = given.get("arch", "convnet")
+    """Return the defaults of a `NetworkProtocol` that depend on the run and on the architecture.
+
+    In ``given`` a reference takes the place of the name of an installed architecture.
+    """
+    arch = given.get("arch", "convnet")
     check(settings_of(NetworkProtocol), {"arch": arch})
+    if arch not in ARCHITECTURES:
+        given["arch"] = reference_to("architecture", arch)
+        own = {"norm": None, "width": None, "depth": None, "channels": "doubling"}
+        return {**own, "flip": config.method.flip}
     usual = ARCHITECTURES[arch]
     size = config if arch == "convnet" else usual
     return {

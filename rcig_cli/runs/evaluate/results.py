@@ -1,7 +1,7 @@
 """The results of an evaluation, and how they are stored.  Needs no JAX."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,8 @@ class Evaluation:
         Of networks trained on all real images, and for how many epochs, if that was asked for.
     scores
         DD-Ranking's scores, if they were asked for.
+    extensions
+        What was used of the user's own code (``docs/extending.md``), by reference: what identifies it.
     """
 
     run: str
@@ -82,6 +84,7 @@ class Evaluation:
     full_data: Spread | None = None
     full_epochs: int | None = None
     scores: Scores | None = None
+    extensions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return all but the run's name as JSON values."""
@@ -98,6 +101,7 @@ class Evaluation:
             "scores": self.scores.to_json() if self.scores else None,
             **self.size.to_json(),
             "protocol": dict(self.protocol),
+            "extensions": dict(self.extensions),
         }
 
     @classmethod
@@ -115,6 +119,7 @@ class Evaluation:
             Spread.from_json(full_data) if full_data else None,
             document.get("full_epochs"),
             Scores.from_json(scores) if scores else None,
+            document.get("extensions", {}),
         )
 
     def __repr__(self) -> str:

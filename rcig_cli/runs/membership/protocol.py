@@ -66,7 +66,8 @@ def attack_protocol(
         If a setting is unknown or has a value that is not allowed.
     """
     given = {name: value for name, value in given.items() if value is not None}
-    protocol = make(AttackProtocol, {**network_defaults(config, given), **given})
+    defaults = network_defaults(config, given)
+    protocol = make(AttackProtocol, {**defaults, **given})
     if steps is None:
         return protocol
     if not steps or min(steps) < 1:

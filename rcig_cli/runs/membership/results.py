@@ -144,6 +144,7 @@ class RunResult:
             "run": self.run,
             "targets": {name: target.to_json() for name, target in self.targets.items()},
             "protocol": {**self.protocol.to_json(), **counts, **chance},
+            "extensions": self.protocol.extensions,
             **self.size.to_json(),
         }
 

@@ -5,11 +5,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from rcig_cli.data.sources.opening import digest_of_files, identity, is_remote, name_of, open_source
+from rcig_cli.data.sources.known import KNOWN
+from rcig_cli.data.sources.opening import (
+    digest_of_files,
+    identity,
+    is_path,
+    is_remote,
+    name_of,
+    open_source,
+)
 from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.data.sources.source import ImageSource, Note
 from rcig_cli.data.sources.subset import only_classes, subset
 from rcig_cli.errors import ConfigError, Corrupt, NotFound, RcigError
+from rcig_cli.extensions import installed
 from rcig_cli.presets.classes import chosen_classes
 from rcig_cli.runs.engine.environment import processors
 from rcig_cli.runs.prepare.config import PrepareConfig
@@ -49,11 +58,11 @@ def prepare(
     store
         Where to write.
     name
-        A known data set, or with ``origin`` any name.  A data set that is elsewhere, such as
-        ``hf:OWNER/NAME``, gets the last part of its name.
+        A known data set, one of an installed extension, or with ``origin`` any name.  A data set that is
+        elsewhere, such as ``hf:OWNER/NAME``, gets the last part of its name.
     origin
         The user's own data: a path (``docs/datasets.md`` lists the formats), ``tfds:NAME`` or
-        ``hf:OWNER/NAME``.
+        ``hf:OWNER/NAME``, or a function, ``package.module:NAME``.
     report
         Where messages go.
     overwrite
@@ -82,9 +91,11 @@ def prepare(
     config = make(PrepareConfig, settings)
     if origin is None and is_remote(name):
         name, origin = name_of(name), name
+    elif origin is None and name not in ("digits", *KNOWN):
+        origin = installed("dataset").get(name)
     elif origin == "":
-        raise ConfigError("--from is empty: give a path, hf:OWNER/NAME or tfds:NAME.")
-    elif origin is not None and not is_remote(origin):
+        raise ConfigError("--from is empty: give a path, hf:OWNER/NAME, tfds:NAME or MODULE:NAME.")
+    elif origin is not None and is_path(origin):
         origin = str(Path(origin).expanduser().absolute())
     made_with = {"name": name, "origin": origin, **values_of(config)}
     final = store.dataset_path(name)

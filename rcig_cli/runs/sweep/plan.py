@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rcig_cli.distillation.methods import METHODS
+from rcig_cli.distillation.methods import find_method
 from rcig_cli.errors import ConfigError, shorten
 from rcig_cli.presets.config import (
     DEFAULT_ALGORITHM,
@@ -157,15 +157,15 @@ class SweepPlan:
         }
 
 
-def swept_settings() -> dict[str, Setting]:
-    """Return every setting that the file of a sweep may have, by name."""
-    return {**declared_settings(), **settings_of(_TimeSettings)}
+def swept_settings(*algorithms: Any) -> dict[str, Setting]:
+    """Return every setting that the file of a sweep may have, by name; see `declared_settings`."""
+    return {**declared_settings(*algorithms), **settings_of(_TimeSettings)}
 
 
 def _settings_for(algorithm: str, parametrization: str = DEFAULT_PARAMETRIZATION) -> set[str]:
     """Return the names of the settings that the runs of a method have in a sweep."""
     names = {*settings_for(algorithm, parametrization), _MINUTES}
-    return names - {_STEPS, _MINUTES} if METHODS[algorithm].pick else names
+    return names - {_STEPS, _MINUTES} if find_method(algorithm).pick else names
 
 
 def read_plan(path: Path) -> SweepPlan:
@@ -194,7 +194,7 @@ def make_plan(document: Mapping[str, Any]) -> SweepPlan:
         If a setting is unknown (the nearest one is named) or has a value that is not allowed, if the tables
         are not as described above, or if there are more than 1000 runs.
     """
-    declared = swept_settings()
+    declared = swept_settings(*_algorithms(document))
     settings = {name: value for name, value in document.items() if name not in ("sweep", "evaluate")}
     check_names(settings, [*declared, "sweep", "evaluate"])
     for name, value in settings.items():
@@ -205,7 +205,7 @@ def make_plan(document: Mapping[str, Any]) -> SweepPlan:
     tables = [tables] if isinstance(tables, dict) else tables
     if not tables or not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise ConfigError("There must be a table [sweep] of the swept settings, such as seed = [0, 1, 2].")
-    blocks = tuple(map(_block, tables))
+    blocks = tuple(_block(table, declared) for table in tables)
     if any({_STEPS, _MINUTES} <= each.keys() for each in (settings, *blocks)):
         raise ConfigError(
             "steps and minutes contradict each other, since minutes chooses the steps: give one."
@@ -222,8 +222,17 @@ def make_plan(document: Mapping[str, Any]) -> SweepPlan:
     return plan
 
 
-def _block(block: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
-    declared = swept_settings()
+def _algorithms(document: Mapping[str, Any]) -> list[Any]:
+    """Return the algorithms that a sweep's file names, before it is checked."""
+    tables = document.get("sweep")
+    found: list[Any] = []
+    for table in (document, *(tables if isinstance(tables, list) else [tables])):
+        value = table.get("algorithm") if isinstance(table, Mapping) else None
+        found += value if isinstance(value, list) else [value]
+    return found
+
+
+def _block(block: Mapping[str, Any], declared: Mapping[str, Setting]) -> dict[str, tuple[Any, ...]]:
     check_names(block, declared)
     values = {name: tuple(value) if isinstance(value, list) else (value,) for name, value in block.items()}
     for name, each in values.items():

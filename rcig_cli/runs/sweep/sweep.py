@@ -37,7 +37,6 @@ from rcig_cli.runs.sweep.table import (
     tabulate,
     timing_of,
 )
-from rcig_cli.settings import values_of
 from rcig_cli.store.locks import RunLock
 from rcig_cli.store.records import RunManifest, SweepManifest
 from rcig_cli.store.results import read_results
@@ -171,7 +170,7 @@ def _find_or_create(
     document = {
         **plan.to_json(),
         "configurations": [dict(cell.wanted) for cell in cells],
-        "protocols": [list(map(values_of, cell.protocols)) for cell in cells],
+        "protocols": [[each.to_json() for each in cell.protocols] for cell in cells],
         "new": new,
     }
     compared = ("configurations", "protocols")
@@ -271,7 +270,8 @@ class _Sweep:
     def _evaluate(self, run: RunManifest, protocol: EvaluationProtocol, *, baseline: bool) -> Evaluation:
         """Return a stored evaluation by this protocol, or evaluate the run."""
         records = read_results(self.store.run_path(run.name), "evaluations").found
-        same = [record for record in records if record["protocol"] == values_of(protocol)]
+        wanted = protocol.to_json(), protocol.extensions
+        same = [each for each in records if (each["protocol"], each.get("extensions", {})) == wanted]
         for record in sorted(same, key=lambda record: record["random_subset"] is None):
             if record["random_subset"] or not baseline:
                 return Evaluation.from_json(run.name, record)

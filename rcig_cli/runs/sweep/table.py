@@ -13,7 +13,6 @@ from rcig_cli.presets.set_size import SetSize
 from rcig_cli.runs.evaluate.protocol import EvaluationProtocol
 from rcig_cli.runs.evaluate.results import Evaluation, Spread
 from rcig_cli.runs.prepare.prepared import Prepared
-from rcig_cli.settings import values_of
 from rcig_cli.store.documents import canonical
 from rcig_cli.store.records import RunManifest
 from rcig_cli.store.results import read_results
@@ -186,7 +185,7 @@ class Row:
         return {
             "settings": self.settings,
             "protocol_label": self.label,
-            "protocol": values_of(self.outcomes[0].protocol),
+            "protocol": self.outcomes[0].protocol.to_json(),
             "accuracy": self.accuracy.to_json() if self.accuracy else None,
             "paper": asdict(self.paper) if self.paper else None,
             "minutes": self.minutes,
@@ -225,7 +224,7 @@ class Baseline:
             "classes": self.classes,
             "ipc": self.ipc,
             "protocol_label": self.label,
-            "protocol": values_of(self.protocol),
+            "protocol": self.protocol.to_json(),
             **self.accuracy.to_json(),
         }
 

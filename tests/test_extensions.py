@@ -1,0 +1,440 @@
+"""Networks, augmentations, methods and data sources of the user's own: the contracts and their errors."""
+
+import os
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import rcig_cli.cli.distill  # options have the choices of when their command is imported
+import rcig_cli.cli.evaluate  # noqa: F401
+from rcig_cli.augmentation import augment_by, check_operations
+from rcig_cli.data.sources.opening import open_source
+from rcig_cli.data.sources.options import ReadOptions
+from rcig_cli.distillation import methods
+from rcig_cli.errors import ConfigError
+from rcig_cli.extensions import installed, load, provenance
+from rcig_cli.networks.architectures import build_network
+from rcig_cli.presets.config import DistillConfig, difference, resolve
+from rcig_cli.runs.evaluate.evaluate import _schedule
+from rcig_cli.runs.evaluate.protocol import evaluation_protocol
+from rcig_cli.runs.sweep.plan import make_plan
+from rcig_cli.store.records import write_manifest
+from rcig_cli.store.store import open_store
+from tests.conftest import start_rcig
+
+NETWORKS = """
+import flax.linen as nn
+import jax.numpy as jnp
+
+class Perceptron(nn.Module):
+    classes: int
+    width: int = 8
+
+    @nn.compact
+    def __call__(self, images):
+        return nn.Dense(self.classes)(nn.relu(nn.Dense(self.width)(images.reshape(len(images), -1))))
+
+class Normed(nn.Module):
+    classes: int
+
+    @nn.compact
+    def __call__(self, images, train):
+        hidden = nn.BatchNorm(use_running_average=not train)(images.reshape(len(images), -1))
+        return nn.Dense(self.classes)(hidden)
+
+class Dropped(nn.Module):
+    classes: int
+
+    @nn.compact
+    def __call__(self, images, train=False):
+        hidden = nn.Dropout(0.5, deterministic=not train)(images.reshape(len(images), -1))
+        return nn.Dense(self.classes)(hidden)
+
+class Pair(nn.Module):
+    classes: int
+
+    @nn.compact
+    def __call__(self, images):
+        logits = nn.Dense(self.classes)(images.reshape(len(images), -1))
+        return logits, images
+
+class Linear:  # not of Flax
+    def __init__(self, classes):
+        self.classes = classes
+
+    def init(self, key, images):
+        return jnp.zeros((images[0].size, self.classes))
+
+    def apply(self, kernel, images):
+        return images.reshape(len(images), -1) @ kernel
+
+number = 3
+def five(classes):
+    return Perceptron(5)
+def text(classes):
+    return "a network"
+def untold(count):
+    return Perceptron(count)
+def failing(classes):
+    raise RuntimeError("no memory left.")
+"""
+
+AUGMENTATIONS = """
+def double(key, image):
+    return 2 * image
+def shrink(key, image):
+    return image[1:]
+def failing(key, image):
+    raise ValueError("no such axis")
+number = 3
+"""
+
+METHODS = """
+from rcig_cli.distillation.methods import Method, Metric
+from rcig_cli.distillation.settings import GradientSettings, MethodSettings
+from rcig_cli.settings import record, setting
+
+@record
+class Settings(GradientSettings):
+    sharpness: float = setting(2.0, "How sharp.", gt=0)
+    parts: tuple[int, ...] = (1, 2)
+
+class Undecorated(GradientSettings):
+    sharpness: float = 2.0
+
+def make(task, settings):
+    return "a step"
+
+def of(**changes):
+    fields = dict(name="own", title="own", reference=None, settings=Settings, metrics=(), make=make)
+    return Method(**{**fields, **changes})
+
+OWN = of(metrics=(Metric("loss", "sharp loss", "Loss"),))
+WRONG_SETTINGS = of(settings=Undecorated)
+NOTHING = Method(name="own", title="own", reference=None, settings=MethodSettings, metrics=())
+"""
+
+DATA = """
+import numpy as np
+x = np.arange(8 * 64, dtype=np.uint8).reshape(8, 8, 8)
+y = np.arange(8) % 2
+
+def halves():
+    return x[:6], y[:6], x[6:], y[6:]
+def named():
+    return [*halves(), ("cat", "dog")]
+def three():
+    return x, y, x
+def failing():
+    raise OSError("the archive is missing")
+number = 3
+"""
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Return a function that writes a module into the current folder; nothing of it is left afterwards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(methods, "_imported", {})
+    before = set(sys.modules)
+
+    def write(name, text=""):
+        path = tmp_path / f"{name}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+
+    yield write
+    for name in set(sys.modules) - before:
+        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def plugins(module, tmp_path, monkeypatch):
+    """Install a distribution with a working and a broken extension of each kind."""
+    module("plugged", NETWORKS + AUGMENTATIONS + METHODS + DATA)
+    module("broken", "raise RuntimeError('a library is too old')")
+    names = {"architectures": "Perceptron", "augmentations": "double", "methods": "OWN", "datasets": "named"}
+    info = tmp_path / "site" / "plugged-2.5.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plugged\nVersion: 2.5\n")
+    (info / "top_level.txt").write_text("plugged\nbroken\n")
+    (info / "RECORD").write_text("plugged.py,,\nbroken.py,,\n")
+    (info / "entry_points.txt").write_text(
+        "\n".join(
+            f"[rcig.{group}]\nshort-{group} = plugged:{name}\nbad-{group} = broken:it\nvgg11 = broken:it"
+            for group, name in names.items()
+        )
+    )
+    for file in ("plugged.py", "broken.py"):
+        shutil.move(tmp_path / file, tmp_path / "site" / file)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+
+
+def network(name, classes=10, shape=(8, 8, 1), **options):
+    return build_network(name, image_shape=shape, classes=classes, **options)
+
+
+def one_sentence(outcome, *said):
+    assert (outcome.code, outcome.out) == (2, ""), outcome.err
+    assert len(outcome.err.strip().splitlines()) <= 2
+    for words in said:
+        assert words in outcome.err
+
+
+def test_a_module_of_the_current_folder_is_found_without_a_change_of_the_python_path(module, tmp_path):
+    module("package/part", "class Holder:\n    value = 7")
+    assert load("method", "package.part:Holder.value") == 7
+    assert sys.path[0] == str(tmp_path)
+    assert set(provenance("package.part:Holder")) == {"module_sha256"}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("absent:it", "there is no module absent. It must be installed, or be in the current folder"),
+        ("present.part:it", r"there is no module present.part"),
+        ("needy:it", r"needy:it can't be imported: ModuleNotFoundError: No module named 'absent_library'"),
+        ("raising:it", r"raising:it can't be imported: ValueError: 1 is not 2. --debug shows where"),
+        ("present:perceptrn", "the module present has no perceptrn. Did you mean perceptron"),
+        ("present", "There is no architecture 'present'; your own is named MODULE:NAME"),
+    ],
+)
+def test_what_cannot_be_imported(module, name, message):
+    module("present", "perceptron = 1")
+    module("needy", "import absent_library")
+    module("raising", "raise ValueError('1 is not 2.\\nmore')")
+    with pytest.raises(ConfigError, match=message):
+        load("architecture", name)
+
+
+def test_a_flax_module_or_an_object_like_it_is_a_network(module):
+    module("nets", NETWORKS)
+    images, key = jnp.ones((4, 8, 8, 1)), jax.random.key(0)
+    for name in ("nets:Perceptron", "nets:Linear"):
+        own = network(name)
+        parameters = own.init(key)
+        logits, statistics = own.train(parameters, own.first_statistics(), images)
+        assert (logits.shape, statistics) == ((4, 10), {})
+        assert (logits == own.apply(parameters, images)[0]).all()
+    narrow = network("nets:Perceptron", width=3).init(key)
+    assert (64, 3) in [leaf.shape for leaf in jax.tree.leaves(narrow)]
+
+
+def test_batch_norm_of_a_module_is_updated_in_training_and_used_in_tests(module):
+    module("nets", NETWORKS)
+    own = network("nets:Normed")
+    images = jax.random.normal(jax.random.key(1), (50, 8, 8, 1)) + 3
+    parameters, before = own.init(jax.random.key(0)), own.first_statistics()
+    logits, after = own.train(parameters, before, images)
+    mean = after["batch_stats"]["BatchNorm_0"]["mean"]
+    assert np.allclose(mean, 0.01 * images.reshape(50, -1).mean(0), atol=1e-5)
+    assert jax.tree.structure(before) == jax.tree.structure(after)
+    tested = own.with_statistics(before).apply(parameters, images)[0]
+    assert not np.allclose(tested, logits)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        (
+            "number",
+            {},
+            "nets:number is 3: expected a function, or a class of Flax modules, that is called with",
+        ),
+        ("untold", {}, "nets:untold has no parameter classes"),
+        ("five", {"width": 4}, "nets:five has no parameter width: leave out --width"),
+        ("Perceptron", {"channels": "equal"}, "The channels of nets:Perceptron can't be chosen"),
+        ("failing", {}, r"nets:failing\(classes=10\) fails: RuntimeError: no memory left. --debug"),
+        ("text", {}, r"nets:text returned 'a network': expected a flax.linen.Module, or another object with"),
+        ("five", {}, r"logits, floating point \(2, 10\) for 2 images and 10 classes, not float32 \(2, 5\)"),
+        ("Pair", {}, r"must return logits, .* not tuple"),
+        ("Dropped", {}, "The model of nets:Dropped fails for images .*Dropout can't be used"),
+    ],
+)
+def test_what_is_not_a_network_is_refused_before_training(module, name, options, message):
+    module("nets", NETWORKS)
+    with pytest.raises(ConfigError, match=message):
+        network(f"nets:{name}", **options)
+
+
+def test_an_operation_keeps_shape_and_type_and_is_applied_to_each_image(module):
+    module("mine", AUGMENTATIONS)
+    check_operations(["flip", "mine:double"], (8, 8, 3))
+    images = jnp.ones((5, 4, 4, 1))
+    assert (augment_by(jax.random.key(0), images, ["mine:double"]) == 2).all()
+    for name, message in {
+        "shrink": r"must return an image like its own, float32 \(8, 8, 3\), not float32 \(7, 8, 3\)",
+        "failing": r"mine:failing fails .* ValueError: no such axis. It is called as mine:failing\(key",
+        "number": r"mine:number is 3: expected a function \(key, image\) -> image",
+    }.items():
+        with pytest.raises(ConfigError, match=message):
+            check_operations([f"mine:{name}"], (8, 8, 3))
+
+
+def test_an_evaluation_may_augment_by_chosen_operations(module):
+    module("mine", AUGMENTATIONS)
+    config = resolve("digits", (8, 8, 1), 10, {"ipc": 1})
+    assert "augment_with" not in evaluation_protocol(config, 10).to_json()
+    protocol = evaluation_protocol(config, 10, augment_with="mine:double", arch="nets:any")
+    assert (protocol.augment, protocol.operations) == (True, ("mine:double",))
+    assert (protocol.norm, protocol.width, protocol.channels) == (None, None, "doubling")
+    assert [*protocol.extensions] == ["nets:any", "mine:double"]
+    assert (_schedule(protocol).augmented(jax.random.key(0), jnp.ones((2, 4, 4, 1))) == 2).all()
+    with pytest.raises(ConfigError, match=r"augment_with must be none, or a list of .*did you mean rotate"):
+        evaluation_protocol(config, 10, augment_with="rotated")
+    with pytest.raises(ConfigError, match="augment_with contradicts --no-augment"):
+        evaluation_protocol(config, 10, augment_with="crop", augment=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("make", "mine:make is <function make.*: expected a rcig_cli.distillation.methods.Method"),
+        ("WRONG_SETTINGS", "The settings of mine:WRONG_SETTINGS are .*with @record above it"),
+        ("NOTHING", "mine:NOTHING must have either make or pick"),
+    ],
+)
+def test_what_is_not_a_method_is_refused(module, name, message):
+    module("mine", METHODS)
+    with pytest.raises(ConfigError, match=message):
+        methods.find_method(f"mine:{name}")
+
+
+def test_a_method_of_ones_own_has_its_settings_and_is_known_by_its_reference(module):
+    module("mine", METHODS)
+    flags = {"ipc": 1, "algorithm": "mine:OWN", "sharpness": 3.0, "steps": 5}
+    config = resolve("digits", (8, 8, 1), 10, flags)
+    assert (config.method.sharpness, config.algorithm_record.name) == (3.0, "mine:OWN")
+    assert config.extensions.keys() == {"mine:OWN"}
+    with pytest.raises(ConfigError, match="sharpness must be a number above 0"):
+        resolve("digits", (8, 8, 1), 10, {**flags, "sharpness": -1.0})
+    with pytest.raises(ConfigError, match="no setting 'sharpnes'; did you mean sharpness"):
+        resolve("digits", (8, 8, 1), 10, {"ipc": 1, "algorithm": "mine:OWN", "sharpnes": 3.0})
+    with pytest.raises(ConfigError, match="make of mine:OWN returned 'a step': expected a Step"):
+        config.algorithm_record.make(None, config.method)
+    swept = {"ipc": 1, "sweep": {"algorithm": ["rcig", "mine:OWN"], "steps": [5]}, "sharpness": 3.0}
+    assert [each.get("sharpness") for each in make_plan(swept).combinations()] == [None, 3.0]
+
+
+def test_a_stored_configuration_is_read_without_importing_its_method(module, monkeypatch):
+    module("mine", METHODS)
+    flags = {"ipc": 1, "algorithm": "mine:OWN", "sharpness": 3.0, "flip": True}
+    stored = resolve("digits", (8, 8, 1), 10, flags).to_json()
+    monkeypatch.setattr(methods, "_imported", {})
+    Path("mine.py").unlink()
+    read = DistillConfig.from_json(stored)
+    assert (read.to_json(), read.method.flip, read.decoded_per_class(10)) == (stored, True, (1,) * 10)
+    assert difference(read.override({"steps": 7}), read) == [f"steps: 7, not {read.steps}"]
+    assert read.declared["sharpness"].help == "A setting of mine:OWN."
+    del sys.modules["mine"]
+    with pytest.raises(ConfigError, match="there is no module mine"):
+        resolve("digits", (8, 8, 1), 10, flags)
+
+
+def test_arrays_that_a_function_returns_are_a_data_set(module):
+    module("mine", DATA)
+    source = open_source("halves", "mine:halves")
+    assert (source.shape, source.sizes) == ((8, 8, 1), {"train": 6, "test": 2})
+    assert source.origin["extensions"].keys() == {"mine:halves"}
+    assert source.origin["arrays"].keys() == {"x_train", "y_train", "x_test", "y_test"}
+    assert open_source("named", "mine:named").class_names == ("cat", "dog")
+    for name, message in {
+        "three": "mine:three returned a tuple of 3: expected the arrays x_train, y_train, x_test, y_test",
+        "failing": r"mine:failing\(\) fails: OSError: the archive is missing",
+        "number": "mine:number is 3: expected a function that returns arrays",
+    }.items():
+        with pytest.raises(ConfigError, match=message):
+            open_source("mine", f"mine:{name}")
+    with pytest.raises(ConfigError, match="--labels can't be used with the function mine:halves"):
+        open_source("mine", "mine:halves", ReadOptions(labels="labels.csv"))
+    Path("mine:halves").mkdir()  # a path of this name comes first
+    with pytest.raises(ConfigError, match="mine:halves"):
+        open_source("halves", "mine:halves")
+
+
+def test_names_of_installed_extensions_are_choices_and_are_not_imported(plugins, rcig, tmp_path):
+    path = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    for command, group in (("distill", "methods"), ("evaluate", "architectures")):
+        out, err = start_rcig(command, "--help", env=path).communicate()
+        assert f"|bad-{group}|short-{group}|" in "".join(out.split()), err
+    assert rcig("list", "--store", tmp_path / "store").code == 3
+    assert "short-datasets" in rcig("prepare", "short-dataset").err
+    assert not {"plugged", "broken"} & set(sys.modules)
+    assert installed("method") == {
+        "bad-methods": "broken:it",
+        "short-methods": "plugged:OWN",
+        "vgg11": "broken:it",
+    }
+    assert network("vgg11").body.layers  # what is built in comes first
+
+
+def test_an_installed_extension_is_recorded_by_its_reference_and_version(plugins):
+    flags = {"ipc": 1, "algorithm": "short-methods", "distill_augment": "crop,short-augmentations"}
+    config = resolve("digits", (8, 8, 1), 10, flags)
+    assert (config.algorithm, config.augmentations) == ("plugged:OWN", ("crop", "plugged:double"))
+    protocol = evaluation_protocol(config, 10, arch="short-architectures")
+    found = protocol.extensions["plugged:Perceptron"]
+    assert (found["distribution"], found["version"], len(found["module_sha256"])) == ("plugged", "2.5", 64)
+
+
+def test_a_broken_extension_is_an_error_where_it_is_used(plugins, rcig, tmp_path, digits_run):
+    why = "(broken:it) can't be imported: RuntimeError: a library is too old"
+    store = ("--store", digits_run)
+    one_sentence(rcig("evaluate", "run_1", "--arch", "bad-architectures", *store), "broken:it", "too old")
+    one_sentence(rcig("distill", "digits", "--ipc", 1, "--algorithm", "bad-methods", *store), why)
+    one_sentence(rcig("prepare", "bad-datasets", "--store", tmp_path / "store"), "broken:it", "too old")
+    one_sentence(
+        rcig("evaluate", "run_1", "--arch", "resnet", *store), "or your own as MODULE:NAME", "resnet18"
+    )
+    assert rcig("list", *store).code == 0
+
+
+def test_a_prepared_set_records_the_function_that_it_is_from(plugins, rcig, tmp_path):
+    store = ("--store", tmp_path / "store")
+    done = rcig("prepare", "short-datasets", *store, "--json")
+    assert (done.code, done.json["class_names"]) == (0, ["cat", "dog"]), done.err
+    source = rcig("show", "short-datasets", *store, "--json").json["source"]
+    assert (source["from"], source["extensions"]["plugged:named"]["version"]) == ("plugged:named", "2.5")
+    assert "already prepared" in rcig("prepare", "short-datasets", *store).err
+
+
+@pytest.fixture
+def store_of(digits_run, tmp_path):
+    """Copy the store of a finished run."""
+    return Path(shutil.copytree(digits_run, tmp_path / "artifacts"))
+
+
+def test_a_network_of_ones_own_is_trained_and_recorded(module, rcig, store_of):
+    module("nets", NETWORKS)
+    given = ("--arch", "nets:Normed", "--networks", 1, "--steps", 3, "--baseline", "none")
+    done = rcig("evaluate", "run_1", *given, "--store", store_of, "--json")
+    assert done.code == 0, done.err
+    (found,) = done.json["evaluations"]
+    assert (found["architecture"], found["normalization"]) == ("nets:Normed", None)
+    assert set(found["extensions"]["nets:Normed"]) == {"module_sha256"}
+    (file,) = (store_of / "runs" / "run_1" / "evaluations").iterdir()
+    assert file.name.endswith("-nets-Normed.json")
+
+
+def test_commands_that_read_a_run_need_no_method_and_resuming_it_does(module, rcig, store_of):
+    run = open_store(store_of, create=False).run("run_1")
+    config = {**run.config, "algorithm": "gone:METHOD"}
+    write_manifest(store_of / "runs" / "run_1", replace(run, config=config, status="interrupted", files={}))
+    store = ("--store", store_of)
+    for command in (("list",), ("show", "run_1"), ("show", "run_1", "--toml")):
+        assert rcig(*command, *store).code == 0
+    one_sentence(rcig("distill", "--resume", "run_1", *store), "gone:METHOD can't be imported: there is no")
+
+
+def test_settings_are_set_by_name(rcig, tmp_path):
+    one_sentence(rcig("distill", "digits", "--ipc", 1, "--set", "power", "--store", tmp_path), "NAME=VALUE")
+    wrong = rcig("distill", "digits", "--ipc", 1, "--set", "image_lr=-1", "--store", tmp_path)
+    one_sentence(wrong, "image_lr must be a number above 0, not -1")
