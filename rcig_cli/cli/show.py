@@ -179,7 +179,7 @@ def _by_panel(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
 
     panels = {name: declared.panel or "General" for name, declared in declared_settings().items()}
     groups: dict[str, list[str]] = {panel: [] for panel in panels.values()}
-    for name in (*(each for each in panels if each in settings), *(settings.keys() - panels.keys())):
+    for name in (*(each for each in panels if each in settings), *sorted(settings.keys() - panels.keys())):
         if settings[name] is not None:
             panel = panels.get(name, "Of the method")  # which is one of the user's own
             groups.setdefault(panel, []).append(f"{name} {_value(settings[name])}")
