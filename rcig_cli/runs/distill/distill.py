@@ -32,6 +32,7 @@ from rcig_cli.runs.distill.resume import (
 from rcig_cli.runs.distill.run_loop import RunContext, RunLoop
 from rcig_cli.runs.distill.scarce import scarce_classes
 from rcig_cli.runs.distill.time_budget import choose_settings
+from rcig_cli.runs.distill.tracking import check_trackers, tracked
 from rcig_cli.runs.engine.environment import machine
 from rcig_cli.runs.engine.mesh import choose_devices
 from rcig_cli.runs.prepare.prepare import prepare
@@ -81,7 +82,8 @@ def distill(
     Raises
     ------
     ConfigError
-        If a setting has a value that is not allowed, or differs from that of the run to resume.
+        If a setting has a value that is not allowed, or differs from that of the run to resume; or a tracker
+        isn't known or not installed.
     NotFound
         If there is no such data set or run.
     Locked
@@ -95,6 +97,7 @@ def distill(
         raise ConfigError(f"minutes must be a number above 0, not {minutes:g}.")
     if minutes is not None and context.processes.count > 1:
         raise ConfigError("minutes can't be given for a job of several processes: give steps.")
+    check_trackers(context.log_to)
     named = resume if resume not in (None, NEWEST) else None
     if named is None and "ipc" not in settings:
         if resume is not None and "dataset" in settings:
@@ -142,7 +145,8 @@ def distill(
                 f"Classes with fewer training images than are to be distilled ({scarce}) {how}."
             )
         try:
-            return execute(store.run_path(run.name), run, prepared, context)
+            with tracked(store, run, prepared, context) as followed:
+                return execute(store.run_path(run.name), run, prepared, followed)
         except Diverged as error:
             if error.record["checkpoint"] is not None and not is_stuck((*run.divergences, error.record)):
                 same = ("ipc", "classes", "algorithm", "parametrization")
