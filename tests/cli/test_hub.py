@@ -172,10 +172,11 @@ def test_private_means_private(rcig, hub, store):
     done = rcig("push", "run_1", "someone/secret", "--private", "--store", store)
     assert done.code == 0, done.err
     assert hub.private == {"someone/secret"}
-    hub.repositories["someone/public"] = {"main": {}}
+    public = {"main": {"README.md": b"Mine."}}
+    hub.repositories["someone/public"] = public
     done = rcig("push", "run_1", "someone/public", "--private", "--license", "mit", "--store", store)
     one_sentence(done, 2, "exists already and is public")
-    assert hub.repositories["someone/public"] == {"main": {}}
+    assert public == {"main": {"README.md": b"Mine."}}
 
 
 def test_no_connection(rcig, store, monkeypatch):

@@ -99,8 +99,9 @@ class Request(BaseHTTPRequestHandler):
         return self.reply(json.dumps(files if kind == "tree" else whole).encode())
 
     def send(self, branches, rest):
-        commit, _, name = rest.partition("/")
-        content = by_commit(branches)[commit].get(name)
+        revision, _, name = rest.partition("/")
+        files = branches.get(revision) or by_commit(branches)[revision]
+        commit, content = commit_of(files), files.get(name)
         if content is None:
             return self.refuse("EntryNotFound")
         return self.reply(content, **{"ETag": f'"{etag(content)}"', "X-Repo-Commit": commit})

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +40,7 @@ PROJECT = "rcig"
 TENSORBOARD = "tensorboard"
 """The folder in a run's folder with the files for TensorBoard."""
 
-_IMAGES = "distilled images"
+_IMAGES = "distilled_images"
 _STEPS = 1000  # of a run that are logged, about
 _SNAPSHOTS = 4  # of these, one is logged
 _PATIENCE = 120.0  # seconds that Weights & Biases may take to upload what is left when a run ends
@@ -91,15 +91,17 @@ class TensorBoard:
     """Files for TensorBoard in the run's folder, written by tensorboardX."""
 
     def __init__(self, run: TrackedRun) -> None:
-        self._run, self._writer = run, None
+        self._run, self._writer = run, cast(Any, None)
 
     def begin(self, step: int) -> int:
         """Begin a new file; TensorBoard ignores what earlier files have of steps after ``step``."""
         from tensorboardX import SummaryWriter
 
         folder = self._run.path / TENSORBOARD
-        resumed = any(folder.glob("events.*"))
-        self._writer = SummaryWriter(str(folder), purge_step=step + 1 if resumed else None)
+        resumed = len(list(folder.glob("events.*")))
+        # The name of a file has the time in seconds; the suffix keeps two of the same second apart.
+        purge_step = step + 1 if resumed else None
+        self._writer = SummaryWriter(str(folder), purge_step=purge_step, filename_suffix=f".{resumed}")
         if resumed:
             return step
         settings = json.dumps(dict(self._run.settings), indent=4)

@@ -78,7 +78,7 @@ def test_tensorboard_has_metrics_settings_and_pictures(store):
     assert losses == {step: pytest.approx(1 / step) for step in range(1, 9)}
     text = next(value for _, value in found if value.tag.startswith("settings"))
     assert b'"algorithm": "rcig"' in text.tensor.string_val[0]
-    pictures = {step: value.image for step, value in found if value.tag == "distilled images"}
+    pictures = {step: value.image for step, value in found if value.tag == "distilled_images"}
     assert 8 in pictures
     assert pictures[8].encoded_image_string.startswith(b"\x89PNG")
     assert verify(store.root, ["run_1"], Silent()).of_kind("orphan") == []
@@ -136,7 +136,7 @@ def test_hosted_trackers(store, monkeypatch, capsys, name):
     assert fake.given["config"] == store.run("run_1").config
     scalars = [step for step, *names in fake.logged if names == ["loss", "accuracy"]]
     assert scalars == list(range(1, 9))
-    assert [step for step, *names in fake.logged if names == ["distilled images"]] == [8]
+    assert [step for step, *names in fake.logged if names == ["distilled_images"]] == [8]
     assert fake.ended == ({"exit_code": 0} if name == "wandb" else {})
     assert capsys.readouterr().out == ""
     identity = fake.given.get("id", fake.given["name"])
@@ -193,4 +193,4 @@ def test_logging_changes_neither_the_set_nor_the_settings(digits_run, tmp_path):
     assert again.config == run.config
     found, _ = events(again.path / TENSORBOARD)
     assert [step for step, value in found if value.tag == "loss"] == [1, 2, 3, 4, 5, 6]
-    assert [step for step, value in found if value.tag == "distilled images"][-1] == 6
+    assert [step for step, value in found if value.tag == "distilled_images"][-1] == 6
