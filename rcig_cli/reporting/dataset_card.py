@@ -13,6 +13,7 @@ from rcig_cli import __version__
 from rcig_cli.data.exchange.hub import EXACT
 from rcig_cli.data.exchange.parquet import ROWS, size_category
 from rcig_cli.data.whitening.moments import tile_side
+from rcig_cli.data.whitening.whitening import Whitening
 from rcig_cli.distillation.methods.method import RCIG_PAPER
 from rcig_cli.distillation.settings import Choice
 from rcig_cli.reporting.commands import commands_of
@@ -63,9 +64,8 @@ def dataset_card(
     evaluations = results_of(distilled, "evaluations", report)
     method = None if run.imported else config.algorithm_record
     parametrization = None if distilled.size.is_raw else config.parametrization_record
-    arrays = prepared.whitening().arrays()
-    tile = tile_side(prepared.shape[0])
-    return _template().render(
+    whitening = prepared.whitening()
+    card: str = _template().render(
         at=f', revision="{revision}"' if revision else "",
         citations=citations(method, parametrization),
         class_count=prepared.classes,
@@ -76,6 +76,7 @@ def dataset_card(
         flip=config.method.flip,
         grid=GRID,
         images=describe_images(run.config),
+        jax_inputs=inputs_code(whitening, prepared.shape, "transpose"),
         license=license,
         method=method,
         parametrization=parametrization,
@@ -88,12 +89,48 @@ def dataset_card(
         size=distilled.size,
         size_category=size_category(distilled.size.images),
         source=source_of(run.config),
-        steps=prepared.shape[0] // tile,
         stored=describe_size(distilled.size),
-        tile=tile,
+        torch_inputs=inputs_code(whitening, prepared.shape, "permute"),
         version=__version__,
-        whitening=next((name for name in ("matrix", "basis") if name in arrays), "none"),
     )
+    return card
+
+
+def inputs_code(whitening: Whitening, shape: tuple[int, int, int], reorder: str) -> str:
+    """Return the body of a function that prepares ``pixels`` ``[b, H, W, c]`` as `Whitening.apply` does.
+
+    It uses ``arrays``, the exported arrays by name, and is written for a library whose arrays reorder their
+    axes by a method of the name ``reorder``.
+    """
+    lines = ['z = (pixels / 255 - arrays["whitening_mean"]) / arrays["whitening_std"]']
+    tile, channels = tile_side(shape[0]), shape[2]
+    steps = shape[0] // tile
+    if not whitening.whitened:
+        return _indented([*lines, "return z"])
+    lines += ['rows = z.reshape(len(z), -1) - arrays["whitening_zca_mean"]']
+    if steps > 1:
+        lines += [
+            f"# An image is whitened as {steps} x {steps} images of every {steps}-th pixel.",
+            f"rows = rows.reshape(-1, {tile}, {steps}, {tile}, {steps}, {channels})"
+            f".{reorder}(0, 2, 4, 1, 3, 5).reshape(-1, {tile * tile * channels})",
+        ]
+    if whitening.matrix is not None:
+        lines += ['rows = rows @ arrays["whitening_matrix"]']
+    else:
+        lines += [
+            'basis, change = arrays["whitening_basis"], arrays["whitening_eigenvalues"] ** -0.5 - 1',
+            "rows = rows + rows @ basis * change @ basis.T",
+        ]
+    if steps > 1:
+        lines += [
+            f"rows = rows.reshape(-1, {steps}, {steps}, {tile}, {tile}, {channels})"
+            f".{reorder}(0, 3, 1, 4, 2, 5)"
+        ]
+    return _indented([*lines, "return rows.reshape(z.shape)"])
+
+
+def _indented(lines: list[str]) -> str:
+    return "\n".join(f"    {line}" for line in lines)
 
 
 def citations(method: Choice | None, parametrization: Choice | None) -> list[str]:

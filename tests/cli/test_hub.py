@@ -7,10 +7,7 @@ import numpy as np
 import pytest
 
 import rcig_cli as rcig_api
-from rcig_cli.distillation.methods import METHODS
-from rcig_cli.distillation.parametrizations import PARAMETRIZATIONS
 from rcig_cli.reporting.commands import import_command
-from rcig_cli.reporting.dataset_card import citations
 from rcig_cli.store.store import open_store
 from tests.cli.test_errors import one_sentence
 from tests.data.hub_server import READ, WRITE, commit_of, hub_for_tests
@@ -192,12 +189,3 @@ def test_no_connection(rcig, store, monkeypatch):
 def test_impossible_arguments(rcig, store, bad):
     done = rcig("push", "run_1", *bad, "--store", store)
     one_sentence(done, 2, "is not possible")
-
-
-def test_every_paper_can_be_cited():
-    for choice in (*METHODS.values(), *PARAMETRIZATIONS.values()):
-        entries = citations(choice, None)
-        assert len(entries) == (1 if choice.reference in (None, METHODS["rcig"].reference) else 2)
-        assert len({entry.split(",")[0] for entry in entries}) == len(entries)
-    assert "zhao2021dsa" in citations(METHODS["dsa"], None)[0]
-    assert citations(METHODS["k-center"], None)[0].startswith("@inproceedings{sener2018kcenter,")

@@ -203,7 +203,7 @@ def upload(
 @contextmanager
 def _without_bars() -> Iterator[None]:
     """Keep ``huggingface_hub`` from drawing progress bars."""
-    from huggingface_hub.utils import (
+    from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
         disable_progress_bars,
         enable_progress_bars,

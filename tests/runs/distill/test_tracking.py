@@ -9,7 +9,6 @@ from contextlib import suppress
 
 import pytest
 
-import rcig_cli as rcig_api
 from rcig_cli.errors import ConfigError, Interrupted
 from rcig_cli.runs.distill.run_loop import RunContext
 from rcig_cli.runs.distill.tracking import TENSORBOARD, check_trackers, tracked
@@ -181,16 +180,3 @@ def test_unknown_and_missing_trackers(monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(ConfigError, match=r"pip install 'rcig-cli\[wandb\]'"):
         check_trackers(["wandb"])
-
-
-def test_logging_changes_neither_the_set_nor_the_settings(digits_run, tmp_path):
-    pytest.importorskip("tensorboardX")
-    run = rcig_api.load("run_1", store=digits_run)
-    rcig_api.prepare("digits", store=tmp_path)
-    settings = {name: value for name, value in run.config.items() if name != "dataset"}
-    again = rcig_api.distill("digits", **settings, log_to=["tensorboard"], store=tmp_path)
-    assert again.images.tobytes() == run.images.tobytes()
-    assert again.config == run.config
-    found, _ = events(again.path / TENSORBOARD)
-    assert [step for step, value in found if value.tag == "loss"] == [1, 2, 3, 4, 5, 6]
-    assert [step for step, value in found if value.tag == "distilled_images"][-1] == 6
