@@ -87,11 +87,10 @@ def test_the_card_states_results_and_how_to_use_the_set(hub, store):
         rcig_api.push("run_1", "someone/shapes-1", out=folder, store=store)
 
 
-def test_the_code_on_the_card_loads_the_set_with_jax(hub, digits_run, tmp_path):
-    store = shutil.copytree(digits_run, tmp_path / "store")
-    address = rcig_api.push("run_1", "someone/digits", revision="v2", store=store)
-    assert address.endswith("/datasets/someone/digits")
-    branches = hub.repositories["someone/digits"]
+def test_the_code_on_the_card_loads_the_set_with_jax(hub, store):
+    address = rcig_api.push("run_1", "someone/shapes-1", revision="v2", store=store)
+    assert address.endswith("/datasets/someone/shapes-1")
+    branches = hub.repositories["someone/shapes-1"]
     assert branches["main"].keys() == {".gitattributes"}
     code = re.findall(r"```python\n(.+?)```", branches["v2"]["README.md"].decode(), re.DOTALL)[1]
     found = {}
@@ -100,10 +99,11 @@ def test_the_code_on_the_card_loads_the_set_with_jax(hub, digits_run, tmp_path):
     np.testing.assert_array_equal(found["images"], run.images)
     np.testing.assert_array_equal(found["labels"], run.labels)
     assert tuple(found["class_names"]) == run.class_names
-    whitening = run.distilled.prepared.whitening()
-    pixels = np.arange(2 * 64, dtype=np.uint8).reshape(2, 8, 8, 1)
-    np.testing.assert_allclose(found["inputs"](pixels), whitening.apply(pixels), atol=1e-5)
-    assert rcig_api.import_set("hf:someone/digits@v2", "digits", name="again", store=store).step == 0
+    pixels = run.pixels()
+    np.testing.assert_allclose(
+        found["inputs"](pixels), run.distilled.prepared.whitening().apply(pixels), atol=1e-6
+    )
+    assert rcig_api.import_set("hf:someone/shapes-1@v2", "shapes", name="again", store=store).step == 0
 
 
 def test_a_parquet_folder_of_the_hub_is_imported(rcig, hub, store, tmp_path):
