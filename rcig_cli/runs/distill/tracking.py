@@ -246,9 +246,8 @@ class _Tracking:
         self._shown = due_steps(self._config.steps)[:-1][::-_SNAPSHOTS] if self._config.steps else ()
         identity = hashlib.sha256(json.dumps([run.name, run.created, run.parents]).encode()).hexdigest()[:16]
         tracked_run = TrackedRun(run.name, identity, run.config, self._path)
-        # By name; for each, up to which step it has metrics, None before it has begun.
-        self._trackers: dict[str, Tracker] = {}
-        self._logged: dict[str, int] = {}
+        self._trackers: dict[str, Tracker] = {}  # by name, those that have not failed
+        self._logged: dict[str, int] = {}  # up to which step each had metrics when it began
         self._begun = False
         for name in dict.fromkeys(context.log_to):
             with self._failures_of(name):
@@ -265,14 +264,16 @@ class _Tracking:
         if step in self._shown and self._trackers:
             kept = kept_indices(self._counts, self._prepared.shape)
             classes = np.repeat(np.arange(len(self._counts)), self._counts)
-            self._show(step, images[kept], classes[kept])
+            lacking = [name for name in self._trackers if step > self._logged[name]]
+            self._show(lacking, step, images[kept], classes[kept])
 
     def end(self, *, finished: bool) -> None:
         """Log the final images if the run is finished, and close the trackers."""
-        if finished and self._trackers:
-            distilled = open_distilled(self._store, self._run.name)
-            self._begin(distilled.run.step)
-            self._show(distilled.run.step, distilled.images, distilled.classes)
+        with self._failures_of(*self._trackers):
+            if finished and self._trackers:
+                distilled = open_distilled(self._store, self._run.name)
+                self._begin(distilled.run.step)
+                self._show([*self._trackers], distilled.run.step, distilled.images, distilled.classes)
         for name, tracker in list(self._trackers.items()):
             with self._failures_of(name):
                 tracker.close(finished=finished)
@@ -281,10 +282,10 @@ class _Tracking:
         """Begin all trackers after an outer step, and log what they lack of the steps until then."""
         if self._begun:
             return
-        self._begun = True
-        before = [
-            record for record in MetricsLog(self._path / "metrics.jsonl").read() if record["step"] <= step
-        ]
+        self._begun, before = True, []
+        with self._failures_of(*self._trackers):
+            log = MetricsLog(self._path / "metrics.jsonl").read()
+            before = [record for record in log if record["step"] <= step]
         for name, tracker in list(self._trackers.items()):
             with self._failures_of(name):
                 self._logged[name] = tracker.begin(step)
@@ -300,23 +301,26 @@ class _Tracking:
                 with self._failures_of(name):
                     tracker.log(step, known)
 
-    def _show(self, step: int, images: npt.NDArray[Any], classes: npt.NDArray[Any]) -> None:
-        pixels = self._prepared.whitening().pixels(images)
-        picture = draw_grid(pixels, classes, self._prepared.class_names)
-        for name, tracker in list(self._trackers.items()):
+    def _show(
+        self, names: Sequence[str], step: int, images: npt.NDArray[Any], classes: npt.NDArray[Any]
+    ) -> None:
+        with self._failures_of(*names):
+            pixels = self._prepared.whitening().pixels(images)
+            picture = draw_grid(pixels, classes, self._prepared.class_names)
+        for name in [name for name in names if name in self._trackers]:
             with self._failures_of(name):
-                tracker.show(step, picture)
+                self._trackers[name].show(step, picture)
 
     @contextmanager
-    def _failures_of(self, name: str) -> Iterator[None]:
-        """Leave a tracker out, with a warning, if it fails; what it prints goes to stderr."""
+    def _failures_of(self, *names: str) -> Iterator[None]:
+        """Leave trackers out, with a warning, if they fail; what they print goes to stderr."""
         try:
             with redirect_stdout(sys.stderr):
                 yield
         except Exception as error:  # trackers raise errors of every kind
-            self._trackers.pop(name, None)
+            self._trackers = {name: each for name, each in self._trackers.items() if name not in names}
             first = (str(error).strip().splitlines() or [""])[0][:160] or type(error).__name__
             self._context.report.warn(
-                f"Logging to {name} failed and is left out from here on ({first}). The run is not affected: "
-                f"its metrics are in {self._path / 'metrics.jsonl'}."
+                f"Logging to {', '.join(names)} failed and is left out from here on ({first}). The run is "
+                f"not affected: its metrics are in {self._path / 'metrics.jsonl'}."
             )

@@ -10,6 +10,7 @@ from contextlib import suppress
 import pytest
 
 from rcig_cli.errors import ConfigError, Interrupted
+from rcig_cli.runs.distill import tracking
 from rcig_cli.runs.distill.run_loop import RunContext
 from rcig_cli.runs.distill.tracking import TENSORBOARD, check_trackers, tracked
 from rcig_cli.runs.housekeeping.verify import verify
@@ -158,6 +159,18 @@ def test_a_tracker_that_fails_is_left_out_with_one_warning(store, monkeypatch):
         "Logging to wandb failed and is left out from here on (The server is down.). The run is not affected"
     )
     assert len(other.logged) == 9
+
+
+def test_a_picture_that_can_not_be_drawn_does_not_stop_the_run(store, monkeypatch):
+    def fail(*_):
+        raise ValueError("No font.")
+
+    fake, report = Fake("wandb"), Report()
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    monkeypatch.setattr(tracking, "draw_grid", fail)
+    follow(store, "run_1", range(1, 9), log_to=("wandb",), report=report)
+    assert [warning[:24] for warning in report.warnings] == ["Logging to wandb failed "]
+    assert len(fake.logged) == 8
 
 
 def test_a_long_run_is_thinned(store, monkeypatch):
