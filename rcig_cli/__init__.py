@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         list_runs,
         load,
         prepare,
+        push,
         report,
     )
     from rcig_cli.api.results import Attack, Dataset, DistilledArrays, Run
@@ -67,6 +68,7 @@ __all__ = [
     "list_runs",
     "load",
     "prepare",
+    "push",
     "report",
 ]
 

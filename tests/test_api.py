@@ -1,5 +1,6 @@
 """The Python API: what it returns, what it leaves behind, and what it imports."""
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -40,18 +41,22 @@ print(seconds)
 
 def test_distill_gives_the_bytes_that_the_command_gives(run, tmp_path):
     rcig.prepare("digits", store=tmp_path)
-    steps = []
+    steps, trackers = [], ["tensorboard"] if importlib.util.find_spec("tensorboardX") else []
     again = rcig.distill(
         "digits",
         **settings_of(run),
         store=tmp_path,
         on_step=lambda step, values: steps.append((step, values)),
+        log_to=trackers,
     )
     for name in ("images", "labels", "classes"):
         assert getattr(again, name).tobytes() == getattr(run, name).tobytes()
     assert [step for step, _ in steps] == [1, 2, 3, 4, 5, 6]
     assert [values["loss"] for _, values in steps] == again.metrics()["loss"].tolist()
     assert again.status == "finished"
+    assert again.config == run.config
+    logged = b"".join(path.read_bytes() for path in again.path.glob("tensorboard/events.*"))
+    assert logged.count(b"distilled_images") >= 2 * len(trackers)  # snapshots and the final set
 
 
 def test_a_callback_that_returns_false_ends_the_run_as_if_it_had_fewer_steps(run, tmp_path):

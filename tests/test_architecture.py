@@ -36,6 +36,9 @@ HOMES = {
     "pyarrow": {"data"},
     "huggingface_hub": {"data"},
     "torch": {"data"},
+    "tensorboardX": {"runs"},
+    "wandb": {"runs"},
+    "trackio": {"runs"},
 }
 
 

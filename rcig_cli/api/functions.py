@@ -145,6 +145,7 @@ def distill(
     on_step: OnStep | None = None,
     checkpoint_every: int | None = None,
     devices: int | None = None,
+    log_to: Sequence[str] = (),
     store: StorePath = None,
     progress: bool = False,
     **settings: Any,
@@ -180,6 +181,9 @@ def distill(
         Outer steps between checkpoints; by default one is saved every 10 minutes.
     devices
         Number of devices to use; 1 by default.
+    log_to
+        Trackers to which metrics and pictures are logged too: ``"tensorboard"``, ``"wandb"``, ``"trackio"``
+        (``docs/tracking.md``).  They don't change the result.
     **settings
         ``steps``, ``seed``, ``width``, ``batch``, ``algorithm`` and all other settings of ``rcig distill``
         (``docs/commands.md``), by name.
@@ -215,7 +219,11 @@ def distill(
     if dataset == EMBEDDED:
         _open(store, create=True)
     opened, of = _locate(dataset, Dataset, store)
-    context = RunContext(_Report(shown=progress), checkpoint_every, devices, on_step=on_step)
+    if isinstance(log_to, str):
+        log_to = (log_to,)
+    context = RunContext(
+        _Report(shown=progress), checkpoint_every, devices, on_step=on_step, log_to=tuple(log_to)
+    )
     which = resume if isinstance(resume, str) else NEWEST if resume else None
     if isinstance(minutes, bool) or not isinstance(minutes, int | float | None):
         raise ConfigError(f"minutes must be a number above 0, not {shorten(minutes)}.")
@@ -553,6 +561,73 @@ def export(
     return path
 
 
+def push(
+    run: str | Run,
+    repository: str,
+    *,
+    private: bool = False,
+    license: str | None = None,  # noqa: A002
+    revision: str | None = None,
+    message: str | None = None,
+    out: str | os.PathLike[str] | None = None,
+    store: StorePath = None,
+    progress: bool = False,
+) -> str | Path:
+    """Upload a distilled set to the Hugging Face Hub, as one commit to a data set repository.
+
+    The repository has the images as Parquet for the library ``datasets``, all arrays in
+    ``distilled.safetensors``, a picture, and a data card (``docs/hub.md``).  This needs the extra ``hub``,
+    and a login with ``hf auth login`` or the environment variable ``HF_TOKEN``.
+
+    Parameters
+    ----------
+    run
+        A finished run.
+    repository
+        ``"OWNER/NAME"``; it is created if needed.
+    private
+        Whether a new repository is private.
+    license
+        The license of the set, as the Hub names it, such as ``"cc-by-4.0"``; by default none is stated.
+    revision
+        The branch, which is created if needed; by default the main branch.
+    message
+        The message of the commit.
+    out
+        A new folder into which the files are written; then nothing is uploaded.
+
+    Returns
+    -------
+    str or Path
+        The address of the repository, or ``out``.
+
+    Raises
+    ------
+    ConfigError
+        If you are not logged in or may not write there, or the repository is public although ``private`` is
+        set.
+    NotFound
+        If there is no such run, or it is not finished.
+    RcigError
+        If the upload fails.
+    """
+    from rcig_cli.runs.exchange.pushing import push_set
+
+    opened, name = _locate(run, Run, store)
+    done = push_set(
+        opened,
+        name,
+        repository,
+        private=private,
+        license=license,
+        revision=revision,
+        message=message,
+        out=_path("out", out),
+        report=_Report(shown=progress),
+    )
+    return done if isinstance(done, Path) else done.address
+
+
 @_uses_jax
 def import_set(
     path: str | os.PathLike[str],
@@ -573,7 +648,8 @@ def import_set(
     ----------
     path
         A published checkpoint (Flax), ``.npz``, ``.pt``, ``.safetensors``, ``.parquet``, a folder of images,
-        or one with ``images_best.pt`` and ``labels_best.pt``.
+        or one with ``images_best.pt`` and ``labels_best.pt``; or ``"hf:OWNER/NAME"``, perhaps with
+        ``"@REVISION"``, a data set repository of the Hugging Face Hub.
     dataset
         The prepared data set that it was distilled from.
     space

@@ -75,6 +75,14 @@ def distill(
         bool, _running("--wait", help="With --resume: wait while another process is writing the run.")
     ] = False,
     checkpoint_every: CheckpointOption = None,
+    log_to: Annotated[
+        list[str] | None,
+        _running(
+            metavar="tensorboard|wandb|trackio",
+            help="Also log metrics and pictures to this tracker (docs/tracking.md); may be given several "
+            "times.",
+        ),
+    ] = None,
     devices: Annotated[
         int | None, _running(help="Number of devices to use. Default: 1, or all with --distributed.", min=1)
     ] = None,
@@ -125,7 +133,7 @@ def distill(
         from rcig_cli.runs.distill.divergence import Diverged
         from rcig_cli.runs.distill.run_loop import RunContext, RunInterrupted
 
-        context = RunContext(here.console, checkpoint_every, devices, joined)
+        context = RunContext(here.console, checkpoint_every, devices, joined, log_to=tuple(log_to or ()))
         try:
             with here.console.working():
                 run = run_distillation(

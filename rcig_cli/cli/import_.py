@@ -15,12 +15,13 @@ from rcig_cli.reporting.formatting import describe_run
 @with_context
 def import_(
     here: Context,
-    path: Annotated[
-        Path,
+    origin: Annotated[
+        str,
         typer.Argument(
             metavar="FILE",
             help="A published checkpoint (Flax), .npz, .pt, .safetensors, .parquet, a folder of pictures, or "
-            "one with images_best.pt and labels_best.pt.",
+            "one with images_best.pt and labels_best.pt; or hf:OWNER/NAME[@REVISION], a data set repository "
+            "of the Hugging Face Hub.",
         ),
     ],
     dataset: Annotated[
@@ -49,7 +50,7 @@ def import_(
     ] = None,
     tag: TagOption = None,
 ) -> None:
-    """Import a distilled set as a run.
+    """Import a distilled set as a run. Nothing in the file is executed.
 
     Example: rcig import checkpoint_best --dataset cifar10 --name frepo
     """
@@ -62,7 +63,7 @@ def import_(
     with here.console.working():
         run = import_set(
             store,
-            path,
+            origin,
             dataset,
             space=space,
             index=index,

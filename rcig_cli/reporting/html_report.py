@@ -73,8 +73,8 @@ def write_report(distilled: DistilledSet, *, report: Report, out: Path | None = 
 
 def _context(distilled: DistilledSet, report: Report) -> dict[str, Any]:
     """Gather the variables of the template; warnings go to ``report``."""
-    evaluations = _results(distilled, "evaluations", report)
-    attacks = _with_lira(_results(distilled, "attacks", report))
+    evaluations = results_of(distilled, "evaluations", report)
+    attacks = _with_lira(results_of(distilled, "attacks", report))
     figures = {}
     size, parametrization = distilled.size, distilled.config.parametrization_record
     drawn = {"grid": grid, "labels": labels, "animation": animation, "curves": curves}
@@ -99,12 +99,13 @@ def _context(distilled: DistilledSet, report: Report) -> dict[str, Any]:
         figures=figures,
         others=sorted({run for each in attacks for run in each.get("compared_with", ())}),
         commands=[*commands_of(distilled, evaluations, attacks), f"rcig report {distilled.run.name}"],
-        settings=_settings(distilled),
+        settings=settings_rows(distilled),
         version=__version__,
     )
 
 
-def _results(distilled: DistilledSet, kind: Kind, report: Report) -> list[Record]:
+def results_of(distilled: DistilledSet, kind: Kind, report: Report) -> list[Record]:
+    """Read the records of a run, the oldest first; those that can't be read are left out, with a warning."""
     listing = read_results(distilled.path, kind)
     for problem in listing.problems:
         report.warn(problem.message)
@@ -163,7 +164,7 @@ def _figure(encoded: bytes) -> dict[str, Any]:
     return {"source": source, "width": width, "height": height}
 
 
-def _settings(distilled: DistilledSet) -> list[tuple[str, str, str, str]]:
+def settings_rows(distilled: DistilledSet) -> list[tuple[str, str, str, str]]:
     """Name, value, origin and meaning of every setting, those that were chosen first."""
     config = distilled.config
     imported = distilled.run.imported

@@ -40,8 +40,11 @@ from rcig_cli.data.tables import class_labels
 from rcig_cli.errors import ConfigError, Corrupt, RcigError
 
 _DATA, _PART = "data", "train-00000-of-00001.parquet"
+ROWS = f"{_DATA}/{_PART}"
+"""The Parquet file in an exported folder."""
+
 # The files beside the rows, and the prefix of the arrays in each.
-_BESIDE = {"whitening.safetensors": WHITENING, "stored.safetensors": STORED}
+BESIDE = {"whitening.safetensors": WHITENING, "stored.safetensors": STORED}
 _COLUMNS = ("image", "img", "label", "soft_label", "whitened")
 _ROWS = 100  # of a row group
 # The most bytes that a file may unpack to: floats, and a picture of any kind for each row.
@@ -73,7 +76,7 @@ def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
             raise
         raise Corrupt(f"{file} is damaged, cut short or not a Parquet file: copy it again.") from error
     files = [file]
-    for name, prefix in _BESIDE.items() if path.is_dir() else ():
+    for name, prefix in BESIDE.items() if path.is_dir() else ():
         beside = path / name
         if beside.is_file() and not beside.is_symlink():
             found = safetensors.read_set(beside, dataset).arrays
@@ -101,8 +104,7 @@ def _read_table(file: Path, dataset: DatasetInfo) -> Any:
         rows, groups = parquet.metadata.num_rows, parquet.metadata.num_row_groups
         check_count(file, rows, dataset)
         size = sum(parquet.metadata.row_group(group).total_byte_size for group in range(groups))
-        values = math.prod(dataset.shape) + len(dataset.class_names)
-        most = rows * (_PER_VALUE * values + _PER_ROW) + _PER_FILE
+        most = most_bytes(rows, dataset)
         if size > most:
             raise ConfigError(
                 f"{file} unpacks to {size} bytes, but {rows} images of {dataset.name} take at most {most}: "
@@ -112,6 +114,12 @@ def _read_table(file: Path, dataset: DatasetInfo) -> Any:
         if "whitened" in names:
             names = [name for name in names if name not in ("image", "img")]
         return parquet.read(columns=names, use_threads=False)
+
+
+def most_bytes(rows: int, dataset: DatasetInfo) -> int:
+    """Return the most bytes that a file with so many images of a data set may unpack to."""
+    values = math.prod(dataset.shape) + len(dataset.class_names)
+    return rows * (_PER_VALUE * values + _PER_ROW) + _PER_FILE
 
 
 def _arrays(file: Path, table: Any, dataset: DatasetInfo) -> dict[str, Array]:
@@ -172,6 +180,16 @@ def _column(file: Path, table: Any, name: str, kind: Any) -> Any:
 
 def write_set(folder: Path, exported: ExportedSet) -> None:
     """Write a distilled set, its data card and its whitening into an empty folder."""
+    write_rows(folder, exported)
+    beside = (exported.whitening_arrays(), exported.stored_arrays())
+    for name, arrays in zip(BESIDE, beside, strict=True):
+        if arrays:
+            safetensors.write_arrays(folder / name, arrays)
+    (folder / "README.md").write_text(_data_card(exported), encoding="utf-8")
+
+
+def write_rows(folder: Path, exported: ExportedSet) -> None:
+    """Write only the Parquet file, into the folder ``data`` of an empty folder."""
     import pyarrow
     import pyarrow.parquet
 
@@ -198,11 +216,6 @@ def write_set(folder: Path, exported: ExportedSet) -> None:
         compression="zstd",
         use_dictionary=False,  # a dictionary would store -0.0 as 0.0, because they compare equal
     )
-    beside = (exported.whitening_arrays(), exported.stored_arrays())
-    for name, arrays in zip(_BESIDE, beside, strict=True):
-        if arrays:
-            safetensors.write_arrays(folder / name, arrays)
-    (folder / "README.md").write_text(_data_card(exported), encoding="utf-8")
 
 
 def _lists(rows: npt.NDArray[np.float32]) -> Any:
@@ -263,6 +276,11 @@ _LEFT_OUT = "the whitening was left out of this export, and follows from the tra
 _SIZES = ((1000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))
 
 
+def size_category(count: int) -> str:
+    """Return the category of a number of rows, as data cards name it."""
+    return next((name for most, name in _SIZES if count < most), "100K<n<1M")
+
+
 def _data_card(exported: ExportedSet) -> str:
     """The README that Hugging Face shows: Markdown after a head in YAML."""
     count, height, width, channels = exported.images.shape
@@ -280,7 +298,7 @@ def _data_card(exported: ExportedSet) -> str:
         channels=channels,
         values=height * width * channels,
         whitening=_IN_FILE if exported.keeps_whitening else _LEFT_OUT,
-        size=next((name for most, name in _SIZES if count < most), "100K<n<1M"),
+        size=size_category(count),
     )
 
 

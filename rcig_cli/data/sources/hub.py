@@ -1,31 +1,22 @@
 """Data sets of the Hugging Face Hub, ``hf:OWNER/NAME``, downloaded by the library ``huggingface_hub``.
 
 They are read from Parquet files: the repository's own, or those that the Hub makes of most public data sets
-in the branch ``refs/convert/parquet``.  The library keeps them in its cache, resumes downloads, and uses the
-environment variables ``HF_HOME``, ``HF_TOKEN``, ``HF_ENDPOINT`` and ``HF_HUB_OFFLINE``.
+in the branch ``refs/convert/parquet``.  The library keeps them in its cache, and resumes downloads.
 """
 
 from __future__ import annotations
 
 import glob
-import io
-import math
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from rcig_cli.data.formats.table_files import SAVED, data_sets, first_table, is_saved, is_table
+from rcig_cli.data.hub import HubAddress, hub_errors, progress_bar
 from rcig_cli.data.sources.listener import Listener
 from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.data.sources.source import ImageSource, Note
-from rcig_cli.errors import ConfigError, NotFound, RcigError, shorten
+from rcig_cli.errors import ConfigError, RcigError
 
-_FORM = re.compile(
-    r"hf:(?P<repository>\w[\w.-]*(/\w[\w.-]*)?)(/(?P<folder>\w[\w.-]*(/\w[\w.-]*)*))?(@(?P<revision>[\w./-]+))?"
-)
-_MEGABYTE = 10**6
 _CONVERTED = "refs/convert/parquet"
 _PATTERNS = ("*.parquet", "*.arrow", *(f"*{name}" for name in SAVED))
 
@@ -57,25 +48,23 @@ def open_hub(name: str, origin: str, options: ReadOptions, listener: Listener) -
     """
     from rcig_cli.data.formats.registry import open_path
 
-    form = _FORM.fullmatch(origin)
-    if not form:
-        raise ConfigError(f"{shorten(origin)} is not a data set of the Hugging Face Hub: pass hf:OWNER/NAME.")
-    with _messages(form["repository"]):
-        path, commit = _download(form["repository"], form["folder"], form["revision"], listener)
+    address = HubAddress.parse(origin)
+    with hub_errors(address.repository):
+        path, commit = _download(address, listener)
     source = open_path(name, path, options)
-    source.origin = {"repository": form["repository"], "commit": commit}
+    source.origin = {"repository": address.repository, "commit": commit}
     first, *others = source.notes  # names the folder in the cache
     text = first.text.replace(str(path), f"{origin}, commit {commit[:12]},")
     source.notes = (Note(first.about, text), *others)
     return source
 
 
-def _download(
-    repository: str, folder: str | None, revision: str | None, listener: Listener
-) -> tuple[Path, str]:
+def _download(address: HubAddress, listener: Listener) -> tuple[Path, str]:
     """Return the folder of the data set in the library's cache, and the commit."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    repository, folder = address.repository, address.folder
 
     def snapshot(branch: str | None, offline: bool) -> Path:
         return Path(
@@ -85,11 +74,11 @@ def _download(
                 revision=branch,
                 allow_patterns=[f"{glob.escape(folder)}/{name}" if folder else name for name in _PATTERNS],
                 local_files_only=offline,
-                tqdm_class=_progress_bar(f"{repository} (MB)", listener),
+                tqdm_class=progress_bar(f"{repository} (MB)", listener),
             )
         )
 
-    branches = [revision] if revision else [None, _CONVERTED]
+    branches = [address.revision] if address.revision else [None, _CONVERTED]
     for branch in branches:
         try:
             place = _folder_of_tables(repository, folder, branch)
@@ -137,63 +126,3 @@ def _folder_of_tables(repository: str, folder: str | None, branch: str | None) -
             f"hf:{repository}/{sets[0]}."
         )
     return sets[0] if sets else None
-
-
-def _progress_bar(label: str, listener: Listener) -> Any:
-    """Return a progress bar for ``huggingface_hub`` that prints nothing but informs the listener."""
-    from tqdm import tqdm
-
-    class Bar(tqdm):  # type: ignore[misc]
-        monitor_interval = 0
-
-        def __init__(self, *args: Any, **options: Any) -> None:
-            options.pop("name", None)
-            super().__init__(*args, **{**options, "disable": False, "file": io.StringIO()})
-
-        def update(self, n: float | None = 1) -> bool | None:
-            answer: bool | None = super().update(n)
-            if self.unit == "B" and self.total and self.n:
-                done, total = (math.ceil(count / _MEGABYTE) for count in (self.n, self.total))
-                listener.progress(label, done, total)
-            return answer
-
-    return Bar
-
-
-@contextmanager
-def _messages(repository: str) -> Iterator[None]:
-    """Turn the errors of ``huggingface_hub`` into messages."""
-    try:
-        import huggingface_hub.errors as errors
-    except ImportError as error:
-        raise ConfigError(
-            f"hf:{repository} needs huggingface_hub, which is not installed: "
-            "run \"pip install 'rcig-cli[hub]'\"."
-        ) from error
-    try:
-        yield
-    except RcigError:
-        raise
-    except errors.GatedRepoError as error:
-        raise ConfigError(
-            f"Access to {repository} must be requested on its page on the Hugging Face Hub; then log in with "
-            '"hf auth login", or set HF_TOKEN.'
-        ) from error
-    except errors.RepositoryNotFoundError as error:
-        raise NotFound(
-            f"The Hugging Face Hub has no data set {repository}, or it is private: check the name, or log in "
-            'with "hf auth login".'
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        raise NotFound(f"{repository} has no such branch, tag or commit on the Hugging Face Hub.") from error
-    except errors.HFValidationError as error:
-        raise ConfigError(
-            f"{shorten(repository)} is not a name that the Hugging Face Hub allows: pass hf:OWNER/NAME."
-        ) from error
-    except Exception as error:  # the network and the disk can cause errors of every kind
-        cause = error.__cause__ or error
-        first = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
-        raise RcigError(
-            f"{repository} could not be downloaded from the Hugging Face Hub, and is not in its cache "
-            f"({first[:160]}): check the connection and the disk, and try again."
-        ) from error

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rcig_cli.data.arrays.pairs import read_key
+from rcig_cli.data.hub import HUB
 from rcig_cli.data.sources.known import KNOWN, KnownDataset, known_in_tfds, known_names
 from rcig_cli.data.sources.listener import Listener, Silent
 from rcig_cli.data.sources.options import READ_AS_FOUND, ReadOptions
@@ -20,7 +21,7 @@ from rcig_cli.extensions import installed, is_reference
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _SIDES = range(4, 1025)
-_HUB, _TFDS = _SCHEMES = ("hf:", "tfds:")
+_TFDS = "tfds:"
 
 
 def open_source(
@@ -94,7 +95,7 @@ def open_source(
 
 def is_remote(origin: str | Path) -> bool:
     """Whether data come from elsewhere by name, and not from a path."""
-    return str(origin).startswith(_SCHEMES)
+    return str(origin).startswith((HUB, _TFDS))
 
 
 def is_path(origin: str | Path) -> bool:

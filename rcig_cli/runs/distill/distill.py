@@ -37,6 +37,7 @@ from rcig_cli.runs.distill.run_loop import RunContext, RunLoop
 from rcig_cli.runs.distill.scarce import scarce_classes
 from rcig_cli.runs.distill.snapshots import SNAPSHOTS
 from rcig_cli.runs.distill.time_budget import MINUTES_ON_CPU, choose_settings, long_on_cpu
+from rcig_cli.runs.distill.tracking import check_trackers, tracked
 from rcig_cli.runs.engine.environment import describe_devices, machine
 from rcig_cli.runs.engine.mesh import choose_devices
 from rcig_cli.runs.prepare.prepare import prepare
@@ -97,7 +98,8 @@ def distill(
     Raises
     ------
     ConfigError
-        If a setting has a value that is not allowed, or differs from that of the run to resume.
+        If a setting has a value that is not allowed, or differs from that of the run to resume; or a tracker
+        isn't known or not installed.
     NotFound
         If there is no such data set or run.
     Locked
@@ -112,6 +114,7 @@ def distill(
     if minutes is not None and context.processes.count > 1:
         raise ConfigError("minutes can't be given for a job of several processes: give steps.")
     settings = with_references(settings)
+    check_trackers(context.log_to)
     named = resume if resume not in (None, NEWEST) else None
     tags = check_tags(tags)
     if name is not None and resume == NEWEST and store.run_path(check_chosen_name(name)).exists():
@@ -179,7 +182,8 @@ def distill(
                 f"Classes with fewer training images than are to be distilled ({scarce}) {how}."
             )
         try:
-            return execute(store.run_path(run.name), run, prepared, context)
+            with tracked(store, run, prepared, context) as followed:
+                return execute(store.run_path(run.name), run, prepared, followed)
         except Diverged as error:
             if error.record["checkpoint"] is not None and not is_stuck((*run.divergences, error.record)):
                 same = ("ipc", "classes", "algorithm", "parametrization")

@@ -76,6 +76,11 @@ class RunContext:
     on_step
         Called after each outer step with its number, from 1, and its metrics; if it returns False, the run
         ends soon after: steps already being computed are kept.
+    on_snapshot
+        Called with the number of an outer step and the distilled images after it, ``[n, H, W, c]``, whenever
+        a snapshot is taken.
+    log_to
+        The trackers to which the run is logged, names of `tracking.TRACKERS`.
     """
 
     report: Report
@@ -83,6 +88,8 @@ class RunContext:
     devices: int | None = None
     processes: Processes = field(default_factory=Processes)
     on_step: OnStep | None = None
+    on_snapshot: Callable[[int, npt.NDArray[Any]], None] | None = None
+    log_to: Sequence[str] = ()
 
 
 class RunInterrupted(Interrupted):
@@ -245,7 +252,10 @@ class RunLoop:
                 if self.context.on_step is not None and self.context.on_step(step, values) is False:
                     self.config = self.config.override({"steps": self.step})
             if snapshot is not None and self.is_writer:
-                self.snapshots.add(step, self._decoded(snapshot))
+                images = self._decoded(snapshot)
+                self.snapshots.add(step, images)
+                if self.context.on_snapshot is not None:
+                    self.context.on_snapshot(step, images)
             self._report_progress(step, values)
 
     def save(self) -> None:

@@ -8,7 +8,7 @@ from typing import BinaryIO
 from rcig_cli.data.exchange.formats import export_format
 from rcig_cli.data.exchange.records import ExportedSet, Format
 from rcig_cli.errors import ConfigError
-from rcig_cli.runs.distill.distilled import open_distilled
+from rcig_cli.runs.distill.distilled import DistilledSet, open_distilled
 from rcig_cli.store.files import AlreadyExists, publish, storage_errors, temporary_folder
 from rcig_cli.store.store import Store
 
@@ -55,7 +55,7 @@ def export_set(
         If the file can't be written.
     """
     chosen = export_format(format, path)
-    exported = _exported(store, run, whitening=whitening)
+    exported = exported_set(open_distilled(store, run), whitening=whitening)
     path = Path(f"{exported.run}{chosen.suffix}") if path is None else path
     exists = ConfigError(f"{path} exists already: choose another path with --out, or move it away.")
     if path.exists() or path.is_symlink():
@@ -90,7 +90,7 @@ def export_to_stream(
     chosen = export_format(format, None)
     if chosen.is_folder:
         raise ConfigError(f"--out - needs a format that is a single file, but {chosen.name} is a folder.")
-    exported = _exported(store, run, whitening=whitening)
+    exported = exported_set(open_distilled(store, run), whitening=whitening)
     assert chosen.write is not None
     # The formats need a file in which they can go back.
     with storage_errors(Path("stdout")), tempfile.TemporaryDirectory() as folder:
@@ -100,10 +100,9 @@ def export_to_stream(
         stream.flush()
 
 
-def _exported(store: Store, run: str, *, whitening: bool) -> ExportedSet:
-    distilled = open_distilled(store, run)
-    prepared = distilled.prepared
-    is_raw = distilled.size.is_raw
+def exported_set(distilled: DistilledSet, *, whitening: bool = True) -> ExportedSet:
+    """Return a distilled set with everything that another program needs to use it; see `export_set`."""
+    prepared, is_raw = distilled.prepared, distilled.size.is_raw
     return ExportedSet(
         run=distilled.run.name,
         dataset=prepared.name,

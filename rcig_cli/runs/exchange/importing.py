@@ -7,19 +7,23 @@ the set is evaluated.
 import itertools
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.data.exchange.formats import read_file
+from rcig_cli.data.exchange.hub import FetchedSet, fetched_set
 from rcig_cli.data.exchange.imported_set import ImportedSet, check_set
 from rcig_cli.data.exchange.kornia_zca import KorniaZca
 from rcig_cli.data.exchange.records import SPACES, WHITENING, DatasetInfo, LazyArray, SetFile
+from rcig_cli.data.hub import HUB
 from rcig_cli.data.sources.source import Note
 from rcig_cli.data.whitening.whitening import Whitening
-from rcig_cli.errors import ConfigError, shorten
+from rcig_cli.errors import ConfigError, RcigError, shorten
 from rcig_cli.runs.configuration import most_images, resolved
 from rcig_cli.runs.distill.distilled import write_distilled
 from rcig_cli.runs.exchange.stored_arrays import parametrized
@@ -40,7 +44,7 @@ _BATCH = 1000  # images
 
 def import_set(
     store: Store,
-    path: Path,
+    origin: str | Path,
     dataset: str,
     *,
     space: str | None = None,
@@ -56,8 +60,9 @@ def import_set(
     ----------
     store
         The store that the data set is in, and that the run is added to.
-    path
-        A file or folder; ``docs/exchange.md`` describes the formats.
+    origin
+        A file or folder; ``docs/exchange.md`` describes the formats.  Or ``hf:OWNER/NAME``, and perhaps ``@``
+        and a branch, tag or commit, a data set repository of the Hugging Face Hub (``docs/hub.md``).
     dataset
         The prepared data set that the set was distilled from.
     space
@@ -82,30 +87,67 @@ def import_set(
     Raises
     ------
     NotFound
-        If there is no such file or data set.
+        If there is no such file, repository or data set.
     ConfigError
         If the set doesn't fit the data set, or the name is invalid or taken.
     Corrupt
         If the file is damaged.
+    RcigError
+        If a download fails.
     """
     prepared, tags = open_prepared(store, dataset), check_tags(tags)
-    names = _names_from(store, path) if name is None else [store.check_new_run(name)]
+    chosen = None if name is None else store.check_new_run(name)
     if space is not None and space not in SPACES:
         raise ConfigError(f"--space {shorten(space)} is not available; choose from: {', '.join(SPACES)}.")
     info = _dataset_info(prepared)
-    file = read_file(path, info, index)
-    imported = check_set(file, info, space, class_names)
-    whitening = prepared.whitening()
-    notes = (*imported.notes, *_space_notes(imported, prepared, whitening))
-    for note in notes:
-        report.note(note.text)
-    _warn_of_mismatch(file, imported, prepared, whitening, report)
-    inputs = imported.inputs(whitening, partial(_fit_kornia_zca, prepared, whitening, report))
     options = {
         "space": space,
         "index": index,
         "class_names": None if class_names is None else list(class_names),
     }
+    with _opened(origin, info, report) as found:
+        return _import(store, prepared, found, options, chosen, tuple(tags), report)
+
+
+@contextmanager
+def _opened(origin: str | Path, dataset: DatasetInfo, report: Report) -> Iterator[FetchedSet]:
+    """Find the file or folder to import, for the time of a ``with`` block."""
+    if not str(origin).startswith(HUB):
+        path = Path(origin)
+        yield FetchedSet(path, path.absolute().stem, _printable(path.absolute().name), str(path))
+        return
+    with fetched_set(str(origin), dataset, report) as found:
+        try:
+            yield found
+        except RcigError as error:
+            error.args = (str(error).replace(str(found.path), found.shown),)
+            raise
+
+
+def _import(
+    store: Store,
+    prepared: Prepared,
+    found: FetchedSet,
+    options: dict[str, Any],
+    name: str | None,
+    tags: tuple[str, ...],
+    report: Report,
+) -> RunManifest:
+    """Import a file or folder; `import_set` describes the options."""
+    path, info = found.path, _dataset_info(prepared)
+    names = [name] if name is not None else _names_from(store, found.name)
+    file = read_file(path, info, options["index"])
+    imported = check_set(file, info, options["space"], options["class_names"])
+    whitening = prepared.whitening()
+    notes = tuple(
+        Note(note.about, note.text.replace(str(path), found.shown))
+        for note in (*imported.notes, *_space_notes(imported, prepared, whitening))
+    )
+    for note in notes:
+        report.note(note.text)
+    for sentence in _mismatches(found.shown, file, imported, prepared, whitening):
+        report.warn(sentence)
+    inputs = imported.inputs(whitening, partial(_fit_kornia_zca, prepared, whitening, report))
     imported_as = {"space": imported.space, "options": options, "assumptions": [vars(note) for note in notes]}
     if imported.parametrization is None:
         config = resolved(prepared, {"ipc": np.bincount(imported.classes).tolist()})
@@ -115,7 +157,7 @@ def import_set(
     arrays = {**stored, "labels": imported.labels, "classes": imported.classes}
     parents: dict[str, Parent] = {
         "dataset": prepared.manifest.as_parent,
-        "file": {"name": _printable(path.absolute().name), "digest": _digest(file)},
+        "file": {"name": found.origin, "digest": _digest(file)},
     }
 
     def write(name: str, folder: Path) -> RunManifest:
@@ -133,7 +175,7 @@ def import_set(
             versions=versions(),
             stored_bytes=config.stored_bytes(prepared.shape, prepared.classes).to_json(),
             files=write_distilled(folder, arrays),
-            tags=tuple(tags),
+            tags=tags,
             imported_as=imported_as,
         )
 
@@ -145,12 +187,12 @@ def import_set(
     raise ConfigError(f"There is a run {name} already: choose another --name.")
 
 
-def _names_from(store: Store, path: Path) -> Iterator[str]:
+def _names_from(store: Store, stem: str) -> Iterator[str]:
     """Yield unused names made from the file's name: itself, then with -2, -3 and so on.
 
     A name that could be mistaken for that of a run made here, such as ``run-1``, gets a prefix.
     """
-    stem = re.sub(r"[^a-z0-9_-]+", "-", path.absolute().stem.lower())[:_LONGEST_STEM].strip("_-")
+    stem = re.sub(r"[^a-z0-9_-]+", "-", stem.lower())[:_LONGEST_STEM].strip("_-")
     if not stem or stem == NEWEST:
         stem = "imported"
     elif _LIKE_A_RUN.fullmatch(stem) or stem.startswith(RESERVED):
@@ -203,23 +245,23 @@ def _space_notes(imported: ImportedSet, prepared: Prepared, whitening: Whitening
     return ()
 
 
-def _warn_of_mismatch(
-    file: SetFile, imported: ImportedSet, prepared: Prepared, whitening: Whitening, report: Report
-) -> None:
-    """Warn if the file's whitening isn't that of the data set."""
+def _mismatches(
+    shown: str, file: SetFile, imported: ImportedSet, prepared: Prepared, whitening: Whitening
+) -> Iterator[str]:
+    """Yield warnings if the file's whitening isn't that of the data set; ``shown`` names the file."""
     manifest = prepared.manifest
     if imported.space != "whitened":
         return
     theirs = {name: array for name, array in file.arrays.items() if name.startswith(WHITENING)}
     ours = {WHITENING + name: array for name, array in whitening.arrays().items()}
     if not theirs and manifest.shape[2] == 3 and not manifest.whitened:
-        report.warn(
-            f"{manifest.name} was prepared without ZCA whitening. If {file.path} was made with whitening, as "
+        yield (
+            f"{manifest.name} was prepared without ZCA whitening. If {shown} was made with whitening, as "
             "the published sets of colour images were, prepare the data set with --zca first."
         )
     if theirs and not (theirs.keys() == ours.keys() and all(_close(theirs[n], ours[n]) for n in ours)):
-        report.warn(
-            f"{file.path} was whitened differently from {manifest.name} in this store; its images are used "
+        yield (
+            f"{shown} was whitened differently from {manifest.name} in this store; its images are used "
             "unchanged. To convert them, export the set as png from its original store, and import that."
         )
 

@@ -36,7 +36,7 @@ from rcig_cli.store.records import (
 from rcig_cli.store.results import KINDS
 from rcig_cli.store.store import ACCURACIES, EXPERTS, FULL_DATA, TABLE, Artifact, Store, open_store
 
-_FIGURES = "figures"
+_FIGURES, _TENSORBOARD = "figures", "tensorboard"
 _ATTEMPTS = 10
 _PAUSE = 0.05  # seconds
 _SMALL = 2**20  # bytes up to which a quick check reads a file
@@ -196,7 +196,7 @@ class _Check:
         manifest = yield from self.manifest(folder, RunManifest)
         if manifest:
             unrecorded = () if manifest.status == "finished" else ("distilled.zarr", "snapshots.npz")
-            elsewhere = (METRICS, PROGRESS, CHECKPOINTS, _FIGURES, *KINDS)
+            elsewhere = (METRICS, PROGRESS, CHECKPOINTS, _FIGURES, _TENSORBOARD, *KINDS)
             yield from self.files(folder, manifest.files, unrecorded=unrecorded, elsewhere=elsewhere)
             yield from self.log(folder / METRICS, manifest)
             yield from self.parent(folder, manifest)

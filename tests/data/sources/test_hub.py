@@ -11,7 +11,7 @@ import pytest
 from rcig_cli.data.sources.opening import open_source
 from rcig_cli.errors import ConfigError, Corrupt, NotFound, RcigError
 from tests.data.formats.test_hugging_face import split
-from tests.data.hub_server import commit_of, hub_server
+from tests.data.hub_server import commit_of, hub_for_tests
 from tests.data.hugging_face_sets import example
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
@@ -44,15 +44,7 @@ REPOSITORIES = {
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
     """The server; its address and an own cache are set where the library looks for them."""
-    from huggingface_hub import constants
-
-    with hub_server(REPOSITORIES) as server:
-        address = f"http://127.0.0.1:{server.server_port}"
-        monkeypatch.setattr(constants, "ENDPOINT", address)
-        monkeypatch.setattr(
-            constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}"
-        )
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    with hub_for_tests(REPOSITORIES, tmp_path / "cache", monkeypatch) as server:
         yield server
 
 
