@@ -4,12 +4,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rcig_cli.presets.config import DistillConfig
+from rcig_cli.runs.distill.distilled import DistilledSet
+from rcig_cli.runs.evaluate.protocol import evaluation_protocol
 from rcig_cli.runs.sizes import size_of_run
+from rcig_cli.settings import values_of
 from rcig_cli.store.documents import canonical
 from rcig_cli.store.records import RunManifest
 from rcig_cli.store.results import read_results
 from rcig_cli.store.store import Store
 
+_ANY = ("networks", "seed")  # settings of a run's own protocol that may differ
 MEASURED = ("accuracy", "random_subset", "paper")
 
 
@@ -63,6 +67,24 @@ def compare(store: Store, names: Sequence[str]) -> tuple[dict[str, Any], list[st
 def best_evaluation(evaluations: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """Return the evaluation of highest mean accuracy, which stands for a run; None if there is none."""
     return max(evaluations, key=lambda each: float(each["accuracy"]["mean"]), default=None)
+
+
+def titular_evaluation(
+    distilled: DistilledSet, evaluations: Sequence[Mapping[str, Any]]
+) -> Mapping[str, Any] | None:
+    """Return the evaluation that the titles of a run's pictures state; None if there is none.
+
+    It is the newest by the run's own protocol, which is the one that `rcig evaluate` uses by default, with
+    any seed and number of networks; if there is none, the newest by any protocol.
+    """
+    own = values_of(evaluation_protocol(distilled.config, len(distilled.images)))
+    usual = [
+        each
+        for each in evaluations
+        if all(own.get(name) == value for name, value in each["protocol"].items() if name not in _ANY)
+    ]
+    newest = usual or evaluations
+    return newest[-1] if newest else None
 
 
 def differences(runs: Sequence[RunManifest]) -> dict[str, tuple[Any, ...]]:
