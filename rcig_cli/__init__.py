@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         load,
         prepare,
         report,
+        report_all,
     )
     from rcig_cli.api.results import Attack, Dataset, DistilledArrays, Run
     from rcig_cli.errors import ConfigError, Corrupt, Interrupted, Locked, NotFound, NumericsError, RcigError
@@ -68,6 +69,7 @@ __all__ = [
     "load",
     "prepare",
     "report",
+    "report_all",
 ]
 
 

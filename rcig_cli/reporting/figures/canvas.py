@@ -11,7 +11,7 @@ import io
 import logging
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import ceil
@@ -39,8 +39,6 @@ _FRAME = 2  # around an image
 _ELLIPSIS = "…"
 _OVERHANG = 2  # by which the ink of a letter may exceed the width that the font states
 _BREAK_AFTER = " _-/,."
-_UNASSIGNED = "\uffff"  # never a character, so the font draws its box for a missing one
-_PROBE_SIZE = 16
 
 
 class Canvas:
@@ -193,10 +191,15 @@ def silence_matplotlib() -> None:
 
 @cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(_font_file(), size)
+
+
+@cache
+def _font_file() -> Path:
     silence_matplotlib()
     import matplotlib  # slow to import
 
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
+    return Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
 
 
 @cache
@@ -210,5 +213,12 @@ def _drawable(char: str) -> str:
 
 
 def _has_glyph(char: str) -> bool:
-    font = _font(_PROBE_SIZE)
-    return bytes(font.getmask(char)) != bytes(font.getmask(_UNASSIGNED))
+    return ord(char) in _glyphs()
+
+
+@cache
+def _glyphs() -> Mapping[int, int]:
+    """The number of the glyph of each character that the font has."""
+    from matplotlib.ft2font import FT2Font
+
+    return FT2Font(str(_font_file())).get_charmap()

@@ -27,7 +27,7 @@ _WIDTH, _ROW, _PADDING = 9.0, 3.2, 0.12  # inches
 _STRETCHES = 25
 _POINTS = 400  # of a median's line
 _FEWEST = 40  # steps that are smoothed
-_LETTERS = 34  # beside a panel
+_LETTERS = 32  # beside a panel
 _THIN = {"linewidth": 0.8, "alpha": 0.35}
 _THICK = {"linewidth": 1.8}
 

@@ -113,7 +113,7 @@ def _add_legend(parent: "Axes | Figure", handles: Mapping[str, Any], **style: An
         text.set_parse_math(False)
 
 
-def new_figure(width: float, height: float, *, padding: float = 0.04) -> "Figure":
+def new_figure(width: float, height: float, *, padding: float = 0.08) -> "Figure":
     """Make an empty figure on white; all in inches, with ``padding`` around each pair of axes."""
     silence_matplotlib()
     from matplotlib.figure import Figure
