@@ -166,6 +166,7 @@ def _draw(axes: "Axes", panel: Panel) -> None:
             marker=_MARKERS[(colour + 3 * repeat) % len(_MARKERS)] if marked else "",
             markersize=5,
             clip_on=not marked,  # a marker at the edge of the axes is drawn whole
+            zorder=3,  # and above the axes
             linewidth=1.5,
             linestyle=("--" if repeat else "-") if one.joined and len(order) > 1 else "",
             elinewidth=1,
