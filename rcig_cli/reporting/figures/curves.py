@@ -5,7 +5,7 @@ Each value is drawn as a thin line, with a running median over 1/25 of the run a
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +28,8 @@ _STRETCHES = 25
 _POINTS = 400  # of a median's line
 _FEWEST = 40  # steps that are smoothed
 _LETTERS = 32  # beside a panel
-_THIN = {"linewidth": 0.8, "alpha": 0.35}
-_THICK = {"linewidth": 1.8}
+_THIN: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.35}
+_THICK: dict[str, Any] = {"linewidth": 1.8}
 
 
 def columns_of(records: Sequence[Mapping[str, float | None]]) -> dict[str, Floats]:

@@ -154,7 +154,7 @@ def _draw_part(part: _Part, names: Sequence[str], cells: _Cells, largest: float)
         for (row, column), value in np.ndenumerate(part.values):
             x, y = start + column * cells.width, top + row * height + (height - line_height(_NUMBER)) // 2
             fill = _text_colour(shades[row, column])
-            canvas.text([_decimal(value)], _NUMBER, x, y, cells.width, align="center", fill=fill)
+            canvas.text([_decimal(float(value))], _NUMBER, x, y, cells.width, align="center", fill=fill)
     return canvas.picture
 
 
