@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         prepare,
         push,
         report,
+        report_all,
     )
     from rcig_cli.api.results import Attack, Dataset, DistilledArrays, Run
     from rcig_cli.errors import ConfigError, Corrupt, Interrupted, Locked, NotFound, NumericsError, RcigError
@@ -70,6 +71,7 @@ __all__ = [
     "prepare",
     "push",
     "report",
+    "report_all",
 ]
 
 

@@ -695,6 +695,23 @@ def report(run: str | Run, out: str | os.PathLike[str] | None = None, *, store: 
     return write_report(load(run, store=store).distilled, report=_Report(shown=False), out=path)
 
 
+def report_all(out: str | os.PathLike[str] | None = None, *, store: StorePath = None) -> Path:
+    """Write a self-contained HTML page with the pictures and test accuracies of all finished runs.
+
+    They are sorted by data set and then by accuracy; a damaged run is left out, with a warning.  The file is
+    ``out``, by default ``gallery.html`` in the store's folder; it is returned.
+
+    Raises
+    ------
+    NotFound
+        If there is no finished run.
+    """
+    from rcig_cli.reporting.gallery import write_gallery
+
+    path, _ = write_gallery(_open(store), report=_Report(shown=False), out=_path("out", out))
+    return path
+
+
 def _open(store: StorePath, *, create: bool = False) -> "Store":
     from rcig_cli.store.location import default_root
     from rcig_cli.store.store import open_store

@@ -2,7 +2,6 @@
 
 import base64
 import html
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,6 +31,7 @@ from rcig_cli.store.store import Store
 if TYPE_CHECKING:
     from PIL import Image
 
+    from rcig_cli.reporting.figures.canvas import Heading
     from rcig_cli.runs.distill.distilled import DistilledSet
     from rcig_cli.store.records import RunManifest
 
@@ -145,7 +145,7 @@ class DistilledArrays:
         return self.whitening.pixels(self.images)
 
     def grid(self) -> "Image.Image":
-        """Draw all images under the names of their classes."""
+        """Draw all images with the names of their classes."""
         return _grid(self)
 
     def inputs(self, x: npt.NDArray[np.uint8]) -> Floats:
@@ -277,8 +277,10 @@ class Run:
         return self.distilled.prepared.whitening().pixels(self.images)
 
     def grid(self) -> "Image.Image":
-        """Draw all images under the names of their classes."""
-        return _grid(self)
+        """Draw all images with the names of their classes, under a title with the test accuracy."""
+        from rcig_cli.reporting.visualize import heading_of
+
+        return _grid(self, heading_of(self.distilled))
 
     def metrics(self) -> dict[str, npt.NDArray[np.float64]]:
         """Read what each outer step reported: a float64 array ``[steps]`` for each name, and ``step``."""
@@ -305,14 +307,16 @@ class Run:
         return _with_grid(self) if self.status == "finished" else f"<p>{html.escape(repr(self))}</p>"
 
 
-def _grid(shown: DistilledArrays | Run) -> "Image.Image":
+def _grid(shown: DistilledArrays | Run, heading: "Heading | None" = None) -> "Image.Image":
     from rcig_cli.reporting.figures.grid import draw_grid
 
-    return draw_grid(shown.pixels(), shown.classes, shown.class_names)
+    return draw_grid(shown.pixels(), shown.classes, shown.class_names, heading=heading)
 
 
 def _with_grid(shown: DistilledArrays | Run) -> str:
-    encoded = io.BytesIO()
-    _grid(shown).save(encoded, format="PNG")
-    source = f"data:image/png;base64,{base64.b64encode(encoded.getvalue()).decode()}"
-    return f'<p>{html.escape(repr(shown))}</p><img alt="distilled images by class" src="{source}">'
+    from rcig_cli.reporting.figures.canvas import DENSITY, encode_png
+
+    picture = _grid(shown)
+    source = f"data:image/png;base64,{base64.b64encode(encode_png(picture)).decode()}"
+    image = f'<img alt="distilled images by class" width="{picture.width // DENSITY}" src="{source}">'
+    return f"<p>{html.escape(repr(shown))}</p>{image}"

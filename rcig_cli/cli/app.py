@@ -44,7 +44,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "import": ("import_:import_", "Import a distilled set made elsewhere."),
     "export": ("export:export", "Export a distilled set."),
     "push": ("push:push", "Upload a distilled set to the Hugging Face Hub."),
-    "report": ("report:report", "Write an HTML report on a run."),
+    "report": ("report:report", "Write an HTML report on a run, or a gallery of all runs."),
     "list": ("list:list_all", "List data sets, runs, sweeps and sequences."),
     "show": ("show:show", "Show the details of a data set, run, sweep or sequence."),
     "verify": ("verify:verify", "Check files against their recorded checksums."),

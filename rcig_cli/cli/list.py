@@ -14,12 +14,13 @@ from rcig_cli.reporting.formatting import (
     exact_size,
     source_of,
 )
-from rcig_cli.reporting.headline import Headline, headline_of
 
 if TYPE_CHECKING:
     from rcig_cli.presets.set_size import SetSize
+    from rcig_cli.reporting.compare import Headline
     from rcig_cli.store.progress import Progress
     from rcig_cli.store.records import DatasetManifest, RunManifest, SequenceManifest, SweepManifest
+    from rcig_cli.store.store import Store
 
 SORTS = ("name", "accuracy", "updated")
 _OPTIONAL = ("updated (UTC)", "stored", "per class", "tags")  # columns, the least important first
@@ -40,8 +41,8 @@ def list_all(
 
     Example: rcig list, or rcig list --dataset cifar10 --sort accuracy
 
-    The accuracy is that of the newest evaluation by the default protocol, or else, marked by *, of the newest
-    by another one.
+    The accuracy is that of the newest evaluation by the run's own protocol, which is the default, or else,
+    marked by *, of the newest one.
     """
     if sort not in SORTS:
         raise ConfigError(f"--sort must be {', '.join(SORTS[:-1])} or {SORTS[-1]}, not {sort}.")
@@ -58,15 +59,15 @@ def list_all(
     rows = [
         _Row(
             store.with_current_status(run),
-            size_of_run(store, run),
-            headline_of(store, run),
+            size := size_of_run(store, run),
+            _headline(store, run, size),
             store.progress(run),
         )
         for run in found
         if tag is None or tag in run.tags
     ]
     if sort == "accuracy":
-        rows.sort(key=lambda row: -row.headline.accuracy["mean"] if row.headline else 1)
+        rows.sort(key=lambda row: -row.headline.evaluation["accuracy"]["mean"] if row.headline else 1)
     if sort == "updated":
         rows.sort(key=lambda row: row.run.updated, reverse=True)
     sweeps = [store.with_current_status(each) for each in listings[2].found if _is_listed(each, dataset, tag)]
@@ -116,8 +117,8 @@ class _Row:
         """Return what ``--json`` prints."""
         document = run_summary(self.run, self.progress)
         document |= self.size.to_json() if self.size else {}
-        document["accuracy"] = self.headline.accuracy if self.headline else None
-        document["protocol"] = self.headline.protocol if self.headline else None
+        for name in ("accuracy", "protocol"):
+            document[name] = self.headline.evaluation[name] if self.headline else None
         return {**document, "tags": list(self.run.tags), "updated": self.run.updated}
 
     def cells(self) -> tuple[str, ...]:
@@ -128,11 +129,23 @@ class _Row:
             source_of(run.config),
             decoded_per_class(run.config),
             exact_size(self.size.stored_bytes.images) if self.size else "-",
-            accuracy(headline.accuracy) + ("" if headline.is_usual else " *") if headline else "-",
+            accuracy(headline.evaluation["accuracy"]) + ("" if headline.is_usual else " *")
+            if headline
+            else "-",
             status_of(run, self.progress),
             _minute(run.updated),
             " ".join(run.tags) or "-",
         )
+
+
+def _headline(store: "Store", run: "RunManifest", size: "SetSize | None") -> "Headline | None":
+    """Return the evaluation that stands for a run, without those that can't be read."""
+    from rcig_cli.presets.config import DistillConfig
+    from rcig_cli.reporting.compare import headline_of
+    from rcig_cli.store.results import read_results
+
+    found = read_results(store.run_path(run.name), "evaluations").found
+    return headline_of(DistillConfig.from_json(run.config), size.images if size else 0, found)
 
 
 def _is_listed(group: "SweepManifest | SequenceManifest", dataset: str | None, tag: str | None) -> bool:

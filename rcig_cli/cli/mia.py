@@ -9,7 +9,7 @@ import typer
 from rcig_cli.cli.console import Console
 from rcig_cli.cli.options import Context, with_settings
 from rcig_cli.errors import ConfigError
-from rcig_cli.reporting.formatting import ATTACKS, TARGETS, chance_auc, count_of, describe_size
+from rcig_cli.reporting.formatting import ATTACKS, TARGETS, chance_auc, count_of, describe_run, describe_size
 from rcig_cli.runs.membership.protocol import SHADOWS, AttackProtocol
 from rcig_cli.settings import settings_of
 
@@ -61,7 +61,8 @@ def mia(
         raise ConfigError(f"{path} must end in .png, the only format of this figure.")
     with here.console.working():
         result = attack(sets, report=here.console, steps=steps or None, **settings)
-    write_curves(result.targets, f"Membership inference: {', '.join(runs)}", path)
+    described = "; ".join(f"{each.run.name}: {describe_run(each.run)}" for each in sets)
+    write_curves(result.targets, f"Membership inference attacks on {described}", path)
     here.console.document({**result.to_json(), "files": [str(path)]})
     _show(result, here.console)
     here.console.text(str(path))

@@ -229,9 +229,8 @@ def lines_of(document: Mapping[str, Any], indent: str = "") -> list[str]:
         elif key in ("notes", "assumptions") and value:
             lines += [f"{indent}{key}:", *(f"{indent}  {note['text']}" for note in value)]
         else:
-            lines.append(
-                f"{indent}{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
-            )
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            lines.append(f"{indent}{key}: {text}")
     return lines
 
 

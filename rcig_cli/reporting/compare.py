@@ -1,15 +1,19 @@
 """Runs side by side: the settings in which they differ, and their evaluations, read from the store."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rcig_cli.presets.config import DistillConfig
+from rcig_cli.runs.evaluate.protocol import evaluation_protocol
 from rcig_cli.runs.sizes import size_of_run
+from rcig_cli.settings import values_of
 from rcig_cli.store.documents import canonical
 from rcig_cli.store.records import RunManifest
 from rcig_cli.store.results import read_results
 from rcig_cli.store.store import Store
 
+_ANY = ("networks", "seed")  # settings of a run's own protocol that may differ
 MEASURED = ("accuracy", "random_subset", "paper")
 
 
@@ -63,6 +67,45 @@ def compare(store: Store, names: Sequence[str]) -> tuple[dict[str, Any], list[st
 def best_evaluation(evaluations: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """Return the evaluation of highest mean accuracy, which stands for a run; None if there is none."""
     return max(evaluations, key=lambda each: float(each["accuracy"]["mean"]), default=None)
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The evaluation that stands for a run in lists and in the titles of its pictures.
+
+    Attributes
+    ----------
+    evaluation
+        As the store has it.
+    is_usual
+        Whether it is by the run's own protocol, the one that `rcig evaluate` uses by default.
+    """
+
+    evaluation: Mapping[str, Any]
+    is_usual: bool
+
+
+def headline_of(
+    config: DistillConfig, images: int, evaluations: Sequence[Mapping[str, Any]]
+) -> Headline | None:
+    """Return the newest evaluation by a run's own protocol, or else the newest one; None if there is none.
+
+    Parameters
+    ----------
+    config, images
+        The run's configuration, and the number of its images that networks see.
+    evaluations
+        Of the run, the oldest first.  Their seeds and numbers of networks may be any.
+    """
+    own = values_of(evaluation_protocol(config, images))
+    usual = [
+        each
+        for each in evaluations
+        if all(own.get(name) == value for name, value in each["protocol"].items() if name not in _ANY)
+    ]
+    if usual:
+        return Headline(usual[-1], is_usual=True)
+    return Headline(evaluations[-1], is_usual=False) if evaluations else None
 
 
 def differences(runs: Sequence[RunManifest]) -> dict[str, tuple[Any, ...]]:

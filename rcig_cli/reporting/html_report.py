@@ -1,21 +1,15 @@
 """The HTML report of a run: figures, accuracies, attacks, settings, and the commands that reproduce it.
 
-This module gathers the contents; ``report.html.j2`` defines the layout.  The page is self-contained: it
-includes its figures, has no scripts and loads nothing.
+This module gathers the contents; ``report.html.j2`` defines the layout.
 """
 
-import base64
-import io
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from PIL import Image
+from typing import Any
 
 from rcig_cli import __version__
-from rcig_cli.errors import ConfigError, NotFound
+from rcig_cli.errors import NotFound
 from rcig_cli.reporting.commands import chosen_settings, commands_of
 from rcig_cli.reporting.compare import best_evaluation
 from rcig_cli.reporting.formatting import (
@@ -26,21 +20,15 @@ from rcig_cli.reporting.formatting import (
     chance_auc,
     count_of,
     describe_images,
-    describe_network,
-    describe_training,
-    exact_size,
     known_settings,
     source_of,
 )
+from rcig_cli.reporting.html_page import check_html_file, embedded, write_page
 from rcig_cli.reporting.visualize import FIGURES, animation, curves, grid, labels, stored
 from rcig_cli.runs.distill.distilled import DistilledSet
 from rcig_cli.runs.distill.scarce import scarce_classes
 from rcig_cli.runs.report import Report
-from rcig_cli.store.files import make_folder, write_bytes_atomically
 from rcig_cli.store.results import Kind, read_results
-
-if TYPE_CHECKING:
-    from jinja2 import Template
 
 Record = Mapping[str, Any]
 
@@ -62,12 +50,9 @@ def write_report(distilled: DistilledSet, *, report: Report, out: Path | None = 
     ConfigError
         If ``out`` is not the name of an HTML file.
     """
-    if out is not None and (out.suffix.lower() not in (".html", ".htm") or out.is_dir()):
-        raise ConfigError(f"{out} must end in .html, the format of the report.")
+    check_html_file(out)
     path = out or distilled.path / FIGURES / "report.html"
-    page = _template().render(_context(distilled, report))
-    make_folder(path.parent)
-    write_bytes_atomically(path, page.encode())
+    write_page(path, "report.html.j2", **_context(distilled, report))
     return path
 
 
@@ -80,7 +65,7 @@ def _context(distilled: DistilledSet, report: Report) -> dict[str, Any]:
     drawn = {"grid": grid, "labels": labels, "animation": animation, "curves": curves}
     for name, draw in (drawn if size.is_raw else {**drawn, "stored": stored}).items():
         with suppress(NotFound):  # an imported run has no animation and no curves
-            figures[name] = _figure(draw(distilled))
+            figures[name] = embedded(draw(distilled))
     config, source = distilled.config, source_of(distilled.run.config)
     return dict(
         run=distilled.run,
@@ -156,14 +141,6 @@ def _attack_table(attack: Record) -> dict[str, Any]:
     return {"caption": " ".join(caption), "titles": [*titles.values()], "rows": rows}
 
 
-def _figure(encoded: bytes) -> dict[str, Any]:
-    """A figure as a ``data:`` address, and its size in pixels."""
-    with Image.open(io.BytesIO(encoded)) as opened:
-        (width, height), kind = opened.size, opened.get_format_mimetype()
-    source = f"data:{kind};base64,{base64.b64encode(encoded).decode('ascii')}"
-    return {"source": source, "width": width, "height": height}
-
-
 def settings_rows(distilled: DistilledSet) -> list[tuple[str, str, str, str]]:
     """Name, value, origin and meaning of every setting, those that were chosen first."""
     config = distilled.config
@@ -181,27 +158,3 @@ def _value(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-@cache
-def _template() -> "Template":
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("rcig_cli.reporting", package_path=""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "accuracy": lambda measured: accuracy(measured, "–"),
-        "grouped": "{:,}".format,
-    }
-    environment.globals |= {
-        "count_of": count_of,
-        "exact_size": exact_size,
-        "describe_network": describe_network,
-        "describe_training": describe_training,
-    }
-    return environment.get_template("report.html.j2")

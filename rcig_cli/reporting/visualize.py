@@ -8,15 +8,21 @@ import numpy as np
 
 from rcig_cli.distillation.methods import Metric
 from rcig_cli.errors import ConfigError, NotFound
-from rcig_cli.reporting.compare import best_evaluation, differences
+from rcig_cli.reporting.compare import best_evaluation, differences, headline_of
 from rcig_cli.reporting.figures.animation import draw_animation
-from rcig_cli.reporting.figures.canvas import encode_png
+from rcig_cli.reporting.figures.canvas import Heading, encode_png
 from rcig_cli.reporting.figures.comparison import Side, draw_comparison
 from rcig_cli.reporting.figures.curves import columns_of, draw_curves
 from rcig_cli.reporting.figures.grid import draw_grid
 from rcig_cli.reporting.figures.labels import draw_labels
 from rcig_cli.reporting.figures.stored import StoredPictures, draw_stored
-from rcig_cli.reporting.formatting import accuracy, describe_run, exact_size, source_of
+from rcig_cli.reporting.formatting import (
+    accuracy,
+    describe_protocol,
+    describe_run,
+    exact_size,
+    source_of,
+)
 from rcig_cli.runs.distill.distilled import DistilledSet
 from rcig_cli.runs.distill.snapshots import read_course
 from rcig_cli.store.files import make_folder, write_bytes_atomically
@@ -76,13 +82,28 @@ def grid(distilled: DistilledSet) -> bytes:
 
     Those of a parametrized set are decoded.
     """
-    return encode_png(draw_grid(_pixels(distilled), distilled.classes, _class_names(distilled)))
+    heading = heading_of(distilled)
+    drawn = draw_grid(_pixels(distilled), distilled.classes, _class_names(distilled), heading=heading)
+    return encode_png(drawn)
+
+
+def heading_of(distilled: DistilledSet) -> Heading:
+    """Return the heading of a run's pictures: what it is, and its test accuracy if it was evaluated."""
+    title = f"{distilled.run.name}: {describe_run(distilled.run)}"
+    found = read_results(distilled.path, "evaluations").found
+    headline = headline_of(distilled.config, len(distilled.images), found)
+    if headline is None:
+        return Heading(title)
+    shown = headline.evaluation
+    measured = f"test accuracy {accuracy(shown['accuracy'])}"
+    return Heading(title, f"{measured} ({describe_protocol(shown['protocol'])})")
 
 
 def labels(distilled: DistilledSet) -> bytes:
     """Draw the learned soft labels beside their images, as a PNG."""
-    names = _class_names(distilled)
-    return encode_png(draw_labels(_pixels(distilled), distilled.labels, distilled.classes, names))
+    names, heading = _class_names(distilled), heading_of(distilled)
+    pixels = _pixels(distilled)
+    return encode_png(draw_labels(pixels, distilled.labels, distilled.classes, names, heading=heading))
 
 
 def stored(distilled: DistilledSet) -> bytes:
@@ -106,9 +127,9 @@ def stored(distilled: DistilledSet) -> bytes:
         groups, names = np.repeat(np.arange(classes), distilled.config.images_per_class(classes)), class_names
         if key in parametrization.shared:
             groups, names = np.arange(len(arrays)), [str(number) for number in range(len(arrays))]
-        title = f"{name}: the stored {key}. Each is scaled to its own range of values."
+        title = f"The stored {key}. Each is scaled to its own range of values."
         parts.append(StoredPictures(title, arrays, groups, names))
-    return encode_png(draw_stored(parts))
+    return encode_png(draw_stored(parts, heading_of(distilled)))
 
 
 def curves(distilled: DistilledSet) -> bytes:
@@ -120,8 +141,7 @@ def curves(distilled: DistilledSet) -> bytes:
     metrics = distilled.config.algorithm_record.metrics
     if own := distilled.run.extensions.get(distilled.config.algorithm):
         metrics = tuple(Metric(**each) for each in own["metrics"])
-    title = f"{distilled.run.name}: {describe_run(distilled.run)}"
-    return encode_png(draw_curves(columns_of(records), metrics, title))
+    return encode_png(draw_curves(columns_of(records), metrics, heading_of(distilled)))
 
 
 def animation(distilled: DistilledSet) -> bytes:
@@ -130,8 +150,8 @@ def animation(distilled: DistilledSet) -> bytes:
     whitening = distilled.prepared.whitening()
     frames = [whitening.pixels(images) for images in course.images]
     classes = distilled.classes[course.indices]
-    count = len(distilled.classes)
-    return draw_animation(frames, course.steps.tolist(), classes, _class_names(distilled), count=count)
+    names, heading, count = _class_names(distilled), heading_of(distilled), len(distilled.classes)
+    return draw_animation(frames, course.steps.tolist(), classes, names, heading=heading, count=count)
 
 
 def comparison(distilled: DistilledSet, other: DistilledSet) -> bytes:
@@ -173,7 +193,8 @@ def _side(distilled: DistilledSet, settings: Mapping[str, Any]) -> Side:
     ]
     stored_size = f"{exact_size(distilled.size.stored_bytes.images)} stored"
     details = [describe_run(distilled.run), result, stored_size, *others]
-    return Side(distilled.run.name, details, _pixels(distilled), distilled.classes)
+    heading = Heading(distilled.run.name, ", ".join(details))
+    return Side(heading, _pixels(distilled), distilled.classes)
 
 
 def _paths(

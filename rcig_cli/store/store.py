@@ -3,6 +3,7 @@
 ::
 
     store.json              {"format": 1, ...}
+    gallery.html
     datasets/<name>/        manifest.json  arrays.zarr/  experts/  full-data/
     runs/<run>/             manifest.json  lock  metrics.jsonl  checkpoints/  distilled.zarr/  ...
     sweeps/<sweep>/         manifest.json  lock  table.json  figures/
@@ -49,6 +50,7 @@ from rcig_cli.store.records import (
     write_manifest,
 )
 
+GALLERY = "gallery.html"  # pictures of all runs, which `rcig report --all` writes
 TABLE = "table.json"  # of a sweep or sequence
 ACCURACIES = "accuracies"  # of a sequence: those measured after each task
 _REMOVED = "removed"  # in STORE: the highest number of each kind that was removed

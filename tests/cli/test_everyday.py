@@ -6,6 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from rcig_cli.presets.config import DistillConfig
+from rcig_cli.runs.evaluate.protocol import evaluation_protocol
+from rcig_cli.settings import values_of
 from rcig_cli.store.locks import RunLock
 from rcig_cli.store.progress import Progress, write_progress
 from rcig_cli.store.records import write_manifest
@@ -25,10 +28,13 @@ def store(example, tmp_path):
     return shutil.copytree(example, tmp_path / "artifacts")
 
 
-def evaluated(store, run, mean, **protocol):
+def evaluated(store, run, mean, **changes):
+    """Add an evaluation by the run's own protocol, with some changes."""
+    config = DistillConfig.from_json(open_store(store, create=False).run(run).config)
     measured = {"mean": mean, "std": 0.0, "values": [mean]}
-    changed = {**EVALUATION, "accuracy": measured, "protocol": {**EVALUATION["protocol"], **protocol}}
-    write_result(store / "runs" / run, "evaluations", "convnet", changed)
+    protocol = {**values_of(evaluation_protocol(config, 2)), "networks": 1, **changes}
+    evaluation = {**EVALUATION, "accuracy": measured, "protocol": protocol}
+    write_result(store / "runs" / run, "evaluations", "convnet", evaluation)
 
 
 def tagged(store, run, *tags):
@@ -36,7 +42,7 @@ def tagged(store, run, *tags):
     write_manifest(store / "runs" / run, replace(manifest, tags=tags))
 
 
-def test_runs_are_listed_with_the_newest_accuracy_by_the_default_protocol(rcig, store):
+def test_runs_are_listed_with_the_newest_accuracy_by_their_own_protocol(rcig, store):
     evaluated(store, "run_2", 0.75)
     evaluated(store, "run_2", 0.9, augment=True)
     evaluated(store, "imported", 0.8, protocol="dc-bench")
@@ -44,6 +50,7 @@ def test_runs_are_listed_with_the_newest_accuracy_by_the_default_protocol(rcig, 
     rows = {line.split()[0]: line for line in listed.out.splitlines()}
     assert "75.0 %" in rows["run_2"]
     assert "80.0 % *" in rows["imported"]
+    assert "50.0 % *" in rows["run_1"]
     names = [
         run["run"] for run in rcig("list", "--sort", "accuracy", "--store", store, "--json").json["runs"]
     ]

@@ -241,6 +241,12 @@ def test_verify_counts_notes_with_the_same_text(rcig, store):
     assert f"note: {len(alike) - 3} more like this one (--json lists all)" in lines
 
 
+def test_names_in_any_script_are_shown_as_they_are(rcig, store):
+    manifest = store / "datasets/shapes/manifest.json"
+    write_document(manifest, read_document(manifest) | {"class_names": ["Zürich", "東京"]})
+    assert 'class_names: ["Zürich", "東京"]\n' in rcig("show", "shapes", "--store", store).out
+
+
 def test_control_characters_from_a_data_set_do_not_reach_the_terminal(rcig, store):
     manifest = store / "datasets/shapes/manifest.json"
     write_document(

@@ -81,7 +81,7 @@ def test_a_comparison_and_a_report_give_the_highest_accuracy(rcig, store, tmp_pa
         write_result(store / "runs" / "run_1", "evaluations", "convnet", evaluation)
     out = ["--out", tmp_path / "compare.png", "--store", store]
     assert rcig("visualize", "run_1", "--compare", "run_1", *out).code == 0
-    assert described[0].details[1] == "test accuracy 75.0 % (convnet)"
+    assert "test accuracy 75.0 % (convnet)" in described[0].heading.details
     assert rcig("report", "run_1", "--out", tmp_path / "r.html", "--store", store).code == 0
     assert "<dt>test accuracy</dt><dd>75.0 %</dd>" in (tmp_path / "r.html").read_text()
 

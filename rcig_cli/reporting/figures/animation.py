@@ -12,17 +12,19 @@ from rcig_cli.reporting.figures.canvas import (
     MARGIN,
     OUTLINE,
     Canvas,
+    Heading,
     Images,
     Labels,
     line_height,
     text_width,
+    with_heading,
 )
 from rcig_cli.reporting.figures.grid import draw_grid
 
 FIRST, BETWEEN, LAST = 900, 140, 3000  # milliseconds that a frame is shown
 LARGEST = 5_000_000  # bytes; frames are left out of a larger animation
-_SIZE, _BAR = 15, 4  # height of the text and of the bar, in pixels
-_FEW, _SIDE_OF_MANY = 40, 64  # more images than 40 are drawn about 64 pixels wide
+_SIZE, _BAR = 28, 8  # height of the text and of the bar, in pixels
+_FEW, _SIDE_OF_MANY = 40, 128  # more images than 40 are drawn about 128 pixels wide
 _COLOURS = 256
 _INK_STEPS = 8  # colours between text and page
 _SAMPLE = 300_000  # pixels from which the palette is chosen
@@ -34,9 +36,10 @@ def draw_animation(
     labels: Labels,
     class_names: Sequence[str],
     *,
+    heading: Heading | None = None,
     count: int | None = None,
 ) -> bytes:
-    """Draw images over the outer steps.
+    """Draw images over the outer steps, with a bar below that grows in proportion to the step.
 
     Parameters
     ----------
@@ -48,6 +51,8 @@ def draw_animation(
         The class of each image, ``[n]``.
     class_names
         The name of each class.
+    heading
+        What is written above the images.
     count
         The total number of images, if ``frames`` has only some of them; both numbers are then shown.
 
@@ -65,9 +70,8 @@ def draw_animation(
     drawn = []
     for images, text, step in zip(frames, texts, steps, strict=True):
         grid = draw_grid(images, labels, class_names, scale=scale)
-        # Most changes are early, so the bar grows with the logarithm of the step.
-        fraction = float(np.log1p(step) / np.log1p(steps[-1])) if steps[-1] else 1.0
-        frame = _with_bar(grid, text, fraction, text_column + 2 * MARGIN)
+        fraction = step / steps[-1] if steps[-1] else 1.0
+        frame = with_heading(_with_bar(grid, text, fraction, text_column + 2 * MARGIN), heading)
         drawn.append(frame.quantize(palette=palette, dither=Image.Dither.NONE))
     encoded = _encode(drawn)
     while len(encoded) > LARGEST and len(drawn) > 2:
@@ -81,10 +85,10 @@ def _with_bar(grid: Image.Image, text: str, fraction: float, least_width: int) -
     """The grid, with a text and a bar over a fraction of the width below it."""
     width, height = max(grid.width, least_width), line_height(_SIZE)
     canvas = Canvas(width, grid.height + height + _BAR + MARGIN)
-    canvas.picture.paste(grid, ((width - grid.width) // 2, 0))
-    top = grid.height - 8
+    canvas.paste(grid, (width - grid.width) // 2, 0)
+    top = grid.height - MARGIN // 3
     canvas.text([text], _SIZE, MARGIN, top, width - 2 * MARGIN)
-    top, right = top + height + 4, width - MARGIN - 1
+    top, right = top + height + 8, width - MARGIN - 1
     reached = MARGIN + round(fraction * (right - MARGIN))
     canvas.draw.rectangle((MARGIN, top, right, top + _BAR - 1), fill=OUTLINE)
     canvas.draw.rectangle((MARGIN, top, reached, top + _BAR - 1), fill=INK)

@@ -1,15 +1,21 @@
 """A page to draw on with Pillow: enlarged images in a thin frame, and text that fits its column.
 
-The font is the one bundled with Pillow, so a picture is the same on every machine.  It has the letters of
-ASCII and few others; `printable` replaces the characters that it lacks.
+All lengths are in pixels of the picture.  It is drawn for screens with `DENSITY` of them to a pixel of CSS,
+and a page that shows it divides its size by that.
+
+The font is DejaVu Sans, which comes with Matplotlib, so a picture is the same on every machine.  It has the
+letters of Latin, Greek, Cyrillic and other scripts; `printable` replaces the characters that it lacks.
 """
 
 import io
+import logging
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from math import ceil
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -25,12 +31,14 @@ BACKGROUND = (244, 244, 241)
 OUTLINE = (214, 214, 209)
 INK = (42, 44, 48)
 
-MARGIN = 24  # pixels around the page
+DENSITY = 2
+MARGIN = 48  # around the page
+_LEAST_WIDTH = 720  # of a picture with a heading
+_TITLE_SIZE, _DETAIL_SIZE = 34, 26
+_FRAME = 2  # around an image
 _ELLIPSIS = "…"
-_OVERHANG = 1  # pixels by which the ink of a letter may exceed the width that the font states
+_OVERHANG = 2  # by which the ink of a letter may exceed the width that the font states
 _BREAK_AFTER = " _-/,."
-_UNASSIGNED = "\uffff"  # never a character, so the font draws its box for a missing one
-_PROBE_SIZE = 16
 
 
 class Canvas:
@@ -40,6 +48,10 @@ class Canvas:
         self.picture = Image.new("RGB", (width, height), BACKGROUND)
         self.draw = ImageDraw.Draw(self.picture)
 
+    def paste(self, picture: Image.Image, left: int, top: int) -> None:
+        """Draw another picture."""
+        self.picture.paste(picture, (left, top))
+
     def image(self, image: Images, left: int, top: int, width: int, height: int) -> None:
         """Draw an image ``[H, W, 1 or 3]``, enlarged to ``width`` x ``height``, with a frame around it.
 
@@ -47,7 +59,8 @@ class Canvas:
         """
         small = Image.fromarray(image if image.shape[-1] == 3 else image[..., 0])
         how = Image.Resampling.BOX if width < image.shape[1] else Image.Resampling.NEAREST
-        self.draw.rectangle((left - 1, top - 1, left + width, top + height), outline=OUTLINE)
+        frame = left - _FRAME, top - _FRAME, left + width + _FRAME - 1, top + height + _FRAME - 1
+        self.draw.rectangle(frame, fill=OUTLINE)
         self.picture.paste(small.resize((width, height), how), (left, top))
 
     def text(
@@ -69,10 +82,46 @@ class Canvas:
             self.draw.text(place, line, fill=fill, font=_font(size), anchor=anchor)
 
 
+@dataclass(frozen=True)
+class Heading:
+    """What a picture shows: a title on one line, and details on several lines of smaller letters."""
+
+    title: str
+    details: str = ""
+
+    def height(self, width: int) -> int:
+        """Height in a column of a given width."""
+        title, details = self._lines(width)
+        return len(title) * line_height(_TITLE_SIZE) + len(details) * line_height(_DETAIL_SIZE)
+
+    def draw(self, canvas: Canvas, left: int, top: int, width: int) -> None:
+        """Write it into a column."""
+        title, details = self._lines(width)
+        canvas.text(title, _TITLE_SIZE, left, top, width)
+        canvas.text(details, _DETAIL_SIZE, left, top + len(title) * line_height(_TITLE_SIZE), width)
+
+    def _lines(self, width: int) -> tuple[Sequence[str], Sequence[str]]:
+        title = fit_lines(printable(self.title), _TITLE_SIZE, width, 2)
+        return title, fit_lines(printable(self.details), _DETAIL_SIZE, width, 4)
+
+
+def with_heading(picture: Image.Image, heading: Heading | None) -> Image.Image:
+    """Return a picture that has a margin with a heading above it; unchanged if there is none."""
+    if heading is None:
+        return picture
+    width = max(picture.width, _LEAST_WIDTH)
+    column = width - 2 * MARGIN
+    top = MARGIN + heading.height(column)
+    canvas = Canvas(width, top + picture.height)
+    heading.draw(canvas, MARGIN, MARGIN, column)
+    canvas.paste(picture, (width - picture.width) // 2, top)
+    return canvas.picture
+
+
 def encode_png(picture: Image.Image) -> bytes:
     """Encode a picture; the same picture gives the same bytes."""
     encoded = io.BytesIO()
-    picture.save(encoded, format="PNG", optimize=True)
+    picture.save(encoded, format="PNG", optimize=True, dpi=(96 * DENSITY, 96 * DENSITY))
     return encoded.getvalue()
 
 
@@ -84,10 +133,11 @@ def names_of(classes: Sequence[int], class_names: Sequence[str]) -> list[str]:
 def enlargement(image_size: tuple[int, int], count: int) -> int:
     """Choose the integer factor by which ``count`` images of ``(height, width)`` pixels are enlarged.
 
-    The longer side becomes about 96 pixels for up to 100 images, at least 48 for more.
+    The longer side becomes about 192 pixels for up to 100 images, at least 96 for up to 1000, at least 48
+    for more.
     """
     side = max(image_size)
-    return max(1, round(96 / side)) if count <= 100 else -(-48 // side)
+    return max(1, round(192 / side)) if count <= 100 else -(-(96 if count <= 1000 else 48) // side)
 
 
 def line_height(size: int) -> int:
@@ -103,11 +153,10 @@ def text_width(text: str, size: int) -> int:
 def printable(text: str) -> str:
     """Replace the characters of a text that the font lacks, such as control characters and lone surrogates.
 
-    Accented letters lose their accents, and other characters become question marks.  The result is on one
-    line; it is empty if no character of the text can be drawn.
+    They become letters without their accents or similar characters if the font has these, and question marks
+    otherwise.  The result is on one line; it is empty if no character of the text can be drawn.
     """
-    plain = (char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
-    drawable = "".join(_drawable(char) for char in plain)
+    drawable = "".join(_drawable(char) for char in unicodedata.normalize("NFC", text))
     return " ".join(drawable.split()) if drawable.strip("? ") else ""
 
 
@@ -135,20 +184,41 @@ def _fitting(text: str, size: int, width: int) -> int:
     return max(0, bisect_right(counts, width, key=lambda count: text_width(text[:count], size)) - 1)
 
 
+def silence_matplotlib() -> None:
+    """Leave out Matplotlib's log messages, which are only about caches and fonts."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+
+
 @cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    font = ImageFont.load_default(size)
-    assert isinstance(font, ImageFont.FreeTypeFont)
-    return font
+    return ImageFont.truetype(_font_file(), size)
 
 
+@cache
+def _font_file() -> Path:
+    silence_matplotlib()
+    import matplotlib  # slow to import
+
+    return Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
+
+
+@cache
 def _drawable(char: str) -> str:
     if not char.isprintable() or char.isspace():
         return " "
-    return char if _has_glyph(char) else "?"
+    if _has_glyph(char):
+        return char
+    similar = [part for part in unicodedata.normalize("NFKD", char) if not unicodedata.combining(part)]
+    return "".join(similar) if all(map(_has_glyph, similar)) else "?"
+
+
+def _has_glyph(char: str) -> bool:
+    return ord(char) in _glyphs()
 
 
 @cache
-def _has_glyph(char: str) -> bool:
-    font = _font(_PROBE_SIZE)
-    return bytes(font.getmask(char)) != bytes(font.getmask(_UNASSIGNED))
+def _glyphs() -> Mapping[int, int]:
+    """The number of the glyph of each character that the font has."""
+    from matplotlib.ft2font import FT2Font
+
+    return FT2Font(str(_font_file())).get_charmap()

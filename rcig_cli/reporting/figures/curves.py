@@ -1,20 +1,23 @@
 """The metrics of a run against its outer steps.
 
-Each value is drawn as a light line, with a running median over 1/25 of the run as a dark one.
+Each value is drawn as a thin line, with a running median over 1/25 of the run as a thick one.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from rcig_cli.errors import ConfigError
-from rcig_cli.reporting.figures.plots import COLOURS, new_figure, tidy, to_image
+from rcig_cli.reporting.figures.canvas import Heading
+from rcig_cli.reporting.figures.plots import COLOURS, GREY, new_figure, set_title, tick_text, tidy, to_image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from rcig_cli.distillation.methods import Metric
 
@@ -24,6 +27,9 @@ _WIDTH, _ROW, _PADDING = 9.0, 3.2, 0.12  # inches
 _STRETCHES = 25
 _POINTS = 400  # of a median's line
 _FEWEST = 40  # steps that are smoothed
+_LETTERS = 32  # beside a panel
+_THIN: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.35}
+_THICK: dict[str, Any] = {"linewidth": 1.8}
 
 
 def columns_of(records: Sequence[Mapping[str, float | None]]) -> dict[str, Floats]:
@@ -32,7 +38,7 @@ def columns_of(records: Sequence[Mapping[str, float | None]]) -> dict[str, Float
     return {name: np.array([record.get(name) for record in records], np.float64) for name in names}
 
 
-def draw_curves(columns: Mapping[str, Floats], metrics: Sequence["Metric"], title: str) -> Image.Image:
+def draw_curves(columns: Mapping[str, Floats], metrics: Sequence["Metric"], heading: Heading) -> Image.Image:
     """Draw metrics against outer steps, two panels to a row, in RGB on white.
 
     Parameters
@@ -41,8 +47,8 @@ def draw_curves(columns: Mapping[str, Floats], metrics: Sequence["Metric"], titl
         By name, one value for each step (NaN where it was not finite), and ``step`` itself.
     metrics
         How to draw them; those without two different finite values are left out, except in a run of one step.
-    title
-        Above all panels.
+    heading
+        What is written above all panels.
 
     Raises
     ------
@@ -58,14 +64,21 @@ def draw_curves(columns: Mapping[str, Floats], metrics: Sequence["Metric"], titl
     if not panels:
         raise ConfigError("There is nothing to draw: the run has no metrics.")
     rows = -(-len(panels) // 2)
-    figure = new_figure(_WIDTH, _ROW * rows + 0.4, padding=_PADDING)
-    figure.suptitle(title, fontsize=12, parse_math=False)
-    grid = figure.add_gridspec(rows, 2)
+    figure = new_figure(_WIDTH, _ROW * rows + 1.0, padding=_PADDING)
+    set_title(figure, heading.title, heading.details)
+    grid, explained = figure.add_gridspec(rows, 2), set[tuple[str, ...]]()
     for index, (panel, members) in enumerate(panels.items()):
         alone = index == len(panels) - 1 and index % 2 == 0
         axes = figure.add_subplot(grid[index // 2, :] if alone else grid[index // 2, index % 2])
-        axes.set_title(panel, fontsize=11, loc="left")
         _draw(axes, columns, members)
+        labels = tuple(metric.label for metric in members)
+        shown = labels[0] if len(labels) == 1 else panel[:1].lower() + panel[1:]
+        axes.set_ylabel(textwrap.fill(shown, _LETTERS))
+        if len(labels) > 1 and labels not in explained:  # the same lines look the same in all panels
+            explained.add(labels)
+            axes.legend(frameon=False, fontsize=10)
+    if len(columns["step"]) >= _FEWEST:
+        _explain_lines(figure)
     return to_image(figure)
 
 
@@ -79,7 +92,7 @@ def running_median(values: Floats, width: int, places: npt.NDArray[np.int64]) ->
 
 
 def _draw(axes: "Axes", columns: Mapping[str, Floats], metrics: Sequence["Metric"]) -> None:
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     steps = columns["step"]
     logarithmic = any(metric.log for metric in metrics)
@@ -89,22 +102,33 @@ def _draw(axes: "Axes", columns: Mapping[str, Floats], metrics: Sequence["Metric
         if logarithmic:
             values = np.where(values > 0, values, np.nan)
         if len(values) < _FEWEST:
-            axes.plot(steps, values, color=colour, linewidth=1.6, label=metric.label)
+            dot = "o" if len(values) == 1 else ""
+            axes.plot(steps, values, color=colour, marker=dot, label=metric.label, **_THICK)
             continue
-        axes.plot(steps, values, color=colour, linewidth=0.7, alpha=0.3)
+        axes.plot(steps, values, color=colour, **_THIN)
         places = np.unique(np.linspace(0, len(values) - 1, _POINTS).round().astype(np.int64))
         median = running_median(values, max(3, len(values) // _STRETCHES), places)
-        axes.plot(steps[places], median, color=colour, linewidth=1.8, label=metric.label)
-    if logarithmic:  # 0.02 instead of 2 x 10^-2, and few numbers between the powers of ten
+        axes.plot(steps[places], median, color=colour, label=metric.label, **_THICK)
+    if logarithmic:  # few numbers between the powers of ten
         axes.set_yscale("log")
         low, high = np.log10(axes.get_ylim())
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high - low < 3 else (1.0,)))
-        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: tick_text(value)))
         axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("outer steps")
     axes.margins(x=0.01)
     tidy(axes)
-    if len(metrics) > 1:
-        axes.legend(frameon=False, fontsize=10)
-    else:
-        axes.set_ylabel(metrics[0].label)
+
+
+def _explain_lines(figure: "Figure") -> None:
+    """Write below all panels what thin and thick lines are."""
+    from matplotlib.lines import Line2D
+
+    figure.legend(
+        [Line2D([], [], color=GREY, **_THIN), Line2D([], [], color=GREY, **_THICK)],
+        ["each step", f"running median over 1/{_STRETCHES} of the steps"],
+        loc="outside lower center",
+        ncols=2,
+        frameon=False,
+        fontsize=10,
+    )

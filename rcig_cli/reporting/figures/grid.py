@@ -20,6 +20,7 @@ from PIL import Image
 from rcig_cli.reporting.figures.canvas import (
     MARGIN,
     Canvas,
+    Heading,
     Images,
     Labels,
     enlargement,
@@ -27,14 +28,15 @@ from rcig_cli.reporting.figures.canvas import (
     line_height,
     names_of,
     text_width,
+    with_heading,
 )
 
-TILE_GAP = 6  # between the images of a class
-NAME_SIZE = 14
-_BLOCK_GAP = 16
-_NAME_GAP = 6
-_WIDTH_BELOW = 96  # least width of a name below its image
-_WIDTH_BESIDE = 120  # largest width of a name beside images
+TILE_GAP = 12  # between the images of a class
+NAME_SIZE = 28
+_BLOCK_GAP = 32
+_NAME_GAP = 12
+_WIDTH_BELOW = 192  # least width of a name below its image
+_WIDTH_BESIDE = 240  # largest width of a name beside images
 _IMAGES_PER_LINE = 10
 _COST_OF_EMPTY = 4.0
 
@@ -78,7 +80,12 @@ class Layout:
 
 
 def draw_grid(
-    images: Images, labels: Labels, class_names: Sequence[str], *, scale: int | None = None
+    images: Images,
+    labels: Labels,
+    class_names: Sequence[str],
+    *,
+    heading: Heading | None = None,
+    scale: int | None = None,
 ) -> Image.Image:
     """Draw images by class, in RGB; they keep their order within a class.
 
@@ -90,6 +97,8 @@ def draw_grid(
         The class of each image, ``[n]``, as an index into ``class_names``.
     class_names
         The name of each class; classes without images are left out.
+    heading
+        What is written above the images.
     scale
         The integer factor of enlargement; by default one that suits the number of images.
     """
@@ -99,7 +108,7 @@ def draw_grid(
         canvas.image(image, *place, *layout.tile)
     for name in layout.names:
         canvas.text(name.lines, NAME_SIZE, name.left, name.top, name.width, align=layout.align)
-    return canvas.picture
+    return with_heading(canvas.picture, heading)
 
 
 def plan_grid(

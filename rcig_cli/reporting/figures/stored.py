@@ -7,11 +7,20 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from rcig_cli.reporting.figures.canvas import MARGIN, Canvas, Images, Labels, fit_lines, line_height
+from rcig_cli.reporting.figures.canvas import (
+    MARGIN,
+    Canvas,
+    Heading,
+    Images,
+    Labels,
+    fit_lines,
+    line_height,
+    with_heading,
+)
 from rcig_cli.reporting.figures.grid import draw_grid
 
-_TITLE_SIZE = 15
-_LEAST_WIDTH = 480  # of the page, for its titles
+_TITLE_SIZE = 28
+_LEAST_WIDTH = 960  # of the page, for its titles
 _MOST_LINES = 3
 
 
@@ -37,8 +46,8 @@ class StoredPictures:
     names: Sequence[str]
 
 
-def draw_stored(parts: Sequence[StoredPictures]) -> Image.Image:
-    """Draw stored arrays as pictures, each scaled to its own range of values, in RGB."""
+def draw_stored(parts: Sequence[StoredPictures], heading: Heading | None = None) -> Image.Image:
+    """Draw stored arrays as pictures, each scaled to its own range of values, in RGB, below a heading."""
     grids = [draw_grid(to_own_range(part.arrays), part.labels, part.names) for part in parts]
     width = max(_LEAST_WIDTH, *(grid.width for grid in grids))
     titles = [fit_lines(part.title, _TITLE_SIZE, width - 2 * MARGIN, _MOST_LINES) for part in parts]
@@ -47,9 +56,9 @@ def draw_stored(parts: Sequence[StoredPictures]) -> Image.Image:
     canvas, top = Canvas(width, sum(heights)), 0
     for title, grid, height in zip(titles, grids, heights, strict=True):
         canvas.text(title, _TITLE_SIZE, MARGIN, top + MARGIN, width - 2 * MARGIN)
-        canvas.picture.paste(grid, (0, top + height - grid.height))
+        canvas.paste(grid, 0, top + height - grid.height)
         top += height
-    return canvas.picture
+    return with_heading(canvas.picture, heading)
 
 
 def to_own_range(arrays: npt.NDArray[np.floating]) -> Images:

@@ -34,7 +34,16 @@ from rcig_cli.store.records import (
     read_manifest,
 )
 from rcig_cli.store.results import KINDS
-from rcig_cli.store.store import ACCURACIES, EXPERTS, FULL_DATA, TABLE, Artifact, Store, open_store
+from rcig_cli.store.store import (
+    ACCURACIES,
+    EXPERTS,
+    FULL_DATA,
+    GALLERY,
+    TABLE,
+    Artifact,
+    Store,
+    open_store,
+)
 
 _FIGURES, _TENSORBOARD = "figures", "tensorboard"
 _ATTEMPTS = 10
@@ -129,7 +138,7 @@ class _Check:
         folders = {path.name: path for path in map(self.store.folder_of, get_args(Kind))}
         artifacts = {one.path for one in self.store.artifacts()}
         for path in _entries(self.store.root):
-            if path.name not in folders and path.name != STORE:
+            if path.name not in folders and path.name not in (STORE, GALLERY):
                 yield from self.orphan(path)
         for path in (path for folder in folders.values() for path in _entries(folder)):
             if path.name.startswith(PARTIAL):

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from rcig_cli.reporting.figures.plots import Panel, Series, draw_panels
+from rcig_cli.reporting.formatting import describe_images
 from rcig_cli.runs.sweep.plan import swept_settings
 from rcig_cli.runs.sweep.table import Row, Table, describe_settings
 from rcig_cli.store.digests import digests
@@ -28,7 +29,7 @@ from rcig_cli.store.store import TABLE, Store
 
 FIGURES = "figures"
 
-_ACCURACY = "test accuracy (%)"
+_ACCURACY = "test accuracy (%), mean ± std"
 _MOST_SERIES = 12  # with which a legend is readable
 _MOST_COURSES = 8
 _MOST_PANELS = 8  # beside each other
@@ -55,7 +56,7 @@ def write_results(store: Store, name: str, table: Table) -> tuple[Path, ...]:
     for kind, panels in panels_of(table, store).items():
         path = folder / FIGURES / f"{kind}.png"
         if 0 < len(panels) <= _MOST_PANELS:
-            write_bytes_atomically(path, draw_panels(panels, f"{name}: {manifest.dataset}"))
+            write_bytes_atomically(path, draw_panels(panels, f"{name}: {_described(table)}"))
             paths.append(path)
         else:
             path.unlink(missing_ok=True)  # drawn when runs were left out of the table
@@ -87,6 +88,13 @@ def panels_of(table: Table, store: Store) -> dict[str, list[Panel]]:
                 drawn["milliseconds"] += _titled(of_data, _times(part, counts))
                 drawn["course"] += _titled(of_data, _courses(part, store))
     return drawn
+
+
+def _described(table: Table) -> str:
+    """Name the data sets, and the images per class if they are the same in all rows."""
+    datasets = ", ".join(dict.fromkeys(row.config.dataset for row in table.rows))
+    images = {describe_images(row.config.to_json()) for row in table.rows}
+    return f"{images.pop()} of {datasets}" if len(images) == 1 else datasets
 
 
 def _part(table: Table, label: str, dataset: str) -> Table:

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
+from rcig_cli.reporting.figures.canvas import Heading
 from rcig_cli.reporting.figures.comparison import Side, draw_comparison
 from tests.reporting.figures.pictures import LONG, clear_border, extent, grey, noise
 
 
 def side(title, values, labels, size=(8, 8)):
-    return Side(title, ["1 image per class", "not evaluated"], grey(values, size), np.array(labels))
+    heading = Heading(title, "1 image per class, not evaluated")
+    return Side(heading, grey(values, size), np.array(labels))
 
 
 def test_each_image_is_on_its_side_at_the_height_of_its_class():
@@ -18,7 +20,7 @@ def test_each_image_is_on_its_side_at_the_height_of_its_class():
         (top, start, area), (beside, later, same) = extent(picture, one), extent(picture, other)
         assert top == beside
         assert start < later
-        assert area == same == 96 * 96
+        assert area == same == 192 * 192
 
 
 def test_numbers_of_images_may_differ():
@@ -31,6 +33,6 @@ def test_numbers_of_images_may_differ():
 @pytest.mark.parametrize("per_class", [1, 10])
 def test_nothing_is_clipped(classes, per_class):
     labels = np.repeat(np.arange(classes), per_class)
-    one = Side(LONG, [LONG] * 3, noise(len(labels)), labels)
-    other = Side("run_2", [], noise(classes), np.arange(classes))
-    assert clear_border(draw_comparison(one, other, [LONG] * classes), 16)
+    one = Side(Heading(LONG, f"{LONG} {LONG} {LONG}"), noise(len(labels)), labels)
+    other = Side(Heading("run_2"), noise(classes), np.arange(classes))
+    assert clear_border(draw_comparison(one, other, [LONG] * classes), 32)

@@ -15,7 +15,7 @@ def test_all_parts_are_drawn_below_their_titles():
     arrays = np.random.default_rng(0).normal(size=(6, 8, 8, 3)).astype(np.float32)
     part = StoredPictures(LONG, arrays, np.repeat(np.arange(3), 2), named(3))
     one, two = draw_stored([part]), draw_stored([part, part])
-    assert clear_border(two, 16)
+    assert clear_border(two, 32)
     assert two.height == 2 * one.height
     top, bottom = np.split(np.asarray(two), 2)
     assert (top == bottom).all()
