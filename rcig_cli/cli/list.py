@@ -108,7 +108,7 @@ class _Row:
         self,
         run: "RunManifest",
         size: "SetSize | None",
-        headline: Headline | None,
+        headline: "Headline | None",
         progress: "Progress | None",
     ) -> None:
         self.run, self.size, self.headline, self.progress = run, size, headline, progress
