@@ -1,14 +1,15 @@
-# Everything a contributor types.  A fresh clone needs only python3 (3.11 to 3.13) with pip and venv.
+# Everything a contributor types.  A fresh clone needs only python3 (3.11 or newer) with pip and venv.
 
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+SITE_STAMP := .venv/.site-installed
 DEMO := .demo
 
 DATA ?= $(RCIG_REAL_DATA)
 OUT ?= .bench-accuracy
 
-.PHONY: install demo test lint type pytest test-slow test-realdata bench bench-accuracy bench-growth bench-subset lock docs clean
+.PHONY: install demo test lint type pytest test-slow test-realdata bench bench-accuracy bench-growth bench-subset lock docs site clean
 
 install: $(STAMP)
 
@@ -74,5 +75,14 @@ lock:
 docs: $(STAMP)
 	$(BIN)/python docs/make_commands.py
 
+# The documentation as a site in site/; open site/index.html.  Executes the notebook; broken links and anchors are errors.
+site: docs $(SITE_STAMP)
+	$(BIN)/jupyter nbconvert --log-level WARN --execute --to markdown docs/notebook.ipynb
+	$(BIN)/zensical build --clean --strict
+
+$(SITE_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[site]'
+	@touch $(SITE_STAMP)
+
 clean:
-	rm -rf .venv $(DEMO) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv site docs/notebook.md docs/notebook_files $(DEMO) .pytest_cache .mypy_cache .ruff_cache
