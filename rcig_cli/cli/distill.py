@@ -78,9 +78,9 @@ def distill(
     log_to: Annotated[
         list[str] | None,
         _running(
-            metavar="tensorboard|wandb|trackio",
-            help="Also log metrics and pictures to this tracker (docs/tracking.md); may be given several "
-            "times.",
+            metavar="TRACKER",
+            help="Also log metrics and pictures to tensorboard, wandb or trackio (docs/tracking.md); may be "
+            "given several times.",
         ),
     ] = None,
     devices: Annotated[
