@@ -2,7 +2,7 @@
 # extra [cuda], so that no CUDA image is needed. In the checkout:
 #   docker build --file docker/cuda.Dockerfile --tag rcig:cuda .
 #   docker run --rm --gpus all --user "$(id -u):$(id -g)" --volume "$PWD:/data" rcig:cuda doctor
-# `doctor` must list "cuda:0". The store is ./artifacts.
+# `doctor` must say that JAX uses the GPU. The store is ./artifacts.
 
 FROM python:3.13-slim AS build
 WORKDIR /source
