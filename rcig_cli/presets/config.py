@@ -46,6 +46,7 @@ Shape = tuple[int, int, int]  # height, width and channels of an image
 _OF_THE_DATA = ("width", "depth")
 
 # Real images per training step of the network whose features are compared.
+_WIDE = 64  # channels
 PICKING_BATCH = 256
 
 # Outer steps for a data set without presets, by images per class: the paper's for small data sets.
@@ -429,6 +430,14 @@ def resolve(dataset: str, shape: Shape, classes: int, flags: Mapping[str, Any]) 
             f"use some of {', '.join(name for name in AUGMENTATIONS if name not in ONLY_FOR_COLOUR)}."
         )
     return config
+
+
+def is_for_gpus(config: DistillConfig, given: Mapping[str, Any]) -> bool:
+    """Whether a configuration has the size of the paper's presets without having been given it.
+
+    Those of the paper have a width of 128, and that of digits has 32.
+    """
+    return config.width >= _WIDE and not {"steps", "width", "batch"} & given.keys()
 
 
 def with_possible_batch(config: DistillConfig, images: int, classes: int) -> DistillConfig:

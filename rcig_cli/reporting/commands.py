@@ -11,7 +11,7 @@ from typing import Any
 from rcig_cli.data.sources.opening import is_path
 from rcig_cli.distillation.methods import is_known
 from rcig_cli.errors import ConfigError
-from rcig_cli.presets.config import DistillConfig, declared_settings
+from rcig_cli.presets.config import DistillConfig, declared_settings, is_for_gpus
 from rcig_cli.runs.configuration import resolved
 from rcig_cli.runs.distill.distilled import DistilledSet
 from rcig_cli.runs.evaluate.protocol import FULL_EPOCHS, evaluation_protocol
@@ -64,6 +64,8 @@ def distill_command(prepared: Prepared, config: DistillConfig) -> str:
     others = {n: v for n, v in chosen.items() if n not in declared}  # of a method of the user's own
     given = {"set": [f"{n}={json.dumps(v)}" for n, v in others.items() if v is not None]} if others else {}
     known = {n: v for n, v in chosen.items() if n in declared}
+    if is_for_gpus(config, chosen) and config.steps:  # on a CPU other settings would be chosen
+        known["steps"] = config.steps
     return _command("distill", config.dataset, ipc=ipc, **known, **given)
 
 

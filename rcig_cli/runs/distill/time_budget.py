@@ -22,7 +22,7 @@ from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled
 from rcig_cli.distillation.settings import ExpertSettings, GradientSettings
 from rcig_cli.errors import ConfigError
-from rcig_cli.presets.config import DistillConfig
+from rcig_cli.presets.config import DistillConfig, is_for_gpus
 from rcig_cli.runs.configuration import resolved
 from rcig_cli.runs.distill import preflight
 from rcig_cli.runs.distill.run_loop import RunContext, engine_for, initial_psi, task_for
@@ -64,7 +64,6 @@ _RESERVE = 0.04  # of the time, for checkpoints and for steps that are slower th
 
 
 MINUTES_ON_CPU = 10.0  # for a run that `long_on_cpu` finds
-_WIDE = 64  # channels: the presets of the paper have 128, that of digits 32
 
 
 @dataclass(frozen=True)
@@ -177,10 +176,9 @@ def long_on_cpu(config: DistillConfig, settings: Mapping[str, Any], devices: int
     devices
         As in `RunContext`.
     """
-    chosen = {"steps", *_SIZES} & settings.keys()
     untimed = config.algorithm_record.pick or isinstance(config.method, ExpertSettings)
     on_cpu = choose_devices(devices)[0].platform == "cpu"
-    return not chosen and not untimed and on_cpu and config.width >= _WIDE
+    return on_cpu and not untimed and is_for_gpus(config, settings)
 
 
 def check_method(config: DistillConfig) -> None:
