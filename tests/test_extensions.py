@@ -364,7 +364,7 @@ def test_names_of_installed_extensions_are_choices_and_are_not_imported(plugins,
     path = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
     for command, group in (("distill", "methods"), ("evaluate", "architectures")):
         out, err = start_rcig(command, "--help", env=path).communicate()
-        assert f"|bad-{group}|short-{group}|" in "".join(out.split()), err
+        assert f"bad-{group}, short-{group}" in " ".join(out.split()), err
     assert rcig("list", "--store", tmp_path / "store").code == 3
     assert "short-datasets" in rcig("prepare", "short-dataset").err
     assert not {"plugged", "broken"} & set(sys.modules)
@@ -420,8 +420,8 @@ def test_a_network_of_ones_own_is_trained_and_recorded(module, rcig, store_of):
     (found,) = done.json["evaluations"]
     assert (found["architecture"], found["normalization"]) == ("nets:Normed", None)
     assert set(found["extensions"]["nets:Normed"]) == {"module_sha256"}
-    (file,) = (store_of / "runs" / "run_1" / "evaluations").iterdir()
-    assert file.name.endswith("-nets-Normed.json")
+    newest = max((store_of / "runs" / "run_1" / "evaluations").iterdir())
+    assert newest.name.endswith("-nets-Normed.json")
 
 
 def test_commands_that_read_a_run_need_no_method_and_resuming_it_does(module, rcig, store_of):

@@ -282,7 +282,8 @@ def declared_settings(*algorithms: Any) -> dict[str, Setting]:
     the methods that are the user's own are imported, and their settings come before those of other methods.
     """
     found = settings_of(DistillConfig)
-    others = (name for name in algorithms if name not in METHODS)  # a search of the installed ones takes time
+    # Those of `METHODS` need no search of the installed ones, which takes time.
+    others = [name for name in algorithms if isinstance(name, str) and name not in METHODS]
     own = [find_method(name) for name in others if is_extension("method", name)]
     for method in (*own, *METHODS.values()):
         found.update({name: each for name, each in method.declared.items() if name not in found})
