@@ -106,8 +106,8 @@ def test_accuracies_have_the_stored_bytes_beside_them(rcig, store, monkeypatch):
     assert "The paper's accuracies are for raw sets." in said
     rcig("evaluate", "run_1", *TINY_EVALUATION, "--store", store)
     shown = rcig("show", "multi", "--store", store)
-    assert "size: 2.6 kB stored (40 images from the bytes of 10) and 1.6 kB of labels" in shown.out
-    assert "factor: 2" in shown.out
+    assert "2.6 kB stored (40 images from the bytes of 10) and 1.6 kB of labels" in shown.out
+    assert "factor 2" in shown.out
     assert "image_lr" not in shown.out  # of a distillation that is not known
     assert re.search(r"multi +digits +4 in the bytes of 1 +2\.6 kB", rcig("list", "--store", store).out)
     compared = rcig("compare", "multi", "run_1", "--store", store).out
