@@ -79,6 +79,7 @@ class Console:
         caption: str = "",
         *,
         optional: Sequence[str] = (),
+        wrapped: bool = False,
     ) -> None:
         """Print a table, without ``--json`` only, with the caption above it on stderr.
 
@@ -95,6 +96,8 @@ class Console:
             Sentences.
         optional
             Columns that are left out, one after the other, where the terminal is too narrow for all.
+        wrapped
+            Whether the cells are sentences or lists, which are wrapped between words.
         """
         if self.json:
             return
@@ -119,7 +122,7 @@ class Console:
         for row in cells:
             table.add_row(*(row[index] for index in shown))
         with writing_to_stdout():
-            self.out.print(table)
+            self.out.print(table, soft_wrap=not wrapped)
         if left_out:
             self.note(f"Left out in this narrow terminal: {', '.join(left_out)}.")
 

@@ -117,7 +117,7 @@ def _show_run(here: Context, run: Mapping[str, Any]) -> None:
     """Print the tables of a run: facts, accuracies, settings that differ from the preset, and others."""
     console = here.console
     console.text(f"{run['name']}: {run['description']}")
-    console.table(("", ""), _facts(run))
+    console.table(("", ""), _facts(run), wrapped=True)
     evaluations = run["evaluations"]
     if evaluations:
         console.text("\nTest accuracy")
@@ -144,9 +144,11 @@ def _show_run(here: Context, run: Mapping[str, Any]) -> None:
         compared = [(name, _value(config[name]), _value(preset.get(name))) for name in changed]
         console.table(("setting", run["name"], "preset"), compared)
     console.text("\nOther settings" if changed else "\nSettings")
-    console.table(("", ""), _by_panel({name: config[name] for name in config if name not in changed}))
+    others = _by_panel({name: config[name] for name in config if name not in changed})
+    console.table(("", ""), others, wrapped=True)
+    versions = "  ".join(f"{name} {version}" for name, version in run["versions"].items())
     console.text("\nVersions")
-    console.text("  ".join(f"{name} {version}" for name, version in run["versions"].items()))
+    console.table(("",), [(versions,)], wrapped=True)
 
 
 def _facts(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
