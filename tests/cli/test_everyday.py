@@ -125,6 +125,7 @@ def test_names_and_tags_are_checked(rcig, store):
     assert "There is a run imported already" in refusal("--name", "imported")
     assert "is the name of a data set" in refusal("--name", "shapes")
     assert "is not a valid tag" in refusal("--tag", "two words")
+    assert "--name is for a new run" in refusal("--resume", "run_3", "--name", "other")
 
 
 def test_numbers_of_removed_runs_are_not_given_again(rcig, store):

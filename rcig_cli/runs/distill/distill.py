@@ -149,6 +149,8 @@ def distill(
                 making = _continuation(store, prepared, run, longer, wait=note, name=name, tags=tags)
                 run = held.enter_context(making)
             else:
+                if name is not None:
+                    raise ConfigError(f"--name is for a new run, but {run.name} is resumed: leave it out.")
                 resumed(run, settings)  # refuses other settings before anything is loaded
                 run = held.enter_context(locked_run(store, run, settings, note))
             is_new = False
