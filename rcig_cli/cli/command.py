@@ -118,7 +118,9 @@ def writing_to_stdout() -> Iterator[None]:
     Raises
     ------
     RcigError
-        If stdout can't be written; a pipe that nobody reads stays a `BrokenPipeError`.
+        If stdout can't be written.
+    BrokenPipeError
+        If stdout is a pipe and the program at its other end has exited.
     """
     try:
         yield

@@ -11,6 +11,7 @@ from rcig_cli.cli.options import Context, with_context
 from rcig_cli.data.exchange.formats import EXPORTS
 from rcig_cli.errors import ConfigError
 from rcig_cli.reporting.formatting import size
+from rcig_cli.store.records import DatasetManifest
 
 _LARGE = 10**6  # bytes
 
@@ -70,16 +71,17 @@ def export(
             f"Only the decoded images were exported, not what {run} stores. Formats that have both: npz, "
             "safetensors, torch, parquet."
         )
-    dataset = store.dataset(run_record.dataset)
-    matrices = _whitening_bytes(dataset.shape) if dataset.whitened and whitening else 0
-    if matrices > _LARGE and chosen.keeps_stored:
+    of_whitening = _whitening_bytes(store.dataset(run_record.dataset))
+    if whitening and of_whitening > _LARGE and chosen.keeps_stored:
         here.console.note(
-            f"The matrices of the whitening take {size(matrices)} of the export; --no-whitening leaves them "
-            "out."
+            f"The whitening takes {size(of_whitening)} of the export; --no-whitening leaves it out."
         )
     here.console.data(str(path), {"run": run, "format": chosen.name, "files": [str(path)]})
 
 
-def _whitening_bytes(shape: tuple[int, int, int]) -> int:
-    """Return the bytes of a whitening's matrix and its inverse, float32, for images ``(H, W, c)``."""
-    return 2 * 4 * math.prod(shape) ** 2
+def _whitening_bytes(dataset: DatasetManifest) -> int:
+    """Return the bytes of the arrays of a data set's whitening, float32."""
+    from rcig_cli.data.whitening.whitening import array_shapes
+
+    shapes = array_shapes(dataset.shape, dataset.sizes["train"], whiten=dataset.whitened)
+    return 4 * sum(map(math.prod, shapes.values()))

@@ -4,6 +4,7 @@ import os
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from rcig_cli.presets.config import DistillConfig
@@ -15,12 +16,7 @@ from rcig_cli.store.records import write_manifest
 from rcig_cli.store.results import write_result
 from rcig_cli.store.store import open_store
 from tests.conftest import TINY
-from tests.example_store import EVALUATION, KILLED, make_example
-
-
-@pytest.fixture(scope="module")
-def example(tmp_path_factory):
-    return make_example(tmp_path_factory.mktemp("example") / "artifacts")
+from tests.example_store import EVALUATION, KILLED
 
 
 @pytest.fixture
@@ -175,6 +171,13 @@ def test_a_finished_run_is_not_started_again_and_is_continued_to_the_same_bytes(
     assert rcig("gc", "--checkpoints", "--yes", "--store", tmp_path, "--json").json["removed"]
     refused = rcig("distill", "--resume", "short", "--steps", 9, "--store", tmp_path)
     assert (refused.code, "short has no checkpoint to continue from" in refused.err) == (3, True)
+
+
+def test_the_whitening_is_left_out_of_an_export_on_request(rcig, store, tmp_path):
+    for name, flags in (("with", ()), ("without", ("--no-whitening",))):
+        assert rcig("export", "run_1", "--out", tmp_path / f"{name}.npz", *flags, "--store", store).code == 0
+    found = {name: set(np.load(tmp_path / f"{name}.npz")) for name in ("with", "without")}
+    assert found["with"] - found["without"] == {"whitening_mean", "whitening_std"}
 
 
 def test_a_data_set_of_some_classes_is_prepared(rcig, tmp_path):

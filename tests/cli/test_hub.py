@@ -11,7 +11,6 @@ from rcig_cli.reporting.commands import import_command
 from rcig_cli.store.store import open_store
 from tests.cli.test_errors import one_sentence
 from tests.data.hub_server import READ, WRITE, commit_of, hub_for_tests
-from tests.example_store import make_example
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
 FILES = {"README.md", "data/train-00000-of-00001.parquet", "distilled.safetensors", "grid.png"}
@@ -25,15 +24,9 @@ def hub(tmp_path, monkeypatch):
         yield server
 
 
-@pytest.fixture(scope="module")
-def example(tmp_path_factory):
-    """A store with an evaluated run_1 of the data set shapes."""
-    return make_example(tmp_path_factory.mktemp("example") / "store")
-
-
 @pytest.fixture
 def store(example, tmp_path):
-    """A copy of it."""
+    """A store with an evaluated run_1 of the data set shapes."""
     return shutil.copytree(example, tmp_path / "store")
 
 

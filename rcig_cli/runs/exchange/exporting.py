@@ -35,8 +35,8 @@ def export_set(
         One of ``rcig_cli.data.exchange.formats.EXPORTS``, which ``docs/exchange.md`` describes; by default
         that of the ending of ``path``, or npz.
     whitening
-        Whether the whitening is exported too, without which nobody else can whiten test images in the same
-        way; with ZCA its matrices take most of the bytes.
+        Whether to export the whitening, which others need to preprocess test images; with ZCA its matrices
+        take most of the bytes.
 
     Returns
     -------
