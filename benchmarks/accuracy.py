@@ -48,7 +48,7 @@ from rcig_cli.runs.configuration import resolved
 from rcig_cli.runs.distill.distill import METRICS, create_run
 from rcig_cli.runs.distill.run_loop import RunContext, RunLoop
 from rcig_cli.runs.engine.training import TrainingSet
-from rcig_cli.runs.evaluate.evaluate import make_measurement
+from rcig_cli.runs.evaluate.measurement import make_measurement
 from rcig_cli.runs.evaluate.protocol import evaluation_protocol
 from rcig_cli.runs.prepare.prepared import Prepared, open_prepared
 from rcig_cli.runs.signals import stop_on_signals

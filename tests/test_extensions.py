@@ -21,7 +21,7 @@ from rcig_cli.errors import ConfigError
 from rcig_cli.extensions import installed, load, provenance
 from rcig_cli.networks.architectures import build_network
 from rcig_cli.presets.config import DistillConfig, difference, resolve
-from rcig_cli.runs.evaluate.evaluate import _schedule
+from rcig_cli.runs.evaluate.measurement import schedule_of
 from rcig_cli.runs.evaluate.protocol import evaluation_protocol
 from rcig_cli.runs.sweep.plan import make_plan
 from rcig_cli.store.records import write_manifest
@@ -287,7 +287,7 @@ def test_an_evaluation_may_augment_by_chosen_operations(module):
     assert (protocol.augment, protocol.operations) == (True, ("mine:double",))
     assert (protocol.norm, protocol.width, protocol.channels) == (None, None, "doubling")
     assert [*protocol.extensions] == ["nets:any", "mine:double"]
-    assert (_schedule(protocol).augmented(jax.random.key(0), jnp.ones((2, 4, 4, 1))) == 2).all()
+    assert (schedule_of(protocol).augmented(jax.random.key(0), jnp.ones((2, 4, 4, 1))) == 2).all()
     with pytest.raises(ConfigError, match=r"augment_with must be none, or a list of .*did you mean rotate"):
         evaluation_protocol(config, 10, augment_with="rotated")
     with pytest.raises(ConfigError, match="augment_with contradicts --no-augment"):

@@ -354,9 +354,9 @@ def evaluate(
         Whether to compute DD-Ranking's scores too (`rcig_cli.runs.evaluate.scores.Scores`).
     **settings
         ``protocol`` (``"rcig"`` or ``"dc-bench"``), ``networks`` (5), ``arch``, ``norm``, ``width``,
-        ``augment``, ``hard_labels``, ``steps``, ``lr``,
-        ``seed`` and the other fields of `rcig_cli.runs.evaluate.protocol.EvaluationProtocol`; by default the
-        paper's protocol on the run's own network.
+        ``augment``, ``hard_labels``, ``steps``, ``lr``, ``choose_lr`` (such as ``"1e-4,1e-3"``), ``seed`` and
+        the other fields of `rcig_cli.runs.evaluate.protocol.EvaluationProtocol`; by default the paper's
+        protocol on the run's own network.
 
     Raises
     ------

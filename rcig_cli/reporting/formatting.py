@@ -216,6 +216,8 @@ def describe_training(protocol: Mapping[str, Any], *, in_full: bool = False) -> 
     operations = protocol.get("augment_with")
     parts += [f"augmented by {operations}" if operations else "augmented"] if protocol["augment"] else []
     parts += ["hard labels"] if protocol.get("hard_labels") and named == "rcig" else []
+    rates = protocol.get("choose_lr")
+    parts += [f"learning rate chosen from {rates}"] if rates else []
     parts += ["mirrored images too"] if in_full and protocol.get("flip") else []
     parts += [
         f"{label} {protocol[name]:g}"
@@ -223,7 +225,7 @@ def describe_training(protocol: Mapping[str, Any], *, in_full: bool = False) -> 
             "seed": ("seed", 0),
             "lr": ("learning rate", _USUAL_RATES[named]),
         }.items()
-        if in_full or protocol[name] != value
+        if (in_full or protocol[name] != value) and not (name == "lr" and rates)
     ]
     return ", ".join(parts)
 

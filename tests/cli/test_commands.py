@@ -15,6 +15,7 @@ from PIL import Image
 import rcig_cli
 from rcig_cli.cli.app import COMMANDS
 from rcig_cli.runs.engine.environment import processors
+from rcig_cli.runs.evaluate.results import Evaluation
 from rcig_cli.store.store import open_store
 from tests.conftest import TINY, start_rcig
 from tests.data.examples import pixels, save_picture
@@ -164,6 +165,42 @@ def test_hard_labels_are_the_largest_classes_of_the_learned_labels(rcig, digits_
     assert (hard.argmax(1) == learned.argmax(1)).all()
     assert np.allclose(np.unique(hard), [-0.1, 0.9])
     assert len(np.unique(learned)) > 2
+
+
+def test_the_learning_rate_is_chosen_on_held_out_training_images(rcig, digits_run, monkeypatch):
+    from rcig_cli.runs.evaluate import evaluate as job
+
+    of_set, of_random = {0.1: 0.5, 0.01: 0.7, 0.001: 0.6}, {0.1: 0.4, 0.01: 0.2, 0.001: 0.3}
+
+    def make_measurement(prepared, protocol, report):
+        def measure(stream, sets, label, networks=None, on=None, /):
+            kind = of_set if hasattr(sets, "images") else of_random
+            if on is None:
+                tested.append((stream, label, protocol.lr))
+                return job.Spread((0.9,))
+            assert networks == 1
+            assert len(on[1]) == prepared.sizes["train"] // 10
+            return job.Spread((kind[protocol.lr],))
+
+        return measure
+
+    tested = []
+    monkeypatch.setattr(job, "make_measurement", make_measurement)
+    choose = ["evaluate", "run_1", "--choose-lr", "0.1,0.01,0.001", "--store", digits_run]
+    outcome = rcig(*choose, "--json")
+    assert tested == [(0, "training networks on run_1", 0.01), (1, "training networks on random images", 0.1)]
+    (document,) = outcome.json["evaluations"]
+    assert {name: each["chosen"] for name, each in document["lr_choices"].items()} == {
+        "set": 0.01,
+        "random_subset": 0.1,
+    }
+    assert document["lr_choices"]["set"]["tried"][0] == {"lr": 0.1, "accuracy": 0.5}
+    assert Evaluation.from_json("run_1", document).to_json() == document
+    chosen = "The learning rate 0.01 was chosen for run_1, by the accuracy on 143 held-out training images: "
+    assert chosen + "50.0 % with 0.1, 70.0 %" in outcome.err
+    outcome = rcig(*choose, "--full-data")
+    assert outcome.code == 2
+    assert "--choose-lr can't be combined with full_data or scores" in outcome.err
 
 
 def test_compare_shows_different_settings_and_accuracies(rcig, digits_run, tmp_path):

@@ -134,7 +134,7 @@ def test_json_has_the_size_and_an_imported_copy_the_same_accuracy(rcig, store, t
 def test_the_random_subset_has_ipc_images_of_each_class_and_training_follows_the_decoded_images(store):
     import jax
 
-    from rcig_cli.runs.evaluate.evaluate import random_subsets
+    from rcig_cli.runs.evaluate.measurement import random_subsets
     from rcig_cli.runs.evaluate.protocol import evaluation_protocol
 
     distilled = opened(store, "multi")

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -9,8 +10,11 @@ import pytest
 
 from rcig_cli.errors import ConfigError
 from rcig_cli.presets.config import resolve
+from rcig_cli.reporting.formatting import describe_training
 from rcig_cli.runs.engine.training import DescentSchedule
 from rcig_cli.runs.evaluate.evaluate import _paper_result
+from rcig_cli.runs.evaluate.learning_rate import HeldOut
+from rcig_cli.runs.evaluate.measurement import random_subsets
 from rcig_cli.runs.evaluate.protocol import evaluation_protocol, usual_steps
 
 
@@ -67,6 +71,41 @@ def test_descent_has_momentum_weight_decay_and_a_tenth_of_the_rate_in_the_second
         velocity = 0.9 * velocity + 1 + 5e-4 * expected
         expected -= (0.5 if step < 3 else 0.05) * velocity
         np.testing.assert_allclose(weight, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "text", ["1e-3", "1e-3,1e-3", "1e-3,0", "1e-3,nan", "1e-3,inf", "1e-3,-1", "1e-3,", "a,b"]
+)
+def test_learning_rates_to_choose_from_are_two_or_more_positive_numbers(text):
+    config = resolve("cifar10", (32, 32, 3), 10, {"ipc": 1})
+    with pytest.raises(ConfigError, match=r"choose_lr must be two or more positive numbers .*1e-4,1e-3"):
+        evaluation_protocol(config, 10, choose_lr=text)
+
+
+def test_a_chosen_learning_rate_is_in_the_record_of_the_protocol_only_if_it_is_chosen():
+    config = resolve("cifar10", (32, 32, 3), 10, {"ipc": 1})
+    protocol = evaluation_protocol(config, 10, choose_lr="1e-3, 0.01,1e-3")
+    assert protocol.learning_rates == (1e-3, 0.01)
+    assert protocol.to_json()["choose_lr"] == "1e-3, 0.01,1e-3"
+    assert "choose_lr" not in evaluation_protocol(config, 10).to_json()
+    assert "learning rate chosen from 1e-3, 0.01,1e-3" in describe_training(protocol.to_json(), in_full=True)
+    with pytest.raises(ConfigError, match="lr contradicts choose_lr"):
+        evaluation_protocol(config, 10, choose_lr="1e-3,0.01", lr=0.1)
+
+
+def test_a_tenth_of_each_class_is_held_out_and_left_out_of_random_subsets():
+    labels = np.repeat(np.arange(3, dtype=np.int32), (40, 20, 10))
+    images = np.arange(70, dtype=np.float32).reshape(70, 1, 1, 1)
+    prepared = SimpleNamespace(name="pets", classes=3, stored=lambda _: images, labels=lambda _: labels)
+    held_out = HeldOut.of(prepared)
+    assert np.bincount(held_out.labels).tolist() == [4, 2, 1]
+    np.testing.assert_array_equal(held_out.images[:, 0, 0, 0], held_out.rows)
+    subsets = random_subsets(prepared, [40, 20, 10], flip=False, without=held_out.rows)
+    found = np.unique(subsets(jax.random.key(0)).images).astype(int)
+    np.testing.assert_array_equal(found, np.setdiff1d(np.arange(70), held_out.rows))
+    prepared = SimpleNamespace(name="pets", classes=3, labels=lambda _: np.arange(3, dtype=np.int32))
+    with pytest.raises(ConfigError, match="pets has one training image of each class"):
+        HeldOut.of(prepared)
 
 
 def paper(name, classes, **settings):

@@ -31,14 +31,8 @@ from rcig_cli.runs.distill.distilled import DistilledSet, open_distilled
 from rcig_cli.runs.distill.group import RunGroup, find_or_create
 from rcig_cli.runs.distill.run_loop import RunContext
 from rcig_cli.runs.engine.training import TrainingSet
-from rcig_cli.runs.evaluate.evaluate import (
-    labels_of,
-    make_measurement,
-    measure_full_data,
-    protocol_network,
-    random_subsets,
-    warn_if_short,
-)
+from rcig_cli.runs.evaluate.evaluate import labels_of, measure_full_data, warn_if_short
+from rcig_cli.runs.evaluate.measurement import make_measurement, protocol_network, random_subsets
 from rcig_cli.runs.evaluate.protocol import FULL_EPOCHS, EvaluationProtocol, evaluation_protocol
 from rcig_cli.runs.evaluate.results import Spread
 from rcig_cli.runs.prepare.prepared import Prepared

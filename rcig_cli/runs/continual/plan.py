@@ -30,12 +30,12 @@ def distillation_settings(*algorithms: Any) -> dict[str, Setting]:
 def evaluation_settings() -> dict[str, Setting]:
     """Return the settings of the evaluation after each task, by the names that they have here.
 
-    There is one seed for all, that of the distillation.
+    There is one seed for all, that of the distillation.  The learning rate can't be chosen.
     """
     others, found = distillation_settings(), {}
     for name, each in settings_of(EvaluationProtocol).items():
         here = f"{_PREFIX}{name}" if name in others else name
-        if name != "seed":
+        if name not in ("seed", "choose_lr"):
             found[here] = replace(each, name=here, help=each.help_with_default, panel=_PANEL)
     return found
 

@@ -5,42 +5,40 @@ decoded images of a parametrized set; random subsets have ``--ipc`` real images 
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rcig_cli.augmentation import check_operations
 from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.distillation.records import centred_one_hot, training_set
-from rcig_cli.networks.architectures import build_network
-from rcig_cli.networks.network import Network
+from rcig_cli.errors import ConfigError
 from rcig_cli.presets.config import DEFAULT_PARAMETRIZATION
 from rcig_cli.presets.paper import OTHERS, PaperResult, paper_result, quoted_result
 from rcig_cli.runs.distill.distilled import DistilledSet
 from rcig_cli.runs.distill.scarce import scarce_classes
-from rcig_cli.runs.engine.randomness import first_images
 from rcig_cli.runs.engine.training import (
-    AnySchedule,
-    DescentSchedule,
-    Schedule,
     TrainingSet,
-    make_logits,
-    make_trainings,
 )
 from rcig_cli.runs.evaluate.full_data import full_data_accuracy, steps_of
+from rcig_cli.runs.evaluate.learning_rate import HeldOut, choose_lr
+from rcig_cli.runs.evaluate.measurement import (
+    Sets,
+    make_measurement,
+    protocol_network,
+    random_subsets,
+    schedule_of,
+)
 from rcig_cli.runs.evaluate.protocol import (
     FULL_EPOCHS,
     RCIG,
     EvaluationProtocol,
-    NetworkProtocol,
     evaluation_protocol,
     usual_steps,
 )
-from rcig_cli.runs.evaluate.results import Evaluation, Spread
+from rcig_cli.runs.evaluate.results import Evaluation, LearningRateChoice, Spread
 from rcig_cli.runs.evaluate.scores import Scores
 from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.runs.report import Report
@@ -89,23 +87,44 @@ def evaluate(
     """
     if protocol is None:
         protocol = evaluation_protocol(distilled.config, len(distilled.images), **settings)
+    if protocol.choose_lr and (full_data or scores):
+        raise ConfigError(
+            "choose_lr can't be combined with full_data or scores, whose networks would need learning rates "
+            "of their own: leave one of them out."
+        )
     warn_if_short(protocol, len(distilled.images), report)
-    measure = make_measurement(distilled.prepared, protocol, report)
+    prepared, name = distilled.prepared, distilled.run.name
+    measure_at = cache(lambda lr: make_measurement(prepared, replace(protocol, lr=lr), report))
+    held_out = HeldOut.of(prepared) if protocol.choose_lr else None
+    choices: dict[str, LearningRateChoice] = {}
+
+    def measured(kind: str, stream: int, sets: Sets, of: str, sets_to_choose: Sets) -> Spread:
+        lr = protocol.lr
+        if held_out is not None:
+            choices[kind] = choose_lr(
+                protocol.learning_rates, measure_at, held_out, sets_to_choose, of, report
+            )
+            lr = choices[kind].chosen
+        return measure_at(lr)(stream, sets, f"training networks on {of}")
+
     own = make_training_set(distilled, protocol)
-    name = distilled.run.name
-    accuracy = measure(0, own, f"training networks on {name}")
+    accuracy = measured("set", 0, own, name, own)
     random_subset = None
     if baseline or scores:
-        scarce = scarce_classes(distilled.prepared, distilled.config)
+        scarce = scarce_classes(prepared, distilled.config)
         if scarce:
             report.note(
                 f"The random subsets repeat images of classes that have fewer than were distilled ({scarce})."
             )
-        subsets = random_subsets(distilled.prepared, _counts(distilled), flip=protocol.flip)
-        random_subset = measure(1, subsets, "training networks on random images")
+        counts = _counts(distilled)
+        subsets = random_subsets(prepared, counts, flip=protocol.flip)
+        others = subsets
+        if held_out is not None:
+            others = random_subsets(prepared, counts, flip=protocol.flip, without=held_out.rows)
+        random_subset = measured("random_subset", 1, subsets, "random images", others)
     on_all = dd_ranking = None
     if full_data or scores:
-        on_all = measure_full_data(distilled.prepared, protocol, full_epochs, report)
+        on_all = measure_full_data(prepared, protocol, full_epochs, report)
     if scores:
         assert on_all is not None
         assert random_subset is not None
@@ -122,6 +141,7 @@ def evaluate(
         full_epochs=full_epochs if on_all else None,
         scores=dd_ranking,
         extensions=protocol.extensions,
+        lr_choices=choices,
     )
     label = re.sub(r"[^\w-]+", "-", protocol.arch)
     write_result(distilled.path, "evaluations", label, evaluation.to_json())
@@ -156,7 +176,7 @@ def measure_full_data(
     """Return the accuracy of networks trained on all real images for some epochs, measured or read."""
     steps = steps_of(prepared, protocol, epochs)
     longer = replace(protocol, steps=steps, warmup=min(protocol.warmup, steps // 2))
-    network, schedule = protocol_network(prepared, protocol), _schedule(longer)
+    network, schedule = protocol_network(prepared, protocol), schedule_of(longer)
     return full_data_accuracy(prepared, protocol, network, schedule, report)
 
 
@@ -189,99 +209,9 @@ def _scores(
     return Scores(full_data.mean, of_hard.mean, accuracy.mean, random_subset.mean, plain, augmented)
 
 
-def protocol_network(prepared: Prepared, protocol: NetworkProtocol) -> Network:
-    """Build the network that a protocol trains.
-
-    Networks and augmentations of the user's own are imported and checked.
-
-    Raises
-    ------
-    ConfigError
-        If it can't be built for images of this size, or an extension can't be used.
-    """
-    if isinstance(protocol, EvaluationProtocol):
-        check_operations(protocol.operations, prepared.shape)
-    return build_network(
-        protocol.arch,
-        image_shape=prepared.manifest.shape,
-        classes=prepared.classes,
-        width=protocol.width,
-        depth=protocol.depth,
-        norm=protocol.norm,
-        channels=protocol.channels,
-    )
-
-
-def _schedule(protocol: EvaluationProtocol) -> AnySchedule:
-    """Return how long and by which optimizer a protocol trains."""
-    operations = protocol.operations
-    if protocol.by_descent:
-        return DescentSchedule(protocol.steps, protocol.lr, protocol.augment, operations)
-    return Schedule(
-        protocol.steps, protocol.lr, protocol.warmup, augment=protocol.augment, operations=operations
-    )
-
-
-Measure = Callable[[int, TrainingSet | Callable[[Array], TrainingSet], str], Spread]
-
-
-def make_measurement(prepared: Prepared, protocol: EvaluationProtocol, report: Report) -> Measure:
-    """Return a function that trains networks and measures their test accuracy: ``(stream, sets, label)``.
-
-    Its arguments are the number of a random stream; one set for all networks, or a function from a random
-    key to a set, which is called for each network; and the label of the progress.
-    """
-    network = protocol_network(prepared, protocol)
-    schedule = _schedule(protocol)
-    test, classes = prepared.images("test"), prepared.labels("test")
-    label, done = "", 0
-
-    def progress(values: dict[str, float]) -> None:
-        report.progress(label, done, protocol.networks, values)
-
-    train = make_trainings(network, schedule, lambda step: progress({"step": step}))
-    logits = make_logits(network)
-
-    def measure(stream: int, sets: TrainingSet | Callable[[Array], TrainingSet], name: str) -> Spread:
-        nonlocal label, done
-        label, done = name, 0
-        key = jax.random.fold_in(jax.random.key(protocol.seed), stream)
-        pairs = jax.vmap(jax.random.split)(jax.random.split(key, protocol.networks))
-        each: TrainingSet | Iterable[TrainingSet] = (
-            sets if isinstance(sets, TrainingSet) else map(sets, pairs[:, 0])
-        )
-        values = []
-        for model in train(pairs[:, 1], each):
-            values.append(float((logits(model, test).argmax(axis=1) == classes).mean()))
-            done += 1
-            progress({"test accuracy": values[-1]})
-        return Spread(tuple(values))
-
-    return measure
-
-
 def _counts(distilled: DistilledSet) -> tuple[int, ...]:
     """Return the number of real images of each class that take at least as many bytes as a set."""
     return distilled.config.images_per_class(distilled.prepared.classes)
-
-
-def random_subsets(
-    prepared: Prepared, counts: Sequence[int], *, flip: bool
-) -> Callable[[Array], TrainingSet]:
-    """Return a function from a random key to a training set of real images, ``counts`` of each class.
-
-    The images of a class that has too few are repeated, so that the classes have the same weights as in the
-    distilled set.
-    """
-    # Only the chosen images are read: all training images may not fit into memory.
-    images, classes = prepared.stored("train"), prepared.labels("train")
-
-    def subset(key: Array) -> TrainingSet:
-        chosen = first_images(key, classes, counts)
-        labels = centred_one_hot(jnp.asarray(classes[chosen]), len(counts))
-        return TrainingSet(*training_set(jnp.asarray(images[chosen]), labels, flip=flip))
-
-    return subset
 
 
 def _paper_result(distilled: DistilledSet, protocol: EvaluationProtocol) -> PaperResult | None:

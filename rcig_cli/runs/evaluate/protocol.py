@@ -19,7 +19,7 @@ from typing import Any, Self
 
 import pydantic
 
-from rcig_cli.errors import ConfigError
+from rcig_cli.errors import ConfigError, shorten
 from rcig_cli.extensions import METAVAR, is_reference, provenance, reference_to
 from rcig_cli.networks.architectures import ARCHITECTURES, Channels, Norm
 from rcig_cli.presets.config import (
@@ -131,6 +131,12 @@ class EvaluationProtocol(NetworkProtocol):
         ...,
         "Train on one-hot labels: the largest class of each learned label. Default: with dc-bench only.",
     )
+    choose_lr: str | None = setting(
+        None,
+        "Choose the learning rate from a list such as 1e-4,1e-3,1e-2: the one with which a network that is "
+        "trained on the set classifies a tenth of the real training images best. For random subsets it is "
+        "chosen in the same way.",
+    )
     steps: int = setting(
         ...,
         "Training steps. Default: 1000 for a set of 10 images, 2000 for any other; with dc-bench 300 epochs, "
@@ -142,9 +148,16 @@ class EvaluationProtocol(NetworkProtocol):
     )
 
     @pydantic.model_validator(mode="after")
-    def _check_operations(self) -> Self:
+    def _check_lists(self) -> Self:
         check_operations(self.operations, "augment_with", str(self.augment_with))
+        if self.choose_lr is not None:
+            _parse_rates(self.choose_lr)
         return self
+
+    @property
+    def learning_rates(self) -> tuple[float, ...]:
+        """The learning rates of ``choose_lr``."""
+        return () if self.choose_lr is None else _parse_rates(self.choose_lr)
 
     @property
     def operations(self) -> tuple[str, ...]:
@@ -158,8 +171,9 @@ class EvaluationProtocol(NetworkProtocol):
         return {**super().extensions, **of_operations}
 
     def to_json(self) -> dict[str, Any]:
-        """Return the settings as JSON values, ``augment_with`` only if it is given."""
-        return {n: value for n, value in values_of(self).items() if n != "augment_with" or value is not None}
+        """Return the settings as JSON values, the two lists only if they are given."""
+        lists = ("augment_with", "choose_lr")
+        return {name: value for name, value in values_of(self).items() if name not in lists or value}
 
     @property
     def by_descent(self) -> bool:
@@ -189,6 +203,8 @@ def evaluation_protocol(config: DistillConfig, images: int, **given: Any) -> Eva
         if not given.setdefault("augment", True):
             raise ConfigError("augment_with contradicts --no-augment: leave one of them out.")
         given["augment_with"] = operation_references(operations)
+    if {"lr", "choose_lr"} <= given.keys():
+        raise ConfigError("lr contradicts choose_lr, which chooses it: leave one of them out.")
     name = given.get("protocol", RCIG)
     check(settings_of(EvaluationProtocol), {"protocol": name})
     defaults = {
@@ -199,6 +215,19 @@ def evaluation_protocol(config: DistillConfig, images: int, **given: Any) -> Eva
     if protocol.by_descent and not protocol.hard_labels:
         raise ConfigError(f"The protocol {name} trains on hard labels; leave out --no-hard-labels.")
     return replace(protocol, warmup=min(protocol.warmup, protocol.steps // 2))
+
+
+def _parse_rates(text: str) -> tuple[float, ...]:
+    try:
+        rates = tuple(float(each) for each in text.split(","))
+    except ValueError:
+        rates = ()
+    if len(set(rates)) < 2 or not all(0 < rate < math.inf for rate in rates):
+        raise ConfigError(
+            f"choose_lr must be two or more positive numbers separated by commas, such as 1e-4,1e-3,1e-2, "
+            f"not {shorten(text)}."
+        )
+    return tuple(dict.fromkeys(rates))
 
 
 def usual_steps(protocol: EvaluationProtocol, images: int) -> int:

@@ -48,6 +48,36 @@ class Spread:
         return cls(tuple(document["values"]))
 
 
+@dataclass(frozen=True)
+class LearningRateChoice:
+    """The learning rate that was chosen, and what the choice rests on.
+
+    Attributes
+    ----------
+    chosen
+        The learning rate with the highest accuracy.
+    accuracies
+        Accuracy on the held-out training images with each learning rate, as a fraction of 1.
+    held_out
+        How many training images were held out.
+    """
+
+    chosen: float
+    accuracies: Mapping[float, float]
+    held_out: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        tried = [{"lr": rate, "accuracy": value} for rate, value in self.accuracies.items()]
+        return {"chosen": self.chosen, "tried": tried, "held_out": self.held_out}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "LearningRateChoice":
+        """Read what `to_json` returned."""
+        tried = {each["lr"]: each["accuracy"] for each in document["tried"]}
+        return cls(document["chosen"], tried, document["held_out"])
+
+
 @dataclass(frozen=True, repr=False)
 class Evaluation:
     """Test accuracy of networks trained on a distilled set.
@@ -73,6 +103,8 @@ class Evaluation:
         DD-Ranking's scores, if they were asked for.
     extensions
         What was used of the user's own code (``docs/extending.md``), by reference: what identifies it.
+    lr_choices
+        With ``choose_lr``: the learning rate that was chosen for ``"set"`` and for ``"random_subset"``.
     """
 
     run: str
@@ -85,6 +117,7 @@ class Evaluation:
     full_epochs: int | None = None
     scores: Scores | None = None
     extensions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    lr_choices: Mapping[str, LearningRateChoice] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return all but the run's name as JSON values."""
@@ -102,6 +135,7 @@ class Evaluation:
             **self.size.to_json(),
             "protocol": dict(self.protocol),
             "extensions": dict(self.extensions),
+            "lr_choices": {name: each.to_json() for name, each in self.lr_choices.items()},
         }
 
     @classmethod
@@ -120,6 +154,10 @@ class Evaluation:
             document.get("full_epochs"),
             Scores.from_json(scores) if scores else None,
             document.get("extensions", {}),
+            {
+                name: LearningRateChoice.from_json(each)
+                for name, each in document.get("lr_choices", {}).items()
+            },
         )
 
     def __repr__(self) -> str:

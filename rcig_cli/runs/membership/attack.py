@@ -23,7 +23,7 @@ from rcig_cli.runs.distill.distilled import DistilledSet
 from rcig_cli.runs.distill.scarce import scarce_classes
 from rcig_cli.runs.engine.randomness import first_images
 from rcig_cli.runs.engine.training import Schedule, TrainingSet, make_logits, make_training
-from rcig_cli.runs.evaluate.evaluate import protocol_network
+from rcig_cli.runs.evaluate.measurement import protocol_network
 from rcig_cli.runs.membership.lira import Candidates, Examples, TrainedRun, attack_offline, attack_online
 from rcig_cli.runs.membership.protocol import AttackProtocol, attack_protocol
 from rcig_cli.runs.membership.results import (

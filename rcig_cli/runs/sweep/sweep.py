@@ -20,7 +20,8 @@ from rcig_cli.runs.distill.distilled import open_distilled
 from rcig_cli.runs.distill.group import RunGroup, find_or_create
 from rcig_cli.runs.distill.run_loop import RunContext
 from rcig_cli.runs.distill.time_budget import check_method, choose_settings
-from rcig_cli.runs.evaluate.evaluate import evaluate, protocol_network
+from rcig_cli.runs.evaluate.evaluate import evaluate
+from rcig_cli.runs.evaluate.measurement import protocol_network
 from rcig_cli.runs.evaluate.protocol import EvaluationProtocol, evaluation_protocol
 from rcig_cli.runs.evaluate.results import Evaluation
 from rcig_cli.runs.prepare.prepared import Prepared, open_prepared
