@@ -1,5 +1,6 @@
 """``rcig sweep``."""
 
+import re
 import shlex
 import signal
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rcig_cli.cli.options import CheckpointOption, Context, with_context
-from rcig_cli.errors import Interrupted
+from rcig_cli.errors import ConfigError, Interrupted, shorten
 from rcig_cli.reporting.formatting import describe_network, exact_size, per_class, percent, source_of
 from rcig_cli.settings import values_of
 
@@ -29,6 +30,14 @@ def sweep(
     new: Annotated[
         bool, typer.Option("--new", help="Start a new sweep; don't resume or reuse existing runs.")
     ] = False,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K/N",
+            help="Distil and evaluate only part K of N of the runs, such as 2/4: a part for each GPU, or for "
+            "each job of an array. Then run the command without --part for the whole table.",
+        ),
+    ] = None,
     checkpoint_every: CheckpointOption = None,
 ) -> None:
     """Distil and evaluate every combination of some settings; print a table and draw plots.
@@ -45,16 +54,18 @@ def sweep(
     """
     from rcig_cli.runs.sweep.plan import read_plan
 
-    plan = read_plan(file)
+    plan, share = read_plan(file), None if part is None else _parse_part(part)
     store = here.store(create=True)
     here.prepare_jax()
     from rcig_cli.runs.sweep import sweep as job
 
     try:
         with here.console.working():
-            result = job.sweep(store, plan, report=here.console, new=new, checkpoint_every=checkpoint_every)
+            result = job.sweep(
+                store, plan, report=here.console, new=new, part=share, checkpoint_every=checkpoint_every
+            )
     except (Interrupted, KeyboardInterrupt) as stopped:
-        again = here.command(f"sweep {shlex.quote(str(file))}")
+        again = here.command(f"sweep {shlex.quote(str(file))}{f' --part {part}' if part else ''}")
         number = stopped.signal_number if isinstance(stopped, Interrupted) else signal.SIGINT
         raise Interrupted(f"{str(stopped) or 'Stopped.'} To resume: {again}", number) from None
     name, table = result.manifest.name, result.table
@@ -71,7 +82,17 @@ def sweep(
     )
     for path in result.figures:
         here.console.text(str(path))
-    here.next(f"show {name}")
+    here.next(f"show {name}" if part is None else f"sweep {shlex.quote(str(file))}")
+
+
+def _parse_part(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise ConfigError(
+            f"--part must be K/N with K from 1 to N, such as 2/4 for the second of four parts, not "
+            f"{shorten(text)}."
+        )
+    return int(found[1]), int(found[2])
 
 
 def _columns(table: "Table") -> list[str]:

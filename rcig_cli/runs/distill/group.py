@@ -91,6 +91,8 @@ class RunGroup(Generic[Group]):
         What identifies each of its runs, in their order.
     keys_of
         Returns the keys that a run of the store is right for.
+    relatives
+        Other sweeps whose runs are used like its own: the parts of the same sweep.
     new
         Whether finished runs of others aren't used.
     """
@@ -102,6 +104,7 @@ class RunGroup(Generic[Group]):
         keys: Sequence[str],
         keys_of: Callable[[RunManifest], Iterable[str]],
         *,
+        relatives: Sequence[Parent] = (),
         new: bool = False,
     ) -> None:
         self.store: Store = store
@@ -110,6 +113,7 @@ class RunGroup(Generic[Group]):
         self.names: dict[str, str] = {}  # of the runs that exist, by key
         found = store.runs().found
         usable: list[RunManifest] = [run for run in found if not new and self._has_same_result(run)]
+        usable += [run for run in found if run.parents.get(manifest.kind) in relatives]
         usable += [run for run in found if run.parents.get(manifest.kind) == manifest.as_parent]
         for run in usable:
             self.names |= {key: run.name for key in keys_of(run) if key in keys}

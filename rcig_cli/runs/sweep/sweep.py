@@ -14,6 +14,7 @@ from typing import Any
 
 from rcig_cli.errors import ConfigError, Interrupted, NumericsError
 from rcig_cli.presets.config import DEFAULT_ALGORITHM, DEFAULT_PARAMETRIZATION, DistillConfig
+from rcig_cli.reporting.formatting import count_of
 from rcig_cli.runs.configuration import normalized, resolved
 from rcig_cli.runs.distill import distill
 from rcig_cli.runs.distill.distilled import open_distilled
@@ -38,6 +39,7 @@ from rcig_cli.runs.sweep.table import (
     tabulate,
     timing_of,
 )
+from rcig_cli.store.documents import digest_of
 from rcig_cli.store.locks import RunLock
 from rcig_cli.store.records import RunManifest, SweepManifest
 from rcig_cli.store.results import read_results
@@ -59,9 +61,12 @@ def sweep(
     *,
     report: Report,
     new: bool = False,
+    part: tuple[int, int] | None = None,
     checkpoint_every: int | None = None,
 ) -> SweepResult:
     """Distil and evaluate every combination of a plan, or resume the newest sweep of this plan.
+
+    A part is a sweep of its own.  The whole sweep takes the runs of its parts, wherever they were made.
 
     Parameters
     ----------
@@ -73,17 +78,20 @@ def sweep(
         Receives messages and progress.
     new
         Whether to start a new sweep that doesn't reuse existing runs.
+    part
+        Which part of the runs to make, from 1, and of how many parts; None for all.
     checkpoint_every
         Steps between checkpoints of a run; None for every 10 minutes.
 
     Raises
     ------
     ConfigError
-        If a combination of settings is not possible.  All are checked before the first run.
+        If a combination of settings is not possible, or there are fewer runs than parts.  All are checked
+        before the first run.
     NotFound
         If a data set is not prepared.
     Locked
-        If another process is running this sweep.
+        If another process is running this sweep, or one of its runs.
     Interrupted, KeyboardInterrupt
         If a signal stopped it.  Finished runs and evaluations are kept, and the current run has a checkpoint.
     """
@@ -92,11 +100,14 @@ def sweep(
     }
     cells = _cells(prepared, plan)
     axes = _axes(plan, cells)
+    whole = _identity(cells)
+    if part is not None:
+        cells = _part(cells, *part)
     for setting, lacking in plan.ignored().items():
         report.note(f"{setting} is not a setting of {', '.join(lacking)}, whose runs ignore it.")
-    manifest, lock = _find_or_create(store, plan, cells, new=new)
+    manifest, lock = _find_or_create(store, plan, cells, whole, new=new)
     with lock:
-        count = "1 run" if len(cells) == 1 else f"{len(cells)} runs"
+        count = count_of(len(cells), "run")
         state = "is finished" if manifest.status == "finished" else f"has {count}"
         report.note(f"{manifest.name} of {manifest.dataset} {state}.")
         one = _Sweep(store, manifest, plan, cells, RunContext(report, checkpoint_every))
@@ -139,6 +150,37 @@ def _cell(prepared: Prepared, settings: Mapping[str, Any], plan: SweepPlan) -> C
     return Cell(prepared, wanted, config, _protocols(prepared, config, plan))
 
 
+def _identity(cells: Sequence[Cell]) -> str:
+    """Return what the parts of a sweep have in common: a checksum of all its runs and evaluations."""
+    return digest_of(
+        {
+            "runs": [[cell.prepared.manifest.as_parent, dict(cell.wanted)] for cell in cells],
+            "protocols": [[each.to_json() for each in cell.protocols] for cell in cells],
+        }
+    )
+
+
+def _part(cells: Sequence[Cell], number: int, parts: int) -> list[Cell]:
+    """Return a part of the runs, every ``parts``-th of them.
+
+    Runs with ``minutes`` that differ in the seed only stay together, since they have the same settings.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such part.
+    """
+    if not 1 <= number <= parts:
+        raise ConfigError(f"There is no part {number} of {parts}: parts are counted from 1.")
+    units = list(dict.fromkeys(cell.group if cell.minutes else cell.key for cell in cells))
+    if parts > len(units):
+        raise ConfigError(
+            f"This sweep can be divided into at most {count_of(len(units), 'part')}, not {parts}."
+        )
+    chosen = set(units[number - 1 :: parts])
+    return [cell for cell in cells if (cell.group if cell.minutes else cell.key) in chosen]
+
+
 def _protocols(prepared: Prepared, config: DistillConfig, plan: SweepPlan) -> tuple[EvaluationProtocol, ...]:
     """Return the protocols by which a run is evaluated; raises as `protocol_network`."""
     images = sum(config.decoded_per_class(prepared.classes))
@@ -164,15 +206,16 @@ def _axes(plan: SweepPlan, cells: Sequence[Cell]) -> tuple[str, ...]:
 
 
 def _find_or_create(
-    store: Store, plan: SweepPlan, cells: Sequence[Cell], *, new: bool
+    store: Store, plan: SweepPlan, cells: Sequence[Cell], whole: str, *, new: bool
 ) -> tuple[SweepManifest, RunLock]:
-    """Return the newest sweep of the same runs, or a new one, locked."""
+    """Return the newest sweep of the same runs, or a new one, locked; ``whole`` is the `_identity`."""
     parents = {cell.prepared.name: cell.prepared.manifest.as_parent for cell in cells}
     document = {
         **plan.to_json(),
         "configurations": [dict(cell.wanted) for cell in cells],
         "protocols": [[each.to_json() for each in cell.protocols] for cell in cells],
         "new": new,
+        "whole": whole,
     }
     compared = ("configurations", "protocols")
     return find_or_create(store, SweepManifest, document, parents, compared=compared, new=new)
@@ -192,7 +235,12 @@ class _Sweep:
         self.store, self.plan, self.cells = store, plan, cells
         self.context, self.report = context, context.report
         keys = [cell.key for cell in cells]
-        self.group = RunGroup(store, manifest, keys, keys_of, new=manifest.config["new"])
+        whole = manifest.config.get("whole")
+        parts = [
+            each.as_parent for each in store.sweeps().found if whole and each.config.get("whole") == whole
+        ]
+        new = manifest.config["new"]
+        self.group = RunGroup(store, manifest, keys, keys_of, relatives=[] if new else parts, new=new)
         self.baselines: set[tuple[Any, ...]] = set()  # whose random subsets are evaluated
 
     def run(self, axes: Sequence[str]) -> list[Outcome]:

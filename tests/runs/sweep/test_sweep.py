@@ -101,6 +101,43 @@ def test_a_finished_sweep_is_not_run_again(rcig, prepared, undisturbed, store):
     assert {path: path.stat().st_mtime_ns for path in (store / "runs").rglob("*.json*")} == before
 
 
+def test_parts_are_joined_on_another_machine_without_any_run(
+    rcig, prepared, undisturbed, tmp_path, monkeypatch
+):
+    from rcig_cli.runs.distill import group
+    from rcig_cli.runs.sweep import sweep
+
+    store = tmp_path / "a"
+    shutil.copytree(prepared / "a", store)
+    line = ["sweep", prepared / "sweep.toml", "--store", store]
+    for part, learned in (("2/2", 5e-3), ("1/2", 5e-4)):
+        outcome = rcig(*line, "--part", part, "--json")
+        assert [row["settings"] for row in outcome.json["rows"]] == [{"l2_rate": learned}]
+    monkeypatch.setattr(group, "machine", lambda: {"device": "another"})
+    monkeypatch.delattr(sweep.distill, "execute")
+    monkeypatch.delattr(sweep, "evaluate")
+    document = rcig(*line, "--json").json
+    assert [row["runs"] for row in document["rows"]] == [["run_2"], ["run_1"]]
+    of_one_process = undisturbed[1]
+    assert [row["accuracy"] for row in document["rows"]] == [
+        row["accuracy"] for row in of_one_process["rows"]
+    ]
+    assert document["random_subsets"] == of_one_process["random_subsets"]
+
+
+@pytest.mark.parametrize("part", ["0/2", "3/2", "2", "1/0", "a/b"])
+def test_a_part_that_does_not_exist_is_refused(rcig, prepared, tmp_path, part):
+    outcome = rcig("sweep", prepared / "sweep.toml", "--part", part, "--store", tmp_path)
+    assert outcome.code == 2
+    assert "--part must be K/N with K from 1 to N" in outcome.err
+
+
+def test_there_are_not_more_parts_than_runs(rcig, prepared, store):
+    outcome = rcig("sweep", prepared / "sweep.toml", "--part", "1/3", "--store", store)
+    assert outcome.code == 2
+    assert "This sweep can be divided into at most 2 parts, not 3." in outcome.err
+
+
 def test_an_edited_file_is_another_sweep_that_uses_existing_runs(rcig, undisturbed, store, tmp_path):
     (tmp_path / "edited.toml").write_text(FILE.format(steps=3) + "baseline = false\n")
     outcome = rcig("sweep", tmp_path / "edited.toml", "--store", store, "--json")
