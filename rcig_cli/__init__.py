@@ -35,8 +35,9 @@ if TYPE_CHECKING:
         push,
         report,
         report_all,
+        sweep,
     )
-    from rcig_cli.api.results import Attack, Dataset, DistilledArrays, Run
+    from rcig_cli.api.results import Attack, Dataset, DistilledArrays, Run, Sweep
     from rcig_cli.errors import ConfigError, Corrupt, Interrupted, Locked, NotFound, NumericsError, RcigError
     from rcig_cli.runs.continual.results import Continual
     from rcig_cli.runs.evaluate.results import Evaluation
@@ -58,6 +59,7 @@ __all__ = [
     "RcigError",
     "RcigWarning",
     "Run",
+    "Sweep",
     "attack",
     "continual",
     "distill",
@@ -72,6 +74,7 @@ __all__ = [
     "push",
     "report",
     "report_all",
+    "sweep",
 ]
 
 

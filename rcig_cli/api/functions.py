@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.api.results import Attack, Dataset, DistilledArrays, Run
+from rcig_cli.api.results import Attack, Dataset, DistilledArrays, Run, Sweep
 from rcig_cli.errors import ConfigError, shorten
 from rcig_cli.runs.continual.results import Continual
 from rcig_cli.runs.evaluate.results import Evaluation
@@ -498,6 +498,64 @@ def continual(
     context = RunContext(_Report(shown=progress), checkpoint_every)
     prepared = open_prepared(opened, name)
     return job.continual(opened, prepared, settings, context, tasks=tasks, full_epochs=full_epochs)
+
+
+@_uses_jax
+def sweep(
+    plan: str | os.PathLike[str] | Mapping[str, Any],
+    *,
+    part: tuple[int, int] | None = None,
+    new: bool = False,
+    checkpoint_every: int | None = None,
+    store: StorePath = None,
+    progress: bool = False,
+) -> Sweep:
+    """Distil and evaluate every combination of some settings.
+
+    What is finished in the store is not computed again, so a sweep that was stopped is resumed by the same
+    call.
+
+    Parameters
+    ----------
+    plan
+        A TOML file (``docs/sweeps/README.md``), or its content as a mapping, such as
+        ``{"ipc": 1, "sweep": {"seed": [0, 1]}}``.
+    part
+        ``(k, n)`` makes only part ``k`` of ``n`` of the runs, counted from 1, for several processes at the
+        same time.  A later call without it returns the whole table.
+    new
+        Whether to start a new sweep that doesn't reuse existing runs.
+    checkpoint_every
+        As for `distill`.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is unknown or has a value that is not allowed, or a combination is not possible.
+    NotFound
+        If the file doesn't exist, or a data set is not prepared.
+    Locked
+        If another process is running this sweep, or one of its runs.
+    Interrupted
+        If Ctrl-C was pressed while a run was distilled.
+
+    Examples
+    --------
+    >>> settings = {"dataset": "digits", "ipc": 1, "steps": 400}
+    >>> rcig.sweep({**settings, "sweep": {"algorithm": ["rcig", "frepo"], "seed": [0, 1]}})
+    sweep_1: test accuracy
+      algorithm rcig: 93.0 ± 1.1 % (run_1, run_2)
+      algorithm frepo: 89.1 ± 1.3 % (run_3, run_4)
+    """
+    from rcig_cli.runs.sweep import sweep as job
+    from rcig_cli.runs.sweep.plan import make_plan, read_plan
+
+    read = make_plan(plan) if isinstance(plan, Mapping) else read_plan(Path(plan))
+    report = _Report(shown=progress)
+    opened = _open(store, create=True)
+    found = job.sweep(opened, read, report=report, new=new, part=part, checkpoint_every=checkpoint_every)
+    table = found.table.to_json()
+    return Sweep(found.manifest.name, table["rows"], table["random_subsets"], found.figures)
 
 
 def load(run: str | Run, *, store: StorePath = None) -> Run:

@@ -2,7 +2,7 @@
 
 import base64
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -101,6 +101,39 @@ class Attack:
         for name, found in self.auc.items():
             aucs = ", ".join(f"{ATTACKS[attack]} {auc.decimal}" for attack, auc in found.items())
             lines.append(f"  {TARGETS[name]}: {aucs}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, repr=False)
+class Sweep:
+    """The results of a sweep.
+
+    Attributes
+    ----------
+    name
+        The name of the sweep in the store.
+    rows
+        One for each combination of the swept settings and each protocol, over all seeds: ``settings``,
+        ``protocol``, ``accuracy``, ``runs`` and so on, as ``rcig sweep --json`` prints them.
+    random_subsets
+        The accuracies of networks trained on random real images, by each protocol.
+    figures
+        The plots, PNG files.
+    """
+
+    name: str
+    rows: Sequence[Mapping[str, Any]]
+    random_subsets: Sequence[Mapping[str, Any]]
+    figures: tuple[Path, ...]
+
+    def __repr__(self) -> str:
+        lines = [f"{self.name}: test accuracy"]
+        several = len({row["protocol_label"] for row in self.rows}) > 1
+        for row in self.rows:
+            settings = [f"{name} {value}" for name, value in row["settings"].items() if value is not None]
+            settings += [row["protocol_label"]] if several else []
+            accuracy = Spread.from_json(row["accuracy"]).percent if row["accuracy"] else "diverged"
+            lines.append(f"  {', '.join(settings) or 'single run'}: {accuracy} ({', '.join(row['runs'])})")
         return "\n".join(lines)
 
 

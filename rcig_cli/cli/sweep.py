@@ -11,11 +11,21 @@ import typer
 
 from rcig_cli.cli.options import CheckpointOption, Context, with_context
 from rcig_cli.errors import ConfigError, Interrupted, shorten
-from rcig_cli.reporting.formatting import describe_network, exact_size, per_class, percent, source_of
+from rcig_cli.reporting.formatting import (
+    describe_network,
+    duration,
+    exact_size,
+    per_class,
+    percent,
+    size,
+    source_of,
+)
 from rcig_cli.settings import values_of
 
 if TYPE_CHECKING:
+    from rcig_cli.runs.sweep.plan import SweepPlan
     from rcig_cli.runs.sweep.table import Baseline, Row, Table
+    from rcig_cli.store.store import Store
 
 _WHICH = "sweep"  # the first column, where the rows of a table differ in no setting
 
@@ -38,6 +48,10 @@ def sweep(
             "each job of an array. Then run the command without --part for the whole table.",
         ),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only print the memory and time that each run needs; run nothing."),
+    ] = False,
     checkpoint_every: CheckpointOption = None,
 ) -> None:
     """Distil and evaluate every combination of some settings; print a table and draw plots.
@@ -57,6 +71,9 @@ def sweep(
     plan, share = read_plan(file), None if part is None else _parse_part(part)
     store = here.store(create=True)
     here.prepare_jax()
+    if dry_run:
+        _print_forecast(here, store, plan, share)
+        return
     from rcig_cli.runs.sweep import sweep as job
 
     try:
@@ -93,6 +110,35 @@ def _parse_part(text: str) -> tuple[int, int]:
             f"{shorten(text)}."
         )
     return int(found[1]), int(found[2])
+
+
+def _print_forecast(here: Context, store: "Store", plan: "SweepPlan", part: tuple[int, int] | None) -> None:
+    from rcig_cli.runs.sweep.forecast import forecast
+
+    with here.console.working():
+        runs = forecast(store, plan, here.console, part)
+    here.console.document({"runs": [run.to_json() for run in runs]})
+    axes = list(runs[0].settings) or [_WHICH]
+    sizes = ("steps", "batch", "width")
+    rows = [
+        [
+            *([_text(value) for value in run.settings.values()] or ["(single run)"]),
+            *(_text(getattr(run, name)) for name in sizes if name not in axes),
+            "-" if run.memory is None else size(run.memory),
+            "-" if run.seconds is None else duration(run.seconds),
+            run.status or "not started",
+        ]
+        for run in runs
+    ]
+    total = sum(run.seconds or 0 for run in runs if run.status != "finished")
+    here.console.table(
+        [*axes, *(name for name in sizes if name not in axes), "memory", "time", "status"],
+        rows,
+        "Memory: of the compiled outer step, without the real images. Time: to distil on this machine, "
+        "without compilation and evaluation, estimated from the operations of a step and the speed of matrix "
+        "products. "
+        f"The runs that are not finished need about {duration(total)}.",
+    )
 
 
 def _columns(table: "Table") -> list[str]:

@@ -112,17 +112,12 @@ class RunGroup(Generic[Group]):
         self.keys: Sequence[str] = keys
         self.names: dict[str, str] = {}  # of the runs that exist, by key
         found = store.runs().found
-        usable: list[RunManifest] = [run for run in found if not new and self._has_same_result(run)]
-        usable += [run for run in found if run.parents.get(manifest.kind) in relatives]
-        usable += [run for run in found if run.parents.get(manifest.kind) == manifest.as_parent]
+        same_data = [run for run in found if run.parents["dataset"] in manifest.parents.values()]
+        usable: list[RunManifest] = [run for run in same_data if not new and _is_finished_here(run)]
+        usable += [run for run in same_data if run.parents.get(manifest.kind) in relatives]
+        usable += [run for run in same_data if run.parents.get(manifest.kind) == manifest.as_parent]
         for run in usable:
             self.names |= {key: run.name for key in keys_of(run) if key in keys}
-
-    def _has_same_result(self, run: RunManifest) -> bool:
-        """Whether a run is finished and was made from the same data, with the same versions and machine."""
-        same_data = run.parents["dataset"] in self.manifest.parents.values()
-        same_place = run.versions == versions() and run.machine == machine()
-        return run.status == "finished" and not run.imported and same_data and same_place
 
     def record(self, **changes: Any) -> None:
         """Write changes, and the names of the runs, into the manifest."""
@@ -147,3 +142,9 @@ class RunGroup(Generic[Group]):
         self.names[key] = run.name
         self.record()
         return run, lock
+
+
+def _is_finished_here(run: RunManifest) -> bool:
+    """Whether a run is finished and was distilled with the same versions on the same machine."""
+    same_place = run.versions == versions() and run.machine == machine()
+    return run.status == "finished" and not run.imported and same_place

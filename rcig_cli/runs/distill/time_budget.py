@@ -51,7 +51,7 @@ _SMALLER = 2  # how many times smaller the batch is at the preset's width
 _SMALLEST_BATCH = 64
 _REAL_PER_DISTILLED = 2  # real images in a batch for each distilled image, at least
 
-_EXPECTED_SHARE = 0.5  # of the speed of a matrix product, for an outer step
+EXPECTED_SHARE = 0.5  # of the speed of a matrix product, for an outer step
 _MATRIX, _MATRIX_SECONDS = 2048, 0.3  # rows of the matrices, and how long their product is timed
 
 # Timed calls of the engine: at least and at most so many, until this share of the time has passed.
@@ -114,14 +114,14 @@ def choose_settings(
     reading = time.monotonic() - began  # which the run does again
     devices = choose_devices(context.devices)
     memory = preflight.available_memory(own_device(devices))
-    speed = _EXPECTED_SHARE * _matrix_speed() * len(devices)
+    speed = EXPECTED_SHARE * matrix_speed() * len(devices)
     usual = resolved(prepared, {name: each for name, each in settings.items() if name not in _SIZES})
     candidates = list(_candidates(usual, settings, len(psi.labels)))
     rejected = ""
     for candidate, least in candidates:
         narrowest = candidate == candidates[-1][0]
         shortest = resolved(prepared, {**settings, **_size(candidate), "steps": least})
-        expected = int((end - time.monotonic()) * speed / _operations(shortest, prepared, psi))
+        expected = int((end - time.monotonic()) * speed / operations_of_step(shortest, prepared, psi))
         if expected < least and not narrowest:
             rejected = _too_few(candidate, expected)
             continue
@@ -232,7 +232,7 @@ def _power_of_two(number: float) -> int:
     return int(2 ** np.ceil(np.log2(number)))
 
 
-def _matrix_speed() -> float:
+def matrix_speed() -> float:
     """Return the floating-point operations per second of a product of two large matrices."""
     matrix = jnp.ones((_MATRIX, _MATRIX))
     product = jit(jnp.matmul)
@@ -244,7 +244,7 @@ def _matrix_speed() -> float:
     return float(2 * _MATRIX**3 / best)
 
 
-def _operations(config: DistillConfig, prepared: Prepared, psi: Distilled) -> float:
+def operations_of_step(config: DistillConfig, prepared: Prepared, psi: Distilled) -> float:
     """Return the floating-point operations of an outer step, with the average training of the pool."""
     step = config.algorithm_record.make(task_for(config, prepared, Platform()), config.method)
     key = jax.random.key(0)

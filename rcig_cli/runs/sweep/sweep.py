@@ -39,9 +39,8 @@ from rcig_cli.runs.sweep.table import (
     tabulate,
     timing_of,
 )
-from rcig_cli.store.documents import digest_of
 from rcig_cli.store.locks import RunLock
-from rcig_cli.store.records import RunManifest, SweepManifest
+from rcig_cli.store.records import Parent, RunManifest, SweepManifest
 from rcig_cli.store.results import read_results
 from rcig_cli.store.store import Store
 
@@ -95,17 +94,10 @@ def sweep(
     Interrupted, KeyboardInterrupt
         If a signal stopped it.  Finished runs and evaluations are kept, and the current run has a checkpoint.
     """
-    prepared = {
-        name: open_prepared(store, distill.choose_dataset(store, name, report)) for name in plan.datasets
-    }
-    cells = _cells(prepared, plan)
-    axes = _axes(plan, cells)
-    whole = _identity(cells)
-    if part is not None:
-        cells = _part(cells, *part)
+    cells, axes = cells_of(store, plan, part, report)
     for setting, lacking in plan.ignored().items():
         report.note(f"{setting} is not a setting of {', '.join(lacking)}, whose runs ignore it.")
-    manifest, lock = _find_or_create(store, plan, cells, whole, new=new)
+    manifest, lock = _find_or_create(store, plan, cells, new=new)
     with lock:
         count = count_of(len(cells), "run")
         state = "is finished" if manifest.status == "finished" else f"has {count}"
@@ -113,6 +105,23 @@ def sweep(
         one = _Sweep(store, manifest, plan, cells, RunContext(report, checkpoint_every))
         table = tabulate(axes, one.run(axes))
         return SweepResult(manifest, table, write_results(store, manifest.name, table))
+
+
+def cells_of(
+    store: Store, plan: SweepPlan, part: tuple[int, int] | None, report: Report
+) -> tuple[list[Cell], tuple[str, ...]]:
+    """Return the runs of a sweep, or of a part of it, and the settings in which those of the sweep differ.
+
+    Raises
+    ------
+    ConfigError, NotFound
+        As `sweep`.
+    """
+    prepared = {
+        name: open_prepared(store, distill.choose_dataset(store, name, report)) for name in plan.datasets
+    }
+    cells = _cells(prepared, plan)
+    return cells if part is None else _part(cells, *part), _axes(plan, cells)
 
 
 def _cells(prepared: Mapping[str | None, Prepared], plan: SweepPlan) -> list[Cell]:
@@ -148,16 +157,6 @@ def _cell(prepared: Prepared, settings: Mapping[str, Any], plan: SweepPlan) -> C
         as_json = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
         wanted = {**as_json, "minutes": float(minutes)}
     return Cell(prepared, wanted, config, _protocols(prepared, config, plan))
-
-
-def _identity(cells: Sequence[Cell]) -> str:
-    """Return what the parts of a sweep have in common: a checksum of all its runs and evaluations."""
-    return digest_of(
-        {
-            "runs": [[cell.prepared.manifest.as_parent, dict(cell.wanted)] for cell in cells],
-            "protocols": [[each.to_json() for each in cell.protocols] for cell in cells],
-        }
-    )
 
 
 def _part(cells: Sequence[Cell], number: int, parts: int) -> list[Cell]:
@@ -206,19 +205,28 @@ def _axes(plan: SweepPlan, cells: Sequence[Cell]) -> tuple[str, ...]:
 
 
 def _find_or_create(
-    store: Store, plan: SweepPlan, cells: Sequence[Cell], whole: str, *, new: bool
+    store: Store, plan: SweepPlan, cells: Sequence[Cell], *, new: bool
 ) -> tuple[SweepManifest, RunLock]:
-    """Return the newest sweep of the same runs, or a new one, locked; ``whole`` is the `_identity`."""
+    """Return the newest sweep of the same runs, or a new one, locked."""
     parents = {cell.prepared.name: cell.prepared.manifest.as_parent for cell in cells}
     document = {
         **plan.to_json(),
         "configurations": [dict(cell.wanted) for cell in cells],
         "protocols": [[each.to_json() for each in cell.protocols] for cell in cells],
         "new": new,
-        "whole": whole,
     }
     compared = ("configurations", "protocols")
     return find_or_create(store, SweepManifest, document, parents, compared=compared, new=new)
+
+
+def _sweeps_of(store: Store, plan: SweepPlan) -> list[Parent]:
+    """Return the sweeps of a plan and of its parts, as parents of their runs."""
+    document = plan.to_json()
+    return [
+        each.as_parent
+        for each in store.sweeps().found
+        if all(each.config[name] == value for name, value in document.items())
+    ]
 
 
 class _Sweep:
@@ -235,12 +243,9 @@ class _Sweep:
         self.store, self.plan, self.cells = store, plan, cells
         self.context, self.report = context, context.report
         keys = [cell.key for cell in cells]
-        whole = manifest.config.get("whole")
-        parts = [
-            each.as_parent for each in store.sweeps().found if whole and each.config.get("whole") == whole
-        ]
         new = manifest.config["new"]
-        self.group = RunGroup(store, manifest, keys, keys_of, relatives=[] if new else parts, new=new)
+        relatives = [] if new else _sweeps_of(store, plan)
+        self.group = RunGroup(store, manifest, keys, keys_of, relatives=relatives, new=new)
         self.baselines: set[tuple[Any, ...]] = set()  # whose random subsets are evaluated
 
     def run(self, axes: Sequence[str]) -> list[Outcome]:

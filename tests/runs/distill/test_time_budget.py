@@ -10,7 +10,13 @@ from rcig_cli.errors import ConfigError
 from rcig_cli.presets.config import resolve
 from rcig_cli.runs.distill import time_budget
 from rcig_cli.runs.distill.run_loop import RunContext, initial_psi
-from rcig_cli.runs.distill.time_budget import _candidates, _operations, _Timing, _typical, choose_settings
+from rcig_cli.runs.distill.time_budget import (
+    _candidates,
+    _Timing,
+    _typical,
+    choose_settings,
+    operations_of_step,
+)
 from rcig_cli.runs.engine.batches import RealData
 from rcig_cli.runs.prepare.prepare import prepare
 from rcig_cli.store.store import open_store
@@ -43,7 +49,7 @@ def digits(store):
 @pytest.fixture(autouse=True)
 def _time_stands_still(monkeypatch):
     monkeypatch.setattr(time_budget, "time", SimpleNamespace(monotonic=lambda: 0.0))
-    monkeypatch.setattr(time_budget, "_matrix_speed", lambda: 1e30)  # by it, anything seems to fit
+    monkeypatch.setattr(time_budget, "matrix_speed", lambda: 1e30)  # by it, anything seems to fit
 
 
 @pytest.fixture
@@ -120,7 +126,7 @@ def test_with_enough_time_the_presets_settings_and_steps_are_kept(digits, machin
 
 def test_what_would_be_too_slow_by_its_operations_is_not_compiled(digits, machine, monkeypatch):
     measured = machine(lambda _: 1.0)
-    monkeypatch.setattr(time_budget, "_matrix_speed", lambda: 1e9)
+    monkeypatch.setattr(time_budget, "matrix_speed", lambda: 1e9)
     config, budget = choose_settings(digits, {"ipc": 1}, 1, RunContext(Silent()))
     assert measured == [(16, 64)]
     assert "With width 32, batch 128 only about" in budget["reason"]
@@ -130,7 +136,7 @@ def test_what_would_be_too_slow_by_its_operations_is_not_compiled(digits, machin
 def test_steps_are_never_more_than_were_measured_with_the_same_defaults(digits, machine, monkeypatch):
     """So many steps that the defaults of long runs would apply, whose steps take longer."""
     machine(lambda _: 0.001)
-    monkeypatch.setattr(time_budget, "_matrix_speed", lambda: 2e9)
+    monkeypatch.setattr(time_budget, "matrix_speed", lambda: 2e9)
     monkeypatch.setattr("rcig_cli.presets.config.presets", lambda _: {})
     config, _ = choose_settings(digits, {"ipc": 1, "width": 16, "batch": 128}, 1, RunContext(Silent()))
     assert 100 < config.steps < 7500
@@ -139,7 +145,7 @@ def test_steps_are_never_more_than_were_measured_with_the_same_defaults(digits, 
 
 def test_learning_rates_follow_the_steps_also_where_more_fit_than_expected(digits, machine, monkeypatch):
     machine(lambda _: 0.01)
-    monkeypatch.setattr(time_budget, "_matrix_speed", lambda: 2e9)
+    monkeypatch.setattr(time_budget, "matrix_speed", lambda: 2e9)
     monkeypatch.setattr("rcig_cli.presets.config.presets", lambda _: {})
     config, _ = choose_settings(digits, {"ipc": 1, "width": 16, "batch": 128}, 1, RunContext(Silent()))
     assert config.steps == 5759
@@ -172,7 +178,7 @@ def test_the_operations_of_a_step_grow_as_they_should(digits):
     psi = initial_psi(real, 10, usual, usual.decoder((8, 8, 1), 10))
 
     def operations(**changes):
-        return _operations(usual.override(changes), digits, psi)
+        return operations_of_step(usual.override(changes), digits, psi)
 
     assert (
         1.9

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.errors import ConfigError, NotFound
 from rcig_cli.presets.config import resolve
 from rcig_cli.runs.distill.time_budget import check_method
@@ -178,16 +179,19 @@ def test_mistakes_are_reported_with_the_name_of_the_file(tmp_path, text, said):
 
 @pytest.mark.parametrize("path", sorted(DOCS.glob("*.toml")), ids=lambda path: path.stem)
 def test_the_documented_sweeps_can_be_run(path):
-    shapes = {"digits": (8, 8, 1), "cifar10": (32, 32, 3)}
+    shapes = {"digits": (8, 8, 1), "mnist": (28, 28, 1), "fashion_mnist": (28, 28, 1)}
     plan = read_plan(path)
     configs = set()
     for settings in plan.combinations():
         given = {name: value for name, value in settings.items() if name != "minutes"}
-        config = resolve(given["dataset"], shapes.get(given["dataset"], (28, 28, 1)), 10, given)
+        name = given["dataset"]
+        config = resolve(name, shapes.get(name, (64, 64, 3)), KNOWN[name].classes, given)
         configs.add(config)
         if "minutes" in settings:
             check_method(config)
-    assert len(configs) == {"table_1": 12, "figure_1_and_2": 22, "table_2": 72}[path.stem]
+    runs = {"table_1": 12, "figure_1_and_2": 22, "table_2": 72}
+    runs |= {"paper_table_1": 72, "paper_table_2": 22, "paper_figures_1_and_2": 22}
+    assert len(configs) == runs[path.stem]
 
 
 def test_missing_files_and_folders_are_refused(tmp_path):

@@ -1,10 +1,13 @@
 """Sweeps: the table, the runs and their parents, repetition, edited files, divergence."""
 
 import json
+import re
 import shutil
+import tomllib
 
 import pytest
 
+import rcig_cli
 from tests.conftest import start_rcig
 
 FILE = """
@@ -101,6 +104,20 @@ def test_a_finished_sweep_is_not_run_again(rcig, prepared, undisturbed, store):
     assert {path: path.stat().st_mtime_ns for path in (store / "runs").rglob("*.json*")} == before
 
 
+def test_the_python_api_takes_a_file_or_its_content(prepared, undisturbed, store):
+    for plan in (prepared / "sweep.toml", tomllib.loads(FILE.format(steps=20))):
+        found = rcig_cli.sweep(plan, store=store)
+        assert (found.name, found.rows) == ("sweep_1", undisturbed[1]["rows"])
+        assert found.random_subsets == undisturbed[1]["random_subsets"]
+        assert {path.name for path in found.figures} == {"seconds.png", "course.png"}
+    title, first, second = repr(found).splitlines()
+    assert title == "sweep_1: test accuracy"
+    assert re.fullmatch(r"  l2_rate 0.0005: [\d.]+ ± [\d.]+ % \(run_1\)", first)
+    assert second.startswith("  l2_rate 0.005: ")
+    with pytest.raises(rcig_cli.ConfigError, match="There must be a table"):
+        rcig_cli.sweep({"ipc": 1}, store=store)
+
+
 def test_parts_are_joined_on_another_machine_without_any_run(
     rcig, prepared, undisturbed, tmp_path, monkeypatch
 ):
@@ -130,6 +147,21 @@ def test_a_part_that_does_not_exist_is_refused(rcig, prepared, tmp_path, part):
     outcome = rcig("sweep", prepared / "sweep.toml", "--part", part, "--store", tmp_path)
     assert outcome.code == 2
     assert "--part must be K/N with K from 1 to N" in outcome.err
+
+
+def test_a_forecast_has_memory_time_and_status_and_runs_nothing(rcig, prepared, store, tmp_path):
+    (tmp_path / "more.toml").write_text(FILE.format(steps=20).replace("5e-3]", "0.1]"))
+    before = sorted(store.rglob("*"))
+    line = ["sweep", tmp_path / "more.toml", "--store", store, "--dry-run"]
+    done, other = rcig(*line, "--json").json["runs"]
+    assert (done["status"], other["status"]) == ("finished", None)
+    assert (other["settings"], other["steps"], other["batch"]) == ({"l2_rate": 0.1}, 12, 64)
+    assert 10**5 < other["memory"] < 10**9
+    assert 0 < other["seconds"] < 60
+    outcome = rcig(*line)
+    assert re.search(r"0.1 +12 +64 +4 +[\d.]+ [kM]B +1 s +not started", outcome.out)
+    assert "The runs that are not finished need about 1 s." in " ".join(outcome.err.split())
+    assert sorted(store.rglob("*")) == before
 
 
 def test_there_are_not_more_parts_than_runs(rcig, prepared, store):
