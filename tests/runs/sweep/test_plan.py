@@ -185,7 +185,9 @@ def test_the_documented_sweeps_can_be_run(path):
     for settings in plan.combinations():
         given = {name: value for name, value in settings.items() if name != "minutes"}
         name = given["dataset"]
-        config = resolve(name, shapes.get(name, (64, 64, 3)), KNOWN[name].classes, given)
+        config = resolve(
+            name, shapes.get(name, (64, 64, 3)), KNOWN[name].classes if name in KNOWN else 10, given
+        )
         configs.add(config)
         if "minutes" in settings:
             check_method(config)
