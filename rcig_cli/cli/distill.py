@@ -67,8 +67,8 @@ def distill(
             metavar="[RUN]",
             help="Resume RUN, or by default the newest unfinished run with the same settings (without --ipc: "
             "with those given); if there is none, start one, unless a finished run has these settings. With "
-            "more --steps, RUN takes as many; a finished RUN is continued by a new run. A run that diverged "
-            "must be named, and may be given lower learning rates.",
+            "more --steps, an unfinished RUN is extended; a finished RUN is continued by a new run. A run "
+            "that diverged must be named, and may be given lower learning rates.",
         ),
     ] = None,
     wait: Annotated[
