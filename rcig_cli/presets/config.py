@@ -81,8 +81,8 @@ class DistillConfig:
     )
     parametrization: str = setting(
         DEFAULT_PARAMETRIZATION,
-        "What is stored in place of the distilled images (raw: the images themselves), in the bytes of --ipc "
-        "images per class.",
+        "What is stored in place of the distilled images, in the bytes of --ipc images per class; raw stores "
+        "the images themselves.",
         choices=PARAMETRIZATIONS,
     )
     steps: int = setting(..., "Outer steps. Methods that pick real images take none.", ge=0)
