@@ -8,13 +8,14 @@ import typer
 
 from rcig_cli.cli.options import CheckpointOption, Context, SetOption, assignments, with_settings
 from rcig_cli.errors import Interrupted
+from rcig_cli.presets.config import with_methods
 from rcig_cli.reporting.formatting import describe_protocol
 from rcig_cli.runs.continual.plan import TASKS, settings_of_continual
 from rcig_cli.runs.evaluate.protocol import FULL_EPOCHS
 from rcig_cli.settings import check, read_toml
 
 
-@with_settings(*settings_of_continual().values())
+@with_settings(*with_methods(settings_of_continual()).values())
 def continual(
     here: Context,
     dataset: Annotated[

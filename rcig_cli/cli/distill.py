@@ -18,7 +18,7 @@ from rcig_cli.cli.options import (
     with_settings,
 )
 from rcig_cli.errors import ConfigError, Interrupted, NumericsError
-from rcig_cli.presets.config import declared_settings
+from rcig_cli.presets.config import declared_settings, with_methods
 from rcig_cli.reporting.formatting import describe_metrics, describe_run
 from rcig_cli.settings import check, read_toml
 from rcig_cli.store.metrics import final_metrics
@@ -27,7 +27,7 @@ from rcig_cli.store.names import NEWEST, is_name, number_of
 if TYPE_CHECKING:
     from rcig_cli.runs.engine.processes import ProcessSpec
 
-_SETTINGS = declared_settings()
+_SETTINGS = with_methods(declared_settings())
 _SETTINGS.pop("dataset")  # an argument
 _running: Any = partial(typer.Option, rich_help_panel="Running")
 _several: Any = partial(typer.Option, rich_help_panel="Several processes")
@@ -67,8 +67,8 @@ def distill(
             metavar="[RUN]",
             help="Resume RUN, or by default the newest unfinished run with the same settings (without --ipc: "
             "with those given); if there is none, start one, unless a finished run has these settings. With "
-            "more --steps, RUN takes as many; a finished RUN is continued by a new run. A run that diverged "
-            "must be named, and may be given lower learning rates.",
+            "more --steps, an unfinished RUN is extended; a finished RUN is continued by a new run. A run "
+            "that diverged must be named, and may be given lower learning rates.",
         ),
     ] = None,
     wait: Annotated[

@@ -92,7 +92,7 @@ def _show(result: "AttackResult", console: Console) -> None:
     console.table(
         ("AUC", *heads),
         rows,
-        f"AUC of each attack on {count_of(networks, 'network')} for each target, after "
+        f"Test accuracy, and AUC of each attack, on {count_of(networks, 'network')} for each target, after "
         f"{first.protocol.steps[-1]} steps{deviation}{_paper_note(targets)}.\n"
         + "\n".join([*sizes, *chances]),
     )
@@ -105,13 +105,13 @@ def _show(result: "AttackResult", console: Console) -> None:
     console.table(
         ("TPR (%)", *heads),
         rows,
-        "True-positive rate at false-positive rates of at most 0.1 % and 1 % "
+        "True-positive rate at false-positive rates of at most 0.1 % / 1 % "
         f"({_allowed(first.false_positives, first.tested)})." + (f"\nLiRA: {of_lira}." if lira else ""),
     )
 
 
 def _allowed(false_positives: "Mapping[str, int]", non_members: int) -> str:
-    return f"{' and '.join(map(str, false_positives.values()))} of {non_members} non-members"
+    return f"{' / '.join(map(str, false_positives.values()))} of {non_members} non-members"
 
 
 def _paper_note(targets: "Mapping[str, TargetResult]") -> str:
@@ -134,4 +134,4 @@ def _auc(target: "TargetResult", attack: str) -> str:
 def _tpr(target: "TargetResult", attack: str) -> str:
     """Return the mean at each false-positive rate."""
     rates = zip(*(success.tpr for success in target.successes(attack)), strict=True)
-    return "   ".join(f"{100 * sum(each) / len(each):5.1f}" for each in rates) or "-"
+    return " / ".join(f"{100 * sum(each) / len(each):.1f}" for each in rates) or "-"

@@ -209,6 +209,9 @@ def _description(document: Mapping[str, Any]) -> list[str]:
     """Describe a data set, sweep or sequence: its plain values, its results, and its other records."""
     below = ("table", "files")
     shown = {key: value for key, value in document.items() if key not in below and value not in (None, {})}
+    if document["kind"] == "dataset":
+        shown["config"] = {key: value for key, value in document["config"].items() if value is not None}
+        shown["created"] = f"{shown['created'][:19].replace('T', ' ')} (UTC)"
     if document["kind"] in ("sweep", "sequence"):  # `rcig show` of its runs shows these
         per_run = ("configurations", "protocols")
         shown["config"] = {key: value for key, value in shown["config"].items() if key not in per_run}

@@ -6,6 +6,7 @@ A run's manifest records it, and runs are compared by it.
 import difflib
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 import pydantic
@@ -65,7 +66,8 @@ class DistillConfig:
     dataset: str = setting(..., "Name of a prepared data set.")
     ipc: int | tuple[int, ...] = setting(
         ...,
-        "Distilled images per class, or the bytes of as many; CLASS=N for a class with another number.",
+        "Distilled images per class; with a --parametrization, the number whose bytes the set may take. "
+        "CLASS=N sets another number for one class.",
         per_class=True,
         ge=1,
     )
@@ -79,10 +81,11 @@ class DistillConfig:
     )
     parametrization: str = setting(
         DEFAULT_PARAMETRIZATION,
-        "What is stored of the distilled images, in the bytes of --ipc images per class.",
+        "What is stored in place of the distilled images, in the bytes of --ipc images per class; raw stores "
+        "the images themselves.",
         choices=PARAMETRIZATIONS,
     )
-    steps: int = setting(..., "Outer steps; none of a method that picks real images.", ge=0)
+    steps: int = setting(..., "Outer steps. Methods that pick real images take none.", ge=0)
     batch: int = setting(1024, "Real images per outer step.", ge=1)
     seed: int = setting(0, "Random seed. Default: 0.", ge=0, le=2**32 - 1)
     width: int = setting(128, "Channels of the network's first block.", ge=1)
@@ -288,6 +291,20 @@ def declared_settings(*algorithms: Any) -> dict[str, Setting]:
     for method in (*own, *METHODS.values()):
         found.update({name: each for name, each in method.declared.items() if name not in found})
     return {**found, **parametrization_settings()}
+
+
+def with_methods(declared: Mapping[str, Setting]) -> dict[str, Setting]:
+    """Return settings for a help page: the text of each that not all methods have names those that have it.
+
+    Methods that pick real images don't count, since they have few of the settings.
+    """
+    found = dict(declared)
+    learning = {name for name, each in METHODS.items() if each.pick is None}
+    for name, each in declared.items():
+        owners = [method.name for method in METHODS.values() if name in method.declared]
+        if owners and not learning.issubset(owners):
+            found[name] = replace(each, help=f"{each.help} Methods: {', '.join(owners)}.")
+    return found
 
 
 def _unread_settings(algorithm: str, values: Iterable[str]) -> type[MethodSettings]:

@@ -206,7 +206,9 @@ def _paths(
     extension = EXTENSIONS[kinds[0]]
     if out is not None and len(kinds) == 1 and not out.is_dir():
         if out.suffix.lower() != extension:
-            raise ConfigError(f"{out} must end in {extension}, the format of this figure.")
+            raise ConfigError(
+                f"{out} must end in {extension}, the format of this figure, or be an existing folder."
+            )
         return [out]
     folder = out or distilled.path / FIGURES
     if folder.is_file() or (not folder.is_dir() and folder.suffix.lower() in EXTENSIONS.values()):

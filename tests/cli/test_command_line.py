@@ -47,6 +47,7 @@ def test_help_pages_fit_into_80_columns(rcig, monkeypatch):
     assert max(map(len, page.splitlines())) < 80
     assert "--algorithm NAME" in page
     assert "Method of distillation. One of rcig, cig," in page
+    assert "Learning rate for alpha (SGD). Methods: mtt." in page
     assert "[x>=" not in page
 
 

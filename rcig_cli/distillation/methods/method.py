@@ -117,9 +117,10 @@ IMPLICIT_NORM = Metric("implicit_norm", "implicit", "Gradient norm (images)", lo
 GRADIENT_NORM = Metric("gradient_norm", "gradient", "Gradient norm (images)", log=True)
 INNER_RATE = Metric("inner_rate", "inner solve", "Learning rate (Adam)", log=True)
 HESSIAN_RATE = Metric("hessian_rate", "Hessian-inverse solve", "Learning rate (Adam)", log=True)
-_CONVERGENCE = "Convergence of the solves (final / initial)"  # of the residual, or of the loss for Adam
-INNER_PROGRESS = Metric("inner_progress", "inner solve", _CONVERGENCE, log=True)
-HESSIAN_PROGRESS = Metric("hessian_progress", "Hessian-inverse solve", _CONVERGENCE, log=True)
+# Of the residual, or of the loss for Adam.
+_REMAINING = "Error left by the solves (fraction of the initial error)"
+INNER_PROGRESS = Metric("inner_progress", "inner solve", _REMAINING, log=True)
+HESSIAN_PROGRESS = Metric("hessian_progress", "Hessian-inverse solve", _REMAINING, log=True)
 TEMPERATURE = Metric("temperature", "temperature tau", "Temperature")
 
 # Of methods with an inner problem to solve.

@@ -76,7 +76,9 @@ def draw_curves(columns: Mapping[str, Floats], metrics: Sequence["Metric"], head
         axes.set_ylabel(textwrap.fill(shown, _LETTERS))
         if len(labels) > 1 and labels not in explained:  # the same lines look the same in all panels
             explained.add(labels)
-            axes.legend(frameon=False, fontsize=10)
+            axes.legend(
+                loc="lower right", bbox_to_anchor=(1, 1), ncols=len(labels), frameon=False, fontsize=10
+            )  # above the panel, where it covers no line
     if len(columns["step"]) >= _FEWEST:
         _explain_lines(figure)
     return to_image(figure)

@@ -329,7 +329,7 @@ def _greeting(run: RunManifest, is_new: bool) -> str:
     config = run.config
     if find_method(config["algorithm"]).pick:
         images = describe_images(config, f" of {source_of(config)}")
-        return f"{run.name} picks {images} by {config['algorithm']} (seed {run.seed})."
+        return f"{run.name} picks {images} ({config['algorithm']}, seed {run.seed})."
     solver = f", solver {config['solver']}" if "solver" in config else ""
     network = f"ConvNet of depth {config['depth']} and width {config['width']}"
     verb = "distils" if is_new else "resumes distilling"

@@ -140,9 +140,10 @@ def _already_there(store: Store, wanted: Mapping[str, Any], report: Report) -> P
         if value != found.get(key)
     ]
     if changed:
+        elsewhere = "under another name" if wanted["origin"] else "in another store with --store"
         raise ConfigError(
             f"{name} is already prepared with other settings ({'; '.join(changed)}): "
-            "prepare it under another name, or replace it with --overwrite."
+            f"prepare it {elsewhere}, or replace it with --overwrite."
         )
     origin, files = wanted["origin"], prepared.manifest.source.get("files")
     labels = ReadOptions(labels=wanted["labels"]).labels_path()
