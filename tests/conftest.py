@@ -11,8 +11,8 @@ import hypothesis
 import platformdirs
 import pytest
 
-import tests.quick  # noqa: F401
 from rcig_cli.runs.engine.environment import pin, prepare_environment, prepare_jax
+from tests import quick
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -30,6 +30,7 @@ hypothesis.settings.load_profile("rcig")
 os.environ.setdefault("RCIG_COMPILATION_CACHE", platformdirs.user_cache_dir("rcig") + "/compiled-tests")
 prepare_jax()
 pin()
+quick.start_xla()
 
 # Options of `rcig distill` for the smallest useful network and inner problem.
 TINY = ["--width", "4", "--batch", "64", "--pool-size", "3", "--pool-steps", "3", "--inner-steps", "2"]
