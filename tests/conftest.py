@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import hypothesis
@@ -71,16 +73,30 @@ class Outcome:
 @pytest.fixture
 def rcig(capsys):
     """Run a command in this process; return its outcome."""
-    from rcig_cli.cli.app import main
 
     def run(*arguments):
         capsys.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            main([str(argument) for argument in arguments])
+        code = exit_code(*arguments)
         captured = capsys.readouterr()
-        return Outcome(stopped.value.code, captured.out, captured.err)
+        return Outcome(code, captured.out, captured.err)
 
     return run
+
+
+def exit_code(*arguments):
+    """Run a command in this process; return its exit code."""
+    from rcig_cli.cli.app import main
+
+    with pytest.raises(SystemExit) as stopped:
+        main([str(argument) for argument in arguments])
+    return stopped.value.code
+
+
+def run_rcig(*arguments):
+    """Run a command in this process for a fixture of a module; return its outcome."""
+    with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+        code = exit_code(*arguments)
+    return Outcome(code, out.getvalue(), err.getvalue())
 
 
 def start_rcig(*arguments, **options):
@@ -93,7 +109,6 @@ def start_rcig(*arguments, **options):
 def digits_run(tmp_path_factory):
     """Return a store with digits and one finished tiny run, `run_1`, which tests must not change."""
     store = tmp_path_factory.mktemp("digits") / "artifacts"
-    process = start_rcig("distill", "--ipc", 1, *TINY, "--steps", 6, "--store", store)
-    out, err = process.communicate()
-    assert process.returncode == 0, out + err
+    made = run_rcig("distill", "--ipc", 1, *TINY, "--steps", 6, "--store", store)
+    assert made.code == 0, made.err
     return store

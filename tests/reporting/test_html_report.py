@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from rcig_cli.store.documents import read_document, write_document
-from tests.conftest import TINY
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -115,7 +114,8 @@ def test_names_with_markup_stay_text(rcig, report, tmp_path):
     names = ["<script>alert(1)</script>", "{{ title }}", '"><img src=x onerror=y>']
     np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels, class_names=names)
     assert rcig("prepare", "odd", "--from", path, "--store", store).code == 0
-    assert rcig("distill", "odd", "--ipc", 1, *TINY, "--steps", 1, "--store", store).code == 0
+    settings = ("--algorithm", "dm", "--width", 4, "--batch", 8, "--steps", 1)
+    assert rcig("distill", "odd", "--ipc", 1, *settings, "--store", store).code == 0
     page = report(store)
     assert all(name in page.text for name in names)
     assert "rcig prepare odd --from '<b> $x.npz'\n" in page.text
