@@ -17,7 +17,7 @@ width = 4
 batch = 64
 pool_size = 3
 pool_steps = 3
-hessian_steps = 1
+hessian_steps = 2
 
 [sweep]
 inner_steps = [1, 2]
