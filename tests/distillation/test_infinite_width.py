@@ -1,5 +1,7 @@
 """The neural tangent kernel against wide networks, and KIP's gradient against finite differences."""
 
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +12,7 @@ from rcig_cli.distillation.methods import METHODS
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
 from rcig_cli.distillation.task import Task
-from tests import drawn
+from tests.drawn import normal
 
 SHAPE, CLASSES = (3, 2, 3), 3
 compiled_kernel = jax.jit(neural_tangent_kernel, static_argnums=2)
@@ -20,9 +22,9 @@ OWN, REAL = np.array([0, 0, 1, 2]), np.array([0, 2, 1, 1, 0])
 @pytest.fixture
 def problem(float64):
     """The psi of four images, and five real images, in float64."""
-    labels = centred_one_hot(OWN, CLASSES, jnp.float64) + 0.1 * drawn.normal(2, 4, CLASSES)
-    psi = Distilled({"images": drawn.normal(0, 4, *SHAPE)}, labels, jnp.zeros(()))
-    return psi, drawn.normal(1, 5, *SHAPE)
+    labels = centred_one_hot(OWN, CLASSES, jnp.float64) + 0.1 * normal(2, 4, CLASSES)
+    psi = Distilled({"images": normal(0, 4, *SHAPE)}, labels, jnp.zeros(()))
+    return psi, normal(1, 5, *SHAPE)
 
 
 def propose(psi, images, classes=REAL, **settings):
@@ -55,18 +57,17 @@ def test_the_kernel_is_the_product_of_the_gradients_of_wide_networks(problem, hi
             x = jnp.sqrt(2 / len(x)) * x @ weights + 0.1 * biases
         return x[0]
 
-    def kernel(key):
-        keys = jax.random.split(key, (len(sizes) - 1, 2))
-        parameters = [
-            (jax.random.normal(of_weights, (rows, columns)), jax.random.normal(of_biases, (columns,)))
-            for (of_weights, of_biases), rows, columns in zip(keys, sizes[:-1], sizes[1:], strict=True)
-        ]
+    def kernel(parameters):
         each = jax.vmap(lambda x: jax.grad(output)(parameters, x))(images)
         rows = jnp.concatenate([leaf.reshape(9, -1) for leaf in jax.tree.leaves(each)], 1)
         return rows @ rows.T
 
-    keys = jax.random.split(jax.random.key(1), networks)
-    expected = jax.jit(lambda keys: jax.lax.map(kernel, keys).mean(0))(keys)
+    random = np.random.default_rng(1)
+    drawn = [
+        (random.normal(size=(networks, rows, columns)), random.normal(size=(networks, columns)))
+        for rows, columns in pairwise(sizes)
+    ]
+    expected = jax.jit(lambda drawn: jax.lax.map(kernel, drawn).mean(0))(drawn)
     ours = compiled_kernel(images, images, hidden_layers)
     np.testing.assert_allclose(ours, expected, atol=0.03 * np.diag(ours).mean())
     np.testing.assert_allclose(compiled_kernel(images[:2], images, hidden_layers), ours[:2], rtol=1e-12)

@@ -128,10 +128,12 @@ class Setting:
         def derivatives(theta, v):
             inner = jax.value_and_grad(oracle.inner_loss, 1)
             outer = jax.value_and_grad(oracle.outer_loss, 1)
+            H = oracle.hessian(self.oracle, theta, self.psi)
             return {
+                "Hessian": H,
                 "inner loss and gradient": inner(self.oracle, theta, self.psi),
                 "inner loss and gradient at 0": inner(self.oracle, 0 * theta, self.psi),
-                "Hessian product": oracle.hessian(self.oracle, theta, self.psi) @ v,
+                "Hessian product": H @ v,
                 "outer loss and g_T": outer(self.oracle, theta, self.psi, *self.real, False),
                 "direct gradient": oracle.direct(self.oracle, theta, self.psi, self.real, True),
                 "implicit gradient": oracle.implicit(self.oracle, theta, v, self.psi),
@@ -143,6 +145,11 @@ class Setting:
     def minimizer(self):
         """``psi -> theta*``, by the oracle."""
         return oracle.make_minimizer(self.oracle)
+
+    @cached_property
+    def outer_loss_with_margin(self):
+        """``(theta, psi) ->`` the outer loss, by the oracle."""
+        return jax.jit(lambda theta, psi: oracle.outer_loss(self.oracle, theta, psi, *self.real, True))
 
     @cached_property
     def solved(self):
@@ -225,8 +232,7 @@ def test_conjugate_gradients_run_to_the_end_equal_the_dense_solves(name):
     setting = setting_for(name)
     theta, g, v, _ = setting.solved
     assert_close(theta, setting.minimizer(setting.psi))
-    H = oracle.hessian(setting.oracle, setting.theta, setting.psi)
-    assert_close(v, jnp.linalg.solve(H, flat(g)))
+    assert_close(v, jnp.linalg.solve(setting.oracles["Hessian"], flat(g)))
 
 
 def test_adam_approaches_the_dense_solves():
@@ -247,22 +253,30 @@ def test_adam_approaches_the_dense_solves():
 def test_adam_approaches_a_minimum_of_vigs_problem():
     setting = setting_for("vig")
     adam = jax.jit(lambda rate: solvers.inner_by_adam(setting.problem(), rate, 1500, Platform()).value)
-    gradient = partial(jax.grad(oracle.inner_loss, 1), setting.oracle, psi=setting.psi)
+    gradient = jax.jit(jax.grad(lambda theta: oracle.inner_loss(setting.oracle, theta, setting.psi)))
     first, last = gradient(0 * setting.theta), gradient(flat(adam(jnp.asarray(3e-3))))
     assert float(jnp.linalg.norm(last)) < 0.02 * float(jnp.linalg.norm(first))
 
 
+# The layouts that compute the same derivatives in another way are compared with the oracles above.
 @pytest.mark.parametrize("leaf", ["stored", "labels", "log_temperature"])
-def test_the_whole_meta_gradient_against_finite_differences(setting, leaf):
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("rcig, rgb flipped in parts", "rcig, grey", "cig", "vig"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("rcig, in stages", "rcig, basis")),
+    ],
+)
+def test_the_whole_meta_gradient_against_finite_differences(name, leaf):
     """With both solves exact, direct + implicit is the derivative of the outer loss at the inner minimum."""
+    setting = setting_for(name)
     direct, implicit = setting.solved[3]
     start, unravel = jax.flatten_util.ravel_pytree(getattr(setting.psi, leaf))
     step = drawn.normal(1, *start.shape)
-    loss = jax.jit(lambda theta, psi: oracle.outer_loss(setting.oracle, theta, psi, *setting.real, True))
 
     def outer(by):
         psi = setting.psi._replace(**{leaf: unravel(start + by * step)})
-        return loss(setting.minimizer(psi), psi)
+        return setting.outer_loss_with_margin(setting.minimizer(psi), psi)
 
     # VIG's minimum is not linear in psi: a smaller step, and a larger error by rounding.
     h, accuracy = (1e-6, 1e-5) if setting.algorithm == "vig" else (1e-5, 1e-6)

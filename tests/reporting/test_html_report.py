@@ -123,7 +123,7 @@ def test_names_with_markup_stay_text(rcig, report, tmp_path):
     names = ["<script>alert(1)</script>", "{{ title }}", '"><img src=x onerror=y>']
     np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels, class_names=names)
     assert rcig("prepare", "odd", "--from", path, "--store", store).code == 0
-    settings = ("--algorithm", "dm", "--width", 4, "--batch", 8, "--steps", 1)
+    settings = ("--algorithm", "dm", "--no-siamese", "--width", 4, "--batch", 8, "--steps", 1)
     assert rcig("distill", "odd", "--ipc", 1, *settings, "--store", store).code == 0
     page = report(store)
     assert all(name in page.text for name in names)
