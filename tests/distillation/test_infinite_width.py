@@ -47,7 +47,7 @@ def loss_of(psi, images, *, hidden_layers, regularization):
 def test_the_kernel_is_the_product_of_the_gradients_of_wide_networks(problem, hidden_layers):
     """The mean over random networks: its standard error is below 1 % of the diagonal."""
     psi, others = problem
-    width, networks = 256, 100
+    width, networks = 256, 200
     images = jnp.concatenate([psi.stored["images"], others]).reshape(9, -1)
     sizes = [images.shape[1], *[width] * hidden_layers, 1]
 

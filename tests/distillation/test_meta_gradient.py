@@ -46,6 +46,8 @@ class Setting:
     """One small distillation problem, for a method and for its oracle."""
 
     def __init__(self, algorithm, shape, n, b, *, parts=1, flip=True, staged=False, basis=None):
+        keys = iter(jax.random.split(jax.random.key(7), 40))
+        normal = lambda *shape: jax.random.normal(next(keys), shape, jnp.float64)  # noqa: E731
         self.algorithm, self.parts = algorithm, parts
         self.inner_problem, self.loss = METHOD[algorithm]
         self.settings = METHODS[algorithm].settings(flip=flip, l2_rate=0.03)
@@ -57,7 +59,10 @@ class Setting:
             depth=3 if staged else 2,
             activation="softplus",
         )
-        self.theta_0 = drawn.parameters(self.network, seed=7)
+        self.theta_0 = jax.tree.map(
+            lambda leaf: leaf.astype(jnp.float64) + 0.1 * normal(*leaf.shape),
+            jax.jit(self.network.init)(next(keys)),
+        )
         self.layout = Layout(Platform(parts=parts), staged=staged)
         decoder, stored = Decoder(), {"images": (n, *shape)}
         if basis is not None:
@@ -66,15 +71,15 @@ class Setting:
             decoder, stored = record.make(*made_for), record.shapes(*made_for)
         self.task = Task(self.network, Platform(parts=parts), decoder=decoder)
         labels = centred_one_hot(np.arange(n) % CLASSES, CLASSES, jnp.float64)
-        labels += 0.05 * drawn.normal(1, n, CLASSES)
-        arrays = {name: drawn.normal(seed, *size) for seed, (name, size) in enumerate(stored.items(), 10)}
+        labels += 0.05 * normal(n, CLASSES)
+        arrays = {name: normal(*size) for name, size in stored.items()}
         self.psi = Distilled(arrays, labels, jnp.asarray(0.3))
-        self.real = drawn.normal(2, b, *shape), np.arange(b) % CLASSES
+        self.real = normal(b, *shape), np.arange(b) % CLASSES
         self.oracle = oracle.Problem(
             algorithm, self.network.apply, self.theta_0, self.settings.l2_rate, flip, decoder.decode
         )
         at, self.unravel = oracle.solved_for(self.oracle)
-        self.theta, self.v = 0.1 * drawn.normal(3, *at.shape), drawn.normal(4, *at.shape)
+        self.theta, self.v = 0.1 * normal(*at.shape), normal(*at.shape)
 
     def problem(self):
         images, labels = training_set(
