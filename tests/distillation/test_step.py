@@ -24,7 +24,7 @@ PLATFORMS = {"loops inside": Platform(), "unrolled, in parts": Platform(unroll=T
 
 
 def posed(platform, dtype=jnp.float32, depth=2, steps=1, **settings):
-    wanted = {"solver": "adam", "inner_steps": 4, "hessian_steps": 3, "pool_size": 3, **settings}
+    wanted = {"solver": "adam", "inner_steps": 3, "hessian_steps": 2, "pool_size": 3, **settings}
     config = METHODS["rcig"].settings(**wanted)
     network = build_network(
         "convnet", image_shape=SHAPE, classes=CLASSES, width=2, depth=depth, activation="softplus"

@@ -119,8 +119,8 @@ def test_every_algorithm_distils_with_batch_norm(algorithm, platform):
     method = METHODS[algorithm]
     solves = {
         "solver": "adam",
-        "inner_steps": 6,
-        "hessian_steps": 6,
+        "inner_steps": 3,
+        "hessian_steps": 3,
         "inner_rate_start": 1e-2,
         "hessian_rate_start": 1e-2,
     }
