@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# JAX makes many objects while it traces: by default, looking for garbage among them takes a sixth of the time.
+# JAX makes many objects while it traces; looking for garbage among them would take a sixth of the time.
 gc.set_threshold(200_000, 50, 100)
 
 prepare_environment()
