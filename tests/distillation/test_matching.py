@@ -31,9 +31,9 @@ def problem(float64):
 
 
 @pytest.fixture
-def _two_operations(monkeypatch):
-    """Of the siamese operations, which have tests of their own, two whose derivatives compile fast."""
-    monkeypatch.setattr(siamese, "operations", lambda _: (siamese.colour, siamese.crop))
+def _one_operation(monkeypatch):
+    """Of the siamese operations, which have tests of their own, one whose derivatives compile fast."""
+    monkeypatch.setattr(siamese, "operations", lambda _: (siamese.colour,))
 
 
 def propose(network, psi, theta, images, classes, key, name="dm", **settings):
@@ -43,7 +43,7 @@ def propose(network, psi, theta, images, classes, key, name="dm", **settings):
     return jax.jit(lambda: step.propose(step.start(psi), theta, images, classes, key))()
 
 
-@pytest.mark.usefixtures("_two_operations")
+@pytest.mark.usefixtures("_one_operation")
 @pytest.mark.parametrize("alike", [False, True])
 def test_dm_sums_the_squared_distances_of_mean_features_over_the_classes(problem, alike):
     network, theta, psi, real = problem
@@ -70,7 +70,7 @@ def test_dm_sums_the_squared_distances_of_mean_features_over_the_classes(problem
     assert not ours.gradient.labels.any()
 
 
-@pytest.mark.usefixtures("_two_operations")
+@pytest.mark.usefixtures("_one_operation")
 def test_dm_has_no_loss_where_the_sets_are_equal_or_a_class_has_no_real_images(problem):
     network, theta, psi, _ = problem
     images = psi.stored["images"]
@@ -80,7 +80,7 @@ def test_dm_has_no_loss_where_the_sets_are_equal_or_a_class_has_no_real_images(p
         assert not np.abs(ours.gradient.stored["images"]).max() > 1e-10
 
 
-@pytest.mark.usefixtures("_two_operations")
+@pytest.mark.usefixtures("_one_operation")
 @pytest.mark.parametrize("name", ["dc", "dsa"])
 def test_dc_sums_the_distances_of_each_class_s_gradients(problem, name):
     network, theta, psi, real = problem
