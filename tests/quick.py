@@ -27,23 +27,22 @@ def add_flag():
     os.environ["XLA_FLAGS"] = f"{os.environ['XLA_FLAGS']} {FLAG}"
 
 
-def start_xla():
-    """Let XLA read `FLAG` now, so that commands in processes started later do not inherit and refuse it."""
-    import jax
+def start_xla(check_devices=environment.check_devices):
+    """Find the devices, for which XLA is started and reads `FLAG`.
 
+    Afterwards the variable is as before: commands in other processes would refuse the flag, and it would
+    be a part of the keys of the compilation cache, which tests and the commands that they start share.
+    """
     given = os.environ["XLA_FLAGS"]
     add_flag()
-    jax.devices()
-    os.environ["XLA_FLAGS"] = given
-
-
-def _prepare_environment(prepare=environment.prepare_environment):
-    prepare()
-    add_flag()
+    try:
+        check_devices()
+    finally:
+        os.environ["XLA_FLAGS"] = given
 
 
 if __name__ == "__main__":
-    environment.prepare_environment = _prepare_environment
+    environment.check_devices = start_xla
     from rcig_cli.cli.app import main
 
     main()

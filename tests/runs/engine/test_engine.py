@@ -20,7 +20,7 @@ def after(steps, platform, monkeypatch, solver, augmentations=()):
         "convnet", image_shape=(8, 8, 3), classes=3, width=4, depth=2, activation="softplus"
     )
     settings = METHODS["rcig"].settings(
-        solver=solver, inner_steps=2, hessian_steps=2, pool_size=2, pool_steps=3, pool_max_steps=4
+        solver=solver, inner_steps=3, hessian_steps=3, pool_size=2, pool_steps=3, pool_max_steps=4
     )
     random = np.random.default_rng(0)
     real = RealData(random.normal(size=(40, 8, 8, 3)).astype(np.float32), np.arange(40, dtype=np.int32) % 3)
