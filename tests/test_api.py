@@ -229,5 +229,6 @@ def test_distil_checks_settings_before_it_looks_for_a_store_and_prepares_digits(
         rcig.distill("digits", ipc=1, widht=16, store=tmp_path / "a")
     assert not (tmp_path / "a").exists()
     tiny = {"steps": 2, "width": 4, "batch": 64, "pool_size": 3, "pool_steps": 3}
+    tiny |= {"inner_steps": 2, "hessian_steps": 2}
     run = rcig.distill("digits", ipc=1, store=tmp_path / "a", **tiny)
     assert run.images.shape == (10, 8, 8, 1)

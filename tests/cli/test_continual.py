@@ -10,7 +10,7 @@ SETTINGS = ["--ipc", "2", "--algorithm", "random", "--width", "4"]
 SETTINGS += ["--networks", "1", "--evaluate-steps", "6", "--full-epochs", "1"]
 
 
-TINY = ["--algorithm", "dm", "--width", "4", "--batch", "8", "--steps", "2"]
+TINY = ["--algorithm", "dm", "--no-siamese", "--width", "4", "--batch", "8", "--steps", "2"]
 
 
 @pytest.fixture(scope="module")

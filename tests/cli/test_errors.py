@@ -11,7 +11,6 @@ import pytest
 from rcig_cli.store import files
 from rcig_cli.store.records import write_manifest
 from rcig_cli.store.store import open_store
-from tests.conftest import TINY
 
 
 def one_sentence(outcome, code, *said):
@@ -139,7 +138,7 @@ def test_an_unfinished_run_is_not_drawn(rcig, digits_run, tmp_path):
 
 
 def test_runs_need_their_data_set_as_it_was_prepared(rcig, tmp_path):
-    assert rcig("distill", "--ipc", 1, *TINY, "--steps", 1, "--store", tmp_path / "a").code == 0
+    assert rcig("distill", "--ipc", 1, "--algorithm", "random", "--store", tmp_path / "a").code == 0
     rcig("prepare", "digits", "--overwrite", "--store", tmp_path / "a")
     assert rcig("visualize", "run_1", "--store", tmp_path / "a").code == 0
     rcig("prepare", "digits", "--overwrite", "--resolution", 12, "--store", tmp_path / "a")

@@ -9,7 +9,6 @@ from PIL import Image
 from rcig_cli.reporting import visualize
 from rcig_cli.reporting.figures.comparison import draw_comparison
 from rcig_cli.store.results import write_result
-from tests.conftest import TINY
 from tests.example_store import EVALUATION
 
 FILES = {"grid": "grid.png", "labels": "labels.png", "curves": "curves.png", "animate": "animate.gif"}
@@ -61,8 +60,7 @@ def test_an_out_that_does_not_fit_is_refused_and_nothing_is_written(rcig, store,
 
 
 def test_two_runs_side_by_side(rcig, store):
-    again = ["distill", "digits", "--ipc", 2, *TINY, "--steps", 2, "--store", store]
-    assert rcig(*again).code == 0
+    assert rcig("distill", "digits", "--ipc", 2, "--algorithm", "random", "--store", store).code == 0
     outcome = rcig("visualize", "run_1", "--compare", "run_2", "--store", store, "--json")
     path = store / "runs" / "run_1" / "figures" / "compare-run_2.png"
     assert outcome.json["files"] == [str(path)]
@@ -92,7 +90,7 @@ def test_runs_of_different_data_are_not_compared(rcig, store, tmp_path):
     path = tmp_path / "other.npz"
     np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels)
     rcig("prepare", "other", "--from", path, "--store", store)
-    assert rcig("distill", "other", "--ipc", 1, *TINY, "--steps", 1, "--store", store).code == 0
+    assert rcig("distill", "other", "--ipc", 1, "--algorithm", "random", "--store", store).code == 0
     outcome = rcig("visualize", "run_1", "--compare", "run_2", "--store", store)
     assert outcome.code == 2
     assert "same data set" in outcome.err

@@ -1,14 +1,14 @@
 """``rcig sweep``: what it prints and draws, and its messages for mistakes in the file."""
 
-import os
 import shutil
+from contextlib import chdir
 
 import pytest
 from PIL import Image
 
 from rcig_cli.store.documents import read_document, write_document
 from tests.cli.test_errors import one_sentence
-from tests.conftest import ROOT, start_rcig
+from tests.conftest import run_rcig
 
 FILE = """
 ipc = 1
@@ -17,7 +17,7 @@ width = 4
 batch = 64
 pool_size = 3
 pool_steps = 3
-hessian_steps = 1
+hessian_steps = 2
 
 [sweep]
 inner_steps = [1, 2]
@@ -33,12 +33,10 @@ def swept(tmp_path_factory):
     """A folder with a sweep's file, and a store that it made from nothing; with what it printed."""
     folder = tmp_path_factory.mktemp("swept")
     (folder / "sweep.toml").write_text('dataset = "digits"\n' + FILE)
-    process = start_rcig(
-        "sweep", "sweep.toml", "--store", "a", cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
-    out, err = process.communicate()
-    assert process.returncode == 0, out + err
-    return folder / "a", out, err
+    with chdir(folder):
+        made = run_rcig("sweep", "sweep.toml", "--store", "a")
+    assert made.code == 0, made.err
+    return folder / "a", made.out, made.err
 
 
 def test_the_table_and_the_paths_of_the_plots_are_on_stdout(swept):

@@ -1,5 +1,7 @@
 """The neural tangent kernel against wide networks, and KIP's gradient against finite differences."""
 
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,18 +12,19 @@ from rcig_cli.distillation.methods import METHODS
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
 from rcig_cli.distillation.task import Task
+from tests.drawn import normal
 
 SHAPE, CLASSES = (3, 2, 3), 3
+compiled_kernel = jax.jit(neural_tangent_kernel, static_argnums=2)
 OWN, REAL = np.array([0, 0, 1, 2]), np.array([0, 2, 1, 1, 0])
 
 
 @pytest.fixture
 def problem(float64):
     """The psi of four images, and five real images, in float64."""
-    keys = jax.random.split(jax.random.key(3), 3)
-    labels = centred_one_hot(OWN, CLASSES, jnp.float64) + 0.1 * jax.random.normal(keys[2], (4, CLASSES))
-    psi = Distilled({"images": jax.random.normal(keys[0], (4, *SHAPE))}, labels, jnp.zeros(()))
-    return psi, jax.random.normal(keys[1], (5, *SHAPE))
+    labels = centred_one_hot(OWN, CLASSES, jnp.float64) + 0.1 * normal(2, 4, CLASSES)
+    psi = Distilled({"images": normal(0, 4, *SHAPE)}, labels, jnp.zeros(()))
+    return psi, normal(1, 5, *SHAPE)
 
 
 def propose(psi, images, classes=REAL, **settings):
@@ -33,10 +36,10 @@ def propose(psi, images, classes=REAL, **settings):
 def loss_of(psi, images, *, hidden_layers, regularization):
     """The loss, by an explicit inverse."""
     own, labels = psi.stored["images"], np.asarray(psi.labels)
-    kernel = np.asarray(neural_tangent_kernel(own, own, hidden_layers))
+    kernel = np.asarray(compiled_kernel(own, own, hidden_layers))
     ridge = regularization * np.trace(kernel) / len(labels)
     coefficients = np.linalg.inv(kernel + ridge * np.eye(len(labels))) @ labels
-    p = np.asarray(neural_tangent_kernel(images, own, hidden_layers)) @ coefficients
+    p = np.asarray(compiled_kernel(images, own, hidden_layers)) @ coefficients
     return 0.5 * ((p - np.asarray(centred_one_hot(REAL, CLASSES, jnp.float64))) ** 2).sum(1).mean()
 
 
@@ -44,7 +47,7 @@ def loss_of(psi, images, *, hidden_layers, regularization):
 def test_the_kernel_is_the_product_of_the_gradients_of_wide_networks(problem, hidden_layers):
     """The mean over random networks: its standard error is below 1 % of the diagonal."""
     psi, others = problem
-    width, networks = 256, 100
+    width, networks = 256, 200
     images = jnp.concatenate([psi.stored["images"], others]).reshape(9, -1)
     sizes = [images.shape[1], *[width] * hidden_layers, 1]
 
@@ -54,20 +57,20 @@ def test_the_kernel_is_the_product_of_the_gradients_of_wide_networks(problem, hi
             x = jnp.sqrt(2 / len(x)) * x @ weights + 0.1 * biases
         return x[0]
 
-    def kernel(key):
-        keys = jax.random.split(key, (len(sizes) - 1, 2))
-        parameters = [
-            (jax.random.normal(of_weights, (rows, columns)), jax.random.normal(of_biases, (columns,)))
-            for (of_weights, of_biases), rows, columns in zip(keys, sizes[:-1], sizes[1:], strict=True)
-        ]
+    def kernel(parameters):
         each = jax.vmap(lambda x: jax.grad(output)(parameters, x))(images)
         rows = jnp.concatenate([leaf.reshape(9, -1) for leaf in jax.tree.leaves(each)], 1)
         return rows @ rows.T
 
-    expected = jax.lax.map(kernel, jax.random.split(jax.random.key(1), networks)).mean(0)
-    ours = neural_tangent_kernel(images, images, hidden_layers)
+    random = np.random.default_rng(1)
+    drawn = [
+        (random.normal(size=(networks, rows, columns)), random.normal(size=(networks, columns)))
+        for rows, columns in pairwise(sizes)
+    ]
+    expected = jax.jit(lambda drawn: jax.lax.map(kernel, drawn).mean(0))(drawn)
+    ours = compiled_kernel(images, images, hidden_layers)
     np.testing.assert_allclose(ours, expected, atol=0.03 * np.diag(ours).mean())
-    np.testing.assert_allclose(neural_tangent_kernel(images[:2], images, hidden_layers), ours[:2], rtol=1e-12)
+    np.testing.assert_allclose(compiled_kernel(images[:2], images, hidden_layers), ours[:2], rtol=1e-12)
 
 
 def test_the_kernel_of_an_image_with_itself_grows_with_each_layer(problem):
@@ -75,7 +78,7 @@ def test_the_kernel_of_an_image_with_itself_grows_with_each_layer(problem):
     size = 2 * np.mean(np.reshape(images, (4, -1)) ** 2, 1) + 0.01
     for layers in (1, 2, 3):
         expected = (layers + 1) * size + 0.01 * layers * (layers + 1) / 2
-        diagonal = np.diag(neural_tangent_kernel(images, images, layers))
+        diagonal = np.diag(compiled_kernel(images, images, layers))
         np.testing.assert_allclose(diagonal, expected, rtol=1e-12)
 
 

@@ -17,6 +17,7 @@ from rcig_cli.networks.architectures import build_network
 from rcig_cli.presets.config import resolve
 from rcig_cli.runs.engine import engine
 from rcig_cli.runs.engine.batches import RealData
+from tests import drawn
 from tests.oracles import definitions as oracle
 
 SHAPE, CLASSES, N, B = (7, 7, 3), 3, 4, 5
@@ -29,14 +30,13 @@ def small_network():
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("algorithm", ["frepo", "rfad"])
 def test_the_gradient_is_that_of_kernel_ridge_regression_averaged_over_the_networks(algorithm):
-    keys = jax.random.split(jax.random.key(4), 6)
     network, settings = small_network(), METHODS[algorithm].settings(l2_rate=0.05)
     step = METHODS[algorithm].make(Task(network, Platform(unroll=True, parts=3, piece=2)), settings)
-    labels = centred_one_hot(jnp.arange(N) % CLASSES, CLASSES, jnp.float64)
-    labels += 0.05 * jax.random.normal(keys[5], labels.shape, jnp.float64)
-    psi = Distilled({"images": jax.random.normal(keys[0], (N, *SHAPE))}, labels, jnp.asarray(0.3))
-    real = jax.random.normal(keys[1], (B, *SHAPE)), jnp.arange(B) % CLASSES
-    thetas = [jax.tree.map(lambda leaf: leaf.astype(jnp.float64), network.init(key)) for key in keys[2:5]]
+    labels = centred_one_hot(np.arange(N) % CLASSES, CLASSES, jnp.float64)
+    labels += 0.05 * drawn.normal(5, N, CLASSES)
+    psi = Distilled({"images": drawn.normal(0, N, *SHAPE)}, labels, jnp.asarray(0.3))
+    real = drawn.normal(1, B, *SHAPE), np.arange(B) % CLASSES
+    thetas = [drawn.parameters(network, seed=seed) for seed in (2, 3, 4)]
 
     def outer_loss(psi, *, margin):
         problems = [oracle.Problem(algorithm, network.apply, at, settings.l2_rate, True) for at in thetas]

@@ -12,6 +12,7 @@ from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
 from rcig_cli.distillation.task import Task
 from rcig_cli.networks.architectures import build_network
+from tests import drawn
 
 SHAPE, CLASSES = (7, 7, 3), 3
 OWN = np.array([0, 0, 1, 2])  # classes of the distilled images
@@ -21,14 +22,18 @@ REAL = np.array([0, 1, 2, 1, 0])
 @pytest.fixture
 def problem(float64):
     """A network in float64, the psi of four images, and five real images."""
-    keys = jax.random.split(jax.random.key(7), 3)
     network = build_network(
         "convnet", image_shape=SHAPE, classes=CLASSES, width=2, depth=2, activation="relu", norm="instance"
     )
-    theta = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), network.init(keys[0]))
     labels = centred_one_hot(OWN, CLASSES, jnp.float64)
-    psi = Distilled({"images": jax.random.normal(keys[1], (4, *SHAPE))}, labels, jnp.zeros(()))
-    return network, theta, psi, jax.random.normal(keys[2], (5, *SHAPE))
+    psi = Distilled({"images": drawn.normal(1, 4, *SHAPE)}, labels, jnp.zeros(()))
+    return network, drawn.parameters(network), psi, drawn.normal(2, 5, *SHAPE)
+
+
+@pytest.fixture
+def _one_operation(monkeypatch):
+    """Of the siamese operations, which have tests of their own, one whose derivatives compile fast."""
+    monkeypatch.setattr(siamese, "operations", lambda _: (siamese.colour,))
 
 
 def propose(network, psi, theta, images, classes, key, name="dm", **settings):
@@ -38,6 +43,7 @@ def propose(network, psi, theta, images, classes, key, name="dm", **settings):
     return jax.jit(lambda: step.propose(step.start(psi), theta, images, classes, key))()
 
 
+@pytest.mark.usefixtures("_one_operation")
 @pytest.mark.parametrize("alike", [False, True])
 def test_dm_sums_the_squared_distances_of_mean_features_over_the_classes(problem, alike):
     network, theta, psi, real = problem
@@ -64,6 +70,7 @@ def test_dm_sums_the_squared_distances_of_mean_features_over_the_classes(problem
     assert not ours.gradient.labels.any()
 
 
+@pytest.mark.usefixtures("_one_operation")
 def test_dm_has_no_loss_where_the_sets_are_equal_or_a_class_has_no_real_images(problem):
     network, theta, psi, _ = problem
     images = psi.stored["images"]
@@ -73,6 +80,7 @@ def test_dm_has_no_loss_where_the_sets_are_equal_or_a_class_has_no_real_images(p
         assert not np.abs(ours.gradient.stored["images"]).max() > 1e-10
 
 
+@pytest.mark.usefixtures("_one_operation")
 @pytest.mark.parametrize("name", ["dc", "dsa"])
 def test_dc_sums_the_distances_of_each_class_s_gradients(problem, name):
     network, theta, psi, real = problem
@@ -133,7 +141,7 @@ def test_the_distance_has_a_gradient_where_an_output_has_none():
     one = {"kernel": jnp.ones((3, 2)).at[:, 1].set(0)}
     other = {"kernel": jnp.array([[1.0, 2], [2, 1], [0, 1]])}
     for first, second in ((one, other), (other, one)):
-        gradient = jax.grad(distance)(first, second)["kernel"]
+        gradient = jax.jit(jax.grad(distance))(first, second)["kernel"]
         assert np.isfinite(gradient).all()
 
 
@@ -150,18 +158,20 @@ def test_dc_trains_its_network_as_often_as_is_set_by_descent_with_momentum(probl
     step = method.make(Task(network, Platform(), images_per_class=(2, 1, 1)), settings)
     assert (step.training_range, step.max_age) == ((3, 3), 6)
 
-    def loss(theta):
+    @jax.jit
+    @jax.grad
+    def gradient_of_loss(theta):
         logits = network.apply(theta, psi.stored["images"])[0]
         return -jax.nn.log_softmax(logits)[jnp.arange(4), OWN].mean()
 
-    model = step.fresh(jax.random.key(1))
+    model, train = jax.jit(step.fresh)(jax.random.key(1)), jax.jit(step.train)
     model = model._replace(parameters=theta, optimizer=jax.tree.map(jnp.zeros_like, model.optimizer))
     velocity = jax.tree.map(jnp.zeros_like, theta)
     for _ in range(3):
-        gradient = jax.grad(loss)(theta)
+        gradient = gradient_of_loss(theta)
         velocity = jax.tree.map(lambda v, g: 0.5 * v + g, velocity, gradient)
         theta = jax.tree.map(lambda w, v: w - 0.2 * v, theta, velocity)
-        model = step.train(model, psi, jax.random.key(2))
+        model = train(model, psi, jax.random.key(2))
     for ours, expected in zip(*map(jax.tree.leaves, (model.parameters, theta)), strict=True):
         np.testing.assert_allclose(ours, expected, rtol=1e-7, atol=1e-12)
 
@@ -169,10 +179,10 @@ def test_dc_trains_its_network_as_often_as_is_set_by_descent_with_momentum(probl
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("channels", [1, 3])
 def test_images_with_the_same_key_are_changed_alike(channels):
-    images = jax.random.normal(jax.random.key(0), (5, 8, 10, channels))
+    images = drawn.normal(0, 5, 8, 10, channels)
     keys = jax.random.split(jax.random.key(1), 40)
     seen = jax.jit(jax.vmap(lambda key: siamese.augment_alike(jnp.stack([key] * 5), images)))(keys)
-    again = siamese.augment_alike(keys[jnp.array([3, 3, 7, 3, 7])], images)
+    again = jax.jit(siamese.augment_alike)(keys[jnp.array([3, 3, 7, 3, 7])], images)
     np.testing.assert_allclose(again[2], seen[7, 2])
     np.testing.assert_allclose(again[3], seen[3, 3])
     assert len({float(value) for value in seen[:, 0].sum((1, 2, 3))}) > 20
@@ -186,12 +196,12 @@ def test_images_with_the_same_key_are_changed_alike(channels):
 def test_siamese_operations_have_the_published_ranges():
     image = jnp.ones((8, 8, 1))
     keys = jax.random.split(jax.random.key(2), 400)
-    shifted = jax.vmap(lambda key: siamese.crop(key, image))(keys).sum((1, 2, 3))
+    shifted = jax.jit(jax.vmap(lambda key: siamese.crop(key, image)))(keys).sum((1, 2, 3))
     assert set(np.asarray(shifted).tolist()) == {64, 56, 49}  # by at most one pixel of eight
-    left = jax.vmap(lambda key: siamese.cutout(key, image))(keys).sum((1, 2, 3))
+    left = jax.jit(jax.vmap(lambda key: siamese.cutout(key, image)))(keys).sum((1, 2, 3))
     assert left.min() == 64 - 16
     assert left.max() < 64
-    values = jax.vmap(lambda key: siamese.colour(key, image))(keys).ravel()
+    values = jax.jit(jax.vmap(lambda key: siamese.colour(key, image)))(keys).ravel()
     assert 0.5 <= values.min() < 0.52
     assert 1.48 < values.max() <= 1.5
     assert len(siamese.operations(1)) == 5

@@ -17,6 +17,7 @@ from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot, training_set
 from rcig_cli.distillation.task import Task
 from rcig_cli.networks.architectures import build_network
+from tests import drawn
 from tests.oracles import definitions as oracle
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -59,7 +60,8 @@ class Setting:
             activation="softplus",
         )
         self.theta_0 = jax.tree.map(
-            lambda leaf: leaf.astype(jnp.float64) + 0.1 * normal(*leaf.shape), self.network.init(next(keys))
+            lambda leaf: leaf.astype(jnp.float64) + 0.1 * normal(*leaf.shape),
+            jax.jit(self.network.init)(next(keys)),
         )
         self.layout = Layout(Platform(parts=parts), staged=staged)
         decoder, stored = Decoder(), {"images": (n, *shape)}
@@ -68,10 +70,11 @@ class Setting:
             made_for = record.settings(**basis), shape, counts
             decoder, stored = record.make(*made_for), record.shapes(*made_for)
         self.task = Task(self.network, Platform(parts=parts), decoder=decoder)
-        labels = centred_one_hot(jnp.arange(n) % CLASSES, CLASSES, jnp.float64) + 0.05 * normal(n, CLASSES)
+        labels = centred_one_hot(np.arange(n) % CLASSES, CLASSES, jnp.float64)
+        labels += 0.05 * normal(n, CLASSES)
         arrays = {name: normal(*size) for name, size in stored.items()}
         self.psi = Distilled(arrays, labels, jnp.asarray(0.3))
-        self.real = normal(b, *shape), jnp.arange(b) % CLASSES
+        self.real = normal(b, *shape), np.arange(b) % CLASSES
         self.oracle = oracle.Problem(
             algorithm, self.network.apply, self.theta_0, self.settings.l2_rate, flip, decoder.decode
         )
@@ -130,10 +133,12 @@ class Setting:
         def derivatives(theta, v):
             inner = jax.value_and_grad(oracle.inner_loss, 1)
             outer = jax.value_and_grad(oracle.outer_loss, 1)
+            H = oracle.hessian(self.oracle, theta, self.psi)
             return {
+                "Hessian": H,
                 "inner loss and gradient": inner(self.oracle, theta, self.psi),
                 "inner loss and gradient at 0": inner(self.oracle, 0 * theta, self.psi),
-                "Hessian product": oracle.hessian(self.oracle, theta, self.psi) @ v,
+                "Hessian product": H @ v,
                 "outer loss and g_T": outer(self.oracle, theta, self.psi, *self.real, False),
                 "direct gradient": oracle.direct(self.oracle, theta, self.psi, self.real, True),
                 "implicit gradient": oracle.implicit(self.oracle, theta, v, self.psi),
@@ -145,6 +150,11 @@ class Setting:
     def minimizer(self):
         """``psi -> theta*``, by the oracle."""
         return oracle.make_minimizer(self.oracle)
+
+    @cached_property
+    def outer_loss_with_margin(self):
+        """``(theta, psi) ->`` the outer loss, by the oracle."""
+        return jax.jit(lambda theta, psi: oracle.outer_loss(self.oracle, theta, psi, *self.real, True))
 
     @cached_property
     def solved(self):
@@ -227,8 +237,7 @@ def test_conjugate_gradients_run_to_the_end_equal_the_dense_solves(name):
     setting = setting_for(name)
     theta, g, v, _ = setting.solved
     assert_close(theta, setting.minimizer(setting.psi))
-    H = oracle.hessian(setting.oracle, setting.theta, setting.psi)
-    assert_close(v, jnp.linalg.solve(H, flat(g)))
+    assert_close(v, jnp.linalg.solve(setting.oracles["Hessian"], flat(g)))
 
 
 def test_adam_approaches_the_dense_solves():
@@ -249,22 +258,30 @@ def test_adam_approaches_the_dense_solves():
 def test_adam_approaches_a_minimum_of_vigs_problem():
     setting = setting_for("vig")
     adam = jax.jit(lambda rate: solvers.inner_by_adam(setting.problem(), rate, 1500, Platform()).value)
-    gradient = partial(jax.grad(oracle.inner_loss, 1), setting.oracle, psi=setting.psi)
+    gradient = jax.jit(jax.grad(lambda theta: oracle.inner_loss(setting.oracle, theta, setting.psi)))
     first, last = gradient(0 * setting.theta), gradient(flat(adam(jnp.asarray(3e-3))))
     assert float(jnp.linalg.norm(last)) < 0.02 * float(jnp.linalg.norm(first))
 
 
+# The layouts that compute the same derivatives in another way are compared with the oracles above.
 @pytest.mark.parametrize("leaf", ["stored", "labels", "log_temperature"])
-def test_the_whole_meta_gradient_against_finite_differences(setting, leaf):
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("rcig, rgb flipped in parts", "rcig, grey", "cig", "vig"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("rcig, in stages", "rcig, basis")),
+    ],
+)
+def test_the_whole_meta_gradient_against_finite_differences(name, leaf):
     """With both solves exact, direct + implicit is the derivative of the outer loss at the inner minimum."""
+    setting = setting_for(name)
     direct, implicit = setting.solved[3]
     start, unravel = jax.flatten_util.ravel_pytree(getattr(setting.psi, leaf))
-    step = jax.random.normal(jax.random.key(1), start.shape, jnp.float64)
-    loss = jax.jit(lambda theta, psi: oracle.outer_loss(setting.oracle, theta, psi, *setting.real, True))
+    step = drawn.normal(1, *start.shape)
 
     def outer(by):
         psi = setting.psi._replace(**{leaf: unravel(start + by * step)})
-        return loss(setting.minimizer(psi), psi)
+        return setting.outer_loss_with_margin(setting.minimizer(psi), psi)
 
     # VIG's minimum is not linear in psi: a smaller step, and a larger error by rounding.
     h, accuracy = (1e-6, 1e-5) if setting.algorithm == "vig" else (1e-5, 1e-6)

@@ -15,6 +15,7 @@ from rcig_cli.distillation.records import Distilled, centred_one_hot
 from rcig_cli.distillation.step import Proposal
 from rcig_cli.distillation.task import Task
 from rcig_cli.networks.architectures import build_network
+from tests import drawn
 from tests.oracles import definitions as oracle
 from tests.oracles.plain_step import PlainConvNet, make_plain_update, plain_apply
 
@@ -23,17 +24,16 @@ PLATFORMS = {"loops inside": Platform(), "unrolled, in parts": Platform(unroll=T
 
 
 def posed(platform, dtype=jnp.float32, depth=2, steps=1, **settings):
-    wanted = {"solver": "adam", "inner_steps": 4, "hessian_steps": 3, "pool_size": 3, **settings}
+    wanted = {"solver": "adam", "inner_steps": 3, "hessian_steps": 2, "pool_size": 3, **settings}
     config = METHODS["rcig"].settings(**wanted)
     network = build_network(
         "convnet", image_shape=SHAPE, classes=CLASSES, width=2, depth=depth, activation="softplus"
     )
     step = METHODS["rcig"].make(Task(network, platform, steps), config)
-    keys = jax.random.split(jax.random.key(0), 4)
-    labels = centred_one_hot(jnp.arange(5) % CLASSES, CLASSES, dtype)
-    psi = Distilled({"images": jax.random.normal(keys[0], (5, *SHAPE), dtype)}, labels, jnp.zeros(()))
-    theta_0 = jax.tree.map(lambda leaf: leaf.astype(dtype), network.init(keys[1]))
-    real = jax.random.normal(keys[2], (7, *SHAPE), dtype), jnp.arange(7) % CLASSES
+    labels = centred_one_hot(np.arange(5) % CLASSES, CLASSES, dtype)
+    psi = Distilled({"images": drawn.normal(0, 5, *SHAPE, dtype=dtype)}, labels, jnp.zeros(()))
+    theta_0 = drawn.parameters(network, dtype)
+    real = drawn.normal(2, 7, *SHAPE, dtype=dtype), np.arange(7) % CLASSES
     return config, step, psi, theta_0, real
 
 
@@ -104,11 +104,11 @@ def test_the_product_is_the_bias_corrected_average():
 def test_a_pool_model_is_trained_and_then_replaced():
     _, step, psi, _, _ = posed(Platform(), pool_max_steps=2)
     key, other = jax.random.split(jax.random.key(5))
-    model = step.fresh(key)
-    once = step.renew(step.train(model, psi), other)
-    twice = step.renew(step.train(once, psi), other)
+    train = jax.jit(lambda model: step.renew(step.train(model, psi), other))
+    once = train(jax.jit(step.fresh)(key))
+    twice = train(once)
     assert (int(once.age), int(twice.age)) == (1, 0)
-    fresh = step.fresh(other).parameters
+    fresh = jax.jit(step.fresh)(other).parameters
     assert all((a == b).all() for a, b in zip(*map(jax.tree.leaves, (twice.parameters, fresh)), strict=True))
 
 
@@ -117,10 +117,11 @@ def test_training_lowers_the_squared_error():
     network = build_network(
         "convnet", image_shape=SHAPE, classes=CLASSES, width=2, depth=2, activation="softplus"
     )
-    model, train = step.fresh(jax.random.key(1)), jax.jit(step.train)
+    model, train = jax.jit(step.fresh)(jax.random.key(1)), jax.jit(step.train)
 
+    @jax.jit
     def error(model):
-        return float(jnp.mean((network.apply(model.parameters, psi.stored["images"])[0] - psi.labels) ** 2))
+        return jnp.mean((network.apply(model.parameters, psi.stored["images"])[0] - psi.labels) ** 2)
 
     before = error(model)
     for _ in range(30):
@@ -141,10 +142,13 @@ def test_without_iterations_the_step_is_frepos_with_the_platt_loss(solver):
     proposal = jax.jit(step.propose)(step.start(psi), theta_0, *real)
     problem = oracle.Problem("rcig", network.apply, theta_0, config.l2_rate, True)
     zero = jnp.zeros_like(oracle.solved_for(problem)[0])
-    np.testing.assert_allclose(
-        proposal.metrics["loss"], oracle.outer_loss(problem, zero, psi, *real, False), rtol=1e-10
-    )
-    expected = oracle.direct(problem, zero, psi, real, True)
+    value, expected = jax.jit(
+        lambda: (
+            oracle.outer_loss(problem, zero, psi, *real, False),
+            oracle.direct(problem, zero, psi, real, True),
+        )
+    )()
+    np.testing.assert_allclose(proposal.metrics["loss"], value, rtol=1e-10)
     for ours, direct in zip(*map(jax.tree.leaves, (proposal.gradient, expected)), strict=True):
         np.testing.assert_allclose(ours, direct, rtol=1e-7, atol=1e-12)
     assert float(proposal.metrics["implicit_norm"]) == 0

@@ -16,6 +16,7 @@ from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
 from rcig_cli.distillation.task import Task
 from rcig_cli.networks.architectures import build_network
+from tests import drawn
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -39,13 +40,12 @@ def posed(norm="none"):
         activation="softplus",
         norm=norm,
     )
-    keys = jax.random.split(jax.random.key(2), 5)
-    theta_0 = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), network.init(keys[0]))
-    images = jax.random.normal(keys[1], (N, *SHAPE), jnp.float64)
-    labels = centred_one_hot(jnp.arange(N) % CLASSES, CLASSES, jnp.float64)
-    labels += 0.05 * jax.random.normal(keys[2], labels.shape, jnp.float64)
-    real = jax.random.normal(keys[3], (9, *SHAPE), jnp.float64), jnp.arange(9) % CLASSES
-    return network, theta_0, Distilled({"images": images}, labels, jnp.asarray(0.2)), real
+    labels = centred_one_hot(np.arange(N) % CLASSES, CLASSES, jnp.float64) + 0.05 * drawn.normal(
+        2, N, CLASSES
+    )
+    psi = Distilled({"images": drawn.normal(1, N, *SHAPE)}, labels, jnp.asarray(0.2))
+    real = drawn.normal(3, 9, *SHAPE), np.arange(9) % CLASSES
+    return network, drawn.parameters(network), psi, real
 
 
 def flat(tree):
@@ -74,24 +74,31 @@ def assert_mean_is(estimates, exact):
 def test_products_in_chunks_are_the_products(platform):
     network, theta_0, psi, _ = posed()
     apply, at = with_body(network.apply, theta_0), body_of(theta_0)
-    whole = linearize(apply, at, psi.stored["images"])
-    chunked = linearize_subsampled(apply, at, psi.stored["images"], SIZE, platform)
-    t = jax.tree.map(lambda leaf: jax.random.normal(jax.random.key(leaf.size), leaf.shape, leaf.dtype), at)
-    assert_close(chunked.features, whole.features, 1e-12)
-    assert_close(jax.jit(chunked.product)(t), whole.product(t), 1e-12)
-    assert_close(jax.jit(chunked.transposed)(psi.labels), whole.transposed(psi.labels), 1e-12)
+    t = jax.tree.map(lambda leaf: drawn.normal(leaf.size, *leaf.shape), at)
+
+    @jax.jit
+    def both():
+        whole = linearize(apply, at, psi.stored["images"])
+        chunked = linearize_subsampled(apply, at, psi.stored["images"], SIZE, platform)
+        return [(each.features, each.product(t), each.transposed(psi.labels)) for each in (chunked, whole)]
+
+    for ours, expected in zip(*both(), strict=True):
+        assert_close(ours, expected, 1e-12)
 
 
 def test_a_drawn_product_is_the_transposed_one_on_average():
     network, theta_0, psi, _ = posed()
-    chunked = linearize_subsampled(
-        with_body(network.apply, theta_0), body_of(theta_0), psi.stored["images"], SIZE, Platform()
-    )
-    assert_unbiased(lambda key: chunked.draw(key)(psi.labels), chunked.transposed(psi.labels))
+
+    def chunked():
+        apply, at = with_body(network.apply, theta_0), body_of(theta_0)
+        return linearize_subsampled(apply, at, psi.stored["images"], SIZE, Platform())
+
+    exact = jax.jit(lambda: chunked().transposed(psi.labels))()
+    assert_unbiased(lambda key: chunked().draw(key)(psi.labels), exact)
 
 
 def test_a_gradient_through_a_subset_is_the_gradient_on_average():
-    images = jax.random.normal(jax.random.key(0), (N, 3))
+    images = drawn.normal(0, N, 3)
 
     def see(rows):
         return jnp.sin(rows).sum(1)
@@ -99,15 +106,15 @@ def test_a_gradient_through_a_subset_is_the_gradient_on_average():
     def loss(images, key):
         return (through_subset(see, images, key, SIZE, Platform()) ** 2).sum()
 
-    value, _ = jax.value_and_grad(loss)(images, jax.random.key(1))
+    value = jax.jit(loss)(images, jax.random.key(1))
     np.testing.assert_allclose(value, (see(images) ** 2).sum(), rtol=1e-12)  # forward: all of them
-    exact = jax.grad(lambda images: (see(images) ** 2).sum())(images)
+    exact = jax.jit(jax.grad(lambda images: (see(images) ** 2).sum()))(images)
     assert_unbiased(lambda key: jax.grad(loss)(images, key), exact)
 
 
 def test_each_image_is_chosen_equally_often_and_never_twice():
     keys = jax.random.split(jax.random.key(3), 2000)
-    chosen = np.asarray(jax.vmap(lambda key: choose(key, N, SIZE))(keys))
+    chosen = np.asarray(jax.jit(jax.vmap(lambda key: choose(key, N, SIZE)))(keys))
     assert all(len(set(row.tolist())) == SIZE for row in chosen)
     counts = np.bincount(chosen.ravel(), minlength=N)
     assert abs(counts / 2000 - SIZE / N).max() < 4 * np.sqrt(SIZE / N / 2000)
@@ -135,11 +142,11 @@ def pose(network, algorithm, subset, platform, psi, theta_0, key=None, **changes
 )
 def test_the_meta_gradient_through_a_subset_is_the_meta_gradient_on_average(algorithm):
     network, theta_0, psi, real = posed()
-    full = pose(network, algorithm, None, Platform(), psi, theta_0)
     rate = jnp.asarray(1e-2)
 
     @jax.jit
     def exact():
+        full = pose(network, algorithm, None, Platform(), psi, theta_0)
         theta = full.solve_inner(rate).value
         outer_loss = full.evaluate(theta, *real)
         v = full.solve_hessian(theta, outer_loss, rate).value
@@ -168,29 +175,34 @@ def test_frepos_gradient_through_a_subset_is_its_gradient_on_average():
         step = METHODS["frepo"].make(Task(network, Platform(), decoder=decoder), config)
         return step.propose(step.start(psi), theta_0, *real, key).gradient
 
-    assert_unbiased(lambda key: gradient(SIZE, key), gradient(None, None))
+    assert_unbiased(lambda key: gradient(SIZE, key), jax.jit(lambda: gradient(None, None))())
 
 
 @pytest.mark.parametrize("algorithm", [pytest.param("rcig", marks=pytest.mark.slow), "vig"])
 def test_each_gradient_of_a_solve_is_through_a_subset_what_it_is_on_average(algorithm):
     network, theta_0, psi, real = posed()
-    full = pose(network, algorithm, None, Platform(), psi, theta_0)
-    theta = jax.tree.map(lambda leaf: 0.1 * leaf, full.solve_inner(jnp.asarray(1e-2)).value)
-    outer_loss = full.evaluate(theta, *real)
 
-    def gradients(problem):
+    def gradients(problem, theta, outer_loss):
         return {
             "inner gradient": problem.value_and_gradient(theta)[1],
             "Hessian product": problem.hessian(theta)(theta),
             "g_T": problem.outer_gradient(outer_loss),
         }
 
+    @jax.jit
+    def full():
+        whole = pose(network, algorithm, None, Platform(), psi, theta_0)
+        theta = jax.tree.map(lambda leaf: 0.1 * leaf, whole.solve_inner(jnp.asarray(1e-2)).value)
+        outer_loss = whole.evaluate(theta, *real)
+        return theta, outer_loss, gradients(whole.problem, theta, outer_loss)
+
+    theta, outer_loss, exact = full()
+
     def estimate(key):
         part = pose(network, algorithm, SIZE, Platform(), psi, theta_0, key)
-        found = gradients(part.problem.with_new_subset(part.keys.inner))
+        found = gradients(part.problem.with_new_subset(part.keys.inner), theta, outer_loss)
         return {name: flat(each) for name, each in found.items()}
 
-    exact = gradients(full.problem)
     estimates = jax.jit(jax.vmap(estimate))(jax.random.split(jax.random.key(9), DRAWS))
     if algorithm == "vig":  # its g_T does not depend on the distilled images
         assert_close(estimates.pop("g_T")[0], exact["g_T"], 1e-12)
@@ -203,7 +215,8 @@ def test_a_subset_gives_the_same_gradient_in_loops_and_unrolled(algorithm):
     network, theta_0, psi, real = posed()
 
     def gradient(platform):
-        step = METHODS[algorithm].make(Task(network, platform), settings(algorithm, SIZE))
+        chosen = settings(algorithm, SIZE, inner_steps=2, hessian_steps=2)
+        step = METHODS[algorithm].make(Task(network, platform), chosen)
         return jax.jit(step.propose)(step.start(psi), theta_0, *real, jax.random.key(0)).gradient[:2]
 
     loops, unrolled = map(gradient, PLATFORMS.values())

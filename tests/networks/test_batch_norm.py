@@ -13,6 +13,7 @@ from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Distilled, centred_one_hot
 from rcig_cli.distillation.task import Task
 from rcig_cli.networks.architectures import build_network
+from tests import drawn
 
 SHAPE, CLASSES = (9, 9, 3), 3
 
@@ -41,12 +42,8 @@ def posed(activation="relu"):
         activation=activation,
         norm="batch",
     )
-    keys = jax.random.split(jax.random.key(0), 3)
-    parameters = jax.tree.map(
-        lambda leaf: leaf + 0.1 * jax.random.normal(jax.random.key(leaf.size), leaf.shape),
-        network.init(keys[0]),
-    )
-    return network, parameters, 2 + jax.random.normal(keys[1], (6, *SHAPE))
+    parameters = drawn.parameters(network, np.float32)
+    return network, parameters, 2 + drawn.normal(1, 6, *SHAPE, dtype=np.float32)
 
 
 def as_plain(tree, conv):
@@ -63,17 +60,19 @@ def as_plain(tree, conv):
 def test_training_and_running_statistics_are_those_of_flax():
     network, parameters, images = posed()
     statistics = network.first_statistics()
-    logits, after = network.train(parameters, statistics, images)
+    logits, after = jax.jit(network.train)(parameters, statistics, images)
     variables = {"params": as_plain(parameters["body"], True), "batch_stats": as_plain(statistics, False)}
-    features, changed = PlainConvNet(True).apply(variables, images, mutable=["batch_stats"])
+    plain = jax.jit(lambda variables: PlainConvNet(True).apply(variables, images, mutable=["batch_stats"]))
+    features, changed = plain(variables)
     head = parameters["head"]
     np.testing.assert_allclose(logits, features @ head["kernel"] + head["bias"], rtol=1e-4, atol=1e-5)
     expected = changed["batch_stats"]
     for ours, theirs in zip(*map(jax.tree.leaves, (as_plain(after, False), expected)), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
-    tested = network.with_statistics(after).apply(parameters, images)[1]
+    tested = jax.jit(lambda after: network.with_statistics(after).apply(parameters, images)[1])(after)
     variables["batch_stats"] = expected
-    np.testing.assert_allclose(tested, PlainConvNet(False).apply(variables, images), rtol=1e-4, atol=1e-5)
+    plain = jax.jit(lambda variables: PlainConvNet(False).apply(variables, images))
+    np.testing.assert_allclose(tested, plain(variables), rtol=1e-4, atol=1e-5)
 
 
 def test_with_statistics_of_images_their_logits_are_those_of_training():
@@ -91,15 +90,15 @@ def test_no_gradient_goes_through_the_statistics():
     def loss(images):
         return jnp.sum(network.with_statistics_of(parameters, images).apply(parameters, images[:1])[0] ** 2)
 
-    gradient = jax.grad(loss)(images)
-    assert float(jnp.abs(gradient[0]).max()) > 0
-    assert float(jnp.abs(gradient[1:]).max()) == 0
+    gradient = np.asarray(jax.jit(jax.grad(loss))(images))
+    assert gradient[0].any()
+    assert not gradient[1:].any()
 
 
 def test_a_pool_model_keeps_running_statistics():
     network, _, images = posed()
     adam = optax.adam(1e-3)
-    model = pool.fresh_model(network, adam, jax.random.key(1))
+    model = jax.jit(lambda: pool.fresh_model(network, adam, jax.random.key(1)))()
     labels = jnp.zeros((6, CLASSES))
     train = jax.jit(lambda model: pool.train(network, adam, model, images, labels))
     for _ in range(60):
@@ -120,8 +119,8 @@ def test_every_algorithm_distils_with_batch_norm(algorithm, platform):
     method = METHODS[algorithm]
     solves = {
         "solver": "adam",
-        "inner_steps": 6,
-        "hessian_steps": 6,
+        "inner_steps": 3,
+        "hessian_steps": 3,
         "inner_rate_start": 1e-2,
         "hessian_rate_start": 1e-2,
     }
@@ -129,7 +128,7 @@ def test_every_algorithm_distils_with_batch_norm(algorithm, platform):
     step = method.make(Task(network, platform), settings)
     labels = centred_one_hot(jnp.arange(6) % CLASSES, CLASSES)
     learner = step.start(Distilled({"images": images}, labels, jnp.zeros(())))
-    real = 2 + jax.random.normal(jax.random.key(5), (9, *SHAPE)), jnp.arange(9) % CLASSES
+    real = 2 + drawn.normal(5, 9, *SHAPE, dtype=np.float32), jnp.arange(9) % CLASSES
     update, losses = jax.jit(step.update), []
     for _ in range(40):
         learner, info = update(learner, parameters, *real)

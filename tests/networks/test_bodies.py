@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from rcig_cli.networks.architectures import build_network
+from tests import drawn
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -14,12 +15,7 @@ pytestmark = pytest.mark.usefixtures("float64")
 def posed(architecture, shape, **settings):
     """A network in float64 with random biases and scales too, and a few images."""
     network = build_network(architecture, image_shape=shape, classes=3, **settings)
-
-    def moved(leaf):
-        return leaf + 0.1 * jax.random.normal(jax.random.key(leaf.size), leaf.shape, jnp.float64)
-
-    parameters = jax.tree.map(moved, network.init(jax.random.key(0)))
-    return network, parameters, jax.random.normal(jax.random.key(1), (2, *shape), jnp.float64)
+    return network, drawn.parameters(network), drawn.normal(1, 2, *shape)
 
 
 class Vgg(nn.Module):

@@ -1,5 +1,7 @@
 """The block against the plain layers, and its derivatives against theirs, in float64."""
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -15,6 +17,7 @@ from rcig_cli.networks.layers import (
     from_patches,
     max_pool,
 )
+from tests.drawn import normal
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -22,10 +25,6 @@ PLAIN = {
     "relu": nn.relu,
     "softplus": lambda a: nn.softplus(SHARPNESS * a) / SHARPNESS,
 }
-
-
-def normal(seed, *shape):
-    return jax.random.normal(jax.random.key(seed), shape, jnp.float64)
 
 
 @pytest.fixture(params=[(2, 6, 6, 3), (1, 7, 5, 4), (3, 2, 9, 1)], ids=str)
@@ -48,18 +47,24 @@ def pair(request):
 
 
 def test_activated_pool_is_the_average_pool_of_the_activation(pair, arguments):
-    np.testing.assert_allclose(pair[0](*arguments), pair[1](*arguments), rtol=1e-12, atol=1e-14)
+    ours, theirs = (jax.jit(function)(*arguments) for function in pair)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-14)
 
 
 def test_its_forward_derivative(pair, arguments):
     tangents = normal(2, *arguments[0].shape), normal(3, *arguments[1].shape)
-    ours, theirs = (jax.jvp(function, arguments, tangents)[1] for function in pair)
+    derivatives = (jax.jit(partial(jax.jvp, function)) for function in pair)
+    ours, theirs = (derivative(arguments, tangents)[1] for derivative in derivatives)
     np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
 
 
 def test_its_reverse_derivative(pair, arguments):
-    cotangent = normal(4, *pair[0](*arguments).shape)
-    ours, theirs = (jax.vjp(function, *arguments)[1](cotangent) for function in pair)
+    cotangent = normal(4, *jax.eval_shape(pair[0], *arguments).shape)
+
+    def backward(function):
+        return jax.jit(lambda a, bias: jax.vjp(function, a, bias)[1](cotangent))
+
+    ours, theirs = (backward(function)(*arguments) for function in pair)
     for mine, plain in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(mine, plain, rtol=1e-9, atol=1e-12)
 
@@ -68,7 +73,7 @@ def test_the_derivative_of_its_derivative(pair, arguments):
     tangents = normal(2, *arguments[0].shape), normal(3, *arguments[1].shape)
 
     def along(function):
-        return jax.grad(lambda a, b: jnp.sum(jax.jvp(function, (a, b), tangents)[1] ** 2), (0, 1))
+        return jax.jit(jax.grad(lambda a, b: jnp.sum(jax.jvp(function, (a, b), tangents)[1] ** 2), (0, 1)))
 
     for mine, plain in zip(along(pair[0])(*arguments), along(pair[1])(*arguments), strict=True):
         np.testing.assert_allclose(mine, plain, rtol=1e-7, atol=1e-10)
@@ -91,7 +96,7 @@ def test_both_ways_of_computing_a_convolution_agree(form):
     x, kernel = normal(0, 2, size, size + 1, channels), normal(1, side, side, channels, 4)
     expected = convolution(x, kernel, side // 2, stride)
     for way in (from_patches, convolve):
-        ours = way(x, kernel, side // 2, stride)
+        ours = jax.jit(lambda x, kernel, way=way: way(x, kernel, side // 2, stride))(x, kernel)
         np.testing.assert_allclose(ours, expected, rtol=1e-10, atol=1e-12)
 
 
@@ -100,6 +105,7 @@ def test_a_max_pool_and_its_derivative():
     np.testing.assert_array_equal(max_pool(a), nn.max_pool(a, (2, 2), (2, 2)))
     cotangent = normal(1, 2, 3, 2, 3)
     (ours,), (theirs,) = (
-        jax.vjp(pool, a)[1](cotangent) for pool in (max_pool, lambda a: nn.max_pool(a, (2, 2), (2, 2)))
+        jax.jit(lambda a, pool=pool: jax.vjp(pool, a)[1](cotangent))(a)
+        for pool in (max_pool, lambda a: nn.max_pool(a, (2, 2), (2, 2)))
     )
     np.testing.assert_allclose(ours, theirs, rtol=1e-12)

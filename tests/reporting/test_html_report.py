@@ -6,8 +6,13 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from rcig_cli.runs.distill.distilled import open_distilled
+from rcig_cli.runs.evaluate.protocol import evaluation_protocol
+from rcig_cli.settings import values_of
 from rcig_cli.store.documents import read_document, write_document
-from tests.conftest import TINY
+from rcig_cli.store.results import write_result
+from rcig_cli.store.store import open_store
+from tests.example_store import EVALUATION
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -70,8 +75,11 @@ def store(digits_run, tmp_path):
     return tmp_path / "a"
 
 
-def test_a_report_has_figures_accuracies_attacks_commands_and_settings(rcig, report, store):
-    rcig("evaluate", "run_1", "--networks", 1, "--steps", 5, "--augment", "--store", store)
+def test_a_report_has_figures_accuracies_attacks_commands_and_settings(report, store):
+    config = open_distilled(open_store(store, create=False), "run_1").config
+    protocol = evaluation_protocol(config, 10, augment=True, networks=1, steps=5)
+    evaluation = {**EVALUATION, "augment": True, "protocol": values_of(protocol)}
+    write_result(store / "runs" / "run_1", "evaluations", "convnet", evaluation)
     spread = {"mean": 0.75, "std": 0.01, "values": [0.74, 0.76]}
     attack = {
         "protocol": {"networks": 2, "steps": [100, 500], "judged_by": 180},
@@ -115,7 +123,8 @@ def test_names_with_markup_stay_text(rcig, report, tmp_path):
     names = ["<script>alert(1)</script>", "{{ title }}", '"><img src=x onerror=y>']
     np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels, class_names=names)
     assert rcig("prepare", "odd", "--from", path, "--store", store).code == 0
-    assert rcig("distill", "odd", "--ipc", 1, *TINY, "--steps", 1, "--store", store).code == 0
+    settings = ("--algorithm", "dm", "--no-siamese", "--width", 4, "--batch", 8, "--steps", 1)
+    assert rcig("distill", "odd", "--ipc", 1, *settings, "--store", store).code == 0
     page = report(store)
     assert all(name in page.text for name in names)
     assert "rcig prepare odd --from '<b> $x.npz'\n" in page.text

@@ -22,8 +22,8 @@ from rcig_cli.runs.prepare.prepare import prepare
 from rcig_cli.store.store import open_store
 from tests.silent import Silent
 
-# Settings of a network that compiles fast.
-SMALL = {"pool_size": 3, "pool_steps": 3, "inner_steps": 1, "hessian_steps": 1}
+# With these the programs are those of many other tests, compiled once for all.
+SMALL = {"pool_size": 3, "pool_steps": 3, "inner_steps": 2, "hessian_steps": 2}
 
 
 class Notes(Silent):
@@ -208,7 +208,9 @@ def test_a_typical_step_has_the_average_amount_of_pool_training():
 
 def test_the_command_prints_what_was_chosen_and_ignores_the_steps_of_a_file(rcig, tmp_path, monkeypatch):
     monkeypatch.setattr(time_budget, "_measure", lambda *_: _Timing(15.0, 0.0))
-    (tmp_path / "settings.toml").write_text("ipc = 1\nwidth = 4\nbatch = 64\nsteps = 900\npool_size = 3\n")
+    given = {"ipc": 1, "width": 4, "batch": 64, "steps": 900, **SMALL}
+    text = "".join(f"{name} = {value}\n" for name, value in given.items())
+    (tmp_path / "settings.toml").write_text(text)
     line = [
         "distill",
         "digits",

@@ -7,10 +7,11 @@ import sys
 import time
 from pathlib import Path
 
-import tests.quick  # noqa: F401
 from rcig_cli.runs.engine.environment import pin, prepare_environment, prepare_jax
+from tests import quick
 
 prepare_environment()
+quick.add_flag()
 prepare_jax()
 pin()
 

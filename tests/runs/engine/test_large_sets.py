@@ -61,7 +61,8 @@ def test_distill_reads_batch_after_batch_ahead_and_gives_the_same(tmp_path, rcig
 def test_evaluate_reads_the_images_of_a_random_subset_alone(tmp_path, rcig, monkeypatch, reads):
     store = tmp_path / "a"
     assert rcig("prepare", "digits", "--store", store).code == 0
-    assert rcig(*RUN, "--store", store).code == 0
+    picked = ("distill", "digits", "--ipc", 1, "--algorithm", "random", "--width", 4)
+    assert rcig(*picked, "--store", store).code == 0
     command = ["evaluate", "run_1", "--networks", "2", "--steps", "2", "--json", "--store", store]
     reads.clear()
     first = rcig(*command).json

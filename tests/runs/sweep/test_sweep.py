@@ -8,7 +8,7 @@ import tomllib
 import pytest
 
 import rcig_cli
-from tests.conftest import start_rcig
+from tests.conftest import exit_code, run_rcig
 
 FILE = """
 dataset = "digits"
@@ -34,7 +34,7 @@ TIMES = ("milliseconds_per_step", "seconds", "seconds_in_all")
 def prepared(tmp_path_factory):
     """A folder with a store of digits and a sweep's file."""
     folder = tmp_path_factory.mktemp("sweep")
-    start_rcig("prepare", "digits", "--store", folder / "a").communicate()
+    assert exit_code("prepare", "digits", "--store", folder / "a") == 0
     (folder / "sweep.toml").write_text(FILE.format(steps=20))
     return folder
 
@@ -43,11 +43,9 @@ def prepared(tmp_path_factory):
 def undisturbed(prepared, tmp_path_factory):
     store = tmp_path_factory.mktemp("undisturbed") / "a"
     shutil.copytree(prepared / "a", store)
-    process = start_rcig("sweep", prepared / "sweep.toml", "--store", store, "--json", "--quiet")
-    out, err = process.communicate()
-    assert process.returncode == 0, out + err
-    assert err == ""
-    return store, json.loads(out)
+    made = run_rcig("sweep", prepared / "sweep.toml", "--store", store, "--json", "--quiet")
+    assert (made.code, made.err) == (0, "")
+    return store, made.json
 
 
 @pytest.fixture

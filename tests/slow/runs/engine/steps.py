@@ -9,10 +9,11 @@ process 0 saves what the steps computed to ``FOLDER/DEVICES.npz``.
 import sys
 from pathlib import Path
 
-import tests.quick  # noqa: F401
 from rcig_cli.runs.engine.environment import pin, prepare_environment, prepare_jax
+from tests import quick
 
 prepare_environment()
+quick.add_flag()
 prepare_jax()
 pin()
 
