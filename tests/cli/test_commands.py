@@ -167,9 +167,10 @@ def test_hard_labels_are_the_largest_classes_of_the_learned_labels(rcig, digits_
     assert len(np.unique(learned)) > 2
 
 
-def test_the_learning_rate_is_chosen_on_held_out_training_images(rcig, digits_run, monkeypatch):
+def test_the_learning_rate_is_chosen_on_held_out_training_images(rcig, digits_run, tmp_path, monkeypatch):
     from rcig_cli.runs.evaluate import evaluate as job
 
+    shutil.copytree(digits_run, tmp_path / "a")
     of_set, of_random = {0.1: 0.5, 0.01: 0.7, 0.001: 0.6}, {0.1: 0.4, 0.01: 0.2, 0.001: 0.3}
 
     def make_measurement(prepared, protocol, report):
@@ -186,7 +187,7 @@ def test_the_learning_rate_is_chosen_on_held_out_training_images(rcig, digits_ru
 
     tested = []
     monkeypatch.setattr(job, "make_measurement", make_measurement)
-    choose = ["evaluate", "run_1", "--choose-lr", "0.1,0.01,0.001", "--store", digits_run]
+    choose = ["evaluate", "run_1", "--choose-lr", "0.1,0.01,0.001", "--store", tmp_path / "a"]
     outcome = rcig(*choose, "--json")
     assert tested == [(0, "training networks on run_1", 0.01), (1, "training networks on random images", 0.1)]
     (document,) = outcome.json["evaluations"]

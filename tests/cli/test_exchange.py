@@ -263,6 +263,8 @@ def test_an_imported_run_is_not_used_as_a_distilled_run_of_the_same_settings(rci
     from rcig_cli.runs.distill.group import RunGroup
     from rcig_cli.runs.distill.resume import newest_of
     from rcig_cli.runs.prepare.prepared import open_prepared
+    from rcig_cli.runs.sweep.table import keys_of
+    from rcig_cli.store.documents import canonical
 
     checkpoint(tmp_path / "frepo", 10, (8, 8, 1), ipc=1)
     rcig("import", tmp_path / "frepo", "--dataset", "digits", "--store", store)
@@ -271,9 +273,9 @@ def test_an_imported_run_is_not_used_as_a_distilled_run_of_the_same_settings(rci
     config = resolved(open_prepared(opened, "digits"), {"ipc": 1})
     assert run.config == config.to_json()
     assert newest_of(opened, config, dataset.digest) is None
-    group = SimpleNamespace(manifest=SimpleNamespace(parents={"digits": run.parents["dataset"]}))
-    assert RunGroup._has_same_result(group, opened.run("run_1"))
-    assert not RunGroup._has_same_result(group, run)
+    sweep = SimpleNamespace(kind="sweep", parents={"digits": run.parents["dataset"]}, as_parent="another")
+    keys = [canonical(run.config), canonical(opened.run("run_1").config)]
+    assert RunGroup(opened, sweep, keys, keys_of).names == {keys[1]: "run_1"}
 
 
 ERRORS = [
