@@ -72,7 +72,8 @@ def forecast(
         As for `sweep`.
     """
     cells, axes = cells_of(store, plan, part, report)
-    status = {key: run.status for run in store.runs().found for key in keys_of(run)}
+    made_here = [run for run in store.runs().found if not run.imported]
+    status = {key: run.status for run in made_here for key in keys_of(run)}
     speed = EXPECTED_SHARE * matrix_speed()
     needs: dict[str, tuple[int | None, float | None]] = {}  # those of other seeds are the same
     found = []
