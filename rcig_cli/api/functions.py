@@ -541,11 +541,11 @@ def sweep(
 
     Examples
     --------
-    >>> settings = {"dataset": "digits", "ipc": 1, "steps": 400}
+    >>> settings = {"dataset": "digits", "ipc": 1, "steps": 100, "width": 16, "evaluate": {"networks": 2}}
     >>> rcig.sweep({**settings, "sweep": {"algorithm": ["rcig", "frepo"], "seed": [0, 1]}})
     sweep_1: test accuracy
-      algorithm rcig: 93.0 ± 1.1 % (run_1, run_2)
-      algorithm frepo: 89.1 ± 1.3 % (run_3, run_4)
+      algorithm rcig: 79.9 ± 2.8 % (run_1, run_2)
+      algorithm frepo: 75.3 ± 4.7 % (run_3, run_4)
     """
     from rcig_cli.runs.sweep import sweep as job
     from rcig_cli.runs.sweep.plan import make_plan, read_plan
