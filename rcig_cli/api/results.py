@@ -25,6 +25,7 @@ from rcig_cli.reporting.formatting import (
 )
 from rcig_cli.runs.evaluate.results import Evaluation, Spread
 from rcig_cli.runs.prepare.prepared import Prepared
+from rcig_cli.runs.sweep.table import describe_settings
 from rcig_cli.store.results import read_results
 from rcig_cli.store.store import Store
 
@@ -130,10 +131,11 @@ class Sweep:
         lines = [f"{self.name}: test accuracy"]
         several = len({row["protocol_label"] for row in self.rows}) > 1
         for row in self.rows:
-            settings = [f"{name} {value}" for name, value in row["settings"].items() if value is not None]
-            settings += [row["protocol_label"]] if several else []
+            parts = [describe_settings(row["settings"]), row["protocol_label"] if several else ""]
             accuracy = Spread.from_json(row["accuracy"]).percent if row["accuracy"] else "diverged"
-            lines.append(f"  {', '.join(settings) or 'single run'}: {accuracy} ({', '.join(row['runs'])})")
+            lines.append(
+                f"  {', '.join(filter(None, parts)) or 'single run'}: {accuracy} ({', '.join(row['runs'])})"
+            )
         return "\n".join(lines)
 
 

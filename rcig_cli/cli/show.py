@@ -169,8 +169,8 @@ def _facts(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"part of {role}", run["parents"][role]["name"]
     if run["tags"]:
         yield "tags", " ".join(run["tags"])
-    yield "created (UTC)", run["created"][:19].replace("T", " ")
-    yield "updated (UTC)", run["updated"][:19].replace("T", " ")
+    yield "created (UTC)", _time(run["created"])
+    yield "updated (UTC)", _time(run["updated"])
     if run["machine"]:
         yield "machine", ", ".join(f"{name} {value}" for name, value in run["machine"].items())
 
@@ -205,13 +205,18 @@ def _as_toml(document: Mapping[str, Any]) -> str:
     return to_toml(document["config"], declared_settings()).rstrip("\n")
 
 
+def _time(moment: str) -> str:
+    """Return a recorded time to the second."""
+    return moment[:19].replace("T", " ")
+
+
 def _description(document: Mapping[str, Any]) -> list[str]:
     """Describe a data set, sweep or sequence: its plain values, its results, and its other records."""
     below = ("table", "files")
     shown = {key: value for key, value in document.items() if key not in below and value not in (None, {})}
     if document["kind"] == "dataset":
         shown["config"] = {key: value for key, value in document["config"].items() if value is not None}
-        shown["created"] = f"{shown['created'][:19].replace('T', ' ')} (UTC)"
+        shown["created"] = f"{_time(shown['created'])} (UTC)"
     if document["kind"] in ("sweep", "sequence"):  # `rcig show` of its runs shows these
         per_run = ("configurations", "protocols")
         shown["config"] = {key: value for key, value in shown["config"].items() if key not in per_run}

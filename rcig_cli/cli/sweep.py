@@ -106,7 +106,7 @@ def _parse_part(text: str) -> tuple[int, int]:
     found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
     if found is None or not 1 <= int(found[1]) <= int(found[2]):
         raise ConfigError(
-            f"--part must be K/N with K from 1 to N, such as 2/4 for the second of four parts, not "
+            "--part must be K/N with K from 1 to N, such as 2/4 for the second of four parts, not "
             f"{shorten(text)}."
         )
     return int(found[1]), int(found[2])
@@ -136,8 +136,7 @@ def _print_forecast(here: Context, store: "Store", plan: "SweepPlan", part: tupl
         rows,
         "Memory: of the compiled outer step, without the real images. Time: to distil on this machine, "
         "without compilation and evaluation, estimated from the operations of a step and the speed of matrix "
-        "products. "
-        f"The runs that are not finished need about {duration(total)}.",
+        f"products. The runs that are not finished need about {duration(total)}.",
     )
 
 

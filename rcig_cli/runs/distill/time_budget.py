@@ -51,7 +51,7 @@ _SMALLER = 2  # how many times smaller the batch is at the preset's width
 _SMALLEST_BATCH = 64
 _REAL_PER_DISTILLED = 2  # real images in a batch for each distilled image, at least
 
-EXPECTED_SHARE = 0.5  # of the speed of a matrix product, for an outer step
+_EXPECTED_SHARE = 0.5  # of the speed of a matrix product, for an outer step
 _MATRIX, _MATRIX_SECONDS = 2048, 0.3  # rows of the matrices, and how long their product is timed
 
 # Timed calls of the engine: at least and at most so many, until this share of the time has passed.
@@ -114,7 +114,7 @@ def choose_settings(
     reading = time.monotonic() - began  # which the run does again
     devices = choose_devices(context.devices)
     memory = preflight.available_memory(own_device(devices))
-    speed = EXPECTED_SHARE * matrix_speed() * len(devices)
+    speed = expected_speed() * len(devices)
     usual = resolved(prepared, {name: each for name, each in settings.items() if name not in _SIZES})
     candidates = list(_candidates(usual, settings, len(psi.labels)))
     rejected = ""
@@ -230,6 +230,11 @@ def _candidates(
 def _power_of_two(number: float) -> int:
     """Return the smallest power of two that is not below a positive number."""
     return int(2 ** np.ceil(np.log2(number)))
+
+
+def expected_speed() -> float:
+    """Return the floating-point operations per second that an outer step is expected to reach."""
+    return _EXPECTED_SHARE * matrix_speed()
 
 
 def matrix_speed() -> float:

@@ -19,9 +19,7 @@ from rcig_cli.presets.config import DEFAULT_PARAMETRIZATION
 from rcig_cli.presets.paper import OTHERS, PaperResult, paper_result, quoted_result
 from rcig_cli.runs.distill.distilled import DistilledSet
 from rcig_cli.runs.distill.scarce import scarce_classes
-from rcig_cli.runs.engine.training import (
-    TrainingSet,
-)
+from rcig_cli.runs.engine.training import TrainingSet
 from rcig_cli.runs.evaluate.full_data import full_data_accuracy, steps_of
 from rcig_cli.runs.evaluate.learning_rate import HeldOut, choose_lr
 from rcig_cli.runs.evaluate.measurement import (
@@ -118,9 +116,9 @@ def evaluate(
             )
         counts = _counts(distilled)
         subsets = random_subsets(prepared, counts, flip=protocol.flip)
-        others = subsets
-        if held_out is not None:
-            others = random_subsets(prepared, counts, flip=protocol.flip, without=held_out.rows)
+        others = random_subsets(
+            prepared, counts, flip=protocol.flip, without=held_out.rows if held_out else ()
+        )
         random_subset = measured("random_subset", 1, subsets, "random images", others)
     on_all = dd_ranking = None
     if full_data or scores:

@@ -139,7 +139,7 @@ def random_subsets(
     counts: Sequence[int],
     *,
     flip: bool,
-    without: npt.NDArray[np.int64] | None = None,
+    without: Sequence[int] | npt.NDArray[np.int64] = (),
 ) -> Callable[[Array], TrainingSet]:
     """Return a function from a random key to a training set of real images, ``counts`` of each class.
 
@@ -148,7 +148,7 @@ def random_subsets(
     """
     # Only the chosen images are read: all training images may not fit into memory.
     images, classes = prepared.stored("train"), prepared.labels("train")
-    rows = np.arange(len(classes)) if without is None else np.delete(np.arange(len(classes)), without)
+    rows = np.setdiff1d(np.arange(len(classes)), without)
 
     def subset(key: Array) -> TrainingSet:
         chosen = rows[first_images(key, classes[rows], counts)]

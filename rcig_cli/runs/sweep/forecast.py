@@ -6,7 +6,7 @@ from typing import Any
 
 from rcig_cli.distillation.settings import ExpertSettings
 from rcig_cli.runs.distill.run_loop import engine_for, initial_psi
-from rcig_cli.runs.distill.time_budget import EXPECTED_SHARE, matrix_speed, operations_of_step
+from rcig_cli.runs.distill.time_budget import expected_speed, operations_of_step
 from rcig_cli.runs.engine.batches import RealData
 from rcig_cli.runs.engine.mesh import choose_devices
 from rcig_cli.runs.report import Report
@@ -74,7 +74,7 @@ def forecast(
     cells, axes = cells_of(store, plan, part, report)
     made_here = [run for run in store.runs().found if not run.imported]
     status = {key: run.status for run in made_here for key in keys_of(run)}
-    speed = EXPECTED_SHARE * matrix_speed()
+    speed = expected_speed()
     needs: dict[str, tuple[int | None, float | None]] = {}  # those of other seeds are the same
     found = []
     for number, cell in enumerate(cells):
