@@ -205,9 +205,9 @@ def distill(
     Run run_1: 1 image per class of digits, 400 steps, finished
     """
     from rcig_cli.presets.config import declared_settings
-    from rcig_cli.runs.distill.distill import EMBEDDED
     from rcig_cli.runs.distill.distill import distill as run_distillation
     from rcig_cli.runs.distill.run_loop import RunContext
+    from rcig_cli.runs.prepare.prepare import EMBEDDED
     from rcig_cli.settings import check
     from rcig_cli.store.names import NEWEST
 
@@ -709,7 +709,7 @@ def import_set(
         or one with ``images_best.pt`` and ``labels_best.pt``; or ``"hf:OWNER/NAME"``, perhaps with
         ``"@REVISION"``, a data set repository of the Hugging Face Hub.
     dataset
-        The prepared data set that it was distilled from.
+        The prepared data set that it was distilled from, or ``"digits"``, which is prepared if needed.
     space
         What the values of its images are: ``"whitened"``, ``"normalized"``, ``"dc-normalized"``,
         ``"kornia-zca"`` or ``"pixels"`` (``docs/exchange.md``); by default as the file states.
@@ -723,7 +723,10 @@ def import_set(
         Words to find the run by.
     """
     from rcig_cli.runs.exchange import importing
+    from rcig_cli.runs.prepare.prepare import EMBEDDED
 
+    if dataset == EMBEDDED:
+        _open(store, create=True)
     opened, of = _locate(dataset, Dataset, store)
     file = _path("path", path)
     if file is None:

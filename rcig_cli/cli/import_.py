@@ -54,8 +54,7 @@ def import_(
 
     Example: rcig import checkpoint_best --dataset cifar10 --name frepo
     """
-    store = here.store()
-    store.dataset(dataset)
+    store = here.store(create=True)
     here.prepare_jax()
     from rcig_cli.runs.exchange.importing import import_set
 

@@ -57,7 +57,7 @@ def confirm(here: Context, question: str, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise ConfigError("Not interactive: pass --yes.")
+        raise ConfigError("There is no terminal for a confirmation: pass --yes to remove without one.")
     if not here.console.agrees(question):
         here.console.note("Nothing was removed.")
         raise typer.Exit(1)

@@ -94,8 +94,6 @@ def _entry(distilled: DistilledSet, report: Report) -> dict[str, Any]:
         "source": source_of(run.config),
         "best": best,
         "images": decoded_per_class(run.config),
-        "method": f"imported from {run.parents['file']['name']}" if run.imported else run.config["algorithm"],
-        "steps": 0 if run.imported else run.step,
         "size": distilled.size,
         "picture": embedded(encode_png(picture)),
         "caption": f"Evaluated with {describe_protocol(best['protocol'])}." if best else "",

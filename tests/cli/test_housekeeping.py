@@ -76,7 +76,7 @@ def test_without_a_terminal_yes_is_required(rcig, store, command):
     before = contents(with_garbage(store))
     outcome = rcig(*command, "--store", store)
     assert (outcome.code, outcome.out) == (2, "")
-    assert "rcig: Not interactive: pass --yes." in outcome.err
+    assert "rcig: There is no terminal for a confirmation: pass --yes" in outcome.err
     assert contents(store) == before
     assert rcig(*command, "--yes", "--store", store).code == 0
     assert contents(store) != before

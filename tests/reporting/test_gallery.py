@@ -39,8 +39,10 @@ def test_the_gallery_has_every_finished_run_the_most_accurate_first(rcig, store)
     assert len(page.named("img")) == len(FINISHED)
     assert all(image["src"].startswith("data:image/png;") for image in page.named("img"))
     assert not [word for word in ("http:", "https:", "url(", "@import", "<script") if word in text]
-    for said in ("90.0 ± 1.0 %", "imported from set.npz", "not evaluated", "5 finished runs of 1 data set"):
+    for said in ("90.0 ± 1.0 %", "set.npz", "not evaluated", "5 finished runs of 1 data set"):
         assert said in page.text, said
+    assert text.count("<dt>imported from</dt><dd>set.npz</dd>") == 1
+    assert text.count("<dt>method</dt>") == len(FINISHED) - 1
     assert rcig("verify", "--store", store).out.count("gallery") == 0
 
 

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from rcig_cli.augmentation import check_operations
-from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.distillation.methods import find_method
 from rcig_cli.errors import ConfigError, Interrupted, NotFound, NumericsError
-from rcig_cli.extensions import installed, provenance
+from rcig_cli.extensions import provenance
 from rcig_cli.presets.config import DEFAULT_ALGORITHM, DistillConfig, with_references
 from rcig_cli.reporting.formatting import describe_images, per_class, source_of
 from rcig_cli.runs.configuration import most_images, network_for, normalized, resolved, with_possible_batch
@@ -40,7 +39,7 @@ from rcig_cli.runs.distill.time_budget import MINUTES_ON_CPU, choose_settings, l
 from rcig_cli.runs.distill.tracking import check_trackers, tracked
 from rcig_cli.runs.engine.environment import describe_devices, machine
 from rcig_cli.runs.engine.mesh import choose_devices
-from rcig_cli.runs.prepare.prepare import prepare
+from rcig_cli.runs.prepare.prepare import EMBEDDED, open_or_prepare
 from rcig_cli.runs.prepare.prepared import Prepared, open_prepared, parent_of
 from rcig_cli.runs.report import Report, SharedReport
 from rcig_cli.runs.signals import stop_on_signals
@@ -53,7 +52,6 @@ from rcig_cli.store.progress import remove_progress
 from rcig_cli.store.records import RunManifest, SequenceManifest, SweepManifest, now, versions
 from rcig_cli.store.store import Store
 
-EMBEDDED = "digits"  # comes with scikit-learn, so it needs no download
 
 
 def distill(
@@ -309,12 +307,7 @@ def choose_dataset(store: Store, name: str | None, report: Report) -> str:
         name = names[0] if names else EMBEDDED
     if not store.dataset_path(name).exists():
         _refuse_imported(store, name)
-        if name in KNOWN or name in installed("dataset"):
-            raise NotFound(f"{name} is not prepared yet. To prepare it: rcig prepare {name}")
-        if name != EMBEDDED:
-            store.dataset(name)  # raises an error that lists the data sets
-        report.note(f"Preparing {name}, which comes with scikit-learn.")
-        prepare(store, name, report=report, wait=True)
+        open_or_prepare(store, name, report)
     return name
 
 

@@ -27,7 +27,8 @@ from rcig_cli.errors import ConfigError, RcigError, shorten
 from rcig_cli.runs.configuration import most_images, resolved
 from rcig_cli.runs.distill.distilled import write_distilled
 from rcig_cli.runs.exchange.stored_arrays import parametrized
-from rcig_cli.runs.prepare.prepared import Prepared, open_prepared
+from rcig_cli.runs.prepare.prepare import open_or_prepare
+from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.runs.report import Report
 from rcig_cli.store.digests import sha256_of_file
 from rcig_cli.store.documents import digest_of
@@ -64,7 +65,7 @@ def import_set(
         A file or folder; ``docs/exchange.md`` describes the formats.  Or ``hf:OWNER/NAME``, and perhaps ``@``
         and a branch, tag or commit, a data set repository of the Hugging Face Hub (``docs/hub.md``).
     dataset
-        The prepared data set that the set was distilled from.
+        The prepared data set that the set was distilled from, or digits, which is prepared if needed.
     space
         What the values of the images are, one of `SPACES`; by default as the file states.
     index
@@ -95,7 +96,7 @@ def import_set(
     RcigError
         If a download fails.
     """
-    prepared, tags = open_prepared(store, dataset), check_tags(tags)
+    prepared, tags = open_or_prepare(store, dataset, report), check_tags(tags)
     chosen = None if name is None else store.check_new_run(name)
     if space is not None and space not in SPACES:
         raise ConfigError(f"--space {shorten(space)} is not available; choose from: {', '.join(SPACES)}.")

@@ -32,6 +32,8 @@ from rcig_cli.store.partial import Partial, partial_folder, remove_published
 from rcig_cli.store.records import DatasetManifest, now, read_manifest, versions, write_manifest
 from rcig_cli.store.store import Store
 
+EMBEDDED = "digits"  # comes with scikit-learn, so it needs no download
+
 _MOST_NAMES = 20  # of classes in one message
 
 # Each worker has a batch in memory, and the slowest part, a matrix product, uses several threads itself.
@@ -126,6 +128,23 @@ def prepare(
                     folder.remove()
                 raise
         folder.publish(final, overwrite=overwrite)
+    return open_prepared(store, name)
+
+
+def open_or_prepare(store: Store, name: str, report: Report) -> Prepared:
+    """Open a data set; `EMBEDDED` is prepared if needed.
+
+    Raises
+    ------
+    NotFound
+        If there is none of that name.
+    """
+    if not store.dataset_path(name).exists():
+        if name in KNOWN or name in installed("dataset"):
+            raise NotFound(f"{name} is not prepared yet. To prepare it: rcig prepare {name}")
+        if name == EMBEDDED:
+            report.note(f"Preparing {name}, which comes with scikit-learn.")
+            return prepare(store, name, report=report, wait=True)
     return open_prepared(store, name)
 
 
