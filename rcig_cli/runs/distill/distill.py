@@ -53,7 +53,6 @@ from rcig_cli.store.records import RunManifest, SequenceManifest, SweepManifest,
 from rcig_cli.store.store import Store
 
 
-
 def distill(
     store: Store,
     settings: Mapping[str, Any],
