@@ -3,11 +3,7 @@
 This module gathers the contents; ``dataset_card.md.j2`` defines the text.
 """
 
-import html
 import re
-from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rcig_cli import __version__
 from rcig_cli.data.exchange.hub import EXACT
@@ -18,15 +14,12 @@ from rcig_cli.distillation.methods.method import RCIG_PAPER
 from rcig_cli.distillation.settings import Choice
 from rcig_cli.reporting.commands import commands_of
 from rcig_cli.reporting.formatting import (
-    accuracy,
-    count_of,
     describe_images,
-    describe_network,
     describe_size,
-    describe_training,
     source_of,
 )
 from rcig_cli.reporting.html_report import results_of, settings_rows
+from rcig_cli.reporting.templates import template
 from rcig_cli.runs.distill.distilled import DistilledSet
 from rcig_cli.runs.report import Report
 
@@ -65,7 +58,7 @@ def dataset_card(
     method = None if run.imported else config.algorithm_record
     parametrization = None if distilled.size.is_raw else config.parametrization_record
     whitening = prepared.whitening()
-    card: str = _template().render(
+    card: str = template("dataset_card.md.j2").render(
         at=f', revision="{revision}"' if revision else "",
         citations=citations(method, parametrization),
         class_count=prepared.classes,
@@ -154,23 +147,3 @@ def _entry(reference: str, name: str) -> str:
     }
     lines = "".join(f"  {key} = {{{value}}},\n" for key, value in fields.items())
     return f"@inproceedings{{{authors[0].lower()}{found['year']}{name.replace('-', '')},\n{lines}}}"
-
-
-def _template() -> Any:
-    environment = Environment(
-        loader=PackageLoader("rcig_cli.reporting", package_path=""),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {
-        "accuracy": lambda measured: accuracy(measured, "–"),
-        "cell": lambda text: html.escape(text, quote=False).replace("|", "\\|"),
-    }
-    environment.globals |= {
-        "count_of": count_of,
-        "describe_network": describe_network,
-        "describe_training": describe_training,
-    }
-    return environment.get_template("dataset_card.md.j2")
