@@ -104,11 +104,12 @@ def evaluate(
         )
         for each in evaluations
     ]
+    about = _of_parametrized(size, random=any(each.random_subset for each in evaluations))
     here.console.table(
         ("network", run, "random subset", *in_full, _PAPER, "stored"),
         rows,
         f"Test accuracy of {count_of(first['networks'], 'network')} trained on {run} for "
-        f"{describe_training(first)}{deviation}.\n{run}: {describe_size(size)}.{_of_parametrized(size)}",
+        f"{describe_training(first)}{deviation}.\n{run}: {describe_size(size)}.{about}",
         optional=("stored", _PAPER),
     )
     if scores:
@@ -126,11 +127,10 @@ def evaluate(
     here.next(f"visualize {run} --grid")
 
 
-def _of_parametrized(size: "SetSize") -> str:
+def _of_parametrized(size: "SetSize", *, random: bool) -> str:
     """Say what a parametrized set is compared with, and why there is no accuracy of the paper."""
     if size.is_raw:
         return ""
-    return (
-        f" Random subsets have {count_of(size.raw_images, 'real image')}, which take at least as many bytes. "
-        "The paper's accuracies are for raw sets."
-    )
+    images = count_of(size.raw_images, "real image")
+    subsets = f" Random subsets have {images}, which take at least as many bytes." if random else ""
+    return f"{subsets} The paper's accuracies are for raw sets."
