@@ -207,7 +207,6 @@ def distill(
     from rcig_cli.presets.config import declared_settings
     from rcig_cli.runs.distill.distill import distill as run_distillation
     from rcig_cli.runs.distill.run_loop import RunContext
-    from rcig_cli.runs.prepare.prepare import EMBEDDED
     from rcig_cli.settings import check
     from rcig_cli.store.names import NEWEST
 
@@ -216,9 +215,7 @@ def distill(
     elif not resume:
         raise ConfigError("ipc is missing: give the number of distilled images per class, such as ipc=1.")
     check(declared_settings(settings.get("algorithm")), settings)
-    if dataset == EMBEDDED:
-        _open(store, create=True)
-    opened, of = _locate(dataset, Dataset, store)
+    opened, of = _locate_or_create(dataset, store)
     if isinstance(log_to, str):
         log_to = (log_to,)
     context = RunContext(
@@ -723,11 +720,8 @@ def import_set(
         Words to find the run by.
     """
     from rcig_cli.runs.exchange import importing
-    from rcig_cli.runs.prepare.prepare import EMBEDDED
 
-    if dataset == EMBEDDED:
-        _open(store, create=True)
-    opened, of = _locate(dataset, Dataset, store)
+    opened, of = _locate_or_create(dataset, store)
     file = _path("path", path)
     if file is None:
         raise ConfigError("path must be the file or folder to import, not None.")
@@ -798,6 +792,15 @@ def _locate(
         argument = kind.__name__.lower()
         raise ConfigError(f"{argument} must be a {kind.__name__} or its name, not {shorten(what)}.")
     return (what.store if store is None else _open(store)), what.name
+
+
+def _locate_or_create(dataset: str | Dataset, store: StorePath) -> tuple["Store", str]:
+    """Return the store and the name of a data set; for one that is prepared if needed, make the store."""
+    from rcig_cli.runs.prepare.prepare import EMBEDDED
+
+    if dataset == EMBEDDED:
+        _open(store, create=True)
+    return _locate(dataset, Dataset, store)
 
 
 def _listed(listing: Any) -> Any:

@@ -63,9 +63,8 @@ def continual(
     from rcig_cli.runs.continual.results import HEAD, rows_of
     from rcig_cli.runs.distill.distill import choose_dataset
     from rcig_cli.runs.distill.run_loop import RunContext
-    from rcig_cli.runs.prepare.prepared import open_prepared
 
-    prepared = open_prepared(store, choose_dataset(store, dataset or in_file, here.console))
+    prepared = choose_dataset(store, dataset or in_file, here.console)
     context = RunContext(here.console, checkpoint_every)
     try:
         with here.console.working():

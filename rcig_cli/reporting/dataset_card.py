@@ -13,11 +13,7 @@ from rcig_cli.data.whitening.whitening import Whitening
 from rcig_cli.distillation.methods.method import RCIG_PAPER
 from rcig_cli.distillation.settings import Choice
 from rcig_cli.reporting.commands import commands_of
-from rcig_cli.reporting.formatting import (
-    describe_images,
-    describe_size,
-    source_of,
-)
+from rcig_cli.reporting.formatting import describe_images, describe_size, source_of
 from rcig_cli.reporting.html_report import results_of, settings_rows
 from rcig_cli.reporting.templates import template
 from rcig_cli.runs.distill.distilled import DistilledSet

@@ -40,7 +40,7 @@ from rcig_cli.runs.distill.tracking import check_trackers, tracked
 from rcig_cli.runs.engine.environment import describe_devices, machine
 from rcig_cli.runs.engine.mesh import choose_devices
 from rcig_cli.runs.prepare.prepare import EMBEDDED, open_or_prepare
-from rcig_cli.runs.prepare.prepared import Prepared, open_prepared, parent_of
+from rcig_cli.runs.prepare.prepared import Prepared, parent_of
 from rcig_cli.runs.report import Report, SharedReport
 from rcig_cli.runs.signals import stop_on_signals
 from rcig_cli.store import checkpoints
@@ -152,8 +152,8 @@ def distill(
                 run = held.enter_context(locked_run(store, run, settings, note))
             is_new = False
         else:
-            dataset = choose_dataset(store, settings.get("dataset"), context.report)
-            prepared = open_prepared(store, dataset).of_classes(settings.get("classes"))
+            prepared = choose_dataset(store, settings.get("dataset"), context.report)
+            prepared = prepared.of_classes(settings.get("classes"))
             run, is_new = held.enter_context(
                 _new_or_unfinished(
                     store,
@@ -289,8 +289,8 @@ def _models_for(context: RunContext, algorithm: str) -> int:
     return math.ceil(default / devices) * devices
 
 
-def choose_dataset(store: Store, name: str | None, report: Report) -> str:
-    """Return the named data set, or the only prepared one, or digits, which is prepared if needed.
+def choose_dataset(store: Store, name: str | None, report: Report) -> Prepared:
+    """Open the named data set, or the only prepared one, or digits, which is prepared if needed.
 
     Raises
     ------
@@ -304,10 +304,8 @@ def choose_dataset(store: Store, name: str | None, report: Report) -> str:
         if len(names) > 1:
             raise ConfigError(f"Several data sets are prepared; name the one to distil: {', '.join(names)}.")
         name = names[0] if names else EMBEDDED
-    if not store.dataset_path(name).exists():
-        _refuse_imported(store, name)
-        open_or_prepare(store, name, report)
-    return name
+    _refuse_imported(store, name)
+    return open_or_prepare(store, name, report)
 
 
 def _refuse_imported(store: Store, name: str) -> None:

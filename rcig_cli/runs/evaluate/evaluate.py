@@ -216,9 +216,8 @@ def _paper_result(distilled: DistilledSet, protocol: EvaluationProtocol) -> Pape
     """Return the paper's accuracy for such a set and such networks.
 
     It has none with hard labels, by another protocol or augmentation, or for a ConvNet of equal channels.
-    Accuracies of
-    other methods are those by the protocol that is nearest to that of their own papers.  The paper's sets are
-    raw, so it has none for parametrized sets either.
+    Accuracies of other methods are those by the protocol that is nearest to that of their own papers.  The
+    paper's sets are raw, so it has none for parametrized sets either.
 
     A data set of a published name but another number of classes consists of the user's own images.
     """

@@ -25,7 +25,7 @@ from rcig_cli.runs.evaluate.evaluate import evaluate
 from rcig_cli.runs.evaluate.measurement import protocol_network
 from rcig_cli.runs.evaluate.protocol import EvaluationProtocol, evaluation_protocol
 from rcig_cli.runs.evaluate.results import Evaluation
-from rcig_cli.runs.prepare.prepared import Prepared, open_prepared
+from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.runs.report import Report
 from rcig_cli.runs.sweep.plan import SweepPlan
 from rcig_cli.runs.sweep.plots import write_results
@@ -117,9 +117,7 @@ def cells_of(
     ConfigError, NotFound
         As `sweep`.
     """
-    prepared = {
-        name: open_prepared(store, distill.choose_dataset(store, name, report)) for name in plan.datasets
-    }
+    prepared = {name: distill.choose_dataset(store, name, report) for name in plan.datasets}
     cells = _cells(prepared, plan)
     return cells if part is None else _part(cells, *part), _axes(plan, cells)
 
