@@ -173,6 +173,8 @@ def _facts(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "updated (UTC)", _time(run["updated"])
     if run["machine"]:
         yield "machine", ", ".join(f"{name} {value}" for name, value in run["machine"].items())
+    if run["commit"]:
+        yield "commit", run["commit"]
 
 
 def _by_panel(settings: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ its fields are checked by pydantic, when a record is made and when one is read.
 
 import dataclasses
 import platform
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
@@ -160,8 +161,8 @@ class RunManifest(_JobManifest):
     seed
         All random numbers follow from it and the step.
     machine
-        On what the run was started: the kind of device, the number of processors, and environment variables
-        that have the same effect on the rounding of results; empty where it was imported.
+        On what the run was started: the kind of device, the model and number of processors, and environment
+        variables that have the same effect on the rounding of results; empty where it was imported.
     stored_bytes
         The bytes, uncompressed, of the distilled set: of the arrays from which its ``images`` are decoded,
         and of its ``labels``.
@@ -187,6 +188,8 @@ class RunManifest(_JobManifest):
     imported_as
         How the file of an imported run was read: the ``space`` of its images, the ``options`` that the user
         gave, and the ``assumptions``, each with ``about`` and ``text``.  None for other runs.
+    commit
+        The commit of this project that the run was started with, as `commit` returns it.
     """
 
     step: int
@@ -200,6 +203,7 @@ class RunManifest(_JobManifest):
     continues: dict[str, Any] | None = None
     extensions: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     imported_as: dict[str, Any] | None = None
+    commit: str | None = None
     kind: Literal["run"] = "run"
 
     _content: ClassVar[tuple[str, ...]] = ("config", "seed", "dataset", "parents", "files")
@@ -307,3 +311,21 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def commit() -> str | None:
+    """Return the Git commit of this package, or None if it is installed without its repository.
+
+    Returns
+    -------
+    str or None
+        The first 12 digits of its hash, and ``-dirty`` if tracked files were changed since.
+    """
+    checkout = Path(__file__).parents[2]
+    if not (checkout / ".git").exists():  # an installed package may lie inside another project's repository
+        return None
+    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):  # without Git, or in a repository of another user
+        return None

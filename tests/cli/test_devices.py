@@ -119,11 +119,9 @@ def test_resuming_as_if_on_another_machine_is_told(rcig, tmp_path, monkeypatch):
     monkeypatch.setattr("rcig_cli.runs.distill.run_loop.RunLoop.restore_or_start", stop)
     rcig(*run)
     manifest = open_store(tmp_path, create=False).run("run_1")
-    assert manifest.machine == {"device": "cpu", "processors": str(environment.processors())}
+    assert manifest.machine["device"] == "cpu"
+    assert manifest.machine["processors"] == str(environment.processors())
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     outcome = rcig(*run, "--resume")
     assert "run_1 resumes" in outcome.err
-    assert (
-        "started with another device, number of processors or environment (device cpu, processors"
-        in outcome.err
-    )
+    assert "started with another device, processor or environment (device cpu, " in outcome.err

@@ -1,15 +1,19 @@
 """Manifests: they come back as they were written, and a wrong field is named with what is allowed."""
 
 import platform
+import shutil
+import subprocess
 
 import pytest
 from pydantic import ValidationError
 
 from rcig_cli.errors import Corrupt, NotFound
 from rcig_cli.store.documents import write_document
+from rcig_cli.store import records
 from rcig_cli.store.records import (
     CheckpointManifest,
     RunManifest,
+    commit,
     now,
     read_manifest,
     versions,
@@ -90,3 +94,33 @@ def test_versions_come_without_imports(python):
     assert found["zarr"] == printed.strip()
     assert found["python"] == platform.python_version()
     assert {"jax", "jaxlib", "flax", "optax", "safetensors", "numpy"} <= set(found)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs Git")
+def test_the_commit_is_the_one_of_the_checkout_that_the_package_lies_in(tmp_path, monkeypatch):
+    def git(*arguments):
+        identity = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
+        found = subprocess.run(
+            ["git", "-C", str(tmp_path), *identity, *arguments], capture_output=True, text=True, check=True
+        )
+        return found.stdout.strip()
+
+    module = tmp_path / "rcig_cli" / "store" / "records.py"
+    module.parent.mkdir(parents=True)
+    module.write_text("before")
+    monkeypatch.setattr(records, "__file__", str(module))
+    assert commit() is None
+
+    git("init")
+    git("add", ".")
+    git("commit", "--message", "first")
+    assert commit() == git("rev-parse", "HEAD")[:12]
+    module.write_text("after")
+    assert commit() == git("rev-parse", "HEAD")[:12] + "-dirty"
+
+
+def test_a_repository_around_the_installed_package_is_not_its_own(tmp_path, monkeypatch):
+    (tmp_path / ".git").mkdir()
+    installed = tmp_path / ".venv" / "site-packages" / "rcig_cli" / "store" / "records.py"
+    monkeypatch.setattr(records, "__file__", str(installed))
+    assert commit() is None

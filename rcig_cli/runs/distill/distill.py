@@ -49,7 +49,7 @@ from rcig_cli.store.locks import RunLock, Wait
 from rcig_cli.store.metrics import METRICS, MetricsLog
 from rcig_cli.store.names import NEWEST, check_chosen_name, check_tags
 from rcig_cli.store.progress import remove_progress
-from rcig_cli.store.records import RunManifest, SequenceManifest, SweepManifest, now, versions
+from rcig_cli.store.records import RunManifest, SequenceManifest, SweepManifest, commit, now, versions
 from rcig_cli.store.store import Store
 
 
@@ -395,6 +395,7 @@ def create_run(
             parents=parents,
             versions=versions(),
             machine=machine(),
+            commit=commit(),
             stored_bytes=config.stored_bytes(prepared.shape, prepared.classes).to_json(),
             budget=budget,
             tags=tags,
@@ -466,7 +467,7 @@ def execute(path: Path, manifest: RunManifest, prepared: Prepared, context: RunC
         if manifest.machine != machine():
             before = ", ".join(f"{name} {value}" for name, value in manifest.machine.items())
             context.report.warn(
-                f"This run was started with another device, number of processors or environment ({before}): "
+                f"This run was started with another device, processor or environment ({before}): "
                 "results may differ in the last digits."
             )
         if DistillConfig.from_json(manifest.config).algorithm_record.pick:

@@ -20,6 +20,7 @@ results, except that they prevent wrong ones:
 
 import ctypes
 import os
+import platform
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -90,7 +91,7 @@ _LIKE_ANOTHER_MACHINE = (
 )
 
 _LARGEST_CACHE = 2 << 30  # bytes
-_MEMINFO = Path("/proc/meminfo")
+_MEMINFO, _CPUINFO = Path("/proc/meminfo"), Path("/proc/cpuinfo")
 # Flags that do not change results on the CPU, and those of GPUs, where the same bytes are not promised.
 _ALLOWED_FLAGS = re.compile(r"--xla_(force_host_platform_device_count=|dump_|gpu_)|" + f"{YNN_FLAG}$")
 
@@ -294,14 +295,30 @@ def describe_devices() -> str:
 
 
 def machine() -> dict[str, str]:
-    """Return what rounding depends on, besides the versions of libraries and the kind of processor.
+    """Return what rounding depends on, besides the versions of libraries.
 
     Returns
     -------
     dict
-        The kind of ``device``, the number of ``processors``, and the `_LIKE_ANOTHER_MACHINE` that are set.
+        The kind of ``device``, the model of the ``processor`` where the system tells it, the number of
+        ``processors``, and the `_LIKE_ANOTHER_MACHINE` that are set.
     """
     import jax
 
-    variables = {name: os.environ[name] for name in _LIKE_ANOTHER_MACHINE if os.environ.get(name)}
-    return {"device": jax.devices()[0].device_kind, "processors": str(processors()), **variables}
+    model = _processor()
+    return {
+        "device": jax.devices()[0].device_kind,
+        **({"processor": model} if model else {}),
+        "processors": str(processors()),
+        **{name: os.environ[name] for name in _LIKE_ANOTHER_MACHINE if os.environ.get(name)},
+    }
+
+
+def _processor() -> str:
+    """Return the model of the processor, or an empty text if it is unknown."""
+    if _CPUINFO.exists():
+        for line in _CPUINFO.read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.processor()
