@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from rcig_cli.errors import Corrupt, NotFound
-from rcig_cli.store.documents import write_document
 from rcig_cli.store import records
+from rcig_cli.store.documents import write_document
 from rcig_cli.store.records import (
     CheckpointManifest,
     RunManifest,
