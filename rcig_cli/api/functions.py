@@ -450,7 +450,7 @@ def continual(
     Parameters
     ----------
     dataset
-        A prepared data set.
+        A prepared data set, or ``"digits"``, which is prepared if needed.
     ipc
         Distilled images per class, as for `distill`.
     tasks
@@ -485,15 +485,15 @@ def continual(
     """
     from rcig_cli.runs.continual import continual as job
     from rcig_cli.runs.continual.plan import settings_of_continual
+    from rcig_cli.runs.distill.distill import choose_dataset
     from rcig_cli.runs.distill.run_loop import RunContext
-    from rcig_cli.runs.prepare.prepared import open_prepared
     from rcig_cli.settings import check
 
     settings["ipc"] = ipc
     check(settings_of_continual(settings.get("algorithm")), settings)
-    opened, name = _locate(dataset, Dataset, store)
+    opened, name = _locate_or_create(dataset, store)
     context = RunContext(_Report(shown=progress), checkpoint_every)
-    prepared = open_prepared(opened, name)
+    prepared = choose_dataset(opened, name, context.report)
     return job.continual(opened, prepared, settings, context, tasks=tasks, full_epochs=full_epochs)
 
 

@@ -23,7 +23,7 @@ from rcig_cli.data.exchange.records import SPACES, WHITENING, DatasetInfo, LazyA
 from rcig_cli.data.hub import HUB
 from rcig_cli.data.sources.source import Note
 from rcig_cli.data.whitening.whitening import Whitening
-from rcig_cli.errors import ConfigError, RcigError, shorten
+from rcig_cli.errors import ConfigError, NotFound, RcigError, shorten
 from rcig_cli.runs.configuration import most_images, resolved
 from rcig_cli.runs.distill.distilled import write_distilled
 from rcig_cli.runs.exchange.stored_arrays import parametrized
@@ -96,6 +96,8 @@ def import_set(
     RcigError
         If a download fails.
     """
+    if not str(origin).startswith(HUB) and not Path(origin).exists():
+        raise NotFound(f"There is no file or folder {origin}: check the path.")
     prepared, tags = open_or_prepare(store, dataset, report), check_tags(tags)
     chosen = None if name is None else store.check_new_run(name)
     if space is not None and space not in SPACES:

@@ -160,3 +160,9 @@ def test_the_python_api(uninterrupted):
         rcig.ConfigError, match="There is no setting 'evaluate_stebs'; did you mean evaluate_steps"
     ):
         rcig.continual("digits", **given, evaluate_stebs=3)
+
+
+def test_digits_are_prepared_if_needed(tmp_path):
+    with pytest.raises(rcig.ConfigError, match="divided"):
+        rcig.continual("digits", ipc=1, tasks=3, store=tmp_path / "new")
+    assert [dataset.name for dataset in rcig.list_datasets(store=tmp_path / "new")] == ["digits"]
