@@ -161,7 +161,7 @@ def search(folder: Path, *, within: Path | None = None) -> Search:
 def _search(result: Search, folder: str, path: str, limit: str, above: tuple[str, ...]) -> Folder:
     """Search ``folder``, which is ``path`` within the root; ``above`` are the real paths that led here."""
     if len(above) > _DEEPEST:
-        raise ConfigError(f"{result.root} has more than {_DEEPEST} folders in each other: move some up.")
+        raise ConfigError(f"{result.root} has folders nested more than {_DEEPEST} levels deep: move some up.")
     images, folders, tables = [], {}, []
     suffixes = picture_suffixes()
     start = path + "/" if path else ""

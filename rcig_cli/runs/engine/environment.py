@@ -279,8 +279,8 @@ def check_devices() -> None:
         if not asked:
             raise ConfigError(f"JAX can't use the devices of this machine{reason}.") from error
         raise ConfigError(
-            f"JAX finds no device for {asked}{reason}. Unset this variable to use the devices that there "
-            "are; a GPU needs the extra: pip install 'rcig-cli[cuda]'"
+            f"JAX finds no device for {asked}{reason}. Unset this variable to use the available devices; "
+            "a GPU needs the extra: pip install 'rcig-cli[cuda]'"
         ) from error
 
 
