@@ -8,8 +8,9 @@
     run = rcig.distill("digits", ipc=1, steps=400)
     rcig.evaluate(run)
 
-Every function has the parameter ``store``, the folder of the store (by default the environment variable
-``RCIG_STORE``, else ``./artifacts``).  The slow ones have ``progress``: whether to print progress to stderr.
+Every function but `distill_arrays` has the parameter ``store``, the folder of the store (by default the
+environment variable ``RCIG_STORE``, else ``./artifacts``).  The slow ones have ``progress``: whether to print
+progress to stderr.
 ``docs/python.md`` has examples of all.
 
 Importing this package imports neither JAX nor NumPy; each function imports what it needs when it is called.

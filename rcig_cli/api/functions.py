@@ -101,9 +101,9 @@ def prepare(
     overwrite
         Whether to replace a data set of this name that was prepared with other settings.
     **settings
-        ``resolution``, ``zca``, ``zca_reg``, ``subset``, ``chunk``, ``range``, ``layout``, ``labels`` and
-        ``skip_damaged``, the options of ``rcig prepare`` (``docs/commands.md``).  The range may also be a
-        pair of numbers, such as ``(0, 4095)``.
+        ``resolution``, ``zca``, ``zca_reg``, ``classes``, ``subset``, ``chunk``, ``range``, ``layout``,
+        ``labels`` and ``skip_damaged``, the options of ``rcig prepare`` (``docs/commands.md``).  The range
+        may also be a pair of numbers, such as ``(0, 4095)``.
 
     Raises
     ------
@@ -345,8 +345,8 @@ def evaluate(
     baseline
         Whether to train networks on random real images too, ``ipc`` of each class: the same bytes.
     full_data, full_epochs
-        Whether to train networks on all real images too, and for how many epochs; the accuracy is kept with
-        the data set for later evaluations by the same protocol.
+        Whether to train networks on all real images too, and for how many epochs, but at least ``steps``
+        steps; the accuracy is kept with the data set for later evaluations by the same protocol.
     scores
         Whether to compute DD-Ranking's scores too (`rcig_cli.runs.evaluate.scores.Scores`).
     **settings
@@ -457,7 +457,8 @@ def continual(
         Number of tasks into which the classes are divided, in the order of
         ``numpy.random.RandomState(seed).permutation(C)``.
     full_epochs
-        For how many epochs networks are trained on all real images.
+        For how many epochs networks are trained on all real images, but at least as many steps as on the
+        distilled sets.
     checkpoint_every
         As for `distill`.
     **settings

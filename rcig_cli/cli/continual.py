@@ -25,12 +25,16 @@ def continual(
     *,
     settings: dict[str, Any],
     tasks: Annotated[
-        int, typer.Option(help="Tasks into which the classes are divided, as many in each.", min=1)
+        int,
+        typer.Option(
+            help="Tasks into which the classes are divided, the same number of classes in each.", min=1
+        ),
     ] = TASKS,
     full_epochs: Annotated[
         int,
         typer.Option(
-            help="Passes over all real images of the networks trained on them.",
+            help="Passes over all real images of the networks trained on them, but at least as many steps as "
+            "on the distilled sets.",
             min=1,
             rich_help_panel="Evaluation",
         ),
@@ -48,7 +52,7 @@ def continual(
     is distilled from its classes alone. After each task networks are trained on the sets of all tasks so far
     and, for comparison, on as many random real images and on all real images.
 
-    The options are those of rcig distill and, under Evaluation, those of rcig evaluate.
+    The settings are those of rcig distill and, under Evaluation, those of rcig evaluate.
 
     To resume, run the same command again.
 

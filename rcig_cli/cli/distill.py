@@ -53,8 +53,8 @@ def distill(
     minutes: Annotated[
         float | None,
         _running(
-            help="Choose width, batch and steps so that the whole run takes about so long on this machine; "
-            "those that are given are kept. The choice is recorded as the run's settings.",
+            help="Choose width, batch and steps so that the whole run takes about this many minutes on this "
+            "machine; those that are given are kept. The choice is recorded as the run's settings.",
         ),
     ] = None,
     name: Annotated[

@@ -44,7 +44,11 @@ def evaluate(
         ),
     ] = False,
     full_epochs: Annotated[
-        int, typer.Option(help="With --full-data or --scores: passes over all real images.", min=1)
+        int,
+        typer.Option(
+            help="With --full-data or --scores: passes over all real images, but at least --steps steps.",
+            min=1,
+        ),
     ] = FULL_EPOCHS,
     scores: Annotated[
         bool,
@@ -55,7 +59,7 @@ def evaluate(
         ),
     ] = False,
 ) -> None:
-    """Evaluate a distilled set: train networks on it, and on random subsets of the same bytes.
+    """Evaluate a distilled set: train networks on it, and on as many bytes of random real images.
 
     Example: rcig evaluate run_1 --arch convnet --arch resnet18 --norm batch --norm instance
     """

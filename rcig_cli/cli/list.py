@@ -41,8 +41,8 @@ def list_all(
 
     Example: rcig list, or rcig list --dataset cifar10 --sort accuracy
 
-    The accuracy is that of the newest evaluation by the run's own protocol, which is the default, or else,
-    marked by *, of the newest one.
+    The accuracy is that of the newest evaluation by the default protocol. If a run has none, it is that of
+    its newest evaluation, marked by *.
     """
     if sort not in SORTS:
         raise ConfigError(f"--sort must be {', '.join(SORTS[:-1])} or {SORTS[-1]}, not {sort}.")

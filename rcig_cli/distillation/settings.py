@@ -69,7 +69,9 @@ class FeatureSettings(MethodSettings):
         panel=METHOD,
         ge=0,
     )
-    feature_lr: float = setting(1e-3, "Learning rate of this training (Adam).", panel=METHOD, gt=0)
+    feature_lr: float = setting(
+        1e-3, "Learning rate for the network whose features are compared (Adam).", panel=METHOD, gt=0
+    )
 
 
 @record
@@ -98,7 +100,10 @@ class GradientSettings(MethodSettings):
         lt=1,
     )
     models: int = setting(
-        1, "Pool models per outer step; their gradients are averaged. Default: one per device.", ge=1
+        1,
+        "Networks per outer step, from the pool if the method has one; their gradients are averaged. "
+        "Default: one per device; rfad: 8.",
+        ge=1,
     )
 
 
@@ -106,7 +111,7 @@ class GradientSettings(MethodSettings):
 class LearnedLabelSettings(GradientSettings):
     """Settings of methods that learn labels too."""
 
-    label_lr: float = setting(3e-3, "Learning rate for labels (AdaBelief).", panel=METHOD, gt=0)
+    label_lr: float = setting(3e-3, "Learning rate for labels.", panel=METHOD, gt=0)
 
 
 @record
@@ -136,16 +141,16 @@ class ExpertSettings(GradientSettings):
     """Settings of methods that learn from experts: networks trained on the real images."""
 
     experts: int = setting(100, "Networks that are trained on the real images first.", panel=EXPERTS, ge=1)
-    expert_epochs: int = setting(50, "Epochs for which each is trained.", panel=EXPERTS, ge=1)
-    expert_lr: float = setting(0.01, "Learning rate of this training (SGD).", panel=EXPERTS, gt=0)
+    expert_epochs: int = setting(50, "Epochs for which each expert is trained.", panel=EXPERTS, ge=1)
+    expert_lr: float = setting(0.01, "Learning rate of the experts' training (SGD).", panel=EXPERTS, gt=0)
     expert_augment: bool = setting(
-        True, "Augment the real images of this training by DSA's operations.", panel=EXPERTS
+        True, "Augment the real images in the experts' training by DSA's operations.", panel=EXPERTS
     )
     last_start: int = setting(
         2, "The last epoch of an expert whose parameters an outer step may start from.", panel=EXPERTS, ge=0
     )
     expert_span: int = setting(
-        2, "Epochs of an expert that an outer step has to make up for.", panel=EXPERTS, ge=1
+        2, "Epochs of an expert's training that the student steps are to match.", panel=EXPERTS, ge=1
     )
 
 

@@ -106,8 +106,9 @@ class DistillConfig:
     )
     start: str = setting(
         "random",
-        "First distilled images: random real images of each class; k-center: the most central one, and then "
-        "always the one furthest from those chosen; class-mean: the class's mean, or k-means centres.",
+        "Initial distilled images: random real images of each class; k-center: the most central one, and "
+        "then always the one furthest from those chosen; class-mean: the class's mean, or for several images "
+        "per class the centres of k-means.",
         choices=STARTS,
     )
     distill_augment: str = setting(

@@ -31,15 +31,20 @@ class MttSettings(ExpertSettings):
     image_lr: float = setting(100.0, "Learning rate for images (SGD).", panel=METHOD, gt=0)
     average_decay: float = method.no_average()
     augment_student: bool = setting(
-        True, "Augment the distilled images of these training steps by DSA's operations.", panel=METHOD
+        True, "Augment the distilled images in the student steps by DSA's operations.", panel=METHOD
     )
     student_steps: int = setting(
-        50, "Training steps on the distilled set (N), through which gradients pass.", panel=METHOD, ge=1
+        50,
+        "Student steps (N): training steps on the distilled set, through which gradients pass.",
+        panel=METHOD,
+        ge=1,
     )
     student_batch: int | None = setting(
-        None, "Distilled images in each of these steps. Default: all.", panel=METHOD, ge=1
+        None, "Distilled images in each student step. Default: all.", panel=METHOD, ge=1
     )
-    step_size: float = setting(0.01, "Learning rate of these steps (alpha) at the start.", panel=METHOD, gt=0)
+    step_size: float = setting(
+        0.01, "Learning rate of the student steps (alpha) at the start.", panel=METHOD, gt=0
+    )
     step_size_lr: float = setting(1e-7, "Learning rate for alpha (SGD).", panel=METHOD, gt=0)
 
     @pydantic.model_validator(mode="after")

@@ -46,8 +46,8 @@ class BasisSettings(ParametrizationSettings):
     )
     bases: int | None = setting(
         None,
-        "Basis: images in the basis. Default: as many as take, with the mixing coefficients, the bytes of "
-        "--ipc images per class.",
+        "Basis: images in the basis. Default: as many as fit, with the mixing coefficients, into the bytes "
+        "of --ipc images per class.",
         panel=PANEL,
         ge=1,
     )
