@@ -1,7 +1,8 @@
 """Write the README's table of results from finished runs: ``python docs/make_results.py STORE RUN...``.
 
 Each run has a row, in the order given: how it was distilled, the accuracy of its newest evaluation by the
-protocol ``rcig`` without augmentation that has random images beside it, and the date, processor and commit.
+protocol ``rcig`` without augmentation, if possible of one with random images beside it, and the date,
+processor and commit.
 """
 
 import sys
@@ -52,12 +53,11 @@ def evaluation_of(run: rcig.Run) -> Evaluation:
     SystemExit
         If there is none.
     """
-    for found in reversed(run.evaluations()):
-        protocol = found.protocol
-        plain = protocol["protocol"] == "rcig" and protocol["arch"] == "convnet" and not protocol["augment"]
-        if plain and found.random_subset:
-            return found
-    sys.exit(f"{run.name} has no such evaluation. Run: rcig evaluate {run.name} --store {run.store.root}")
+    wanted = {"protocol": "rcig", "arch": "convnet", "norm": "none", "augment": False}
+    found = [each for each in run.evaluations() if wanted.items() <= each.protocol.items()]
+    if not found:
+        sys.exit(f"{run.name} has no such evaluation. Run: rcig evaluate {run.name} --store {run.store.root}")
+    return max(reversed(found), key=lambda each: each.random_subset is not None)
 
 
 def with_table(page: str, table: str) -> str:
