@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,8 +13,11 @@ from rcig_cli.errors import ConfigError, NumericsError
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.runs.distill import distill, run_loop
 from rcig_cli.runs.distill.divergence import comes_from, is_stuck, lower_rate
+from rcig_cli.runs.distill.group import RunGroup
 from rcig_cli.runs.distill.resume import resumed
 from rcig_cli.runs.prepare.prepare import prepare
+from rcig_cli.runs.sweep.table import keys_of
+from rcig_cli.store.documents import canonical
 from rcig_cli.store.records import write_manifest
 from rcig_cli.store.store import open_store
 from tests.conftest import TINY
@@ -136,6 +140,16 @@ def test_a_run_whose_rates_were_lowered_is_resumed_by_name_only(lowered, rcig, t
     write_manifest(opened.run_path("run_1"), replace(opened.run("run_1"), status="interrupted"))
     again = rcig(*RUN, "--image-lr", 1e-3, "--resume", "--json", "--store", store)
     assert again.json["run"] == "run_2"
+
+
+def test_a_run_whose_rates_were_lowered_is_not_used_by_a_sweep(lowered, tmp_path):
+    store = open_store(shutil.copytree(lowered, tmp_path / "a"), create=False)
+    run = store.run("run_1")
+    key, parents = canonical(run.config), {"digits": run.parents["dataset"]}
+    other = SimpleNamespace(kind="sweep", parents=parents, as_parent={"name": "sweep_1", "digest": "a" * 64})
+    assert RunGroup(store, other, [key], keys_of).names == {}
+    write_manifest(store.run_path("run_1"), replace(run, divergences=()))
+    assert RunGroup(store, other, [key], keys_of).names == {key: "run_1"}
 
 
 def test_a_result_that_is_not_finite_fails_the_run(digits, tmp_path, rcig, monkeypatch):
