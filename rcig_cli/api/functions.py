@@ -581,7 +581,8 @@ def list_datasets(*, store: StorePath = None) -> list[Dataset]:
 def list_runs(*, store: StorePath = None) -> list[Run]:
     """Return all runs of a store, the oldest first; a damaged one is left out, with a warning."""
     opened = _open(store)
-    return [Run(opened, each) for each in _listed(opened.runs())]
+    found = sorted(_listed(opened.runs()), key=lambda run: run.created)
+    return [Run(opened, each) for each in found]
 
 
 def export(
