@@ -206,6 +206,12 @@ def test_an_exported_set_is_imported_again(run, tmp_path):
         (lambda store: rcig.export("run_1", "zip", store=store), rcig.ConfigError, "zip"),
         (lambda _: rcig.evaluate(3), rcig.ConfigError, "run must be a Run or its name, not 3"),
         (lambda _: rcig.attack(3), rcig.ConfigError, "run must be a Run or its name, not 3"),
+        (lambda _: rcig.attack([]), rcig.ConfigError, "Pass at least one run to attack"),
+        (
+            lambda store: rcig.attack("run_1", steps=500, store=store),
+            rcig.ConfigError,
+            r"steps must be whole numbers of 1 or more, such as \[500\], not 500",
+        ),
         (lambda _: rcig.distill(3, ipc=1), rcig.ConfigError, "dataset must be a Dataset or its name, not 3"),
         (lambda _: rcig.list_runs(store=3), rcig.ConfigError, "store must be a path, not 3"),
         (lambda _: rcig.prepare("digits", 3), rcig.ConfigError, "source must be a path, not 3"),
