@@ -8,7 +8,7 @@ that were given, by which it is found again.  The runs of other seeds take the s
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -317,6 +317,8 @@ class _Sweep:
                 baseline = planned.baseline and subset not in self.baselines
                 evaluation = self._evaluate(run, protocol, baseline=baseline)
                 self.baselines.add(subset)
+                if not planned.baseline:  # though a stored evaluation may have one
+                    evaluation = replace(evaluation, random_subset=None)
             yield Outcome(cell, run, planned.label, protocol, evaluation, timing)
 
     def _evaluate(self, run: RunManifest, protocol: EvaluationProtocol, *, baseline: bool) -> Evaluation:

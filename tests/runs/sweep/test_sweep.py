@@ -193,6 +193,12 @@ def test_an_edited_file_is_another_sweep_that_uses_existing_runs(rcig, undisturb
     assert len(list((store / "runs").iterdir())) == 2
 
 
+def test_random_images_are_left_out_although_they_were_evaluated_before(rcig, undisturbed, store, tmp_path):
+    assert undisturbed[1]["random_subsets"]
+    (tmp_path / "edited.toml").write_text(FILE.format(steps=20) + "baseline = false\n")
+    assert rcig("sweep", tmp_path / "edited.toml", "--store", store, "--json").json["random_subsets"] == []
+
+
 @pytest.mark.slow
 def test_a_new_sweep_uses_no_existing_runs(rcig, store, tmp_path):
     (tmp_path / "one.toml").write_text(FILE.format(steps=2).replace("[5e-4, 5e-3]", "5e-4"))
