@@ -136,8 +136,8 @@ class RunGroup(Generic[Group]):
             If another process is writing it.
         """
         if key in self.names:
-            lock = RunLock(self.store.run_path(self.names[key]))
-            return self.store.run(self.names[key]), lock
+            run = self.store.run(self.names[key])
+            return run, RunLock(self.store.run_path(run.name))
         run, lock = create()
         self.names[key] = run.name
         self.record()
