@@ -7,7 +7,7 @@ and on a CPU a resumed run gives byte for byte the result of an uninterrupted on
 import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -256,10 +256,11 @@ def _continuation(
     wanted = longer.to_json()
     for other in reversed(store.runs().found) if name is None else ():
         if other.parents.get("run") == run.as_parent and other.config == wanted and not other.divergences:
-            with (
-                nullcontext(other) if other.status == "finished" else locked_run(store, other, {}, wait) as it
-            ):
-                yield it
+            if other.status == "finished":
+                yield other
+            else:
+                with locked_run(store, other, {}, wait) as unfinished:
+                    yield unfinished
             return
     source = store.run_path(run.name)
     if not checkpoints.steps(source):

@@ -119,7 +119,8 @@ def cells_of(
     """
     prepared = {name: distill.choose_dataset(store, name, report) for name in plan.datasets}
     cells = _cells(prepared, plan)
-    return cells if part is None else _part(cells, *part), _axes(plan, cells)
+    chosen = cells if part is None else _part(cells, *part)
+    return chosen, _axes(plan, cells)
 
 
 def _cells(prepared: Mapping[str | None, Prepared], plan: SweepPlan) -> list[Cell]:
