@@ -294,7 +294,7 @@ def test_an_evaluation_may_augment_by_chosen_operations(module):
     assert (protocol.norm, protocol.width, protocol.channels) == (None, None, "doubling")
     assert [*protocol.extensions] == ["nets:any", "mine:double"]
     assert (schedule_of(protocol).augmented(jax.random.key(0), jnp.ones((2, 4, 4, 1))) == 2).all()
-    with pytest.raises(ConfigError, match=r"augment_with must be none, or a list of .*did you mean rotate"):
+    with pytest.raises(ConfigError, match=r"augment_with must be a list of .*did you mean rotate"):
         evaluation_protocol(config, 10, augment_with="rotated")
     with pytest.raises(ConfigError, match="augment_with contradicts --no-augment"):
         evaluation_protocol(config, 10, augment_with="crop", augment=False)
