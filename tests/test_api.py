@@ -202,6 +202,11 @@ def test_an_exported_set_is_imported_again(run, tmp_path):
         (lambda store: rcig.distill("digits", store=store), rcig.ConfigError, "ipc=1"),
         (lambda store: rcig.distill("digits", ipc=1, widht=3, store=store), rcig.ConfigError, "width"),
         (lambda store: rcig.distill("cifar10", ipc=1, store=store), rcig.NotFound, "cifar10"),
+        (
+            lambda store: rcig.distill("digits", ipc=1, resume=rcig.load("run_1", store=store), store=store),
+            rcig.ConfigError,
+            "resume must be True, False or the name of a run, not Run run_1",
+        ),
         (lambda store: rcig.list_runs(store=store / "none"), rcig.NotFound, "no store"),
         (lambda store: rcig.export("run_1", "zip", store=store), rcig.ConfigError, "zip"),
         (lambda _: rcig.evaluate(3), rcig.ConfigError, "run must be a Run or its name, not 3"),
