@@ -21,12 +21,17 @@ from rcig_cli.errors import ConfigError
 from rcig_cli.extensions import installed, load, provenance
 from rcig_cli.networks.architectures import build_network
 from rcig_cli.presets.config import DistillConfig, difference, resolve
+from rcig_cli.presets.set_size import SetSize
 from rcig_cli.runs.evaluate.measurement import schedule_of
 from rcig_cli.runs.evaluate.protocol import evaluation_protocol
+from rcig_cli.runs.evaluate.results import Evaluation, Spread
 from rcig_cli.runs.sweep.plan import make_plan
+from rcig_cli.runs.sweep.plots import panels_of
+from rcig_cli.runs.sweep.table import Cell, Outcome, tabulate
 from rcig_cli.store.records import write_manifest
 from rcig_cli.store.store import open_store
 from tests.conftest import start_rcig
+from tests.store.conftest import _run_manifest
 
 NETWORKS = """
 import flax.linen as nn
@@ -103,6 +108,7 @@ from rcig_cli.settings import record, setting
 @record
 class Settings(GradientSettings):
     sharpness: float = setting(2.0, "How sharp.", gt=0)
+    rounds: int = setting(3, "Rounds of sharpening, at most.", ge=1)
     parts: tuple[int, ...] = (1, 2)
 
 class Undecorated(GradientSettings):
@@ -288,7 +294,7 @@ def test_an_evaluation_may_augment_by_chosen_operations(module):
     assert (protocol.norm, protocol.width, protocol.channels) == (None, None, "doubling")
     assert [*protocol.extensions] == ["nets:any", "mine:double"]
     assert (schedule_of(protocol).augmented(jax.random.key(0), jnp.ones((2, 4, 4, 1))) == 2).all()
-    with pytest.raises(ConfigError, match=r"augment_with must be none, or a list of .*did you mean rotate"):
+    with pytest.raises(ConfigError, match=r"augment_with must be a list of .*did you mean rotate"):
         evaluation_protocol(config, 10, augment_with="rotated")
     with pytest.raises(ConfigError, match="augment_with contradicts --no-augment"):
         evaluation_protocol(config, 10, augment_with="crop", augment=False)
@@ -322,6 +328,24 @@ def test_a_method_of_ones_own_has_its_settings_and_is_known_by_its_reference(mod
         config.algorithm_record.make(None, config.method)
     swept = {"ipc": 1, "sweep": {"algorithm": ["rcig", "mine:OWN"], "steps": [5]}, "sharpness": 3.0}
     assert [each.get("sharpness") for each in make_plan(swept).combinations()] == [None, 3.0]
+
+
+def test_a_sweep_over_a_setting_of_ones_own_is_drawn(module, tmp_path):
+    module("mine", METHODS)
+    outcomes = []
+    for rounds in (1, 2):
+        flags = {"ipc": 1, "algorithm": "mine:OWN", "rounds": rounds, "steps": 5}
+        config = resolve("digits", (8, 8, 1), 10, flags)
+        run = _run_manifest(f"run_{rounds}", config=config.to_json(), status="finished")
+        size = SetSize.of(config, (8, 8, 1), 10)
+        evaluation = Evaluation(run.name, {}, Spread((0.5,)), None, None, size)
+        protocol = evaluation_protocol(config, 10)
+        outcomes.append(
+            Outcome(Cell(None, config.to_json(), config, ()), run, "rcig", protocol, evaluation, None)
+        )
+    panels = panels_of(tabulate(("rounds",), outcomes), open_store(tmp_path / "a", create=True))
+    (panel,) = panels["accuracy"]
+    assert panel.x_label == "rounds of sharpening, rounds"
 
 
 def test_a_stored_configuration_is_read_without_importing_its_method(module, monkeypatch):

@@ -221,6 +221,8 @@ def distill(
     context = RunContext(
         _Report(shown=progress), checkpoint_every, devices, on_step=on_step, log_to=tuple(log_to)
     )
+    if not isinstance(resume, bool | str):
+        raise ConfigError(f"resume must be True, False or the name of a run, not {shorten(resume)}.")
     which = resume if isinstance(resume, str) else NEWEST if resume else None
     if isinstance(minutes, bool) or not isinstance(minutes, int | float | None):
         raise ConfigError(f"minutes must be a number above 0, not {shorten(minutes)}.")
@@ -582,7 +584,8 @@ def list_datasets(*, store: StorePath = None) -> list[Dataset]:
 def list_runs(*, store: StorePath = None) -> list[Run]:
     """Return all runs of a store, the oldest first; a damaged one is left out, with a warning."""
     opened = _open(store)
-    return [Run(opened, each) for each in _listed(opened.runs())]
+    found = sorted(_listed(opened.runs()), key=lambda run: run.created)
+    return [Run(opened, each) for each in found]
 
 
 def export(

@@ -8,11 +8,11 @@ import typer
 
 from rcig_cli.cli.options import CheckpointOption, Context, SetOption, assignments, with_settings
 from rcig_cli.errors import Interrupted
-from rcig_cli.presets.config import with_methods
+from rcig_cli.presets.config import DistillConfig, with_methods
 from rcig_cli.reporting.formatting import describe_protocol
 from rcig_cli.runs.continual.plan import TASKS, settings_of_continual
 from rcig_cli.runs.evaluate.protocol import FULL_EPOCHS
-from rcig_cli.settings import check, read_toml
+from rcig_cli.settings import check, read_toml, settings_of
 
 
 @with_settings(*with_methods(settings_of_continual()).values())
@@ -59,8 +59,9 @@ def continual(
     Example: rcig continual cifar10 --tasks 5 --ipc 20 --algorithm dm
     """
     settings = {**(read_toml(config) if config else {}), **assignments(more), **settings}
+    named = settings_of(DistillConfig)["dataset"]  # in a file
+    check({"dataset": named, **settings_of_continual(settings.get("algorithm"))}, settings)
     in_file = settings.pop("dataset", None)
-    check(settings_of_continual(settings.get("algorithm")), settings)
     store = here.store(create="ipc" in settings)
     here.prepare_jax()
     from rcig_cli.runs.continual import continual as job

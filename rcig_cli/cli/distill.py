@@ -1,6 +1,5 @@
 """``rcig distill``."""
 
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,7 +24,9 @@ from rcig_cli.store.metrics import final_metrics
 from rcig_cli.store.names import NEWEST, is_name, number_of
 
 if TYPE_CHECKING:
+    from rcig_cli.runs.distill.divergence import Diverged
     from rcig_cli.runs.engine.processes import ProcessSpec
+    from rcig_cli.store.records import RunManifest
 
 _SETTINGS = with_methods(declared_settings())
 _SETTINGS.pop("dataset")  # an argument
@@ -150,7 +151,7 @@ def distill(
             again = here.command(f"distill --resume {stopped.run}")
             raise Interrupted(f"{stopped} To resume: {again}", stopped.signal_number) from None
         except Diverged as error:
-            raise NumericsError(f"{error} {_remedy(here, error.run, error.record, error.lower)}") from None
+            raise NumericsError(f"{error} {_remedy(here, store.run(error.run), error)}") from None
     if joined.is_first:
         chosen = {"budget": run.budget} if run.budget else {}
         path = store.run_path(run.name)
@@ -185,14 +186,20 @@ def _process_spec(
     return None
 
 
-def _remedy(here: Context, run: str, divergence: Mapping[str, Any], lower: Mapping[str, float] | None) -> str:
+def _remedy(here: Context, run: "RunManifest", error: "Diverged") -> str:
     """Say how a run that diverged can be resumed, or that it can't."""
-    if divergence["checkpoint"] is None:
+    if not error.record["rates"]:  # of a method of the user's own
+        return "Start a new run with other settings."
+    if error.record["checkpoint"] is None:
         return "Start a new run with a lower learning rate, or with a higher --l2-rate."
-    if lower is None:
+    if error.lower is None:
         return (
             "A lower learning rate did not help. "
             "Start a new run with lower learning rates or a higher --l2-rate."
         )
-    options = " ".join(f"{_SETTINGS[name].option} {value:g}" for name, value in lower.items())
-    return f"To resume with a lower learning rate: {here.command(f'distill --resume {run} {options}')}"
+    ((name, value),) = error.lower.items()
+    if name in _SETTINGS:
+        option = f"{_SETTINGS[name].option} {value:g}"
+    else:  # of a method of the user's own
+        option = f"--algorithm {run.config['algorithm']} --set {name}={value:g}"
+    return f"To resume with a lower learning rate: {here.command(f'distill --resume {run.name} {option}')}"

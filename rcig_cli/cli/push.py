@@ -47,7 +47,8 @@ def push(
     Example: rcig push run_1 OWNER/digits-distilled --license cc-by-4.0
     """
     store = here.store()
-    dataset = store.run(run).dataset
+    manifest = store.run(run)
+    run = manifest.name
     from rcig_cli.runs.exchange.pushing import push_set
 
     done = push_set(
@@ -67,4 +68,4 @@ def push(
     uploaded = {"run": run, "repository": repository, "address": done.address, "commit": done.commit}
     here.console.data(done.address, uploaded)
     at = f"@{revision}" if revision else ""
-    here.next(f"import hf:{repository}{at} --dataset {dataset}")
+    here.next(f"import hf:{repository}{at} --dataset {manifest.dataset}")

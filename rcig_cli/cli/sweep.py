@@ -3,7 +3,7 @@
 import re
 import shlex
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,9 +23,8 @@ from rcig_cli.reporting.formatting import (
 from rcig_cli.settings import values_of
 
 if TYPE_CHECKING:
-    from rcig_cli.runs.sweep.plan import SweepPlan
+    from rcig_cli.runs.sweep.forecast import Forecast
     from rcig_cli.runs.sweep.table import Baseline, Row, Table
-    from rcig_cli.store.store import Store
 
 _WHICH = "sweep"  # the first column, where the rows of a table differ in no setting
 
@@ -72,7 +71,11 @@ def sweep(
     store = here.store(create=True)
     here.prepare_jax()
     if dry_run:
-        _print_forecast(here, store, plan, share)
+        from rcig_cli.runs.sweep.forecast import forecast
+
+        with here.console.working():
+            runs = forecast(store, plan, here.console, new=new, part=share)
+        _print_forecast(here, runs)
         return
     from rcig_cli.runs.sweep import sweep as job
 
@@ -112,11 +115,7 @@ def _parse_part(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def _print_forecast(here: Context, store: "Store", plan: "SweepPlan", part: tuple[int, int] | None) -> None:
-    from rcig_cli.runs.sweep.forecast import forecast
-
-    with here.console.working():
-        runs = forecast(store, plan, here.console, part)
+def _print_forecast(here: Context, runs: "Sequence[Forecast]") -> None:
     here.console.document({"runs": [run.to_json() for run in runs]})
     axes = list(runs[0].settings) or [_WHICH]
     sizes = ("steps", "batch", "width")

@@ -137,7 +137,8 @@ class DistillConfig:
 
     @pydantic.model_validator(mode="after")
     def _check_augmentations(self) -> Self:
-        check_operations(self.augmentations, "distill_augment", self.distill_augment)
+        rule = "distill_augment must be none, or a list"
+        check_operations(self.augmentations, rule, self.distill_augment)
         return self
 
     @property
@@ -341,13 +342,13 @@ def operation_references(text: str) -> str:
     return ",".join(name if name in AUGMENTATIONS else reference_to("augmentation", name) for name in names)
 
 
-def check_operations(names: Iterable[str], where: str, given: str) -> None:
+def check_operations(names: Iterable[str], rule: str, given: str) -> None:
     """Refuse names of operations that are neither built in nor references.
 
     Raises
     ------
     ValueError
-        With the nearest name; ``where`` is the setting and ``given`` its value.
+        The message begins with ``rule``, and has the value ``given`` and the nearest name.
     """
     unknown = [name for name in names if name not in AUGMENTATIONS and not is_reference(name)]
     if unknown:
@@ -355,8 +356,7 @@ def check_operations(names: Iterable[str], where: str, given: str) -> None:
         near = difflib.get_close_matches(unknown[0], known, n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         raise ValueError(
-            f"{where} must be none, or a list of {', '.join(known)} and your own as {METAVAR}, with commas, "
-            f"not {shorten(given)}{hint}"
+            f"{rule} of {', '.join(known)} and your own as {METAVAR}, with commas, not {shorten(given)}{hint}"
         )
 
 

@@ -77,14 +77,15 @@ def check_chosen_name(name: str) -> str:
     return name
 
 
-def check_tags(tags: Sequence[str]) -> tuple[str, ...]:
-    """Return the tags that a user gave a run, each once.
+def check_tags(tags: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the tags that a user gave a run, each once; a text is a single one.
 
     Raises
     ------
     ConfigError
         If one is not valid.
     """
+    tags = (tags,) if isinstance(tags, str) else tags
     for tag in tags:
         if not _PLAIN.fullmatch(tag):
             raise ConfigError(

@@ -59,6 +59,9 @@ def test_mistakes(rcig, store, tmp_path):
     (tmp_path / "some.toml").write_text("stepz = 4\n")
     outcome = rcig("continual", "--config", tmp_path / "some.toml", "--store", store)
     one_sentence(outcome, 2, "There is no setting 'stepz'; did you mean steps?")
+    (tmp_path / "some.toml").write_text("dataset = 4\n")
+    outcome = rcig("continual", "--config", tmp_path / "some.toml", "--store", store)
+    one_sentence(outcome, 2, "dataset must be text, not 4")
 
 
 def test_a_run_of_some_classes(rcig, store, tmp_path):

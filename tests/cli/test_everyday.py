@@ -151,10 +151,12 @@ def test_a_finished_run_is_not_started_again_and_is_continued_to_the_same_bytes(
     again = rcig(*line, "--steps", 4, "--resume")
     assert (again.code, "short is already finished" in again.err) == (0, True)
     assert rcig("list", "--store", tmp_path, "--json").json["runs"][0]["tags"] == ["a"]
+    assert rcig(*line, "--steps", 4, "--resume", "--name", "other", "--json").json["run"] == "other"
     more = ("distill", "--resume", "short", "--steps", 7, "--store", tmp_path)
     continued = rcig(*more)
     assert "run_1 continues short from step 4" in continued.err
     assert "run_1 is already finished" in rcig(*more).err
+    assert rcig(*more, "--name", "long", "--json").json["run"] == "long"
     assert rcig("distill", "--resume", "short", "--steps", 3, "--store", tmp_path).code == 2
     assert rcig(*line, "--steps", 7, "--json").json["run"] == "run_2"
 

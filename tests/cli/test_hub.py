@@ -55,6 +55,9 @@ def test_push_and_import_round_trip(rcig, hub, store):
     origin = f"hf:someone/shapes-1@{commit_of(files)}"
     assert new.manifest.parents["file"]["name"] == origin
     assert import_command(new.manifest) == f"rcig import {origin} --dataset shapes --name shapes-1"
+    done = rcig("push", "newest", "someone/again", "--store", store, "--json")
+    assert done.json["run"] == "shapes-1", done.err
+    assert hub.messages[-1] == "shapes-1: 1 image per class of shapes, imported"
 
 
 def test_the_card_states_results_and_how_to_use_the_set(hub, store):

@@ -47,3 +47,8 @@ def test_an_allowed_name_is_one_part_of_a_path(name):
 def test_natural_order():
     mixed = ["run_10", "run_2", "b2", "run_1", "b", "10", "2", "b10"]
     assert sorted(mixed, key=names.natural_key) == ["2", "10", "b", "b2", "b10", "run_1", "run_2", "run_10"]
+
+
+def test_one_tag_needs_no_list():
+    assert names.check_tags("baseline") == ("baseline",)
+    assert names.check_tags(["b", "a", "b"]) == ("b", "a")

@@ -7,7 +7,7 @@ and on a CPU a resumed run gives byte for byte the result of an uninterrupted on
 import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,7 @@ def distill(
         if neither ``minutes`` nor any of ``steps``, ``width`` and ``batch`` is given.
     name, tags
         The name of a new run instead of ``run_1`` and so on, and words to find it by.  With ``resume``
-        "newest", a run of this name is resumed if there is one.
+        "newest", a run of this name is resumed if there is one, and no other.
 
     Raises
     ------
@@ -160,7 +160,7 @@ def distill(
                     prepared,
                     settings,
                     context,
-                    resume=resume is not None,
+                    resume=resume is not None and name is None,
                     wait=note,
                     minutes=minutes,
                     name=name,
@@ -252,14 +252,15 @@ def _continuation(
     name: str | None,
     tags: tuple[str, ...],
 ) -> Iterator[RunManifest]:
-    """Lock the run that continues a finished one with more steps; it is made if there is none yet."""
+    """Lock the run that continues a finished one with more steps; without one, or with a name, a new run."""
     wanted = longer.to_json()
-    for other in reversed(store.runs().found):
+    for other in reversed(store.runs().found) if name is None else ():
         if other.parents.get("run") == run.as_parent and other.config == wanted and not other.divergences:
-            with (
-                nullcontext(other) if other.status == "finished" else locked_run(store, other, {}, wait) as it
-            ):
-                yield it
+            if other.status == "finished":
+                yield other
+            else:
+                with locked_run(store, other, {}, wait) as unfinished:
+                    yield unfinished
             return
     source = store.run_path(run.name)
     if not checkpoints.steps(source):

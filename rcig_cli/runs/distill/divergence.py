@@ -79,7 +79,7 @@ def is_stuck(records: Sequence[Mapping[str, Any]]) -> bool:
     return bool(before["checkpoint"] == last["checkpoint"] and before["rates"] != last["rates"])
 
 
-def lower_rate(record: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, float]:
+def lower_rate(record: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, float] | None:
     """Suggest a learning rate to resume with.
 
     Parameters
@@ -91,14 +91,17 @@ def lower_rate(record: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str,
 
     Returns
     -------
-    dict
+    dict or None
         If some rates are above the preset's, the preset's value of the one that is furthest above; otherwise
-        a lower value of the rate that drives the first value that failed.
+        a lower value of the rate that drives the first value that failed.  None if the method has no rates.
     """
-    above = {name: rate / usual[name] for name, rate in record["rates"].items()}
+    rates = record["rates"]
+    if not rates:
+        return None
+    above = {name: rate / usual[name] for name, rate in rates.items()}
     name = max(above, key=lambda name: above[name])
     if above[name] > 1:
         return {name: usual[name]}
-    drivers = _DRIVEN_BY.get(record["not_finite"][0], ())
-    name = next((name for name in drivers if name in record["rates"]), "image_lr")
-    return {name: float(f"{_SUGGESTED * record['rates'][name]:.1g}")}
+    drivers = (*_DRIVEN_BY.get(record["not_finite"][0], ()), "image_lr", *rates)
+    name = next(name for name in drivers if name in rates)
+    return {name: float(f"{_SUGGESTED * rates[name]:.1g}")}

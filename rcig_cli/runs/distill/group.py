@@ -136,8 +136,8 @@ class RunGroup(Generic[Group]):
             If another process is writing it.
         """
         if key in self.names:
-            lock = RunLock(self.store.run_path(self.names[key]))
-            return self.store.run(self.names[key]), lock
+            run = self.store.run(self.names[key])
+            return run, RunLock(self.store.run_path(run.name))
         run, lock = create()
         self.names[key] = run.name
         self.record()
@@ -145,6 +145,9 @@ class RunGroup(Generic[Group]):
 
 
 def _is_finished_here(run: RunManifest) -> bool:
-    """Whether a run is finished and was distilled with the same versions on the same machine."""
+    """Whether a run is finished and was distilled with the same versions on the same machine.
+
+    One that diverged and was resumed with lower rates has its settings only from then on, and doesn't count.
+    """
     same_place = run.versions == versions() and run.machine == machine()
-    return run.status == "finished" and not run.imported and same_place
+    return run.status == "finished" and not run.imported and not run.divergences and same_place

@@ -77,7 +77,7 @@ def _resumable(store: Store, dataset_digest: str | None = None) -> Iterator[RunM
     """
     possible = [
         run
-        for run in reversed(store.runs().found)
+        for run in sorted(store.runs().found, key=lambda run: run.created, reverse=True)
         if run.status != "failed"
         and not run.divergences
         and not run.imported

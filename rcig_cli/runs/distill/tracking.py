@@ -30,7 +30,7 @@ from rcig_cli.runs.distill.distilled import open_distilled
 from rcig_cli.runs.distill.run_loop import RunContext
 from rcig_cli.runs.distill.snapshots import due_steps, kept_indices
 from rcig_cli.runs.prepare.prepared import Prepared
-from rcig_cli.store.metrics import MetricsLog
+from rcig_cli.store.metrics import METRICS, MetricsLog
 from rcig_cli.store.records import RunManifest
 from rcig_cli.store.store import Store
 
@@ -284,7 +284,7 @@ class _Tracking:
             return
         self._begun, before = True, []
         with self._failures_of(*self._trackers):
-            log = MetricsLog(self._path / "metrics.jsonl").read()
+            log = MetricsLog(self._path / METRICS).read()
             before = [record for record in log if record["step"] <= step]
         for name, tracker in list(self._trackers.items()):
             with self._failures_of(name):
@@ -322,5 +322,5 @@ class _Tracking:
             first = (str(error).strip().splitlines() or [""])[0][:160] or type(error).__name__
             self._context.report.warn(
                 f"Logging to {', '.join(names)} failed and is left out from here on ({first}). The run is "
-                f"not affected: its metrics are in {self._path / 'metrics.jsonl'}."
+                f"not affected: its metrics are in {self._path / METRICS}."
             )

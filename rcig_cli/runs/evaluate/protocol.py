@@ -149,7 +149,7 @@ class EvaluationProtocol(NetworkProtocol):
 
     @pydantic.model_validator(mode="after")
     def _check_lists(self) -> Self:
-        check_operations(self.operations, "augment_with", str(self.augment_with))
+        check_operations(self.operations, "augment_with must be a list", str(self.augment_with))
         if self.choose_lr is not None:
             _parse_rates(self.choose_lr)
         return self

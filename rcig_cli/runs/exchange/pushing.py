@@ -91,7 +91,7 @@ def push_set(
                 repository,
                 private=private,
                 revision=revision,
-                message=message or f"{run}: {describe_run(distilled.run)}",
+                message=message or f"{distilled.run.name}: {describe_run(distilled.run)}",
                 listener=report,
             )
     with temporary_folder(out.absolute().parent) as folder:

@@ -119,6 +119,8 @@ def attack(
 
 
 def _check(sets: Sequence[DistilledSet]) -> None:
+    if not sets:
+        raise ConfigError("Pass at least one run to attack.")
     names = [each.run.name for each in sets]
     if len(set(names)) < len(names):
         raise ConfigError(f"Pass each run only once, not {', '.join(names)}.")

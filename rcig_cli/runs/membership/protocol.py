@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from rcig_cli.errors import ConfigError
+from rcig_cli.errors import ConfigError, shorten
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.presets.paper_privacy import STEPS
 from rcig_cli.runs.evaluate.protocol import NetworkProtocol, network_defaults
@@ -70,6 +70,7 @@ def attack_protocol(
     protocol = make(AttackProtocol, {**defaults, **given})
     if steps is None:
         return protocol
-    if not steps or min(steps) < 1:
-        raise ConfigError(f"steps must be whole numbers of 1 or more, not {list(steps)}.")
+    whole = isinstance(steps, Sequence) and all(isinstance(each, int) and each > 0 for each in steps)
+    if not (whole and steps):
+        raise ConfigError(f"steps must be whole numbers of 1 or more, such as [500], not {shorten(steps)}.")
     return replace(protocol, steps=tuple(sorted(set(steps))))

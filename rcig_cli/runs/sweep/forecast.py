@@ -33,7 +33,7 @@ class Forecast:
         Estimated time to distil, compilation, evaluation and the training of experts not included; None if
         unknown.
     status
-        That of the newest run of these settings in the store, or None if there is none.
+        That of a run of these settings and the same data in the store, or None if there is none.
     """
 
     settings: Mapping[str, Any]
@@ -50,7 +50,12 @@ class Forecast:
 
 
 def forecast(
-    store: Store, plan: SweepPlan, report: Report, part: tuple[int, int] | None = None
+    store: Store,
+    plan: SweepPlan,
+    report: Report,
+    *,
+    new: bool = False,
+    part: tuple[int, int] | None = None,
 ) -> list[Forecast]:
     """Return what each run of a sweep needs on this machine; nothing is run.
 
@@ -61,7 +66,7 @@ def forecast(
     ----------
     store
         Where the data sets and runs are.
-    plan, part
+    plan, new, part
         As for `sweep`.
     report
         Receives progress.
@@ -72,8 +77,13 @@ def forecast(
         As for `sweep`.
     """
     cells, axes = cells_of(store, plan, part, report)
-    made_here = [run for run in store.runs().found if not run.imported]
-    status = {key: run.status for run in made_here for key in keys_of(run)}
+    data = [cell.prepared.manifest.as_parent for cell in cells]
+    status = {
+        key: store.with_current_status(run).status
+        for run in (() if new else store.runs().found)
+        if not run.imported and run.parents["dataset"] in data
+        for key in keys_of(run)
+    }
     speed = expected_speed()
     needs: dict[str, tuple[int | None, float | None]] = {}  # those of other seeds are the same
     found = []

@@ -9,7 +9,7 @@ With several data sets or protocols there are panels for each.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from rcig_cli.reporting.figures.plots import Panel, Series, draw_panels
 from rcig_cli.reporting.formatting import describe_images
 from rcig_cli.runs.sweep.plan import swept_settings
 from rcig_cli.runs.sweep.table import Row, Table, describe_settings
+from rcig_cli.settings import Setting
 from rcig_cli.store.digests import digests
 from rcig_cli.store.documents import write_document
 from rcig_cli.store.files import make_folder, write_bytes_atomically
@@ -69,12 +70,13 @@ def write_results(store: Store, name: str, table: Table) -> tuple[Path, ...]:
 
 def panels_of(table: Table, store: Store) -> dict[str, list[Panel]]:
     """Return the panels of each plot, if there are any, by the name of its file without ".png"."""
-    counts = [
-        name
+    declared = swept_settings(*(row.config.algorithm for row in table.rows))
+    counts = {
+        name: _label(declared[name])
         for name in table.axes
-        if swept_settings()[name].type is int
+        if declared[name].type is int
         and not any(isinstance(row.settings[name], list) for row in table.rows)  # one number for each class
-    ]
+    }
     drawn: dict[str, list[Panel]] = {name: [] for name in ("accuracy", "milliseconds", "seconds", "course")}
     datasets = list(dict.fromkeys(row.config.dataset for row in table.rows))
     for label in table.labels:
@@ -110,18 +112,18 @@ def _titled(of: Sequence[str], panels: Sequence[Panel]) -> list[Panel]:
     return [replace(panel, title=", ".join(of)) for panel in panels]
 
 
-def _accuracies(table: Table, counts: Sequence[str]) -> list[Panel]:
+def _accuracies(table: Table, counts: Mapping[str, str]) -> list[Panel]:
     return [
-        Panel(_label(axis), _ACCURACY, lines, *_baseline(table))
-        for axis in counts
+        Panel(label, _ACCURACY, lines, *_baseline(table))
+        for axis, label in counts.items()
         if (lines := _lines(table, axis, _accuracy))
     ]
 
 
-def _times(table: Table, counts: Sequence[str]) -> list[Panel]:
+def _times(table: Table, counts: Mapping[str, str]) -> list[Panel]:
     return [
-        Panel(_label(axis), "ms per outer step", lines, from_zero=True)
-        for axis in counts
+        Panel(label, "ms per outer step", lines, from_zero=True)
+        for axis, label in counts.items()
         if axis != "steps" and (lines := _lines(table, axis, _milliseconds))
     ]
 
@@ -165,10 +167,10 @@ def _lines(table: Table, axis: str, y: Callable[[Row], Point]) -> list[Series]:
     return lines if len(lines) <= _MOST_SERIES else []
 
 
-def _label(axis: str) -> str:
+def _label(setting: Setting) -> str:
     """Return the beginning of a setting's help: ``"iterations of the inner solve, inner_steps"``."""
-    text = re.split("[.,;:]", swept_settings()[axis].help)[0]
-    return f"{text[:1].lower()}{text[1:]}, {axis}"
+    text = re.split("[.,;:]", setting.help)[0]
+    return f"{text[:1].lower()}{text[1:]}, {setting.name}"
 
 
 def _baseline(table: Table) -> tuple[float, str] | tuple[()]:
@@ -177,7 +179,7 @@ def _baseline(table: Table) -> tuple[float, str] | tuple[()]:
     return 100 * table.baselines[0].accuracy.mean, "random images"
 
 
-def _against_seconds(table: Table, counts: Sequence[str]) -> list[Panel]:
+def _against_seconds(table: Table, counts: Iterable[str]) -> list[Panel]:
     """Rows that differ in a whole number only are joined by a line; the others are single points.
 
     Runs that all end in the same time are left out.

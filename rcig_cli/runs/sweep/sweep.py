@@ -8,7 +8,7 @@ that were given, by which it is found again.  The runs of other seeds take the s
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +119,8 @@ def cells_of(
     """
     prepared = {name: distill.choose_dataset(store, name, report) for name in plan.datasets}
     cells = _cells(prepared, plan)
-    return cells if part is None else _part(cells, *part), _axes(plan, cells)
+    chosen = cells if part is None else _part(cells, *part)
+    return chosen, _axes(plan, cells)
 
 
 def _cells(prepared: Mapping[str | None, Prepared], plan: SweepPlan) -> list[Cell]:
@@ -317,6 +318,8 @@ class _Sweep:
                 baseline = planned.baseline and subset not in self.baselines
                 evaluation = self._evaluate(run, protocol, baseline=baseline)
                 self.baselines.add(subset)
+                if not planned.baseline:  # though a stored evaluation may have one
+                    evaluation = replace(evaluation, random_subset=None)
             yield Outcome(cell, run, planned.label, protocol, evaluation, timing)
 
     def _evaluate(self, run: RunManifest, protocol: EvaluationProtocol, *, baseline: bool) -> Evaluation:

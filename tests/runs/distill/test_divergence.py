@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,9 +12,12 @@ from rcig_cli.distillation.methods import METHODS
 from rcig_cli.errors import ConfigError, NumericsError
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.runs.distill import distill, run_loop
-from rcig_cli.runs.distill.divergence import comes_from, is_stuck, lower_rate
+from rcig_cli.runs.distill.divergence import Diverged, comes_from, is_stuck, lower_rate
+from rcig_cli.runs.distill.group import RunGroup
 from rcig_cli.runs.distill.resume import resumed
 from rcig_cli.runs.prepare.prepare import prepare
+from rcig_cli.runs.sweep.table import keys_of
+from rcig_cli.store.documents import canonical
 from rcig_cli.store.records import write_manifest
 from rcig_cli.store.store import open_store
 from tests.conftest import TINY
@@ -138,6 +142,16 @@ def test_a_run_whose_rates_were_lowered_is_resumed_by_name_only(lowered, rcig, t
     assert again.json["run"] == "run_2"
 
 
+def test_a_run_whose_rates_were_lowered_is_not_used_by_a_sweep(lowered, tmp_path):
+    store = open_store(shutil.copytree(lowered, tmp_path / "a"), create=False)
+    run = store.run("run_1")
+    key, parents = canonical(run.config), {"digits": run.parents["dataset"]}
+    other = SimpleNamespace(kind="sweep", parents=parents, as_parent={"name": "sweep_1", "digest": "a" * 64})
+    assert RunGroup(store, other, [key], keys_of).names == {}
+    write_manifest(store.run_path("run_1"), replace(run, divergences=()))
+    assert RunGroup(store, other, [key], keys_of).names == {key: "run_1"}
+
+
 def test_a_result_that_is_not_finite_fails_the_run(digits, tmp_path, rcig, monkeypatch):
     def refuse(*_):
         raise NumericsError("The distilled images are not finite numbers, so they were not written.")
@@ -180,6 +194,27 @@ def test_the_rate_to_lower():
     assert lower_rate({**record, "not_finite": ["temperature"]}, usual) == {"temperature_lr": 0.009}
     above = {**usual, "image_lr": 0.006, "label_lr": 2.0}
     assert lower_rate({**record, "rates": above}, usual) == {"label_lr": 0.002}
+    own = {"sharp_lr": 0.1}  # of a method of the user's own
+    assert lower_rate({**record, "rates": own}, own) == {"sharp_lr": 0.03}
+    assert lower_rate({**record, "rates": {}}, {}) is None
+
+
+@pytest.mark.parametrize(
+    ("rates", "lower", "remedy"),
+    [
+        ({"sharp_lr": 1.0}, {"sharp_lr": 0.3}, "run_1 --algorithm rcig --set sharp_lr=0.3 --store"),
+        ({}, None, "Start a new run with other settings."),
+    ],
+)
+def test_the_remedy_for_a_method_of_the_users_own(diverged, rcig, monkeypatch, rates, lower, remedy):
+    def diverge(*_, **__):
+        error = Diverged("run_1", {"step": 3, "not_finite": ["loss"], "checkpoint": 2, "rates": rates})
+        error.lower = lower
+        raise error
+
+    monkeypatch.setattr(distill, "distill", diverge)
+    outcome = rcig("distill", "--resume", "run_1", "--store", diverged)
+    assert (outcome.code, remedy in outcome.err) == (6, True), outcome.err
 
 
 def test_a_run_of_a_sweep_keeps_its_settings(diverged):

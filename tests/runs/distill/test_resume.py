@@ -6,15 +6,18 @@
 import json
 import shutil
 import signal
+from dataclasses import replace
 
 import pytest
 
+from rcig_cli import list_runs
 from rcig_cli.errors import Interrupted
 from rcig_cli.runs.distill.distill import distill
 from rcig_cli.runs.distill.resume import newest_with
 from rcig_cli.runs.distill.run_loop import RunContext
 from rcig_cli.runs.prepare.prepare import prepare
 from rcig_cli.store.locks import RunLock
+from rcig_cli.store.records import now, write_manifest
 from rcig_cli.store.store import open_store
 from tests.silent import Silent
 
@@ -126,6 +129,16 @@ def test_after_a_signal_the_newest_unfinished_run_of_these_settings_is_resumed(
     assert newest_with(opened, {"width": 8}) is None
     assert run(store, resume="newest").name == "run_1"
     assert contents(store) == contents(uninterrupted)
+
+
+def test_the_newest_is_the_one_that_was_made_last_whatever_its_name(crashed, tmp_path):
+    opened = open_store(shutil.copytree(crashed, tmp_path / "a"), create=False)
+    first = opened.run("run_1")
+    later = replace(first, name="earlier-in-the-alphabet", created=now())
+    opened.run_path(later.name).mkdir()
+    write_manifest(opened.run_path(later.name), later)
+    assert newest_with(opened, {"width": 4}) == later
+    assert [each.name for each in list_runs(store=opened.root)] == ["run_1", later.name]
 
 
 def test_resume_without_images_per_class_resumes_the_unfinished_run(crashed, uninterrupted, rcig, tmp_path):

@@ -159,7 +159,22 @@ def test_a_forecast_has_memory_time_and_status_and_runs_nothing(rcig, prepared, 
     outcome = rcig(*line)
     assert re.search(r"0.1 +12 +64 +4 +[\d.]+ [kM]B +1 s +not started", outcome.out)
     assert "The runs that are not finished need about 1 s." in " ".join(outcome.err.split())
+    assert [run["status"] for run in rcig(*line, "--new", "--json").json["runs"]] == [None, None]
     assert sorted(store.rglob("*")) == before
+
+
+def test_a_forecast_knows_runs_that_were_killed_and_those_of_other_data(rcig, prepared, store):
+    from dataclasses import replace
+
+    from rcig_cli.store.records import write_manifest
+    from rcig_cli.store.store import open_store
+
+    runs = [open_store(store, create=False).run(name) for name in ("run_1", "run_2")]
+    other = {"dataset": {"name": "digits", "digest": "a" * 64}}
+    for run, changes in zip(runs, ({"status": "running"}, {"parents": other}), strict=True):
+        write_manifest(store / "runs" / run.name, replace(run, **changes))
+    found = rcig("sweep", prepared / "sweep.toml", "--store", store, "--dry-run", "--json").json["runs"]
+    assert [run["status"] for run in found] == ["interrupted", None]
 
 
 def test_there_are_not_more_parts_than_runs(rcig, prepared, store):
@@ -176,6 +191,12 @@ def test_an_edited_file_is_another_sweep_that_uses_existing_runs(rcig, undisturb
     assert [row["runs"] for row in outcome.json["rows"]] == [["run_1"], ["run_2"]]
     assert outcome.json["rows"][0]["accuracy"] != undisturbed[1]["rows"][0]["accuracy"]
     assert len(list((store / "runs").iterdir())) == 2
+
+
+def test_random_images_are_left_out_although_they_were_evaluated_before(rcig, undisturbed, store, tmp_path):
+    assert undisturbed[1]["random_subsets"]
+    (tmp_path / "edited.toml").write_text(FILE.format(steps=20) + "baseline = false\n")
+    assert rcig("sweep", tmp_path / "edited.toml", "--store", store, "--json").json["random_subsets"] == []
 
 
 @pytest.mark.slow
