@@ -92,7 +92,9 @@ def test_the_shorter_a_run_the_higher_its_rates():
     assert rates(resolved("cifar10", 10, steps=2000)) == (0.011, 0.011, "constant")  # the paper's are 10 000
     assert rates(resolved("birds", 1, steps=300)) == short
     assert rates(resolved("cifar10", steps=300, image_lr=0.1, schedule="cosine")) == (0.1, 0.02, "cosine")
-    assert rates(resolved("cifar10", steps=300, algorithm="frepo")) == paper  # not measured
+    assert rates(resolved("cifar10", steps=300, algorithm="frepo")) == short
+    assert rates(resolved("cifar10", steps=300, algorithm="rfad")) == short
+    assert rates(resolved("cifar10", steps=300, algorithm="cig")) == paper  # not measured
     assert rates(resolved("digits", steps=20)) == rates(resolved("digits")) == (0.02, 0.02, "constant")
 
 
@@ -103,7 +105,8 @@ def test_a_short_run_trains_its_pool_in_fewer_and_larger_steps():
     assert pool(resolved("cifar10")) == pool(resolved("cifar10", 10, steps=5000)) == (5e-5, 15, 100)
     assert pool(resolved("cifar10", steps=300)) == (6e-4, 4, 40)
     assert pool(resolved("cifar10", steps=300, pool_steps=8)) == (6e-4, 8, 40)
-    assert pool(resolved("cifar10", steps=300, algorithm="frepo")) == (5e-5, 15, 100)
+    assert pool(resolved("cifar10", steps=300, algorithm="frepo")) == (6e-4, 4, 40)
+    assert pool(resolved("cifar10", steps=300, algorithm="cig")) == (5e-5, 15, 100)
 
 
 def test_a_short_run_of_few_images_has_fewer_iterations_of_conjugate_gradients():
