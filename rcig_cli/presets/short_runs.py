@@ -15,9 +15,9 @@ iterations of conjugate gradients, give about the same accuracy and save a quart
 So it is with FRePo and RFAD, which learn images and labels in the same way (1000 steps of 128 images, two
 networks each):
 
-    rate     FRePo   FRePo, pool as below   RFAD
-    0.003    37.7                           41.1
-    0.02     40.7    40.3, in 0.7 of the time   43.8
+    rate     FRePo   FRePo, pool as below        RFAD
+    0.003    37.7                                41.1
+    0.02     40.7    40.3, in 0.7 of the time    43.8
 
 docs/appendix/results-short-runs.md has these measurements.
 """
@@ -37,9 +37,9 @@ _HIGHEST_RATE, _UP_TO, _PAPERS_RATE = 0.02, 0.1, 0.003
 _ALGORITHMS = ("rcig", "frepo", "rfad")
 
 # After each outer step the paper's pool trains a model by 8 steps of 5e-5, on average, and replaces it after
-# 100.  This one trains it by 2.5 steps of 6e-4, which is quicker, and replaces it after 40, so that all thirty
-# models are replaced every 480 outer steps.  When they are replaced more slowly, the set is fitted to these
-# thirty models and not to others.
+# 100.  This one trains it by 2.5 steps of 6e-4, which is quicker, and replaces it after 40, so that all
+# thirty models are replaced every 480 outer steps.  When they are replaced more slowly, the set is fitted to
+# these thirty models and not to others.
 _POOL = {"pool_lr": 6e-4, "pool_steps": 4, "pool_max_steps": 40}
 
 # Iterations of conjugate gradients by the largest number of images for which they are enough at these rates.
