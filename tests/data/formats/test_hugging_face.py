@@ -315,6 +315,11 @@ def test_images_that_are_only_paths(tmp_path):
     write(tmp_path / "all" / "train.parquet", content)
     write(tmp_path / "all" / "test.parquet", content)
     np.testing.assert_array_equal(split(read(tmp_path / "all"), "train")[0], images)
+    (tmp_path / "all" / "images" / "3.png").write_bytes(b"no image")
+    with pytest.raises(Corrupt, match=r"1 \(images/3.png\).*--skip-damaged"):
+        read(tmp_path / "all")
+    source = read(tmp_path / "all", skip_damaged=True)
+    np.testing.assert_array_equal(split(source, "train")[0], np.delete(images, 3, axis=0))
     (tmp_path / "elsewhere").mkdir()
     write(tmp_path / "elsewhere" / "train.parquet", content)
     rows[0]["path"] = str(tmp_path / "all" / "images" / "0.png")
