@@ -305,6 +305,16 @@ def test_rows_without_image_or_label(tmp_path):
         read(tmp_path)
 
 
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_names_of_columns_with_a_dot(tmp_path, suffix):
+    images, labels, _ = example()
+    content = table(**{"my.image": encoded(images), "my.label": labels, "my": labels // 2})
+    write(tmp_path / f"data.{suffix}", content)
+    source = read(tmp_path / f"data.{suffix}", labels="my.label")
+    assert source.class_names == ("0", "1", "2")
+    assert sum(len(batch) for which in ("train", "test") for batch in source.batches(which, 4)) == 30
+
+
 def test_images_that_are_only_paths(tmp_path):
     images = pixels(30, 8, 8, 3)
     for number, image in enumerate(images):
