@@ -107,6 +107,9 @@ def test_save_to_disk_of_several_splits_and_of_one(tmp_path):
     )
     with pytest.raises(ConfigError, match="selection of its rows"):
         read(tmp_path / "all")
+    state.write_text('{"_data_files": []}')
+    with pytest.raises(Corrupt, match=r"state\.json is damaged"):
+        read(tmp_path / "all")
 
 
 def test_a_known_data_set_keeps_its_published_order(tmp_path):
