@@ -139,6 +139,8 @@ def three():
     return x, y, x
 def failing():
     raise OSError("the archive is missing")
+def ragged():
+    return [x[0], x[0, :4]], y[:2], x, y
 number = 3
 """
 
@@ -373,6 +375,7 @@ def test_arrays_that_a_function_returns_are_a_data_set(module):
     for name, message in {
         "three": "mine:three returned a tuple of 3: expected the arrays x_train, y_train, x_test, y_test",
         "failing": r"mine:failing\(\) fails: OSError: the archive is missing",
+        "ragged": r"mine:ragged returned values that can't be turned into NumPy arrays: ValueError: .*\.$",
         "number": "mine:number is 3: expected a function that returns arrays",
     }.items():
         with pytest.raises(ConfigError, match=message):

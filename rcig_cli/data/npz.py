@@ -60,11 +60,6 @@ class Member:
         return _called(self.path, self.entry)
 
     @property
-    def row_bytes(self) -> int:
-        """Size of one entry along the first axis, in bytes."""
-        return math.prod(self.shape[1:]) * self.dtype.itemsize
-
-    @property
     def size(self) -> int:
         """Size of all entries, in bytes."""
         return math.prod(self.shape) * self.dtype.itemsize

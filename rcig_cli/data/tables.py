@@ -172,7 +172,8 @@ def _parquet_blocks(table: Table, column: str, first: int) -> Iterator[Any]:
         for number in range(first, len(table.groups)):
             group = parquet.metadata.row_group(number)
             chunks = [group.column(index) for index in range(group.num_columns)]
-            chunks = [chunk for chunk in chunks if chunk.path_in_schema.split(".")[0] == column]
+            # The column itself, or what its structs or lists hold.
+            chunks = [chunk for chunk in chunks if f"{chunk.path_in_schema}.".startswith(f"{column}.")]
             if max(chunk.num_values for chunk in chunks) > max(_MOST_NUMBERS, group.num_rows):
                 raise ConfigError(
                     f"{table.path} has more than {_MOST_NUMBERS} numbers in a row group of its column "

@@ -13,6 +13,7 @@ from unittest.mock import ANY
 import numpy as np
 import pytest
 
+from rcig_cli.data.exchange.parquet import ROWS
 from rcig_cli.reporting.commands import import_command
 from rcig_cli.store.arrays import read_array
 from rcig_cli.store.digests import mismatches, sha256_of_file
@@ -153,6 +154,17 @@ def test_colour_images_and_their_whitening(rcig, pets, tmp_path, dataset, form):
             matrix = np.eye(192) + basis * (eigenvalues**-0.5 - 1) @ basis.T
             inverse = np.eye(192) + basis * (eigenvalues**0.5 - 1) @ basis.T
         assert matrix @ inverse == pytest.approx(np.eye(192), abs=1e-3)
+
+
+def test_the_digest_of_a_parquet_file_is_its_sha256(rcig, pets, tmp_path):
+    store = shutil.copytree(pets, tmp_path / "a")
+    checkpoint(tmp_path / "frepo", 3, (8, 8, 3))
+    rcig("import", tmp_path / "frepo", "--dataset", "pets", "--store", store)
+    rcig("export", "frepo", "--format", "parquet", "--out", tmp_path / "x", "--store", store)
+    file = tmp_path / "x" / ROWS
+    assert rcig("import", file, "--dataset", "pets", "--name", "again", "--store", store).code == 0
+    parents = open_store(store, create=False).run("again").parents
+    assert parents["file"] == {"name": file.name, "digest": sha256_of_file(file)}
 
 
 def test_a_different_whitening_gives_a_warning(rcig, pets, tmp_path):

@@ -19,7 +19,7 @@ import numpy as np
 from rcig_cli.data.exchange.class_order import order_of_dd_ranking
 from rcig_cli.data.exchange.dc_statistics import dc_statistics
 from rcig_cli.data.exchange.records import DatasetInfo, ExportedSet, Format, SetFile
-from rcig_cli.data.exchange.torch_file import import_torch, read_two_files
+from rcig_cli.data.exchange.torch_file import import_torch, read_two_files, save
 from rcig_cli.errors import ConfigError
 
 _DATASETS = ("cifar10", "cifar100", "tiny_imagenet", "imagenette", "imagewoof")
@@ -68,7 +68,7 @@ def write_set(folder: Path, exported: ExportedSet) -> None:
         _RATE: torch.tensor(_LEARNING_RATE),
     }
     for name, tensor in tensors.items():
-        torch.save(tensor, folder / name)
+        save(tensor, folder / name)
 
 
 FORMAT = Format(

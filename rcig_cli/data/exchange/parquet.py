@@ -75,14 +75,16 @@ def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
         if isinstance(error, OSError) and error.errno:
             raise
         raise Corrupt(f"{file} is damaged, cut short or not a Parquet file: copy it again.") from error
+    space = space if "whitened" in table.column_names else "pixels"
+    if not path.is_dir():
+        return SetFile(path, arrays, space, class_names, parametrization)
     files = [file]
-    for name, prefix in BESIDE.items() if path.is_dir() else ():
+    for name, prefix in BESIDE.items():
         beside = path / name
         if beside.is_file() and not beside.is_symlink():
             found = safetensors.read_set(beside, dataset).arrays
             arrays |= {name: array for name, array in found.items() if name.startswith(prefix)}
             files.append(beside)
-    space = space if "whitened" in table.column_names else "pixels"
     return SetFile(path, arrays, space, class_names, parametrization, tuple(files))
 
 

@@ -67,11 +67,16 @@ def write_set(path: Path, exported: ExportedSet) -> None:
 
 def write_arrays(path: Path, arrays: Mapping[str, Array], metadata: dict[str, str] | None = None) -> None:
     """Write arrays into a new file."""
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     path.touch(exist_ok=False)
     mode = path.stat().st_mode
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path, metadata=metadata)
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    try:
+        save_file(contiguous, path, metadata=metadata)
+    except SafetensorError as error:  # the disk is full, for example
+        raise OSError(str(error)) from error
     path.chmod(mode)  # the library makes files that only their owner can read
 
 

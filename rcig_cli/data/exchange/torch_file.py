@@ -186,7 +186,17 @@ def write_set(path: Path, exported: ExportedSet) -> None:
     described = {**exported.texts(), "class_names": list(exported.class_names), VERSION_KEY: VERSION}
     if exported.parametrization is not None:
         described["parametrization"] = dict(exported.parametrization)
-    torch.save({**tensors, **described}, path)
+    save({**tensors, **described}, path)
+
+
+def save(content: Any, path: Path) -> None:
+    """Call ``torch.save``; raises `OSError` if the file can't be written, as other writers do."""
+    import torch
+
+    try:
+        torch.save(content, path)
+    except RuntimeError as error:  # the disk is full, for example
+        raise OSError(str(error).partition("\n")[0]) from error
 
 
 FORMAT = Format("torch", recognize, read_set, write_set, suffix=".pt", endings=_SUFFIXES)

@@ -144,7 +144,7 @@ def _python_batch(cifar: Cifar, folder: Path, name: str) -> _Batch:
             f"{path} has no array 'data' of {_IMAGE_BYTES} bytes an image with as many numbers in a list "
             f"{cifar.labels_key!r}: download it again."
         )
-    return array, class_numbers(path, np.array(labels, dtype=np.int64))
+    return array, class_numbers(path, np.array(labels))
 
 
 def _splits(cifar: Cifar, read_batch: Callable[[str], _Batch]) -> dict[Split, ArraySplit]:

@@ -49,7 +49,8 @@ def open_matlab(name: str, path: Path, options: ReadOptions) -> ImageSource:
     images = {split: arrays[key] for split, (key, _) in keys.items()}
     labels = {split: arrays[key] for split, (_, key) in keys.items()}
     values = {split: array.read(LARGEST_SMALL_ARRAY) for split, array in labels.items()}
-    if all(array.path.stem in _SVHN and values[split].max() == 10 for split, array in images.items()):
+    is_svhn = all(array.path.stem in _SVHN for array in images.values())
+    if is_svhn and all(some.max(initial=0) == 10 for some in values.values()):
         values = {split: some % 10 for split, some in values.items()}
         more += (Note("labels", "The label 10 is the digit 0."),)
     for split, array in images.items():

@@ -116,9 +116,9 @@ def _document(path: Path, inside: Path) -> dict[str, Any]:
 
 
 def _listed(path: Path, inside: Path, key: str, kind: type) -> list[Any]:
-    """Return the list ``key`` of a JSON file."""
+    """Return the list ``key`` of a JSON file, which isn't empty."""
     found = _document(path, inside).get(key)
-    if not isinstance(found, list) or not all(isinstance(each, kind) for each in found):
+    if not (found and isinstance(found, list) and all(isinstance(each, kind) for each in found)):
         raise Corrupt(f"{path} is damaged: save the data set again.")
     return found
 

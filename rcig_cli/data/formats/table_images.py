@@ -41,15 +41,6 @@ class EncodedImages:
     def __len__(self) -> int:
         return len(self.labels)
 
-    @property
-    def paths(self) -> Iterator[Path]:
-        """What messages call the images, in order."""
-        first = 0
-        for table in self.tables:
-            rows = np.flatnonzero(self.chosen[first : first + table.rows])
-            yield from (_name(table, row) for row in rows.tolist())
-            first += table.rows
-
     def select(self, chosen: npt.NDArray[np.bool_]) -> EncodedImages:
         """Return the images that are ``chosen``, bool ``[n]``."""
         rows = self.chosen.copy()

@@ -76,7 +76,12 @@ def open_function(name: str, reference: str, options: ReadOptions) -> ImageSourc
             f"{reference} returned a {type(returned).__name__}{count}: expected the arrays x_train, y_train, "
             "x_test, y_test, and optionally class_names."
         )
-    arrays = {key: np.asarray(value) for key, value in zip(_NAMES, returned, strict=False)}
+    try:
+        arrays = {key: np.asarray(value) for key, value in zip(_NAMES, returned, strict=False)}
+    except Exception as error:  # lists of images of several sizes, tensors of another library on a GPU
+        raise ConfigError(
+            f"{reference} returned values that can't be turned into NumPy arrays: {describe(error)}."
+        ) from error
     class_names = arrays.pop("class_names", None)
     splits: tuple[Split, Split] = ("train", "test")
     pairs = {}

@@ -43,10 +43,6 @@ class Pictures(Protocol):
     def labels(self) -> npt.NDArray[np.int32]:
         """``[n]``."""
 
-    @property
-    def paths(self) -> Iterator[Path]:
-        """The files, or what messages call the images, in order."""
-
     def __len__(self) -> int: ...
 
     def select(self, chosen: npt.NDArray[np.bool_]) -> Pictures:
@@ -309,7 +305,8 @@ def _damaged(path: Path, content: bytes | None) -> Path | None:
 
 
 def _without(pictures: Pictures, damaged: set[Path]) -> Pictures:
-    return pictures.select(np.array([path not in damaged for path in pictures.paths], dtype=np.bool_))
+    every = itertools.chain.from_iterable(pictures.pieces(_AT_ONCE))
+    return pictures.select(np.array([path not in damaged for path, _ in every], dtype=np.bool_))
 
 
 def _refusal(where: Path, damaged: set[Path]) -> Corrupt:

@@ -105,7 +105,7 @@ class Search:
 
     def not_ignored(self, file: Path) -> None:
         """Leave a file that was read, such as a labels file, out of what is said to be ignored."""
-        self.others[file.suffix.lower()] -= 1
+        self.others[_ending(file.name)] -= 1
 
     def notes(self, *, others: bool = True) -> tuple[Note, ...]:
         """Say what was ignored; without the ``others`` if they belong to the data set."""
@@ -196,8 +196,14 @@ def _search(result: Search, folder: str, path: str, limit: str, above: tuple[str
         else:
             tables += [name] if suffix in _TABLES else []
             result.unread += [start + name] if suffix in _UNREAD else []
-            result.others[suffix if suffix.isprintable() and suffix else "without an ending"] += 1
+            result.others[_ending(name)] += 1
     return Folder(path, images, folders, tables)
+
+
+def _ending(name: str) -> str:
+    """What files that are no images are counted by."""
+    suffix = os.path.splitext(name)[1].lower()
+    return suffix if suffix and suffix.isprintable() else "without an ending"
 
 
 def _leave_out_targets(result: Search, folder: Folder, root: str) -> None:

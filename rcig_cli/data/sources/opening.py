@@ -19,8 +19,6 @@ from rcig_cli.data.sources.source import ImageSource
 from rcig_cli.errors import ConfigError, NotFound, RcigError
 from rcig_cli.extensions import installed, is_reference
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_SIDES = range(4, 1025)
 _TFDS = "tfds:"
 
 
@@ -36,7 +34,7 @@ def open_source(
     Parameters
     ----------
     name
-        A known data set, or with ``origin`` any name of lower-case letters, digits, ``_`` and ``-``.
+        A known data set, or with ``origin`` any name that the store allows.
     origin
         A path to a file or folder in one of the formats of `rcig_cli.data.formats`, or a data set elsewhere:
         ``tfds:NAME`` or ``hf:OWNER/NAME``; or a function of the user's own, ``package.module:NAME``.
@@ -55,21 +53,12 @@ def open_source(
     NotFound
         If there is no such data set or path.
     ConfigError
-        If the name, an option or the content can't be used.
+        If an option or the content can't be used.
     Corrupt
         If the file is damaged.
     RcigError
         If the system refuses to read it, or it can't be downloaded.
     """
-    if not _NAME.fullmatch(name):
-        raise ConfigError(
-            f"{name[:80]!r} is not a valid name: use up to 64 lower-case letters, digits, '_' and '-', "
-            + ("beginning with a letter or digit." if origin else "and pass your own data with --from PATH.")
-        )
-    if options.resolution is not None and options.resolution not in _SIDES:
-        raise ConfigError(
-            f"Resolution {options.resolution} can't be used: give {_SIDES[0]} to {_SIDES[-1]} pixels."
-        )
     if origin is None:
         options.check_used((), f"the known data set {name}")
         return _open_known(name, options, listener or Silent())

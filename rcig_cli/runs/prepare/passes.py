@@ -192,10 +192,11 @@ class Preparation:
 
     def _whitening(self) -> Whitening:
         known = KNOWN.get(self.source.name)
-        fits = known is not None and len(known.mean) == self.shape[2]
-        mean, std = (known.mean, known.std) if known is not None and fits else (None, None)
-        if mean is not None and std is not None and not self.whiten:
-            return Whitening(np.array(mean, np.float32), np.array(std, np.float32))
+        if known is not None and len(known.mean) != self.shape[2]:
+            known = None  # such as a grey copy of coloured images
+        if known is not None and not self.whiten:
+            return Whitening(np.array(known.mean, np.float32), np.array(known.std, np.float32))
+        mean, std = (known.mean, known.std) if known is not None else (None, None)
         moments = self._measure()
         fit = partial(fit_to, moments, mean=mean, std=std, regularization=self.regularization)
         rows = min(rows_of(self.shape, self.training), dimension_of(self.shape)) if self.whiten else 0

@@ -93,7 +93,7 @@ def prepare(
     config = make(PrepareConfig, settings)
     if origin is None and is_remote(name):
         name, origin = name_of(name), name
-    elif origin is None and name not in ("digits", *KNOWN):
+    elif origin is None and name not in (EMBEDDED, *KNOWN):
         origin = installed("dataset").get(name)
     elif origin == "":
         raise ConfigError("--from is empty: give a path, hf:OWNER/NAME, tfds:NAME or MODULE:NAME.")
@@ -105,7 +105,7 @@ def prepare(
         return _already_there(store, made_with, report)
     source = open_source(name, origin, config.read_options(), listener=report)
     if origin is not None:
-        source.notes += (Note("classes", class_list(source.class_names)),)
+        source.notes += (Note("classes", _classes_in_order(source.class_names)),)
     if config.classes is not None:
         source = only_classes(source, chosen_classes(config.classes, source.class_names))
     if config.subset is not None:
@@ -176,13 +176,10 @@ def _already_there(store: Store, wanted: Mapping[str, Any], report: Report) -> P
     return prepared
 
 
-def class_list(names: Sequence[str]) -> str:
+def _classes_in_order(names: Sequence[str]) -> str:
     """Return the sentence that lists the classes in the order of their numbers, at most 20 of them."""
-    shown = (
-        names
-        if len(names) <= _MOST_NAMES
-        else (*names[: _MOST_NAMES // 2], "...", *names[-_MOST_NAMES // 2 :])
-    )
+    half = _MOST_NAMES // 2
+    shown = names if len(names) <= _MOST_NAMES else (*names[:half], "...", *names[-half:])
     return f"{len(names)} classes, in this order: {', '.join(shown)}."
 
 

@@ -1,6 +1,7 @@
 """Every format: exported sets are imported bit for bit, and files of other programs are read."""
 
 import json
+import resource
 
 import flax.serialization
 import numpy as np
@@ -57,6 +58,18 @@ def test_exported_files_have_the_usual_permissions(tmp_path, name):
     path = write(tmp_path, name, exported_set())
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     assert {file.stat().st_mode for file in files} == {(tmp_path / "any").stat().st_mode}
+
+
+@pytest.mark.parametrize("name", [name for name in WRITABLE if name != "torch"])
+def test_a_file_that_cannot_be_written_is_an_error_of_the_system(tmp_path, name):
+    """As on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"(?i)too large"):
+            write(tmp_path, name, exported_set())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 @pytest.mark.parametrize(

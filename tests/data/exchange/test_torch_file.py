@@ -193,6 +193,15 @@ def test_a_single_tensor_without_its_labels_is_refused(tmp_path):
         read(tmp_path, space="normalized")
 
 
+def test_a_file_that_cannot_be_written_is_an_error_of_the_system(tmp_path, monkeypatch):
+    def full(*_):
+        raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed\nframe #0")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match=r"file write failed$"):
+        write(tmp_path, "torch", GIVEN)
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_loader_of_the_docs(tmp_path, channels):
     (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)

@@ -117,6 +117,7 @@ GOOD = {"data": planes(pixels(10, 32, 32, 3)), "labels": list(range(10))}
         ({"data": "abc"}, Corrupt, "has no array 'data'"),
         ({"data": pixels(10, 3071)}, Corrupt, "has no array 'data'"),
         ({"labels": [*range(9), -1]}, ConfigError, "has the label -1"),
+        ({"labels": [*range(9), 2**70]}, ConfigError, "has labels of type object"),
         ({"data": np.zeros((2, 2), np.float32)}, Corrupt, "not a pickled dictionary"),
     ],
 )

@@ -107,6 +107,9 @@ def test_save_to_disk_of_several_splits_and_of_one(tmp_path):
     )
     with pytest.raises(ConfigError, match="selection of its rows"):
         read(tmp_path / "all")
+    state.write_text('{"_data_files": []}')
+    with pytest.raises(Corrupt, match=r"state\.json is damaged"):
+        read(tmp_path / "all")
 
 
 def test_a_known_data_set_keeps_its_published_order(tmp_path):
@@ -305,6 +308,16 @@ def test_rows_without_image_or_label(tmp_path):
         read(tmp_path)
 
 
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_names_of_columns_with_a_dot(tmp_path, suffix):
+    images, labels, _ = example()
+    content = table(**{"my.image": encoded(images), "my.label": labels, "my": labels // 2})
+    write(tmp_path / f"data.{suffix}", content)
+    source = read(tmp_path / f"data.{suffix}", labels="my.label")
+    assert source.class_names == ("0", "1", "2")
+    assert sum(len(batch) for which in ("train", "test") for batch in source.batches(which, 4)) == 30
+
+
 def test_images_that_are_only_paths(tmp_path):
     images = pixels(30, 8, 8, 3)
     for number, image in enumerate(images):
@@ -315,6 +328,11 @@ def test_images_that_are_only_paths(tmp_path):
     write(tmp_path / "all" / "train.parquet", content)
     write(tmp_path / "all" / "test.parquet", content)
     np.testing.assert_array_equal(split(read(tmp_path / "all"), "train")[0], images)
+    (tmp_path / "all" / "images" / "3.png").write_bytes(b"no image")
+    with pytest.raises(Corrupt, match=r"1 \(images/3.png\).*--skip-damaged"):
+        read(tmp_path / "all")
+    source = read(tmp_path / "all", skip_damaged=True)
+    np.testing.assert_array_equal(split(source, "train")[0], np.delete(images, 3, axis=0))
     (tmp_path / "elsewhere").mkdir()
     write(tmp_path / "elsewhere" / "train.parquet", content)
     rows[0]["path"] = str(tmp_path / "all" / "images" / "0.png")

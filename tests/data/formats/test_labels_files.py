@@ -141,10 +141,12 @@ def test_a_labels_file_in_each_split(tmp_path):
 
 
 def test_a_labels_file_that_was_read_is_not_among_what_was_ignored(flat):
-    (flat / "images" / "labels.csv").write_text(TABLES["labels.csv"])
     (flat / "images" / "other.csv").touch()
-    _, source = labelled(flat / "images", flat / "images" / "labels.csv")
-    assert topics(source)["skipped"].endswith("not images, ignored: 1 .csv.")
+    for name in ("labels.csv", "labels"):
+        (flat / "images" / name).write_text(TABLES["labels.csv"])
+        _, source = labelled(flat / "images", flat / "images" / name)
+        assert topics(source)["skipped"].endswith("not images, ignored: 1 .csv.")
+        (flat / "images" / name).unlink()
 
 
 def test_metadata_without_classes_leaves_them_to_the_folders(tmp_path):

@@ -54,6 +54,12 @@ def test_other_arrays(tmp_path, channels, dtype, compressed):
     assert source.class_names == ("1", "2", "3")
 
 
+def test_svhn_without_labels(tmp_path):
+    savemat(tmp_path / "train_32x32.mat", {"X": pixels(32, 32, 3, 5), "y": np.zeros((0, 0))})
+    with pytest.raises(ConfigError, match=r"shape \(32, 32, 3, 5\) for 0 labels"):
+        open_source("svhn", tmp_path)
+
+
 def test_what_is_not_read(tmp_path):
     path = tmp_path / "own.mat"
     savemat(path, {"X": pixels(40, 6, 6, 3), "y": LABELS})

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rcig_cli.data.sources.opening import identity, open_source
-from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.data.sources.source import Batch, regroup
 from rcig_cli.errors import ConfigError, NotFound
 from tests.data.examples import pixels, save_picture
@@ -32,19 +31,6 @@ def test_an_unknown_name_is_answered_with_the_nearest_and_all():
         open_source("mnits")
     with pytest.raises(NotFound, match=r"^There is no data set 'zzz'\. Known names"):
         open_source("zzz")
-
-
-@pytest.mark.parametrize("name", ["", "Flowers", "../x", "-a", "a" * 65, "a b", "a\n"])
-def test_a_name_that_could_leave_the_store_is_refused(name, tmp_path):
-    for path in (None, tmp_path):
-        with pytest.raises(ConfigError, match="is not a valid name"):
-            open_source(name, path)
-
-
-@pytest.mark.parametrize("resolution", [-1, 0, 3, 1025])
-def test_a_resolution_out_of_range_is_refused(resolution):
-    with pytest.raises(ConfigError, match="4 to 1024"):
-        open_source("digits", options=ReadOptions(resolution))
 
 
 def test_missing_and_other_paths_are_refused(tmp_path):
