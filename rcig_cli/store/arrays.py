@@ -399,5 +399,5 @@ def read_npz(path: Path) -> dict[str, Array]:
     try:
         with storage_errors(path, "read"), path.open("rb") as stream:
             return dict(np.load(stream, allow_pickle=False))
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, EOFError, RuntimeError, zipfile.BadZipFile) as error:  # zipfile raises the last two
         raise Corrupt(f"{path} is damaged.") from error

@@ -234,7 +234,10 @@ def test_damage_to_an_npz_file_is_found(tmp_path):
     }
     content = path.read_bytes()
     at = content.index(np.float64(20).tobytes())
-    for damaged in (b"", content[:100], content[:-100], content[:at] + b"\1" + content[at + 1 :]):
+    entry = content.index(b"PK\1\2")  # in the archive's directory, of an array
+    flags, compression = entry + 8, entry + 10
+    changed = [content[:place] + b"\1" + content[place + 1 :] for place in (at, flags, compression)]
+    for damaged in (b"", content[:100], content[:-100], *changed):
         path.write_bytes(damaged)
         with pytest.raises(Corrupt, match=r"a\.npz is damaged"):
             read_npz(path)
