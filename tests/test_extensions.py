@@ -22,9 +22,12 @@ from rcig_cli.extensions import installed, load, provenance
 from rcig_cli.networks.architectures import build_network
 from rcig_cli.presets.config import DistillConfig, difference, resolve
 from rcig_cli.presets.set_size import SetSize
+from rcig_cli.reporting.commands import distill_commands
+from rcig_cli.runs.configuration import resolved
 from rcig_cli.runs.evaluate.measurement import schedule_of
 from rcig_cli.runs.evaluate.protocol import evaluation_protocol
 from rcig_cli.runs.evaluate.results import Evaluation, Spread
+from rcig_cli.runs.prepare.prepared import open_prepared
 from rcig_cli.runs.sweep.plan import make_plan
 from rcig_cli.runs.sweep.plots import panels_of
 from rcig_cli.runs.sweep.table import Cell, Outcome, tabulate
@@ -109,6 +112,7 @@ from rcig_cli.settings import record, setting
 class Settings(GradientSettings):
     sharpness: float = setting(2.0, "How sharp.", gt=0)
     rounds: int = setting(3, "Rounds of sharpening, at most.", ge=1)
+    own_lr: float = setting(0.5, "How fast it becomes sharp.", gt=0)
     parts: tuple[int, ...] = (1, 2)
 
 class Undecorated(GradientSettings):
@@ -363,6 +367,23 @@ def test_a_stored_configuration_is_read_without_importing_its_method(module, mon
     del sys.modules["mine"]
     with pytest.raises(ConfigError, match="there is no module mine"):
         resolve("digits", (8, 8, 1), 10, flags)
+
+
+@pytest.mark.parametrize("imported", [True, False])
+def test_a_report_names_the_rates_of_a_method_of_ones_own(module, monkeypatch, digits_run, imported):
+    module("mine", METHODS)
+    prepared = open_prepared(open_store(digits_run, create=False), "digits")
+    flags = {"ipc": 1, "algorithm": "mine:OWN", "steps": 5}
+    before, between, after = ({"image_lr": 0.1, "own_lr": rate} for rate in (0.9, 0.05, 0.01))
+    stored = resolved(prepared, {**flags, **after}).to_json()
+    if not imported:
+        monkeypatch.setattr(methods, "_imported", {})
+    diverged = tuple({"step": 3, "rates": rates} for rates in (before, between))
+    run = _run_manifest("run_1", config=stored, divergences=diverged)
+    first, *others = distill_commands(prepared, run, DistillConfig.from_json(stored))
+    assert "--set own_lr=0.9" in first
+    resume = "rcig distill --resume run_1 --algorithm mine:OWN"
+    assert others == [f"{resume} --set own_lr=0.05", f"{resume} --set own_lr=0.01"]
 
 
 def test_arrays_that_a_function_returns_are_a_data_set(module):

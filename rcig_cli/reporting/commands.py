@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rcig_cli.data.sources.opening import is_path
-from rcig_cli.distillation.methods import is_known
+from rcig_cli.distillation.methods import METHODS, is_known
 from rcig_cli.errors import ConfigError
 from rcig_cli.presets.config import DistillConfig, declared_settings, is_for_gpus
 from rcig_cli.runs.configuration import resolved
@@ -59,14 +59,10 @@ def import_command(run: RunManifest) -> str:
 
 def distill_command(prepared: Prepared, config: DistillConfig) -> str:
     """Return the command that starts a run of a configuration."""
-    ipc = _ipc_options(config.ipc, prepared.class_names)
-    chosen, declared = chosen_settings(prepared, config), declared_settings()
-    others = {n: v for n, v in chosen.items() if n not in declared}  # of a method of the user's own
-    given = {"set": [f"{n}={json.dumps(v)}" for n, v in others.items() if v is not None]} if others else {}
-    known = {n: v for n, v in chosen.items() if n in declared}
+    ipc, chosen = _ipc_options(config.ipc, prepared.class_names), chosen_settings(prepared, config)
     if is_for_gpus(config, chosen) and config.steps:  # on a CPU other settings would be chosen
-        known["steps"] = config.steps
-    return _command("distill", config.dataset, ipc=ipc, **known, **given)
+        chosen["steps"] = config.steps
+    return _command("distill", config.dataset, ipc=ipc, **_with_own(chosen))
 
 
 def distill_commands(prepared: Prepared, run: RunManifest, config: DistillConfig) -> list[str]:
@@ -74,10 +70,11 @@ def distill_commands(prepared: Prepared, run: RunManifest, config: DistillConfig
 
     It may have been continued with more steps when it was finished, and with lower rates after it diverged.
     """
-    rates = [*(each["rates"] for each in run.divergences), config.learning_rates]
-    resumed = (
-        {name: rate for name, rate in new.items() if rate != old.get(name)} for old, new in pairwise(rates)
-    )
+    rates = [*(each["rates"] for each in run.divergences), config.to_json()]
+    lowered = [
+        {name: new[name] for name, rate in old.items() if rate != new[name]} for old, new in pairwise(rates)
+    ]
+    method = {} if config.algorithm in METHODS else {"algorithm": config.algorithm}  # which has the rates
     first, longer = config.override(rates[0]), list[str]()
     if run.continues is not None:
         first = first.override({"steps": run.continues["step"]})
@@ -85,8 +82,16 @@ def distill_commands(prepared: Prepared, run: RunManifest, config: DistillConfig
     return [
         distill_command(prepared, first),
         *longer,
-        *(_command("distill", "--resume", run.name, **changed) for changed in resumed),
+        *(_command("distill", "--resume", run.name, **_with_own({**method, **each})) for each in lowered),
     ]
+
+
+def _with_own(settings: Values) -> dict[str, Any]:
+    """Return settings as options of distill, with ``--set`` for those of a method of the user's own."""
+    declared = declared_settings()
+    known = {name: value for name, value in settings.items() if name in declared}
+    own = [f"{n}={json.dumps(v)}" for n, v in settings.items() if n not in declared and v is not None]
+    return {**known, "set": own}
 
 
 def chosen_settings(prepared: Prepared, config: DistillConfig) -> dict[str, Any]:
