@@ -64,7 +64,7 @@ def _context(distilled: DistilledSet, report: Report) -> dict[str, Any]:
     size, parametrization = distilled.size, distilled.config.parametrization_record
     drawn = {"grid": grid, "labels": labels, "animation": animation, "curves": curves}
     for name, draw in (drawn if size.is_raw else {**drawn, "stored": stored}).items():
-        with suppress(NotFound):  # an imported run has no animation and no curves
+        with suppress(NotFound):  # such as the curves of an imported run
             figures[name] = embedded(draw(distilled))
     config, source = distilled.config, source_of(distilled.run.config)
     return dict(

@@ -63,7 +63,7 @@ def visualize(
         If ``out`` is not a possible path, the two runs are not of the same data set, or what is stored is to
         be drawn of a raw set.
     NotFound
-        If the run has no metrics or no snapshots and a figure needs them.
+        If the run has no metrics that change, or no snapshots, and a figure needs them.
     """
     paths = _paths(distilled, kinds, other, out)
     draw = {"grid": grid, "labels": labels, "stored": stored, "curves": curves, "animate": animation}

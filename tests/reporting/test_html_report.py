@@ -116,6 +116,11 @@ def test_a_run_without_metrics_and_snapshots_has_a_report_without_their_figures(
     assert len(report(store).named("img")) == 2
 
 
+def test_a_run_whose_metrics_do_not_change_has_a_report_without_curves(report, store):
+    (store / "runs/run_1/metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 2.0}\n')
+    assert len(report(store).named("img")) == 3
+
+
 def test_names_with_markup_stay_text(rcig, report, tmp_path):
     store, path = tmp_path / "a", tmp_path / "<b> $x.npz"
     labels = np.arange(60) % 3

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from rcig_cli.errors import ConfigError
+from rcig_cli.errors import NotFound
 from rcig_cli.reporting.figures.canvas import Heading
 from rcig_cli.reporting.figures.plots import COLOURS, GREY, new_figure, set_title, tick_text, tidy, to_image
 
@@ -52,7 +52,7 @@ def draw_curves(columns: Mapping[str, Floats], metrics: Sequence["Metric"], head
 
     Raises
     ------
-    ConfigError
+    NotFound
         If there is nothing to draw.
     """
     panels: dict[str, list[Metric]] = {}
@@ -62,7 +62,7 @@ def draw_curves(columns: Mapping[str, Floats], metrics: Sequence["Metric"], head
         if len(values) == 1 or len(np.unique(values)) > 1:
             panels.setdefault(metric.panel, []).append(metric)
     if not panels:
-        raise ConfigError("There is nothing to draw: the run has no metrics.")
+        raise NotFound("There is nothing to draw: the run has no metrics that change.")
     rows = -(-len(panels) // 2)
     figure = new_figure(_WIDTH, _ROW * rows + 1.0, padding=_PADDING)
     set_title(figure, heading.title, heading.details)

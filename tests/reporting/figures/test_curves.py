@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rcig_cli.distillation.methods import Metric
-from rcig_cli.errors import ConfigError
+from rcig_cli.errors import NotFound
 from rcig_cli.reporting.figures.canvas import Heading
 from rcig_cli.reporting.figures.curves import columns_of, draw_curves, running_median
 from tests.reporting.figures.pictures import clear_border, extent
@@ -69,5 +69,5 @@ def test_any_number_of_steps_with_gaps(count):
 
 def test_a_run_without_metrics_is_refused():
     for empty in ({"step": np.array([])}, {"step": np.array([1.0])}):
-        with pytest.raises(ConfigError, match="nothing to draw"):
+        with pytest.raises(NotFound, match="nothing to draw"):
             draw_curves(empty, [LOSS], RUN)
