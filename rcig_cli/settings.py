@@ -366,4 +366,8 @@ def to_toml(values: Mapping[str, Any], declared: Mapping[str, Setting] | None = 
 
 
 def _toml_value(value: str | float | list[int]) -> str:
-    return json.dumps(value) if isinstance(value, str | bool | list) else repr(value)
+    if not isinstance(value, str | bool | list):
+        return repr(value)
+    # JSON in ASCII would write an emoji as a surrogate pair, which TOML doesn't have.
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in text)

@@ -72,6 +72,8 @@ def test_toml_reads_back_to_the_same_record():
     made = make(Training, {"lr": 1e-5, "subset": 3, "solver": "adam", "flip": False})
     assert make(Training, tomllib.loads(to_toml(values_of(made), settings_of(Training)))) == made
     assert make(Training, tomllib.loads(to_toml(values_of(Training())))) == Training()
+    texts = {"classes": 'Ähre,🦊,"𠮷"\\\n\x7f\xa0\u202e'}
+    assert tomllib.loads(to_toml(texts)) == texts
 
 
 def test_whole_numbers_are_taken_for_numbers():
