@@ -133,7 +133,8 @@ def citations(method: Choice | None, parametrization: Choice | None) -> list[str
 
 def _entry(reference: str, name: str) -> str:
     found = _REFERENCE.fullmatch(reference)
-    assert found, reference
+    if found is None:  # of a method of the user's own
+        return f"@misc{{{name},\n  note = {{{reference}}},\n}}"
     authors = found["authors"].split(", ")
     fields = {
         "title": f"{{{found['title']}}}",

@@ -1,5 +1,7 @@
 """Parts of the data card of a distilled set; ``tests/cli/test_hub.py`` tests the whole card."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -31,3 +33,8 @@ def test_every_paper_can_be_cited():
         assert len({entry.split(",")[0] for entry in entries}) == len(entries)
     assert "zhao2021dsa" in citations(METHODS["dsa"], None)[0]
     assert citations(METHODS["k-center"], None)[0].startswith("@inproceedings{sener2018kcenter,")
+
+
+def test_any_text_may_be_the_reference_of_a_method_of_ones_own():
+    own = replace(METHODS["dm"], name="mine:OWN", reference="Submitted (2026)")
+    assert citations(own, None)[0] == "@misc{mine:OWN,\n  note = {Submitted (2026)},\n}"
