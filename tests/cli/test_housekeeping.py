@@ -11,7 +11,10 @@ import tomllib
 
 import pytest
 
+from rcig_cli.errors import RcigError
+from rcig_cli.runs.housekeeping import gc
 from rcig_cli.store.documents import read_document, write_document
+from rcig_cli.store.files import remove_folder
 from rcig_cli.store.locks import RunLock
 from tests.cli.test_errors import one_sentence
 from tests.conftest import ROOT
@@ -210,6 +213,23 @@ def test_gc_keeps_what_is_being_written(rcig, store):
     assert "run_1 is being written" in outcome.err
     assert (store / "runs" / "run_1" / "checkpoints" / "2").is_dir()
     assert (store / "runs" / "run_1" / ".tmp-00" / "half").is_file()
+
+
+def test_gc_keeps_what_cannot_be_removed_and_removes_the_rest(rcig, store, monkeypatch):
+    with_garbage(store)
+    shutil.copytree(store / "runs/run_3/checkpoints/2", store / "runs/run_2/checkpoints/2")
+
+    def refuse(path):
+        if "run_1" in path.parts:
+            raise RcigError(f"{path} can't be written (permission denied).")
+        remove_folder(path)
+
+    monkeypatch.setattr(gc, "remove_folder", refuse)
+    outcome = rcig("gc", "--checkpoints", "--yes", "--json", "--store", store)
+    removed = [one["path"] for one in outcome.json["removed"]]
+    assert removed == ["runs/run_1/.tmp-00", "runs/run_2/checkpoints/2"]
+    assert "checkpoints/2 was kept: " in outcome.err
+    assert outcome.code == 0
 
 
 def test_verify_in_words_and_by_its_exit_code(rcig, store):

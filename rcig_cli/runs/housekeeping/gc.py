@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rcig_cli.errors import Locked, NotFound
+from rcig_cli.errors import NotFound, RcigError
 from rcig_cli.runs.report import Report
 from rcig_cli.store.checkpoints import CHECKPOINTS, steps
 from rcig_cli.store.files import PARTIAL, abandoned, bytes_of, remove_abandoned, remove_folder
@@ -53,7 +53,7 @@ def remove_garbage(store: Store, garbage: Sequence[Garbage], report: Report) -> 
             _remove(store, one)
         except NotFound:
             continue
-        except Locked as error:
+        except RcigError as error:  # it is in use, or can't be renamed
             report.warn(f"{one.path} was kept: {error}")
         else:
             if one.path.exists():
