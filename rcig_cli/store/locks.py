@@ -44,8 +44,7 @@ class RunLock:
     def release(self) -> None:
         """Release the lock; a second call has no effect."""
         if self._descriptor is not None:
-            # The process ID is only for a message, so failing to remove it doesn't matter.
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # the process ID is only for a message
                 os.ftruncate(self._descriptor, 0)
             # Closing alone isn't enough: a program that is just being started still has a copy of the
             # descriptor.
@@ -87,8 +86,10 @@ def _acquire(run_path: Path, name: str, wait: Wait | None) -> int:
             _lock(descriptor, name, wait)
             if not (path.exists() and os.path.samestat(os.fstat(descriptor), path.stat())):
                 raise NotFound(f"{name} was removed by another process just now.")
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, f"{os.getpid()}\n".encode())
+            # The process ID is only for a message, and on a full disk `rcig gc` needs the lock to make room.
+            with contextlib.suppress(OSError):
+                os.ftruncate(descriptor, 0)
+                os.write(descriptor, f"{os.getpid()}\n".encode())
         except BaseException:
             os.close(descriptor)
             raise

@@ -46,6 +46,15 @@ def test_without_a_number_the_sentence_is_still_one(run_path):
             RunLock(run_path)
 
 
+def test_on_a_full_disk_a_run_can_be_locked(run_path, monkeypatch):
+    def refuse(_descriptor, _content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", refuse)
+    with RunLock(run_path), pytest.raises(Locked, match="is being written by another process"):
+        RunLock(run_path)
+
+
 def test_a_started_program_does_not_inherit_the_lock(run_path):
     lock = RunLock(run_path)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False):
