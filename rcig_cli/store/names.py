@@ -22,6 +22,7 @@ FOLDERS: dict[Kind, str] = {
 }
 
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_RULE = "use 1 to 64 of a-z, 0-9, _ and -, beginning with a letter or a digit"
 _NUMBERED = re.compile(r"(run|sweep|sequence)_([1-9][0-9]{0,8})")
 
 
@@ -54,9 +55,7 @@ def check_name(kind: Kind, name: str) -> str:
     """
     if is_name(kind, name):
         return name
-    rule = "use 1 to 64 of a-z, 0-9, _ and -, beginning with a letter or a digit"
-    if kind != "data set":
-        rule = f"{kind}s are called {kind}_1, {kind}_2 and so on. `rcig list` shows them"
+    rule = _RULE if kind == "data set" else f"`rcig list` shows the names of all {kind}s"
     raise ConfigError(f"{shorten(name)} is not a valid name of a {kind}: {rule}.")
 
 
@@ -68,7 +67,8 @@ def check_chosen_name(name: str) -> str:
     ConfigError
         If it is not valid, or reserved for names that rcig chooses.
     """
-    check_name("data set", name)
+    if not _PLAIN.fullmatch(name):
+        raise ConfigError(f"{shorten(name)} is not a valid name of a run: {_RULE}.")
     if name == NEWEST or name.startswith(RESERVED):
         raise ConfigError(
             f"{name!r} is reserved: choose a name that is not {NEWEST} and doesn't begin with "
@@ -88,10 +88,7 @@ def check_tags(tags: str | Sequence[str]) -> tuple[str, ...]:
     tags = (tags,) if isinstance(tags, str) else tags
     for tag in tags:
         if not _PLAIN.fullmatch(tag):
-            raise ConfigError(
-                f"{shorten(tag)} is not a valid tag: use 1 to 64 of a-z, 0-9, _ and -, beginning with a "
-                "letter or a digit."
-            )
+            raise ConfigError(f"{shorten(tag)} is not a valid tag: {_RULE}.")
     return tuple(dict.fromkeys(tags))
 
 

@@ -18,6 +18,15 @@ def test_wrong_names_are_refused_in_one_short_sentence(kind):
         assert len(str(caught.value)) < 200
 
 
+def test_a_name_that_is_chosen_for_a_run_is_refused_as_one_of_a_run():
+    for name in WRONG:
+        with pytest.raises(ConfigError, match="is not a valid name of a run: use 1 to 64 of a-z"):
+            names.check_chosen_name(name)
+    for name in ("newest", "run_1", "sweep_x"):
+        with pytest.raises(ConfigError, match="is reserved"):
+            names.check_chosen_name(name)
+
+
 def test_plain_names_are_allowed():
     for name in ("digits", "cifar10", "0", "a" * 64, "my-set_2", "run-1"):
         assert names.check_name("data set", name) == names.check_name("run", name) == name
