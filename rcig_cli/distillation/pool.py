@@ -28,7 +28,7 @@ class Model(NamedTuple):
     parameters
         A network's parameters.
     optimizer
-        The state of its Adam.
+        The state of the optimizer that trains it.
     age
         Training steps it has had, ``[]`` int32.
     statistics

@@ -6,4 +6,5 @@
 ``resnet``         ResNet-18
 ``layers``         the block of a chain, with hand-written derivatives for speed
 ``norms``          batch, instance, layer and group norm
+``own``            networks of the user's own
 """

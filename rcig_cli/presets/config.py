@@ -46,8 +46,10 @@ Shape = tuple[int, int, int]  # height, width and channels of an image
 # Settings of RCIG's presets that suit a data set whatever the method.
 _OF_THE_DATA = ("width", "depth")
 
+# Channels from which on a network is of the size of the paper's presets, for GPUs.
+_WIDE = 64
+
 # Real images per training step of the network whose features are compared.
-_WIDE = 64  # channels
 PICKING_BATCH = 256
 
 # Outer steps for a data set without presets, by images per class: the paper's for small data sets.
@@ -463,7 +465,7 @@ def with_possible_batch(config: DistillConfig, images: int, classes: int) -> Dis
     """Return a configuration with a batch that a data set of so many images and classes allows.
 
     It is at most all training images.  For a method that takes as many of each class, it is rounded down to a
-    multiple of the number of classes, or up to one image of each.
+    multiple of the number of classes times that of networks, or up to one image of each class for each.
     """
     batch = min(config.batch, images)
     if config.algorithm_record.real_per_class:

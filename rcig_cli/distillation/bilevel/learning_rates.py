@@ -1,6 +1,6 @@
 """Learning rates of the two Adam solves: as high as possible while the losses fall (paper, S3).
 
-Each is tuned before the first step, and adapted every 50 steps to the number of its solves that diverged.
+Each is tuned before the first step, and adapted after every 50 of its solves to how many of them diverged.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ GROWTH = 1.2  # factor between two trials of tuning
 RETREAT = 0.7  # factor after the first trial in which the losses don't fall
 LONGEST_TUNING = 100  # trials; 1.2^100 is 8e7
 
-ADAPT_EVERY = 50  # outer steps
+ADAPT_EVERY = 50  # solves; an outer step has one for each of its pool models
 DIVERGED_SHARE, DIVERGED_FACTOR = 0.29, 0.9
 MONOTONE_SHARE, MONOTONE_FACTOR = 0.70, 1.05
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 from jax.extend import core
+from jax.interpreters import partial_eval
 
 
 def count(function: Callable[..., Any], *arguments: Any) -> int:
@@ -15,8 +16,6 @@ def count(function: Callable[..., Any], *arguments: Any) -> int:
     not.
     """
     closed = jax.make_jaxpr(function)(*arguments)
-    from jax.interpreters import partial_eval
-
     needed, _ = partial_eval.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
     return _of_jaxpr(needed)
 
