@@ -149,8 +149,7 @@ def make_training(network: Network, schedule: AnySchedule, stops: Sequence[int] 
     network, schedule
         What is trained, and how.
     stops
-        The steps after which the model is yielded, increasing; by default only the last.  The memory of a
-        model is reused for the next one, so the caller must not use it after asking for the next.
+        The steps after which the model is yielded, increasing; by default only the last.
     """
     optimizer = schedule.optimizer()
     initialize = jit(lambda key: pool.fresh_model(network, optimizer, key))

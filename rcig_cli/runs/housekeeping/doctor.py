@@ -14,6 +14,8 @@ from rcig_cli.store.records import versions
 if TYPE_CHECKING:
     from jax import Array
 
+_TRIES = 5  # of a computation that goes wrong only sometimes
+
 
 @dataclass(frozen=True)
 class Check:
@@ -159,7 +161,7 @@ def _reason() -> str:
     return ""
 
 
-def largest_zero_derivative(tries: int = 5) -> float:
+def largest_zero_derivative() -> float:
     """Return the largest entry, over several tries, of a derivative that is exactly 0.
 
     It is that of pool(conv(pool(conv(x, W0)), W1)) along zero tangents, convolutions written as patches
@@ -192,7 +194,7 @@ def largest_zero_derivative(tries: int = 5) -> float:
 
     compute = jit(derivative)
     largest = 0.0
-    for _ in range(tries):
+    for _ in range(_TRIES):
         values = jnp.abs(compute(kernels, x))
         largest = max(largest, float(jnp.where(jnp.isnan(values), jnp.inf, values).max()))
     return largest
