@@ -75,6 +75,7 @@ def _context(distilled: DistilledSet, report: Report) -> dict[str, Any]:
         class_names=distilled.prepared.class_names,
         source=source,
         size=size,
+        picked=not distilled.run.imported and config.algorithm_record.pick is not None,
         parametrization=parametrization,
         title=f"{distilled.run.name}: {describe_images(distilled.run.config, f' of {source}')}",
         scarce=scarce_classes(distilled.prepared, config),

@@ -135,6 +135,17 @@ def test_names_with_markup_stay_text(rcig, report, tmp_path):
     assert "rcig prepare odd --from '<b> $x.npz'\n" in page.text
 
 
+def test_images_that_were_picked_are_not_called_synthetic(rcig, report, tmp_path):
+    store, path = tmp_path / "a", tmp_path / "few.npz"
+    images, labels = np.arange(6 * 64, dtype=np.uint8).reshape(6, 8, 8), np.arange(6) % 2
+    np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels)
+    assert rcig("prepare", "few", "--from", path, "--store", store).code == 0
+    assert rcig("distill", "few", "--ipc", 4, "--algorithm", "random", "--store", store).code == 0
+    text = " ".join(report(store).text.split())
+    assert "8 real images represent the 6 training images of few." in text
+    assert "images ('0' has 3 of 4, '1' has 3 of 4). These images are repeated. The random subsets" in text
+
+
 def test_a_report_is_an_html_file(rcig, store, tmp_path):
     for out in (tmp_path, tmp_path / "r.pdf"):
         outcome = rcig("report", "run_1", "--out", out, "--store", store)
