@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 import rcig_cli as rcig_api
+from rcig_cli.reporting import dataset_card
 from rcig_cli.reporting.commands import import_command
 from rcig_cli.store.store import open_store
 from tests.cli.test_errors import one_sentence
 from tests.data.hub_server import READ, WRITE, commit_of, hub_for_tests
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
+yaml = pytest.importorskip("yaml")  # which huggingface_hub needs
 FILES = {"README.md", "data/train-00000-of-00001.parquet", "distilled.safetensors", "grid.png"}
 
 
@@ -67,7 +69,7 @@ def test_the_card_states_results_and_how_to_use_the_set(hub, store):
     assert {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")} == FILES
     card = (folder / "README.md").read_text()
     head, body = card.removeprefix("---\n").split("---\n", 1)
-    assert head.startswith("license: mit\npretty_name: shapes, distilled to 2 images\n")
+    assert head.startswith('license: mit\npretty_name: "shapes, distilled to 2 images"\n')
     assert "size_categories:\n- n<1K\n" in head
     assert "- rcig-cli\n- rcig\nconfigs:" in head
     assert (
@@ -81,6 +83,13 @@ def test_the_card_states_results_and_how_to_use_the_set(hub, store):
     assert not hub.requests
     with pytest.raises(rcig_api.ConfigError, match="exists already"):
         rcig_api.push("run_1", "someone/shapes-1", out=folder, store=store)
+
+
+def test_the_head_of_the_card_is_yaml_whatever_classes_are_called(store, monkeypatch):
+    monkeypatch.setattr(dataset_card, "source_of", lambda _: 'shapes (cat: old, "dog" #2)')
+    folder = rcig_api.push("run_1", "someone/shapes-1", out=store.parent / "card", store=store)
+    head = (folder / "README.md").read_text().split("---\n")[1]
+    assert yaml.safe_load(head)["pretty_name"] == 'shapes (cat: old, "dog" #2), distilled to 2 images'
 
 
 def test_the_code_on_the_card_loads_the_set_with_jax(hub, store):
