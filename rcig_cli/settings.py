@@ -17,6 +17,7 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import (
@@ -193,6 +194,11 @@ def setting(
 
 def settings_of(record: type) -> dict[str, Setting]:
     """Return the settings of a record by name, in their order; fields that are records are left out."""
+    return dict(_settings_of(record))
+
+
+@lru_cache  # a command that lists runs reads a configuration of each
+def _settings_of(record: type) -> Mapping[str, Setting]:
     hints = get_type_hints(record, include_extras=False)
     fields: Mapping[str, FieldInfo] = record.__pydantic_fields__  # type: ignore[attr-defined]
     return {
@@ -295,13 +301,16 @@ def _fits(declared: Setting, value: Any) -> bool:
     if declared.extension and value not in declared.choices:
         return is_extension(declared.extension, value)
     hint: Any = Literal[declared.choices] if declared.choices else declared.type
-    bounded = Annotated[hint, pydantic.Field(**declared.bounds)]
-    adapter = pydantic.TypeAdapter(bounded, config=_STRICT)
     try:
-        adapter.validate_python(value)
+        _checker(hint, **declared.bounds).validate_python(value)
     except pydantic.ValidationError:
         return False
     return True
+
+
+@lru_cache
+def _checker(hint: Any, **bounds: Any) -> pydantic.TypeAdapter[Any]:
+    return pydantic.TypeAdapter(Annotated[hint, pydantic.Field(**bounds)], config=_STRICT)
 
 
 def check_names(given: Iterable[str], known: Iterable[str], *, where: str = "") -> None:

@@ -42,6 +42,8 @@ def test_a_setting_is_described_by_its_declaration():
         "subset": "a whole number of 1 or more",
         "flip": "true or false",
     }
+    declared.clear()
+    assert "flip" in settings_of(Training)  # it is computed once, and each caller has its own
 
 
 @pytest.mark.parametrize(
