@@ -38,7 +38,7 @@ def make_results(tmp_path, monkeypatch):
 
 def test_the_table_of_results_is_written_from_runs(make_results, digits_run, tmp_path):
     store = tmp_path / "artifacts"
-    shutil.copytree(digits_run, store)
+    shutil.copytree(digits_run, store, ignore=shutil.ignore_patterns("evaluations"))
     make_results.README.write_text(f"Before\n\n{make_results.BEGIN}old\n{make_results.END}\nAfter\n")
     with pytest.raises(SystemExit, match=r"Run: rcig evaluate run_1 --store"):
         make_results.main(str(store), "run_1")
