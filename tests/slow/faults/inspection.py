@@ -7,6 +7,7 @@ from collections import defaultdict
 from rcig_cli.errors import RcigError
 from rcig_cli.runs.housekeeping.verify import verify
 from rcig_cli.store.files import PARTIAL, is_temporary
+from rcig_cli.store.progress import PROGRESS
 from rcig_cli.store.records import MANIFEST
 from rcig_cli.store.store import STORE
 from tests.silent import Silent
@@ -28,11 +29,15 @@ def temporaries(store):
 
 
 def tree(store):
-    """Map paths to contents, without times and timings; several measurements of one kind share a path."""
+    """Map paths to contents, without times and timings; several measurements of one kind share a path.
+
+    The progress of a run is left out: a killed process leaves it, and readers ignore it.
+    """
     found = defaultdict(set)
     for path in store.rglob("*"):
         name = path.relative_to(store)
-        if not path.is_file() or path.name == "lock" or "timings" in name.parts or is_unfinished(name):
+        transient = path.name in ("lock", PROGRESS) or "timings" in name.parts
+        if not path.is_file() or transient or is_unfinished(name):
             continue
         content = path.read_bytes()
         if path.name == MANIFEST:

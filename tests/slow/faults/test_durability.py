@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from rcig_cli.store.progress import PROGRESS
 from tests.slow.faults.inspection import is_unfinished
 from tests.slow.faults.scenarios import SCENARIOS, prepare
 
 # A log is appended to and cut back to the checkpoint by the next process; a lock has no content to lose.
 NOT_SYNCED = {"metrics.jsonl", "lock"}
+# Need not outlast a loss of power: `rcig_cli.store.progress`.
+NOT_KEPT = {".tmp-progress", PROGRESS}
 
 
 class Disk:
@@ -38,6 +41,8 @@ class Disk:
 
     def apply(self, operation):
         path = Path(operation.file)
+        if path.name in NOT_KEPT:
+            return
         match operation.verb:
             case "create" | "write" | "truncate":
                 self.contents |= {path, path.parent} if operation.verb == "create" else {path}
