@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import rcig_cli as rcig
-from rcig_cli.reporting.formatting import describe_images, duration, exact_size, percent
+from rcig_cli.reporting.formatting import count_of, describe_images, duration, exact_size, percent
 from rcig_cli.runs.evaluate.results import Evaluation
 from rcig_cli.runs.sweep.table import timing_of
 
@@ -28,8 +28,7 @@ def row(run: rcig.Run) -> str:
     config, manifest = run.config, run.manifest
     timing = timing_of(run.path)
     took = f", {duration(timing[1])}" if timing else ""
-    networks, width = found.protocol["networks"], found.protocol["width"]
-    judged = f"{networks} network{'' if networks == 1 else 's'} of width {width}"
+    judged = f"{count_of(found.protocol['networks'], 'network')} of width {found.protocol['width']}"
     device = manifest.machine["device"]
     processor = manifest.machine.get("processor", "CPU")
     machine = f"{processor}, {manifest.machine['processors']} cores" if device == "cpu" else device

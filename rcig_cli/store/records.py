@@ -213,6 +213,15 @@ class RunManifest(_JobManifest):
         """Whether it was imported; then its configuration is used only for evaluation."""
         return "file" in self.parents
 
+    @property
+    def follows_config(self) -> bool:
+        """Whether all steps followed its configuration, as those of a new run of the same one would.
+
+        Not if it was imported, and not if it diverged: it may have been resumed with lower rates, which its
+        configuration has from then on.
+        """
+        return not self.imported and not self.divergences
+
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
 class _GroupManifest(_JobManifest):

@@ -145,9 +145,6 @@ class RunGroup(Generic[Group]):
 
 
 def _is_finished_here(run: RunManifest) -> bool:
-    """Whether a run is finished and was distilled with the same versions on the same machine.
-
-    One that diverged and was resumed with lower rates has its settings only from then on, and doesn't count.
-    """
+    """Whether a run is finished, by its settings, with the same versions, and on the same machine."""
     same_place = run.versions == versions() and run.machine == machine()
-    return run.status == "finished" and not run.imported and not run.divergences and same_place
+    return run.status == "finished" and run.follows_config and same_place

@@ -79,8 +79,7 @@ def _resumable(store: Store, dataset_digest: str | None = None) -> Iterator[RunM
         run
         for run in sorted(store.runs().found, key=lambda run: run.created, reverse=True)
         if run.status != "failed"
-        and not run.divergences
-        and not run.imported
+        and run.follows_config
         and dataset_digest in (None, run.parents["dataset"]["digest"])
     ]
     yield from sorted(possible, key=lambda run: run.status == "finished")

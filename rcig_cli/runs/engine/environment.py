@@ -26,6 +26,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -314,6 +315,7 @@ def machine() -> dict[str, str]:
     }
 
 
+@cache  # a sweep compares the machines of all runs in the store with this one
 def _processor() -> str:
     """Return the model of the processor, or an empty text if it is unknown."""
     if _CPUINFO.exists():
