@@ -67,6 +67,7 @@ def test_a_callback_that_returns_false_ends_the_run_as_if_it_had_fewer_steps(run
     assert 3 <= stopped.step == stopped.config["steps"] < 500
     whole = rcig.distill("digits", **{**long, "steps": stopped.step}, store=tmp_path)
     assert stopped.images.tobytes() == whole.images.tobytes()
+    assert [stopped.manifest.replanned, whole.manifest.replanned] == [True, False]
 
 
 def test_a_run_whose_callback_raised_is_resumed(run, tmp_path):

@@ -182,6 +182,9 @@ class RunManifest(_JobManifest):
     continues
         Of a run that continues a finished one: the name of that ``run`` and the ``step`` at which it ended.
         None for other runs.
+    replanned
+        Whether its number of steps was changed after it was started: more were given when it was resumed, or
+        the user's function ended it.
     extensions
         What the run uses of the user's own code (``docs/extending.md``), by reference: what identifies the
         code (``module_sha256``, ``distribution``, ``version``) and, of a method, the ``metrics`` that it has.
@@ -201,6 +204,7 @@ class RunManifest(_JobManifest):
     budget: dict[str, Any] | None = None
     tags: tuple[str, ...] = ()
     continues: dict[str, Any] | None = None
+    replanned: bool = False
     extensions: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     imported_as: dict[str, Any] | None = None
     commit: str | None = None
@@ -218,9 +222,11 @@ class RunManifest(_JobManifest):
         """Whether all steps followed its configuration, as those of a new run of the same one would.
 
         Not if it was imported, and not if it diverged: it may have been resumed with lower rates, which its
-        configuration has from then on.
+        configuration has from then on.  Nor if its learning rates fell towards an end at another step.
         """
-        return not self.imported and not self.divergences
+        falling = self.config.get("schedule", "constant") != "constant"
+        other_end = self.replanned or self.continues is not None
+        return not self.imported and not self.divergences and not (falling and other_end)
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)

@@ -179,11 +179,15 @@ class Store:
         """Return the manifest of a run; that of the newest run if the name is "newest"."""
         return self._newest() if name == NEWEST else self._named("run", name, RunManifest)
 
+    def newest_runs(self) -> list[RunManifest]:
+        """Return all runs that can be read, the newest first."""
+        return sorted(self.runs().found, key=lambda run: run.created, reverse=True)
+
     def _newest(self) -> RunManifest:
-        runs = self.runs().found
+        runs = self.newest_runs()
         if not runs:
             raise NotFound("There is no run in this store yet. Make one with `rcig distill`.")
-        return max(runs, key=lambda run: run.created)
+        return runs[0]
 
     def sweep(self, name: str) -> SweepManifest:
         """Return the manifest of a sweep."""

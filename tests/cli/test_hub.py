@@ -194,3 +194,8 @@ def test_no_connection(rcig, store, monkeypatch):
 def test_impossible_arguments(rcig, store, bad):
     done = rcig("push", "run_1", *bad, "--store", store)
     one_sentence(done, 2, "is not possible")
+
+
+def test_options_of_an_upload_without_one(rcig, store, tmp_path):
+    done = rcig("push", "run_1", "a/b", "--out", tmp_path / "set", "--private", "--store", store)
+    one_sentence(done, 2, "with --out nothing is uploaded")

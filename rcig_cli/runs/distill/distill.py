@@ -90,7 +90,8 @@ def distill(
         if neither ``minutes`` nor any of ``steps``, ``width`` and ``batch`` is given.
     name, tags
         The name of a new run instead of ``run_1`` and so on, and words to find it by.  With ``resume``
-        "newest", a run of this name is resumed if there is one, and no other.
+        "newest", a run of this name is resumed if there is one, and no other.  A run that is resumed keeps
+        its tags and gets these too.
 
     Raises
     ------
@@ -172,6 +173,7 @@ def distill(
         if run.status == "finished":
             context.report.note(_finished(run))
             return run
+        run = replace(run, tags=tuple(dict.fromkeys((*run.tags, *tags))))
         context.report.note(_greeting(run, is_new))
         scarce = scarce_classes(prepared, DistillConfig.from_json(run.config))
         if scarce:
@@ -254,7 +256,7 @@ def _continuation(
 ) -> Iterator[RunManifest]:
     """Lock the run that continues a finished one with more steps; without one, or with a name, a new run."""
     wanted = longer.to_json()
-    for other in reversed(store.runs().found) if name is None else ():
+    for other in store.newest_runs() if name is None else ():
         if other.parents.get("run") == run.as_parent and other.config == wanted and not other.divergences:
             if other.status == "finished":
                 yield other

@@ -77,7 +77,7 @@ def _resumable(store: Store, dataset_digest: str | None = None) -> Iterator[RunM
     """
     possible = [
         run
-        for run in sorted(store.runs().found, key=lambda run: run.created, reverse=True)
+        for run in store.newest_runs()
         if run.status != "failed"
         and run.follows_config
         and dataset_digest in (None, run.parents["dataset"]["digest"])
@@ -123,7 +123,7 @@ def resumed(run: RunManifest, settings: Mapping[str, Any]) -> RunManifest:
     if not differing:
         return run
     if run.status in ("running", "interrupted") and with_more_steps(run, settings) is not None:
-        return replace(run, config=wanted.to_json())
+        return replace(run, config=wanted.to_json(), replanned=True)
     problem = f"{run.name} was started with another configuration ({'; '.join(differing)})"
     if run.status != "failed":
         raise ConfigError(

@@ -233,7 +233,8 @@ class RunLoop:
             self.stop.unsaved = True
             self.flush(keep=1)  # the call just started computes while the one before it is logged
         self.save()
-        self.record(config=self.config.to_json())  # `steps` is the number taken, if `on_step` ended the run
+        if self.config.steps != self.manifest.config["steps"]:  # `on_step` ended the run
+            self.record(config=self.config.to_json(), replanned=True)
         if self.is_writer:
             # An earlier process that was killed may have left old checkpoints.
             checkpoints.prune(self.path, self.step)

@@ -66,8 +66,9 @@ def push_set(
     NotFound
         If there is no such run, or it isn't finished.
     ConfigError
-        If an argument has a form that isn't allowed, ``out`` exists, the user is not logged in or may not
-        write there, or the repository is public although ``private`` is set.
+        If an argument has a form that isn't allowed, or has no effect with ``out``; if ``out`` exists; if the
+        user is not logged in or may not write there; or if the repository is public although ``private`` is
+        set.
     Corrupt
         If the run is damaged.
     RcigError
@@ -76,6 +77,10 @@ def push_set(
     _check("repository", repository, _REPOSITORY, "pass OWNER/NAME")
     _check("--license", license, _LICENSE, "pass an identifier such as cc-by-4.0")
     _check("--revision", revision, _BRANCH, "pass the name of a branch")
+    if out is not None and (private or message is not None):
+        raise ConfigError(
+            "--private and --message are for an upload, but with --out nothing is uploaded: leave them out."
+        )
     exists = ConfigError(f"{out} exists already: choose another path with --out, or move it away.")
     if out is not None and (out.exists() or out.is_symlink()):
         raise exists

@@ -67,8 +67,8 @@ def remove(store: Store, removal: Removal) -> None:
     """
     one = removal.artifact
     with RunLock(one.path) if one.kind != "data set" and one.path.is_dir() else nullcontext():
-        store.note_removal(one.kind, one.name)
         remove_folder(one.path)
+        store.note_removal(one.kind, one.name)  # last, because it needs space on the disk
 
 
 def _users(store: Store, dataset: Artifact, chosen: Sequence[Artifact]) -> list[Artifact]:

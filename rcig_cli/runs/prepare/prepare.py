@@ -199,6 +199,11 @@ def _make_content(
 ) -> None:
     """Write the arrays, resuming the work of earlier processes, and then the manifest."""
     whiten = source.shape[2] == 3 if config.zca is None else config.zca
+    if config.zca_reg != PrepareConfig().zca_reg and not whiten:
+        raise ConfigError(
+            f"zca_reg {config.zca_reg:g} is for whitening, but these images are not whitened: pass zca to "
+            "whiten them, or leave out zca_reg."
+        )
     with stop_on_signals() as stop:
         files = Preparation(
             folder,

@@ -141,6 +141,15 @@ def test_the_newest_is_the_one_that_was_made_last_whatever_its_name(crashed, tmp
     assert [each.name for each in list_runs(store=opened.root)] == ["run_1", later.name]
 
 
+def test_with_more_steps_rates_that_fell_towards_another_end_are_not_those_of_a_new_run(crashed, tmp_path):
+    opened = open_store(shutil.copytree(crashed, tmp_path / "a"), create=False)
+    more = {**SETTINGS, "steps": STEPS + 2}
+    longer = distill(opened, more, RunContext(Silent()), resume="run_1", tags=["longer"])
+    assert (longer.step, longer.tags) == (STEPS + 2, ("longer",))
+    assert newest_with(opened, {"width": 4}) is None
+    assert replace(longer, config={**longer.config, "schedule": "constant"}).follows_config
+
+
 def test_resume_without_images_per_class_resumes_the_unfinished_run(crashed, uninterrupted, rcig, tmp_path):
     store = shutil.copytree(crashed, tmp_path / "a")
     outcome = rcig("distill", "--resume", "--seed", 1, "--store", store)

@@ -289,6 +289,12 @@ def test_prepared_with_other_settings_is_refused(here):
         here(Generated(), zca_reg=0.2)
 
 
+def test_the_regularization_of_a_whitening_that_is_left_out_is_refused(here):
+    with pytest.raises(ConfigError, match="these images are not whitened"):
+        here(Generated(60, 10), zca=False, zca_reg=0.2)
+    assert left(here.store) == []
+
+
 def test_where_a_data_set_can_not_be_replaced_the_old_one_stays_until_it_is_removed(
     here, uninterrupted, monkeypatch
 ):
