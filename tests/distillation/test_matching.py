@@ -81,7 +81,7 @@ def test_dm_has_no_loss_where_the_sets_are_equal_or_a_class_has_no_real_images(p
 
 
 @pytest.mark.usefixtures("_one_operation")
-@pytest.mark.parametrize("name", ["dc", "dsa"])
+@pytest.mark.parametrize("name", [pytest.param("dc", marks=pytest.mark.slow), "dsa"])
 def test_dc_sums_the_distances_of_each_class_s_gradients(problem, name):
     network, theta, psi, real = problem
     real = jnp.concatenate([real, 0.5 * real[:4]])  # three of each class, in turn

@@ -210,7 +210,7 @@ def test_each_gradient_of_a_solve_is_through_a_subset_what_it_is_on_average(algo
         assert_mean_is(each, exact[name])
 
 
-@pytest.mark.parametrize("algorithm", ["cig", "vig"])
+@pytest.mark.parametrize("algorithm", [pytest.param("cig", marks=pytest.mark.slow), "vig"])
 def test_a_subset_gives_the_same_gradient_in_loops_and_unrolled(algorithm):
     network, theta_0, psi, real = posed()
 

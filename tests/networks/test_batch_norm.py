@@ -112,7 +112,13 @@ LOOPS, UNROLLED = Platform(), Platform(unroll=True, parts=2, piece=3)
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "platform"), [("rcig", LOOPS), ("cig", UNROLLED), ("vig", LOOPS), ("frepo", UNROLLED)]
+    ("algorithm", "platform"),
+    [
+        ("rcig", LOOPS),
+        pytest.param("cig", UNROLLED, marks=pytest.mark.slow),
+        pytest.param("vig", LOOPS, marks=pytest.mark.slow),
+        ("frepo", UNROLLED),
+    ],
 )
 def test_every_algorithm_distils_with_batch_norm(algorithm, platform):
     network, parameters, images = posed("softplus")

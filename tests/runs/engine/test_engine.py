@@ -43,7 +43,10 @@ def after(steps, platform, monkeypatch, solver, augmentations=()):
     return made.gather(state), infos
 
 
-@pytest.mark.parametrize(("solver", "augmentations"), [("cg", ("flip", "translate")), ("adam", ())])
+@pytest.mark.parametrize(
+    ("solver", "augmentations"),
+    [("cg", ("flip", "translate")), pytest.param("adam", (), marks=pytest.mark.slow)],
+)
 def test_one_program_and_many_do_the_same(monkeypatch, solver, augmentations):
     whole, whole_infos = after(6, Platform(unroll=False), monkeypatch, solver, augmentations)
     driven, driven_infos = after(6, Platform(unroll=True, parts=2), monkeypatch, solver, augmentations)

@@ -124,17 +124,19 @@ def test_an_option_of_the_whole_process_is_refused_in_a_block():
         jax.config.update(name, PINNED[name])
 
 
-# What another library in the same process has done before us.
-OTHERS = {
-    "JAX is not imported": "",
-    "JAX is imported": "import jax",
-    "JAX has computed": "import jax.numpy; jax.numpy.zeros(3).block_until_ready()",
-}
-
-
-@pytest.mark.parametrize("others", OTHERS.values(), ids=OTHERS.keys())
+@pytest.mark.parametrize(
+    "others",
+    [
+        pytest.param("", id="JAX is not imported", marks=pytest.mark.slow),
+        pytest.param("import jax", id="JAX is imported", marks=pytest.mark.slow),
+        pytest.param("import jax.numpy; jax.numpy.zeros(3).block_until_ready()", id="JAX has computed"),
+    ],
+)
 def test_a_zero_derivative_is_zero_even_if_another_library_used_jax_before(others):
-    """Compiled with XLA's default flags it comes out as up to 1e37, another number at each run."""
+    """Compiled with XLA's default flags it comes out as up to 1e37, another number at each run.
+
+    ``others`` is what another library in the same process has done before.
+    """
     code = (
         f"{others}\n"
         "from rcig_cli.runs.engine.environment import prepare_environment\n"
