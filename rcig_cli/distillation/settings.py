@@ -111,7 +111,9 @@ class GradientSettings(MethodSettings):
 class LearnedLabelSettings(GradientSettings):
     """Settings of methods that learn labels too."""
 
-    label_lr: float = setting(3e-3, "Learning rate for labels.", panel=METHOD, gt=0)
+    label_lr: float = setting(
+        3e-3, "Learning rate for labels. Default of kip: 0, which keeps them fixed.", panel=METHOD, gt=0
+    )
 
 
 @record

@@ -107,3 +107,12 @@ def test_the_loss_on_the_distilled_images_themselves_is_zero(problem):
     ours = propose(exact, psi.stored["images"], OWN, regularization=1e-12)
     assert ours.metrics["loss"] < 1e-20
     assert ours.metrics["accuracy"] == 1
+
+
+def test_labels_move_only_with_a_learning_rate(problem):
+    psi, images = problem
+    for rate in (0.0, 0.1):
+        step = METHODS["kip"].make(Task(None, Platform()), METHODS["kip"].settings(flip=False, label_lr=rate))
+        moved, _ = jax.jit(step.update)(step.start(psi), jnp.zeros(1), images, REAL)
+        assert np.abs(moved.psi.stored["images"] - psi.stored["images"]).max() > 0.01
+        np.testing.assert_allclose(np.abs(moved.psi.labels - psi.labels).max(), rate, rtol=1e-3, atol=0)
