@@ -53,6 +53,10 @@ def write_document(path: Path, document: Mapping[str, Any]) -> None:
     write_bytes_atomically(path, text.encode())
 
 
+class OtherFormat(Corrupt):
+    """Written by another version, in a format that this one doesn't read."""
+
+
 def read_document(path: Path) -> dict[str, Any]:
     """Read a document; return it without its format and checksum.
 
@@ -70,12 +74,12 @@ def read_document(path: Path) -> dict[str, Any]:
     if not isinstance(found, int):
         raise Corrupt(f"{path} is damaged: its format is {shorten(found)}, but should be a number.")
     if found > FORMAT:
-        raise Corrupt(
+        raise OtherFormat(
             f"{path} was written by a newer rcig (format {found}). This version reads format {FORMAT}: "
             "upgrade rcig-cli to use it."
         )
     if found < FORMAT or _CHECKSUM not in document:
-        raise older(path)
+        raise other_format(path)
     checksum = document.pop(_CHECKSUM)
     try:
         sound = checksum == digest_of(document)
@@ -88,11 +92,11 @@ def read_document(path: Path) -> dict[str, Any]:
     return document
 
 
-def older(path: Path) -> Corrupt:
-    """Return the error for a document in a layout that this version no longer reads."""
-    return Corrupt(
-        f"{path} was written by an older rcig, in a format that this version doesn't read. "
-        "Use the older version, or make a new store with --store."
+def other_format(path: Path) -> OtherFormat:
+    """Return the error for a document whose fields are not those of this version."""
+    return OtherFormat(
+        f"{path} was written by another version of rcig, in a format that this version doesn't read. "
+        "Use that version, or make a new store with --store."
     )
 
 

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from typing_extensions import TypedDict
 
-from rcig_cli.store.documents import digest_of, older, read_document, write_document
+from rcig_cli.store.documents import digest_of, other_format, read_document, write_document
 
 MANIFEST = "manifest.json"
 _LIBRARIES = ("rcig-cli", "jax", "jaxlib", "flax", "optax", "safetensors", "zarr", "numpy")
@@ -288,7 +288,7 @@ def read_manifest(folder: Path, kind: type[Manifest]) -> Manifest:
     try:
         return TypeAdapter(kind).validate_python(document, strict=False)
     except ValidationError as error:  # the checksum is right, so the file is not damaged
-        raise older(folder / MANIFEST) from error
+        raise other_format(folder / MANIFEST) from error
 
 
 def write_manifest(folder: Path, manifest: AnyManifest) -> None:

@@ -94,7 +94,7 @@ def test_a_damaged_manifest_does_not_hide_the_runs(rcig, swept, tmp_path):
     write_document(manifest, read_document(manifest) | {"runs": [3]})
     outcome = rcig("list", "--store", tmp_path / "a", "--json")
     assert len(outcome.json["runs"]) == 2
-    assert "manifest.json was written by an older rcig" in outcome.err
+    assert "manifest.json was written by another version of rcig" in outcome.err
 
 
 @pytest.fixture(scope="module")

@@ -68,7 +68,7 @@ def test_a_manifest_with_other_fields_is_of_an_older_version_and_not_damaged(tmp
     document = run_manifest().to_json() | {"product": {}}
     del document["files"]
     write_document(tmp_path / "manifest.json", document)
-    with pytest.raises(Corrupt, match=r"manifest\.json was written by an older rcig, in a format"):
+    with pytest.raises(Corrupt, match=r"manifest\.json was written by another version of rcig, in a format"):
         read_manifest(tmp_path, RunManifest)
 
 

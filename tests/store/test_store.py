@@ -57,7 +57,7 @@ def test_a_file_is_not_a_store(tmp_path):
     ("content", "sentence"),
     [
         ('{"format": 7}', "newer rcig"),
-        ('{"format": 0}', "older rcig"),
+        ('{"format": 0}', "another version of rcig"),
         ("{", "readable JSON"),
         ("{}", "its format is None"),
     ],

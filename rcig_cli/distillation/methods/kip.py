@@ -6,8 +6,8 @@ Kernel ridge regression with the neural tangent kernel of infinitely wide fully 
     L    = mean over real images of | p(x) - y |^2 / 2
 
 Images move by Adam.  Labels are fixed by default, as in the authors' program: networks learn worse from sets
-whose labels were learned (docs/results.md).  The kernel of convolutional networks, with which the paper reaches its best
-accuracies, needs thousands of GPU hours, and is not here.
+whose labels were learned (docs/results.md).  The kernel of convolutional networks, with which the paper
+reaches its best accuracies, needs thousands of GPU hours, and is not here.
 """
 
 from collections.abc import Mapping

@@ -17,7 +17,7 @@ from rcig_cli.errors import Corrupt, NotFound, RcigError, shorten
 from rcig_cli.runs.report import Report
 from rcig_cli.store.checkpoints import CHECKPOINTS, is_step
 from rcig_cli.store.digests import problem_of
-from rcig_cli.store.documents import parse, read_document
+from rcig_cli.store.documents import OtherFormat, parse, read_document
 from rcig_cli.store.files import PARTIAL, abandoned, in_threads, is_temporary, storage_errors
 from rcig_cli.store.location import STORE
 from rcig_cli.store.locks import LOCK
@@ -106,10 +106,10 @@ def verify(root: Path, names: Sequence[str], report: Report, *, quick: bool = Fa
     store, unreadable = Store(root), ""
     try:
         open_store(root, create=False)
+    except OtherFormat as error:  # nothing else can be checked
+        return Verification(1, (Finding("problem", STORE, _phrase(error, root / STORE)),))
     except Corrupt as error:
         unreadable = _phrase(error, root / STORE)
-        if "an older rcig" in unreadable or "a newer rcig" in unreadable:  # nothing else can be checked
-            return Verification(1, (Finding("problem", STORE, unreadable),))
     artifacts = list(dict.fromkeys(map(store.locate, names))) if names else store.artifacts()
     total = max(1, sum(len(names) for one in artifacts for _, _, names in os.walk(one.path)))
     check = _Check(store, quick, lambda done: report.progress("verifying", min(done, total - 1), total))

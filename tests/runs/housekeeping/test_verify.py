@@ -123,7 +123,9 @@ def test_a_quick_check_skips_the_content_of_large_files_only(store):
     assert problems(store, quick=True) == [large.relative_to(store).as_posix()]
 
 
-@pytest.mark.parametrize(("format_", "sentence"), [(2, "newer rcig (format 2)"), (0, "an older rcig")])
+@pytest.mark.parametrize(
+    ("format_", "sentence"), [(2, "newer rcig (format 2)"), (0, "another version of rcig")]
+)
 def test_a_store_of_another_format_is_not_checked_further(store, format_, sentence):
     (store / "store.json").write_text(f'{{"format": {format_}}}')
     (store / "runs" / "run_1" / "manifest.json").write_text("{")
