@@ -283,8 +283,8 @@ def test_the_whole_meta_gradient_against_finite_differences(name, leaf):
         psi = setting.psi._replace(**{leaf: unravel(start + by * step)})
         return setting.outer_loss_with_margin(setting.minimizer(psi), psi)
 
-    # VIG's minimum is not linear in psi: a smaller step, and a larger error by rounding.
-    h, accuracy = (1e-6, 1e-5) if setting.algorithm == "vig" else (1e-5, 1e-6)
+    # The error of the difference falls with the square of h, down to rounding, which is larger for VIG.
+    h, accuracy = (1e-6, 1e-5) if setting.algorithm == "vig" else (2e-6, 1e-6)
     numerical = (outer(h) - outer(-h)) / (2 * h)
     ours = jnp.vdot(flat(getattr(direct, leaf)) + flat(getattr(implicit, leaf)), step)
     np.testing.assert_allclose(ours, numerical, rtol=accuracy)
