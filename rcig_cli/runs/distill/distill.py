@@ -497,6 +497,8 @@ def _run_to_end(loop: RunLoop) -> RunManifest:
         loop.take_steps()
         arrays = loop.product()
         files = write_distilled(loop.path, arrays) if loop.is_writer else {}
+        if loop.is_writer:  # the last checkpoint is kept, so that the run can be continued with more steps
+            checkpoints.prune(loop.path, loop.step, kept=1)
     except (Interrupted, ConfigError):
         loop.end("interrupted", loop.step)
         raise
@@ -504,7 +506,4 @@ def _run_to_end(loop: RunLoop) -> RunManifest:
         diverged = (error.record,) if isinstance(error, Diverged) else ()
         loop.end("failed", loop.saved, divergences=(*loop.manifest.divergences, *diverged))
         raise
-    finished = loop.end("finished", loop.step, files)
-    if loop.is_writer:  # the last checkpoint is kept, so that the run can be continued with more steps
-        checkpoints.prune(loop.path, loop.step, kept=1)
-    return finished
+    return loop.end("finished", loop.step, files)  # last: a finished run isn't resumed
