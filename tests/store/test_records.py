@@ -64,7 +64,7 @@ def test_a_wrong_value_is_refused_when_the_record_is_made(run_manifest, field, v
         run_manifest(**{field: value})
 
 
-def test_a_manifest_with_other_fields_is_of_an_older_version_and_not_damaged(tmp_path, run_manifest):
+def test_a_manifest_with_other_fields_is_of_another_version_and_not_damaged(tmp_path, run_manifest):
     document = run_manifest().to_json() | {"product": {}}
     del document["files"]
     write_document(tmp_path / "manifest.json", document)

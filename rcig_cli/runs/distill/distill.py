@@ -497,7 +497,8 @@ def _run_to_end(loop: RunLoop) -> RunManifest:
         loop.take_steps()
         arrays = loop.product()
         files = write_distilled(loop.path, arrays) if loop.is_writer else {}
-        if loop.is_writer:  # the last checkpoint is kept, so that the run can be continued with more steps
+        if loop.is_writer:
+            # The last one is kept, so that the run can be continued with more steps.
             checkpoints.prune(loop.path, loop.step, kept=1)
     except (Interrupted, ConfigError):
         loop.end("interrupted", loop.step)

@@ -235,9 +235,6 @@ class RunLoop:
         self.save()
         if self.config.steps != self.manifest.config["steps"]:  # `on_step` ended the run
             self.record(config=self.config.to_json(), replanned=True)
-        if self.is_writer:
-            # An earlier process that was killed may have left old checkpoints.
-            checkpoints.prune(self.path, self.step)
 
     def flush(self, keep: int = 0) -> None:
         """Fetch the metrics of all calls but the last ``keep``; log, check and report them."""
