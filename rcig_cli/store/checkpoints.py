@@ -187,8 +187,8 @@ def load(run_path: Path, step: int, template: Any) -> Any:
     differing = sorted(expected ^ {(path, _described(leaf)) for path, leaf in found.items()})
     if differing:
         raise Corrupt(
-            f"{subject} was written by an older rcig and can't be resumed: its state has other arrays "
-            f"(for example {' '.join(differing[0])})."
+            f"{subject} was written by another version of rcig and can't be resumed: its state has other "
+            f"arrays (for example {' '.join(differing[0])})."
         )
     return structure.unflatten([found[path] for path in leaves])
 

@@ -143,8 +143,8 @@ def test_all_damaged_is_an_error(two):
 )
 def test_what_does_not_fit_the_template_is_refused(run_path, change):
     save(run_path, 1, make_state())
-    name = next(iter(change))
-    with pytest.raises(Corrupt, match=f"Checkpoint 1 of run_1 was written by an older rcig.*{name}"):
+    message = f"Checkpoint 1 of run_1 was written by another version of rcig.*{next(iter(change))}"
+    with pytest.raises(Corrupt, match=message):
         latest(run_path, {**make_state(), **change})
 
 
