@@ -152,7 +152,7 @@ class DistilledArrays:
     size
         Bytes of the stored arrays and of the labels, and number of images.
     labels
-        Learned soft labels, float32 ``[n, C]``; they start as one-hot labels less their mean, 1/C.
+        Learned soft labels, float32 ``[n, C]``; they start as one-hot labels minus their mean, 1/C.
     classes
         The class that each image started from, int32 ``[n]``.
     config
@@ -293,7 +293,7 @@ class Run:
 
     @property
     def labels(self) -> Floats:
-        """Learned soft labels, float32 ``[n, C]``; they start as one-hot labels less their mean, 1/C."""
+        """Learned soft labels, float32 ``[n, C]``; they start as one-hot labels minus their mean, 1/C."""
         return self.distilled.labels
 
     @property

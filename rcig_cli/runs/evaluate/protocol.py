@@ -116,7 +116,7 @@ class EvaluationProtocol(NetworkProtocol):
 
     protocol: str = setting(
         RCIG,
-        "Protocol from which the other settings follow: rcig (the paper's), or dc-bench (gradient descent on "
+        "Protocol from which the other settings follow: rcig (the paper's), or dc-bench (SGD on "
         "cross-entropy, a ConvNet with instance norm and equal channels).",
         choices=PROTOCOLS,
     )
