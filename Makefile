@@ -68,9 +68,11 @@ bench-subset: $(STAMP)
 	$(BIN)/python benchmarks/subset.py
 
 # Needs uv: resolves the newest versions for every Python this project runs on.
+COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --no-annotate --no-header \
+	--no-emit-index-url --no-emit-find-links
 lock:
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-annotate --no-header \
-		--no-emit-index-url --no-emit-find-links --output-file requirements.lock
+	$(COMPILE) --extra dev --output-file requirements.lock
+	$(COMPILE) --extra site --constraint requirements.lock --output-file docs/requirements.lock
 
 docs: $(STAMP)
 	$(BIN)/python docs/make_commands.py
@@ -80,8 +82,8 @@ site: docs $(SITE_STAMP)
 	$(BIN)/jupyter nbconvert --log-level WARN --execute --to markdown docs/notebook.ipynb
 	$(BIN)/zensical build --clean --strict
 
-$(SITE_STAMP): $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[site]'
+$(SITE_STAMP): docs/requirements.lock $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement docs/requirements.lock
 	@touch $(SITE_STAMP)
 
 clean:

@@ -17,6 +17,8 @@ from typer.testing import CliRunner
 from rcig_cli.cli.app import COMMANDS, app
 from rcig_cli.cli.completion import KINDS, TABLE
 from rcig_cli.data.sources.known import KNOWN
+from rcig_cli.extensions import METAVAR
+from rcig_cli.runs.prepare.prepare import EMBEDDED
 
 PAGE = Path(__file__).parent / "commands.md"
 HEAD = "# Commands\n\nGenerated from the help pages by `make docs`; a test checks that it is up to date.\n"
@@ -44,7 +46,7 @@ def completions() -> str:
         arguments = [each for each in parameters if each.param_type_name == "argument"]
         about = {
             "help": COMMANDS[name][1] if name else "",
-            "arguments": [*KNOWN] if name == "prepare" else _values(arguments[0]) if arguments else [],
+            "arguments": _arguments(name, arguments),
             "several": any(each.nargs == -1 for each in arguments),
         }
         options = {
@@ -58,12 +60,19 @@ def completions() -> str:
     return "{\n" + ",\n".join(blocks) + "\n}\n"
 
 
+def _arguments(command: str, arguments: list[Any]) -> str | list[str]:
+    """Return what `_values` does for the first argument of a command, if it has one."""
+    if command == "prepare":
+        return [EMBEDDED, *KNOWN]
+    return _values(arguments[0]) if arguments else []
+
+
 def _values(parameter: Any) -> str | list[str]:
     """Return the choices for a value, or what it stands for in `KINDS`, or "" for anything else."""
     metavar = (parameter.metavar or "").strip("[].")
-    return (
-        metavar.split("|") if "|" in metavar and "=" not in metavar else metavar if metavar in KINDS else ""
-    )
+    if "|" in metavar and "=" not in metavar:
+        return [choice for choice in metavar.split("|") if choice != METAVAR]
+    return metavar if metavar in KINDS else ""
 
 
 def _sentence(parameter: Any) -> str:

@@ -1,6 +1,7 @@
 """The navigation of the documentation site, and the README's table of results."""
 
 import importlib.util
+import re
 import shutil
 import tomllib
 
@@ -18,6 +19,14 @@ def test_the_navigation_has_every_page_once():
         {path.relative_to(ROOT / "docs").as_posix() for path in ROOT.glob("docs/**/*.md")} | {GENERATED}
     )
     assert sorted(_pages(nav)) == pages
+
+
+@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "examples/README.md"])
+def test_links_to_files_lead_to_files(page):
+    path = ROOT / page
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text())
+    assert links
+    assert [each for each in links if "://" not in each and not (path.parent / each).exists()] == []
 
 
 def _pages(entry):

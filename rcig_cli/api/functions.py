@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from rcig_cli.api.results import Attack, Dataset, DistilledArrays, Run, Sweep
 from rcig_cli.errors import ConfigError, shorten
+from rcig_cli.reporting.formatting import rounded
 from rcig_cli.runs.continual.results import Continual
 from rcig_cli.runs.evaluate.results import Evaluation
 
@@ -52,7 +53,7 @@ class _Report:
     def progress(self, label: str, done: int, total: int, values: Mapping[str, float] | None = None) -> None:
         if not self._shown:
             return
-        numbers = "".join(f"  {name} {value:.3g}" for name, value in (values or {}).items())
+        numbers = "".join(f"  {name} {rounded(value)}" for name, value in (values or {}).items())
         print(f"\r{label} {done}/{total}{numbers}\x1b[K", end="", file=sys.stderr, flush=True)
         self._line = True
         if done == total:

@@ -20,11 +20,12 @@ def compare(
 
     Example: rcig compare run_1 run_2
     """
-    if len(set(runs)) < 2:
+    store = here.store()
+    if len({store.run(name).name for name in runs}) < 2:
         raise ConfigError("compare needs two or more runs, for example: rcig compare run_1 run_2.")
     from rcig_cli.reporting.compare import compare
 
-    document, problems = compare(here.store(), runs)
+    document, problems = compare(store, runs)
     for problem in problems:
         here.console.warn(problem)
     here.console.document(document)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rcig_cli.store.location import default_root
-from rcig_cli.store.names import FOLDERS, Kind, is_name, natural_key
+from rcig_cli.store.names import FOLDERS, NEWEST, Kind, is_name, natural_key
 
 TABLE = Path(__file__).with_name("completion.json")
 
@@ -84,6 +84,8 @@ def _values(values: str | list[str], words: Sequence[str]) -> list[tuple[str, st
         folder = root / FOLDERS[kind]
         names = os.listdir(folder) if folder.is_dir() else []
         found += [(name, "") for name in sorted(names, key=natural_key) if is_name(kind, name)]
+    if values == "RUN" and found:
+        found.append((NEWEST, "The newest run"))
     return found
 
 

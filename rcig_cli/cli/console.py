@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 
 from rcig_cli.cli.command import writing_to_stdout
-from rcig_cli.reporting.formatting import percent
+from rcig_cli.reporting.formatting import percent, rounded
 
 _WIDEST = 1000  # columns of a table that another program reads, in which no name is broken
 _GAP = 2  # spaces between columns
@@ -146,7 +146,7 @@ class Console:
     def progress(self, label: str, done: int, total: int, values: Mapping[str, float] | None = None) -> None:
         """Update a progress bar; without a terminal, print a line every 30 seconds and at the end."""
         shown = "  ".join(
-            f"{name} {percent(value) if name.endswith('accuracy') else format(value, '.3g')}"
+            f"{name} {percent(value) if name.endswith('accuracy') else rounded(value)}"
             for name, value in (values or {}).items()
         )
         if self._bar is not None:

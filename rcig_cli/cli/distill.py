@@ -79,9 +79,8 @@ def distill(
     log_to: Annotated[
         list[str] | None,
         _running(
-            metavar="TRACKER",
-            help="Also log metrics and pictures to tensorboard, wandb or trackio (docs/tracking.md); may be "
-            "given several times.",
+            metavar="tensorboard|wandb|trackio",
+            help="Also log metrics and pictures there (docs/tracking.md); may be given several times.",
         ),
     ] = None,
     devices: Annotated[
@@ -156,7 +155,7 @@ def distill(
         chosen = {"budget": run.budget} if run.budget else {}
         path = store.run_path(run.name)
         final = final_metrics(path)
-        reached = f", {describe_metrics(final, run.step)}" if final else ""
+        reached = f", {described}" if (described := describe_metrics(final)) else ""
         here.console.data(
             f"{run.name}: {describe_run(run)}{reached}, in {path}",
             {**run_summary(run), **chosen, "metrics": final, "path": str(path)},
@@ -166,11 +165,16 @@ def distill(
 
 def _names_dataset(here: Context, word: str) -> bool:
     """Whether the word after ``--resume`` is the name of a data set, and not of a run."""
-    if word == NEWEST or number_of("run", word) or not here.root.is_dir():
+    from rcig_cli.runs.prepare.prepare import EMBEDDED
+
+    if word == NEWEST or number_of("run", word):
         return False
+    if not here.root.is_dir():
+        return word == EMBEDDED
     store = here.store()
     is_run, is_dataset = is_name("run", word), is_name("data set", word)
-    return is_dataset and store.dataset_path(word).exists() and not (is_run and store.run_path(word).exists())
+    exists = is_dataset and (word == EMBEDDED or store.dataset_path(word).exists())
+    return exists and not (is_run and store.run_path(word).exists())
 
 
 def _process_spec(

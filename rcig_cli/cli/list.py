@@ -30,7 +30,7 @@ _OPTIONAL = ("updated (UTC)", "stored", "per class", "tags")  # columns, the lea
 def list_all(
     here: Context,
     dataset: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only this data set, and what was made from it.")
+        str | None, typer.Option(metavar="DATASET", help="Only this data set, and what was made from it.")
     ] = None,
     tag: Annotated[str | None, typer.Option(metavar="TAG", help="Only runs with this tag.")] = None,
     sort: Annotated[
@@ -49,9 +49,9 @@ def list_all(
     from rcig_cli.runs.sizes import size_of_run
 
     store = here.store()
-    if dataset is not None:
-        store.dataset(dataset)  # refuses an unknown one
     listings = store.datasets(), store.runs(), store.sweeps(), store.sequences()
+    if dataset is not None and all(run.dataset != dataset for run in listings[1].found):
+        store.dataset(dataset)  # refuses an unknown one
     for problem in (problem for listing in listings for problem in listing.problems):
         here.console.warn(problem.message)
     datasets = [each for each in listings[0].found if dataset in (None, each.name)]
@@ -176,26 +176,33 @@ def dataset_summary(dataset: "DatasetManifest") -> dict[str, Any]:
 
 def run_summary(run: "RunManifest", progress: "Progress | None" = None) -> dict[str, Any]:
     """Describe a run in JSON values, with its progress if it is running."""
-    from rcig_cli.store.progress import DISTILLING
-
-    step = progress.done if progress is not None and progress.label == DISTILLING else run.step
     live = {} if progress is None else {"progress": progress.to_json()}
     return {
         "run": run.name,
         "status": run.status,
-        "step": step,
+        "step": step_of(run, progress),
         "dataset": run.dataset,
         "ipc": run.config["ipc"],
         **live,
     }
 
 
+def step_of(run: "RunManifest", progress: "Progress | None") -> int:
+    """Return the step that a run is at: of the process that writes it, or else of its last checkpoint."""
+    from rcig_cli.store.progress import DISTILLING
+
+    return progress.done if progress is not None and progress.label == DISTILLING else run.step
+
+
 def status_of(run: "RunManifest", progress: "Progress | None") -> str:
-    """Return the status of a run in words: ``"finished"``, ``"running: step 3 of 60, about 4 s left"``."""
+    """Return the status of a run in words: ``"finished"``, ``"running: step 3 of 60, about 4 s left"``.
+
+    The status in the manifest must be the current one.
+    """
     if run.imported:
         return f"imported from {run.parents['file']['name']}"
-    if progress is not None:
-        return f"running: {describe_progress(progress)}"
+    if run.status == "running":
+        return f"running: {describe_progress(progress) if progress else 'starting'}"
     return "finished" if run.status == "finished" else f"{run.status} at {run.step}/{run.config['steps']}"
 
 

@@ -3,7 +3,6 @@
 import inspect
 import itertools
 import re
-import shlex
 import tomllib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
@@ -22,7 +21,7 @@ from rcig_cli.cli.command import (
 from rcig_cli.cli.console import Console, printable
 from rcig_cli.errors import ConfigError, shorten
 from rcig_cli.extensions import METAVAR
-from rcig_cli.store.location import default_root
+from rcig_cli.store.location import command, default_root
 
 if TYPE_CHECKING:
     from rcig_cli.settings import Setting
@@ -71,8 +70,7 @@ class Context:
 
     def command(self, words: str) -> str:
         """Return a command as the user would type it, with ``--store`` if the store isn't the default one."""
-        elsewhere = "" if self.root == default_root() else f" --store {shlex.quote(str(self.root))}"
-        return f"rcig {words}{elsewhere}"
+        return command(words, self.root)
 
     def next(self, words: str) -> None:
         """Print the next useful command, without ``--json`` only."""

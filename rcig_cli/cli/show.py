@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rcig_cli.cli.list import status_of
+from rcig_cli.cli.list import status_of, step_of
 from rcig_cli.cli.options import Context, with_context
 from rcig_cli.errors import ConfigError, Corrupt, NotFound
 from rcig_cli.presets.classes import chosen_classes
@@ -17,12 +17,14 @@ from rcig_cli.reporting.formatting import (
     auc,
     count_of,
     describe_divergence,
+    describe_images,
     describe_metrics,
     describe_network,
     describe_protocol,
     describe_run,
     describe_size,
     known_settings,
+    source_of,
 )
 from rcig_cli.runs.sizes import size_of_run
 from rcig_cli.store.documents import read_document
@@ -81,7 +83,10 @@ def _find(here: Context, name: str) -> dict[str, Any]:
         manifest["progress"] = progress.to_json()
     size = size_of_run(store, run)
     sizes = size.to_json() if size else {}
-    manifest["description"] = f"{describe_run(run)}, {status_of(run, progress)}"
+    manifest["step"] = step_of(run, progress)
+    finished = run.status == "finished" and not run.imported
+    what = describe_run(run) if finished else describe_images(run.config, f" of {source_of(run.config)}")
+    manifest["description"] = f"{what}, {status_of(run, progress)}"
     manifest["metrics"] = final_metrics(found.path)
     return {**manifest, **sizes, "evaluations": list(evaluations.found), "attacks": complete}
 
@@ -152,8 +157,8 @@ def _show_run(here: Context, run: Mapping[str, Any]) -> None:
 
 
 def _facts(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    if run["metrics"]:
-        yield "metrics", describe_metrics(run["metrics"], run["step"])
+    if metrics := describe_metrics(run["metrics"]):
+        yield "metrics", metrics
     if run.get("stored_bytes"):
         yield "size", describe_size(SetSize.from_json(run))
     if run["continues"]:

@@ -36,6 +36,11 @@ def watch(
                 label = f"{name}: {progress.label}"
                 here.console.progress(label, progress.done, progress.total, progress.values)
             time.sleep(_EVERY)
+    if manifest.status == "failed":
+        raise RcigError(
+            f"{name} diverged: {here.command(f'show {name}')} says at which step. To go on, resume it with a "
+            "lower learning rate."
+        )
     if manifest.status != "finished":
         resume = here.command(f"distill --resume {name}")
         raise RcigError(f"{name} is {status_of(manifest, None)}. To resume: {resume}")

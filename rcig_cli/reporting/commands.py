@@ -19,6 +19,7 @@ from rcig_cli.runs.membership.protocol import AttackProtocol, attack_protocol
 from rcig_cli.runs.prepare.config import PrepareConfig
 from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.settings import settings_of, values_of
+from rcig_cli.store.names import NEWEST, number_of
 from rcig_cli.store.records import RunManifest
 
 Values = Mapping[str, Any]
@@ -57,12 +58,12 @@ def import_command(run: RunManifest) -> str:
     return _command("import", run.parents["file"]["name"], **options)
 
 
-def distill_command(prepared: Prepared, config: DistillConfig) -> str:
-    """Return the command that starts a run of a configuration."""
+def distill_command(prepared: Prepared, config: DistillConfig, *, name: str | None = None) -> str:
+    """Return the command that starts a run of a configuration, with a name if one was chosen."""
     ipc, chosen = _ipc_options(config.ipc, prepared.class_names), chosen_settings(prepared, config)
     if is_for_gpus(config, chosen) and config.steps:  # on a CPU other settings would be chosen
         chosen["steps"] = config.steps
-    return _command("distill", config.dataset, ipc=ipc, **_with_own(chosen))
+    return _command("distill", config.dataset, ipc=ipc, **_with_own(chosen), name=name)
 
 
 def distill_commands(prepared: Prepared, run: RunManifest, config: DistillConfig) -> list[str]:
@@ -76,11 +77,12 @@ def distill_commands(prepared: Prepared, run: RunManifest, config: DistillConfig
     ]
     method = {} if config.algorithm in METHODS else {"algorithm": config.algorithm}  # which has the rates
     first, longer = config.override(rates[0]), list[str]()
+    name = None if number_of("run", run.name) else run.name  # chosen by the user
     if run.continues is not None:
         first = first.override({"steps": run.continues["step"]})
-        longer = [_command("distill", "--resume", run.continues["run"], steps=config.steps)]
+        longer = [_command("distill", "--resume", NEWEST, steps=config.steps, name=name)]
     return [
-        distill_command(prepared, first),
+        distill_command(prepared, first, name=None if longer else name),
         *longer,
         *(_command("distill", "--resume", run.name, **_with_own({**method, **each})) for each in lowered),
     ]

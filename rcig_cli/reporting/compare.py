@@ -37,7 +37,7 @@ def compare(store: Store, names: Sequence[str]) -> tuple[dict[str, Any], list[st
     Corrupt
         If a run's manifest is damaged.
     """
-    runs = [store.run(name) for name in dict.fromkeys(names)]
+    runs = [store.with_current_status(store.run(name)) for name in dict.fromkeys(names)]
     listings = [read_results(store.run_path(run.name), "evaluations") for run in runs]
     newest = [{canonical(record["protocol"]): record for record in listing.found} for listing in listings]
     protocols = {key: record["protocol"] for found in newest for key, record in found.items()}

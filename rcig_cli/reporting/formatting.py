@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rcig_cli.errors import listed
-from rcig_cli.store.metrics import LAST_STEPS
-from rcig_cli.store.progress import DISTILLING, Progress
+from rcig_cli.store.progress import BATCH_ACCURACY, DISTILLING, Progress
 
 if TYPE_CHECKING:
     from rcig_cli.presets.set_size import SetSize
@@ -54,6 +53,11 @@ def percent(mean: float, std: float | None = None) -> str:
     """A fraction as a percentage, with its standard deviation: ``"53.9 ± 1.0 %"``."""
     deviation = "" if std is None else f" ± {100 * std:.1f}"
     return f"{100 * mean:.1f}{deviation} %"
+
+
+def rounded(value: float) -> str:
+    """A number with three significant digits, and all of those before the point: ``"0.0123"``, ``"1235"``."""
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def decimal(mean: float, std: float | None = None) -> str:
@@ -134,26 +138,24 @@ def describe_run(run: "RunManifest") -> str:
     return f"{describe_images(run.config, f' of {source_of(run.config)}')}, {how}"
 
 
-def describe_metrics(metrics: Mapping[str, float], step: int) -> str:
+def describe_metrics(metrics: Mapping[str, float]) -> str:
     """The means over the last steps of a run: ``"loss 1.25 and batch accuracy 70.2 % in the last 50 steps"``.
 
-    Parameters
-    ----------
-    metrics
-        As `final_metrics` returns them.
-    step
-        The steps of the run.
+    ``metrics`` are as `final_metrics` returns them; the text is empty if neither is among them.
     """
     shown = [f"loss {metrics['loss']:.3g}"] if "loss" in metrics else []
     shown += [f"batch accuracy {percent(metrics['accuracy'])}"] if "accuracy" in metrics else []
-    return f"{' and '.join(shown)} in the last {count_of(min(step, LAST_STEPS), 'step')}"
+    steps = f" in the last {count_of(int(metrics['averaged_steps']), 'step')}" if shown else ""
+    return " and ".join(shown) + steps
 
 
 def describe_progress(progress: Progress) -> str:
-    """What a run in progress is doing: ``"step 312 of 3243, about 4 min left"``."""
+    """What a run in progress is doing: ``"step 312 of 3243, batch accuracy 81.2 %, about 4 min left"``."""
     stage = "step" if progress.label == DISTILLING else progress.label
+    accuracy = progress.values.get(BATCH_ACCURACY)
+    reached = "" if accuracy is None else f", {BATCH_ACCURACY} {percent(accuracy)}"
     left = "" if progress.seconds_left is None else f", about {duration(progress.seconds_left)} left"
-    return f"{stage} {progress.done} of {progress.total}{left}"
+    return f"{stage} {progress.done} of {progress.total}{reached}{left}"
 
 
 def duration(seconds: float) -> str:

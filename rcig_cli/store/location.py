@@ -1,6 +1,7 @@
-"""Where the store is, if none is given."""
+"""Where the store is, if none is given, and commands for a store."""
 
 import os
+import shlex
 from pathlib import Path
 
 STORE = "store.json"  # in the folder of every store
@@ -22,3 +23,9 @@ def default_root() -> Path:
             if (folder / _DEFAULT / STORE).exists():
                 return folder / _DEFAULT
     return Path(_DEFAULT)
+
+
+def command(words: str, root: Path) -> str:
+    """Return a command as the user would type it, with ``--store`` if `root` isn't the default store."""
+    elsewhere = "" if root == default_root() else f" --store {shlex.quote(str(root))}"
+    return f"rcig {words}{elsewhere}"

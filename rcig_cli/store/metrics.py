@@ -33,12 +33,14 @@ def final_metrics(run_path: Path) -> dict[str, float]:
     Returns
     -------
     dict
-        By name, without ``step``; empty if no step was logged.  Values that are not finite are left out.
+        By name, without ``step``, and the number of these steps as ``averaged_steps``; empty if no step was
+        logged.  Values that are not finite are left out.
     """
     last = MetricsLog(run_path / METRICS).read()[-LAST_STEPS:]
     names = dict.fromkeys(name for record in last for name in record if name != "step")
     values = {name: [each[name] for each in last if each.get(name) is not None] for name in names}
-    return {name: math.fsum(found) / len(found) for name, found in values.items() if found}
+    means = {name: math.fsum(found) / len(found) for name, found in values.items() if found}
+    return {**means, "averaged_steps": len(last)} if last else {}
 
 
 class MetricsLog:

@@ -30,9 +30,9 @@ def is_name(kind: Kind, name: str) -> bool:
     """Whether an artifact of a kind may have this name.
 
     A sweep is called ``sweep_7``, a sequence of tasks ``sequence_7``, and a run ``run_7`` or as the user
-    wants, but neither ``newest`` nor beginning with ``run_``.  The user names data sets.
+    wants, but not beginning with ``run_``.  The user names data sets.  Nothing is called ``newest``.
     """
-    if kind == "run" and name == NEWEST:
+    if name == NEWEST:
         return False
     if kind in ("sweep", "sequence") or (kind == "run" and name.startswith("run_")):
         return number_of(kind, name) > 0
@@ -55,7 +55,9 @@ def check_name(kind: Kind, name: str) -> str:
     """
     if is_name(kind, name):
         return name
-    rule = _RULE if kind == "data set" else f"`rcig list` shows the names of all {kind}s"
+    rule = (
+        f"{_RULE}, but not {NEWEST}" if kind == "data set" else f"`rcig list` shows the names of all {kind}s"
+    )
     raise ConfigError(f"{shorten(name)} is not a valid name of a {kind}: {rule}.")
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 PROGRESS = "progress.json"
 DISTILLING = "distilling"  # the label of the stage of outer steps
+BATCH_ACCURACY = "batch accuracy"  # one of its values, of methods that have it
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from rcig_cli.store.files import (
     storage_errors,
     temporary_folder,
 )
-from rcig_cli.store.location import STORE
+from rcig_cli.store.location import STORE, command
 from rcig_cli.store.locks import RunLock, is_locked
 from rcig_cli.store.names import (
     FOLDERS,
@@ -122,6 +122,10 @@ class Store:
     """
 
     root: Path
+
+    def command(self, words: str) -> str:
+        """Return a command as the user would type it, with ``--store`` if this isn't the default store."""
+        return command(words, self.root)
 
     def folder_of(self, kind: Kind) -> Path:
         """Return the folder of all artifacts of a kind; it needn't exist yet."""

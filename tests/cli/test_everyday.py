@@ -2,12 +2,16 @@
 
 import os
 import shutil
+import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from rcig_cli.cli.console import Console
 from rcig_cli.presets.config import DistillConfig
+from rcig_cli.reporting.commands import distill_commands
+from rcig_cli.runs.distill.distilled import open_distilled
 from rcig_cli.runs.evaluate.protocol import evaluation_protocol
 from rcig_cli.settings import values_of
 from rcig_cli.store.locks import RunLock
@@ -38,6 +42,12 @@ def tagged(store, run, *tags):
     write_manifest(store / "runs" / run, replace(manifest, tags=tags))
 
 
+def commands(store, run):
+    """The commands that distil a run again."""
+    found = open_distilled(open_store(store, create=False), run)
+    return distill_commands(found.prepared, found.run, found.config)
+
+
 def test_runs_are_listed_with_the_newest_accuracy_by_their_own_protocol(rcig, store):
     evaluated(store, "run_2", 0.75)
     evaluated(store, "run_2", 0.9, augment=True)
@@ -64,24 +74,40 @@ def test_runs_are_listed_by_data_set_and_by_tag(rcig, store):
     assert listed["runs"][0]["tags"] == ["best", "paper"]
     assert "No run has the tag other." in rcig("list", "--tag", "other", "--store", store).err
     assert "--sort must be name, accuracy or updated" in rcig("list", "--sort", "size", "--store", store).err
+    shutil.rmtree(store / "datasets" / "shapes")  # as `rcig rm shapes --force` does
+    assert rcig("list", "--dataset", "shapes", "--store", store, "--json").json["runs"]
 
 
 def test_a_run_in_progress_tells_its_step_and_its_time_left(rcig, store):
     path = store / "runs" / KILLED
-    write_progress(path, Progress("distilling", 312, 3243, {"loss": 0.5, "bad": float("nan")}, 250.0))
+    values = {"loss": 0.5, "batch accuracy": 0.8123, "bad": float("nan")}
+    write_progress(path, Progress("distilling", 312, 3243, values, 250.0))
     assert f"{KILLED}" in rcig("list", "--store", store).out
     assert "interrupted at 2/8" in rcig("list", "--store", store).out
     with RunLock(path):
-        assert "running: step 312 of 3243, about 4 min left" in rcig("list", "--store", store).out
+        running = "running: step 312 of 3243, batch accuracy 81.2 %, about 4 min left"
+        assert running in rcig("list", "--store", store).out
         shown = rcig("show", KILLED, "--store", store)
-        assert "step 312 of 3243" in shown.out
+        assert shown.out.startswith(f"{KILLED}: 1 image per class of shapes, {running}\n")
         document = rcig("show", KILLED, "--store", store, "--json").json
-        assert document["progress"]["values"] == {"loss": 0.5}
+        assert document["progress"]["values"] == {"loss": 0.5, "batch accuracy": 0.8123}
+        assert document["step"] == 312
         refused = rcig("visualize", KILLED, "--store", store)
         assert refused.code == 3
         assert f"{KILLED} is still running (distilling, 312 of 3243)" in refused.err
         assert f"rcig watch {KILLED}" in refused.err
     assert rcig("verify", KILLED, "--store", store, "--json").json["orphans"] == []
+
+
+def test_a_run_that_has_not_taken_a_step_yet_is_running(rcig, store):
+    with RunLock(store / "runs" / KILLED):
+        assert "running: starting" in rcig("list", "--store", store).out
+        refused = rcig("evaluate", KILLED, "--store", store)
+        assert (refused.code, f"{KILLED} is still running. To wait" in refused.err) == (3, True)
+        compared = rcig("compare", "run_1", KILLED, "--store", store, "--json").json
+        assert [run["status"] for run in compared["runs"]] == ["finished", "running"]
+    compared = rcig("compare", "run_1", KILLED, "--store", store, "--json").json
+    assert [run["status"] for run in compared["runs"]] == ["finished", "interrupted"]
 
 
 def test_watching_ends_with_the_run(rcig, store):
@@ -90,6 +116,24 @@ def test_watching_ends_with_the_run(rcig, store):
     stopped = rcig("watch", KILLED, "--store", store)
     assert stopped.code == 1
     assert f"{KILLED} is interrupted at 2/8. To resume: rcig distill --resume {KILLED}" in stopped.err
+    diverged = rcig("watch", "run_5", "--store", store)
+    assert (diverged.code, "run_5 diverged: rcig show run_5" in diverged.err) == (1, True)
+
+
+def test_a_run_is_watched_while_it_runs(rcig, store, monkeypatch):
+    manifest = open_store(store, create=False).run(KILLED)
+    path, shown = store / "runs" / KILLED, []
+    write_progress(path, Progress("distilling", 4, 8, {"loss": 0.5}))
+    monkeypatch.setattr(Console, "progress", lambda _, *values: shown.append(values))
+    with RunLock(path) as lock:
+
+        def finish(seconds):
+            write_manifest(path, replace(manifest, status="finished", step=8))
+            lock.release()
+
+        monkeypatch.setattr(time, "sleep", finish)
+        assert rcig("watch", KILLED, "--store", store).out.endswith("8 steps, finished\n")
+    assert shown == [(f"{KILLED}: distilling", 4, 8, {"loss": 0.5})]
 
 
 def test_the_newest_run_may_be_named_newest(rcig, store):
@@ -97,6 +141,10 @@ def test_the_newest_run_may_be_named_newest(rcig, store):
     assert rcig("visualize", "newest", "--store", store, "--json").json["run"] == "run_7"
     assert rcig("rm", "newest", "--yes", "--store", store).code == 0
     assert rcig("show", "newest", "--store", store, "--json").json["name"] == "run_6"
+    refused = rcig("prepare", "newest", "--from", "digits", "--store", store)
+    assert (refused.code, "'newest' is not a valid name of a data set" in refused.err) == (2, True)
+    same = rcig("compare", "newest", "run_6", "--store", store)
+    assert (same.code, "compare needs two or more runs" in same.err) == (2, True)
 
 
 def test_the_store_is_found_from_folders_below_the_one_it_lies_in(rcig, store, monkeypatch):
@@ -148,15 +196,19 @@ def test_a_finished_run_is_not_started_again_and_is_continued_to_the_same_bytes(
         tmp_path,
     )
     assert rcig(*line, "--steps", 4, "--name", "short", "--tag", "a", "--json").json["run"] == "short"
-    again = rcig(*line, "--steps", 4, "--resume")
+    again = rcig(*line, "--steps", 4, "--resume", "--tag", "b")
     assert (again.code, "short is already finished" in again.err) == (0, True)
-    assert rcig("list", "--store", tmp_path, "--json").json["runs"][0]["tags"] == ["a"]
+    assert rcig("list", "--store", tmp_path, "--json").json["runs"][0]["tags"] == ["a", "b"]
     assert rcig(*line, "--steps", 4, "--resume", "--name", "other", "--json").json["run"] == "other"
     more = ("distill", "--resume", "short", "--steps", 7, "--store", tmp_path)
     continued = rcig(*more)
     assert "run_1 continues short from step 4" in continued.err
     assert "run_1 is already finished" in rcig(*more).err
     assert rcig(*more, "--name", "long", "--json").json["run"] == "long"
+    first, then = commands(tmp_path, "long")
+    assert (" --steps 4" in first, " --name" in first) == (True, False)
+    assert then == "rcig distill --resume newest --steps 7 --name long"
+    assert commands(tmp_path, "short")[0].endswith(" --name short")
     assert rcig("distill", "--resume", "short", "--steps", 3, "--store", tmp_path).code == 2
     assert rcig(*line, "--steps", 7, "--json").json["run"] == "run_2"
 

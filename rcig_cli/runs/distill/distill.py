@@ -7,7 +7,7 @@ and on a CPU a resumed run gives byte for byte the result of an uninterrupted on
 import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,15 @@ from rcig_cli.store.locks import RunLock, Wait
 from rcig_cli.store.metrics import METRICS, MetricsLog
 from rcig_cli.store.names import NEWEST, check_chosen_name, check_tags
 from rcig_cli.store.progress import remove_progress
-from rcig_cli.store.records import RunManifest, SequenceManifest, SweepManifest, commit, now, versions
+from rcig_cli.store.records import (
+    RunManifest,
+    SequenceManifest,
+    SweepManifest,
+    commit,
+    now,
+    versions,
+    write_manifest,
+)
 from rcig_cli.store.store import Store
 
 
@@ -170,10 +178,12 @@ def distill(
             )
         if processes.is_first:
             processes.share_text(run.name)
-        if run.status == "finished":
-            context.report.note(_finished(run))
-            return run
         run = replace(run, tags=tuple(dict.fromkeys((*run.tags, *tags))))
+        if run.status == "finished":
+            if processes.is_first and run != store.run(run.name):
+                write_manifest(store.run_path(run.name), run)
+            context.report.note(_finished(store, run))
+            return run
         context.report.note(_greeting(run, is_new))
         scarce = scarce_classes(prepared, DistillConfig.from_json(run.config))
         if scarce:
@@ -208,7 +218,7 @@ def _new_or_unfinished(
 ) -> Iterator[tuple[RunManifest, bool]]:
     """Lock the newest unfinished run of these settings, if one is to be resumed, or else a new run.
 
-    Yields the run, and whether it is new.  If none is unfinished, a finished one is yielded as it is.
+    Yields the run, and whether it is new.  If none is unfinished, a finished one is yielded.
     """
     algorithm = settings.get("algorithm", DEFAULT_ALGORITHM)
     any_models = "models" not in settings and "models" in find_method(algorithm).declared
@@ -229,11 +239,8 @@ def _new_or_unfinished(
         found = newest_of(store, config, digest, any_models=any_models)
     elif minutes is not None and resume:
         found = newest_within(store, minutes, {"dataset": prepared.manifest.name, **settings}, digest)
-    if found is not None and found.status == "finished":
-        yield found, False
-        return
     if found is not None:
-        with locked_run(store, found, {}, wait) as run:
+        with _locked_or_kept(store, found, tags, wait) as run:
             yield run, False
         return
     if minutes is not None:
@@ -241,6 +248,15 @@ def _new_or_unfinished(
     run, lock = create_run(store, prepared, config, budget=budget, name=name, tags=tags)
     with lock:
         yield run, True
+
+
+def _locked_or_kept(
+    store: Store, run: RunManifest, tags: tuple[str, ...], wait: Wait | None
+) -> AbstractContextManager[RunManifest]:
+    """Lock a run, unless it is finished and has the tags: then nothing is written into it."""
+    if run.status == "finished" and set(tags) <= set(run.tags):
+        return nullcontext(run)
+    return locked_run(store, run, {}, wait)
 
 
 @contextmanager
@@ -258,11 +274,8 @@ def _continuation(
     wanted = longer.to_json()
     for other in store.newest_runs() if name is None else ():
         if other.parents.get("run") == run.as_parent and other.config == wanted and not other.divergences:
-            if other.status == "finished":
-                yield other
-            else:
-                with locked_run(store, other, {}, wait) as unfinished:
-                    yield unfinished
+            with _locked_or_kept(store, other, tags, wait) as kept:
+                yield kept
             return
     source = store.run_path(run.name)
     if not checkpoints.steps(source):
@@ -335,12 +348,12 @@ def _greeting(run: RunManifest, is_new: bool) -> str:
     )
 
 
-def _finished(run: RunManifest) -> str:
+def _finished(store: Store, run: RunManifest) -> str:
     if find_method(run.config["algorithm"]).pick:
         return f"{run.name} is already finished. To distil again, leave out --resume."
     return (
         f"{run.name} is already finished. To distil again, leave out --resume; to continue it: "
-        f"rcig distill --resume {run.name} --steps MORE."
+        + store.command(f"distill --resume {run.name} --steps MORE")
     )
 
 
@@ -482,7 +495,8 @@ def execute(path: Path, manifest: RunManifest, prepared: Prepared, context: RunC
 
 @contextmanager
 def _progress_of(path: Path) -> Iterator[None]:
-    """Remove the progress of a run at the end."""
+    """Remove the progress of a run at the end, and before that what a process that was killed has left."""
+    remove_progress(path)
     try:
         yield
     finally:

@@ -108,15 +108,19 @@ def open_distilled(store: Store, name: str) -> DistilledSet:
 
 def _unfinished(store: Store, run: RunManifest) -> NotFound:
     """Return the error for a run that has no distilled set yet."""
-    progress, steps = store.progress(run), run.config["steps"]
-    if progress is not None:
+    status = store.with_current_status(run).status
+    if status == "running":
+        progress = store.progress(run)
+        at = "" if progress is None else f" ({progress.label}, {progress.done} of {progress.total})"
         return NotFound(
-            f"{run.name} is still running ({progress.label}, {progress.done} of {progress.total}). "
-            f"To wait until it is finished: rcig watch {run.name}"
+            f"{run.name} is still running{at}. "
+            f"To wait until it is finished: {store.command(f'watch {run.name}')}"
         )
-    if run.status == "failed":
-        return NotFound(f"{run.name} diverged and has no distilled set. rcig show {run.name} says more.")
+    if status == "failed":
+        return NotFound(
+            f"{run.name} diverged and has no distilled set. {store.command(f'show {run.name}')} says more."
+        )
     return NotFound(
-        f"{run.name} is not finished; it is at step {run.step} of {steps}. To resume: "
-        f"rcig distill --resume {run.name}"
+        f"{run.name} is not finished; it is at step {run.step} of {run.config['steps']}. To resume: "
+        f"{store.command(f'distill --resume {run.name}')}"
     )

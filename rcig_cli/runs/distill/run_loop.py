@@ -47,14 +47,14 @@ from rcig_cli.runs.signals import StopRequest
 from rcig_cli.store import checkpoints
 from rcig_cli.store.digests import digests
 from rcig_cli.store.metrics import MetricsLog
-from rcig_cli.store.progress import DISTILLING
+from rcig_cli.store.progress import BATCH_ACCURACY, DISTILLING
 from rcig_cli.store.records import LoggedBytes, RunManifest, Status, now, write_manifest
 from rcig_cli.store.results import write_result
 
 OnStep = Callable[[int, Mapping[str, float]], bool | None]
 
 _REPORT_EVERY = 0.5  # seconds: target duration of one call to the engine; least time between progress reports
-_SHOWN = {"loss": "loss", "accuracy": "batch accuracy"}  # metrics in a report of progress, as it calls them
+_SHOWN = {"loss": "loss", "accuracy": BATCH_ACCURACY}  # metrics in a report of progress, as it calls them
 _TIMED_STEPS = 3  # steps after which the remaining time is estimated
 _SAVE_EVERY = 600.0  # seconds between checkpoints, by default
 

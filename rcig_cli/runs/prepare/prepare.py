@@ -141,7 +141,7 @@ def open_or_prepare(store: Store, name: str, report: Report) -> Prepared:
     """
     if not store.dataset_path(name).exists():
         if name in KNOWN or name in installed("dataset"):
-            raise NotFound(f"{name} is not prepared yet. To prepare it: rcig prepare {name}")
+            raise NotFound(f"{name} is not prepared yet. To prepare it: {store.command(f'prepare {name}')}")
         if name == EMBEDDED:
             report.note(f"Preparing {name}, which comes with scikit-learn.")
             return prepare(store, name, report=report, wait=True)

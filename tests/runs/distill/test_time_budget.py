@@ -15,6 +15,7 @@ from rcig_cli.runs.distill.time_budget import (
     _Timing,
     _typical,
     choose_settings,
+    long_on_cpu,
     operations_of_step,
 )
 from rcig_cli.runs.engine.batches import RealData
@@ -115,6 +116,23 @@ def test_the_widest_that_leaves_enough_steps_is_chosen(digits, machine):
     config, _ = choose_settings(digits, {"ipc": 1}, 6, RunContext(report))
     assert sizes(config)[:2] == (32, 128)
     assert config.steps == 345
+
+
+@pytest.mark.parametrize(
+    ("dataset", "shape", "given", "expected"),
+    [
+        ("cifar10", (32, 32, 3), {}, True),
+        ("cifar10", (32, 32, 3), {"image_lr": 0.1, "algorithm": "frepo"}, True),
+        ("cifar10", (32, 32, 3), {"steps": 15000}, False),
+        ("cifar10", (32, 32, 3), {"width": 128}, False),
+        ("cifar10", (32, 32, 3), {"algorithm": "random"}, False),
+        ("cifar10", (32, 32, 3), {"algorithm": "mtt"}, False),
+        ("digits", (8, 8, 1), {}, False),
+    ],
+)
+def test_on_a_cpu_a_preset_for_gpus_is_replaced_unless_the_size_is_given(dataset, shape, given, expected):
+    config = resolve(dataset, shape, 10, {"ipc": 1, **given})
+    assert long_on_cpu(config, given, None) is expected
 
 
 def test_with_enough_time_the_presets_settings_and_steps_are_kept(digits, machine):
