@@ -30,6 +30,7 @@ from rcig_cli.runs.distill import distill
 from rcig_cli.runs.distill.distilled import DistilledSet, open_distilled
 from rcig_cli.runs.distill.group import RunGroup, find_or_create
 from rcig_cli.runs.distill.run_loop import RunContext
+from rcig_cli.runs.distill.time_budget import warn_if_long_on_cpu
 from rcig_cli.runs.engine.training import TrainingSet
 from rcig_cli.runs.evaluate.evaluate import labels_of, measure_full_data, warn_if_short
 from rcig_cli.runs.evaluate.measurement import make_measurement, protocol_network, random_subsets
@@ -123,6 +124,8 @@ def continual(
     with lock:
         state = "is finished" if manifest.status == "finished" else f"has {tasks} tasks"
         context.report.note(f"{manifest.name} of {prepared.name} {state}.")
+        if manifest.status != "finished":
+            warn_if_long_on_cpu(planned[0].config, split_settings(settings)[0], context)
         return _Sequence(store, manifest, planned, protocol, full_epochs, context).run()
 
 

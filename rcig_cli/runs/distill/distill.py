@@ -14,6 +14,7 @@ from typing import Any
 
 from rcig_cli.augmentation import check_operations
 from rcig_cli.distillation.methods import find_method
+from rcig_cli.distillation.settings import ExpertSettings
 from rcig_cli.errors import ConfigError, Interrupted, NotFound, NumericsError
 from rcig_cli.extensions import provenance
 from rcig_cli.presets.config import DEFAULT_ALGORITHM, DistillConfig, with_references
@@ -35,7 +36,12 @@ from rcig_cli.runs.distill.resume import (
 from rcig_cli.runs.distill.run_loop import RunContext, RunLoop
 from rcig_cli.runs.distill.scarce import scarce_classes
 from rcig_cli.runs.distill.snapshots import SNAPSHOTS
-from rcig_cli.runs.distill.time_budget import MINUTES_ON_CPU, choose_settings, long_on_cpu
+from rcig_cli.runs.distill.time_budget import (
+    MINUTES_ON_CPU,
+    choose_settings,
+    long_on_cpu,
+    warn_if_long_on_cpu,
+)
 from rcig_cli.runs.distill.tracking import check_trackers, tracked
 from rcig_cli.runs.engine.environment import describe_devices, machine
 from rcig_cli.runs.engine.mesh import choose_devices
@@ -228,7 +234,9 @@ def _new_or_unfinished(
     found, digest = None, prepared.manifest.digest
     config, budget = resolved(prepared, settings), None
     check_one_process(config, context)
-    if minutes is None and context.processes.count == 1 and long_on_cpu(config, settings, context.devices):
+    if isinstance(config.method, ExpertSettings):  # `minutes` can't be given
+        warn_if_long_on_cpu(config, settings, context)
+    elif minutes is None and context.processes.count == 1 and long_on_cpu(config, settings, context.devices):
         minutes = MINUTES_ON_CPU
         context.report.note(
             f"On a CPU the {config.steps} steps of the preset at width {config.width} would take very long, "

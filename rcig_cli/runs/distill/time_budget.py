@@ -176,9 +176,24 @@ def long_on_cpu(config: DistillConfig, settings: Mapping[str, Any], devices: int
     devices
         As in `RunContext`.
     """
-    untimed = config.algorithm_record.pick or isinstance(config.method, ExpertSettings)
     on_cpu = choose_devices(devices)[0].platform == "cpu"
-    return on_cpu and not untimed and is_for_gpus(config, settings)
+    return on_cpu and config.algorithm_record.pick is None and is_for_gpus(config, settings)
+
+
+def warn_if_long_on_cpu(config: DistillConfig, settings: Mapping[str, Any], context: RunContext) -> None:
+    """Say how to choose a smaller size for a run that `long_on_cpu` finds.
+
+    ``settings`` are those that the user gave.
+    """
+    if not long_on_cpu(config, settings, context.devices):
+        return
+    what, options = f"the {config.steps} steps", ["--steps", "--width", "--batch"]
+    if isinstance(config.method, ExpertSettings):
+        what, options = f"the experts and {what}", [*options, "--experts", "--expert-epochs"]
+    context.report.warn(
+        f"On a CPU, {what} of the preset at width {config.width} take very long. Choose a smaller size with "
+        f"{', '.join(options[:-1])} and {options[-1]}."
+    )
 
 
 def check_method(config: DistillConfig) -> None:

@@ -17,6 +17,7 @@ from rcig_cli.runs.distill.time_budget import (
     choose_settings,
     long_on_cpu,
     operations_of_step,
+    warn_if_long_on_cpu,
 )
 from rcig_cli.runs.engine.batches import RealData
 from rcig_cli.runs.prepare.prepare import prepare
@@ -35,6 +36,8 @@ class Notes(Silent):
 
     def note(self, sentence):
         self.notes.append(sentence)
+
+    warn = note
 
 
 @pytest.fixture(scope="module")
@@ -126,13 +129,22 @@ def test_the_widest_that_leaves_enough_steps_is_chosen(digits, machine):
         ("cifar10", (32, 32, 3), {"steps": 15000}, False),
         ("cifar10", (32, 32, 3), {"width": 128}, False),
         ("cifar10", (32, 32, 3), {"algorithm": "random"}, False),
-        ("cifar10", (32, 32, 3), {"algorithm": "mtt"}, False),
+        ("cifar10", (32, 32, 3), {"algorithm": "mtt"}, True),
         ("digits", (8, 8, 1), {}, False),
     ],
 )
-def test_on_a_cpu_a_preset_for_gpus_is_replaced_unless_the_size_is_given(dataset, shape, given, expected):
+def test_on_a_cpu_presets_for_gpus_are_found_unless_the_size_is_given(dataset, shape, given, expected):
     config = resolve(dataset, shape, 10, {"ipc": 1, **given})
     assert long_on_cpu(config, given, None) is expected
+
+
+def test_methods_whose_steps_are_not_chosen_warn_of_a_preset_for_gpus():
+    report, given = Notes(), {"ipc": 1, "algorithm": "mtt"}
+    warn_if_long_on_cpu(resolve("cifar10", (32, 32, 3), 10, given), given, RunContext(report))
+    assert report.notes == [
+        "On a CPU, the experts and the 5000 steps of the preset at width 128 take very long. "
+        "Choose a smaller size with --steps, --width, --batch, --experts and --expert-epochs."
+    ]
 
 
 def test_with_enough_time_the_presets_settings_and_steps_are_kept(digits, machine):
