@@ -75,11 +75,14 @@ def evaluate(
     here.prepare_jax()
     from rcig_cli.runs.distill.distilled import open_distilled
     from rcig_cli.runs.evaluate import evaluate as job
+    from rcig_cli.runs.evaluate.measurement import protocol_network
 
     distilled = open_distilled(store, run)
     protocols = [
         evaluation_protocol(distilled.config, len(distilled.images), **each) for each in combinations
     ]
+    for protocol in protocols:
+        protocol_network(distilled.prepared, protocol)  # refuses an impossible one before any is trained
     with here.console.working():
         evaluations = [
             job.evaluate(

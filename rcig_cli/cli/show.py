@@ -94,23 +94,23 @@ def _find(here: Context, name: str) -> dict[str, Any]:
 def _preset(store: Store, run: RunManifest) -> dict[str, Any] | None:
     """Return the settings of the preset of a run's data set, method and number of images.
 
-    None if the run was imported, its data set can't be read, or its method is one of the user's own, which is
-    not imported only to be shown.
+    None if the run was imported, its data set can't be read or doesn't allow the preset's settings, or its
+    method is one of the user's own, which is not imported only to be shown.
     """
     from rcig_cli.distillation.methods import METHODS
     from rcig_cli.presets.config import resolve, with_possible_batch
 
     if run.imported or run.config["algorithm"] not in METHODS:
         return None
-    try:
-        dataset = store.dataset(run.dataset)
-        classes = chosen_classes(run.config["classes"], dataset.class_names)
-    except (NotFound, Corrupt, ConfigError):
-        return None
     ipc = run.config["ipc"]
     same = {name: run.config[name] for name in _GIVEN if run.config[name] is not None}
     given = {**same, "ipc": tuple(ipc) if isinstance(ipc, list) else ipc}
-    preset = resolve(run.dataset, dataset.shape, len(classes), given)
+    try:
+        dataset = store.dataset(run.dataset)
+        classes = chosen_classes(run.config["classes"], dataset.class_names)
+        preset = resolve(run.dataset, dataset.shape, len(classes), given)
+    except (NotFound, Corrupt, ConfigError):
+        return None
     if len(classes) == len(dataset.class_names):
         preset = with_possible_batch(preset, dataset.sizes["train"], len(classes))
     else:  # the number of training images of some classes is not recorded

@@ -112,7 +112,7 @@ class LearnedLabelSettings(GradientSettings):
     """Settings of methods that learn labels too."""
 
     label_lr: float = setting(
-        3e-3, "Learning rate for labels. Default of kip: 0, which keeps them fixed.", panel=METHOD, gt=0
+        3e-3, "Learning rate for labels; 0 keeps them fixed. Default of kip: 0.", panel=METHOD, ge=0
     )
 
 

@@ -19,7 +19,7 @@ from rcig_cli.runs.membership.protocol import AttackProtocol, attack_protocol
 from rcig_cli.runs.prepare.config import PrepareConfig
 from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.settings import settings_of, values_of
-from rcig_cli.store.names import NEWEST, number_of
+from rcig_cli.store.names import number_of
 from rcig_cli.store.records import RunManifest
 
 Values = Mapping[str, Any]
@@ -40,12 +40,14 @@ def commands_of(
 
 
 def prepare_command(prepared: Prepared) -> str:
-    """Return the command that prepared a data set, with only the last part of the path of the user's data."""
+    """Return the command that prepared a data set, with only the last part of each path."""
     made = prepared.manifest.config
     defaults = values_of(PrepareConfig())
     given = {name: value for name, value in made.items() if name in defaults and value != defaults[name]}
     origin = made.get("origin")
     source = {} if origin is None else {"from": Path(origin).name if is_path(origin) else origin}
+    if given.get("labels"):  # a file, or the name of a column
+        given["labels"] = Path(given["labels"]).name
     return _command("prepare", prepared.manifest.name, **source, **given)
 
 
@@ -76,16 +78,21 @@ def distill_commands(prepared: Prepared, run: RunManifest, config: DistillConfig
         {name: new[name] for name, rate in old.items() if rate != new[name]} for old, new in pairwise(rates)
     ]
     method = {} if config.algorithm in METHODS else {"algorithm": config.algorithm}  # which has the rates
-    first, longer = config.override(rates[0]), list[str]()
-    name = None if number_of("run", run.name) else run.name  # chosen by the user
+    first, before = config.override(rates[0]), None
     if run.continues is not None:
+        before = run.continues["run"]
         first = first.override({"steps": run.continues["step"]})
-        longer = [_command("distill", "--resume", NEWEST, steps=config.steps, name=name)]
+    longer = {"steps": config.steps, "name": _chosen_name(run.name)}
     return [
-        distill_command(prepared, first, name=None if longer else name),
-        *longer,
+        distill_command(prepared, first, name=_chosen_name(before or run.name)),
+        *([_command("distill", "--resume", before, **longer)] if before else []),
         *(_command("distill", "--resume", run.name, **_with_own({**method, **each})) for each in lowered),
     ]
+
+
+def _chosen_name(run: str) -> str | None:
+    """Return the name of a run if the user chose it, and None for ``run_7``."""
+    return None if number_of("run", run) else run
 
 
 def _with_own(settings: Values) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def _context(distilled: DistilledSet, report: Report) -> dict[str, Any]:
         picked=not distilled.run.imported and config.algorithm_record.pick is not None,
         parametrization=parametrization,
         title=f"{distilled.run.name}: {describe_images(distilled.run.config, f' of {source}')}",
-        scarce=scarce_classes(distilled.prepared, config),
+        scarce=scarce_classes(distilled.prepared, config.images_per_class(distilled.prepared.classes)),
         best=best_evaluation(evaluations),
         evaluations=evaluations,
         attacks=[_attack_table(each) for each in attacks],

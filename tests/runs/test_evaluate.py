@@ -19,10 +19,16 @@ from rcig_cli.runs.evaluate.protocol import evaluation_protocol, usual_steps
 
 
 @pytest.mark.parametrize(
-    ("name", "classes", "mean"), [("cifar10", 10, 0.539), ("cifar10", 3, None), ("pets", 10, None)]
+    ("name", "classes", "images", "mean"),
+    [
+        ("cifar10", 10, 50_000, 0.539),
+        ("cifar10", 3, 50_000, None),
+        ("cifar10", 10, 1000, None),
+        ("pets", 10, 50_000, None),
+    ],
 )
-def test_the_papers_accuracy_needs_the_published_number_of_classes(name, classes, mean):
-    assert paper(name, classes) == pytest.approx(mean)
+def test_the_papers_accuracy_needs_the_published_numbers_of_classes_and_images(name, classes, images, mean):
+    assert paper(name, classes, images) == pytest.approx(mean)
 
 
 def test_the_papers_accuracy_is_for_raw_sets():
@@ -32,9 +38,7 @@ def test_the_papers_accuracy_is_for_raw_sets():
 
 def test_the_papers_accuracy_is_for_its_own_protocol():
     config = resolve("cifar10", (32, 32, 3), 10, {"ipc": 1})
-    distilled = SimpleNamespace(
-        run=SimpleNamespace(imported=False), config=config, prepared=SimpleNamespace(classes=10)
-    )
+    distilled = SimpleNamespace(run=SimpleNamespace(imported=False), config=config, prepared=published())
     assert _paper_result(distilled, evaluation_protocol(config, 10)) is not None
     assert _paper_result(distilled, evaluation_protocol(config, 10, channels="equal")) is None
     assert _paper_result(distilled, evaluation_protocol(config, 10, protocol="dc-bench", norm="none")) is None
@@ -108,11 +112,15 @@ def test_a_tenth_of_each_class_is_held_out_and_left_out_of_random_subsets():
         HeldOut.of(prepared)
 
 
-def paper(name, classes, **settings):
+def published(classes=10, images=50_000):
+    """A data set of the size of CIFAR-10."""
+    return SimpleNamespace(classes=classes, shape=(32, 32, 3), sizes={"train": images, "test": 10_000})
+
+
+def paper(name, classes, images=50_000, **settings):
     """The mean of the paper's accuracy for a set of 1 image per class, or None."""
     config = resolve(name, (32, 32, 3), classes, {"ipc": 1, **settings})
-    distilled = SimpleNamespace(
-        run=SimpleNamespace(imported=False), config=config, prepared=SimpleNamespace(classes=classes)
-    )
+    prepared = published(classes, images)
+    distilled = SimpleNamespace(run=SimpleNamespace(imported=False), config=config, prepared=prepared)
     found = _paper_result(distilled, evaluation_protocol(config, classes))
     return found and found.mean

@@ -135,7 +135,7 @@ def _find(folder: Path) -> dict[str, _Files]:
     matches = [(_NAME.fullmatch(entry.name), entry) for place in places for entry in sorted(place.iterdir())]
     for packed in (False, True):
         for match, entry in matches:
-            if match and bool(match["packed"]) == packed:
+            if match and bool(match["packed"]) == packed and not entry.is_dir():
                 key = _PARTS[match["part"].lower()], match["content"].lower()
                 found.setdefault(match["prefix"], {}).setdefault(key, entry)
     return found

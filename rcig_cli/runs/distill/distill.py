@@ -191,7 +191,9 @@ def distill(
             context.report.note(_finished(store, run))
             return run
         context.report.note(_greeting(run, is_new))
-        scarce = scarce_classes(prepared, DistillConfig.from_json(run.config))
+        scarce = scarce_classes(
+            prepared, DistillConfig.from_json(run.config).decoded_per_class(prepared.classes)
+        )
         if scarce:
             picks = find_method(run.config["algorithm"]).pick is not None
             how = "repeat these images" if picks else "start from these images repeated, with a little noise"
@@ -203,9 +205,9 @@ def distill(
                 return execute(store.run_path(run.name), run, prepared, followed)
         except Diverged as error:
             if error.record["checkpoint"] is not None and not is_stuck((*run.divergences, error.record)):
-                same = ("ipc", "classes", "algorithm", "parametrization")
-                usual = resolved(prepared, {name: run.config.get(name) for name in same})
-                error.lower = lower_rate(error.record, usual.to_json())
+                same = {name: run.config[name] for name in ("classes", "algorithm")}
+                same |= DistillConfig.from_json(run.config).to_decode()
+                error.lower = lower_rate(error.record, resolved(prepared, same).to_json())
             raise
 
 

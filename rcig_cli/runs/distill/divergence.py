@@ -95,12 +95,12 @@ def lower_rate(record: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str,
         If some rates are above the preset's, the preset's value of the one that is furthest above; otherwise
         a lower value of the rate that drives the first value that failed.  None if the method has no rates.
     """
-    rates = record["rates"]
+    rates = {name: rate for name, rate in record["rates"].items() if rate > 0}
     if not rates:
         return None
-    above = {name: rate / usual[name] for name, rate in rates.items()}
-    name = max(above, key=lambda name: above[name])
-    if above[name] > 1:
+    above = {name: rate / usual[name] for name, rate in rates.items() if usual[name] > 0}
+    name = max(above, key=lambda name: above[name], default=None)
+    if name is not None and above[name] > 1:
         return {name: usual[name]}
     drivers = (*_DRIVEN_BY.get(record["not_finite"][0], ()), "image_lr", *rates)
     name = next(name for name in drivers if name in rates)

@@ -12,7 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from rcig_cli.data.sources.known import KNOWN
+from rcig_cli.data.sources.known import KNOWN, KnownDataset
 from rcig_cli.distillation.records import centred_one_hot, training_set
 from rcig_cli.errors import ConfigError
 from rcig_cli.presets.config import DEFAULT_PARAMETRIZATION
@@ -109,7 +109,7 @@ def evaluate(
     accuracy = measured("set", 0, own, name, own)
     random_subset = None
     if baseline or scores:
-        scarce = scarce_classes(prepared, distilled.config)
+        scarce = scarce_classes(prepared, distilled.config.images_per_class(prepared.classes))
         if scarce:
             report.note(
                 f"The random subsets repeat images of classes that have fewer than were distilled ({scarce})."
@@ -212,6 +212,12 @@ def _counts(distilled: DistilledSet) -> tuple[int, ...]:
     return distilled.config.images_per_class(distilled.prepared.classes)
 
 
+def _is_published(prepared: Prepared, known: KnownDataset) -> bool:
+    """Whether a data set has as many classes and training images, of the same shape, as published."""
+    same_images = (prepared.shape, prepared.sizes["train"]) == (known.shape, known.sizes[0])
+    return same_images and prepared.classes == known.classes
+
+
 def _paper_result(distilled: DistilledSet, protocol: EvaluationProtocol) -> PaperResult | None:
     """Return the paper's accuracy for such a set and such networks.
 
@@ -219,12 +225,12 @@ def _paper_result(distilled: DistilledSet, protocol: EvaluationProtocol) -> Pape
     Accuracies of other methods are those by the protocol that is nearest to that of their own papers.  The
     paper's sets are raw, so it has none for parametrized sets either.
 
-    A data set of a published name but another number of classes consists of the user's own images.
+    A data set of a published name that has other sizes is a part of it, or the user's own images.
     """
     config = distilled.config
     if distilled.run.imported or config.parametrization != DEFAULT_PARAMETRIZATION:
         return None
-    if config.dataset not in KNOWN or distilled.prepared.classes != KNOWN[config.dataset].classes:
+    if config.dataset not in KNOWN or not _is_published(distilled.prepared, KNOWN[config.dataset]):
         return None
     if config.classes is not None or protocol.augment_with is not None:
         return None

@@ -91,7 +91,8 @@ def attack(
         )
     runs, trained = [], []
     for distilled, protocol in zip(sets, protocols, strict=True):
-        scarce = scarce_classes(distilled.prepared, distilled.config)
+        wanted = distilled.config.images_per_class(distilled.prepared.classes)
+        scarce = scarce_classes(distilled.prepared, wanted)
         if scarce:
             report.note(
                 f"The random subset of {distilled.run.name} has all images of the classes that have fewer "

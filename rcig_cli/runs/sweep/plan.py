@@ -199,7 +199,10 @@ def make_plan(document: Mapping[str, Any]) -> SweepPlan:
     check_names(settings, [*declared, "sweep", "evaluate"])
     for name, value in settings.items():
         if isinstance(value, list):
-            raise ConfigError(f"{name} has several values; write it under [sweep].")
+            advice = "write it under [sweep]"
+            if name == "ipc":
+                advice += ", and as [[...]] if it is a number for each class"
+            raise ConfigError(f"{name} has several values; {advice}.")
     check(declared, settings)
     tables = document.get("sweep")
     tables = [tables] if isinstance(tables, dict) else tables

@@ -196,6 +196,8 @@ def test_the_rate_to_lower():
     assert lower_rate({**record, "rates": above}, usual) == {"label_lr": 0.002}
     own = {"sharp_lr": 0.1}  # of a method of the user's own
     assert lower_rate({**record, "rates": own}, own) == {"sharp_lr": 0.03}
+    fixed = {"image_lr": 0.04, "label_lr": 0.0}  # as KIP keeps its labels
+    assert lower_rate({**record, "not_finite": ["labels"], "rates": fixed}, fixed) == {"image_lr": 0.01}
     assert lower_rate({**record, "rates": {}}, {}) is None
 
 
