@@ -143,7 +143,7 @@ def test_images_that_were_picked_are_not_called_synthetic(rcig, report, tmp_path
     assert rcig("distill", "few", "--ipc", 4, "--algorithm", "random", "--store", store).code == 0
     text = " ".join(report(store).text.split())
     assert "8 real images represent the 6 training images of few." in text
-    assert "images ('0' has 3 of 4, '1' has 3 of 4). These images are repeated. The random subsets" in text
+    assert "--ipc asks for ('0' has 3 of 4, '1' has 3 of 4). These images are repeated. The random" in text
 
 
 def test_a_report_is_an_html_file(rcig, store, tmp_path):
