@@ -1,4 +1,4 @@
-"""The navigation of the documentation site, and the README's table of results."""
+"""The navigation of the documentation site, links of other pages, and the README's table of results."""
 
 import importlib.util
 import re

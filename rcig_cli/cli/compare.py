@@ -21,15 +21,15 @@ def compare(
     Example: rcig compare run_1 run_2
     """
     store = here.store()
-    if len({store.run(name).name for name in runs}) < 2:
+    names = list(dict.fromkeys(store.run(name).name for name in runs))
+    if len(names) < 2:
         raise ConfigError("compare needs two or more runs, for example: rcig compare run_1 run_2.")
     from rcig_cli.reporting.compare import compare
 
-    document, problems = compare(store, runs)
+    document, problems = compare(store, names)
     for problem in problems:
         here.console.warn(problem)
     here.console.document(document)
-    names = [run["run"] for run in document["runs"]]
     here.console.table(("", *names), _rows(document), _remark(document))
     for index, name in enumerate(names):
         if not any(row["accuracy"][index] for row in document["evaluations"]):

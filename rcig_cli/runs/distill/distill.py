@@ -236,9 +236,9 @@ def _new_or_unfinished(
     found, digest = None, prepared.manifest.digest
     config, budget = resolved(prepared, settings), None
     check_one_process(config, context)
-    if isinstance(config.method, ExpertSettings):  # `minutes` can't be given
-        warn_if_long_on_cpu(config, settings, context)
-    elif minutes is None and context.processes.count == 1 and long_on_cpu(config, settings, context.devices):
+    trains_experts = isinstance(config.method, ExpertSettings)  # then minutes can't be given
+    choosable = minutes is None and context.processes.count == 1 and not trains_experts
+    if choosable and long_on_cpu(config, settings, context.devices):
         minutes = MINUTES_ON_CPU
         context.report.note(
             f"On a CPU the {config.steps} steps of the preset at width {config.width} would take very long, "
@@ -255,6 +255,8 @@ def _new_or_unfinished(
         return
     if minutes is not None:
         config, budget = choose_settings(prepared, settings, minutes, context)
+    elif trains_experts:
+        warn_if_long_on_cpu(config, settings, context)
     run, lock = create_run(store, prepared, config, budget=budget, name=name, tags=tags)
     with lock:
         yield run, True

@@ -109,12 +109,12 @@ def evaluate(
     accuracy = measured("set", 0, own, name, own)
     random_subset = None
     if baseline or scores:
-        scarce = scarce_classes(prepared, distilled.config.images_per_class(prepared.classes))
+        counts = _counts(distilled)
+        scarce = scarce_classes(prepared, counts)
         if scarce:
             report.note(
                 f"The random subsets repeat images of classes that have fewer than were distilled ({scarce})."
             )
-        counts = _counts(distilled)
         subsets = random_subsets(prepared, counts, flip=protocol.flip)
         others = random_subsets(
             prepared, counts, flip=protocol.flip, without=held_out.rows if held_out else ()
