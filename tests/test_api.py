@@ -120,6 +120,8 @@ def test_distilling_arrays_refuses_what_is_not_clear():
         rcig.distill_arrays(x, y)
     with pytest.raises(rcig.ConfigError, match="a label for each image"):
         rcig.distill_arrays(x, y[:-1])
+    with pytest.raises(rcig.ConfigError, match="all images need the same shape"):
+        rcig.distill_arrays([np.zeros((8, 8)), np.zeros((8, 9))], [0, 1])
 
 
 def test_a_range_may_be_a_pair_of_numbers(tmp_path):
@@ -129,7 +131,7 @@ def test_a_range_may_be_a_pair_of_numbers(tmp_path):
     pixels = prepared.pixels(prepared.split("train")[0])
     assert (pixels.min(), pixels.max()) == (64, 191)
     with pytest.raises(rcig.ConfigError, match="LOW,HIGH"):
-        rcig.prepare("other", tmp_path / "own.npz", range=(4, -4), store=tmp_path / "store")
+        rcig.prepare("other", tmp_path / "own.npz", range=[4, -4], store=tmp_path / "store")
 
 
 def test_a_run_has_its_arrays_settings_and_metrics(run):

@@ -118,7 +118,7 @@ def prepare(
     >>> rcig.prepare("digits")
     Dataset digits: 1437 training and 360 test images, 10 classes, 8x8 grey
     """
-    if isinstance(settings.get("range"), tuple):
+    if isinstance(settings.get("range"), tuple | list):
         settings["range"] = ",".join(map(str, settings["range"]))
     from rcig_cli.runs.prepare.prepare import prepare as prepare_dataset
 
@@ -288,7 +288,12 @@ def distill_arrays(
     >>> small.images.shape, small.labels.shape
     ((10, 28, 28, 1), (10, 10))
     """
-    x, y = np.asarray(x), np.asarray(y)
+    try:
+        x, y = np.asarray(x), np.asarray(y)
+    except ValueError as error:
+        raise ConfigError(
+            f"x and y must be arrays of numbers ({error}): all images need the same shape."
+        ) from None
     named = {} if class_names is None else {"class_names": np.array(class_names, dtype=str)}
     if not x.ndim or not y.ndim or len(x) != len(y):
         raise ConfigError(f"x has the shape {x.shape} and y {y.shape}: there must be a label for each image.")

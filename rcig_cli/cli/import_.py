@@ -8,8 +8,11 @@ import typer
 from rcig_cli.cli.list import run_summary
 from rcig_cli.cli.options import Context, TagOption, with_context
 from rcig_cli.data.exchange.records import SPACES
-from rcig_cli.data.files import read_lines
+from rcig_cli.data.files import open_file
+from rcig_cli.errors import ConfigError
 from rcig_cli.reporting.formatting import describe_run
+
+_LARGEST_LIST = 2**23  # bytes
 
 
 @with_context
@@ -58,7 +61,7 @@ def import_(
     here.prepare_jax()
     from rcig_cli.runs.exchange.importing import import_set
 
-    names = None if class_names is None else read_lines(class_names.parent, class_names.name)
+    names = None if class_names is None else _read_names(class_names)
     with here.console.working():
         run = import_set(
             store,
@@ -76,3 +79,16 @@ def import_(
     document = {**run_summary(run), "space": read_as, "index": index, "assumptions": assumed}
     here.console.data(f"{run.name}: {describe_run(run)} (space: {read_as})", document)
     here.next(f"evaluate {run.name}")
+
+
+def _read_names(path: Path) -> list[str]:
+    """Read the names of the classes from a text file, one a line."""
+    with open_file(path, most=_LARGEST_LIST) as file:
+        content = file.read()
+    try:
+        names = [line.strip() for line in content.decode("utf-8-sig").splitlines() if line.strip()]
+    except UnicodeDecodeError:
+        raise ConfigError(f"--class-names {path} is not text in UTF-8: save it as UTF-8.") from None
+    if not names:
+        raise ConfigError(f"--class-names {path} is empty: write the name of one class in each line.")
+    return names

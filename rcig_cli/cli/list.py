@@ -59,8 +59,8 @@ def list_all(
     rows = [
         _Row(
             store.with_current_status(run),
-            size := size_of_run(store, run),
-            _headline(store, run, size),
+            size_of_run(store, run),
+            _headline(store, run),
             store.progress(run),
         )
         for run in found
@@ -138,14 +138,14 @@ class _Row:
         )
 
 
-def _headline(store: "Store", run: "RunManifest", size: "SetSize | None") -> "Headline | None":
+def _headline(store: "Store", run: "RunManifest") -> "Headline | None":
     """Return the evaluation that stands for a run, without those that can't be read."""
     from rcig_cli.presets.config import DistillConfig
     from rcig_cli.reporting.compare import headline_of
     from rcig_cli.store.results import read_results
 
     found = read_results(store.run_path(run.name), "evaluations").found
-    return headline_of(DistillConfig.from_json(run.config), size.images if size else 0, found)
+    return headline_of(DistillConfig.from_json(run.config), found)
 
 
 def _is_listed(group: "SweepManifest | SequenceManifest", dataset: str | None, tag: str | None) -> bool:

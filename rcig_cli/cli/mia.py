@@ -87,7 +87,9 @@ def _show(result: "AttackResult", console: Console) -> None:
     sizes = [f"{run.run}: {describe_size(run.size)}." for run in result.runs]
     if not all(run.size.is_raw for run in result.runs):
         sizes.append("Random subsets have --ipc images of each class. The paper's results are for raw sets.")
-    chances = [chance_auc(first.tested, first.tested)]
+    tested = {run.tested: run for run in result.runs}  # runs of as many images have the same AUC by chance
+    of_run = {number: f" on {run.run}" if len(tested) > 1 else "" for number, run in tested.items()}
+    chances = [chance_auc(number, number, of) for number, of in of_run.items()]
     chances += [chance_auc(members, others, f" of LiRA for the {title}") for title, members, others in lira]
     console.table(
         ("AUC", *heads),
@@ -101,12 +103,15 @@ def _show(result: "AttackResult", console: Console) -> None:
         f"{_allowed(each.false_positives, others)} for the {title}"
         for (title, _, others), each in lira.items()
     )
+    allowed = "; ".join(
+        f"{_allowed(run.false_positives, number)}{of_run[number]}" for number, run in tested.items()
+    )
     rows = [(title, *(_tpr(each, attack) for each in targets.values())) for attack, title in used.items()]
     console.table(
         ("TPR (%)", *heads),
         rows,
-        "True-positive rate at false-positive rates of at most 0.1 % / 1 % "
-        f"({_allowed(first.false_positives, first.tested)})." + (f"\nLiRA: {of_lira}." if lira else ""),
+        f"True-positive rate at false-positive rates of at most 0.1 % / 1 % ({allowed})."
+        + (f"\nLiRA: {of_lira}." if lira else ""),
     )
 
 

@@ -85,24 +85,23 @@ class Headline:
     is_usual: bool
 
 
-def headline_of(
-    config: DistillConfig, images: int, evaluations: Sequence[Mapping[str, Any]]
-) -> Headline | None:
+def headline_of(config: DistillConfig, evaluations: Sequence[Mapping[str, Any]]) -> Headline | None:
     """Return the newest evaluation by a run's own protocol, or else the newest one; None if there is none.
 
     Parameters
     ----------
-    config, images
-        The run's configuration, and the number of its images that networks see.
+    config
+        The run's configuration.
     evaluations
         Of the run, the oldest first.  Their seeds and numbers of networks may be any.
     """
-    own = values_of(evaluation_protocol(config, images))
-    usual = [
-        each
-        for each in evaluations
-        if all(own.get(name) == value for name, value in each["protocol"].items() if name not in _ANY)
-    ]
+
+    def is_usual(evaluation: Mapping[str, Any]) -> bool:
+        own = values_of(evaluation_protocol(config, evaluation["images"]))
+        protocol = evaluation["protocol"]
+        return all(own.get(name) == value for name, value in protocol.items() if name not in _ANY)
+
+    usual = [each for each in evaluations if is_usual(each)]
     if usual:
         return Headline(usual[-1], is_usual=True)
     return Headline(evaluations[-1], is_usual=False) if evaluations else None

@@ -92,10 +92,10 @@ def inputs_code(whitening: Whitening, shape: tuple[int, int, int], reorder: str)
     axes by a method of the name ``reorder``.
     """
     lines = ['z = (pixels / 255 - arrays["whitening_mean"]) / arrays["whitening_std"]']
-    tile, channels = tile_side(shape[0]), shape[2]
-    steps = shape[0] // tile
     if not whitening.whitened:
         return _indented([*lines, "return z"])
+    tile, channels = tile_side(shape[0]), shape[2]
+    steps = shape[0] // tile
     lines += ['rows = z.reshape(len(z), -1) - arrays["whitening_zca_mean"]']
     if steps > 1:
         lines += [

@@ -91,7 +91,7 @@ def heading_of(distilled: DistilledSet) -> Heading:
     """Return the heading of a run's pictures: what it is, and its test accuracy if it was evaluated."""
     title = f"{distilled.run.name}: {describe_run(distilled.run)}"
     found = read_results(distilled.path, "evaluations").found
-    headline = headline_of(distilled.config, len(distilled.images), found)
+    headline = headline_of(distilled.config, found)
     if headline is None:
         return Heading(title)
     shown = headline.evaluation

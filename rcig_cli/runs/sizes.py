@@ -11,9 +11,11 @@ from rcig_cli.store.store import Store
 
 
 def size_of_run(store: Store, run: RunManifest) -> SetSize | None:
-    """Return the size of the distilled set of a run; None if the data set of the run can't be read."""
+    """Return the size of the distilled set of a run; None if its data set was removed or replaced."""
     with suppress(RcigError):
         dataset, config = store.dataset(run.dataset), DistillConfig.from_json(run.config)
+        if dataset.digest != run.parents["dataset"]["digest"]:
+            return None
         classes = chosen_classes(config.classes, dataset.class_names)
         return SetSize.of(config, dataset.shape, len(classes))
     return None

@@ -78,6 +78,29 @@ def test_runs_are_listed_by_data_set_and_by_tag(rcig, store):
     assert rcig("list", "--dataset", "shapes", "--store", store, "--json").json["runs"]
 
 
+def test_what_is_known_of_a_run_whose_data_set_was_replaced_or_removed(rcig, store):
+    evaluated(store, "run_2", 0.75)
+
+    def listed():
+        return next(
+            line for line in rcig("list", "--store", store).out.splitlines() if line.startswith("run_2")
+        )
+
+    before = listed()
+    assert "75.0 %" in before
+    dataset = open_store(store, create=False).dataset("shapes")
+    height, width, channels = dataset.shape
+    other = replace(dataset, shape=(2 * height, 2 * width, channels), files={"arrays.zarr/x": "0" * 64})
+    write_manifest(store / "datasets" / "shapes", other)
+    replaced = listed()
+    shutil.rmtree(store / "datasets" / "shapes")
+    for line in (replaced, listed()):
+        assert "75.0 % " in line
+        assert "75.0 % *" not in line
+        assert " B " in before
+        assert " B " not in line  # its size isn't known any more
+
+
 def test_a_run_in_progress_tells_its_step_and_its_time_left(rcig, store):
     path = store / "runs" / KILLED
     values = {"loss": 0.5, "batch accuracy": 0.8123, "bad": float("nan")}

@@ -235,6 +235,27 @@ def test_class_names_in_a_file(rcig, pets, tmp_path):
     assert same_bits(product(store, "frepo")["images"], images[[4, 5, 0, 1, 2, 3]])
     assert "put in the order of pets" in done.json["assumptions"][-1]["text"]
     one_sentence(rcig(*line, "--class-names", tmp_path / "none.txt"), 3, "no file or folder")
+    (tmp_path / "names.txt").write_text("\n")
+    one_sentence(rcig(*line, "--class-names", tmp_path / "names.txt"), 2, "is empty: write the name")
+    (tmp_path / "names.txt").write_bytes("Z\u00fcrich".encode("latin-1"))
+    one_sentence(rcig(*line, "--class-names", tmp_path / "names.txt"), 2, "is not text in UTF-8")
+
+
+@pytest.mark.parametrize("parametrization", ["raw", "basis"])
+def test_a_set_of_some_classes_is_imported_as_one(rcig, store, tmp_path, parametrization):
+    made = rcig(
+        *("distill", "digits", "--classes", "8,3", "--ipc", 2, "--parametrization", parametrization),
+        *("--algorithm", "dm", "--no-siamese", "--width", 4, "--batch", 8, "--steps", 2),
+        *("--store", store, "--json"),
+    ).json["run"]
+    assert rcig("export", made, "--out", tmp_path / "some.npz", "--store", store).code == 0
+    back = rcig("import", tmp_path / "some.npz", "--dataset", "digits", "--store", store, "--json")
+    assert back.code == 0, back.err
+    assert open_store(store, create=False).run("some").config["classes"] == "8,3"
+    assert equal(product(store, made), product(store, "some"))
+    line = ("--networks", 1, "--steps", 20, "--baseline", "none", "--store", store, "--json")
+    ours, theirs = (rcig("evaluate", run, *line).json["evaluations"][0] for run in (made, "some"))
+    assert ours["accuracy"] == theirs["accuracy"]
 
 
 def test_names_of_imported_runs(rcig, store, tmp_path):

@@ -13,7 +13,7 @@ from tests.data.examples import fit, natural_images
 
 @pytest.mark.parametrize(
     ("count", "side", "channels", "kind"),
-    [(20, 8, 1, None), (300, 8, 3, "matrix"), (50, 8, 3, "basis"), (3, 96, 3, "basis")],
+    [(20, 8, 1, None), (300, 8, 3, "matrix"), (50, 8, 3, "basis"), (3, 96, 3, "basis"), (3, 67, 3, None)],
 )
 def test_the_code_on_the_card_whitens_as_rcig_does(count, side, channels, kind):
     images = natural_images(count, side, channels)

@@ -14,7 +14,7 @@ from rcig_cli.reporting.formatting import describe_training
 from rcig_cli.runs.engine.training import DescentSchedule
 from rcig_cli.runs.evaluate.evaluate import _paper_result
 from rcig_cli.runs.evaluate.learning_rate import HeldOut
-from rcig_cli.runs.evaluate.measurement import random_subsets
+from rcig_cli.runs.evaluate.measurement import check_test_images, random_subsets
 from rcig_cli.runs.evaluate.protocol import evaluation_protocol, usual_steps
 
 
@@ -124,3 +124,11 @@ def paper(name, classes, images=50_000, **settings):
     distilled = SimpleNamespace(run=SimpleNamespace(imported=False), config=config, prepared=prepared)
     found = _paper_result(distilled, evaluation_protocol(config, classes))
     return found and found.mean
+
+
+def test_classes_without_test_images_are_refused_before_a_network_is_trained():
+    prepared = SimpleNamespace(name="pets", only="cat,dog", class_names=("cat", "dog"), sizes={"test": 0})
+    with pytest.raises(ConfigError, match=r"pets has no test images of the classes cat, dog, so"):
+        check_test_images(prepared)
+    prepared.sizes["test"] = 1
+    check_test_images(prepared)

@@ -20,6 +20,7 @@ from rcig_cli.data.exchange.class_order import order_of_dd_ranking
 from rcig_cli.data.exchange.dc_statistics import dc_statistics
 from rcig_cli.data.exchange.records import DatasetInfo, ExportedSet, Format, SetFile
 from rcig_cli.data.exchange.torch_file import import_torch, read_two_files, save
+from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.errors import ConfigError
 
 _DATASETS = ("cifar10", "cifar100", "tiny_imagenet", "imagenette", "imagewoof")
@@ -51,6 +52,11 @@ def write_set(folder: Path, exported: ExportedSet) -> None:
         raise ConfigError(
             f"DD-Ranking needs the same number of images for each class, but {exported.run} has "
             f"{counts.min()} to {counts.max()}: choose another --format."
+        )
+    if len(exported.class_names) < KNOWN[exported.dataset].classes:
+        raise ConfigError(
+            f"DD-Ranking needs all classes of {exported.dataset}, but {exported.run} has "
+            f"{len(exported.class_names)} of them: choose another --format."
         )
     names = order_of_dd_ranking(exported.dataset, exported.class_names)
     if sorted(names) != sorted(exported.class_names):

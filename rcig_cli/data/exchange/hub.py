@@ -131,7 +131,10 @@ def _is_part(name: str) -> bool:
 
 def _most_bytes(dataset: DatasetInfo) -> int:
     """Return the most bytes of a file with a distilled set of a data set and a whitening."""
-    matrix = _FLOAT * dimension_of(dataset.shape) ** 2
+    try:
+        matrix = _FLOAT * dimension_of(dataset.shape) ** 2
+    except ConfigError:  # images of this size can't be whitened
+        matrix = 0
     return most_bytes(dataset.max_images, dataset) + 2 * matrix
 
 

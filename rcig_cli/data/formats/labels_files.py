@@ -96,7 +96,7 @@ def read_labels(path: Path, images: Folder, *, optional: bool = False) -> Labels
     images
         The folder.
     optional
-        Whether to return None if no column of classes has a usual name.
+        Whether to return None if it isn't clear which columns have images and classes.
 
     Raises
     ------
@@ -116,9 +116,12 @@ def read_labels(path: Path, images: Folder, *, optional: bool = False) -> Labels
             with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as lines:
                 rows = _rows(path, lines)
                 sample = list(itertools.islice(rows, _SAMPLE))
-                columns = _columns(path, sample, index, optional=optional)
-                if columns is None:
-                    return None
+                try:
+                    columns = _columns(path, sample, index, by_name=optional)
+                except ConfigError:
+                    if optional:
+                        return None
+                    raise
                 found, unused = _match(path, itertools.chain(sample, rows), columns, index)
         except (UnicodeDecodeError, csv.Error, json.JSONDecodeError, RecursionError) as error:
             raise Corrupt(
@@ -148,16 +151,23 @@ class _Index:
     def __init__(self, images: Folder) -> None:
         self._paths: dict[str, list[str]] = {}
         for path in images.files():
-            name = unicodedata.normalize("NFC", posixpath.basename(path))
+            name = _composed(posixpath.basename(path))
             for key in {name, posixpath.splitext(name)[0]}:
                 self._paths.setdefault(key, []).append(path)
         self.example = next(images.files(), "")
 
     def find(self, value: str) -> list[str]:
         """Return the images that a value may mean; folders are compared from the right."""
-        value = unicodedata.normalize("NFC", value.strip().replace("\\", "/")).removeprefix("./").strip("/")
+        value = _composed(value.strip().replace("\\", "/")).removeprefix("./").strip("/")
         *folders, name = value.split("/")
-        return [path for path in self._paths.get(name, []) if _agree(path.split("/")[:-1], folders)]
+        return [
+            path for path in self._paths.get(name, []) if _agree(_composed(path).split("/")[:-1], folders)
+        ]
+
+
+def _composed(text: str) -> str:
+    """Return a text in which an accented letter is one character, whichever system wrote it."""
+    return unicodedata.normalize("NFC", text)
 
 
 def _agree(folders: list[str], given: list[str]) -> bool:
@@ -202,8 +212,11 @@ def _json_rows(path: Path, text: io.TextIOWrapper) -> Iterator[list[str]]:
         yield [str(value).strip() if isinstance(value, str | int | float) else "" for value in values]
 
 
-def _columns(path: Path, sample: list[list[str]], index: _Index, *, optional: bool) -> _Columns | None:
-    """Decide what the columns are, from the first rows."""
+def _columns(path: Path, sample: list[list[str]], index: _Index, *, by_name: bool) -> _Columns:
+    """Decide what the columns are, from the first rows.
+
+    With ``by_name`` the column of classes must have one of the usual names.
+    """
     header, rows = sample[:1], sample[1:]
     if not rows or len(header[0]) < 2:
         raise ConfigError(
@@ -226,10 +239,8 @@ def _columns(path: Path, sample: list[list[str]], index: _Index, *, optional: bo
         return _Columns(names, file, [plain.index("label")], split)
     if len(usual) == 1:
         return _Columns(names, file, usual, split)
-    if optional:
-        return None
     columns = _Columns(names, file, rest, split)
-    if not usual and rest and all(columns.class_of(row) for row in rows if len(rest) > 1):
+    if not usual and not by_name and rest and all(columns.class_of(row) for row in rows if len(rest) > 1):
         return columns
     raise ConfigError(
         f"{path} has the columns {', '.join(map(repr, names))}: name the one with the classes 'label'."
@@ -245,7 +256,8 @@ def _file_column(path: Path, names: list[str], rows: list[list[str]], index: _In
         nearest = max(found, key=lambda column: matches[column])
         raise ConfigError(
             f"No column of {path} has the names of the images, such as {index.example!r}: the nearest has "
-            f"{shorten(rows[0][nearest])}. Pass the folder of these images with --from."
+            f"{shorten(rows[0][nearest])}. Correct the names, or pass the folder that has these images with "
+            "--from."
         )
     files = [column for column in found if 2 * matches[column] > len(rows)]
     file = max(files, key=lambda column: distinct[column])

@@ -46,8 +46,7 @@ def holds(path: Path) -> bool:
 def open_npz(name: str, path: Path, options: ReadOptions) -> ImageSource:
     """Open such a file or folder; see `registry.DatasetFormat.open`."""
     arrays = _folder(path, files_with(path, *_SUFFIXES)) if path.is_dir() else _file(path)
-    given = (key for key in _NAMES if key in arrays and (key == _NAMES[0] or _is_text(arrays[key])))
-    named = next(given, None)
+    named = next((key for key in _NAMES if key in arrays and _names_classes(key, arrays[key])), None)
     class_names = strings(arrays.pop(named), MOST_CLASSES) if named else None
     keys, notes = find_pairs(path, {key: member.shape for key, member in arrays.items()})
     pairs = {split: _pair(arrays[images], arrays[labels]) for split, (images, labels) in keys.items()}
@@ -68,8 +67,13 @@ def _file(path: Path) -> dict[str, Member]:
     return _folder(path.parent, [file for file in files if read_key(file.stem).rest == rest])
 
 
-def _is_text(member: Member) -> bool:
-    return member.dtype.kind in "US" and len(member.shape) == 1
+def _names_classes(key: str, member: Member) -> bool:
+    """Whether an array has the names of the classes, and not the class of each image."""
+    if key == _NAMES[0]:
+        return True
+    if member.dtype.kind not in "US" or len(member.shape) != 1 or member.shape[0] > MOST_CLASSES:
+        return False
+    return len(set(strings(member, MOST_CLASSES))) == member.shape[0]
 
 
 def _pair(images: Member, labels: Member) -> Pair:

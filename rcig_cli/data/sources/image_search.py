@@ -1,8 +1,8 @@
 """The search for image files in a folder, and what it ignores.
 
 Images are files with an image's suffix, and files whose first bytes are an image's whatever they are called.
-Hidden entries and ``__MACOSX`` are ignored.  Links are followed if they lead inside the folder; a folder
-that a link leads to is read there only.  Of each file its name is kept, some 100 bytes.
+Hidden entries, ``__MACOSX`` and stores of rcig are ignored.  Links are followed if they lead inside the
+folder; a folder that a link leads to is read there only.  Of each file its name is kept, some 100 bytes.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from rcig_cli.errors import ConfigError
 # Folders that systems make.
 _IGNORED = {"__macosx", "@eadir", "$recycle.bin", "lost+found", "system volume information"}
 # Images that Pillow doesn't read, or that rcig doesn't let it read.
+_OF_STORE = "store.json"  # a file in the folder of every store
 _UNREAD = {".heic", ".heif", ".jxl", ".svg", ".dcm", ".dng", ".cr2", ".nef", ".arw", ".psd", ".exr"}
 _TABLES = (".csv", ".tsv", ".jsonl")
 _DEEPEST = 100  # folders in folders
@@ -85,7 +86,7 @@ class Search:
     unread
         Paths of those that are images in a format that isn't read, by their suffix.
     hidden
-        Number of hidden entries, and of folders that systems make.
+        Number of entries that are ignored as `is_ignored` says.
     links
         Links ignored, because they lead out of the folder, in a circle, nowhere, or where another did.
     targets
@@ -117,7 +118,9 @@ class Search:
         if kinds and others:
             texts.append(f"Files in {self.root} that are not images, ignored: {', '.join(kinds)}.")
         if self.hidden:
-            texts.append(f"Hidden or system entries in {self.root}, ignored: {self.hidden}.")
+            texts.append(
+                f"Hidden or system entries, or stores of rcig, in {self.root}, ignored: {self.hidden}."
+            )
         if self.links:
             texts.append(
                 f"Links in {self.root} that lead out of it, in a circle, nowhere, or to the same folder as "
@@ -169,7 +172,7 @@ def _search(result: Search, folder: str, path: str, limit: str, above: tuple[str
         listed = sorted(entries, key=lambda entry: entry.name)
     for entry in listed:
         name = entry.name
-        if name.startswith(".") or name.lower() in _IGNORED:
+        if is_ignored(entry.path):
             result.hidden += 1
             continue
         target = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
@@ -198,6 +201,12 @@ def _search(result: Search, folder: str, path: str, limit: str, above: tuple[str
             result.unread += [start + name] if suffix in _UNREAD else []
             result.others[_ending(name)] += 1
     return Folder(path, images, folders, tables)
+
+
+def is_ignored(path: str | Path) -> bool:
+    """Whether a file or folder is hidden, made by the system, or a store of rcig: no part of the data."""
+    name = os.path.basename(path)
+    return name.startswith(".") or name.lower() in _IGNORED or os.path.isfile(os.path.join(path, _OF_STORE))
 
 
 def _ending(name: str) -> str:
@@ -235,10 +244,9 @@ def only_folder(root: Path) -> Path | None:
 
 
 def folders(root: Path) -> list[Path]:
-    """Return the folders in a folder, sorted by name, without hidden and linked ones."""
+    """Return the folders in a folder, sorted by name, without linked ones and `is_ignored`."""
     found = [entry for entry in root.iterdir() if entry.is_dir() and not entry.is_symlink()]
-    found = [entry for entry in found if not (entry.name.startswith(".") or entry.name.lower() in _IGNORED)]
-    return sorted(found, key=lambda entry: entry.name)
+    return sorted((entry for entry in found if not is_ignored(entry)), key=lambda entry: entry.name)
 
 
 def may_be_classes(root: Path) -> bool:

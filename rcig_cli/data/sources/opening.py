@@ -12,6 +12,7 @@ from typing import Any
 
 from rcig_cli.data.arrays.pairs import read_key
 from rcig_cli.data.hub import HUB
+from rcig_cli.data.sources.image_search import is_ignored
 from rcig_cli.data.sources.known import KNOWN, KnownDataset, known_in_tfds, known_names
 from rcig_cli.data.sources.listener import Listener, Silent
 from rcig_cli.data.sources.options import READ_AS_FOUND, ReadOptions
@@ -19,6 +20,7 @@ from rcig_cli.data.sources.source import ImageSource
 from rcig_cli.errors import ConfigError, NotFound, RcigError
 from rcig_cli.extensions import installed, is_reference
 
+_DIGITS = "digits"
 _TFDS = "tfds:"
 
 
@@ -60,6 +62,8 @@ def open_source(
         If the system refuses to read it, or it can't be downloaded.
     """
     if origin is None:
+        if name != _DIGITS and name not in KNOWN:
+            raise NotFound(_unknown(name))
         options.check_used((), f"the known data set {name}")
         return _open_known(name, options, listener or Silent())
     if str(origin).startswith(_TFDS):
@@ -108,12 +112,10 @@ def name_of(origin: str) -> str:
 
 
 def _open_known(name: str, options: ReadOptions, listener: Listener) -> ImageSource:
-    if name == "digits":
+    if name == _DIGITS:
         from rcig_cli.data.sources.digits import open_digits
 
         return open_digits(options.resolution)
-    if name not in KNOWN:
-        raise NotFound(_unknown(name))
     known = KNOWN[name]
     if not known.archives:
         raise ConfigError(_how_to_get(known))
@@ -136,7 +138,7 @@ def _how_to_get(known: KnownDataset) -> str:
 
 
 def _unknown(name: str) -> str:
-    known = ["digits", *known_names(), *installed("dataset")]
+    known = [_DIGITS, *known_names(), *installed("dataset")]
     nearest = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {nearest[0]}?" if nearest else ""
     return (
@@ -192,5 +194,5 @@ def _neighbours(path: Path) -> list[Path]:
 
 def _walk(folder: Path) -> Iterator[Path]:
     for root, folders, names in os.walk(folder):
-        folders.sort()
-        yield from (Path(root, name) for name in sorted(names))
+        folders[:] = sorted(name for name in folders if not is_ignored(os.path.join(root, name)))
+        yield from (Path(root, name) for name in sorted(names) if not is_ignored(name))

@@ -24,7 +24,13 @@ from rcig_cli.presets.images_per_class import counts_per_class
 from rcig_cli.reporting.figures.plots import Panel, Series, draw_panels
 from rcig_cli.reporting.formatting import count_of
 from rcig_cli.runs.configuration import resolved
-from rcig_cli.runs.continual.plan import TASKS, class_order, divide, split_settings
+from rcig_cli.runs.continual.plan import (
+    TASKS,
+    class_order,
+    divide,
+    split_settings,
+    with_options_of_continual,
+)
 from rcig_cli.runs.continual.results import Continual, Stage
 from rcig_cli.runs.distill import distill
 from rcig_cli.runs.distill.distilled import DistilledSet, open_distilled
@@ -33,7 +39,12 @@ from rcig_cli.runs.distill.run_loop import RunContext
 from rcig_cli.runs.distill.time_budget import warn_if_long_on_cpu
 from rcig_cli.runs.engine.training import TrainingSet
 from rcig_cli.runs.evaluate.evaluate import labels_of, measure_full_data, warn_if_short
-from rcig_cli.runs.evaluate.measurement import make_measurement, protocol_network, random_subsets
+from rcig_cli.runs.evaluate.measurement import (
+    check_test_images,
+    make_measurement,
+    protocol_network,
+    random_subsets,
+)
 from rcig_cli.runs.evaluate.protocol import FULL_EPOCHS, EvaluationProtocol, evaluation_protocol
 from rcig_cli.runs.evaluate.results import Spread
 from rcig_cli.runs.prepare.prepared import Prepared
@@ -156,11 +167,15 @@ def plan_tasks(
         counts = ipc if isinstance(ipc, int) else [ipc[number] for number in group]
         config = resolved(prepared, {**of_distillation, "ipc": counts, "classes": of_classes.only})
         distill.check_possible(of_classes, config)
+        check_test_images(of_seen)
         images = sum(config.decoded_per_class(len(group))) + (planned[-1].images if planned else 0)
         planned.append(Task(of_classes, of_seen, config, images))
     first, images = planned[0].config, planned[-1].images
     protocol = evaluation_protocol(first, images, **of_evaluation, seed=first.seed)
-    protocol_network(prepared, protocol)  # refuses too small images
+    try:
+        protocol_network(prepared, protocol)  # refuses too small images
+    except ConfigError as error:
+        raise ConfigError(with_options_of_continual(str(error))) from None
     return planned, protocol
 
 

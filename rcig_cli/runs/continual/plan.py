@@ -3,6 +3,7 @@
 They are the settings of a distillation and those of an evaluation, side by side.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -50,6 +51,14 @@ def split_settings(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
     known = evaluation_settings()
     of_evaluation = {n.removeprefix(_PREFIX): value for n, value in settings.items() if n in known}
     return {n: value for n, value in settings.items() if n not in known}, of_evaluation
+
+
+def with_options_of_continual(text: str) -> str:
+    """Return a message about an evaluation with the names that its options have in ``rcig continual``."""
+    for name in evaluation_settings():
+        if name.startswith(_PREFIX):
+            text = re.sub(rf"--{name.removeprefix(_PREFIX)}\b", f"--{name.replace('_', '-')}", text)
+    return text
 
 
 def class_order(classes: int, seed: int) -> tuple[int, ...]:

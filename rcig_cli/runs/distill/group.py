@@ -4,7 +4,7 @@ The runs hold the results, so what was stopped is resumed from them.  Finished r
 give the same result are used instead of new ones.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
@@ -78,6 +78,31 @@ def find_or_create(
     return store.create(record.kind, manifest)
 
 
+def usable_runs(
+    store: Store, kind: str, data: Collection[Parent], groups: Sequence[Parent], *, finished: bool
+) -> list[RunManifest]:
+    """Return the runs of some data sets that a sweep or sequence takes instead of new ones.
+
+    Parameters
+    ----------
+    store
+        Where the runs are.
+    kind
+        ``"sweep"`` or ``"sequence"``.
+    data
+        The data sets.
+    groups
+        The sweeps or sequences whose runs are taken, in any state.  Those of the last one come last.
+    finished
+        Whether to take the finished runs of others too, if they give the same result here.
+    """
+    found = [run for run in store.runs().found if run.parents["dataset"] in data]
+    usable = [run for run in found if finished and _is_finished_here(run)]
+    for group in groups:
+        usable += [run for run in found if run.parents.get(kind) == group]
+    return usable
+
+
 class RunGroup(Generic[Group]):
     """The runs of a sweep or sequence, whose lock the caller holds.
 
@@ -111,12 +136,8 @@ class RunGroup(Generic[Group]):
         self.manifest: Group = manifest
         self.keys: Sequence[str] = keys
         self.names: dict[str, str] = {}  # of the runs that exist, by key
-        found = store.runs().found
-        same_data = [run for run in found if run.parents["dataset"] in manifest.parents.values()]
-        usable: list[RunManifest] = [run for run in same_data if not new and _is_finished_here(run)]
-        usable += [run for run in same_data if run.parents.get(manifest.kind) in relatives]
-        usable += [run for run in same_data if run.parents.get(manifest.kind) == manifest.as_parent]
-        for run in usable:
+        groups = [*relatives, manifest.as_parent]
+        for run in usable_runs(store, manifest.kind, manifest.parents.values(), groups, finished=not new):
             self.names |= {key: run.name for key in keys_of(run) if key in keys}
 
     def record(self, **changes: Any) -> None:
@@ -145,6 +166,6 @@ class RunGroup(Generic[Group]):
 
 
 def _is_finished_here(run: RunManifest) -> bool:
-    """Whether a run is finished, by its settings, with the same versions, and on the same machine."""
+    """Whether a run is finished by its settings, with the same versions, and on the same machine."""
     same_place = run.versions == versions() and run.machine == machine()
     return run.status == "finished" and run.follows_config and same_place

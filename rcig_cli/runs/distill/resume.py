@@ -1,11 +1,12 @@
 """Choosing the run to resume, checking its settings, and locking it."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
-from rcig_cli.errors import ConfigError
+from rcig_cli.errors import ConfigError, RcigError
+from rcig_cli.presets.classes import chosen_classes, class_list
 from rcig_cli.presets.config import DistillConfig, difference
 from rcig_cli.store.locks import RunLock, Wait
 from rcig_cli.store.records import RunManifest, write_manifest
@@ -31,7 +32,15 @@ def newest_of(
 
 def newest_with(store: Store, settings: Mapping[str, Any]) -> RunManifest | None:
     """Return the newest run that has the given settings, whatever its others, unfinished if possible."""
-    return next((run for run in _resumable(store) if settings.items() <= run.config.items()), None)
+    for run in _resumable(store):
+        wanted = dict(settings)
+        if "classes" in settings:
+            with suppress(RcigError):  # this run's data set is removed, or has no such classes
+                names = store.dataset(run.dataset).class_names
+                wanted["classes"] = class_list(chosen_classes(settings["classes"], names), names)
+        if wanted.items() <= run.config.items():
+            return run
+    return None
 
 
 def newest_within(

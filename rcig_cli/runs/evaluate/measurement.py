@@ -12,6 +12,7 @@ from jax import Array
 
 from rcig_cli.augmentation import check_operations
 from rcig_cli.distillation.records import centred_one_hot, training_set
+from rcig_cli.errors import ConfigError, listed
 from rcig_cli.networks.architectures import build_network
 from rcig_cli.networks.network import Network
 from rcig_cli.runs.engine.randomness import first_images
@@ -56,6 +57,22 @@ def protocol_network(prepared: Prepared, protocol: NetworkProtocol) -> Network:
     )
 
 
+def check_test_images(prepared: Prepared) -> None:
+    """Refuse a data set, or some of its classes, without test images.
+
+    Raises
+    ------
+    ConfigError
+        If there are none.
+    """
+    if prepared.sizes["test"] == 0:
+        which = "" if prepared.only is None else f" of the classes {listed([*prepared.class_names])}"
+        raise ConfigError(
+            f"{prepared.name} has no test images{which}, so accuracy can't be measured. "
+            "Choose other classes, or prepare the data set with test images of these."
+        )
+
+
 def schedule_of(protocol: EvaluationProtocol) -> AnySchedule:
     """Return how long and by which optimizer a protocol trains."""
     operations = protocol.operations
@@ -96,7 +113,14 @@ class Measure(Protocol):
 
 
 def make_measurement(prepared: Prepared, protocol: EvaluationProtocol, report: Report) -> Measure:
-    """Return a function that trains networks by a protocol and measures their accuracy."""
+    """Return a function that trains networks by a protocol and measures their accuracy.
+
+    Raises
+    ------
+    ConfigError
+        As `protocol_network` and `check_test_images`.
+    """
+    check_test_images(prepared)
     network = protocol_network(prepared, protocol)
     schedule = schedule_of(protocol)
     test = cache(lambda: (prepared.images("test"), prepared.labels("test")))

@@ -24,6 +24,7 @@ from rcig_cli.data.hub import HUB
 from rcig_cli.data.sources.source import Note
 from rcig_cli.data.whitening.whitening import Whitening
 from rcig_cli.errors import ConfigError, NotFound, RcigError, shorten
+from rcig_cli.presets.classes import class_list
 from rcig_cli.runs.configuration import most_images, resolved
 from rcig_cli.runs.distill.distilled import write_distilled
 from rcig_cli.runs.exchange.stored_arrays import parametrized
@@ -140,6 +141,8 @@ def _import(
     path, info = found.path, _dataset_info(prepared)
     names = [name] if name is not None else _names_from(store, found.name)
     file = read_file(path, info, options["index"])
+    prepared = _of_its_classes(prepared, options["class_names"] or file.class_names)
+    info = _dataset_info(prepared)
     imported = check_set(file, info, options["space"], options["class_names"])
     whitening = prepared.whitening()
     notes = tuple(
@@ -153,7 +156,7 @@ def _import(
     inputs = imported.inputs(whitening, partial(_fit_kornia_zca, prepared, whitening, report))
     imported_as = {"space": imported.space, "options": options, "assumptions": [vars(note) for note in notes]}
     if imported.parametrization is None:
-        config = resolved(prepared, {"ipc": np.bincount(imported.classes).tolist()})
+        config = resolved(prepared, {"ipc": np.bincount(imported.classes).tolist(), "classes": prepared.only})
         stored = {"images": inputs}
     else:
         config, stored = parametrized(path, imported, prepared)
@@ -207,8 +210,17 @@ def _names_from(store: Store, stem: str) -> Iterator[str]:
 
 
 def _dataset_info(prepared: Prepared) -> DatasetInfo:
-    manifest = prepared.manifest
-    return DatasetInfo(manifest.name, manifest.shape, manifest.class_names, most_images(prepared))
+    return DatasetInfo(prepared.name, prepared.shape, prepared.class_names, most_images(prepared))
+
+
+def _of_its_classes(prepared: Prepared, names: Sequence[str] | None) -> Prepared:
+    """Return the data set with the classes that a file names alone, if these are some of its classes."""
+    ours = prepared.class_names
+    if names is None or not 1 < len(names) < len(ours) or not set(names) < set(ours):
+        return prepared
+    if len(set(names)) < len(names):
+        return prepared
+    return prepared.of_classes(class_list([ours.index(name) for name in names], ours))
 
 
 def _printable(name: str) -> str:

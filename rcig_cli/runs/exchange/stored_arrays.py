@@ -86,6 +86,6 @@ def _config(path: Path, imported: ImportedSet, prepared: Prepared) -> DistillCon
         problem = f"{shorten(min(others))} is not one of them" if others else "ipc is missing"
         raise ConfigError(f"{path} has other settings than those of {name}: {problem}. Export the set again.")
     try:
-        return resolved(prepared, settings)
+        return resolved(prepared, {**settings, "classes": prepared.only})
     except ConfigError as error:
         raise ConfigError(f"{path} has settings of {name} that can't be used. {error}") from None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rcig_cli.reporting.formatting import count_of, size
 from rcig_cli.runs.engine.environment import free_memory, jit, processors
-from rcig_cli.runs.housekeeping.nvidia import Gpu, find_gpus, installed_plugin
+from rcig_cli.runs.housekeeping.nvidia import OLDEST_CAPABILITY, Gpu, find_gpus, installed_plugin
 from rcig_cli.store.records import versions
 
 if TYPE_CHECKING:
@@ -139,6 +139,12 @@ def _of_gpus(gpus: Sequence[Gpu], platforms: Sequence[str]) -> Check:
     ):
         if os.environ.get(variable) == value:
             return Check(about, f"{unused}, because {variable} is {value or 'empty'}.")
+    if first.is_too_old:
+        return Check(
+            about,
+            f"{unused}: it has the compute capability {first.capability}, and JAX needs {OLDEST_CAPABILITY} "
+            "or more.",
+        )
     if first.extra is None:
         return Check(about, f"{unused}.", "Its driver is too old: install version 525 or later.")
     install = f"pip install -U 'rcig-cli[{first.extra}]'"

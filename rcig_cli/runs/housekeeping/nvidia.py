@@ -12,6 +12,7 @@ _SECONDS = 10.0  # for nvidia-smi, which wakes up GPUs that sleep
 
 # The extra, the oldest driver that its CUDA libraries work with, and the oldest compute capability.
 _EXTRAS = (("cuda13", 580, 7.5), ("cuda12", 525, 5.2))
+OLDEST_CAPABILITY = min(capability for _, _, capability in _EXTRAS)
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ class Gpu:
     name: str
     driver: str = ""
     capability: float | None = None
+
+    @property
+    def is_too_old(self) -> bool:
+        """Whether no CUDA libraries that JAX uses support it."""
+        return self.capability is not None and self.capability < OLDEST_CAPABILITY
 
     @property
     def extra(self) -> str | None:

@@ -5,13 +5,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rcig_cli.distillation.settings import ExpertSettings
+from rcig_cli.runs.distill.group import usable_runs
 from rcig_cli.runs.distill.run_loop import engine_for, initial_psi
 from rcig_cli.runs.distill.time_budget import expected_speed, operations_of_step
 from rcig_cli.runs.engine.batches import RealData
 from rcig_cli.runs.engine.mesh import choose_devices
 from rcig_cli.runs.report import Report
 from rcig_cli.runs.sweep.plan import SweepPlan
-from rcig_cli.runs.sweep.sweep import cells_of
+from rcig_cli.runs.sweep.sweep import cells_of, sweeps_of
 from rcig_cli.runs.sweep.table import Cell, describe_settings, keys_of, swept
 from rcig_cli.store.store import Store
 
@@ -33,7 +34,7 @@ class Forecast:
         Estimated time to distil, compilation, evaluation and the training of experts not included; None if
         unknown.
     status
-        That of a run of these settings and the same data in the store, or None if there is none.
+        That of the run in the store that the sweep takes or resumes, or None if there is none.
     """
 
     settings: Mapping[str, Any]
@@ -78,12 +79,8 @@ def forecast(
     """
     cells, axes = cells_of(store, plan, part, report)
     data = [cell.prepared.manifest.as_parent for cell in cells]
-    status = {
-        key: store.with_current_status(run).status
-        for run in (() if new else store.runs().found)
-        if not run.imported and run.parents["dataset"] in data
-        for key in keys_of(run)
-    }
+    usable = [] if new else usable_runs(store, "sweep", data, sweeps_of(store, plan), finished=True)
+    status = {key: store.with_current_status(run).status for run in usable for key in keys_of(run)}
     speed = expected_speed()
     needs: dict[str, tuple[int | None, float | None]] = {}  # those of other seeds are the same
     found = []

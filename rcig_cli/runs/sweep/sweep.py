@@ -22,7 +22,7 @@ from rcig_cli.runs.distill.group import RunGroup, find_or_create
 from rcig_cli.runs.distill.run_loop import RunContext
 from rcig_cli.runs.distill.time_budget import check_method, choose_settings
 from rcig_cli.runs.evaluate.evaluate import evaluate
-from rcig_cli.runs.evaluate.measurement import protocol_network
+from rcig_cli.runs.evaluate.measurement import check_test_images, protocol_network
 from rcig_cli.runs.evaluate.protocol import EvaluationProtocol, evaluation_protocol
 from rcig_cli.runs.evaluate.results import Evaluation
 from rcig_cli.runs.prepare.prepared import Prepared
@@ -180,7 +180,14 @@ def _part(cells: Sequence[Cell], number: int, parts: int) -> list[Cell]:
 
 
 def _protocols(prepared: Prepared, config: DistillConfig, plan: SweepPlan) -> tuple[EvaluationProtocol, ...]:
-    """Return the protocols by which a run is evaluated; raises as `protocol_network`."""
+    """Return the protocols by which a run is evaluated.
+
+    Raises
+    ------
+    ConfigError
+        As `protocol_network` and `check_test_images`.
+    """
+    check_test_images(prepared)
     images = sum(config.decoded_per_class(prepared.classes))
     protocols = [evaluation_protocol(config, images, **each.settings) for each in plan.evaluations]
     for protocol in protocols:
@@ -218,7 +225,7 @@ def _find_or_create(
     return find_or_create(store, SweepManifest, document, parents, compared=compared, new=new)
 
 
-def _sweeps_of(store: Store, plan: SweepPlan) -> list[Parent]:
+def sweeps_of(store: Store, plan: SweepPlan) -> list[Parent]:
     """Return the sweeps of a plan and of its parts, as parents of their runs."""
     document = plan.to_json()
     return [
@@ -243,7 +250,7 @@ class _Sweep:
         self.context, self.report = context, context.report
         keys = [cell.key for cell in cells]
         new = manifest.config["new"]
-        relatives = [] if new else _sweeps_of(store, plan)
+        relatives = [] if new else sweeps_of(store, plan)
         self.group = RunGroup(store, manifest, keys, keys_of, relatives=relatives, new=new)
         self.baselines: set[tuple[Any, ...]] = set()  # whose random subsets are evaluated
 

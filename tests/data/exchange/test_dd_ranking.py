@@ -62,6 +62,10 @@ def test_classes_are_in_the_order_of_dd_ranking(tmp_path, dataset, first):
         ({"dataset": "pets"}, "DD-Ranking has no data set pets"),
         ({"classes": np.minimum(GIVEN.classes, 8)}, "the same number of images for each class.* 0 to 4"),
         ({"class_names": tuple("abcdefghij")}, "order for DD-Ranking isn't known"),
+        (
+            {"class_names": GIVEN.class_names[:4], "classes": GIVEN.classes % 4},
+            "needs all classes of cifar10, but .* has 4 of them",
+        ),
     ],
 )
 def test_a_set_that_dd_ranking_cannot_use_is_refused(tmp_path, changes, message):

@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 from rcig_cli.data.sources import image_files
-from rcig_cli.data.sources.opening import open_source
+from rcig_cli.data.sources.opening import digest_of_files, open_source
 from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.errors import ConfigError, Corrupt, RcigError
+from rcig_cli.store.store import open_store
 from tests.data.examples import pixels, save_picture, whole
 
 
@@ -159,7 +160,7 @@ def test_images_outside_of_splits_and_classes_are_counted(split):
     assert f"Images in {split / 'train'} outside of the class folders, ignored: 1." in skipped
     assert f"Folders in {split / 'train'} without images: 1 (eel)." in skipped
     assert f"Files in {split} that are not images, ignored: 1 .csv, 1 .db." in skipped
-    assert "Hidden or system entries" in skipped
+    assert "Hidden or system entries, or stores" in skipped
     for index in range(30):
         save_picture(split / "train" / f"{index}.png", pixels(6, 6, 3))
     refused(split, "Most images in .*/train are outside of its folders")
@@ -302,6 +303,17 @@ def test_a_folder_without_a_split_has_a_fifth_held_out(tmp_path):
     every = np.concatenate([whole(source, "train").images, test])
     due = [pixels(6, 6, 3, seed=index) for count in (10, 20) for index in range(count)]
     assert sorted(map(bytes, every)) == sorted(map(bytes, due))
+
+
+def test_a_store_inside_of_the_folder_is_no_part_of_the_data(tmp_path):
+    for name in "ab":
+        fill(tmp_path, name, 5)
+    before = digest_of_files(tmp_path)
+    open_store(tmp_path / "artifacts", create=True)
+    fill(tmp_path / "artifacts", "runs", 5)
+    (tmp_path / ".DS_Store").write_text("x")
+    assert open_source("mine", tmp_path).class_names == ("a", "b")
+    assert digest_of_files(tmp_path) == before
 
 
 def test_a_class_of_images_that_are_not_read_is_refused(tmp_path):

@@ -159,6 +159,17 @@ def test_metadata_without_classes_leaves_them_to_the_folders(tmp_path):
     rows = [row.replace("a photograph of number", "good") for row in rows]
     (tmp_path / "metadata.csv").write_text("file_name,quality\n" + "\n".join(row[:-2] for row in rows))
     assert labelled(tmp_path)[0] == DUE
+    (tmp_path / "metadata.csv").write_text("licence,author\nCC0,someone\nCC0,someone\n")
+    assert labelled(tmp_path)[0] == DUE
+
+
+def test_folders_in_a_labels_file_are_the_same_however_their_accents_are_stored(tmp_path):
+    rows = []
+    for number in range(12):
+        save_picture(tmp_path / "cafe\u0301" / f"{number}.png", np.full((6, 6), number, np.uint8))
+        rows.append(f"caf\u00e9/{number}.png,{PETS[number % 3]}")
+    (tmp_path / "labels.csv").write_text("file,label\n" + "\n".join(rows), encoding="utf-8")
+    assert labelled(tmp_path, tmp_path / "labels.csv")[0] == DUE
 
 
 def test_a_labels_file_for_the_test_split_beside_class_folders(tmp_path):

@@ -148,6 +148,12 @@ def test_medmnist(path):
         open_source("chestmnist", path)
 
 
+def test_an_array_called_classes_may_have_the_class_of_each_image(path):
+    texts = np.array(["cat", "dog", "eel"])[np.arange(60) % 3]
+    np.savez(path, images=pixels(60, 28, 28), classes=texts)
+    assert open_source("own", path).class_names == ("cat", "dog", "eel")
+
+
 @pytest.mark.parametrize("names", [("images", "labels"), ("data", "targets"), ("X", "y"), ("arr_0", "arr_1")])
 def test_a_single_pair_is_split_as_class_folders_are(path, names):
     images, labels = pixels(60, 28, 28), np.arange(60) % 3

@@ -2,7 +2,9 @@
 
 import pytest
 
-from rcig_cli.data.sources.opening import digest_of_files
+from rcig_cli.data.sources.opening import digest_of_files, open_source
+from rcig_cli.data.sources.options import ReadOptions
+from rcig_cli.errors import ConfigError, NotFound
 
 
 def test_a_labels_file_belongs_to_the_data(tmp_path):
@@ -35,3 +37,10 @@ def test_a_file_that_is_read_with_others_has_changed_if_they_have(tmp_path, give
     assert digest_of_files(tmp_path / given) == before
     (tmp_path / belongs).write_text("changed")
     assert digest_of_files(tmp_path / given) != before
+
+
+def test_an_unknown_data_set_is_told_as_such_whatever_else_was_given():
+    with pytest.raises(NotFound, match=r"There is no data set 'pets'.*--from PATH"):
+        open_source("pets", options=ReadOptions(labels="labels.csv"))
+    with pytest.raises(ConfigError, match="--labels can't be used with the known data set cifar10"):
+        open_source("cifar10", options=ReadOptions(labels="labels.csv"))

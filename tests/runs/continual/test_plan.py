@@ -10,6 +10,7 @@ from rcig_cli.runs.continual.plan import (
     divide,
     evaluation_settings,
     split_settings,
+    with_options_of_continual,
 )
 
 # numpy.random.RandomState(seed).permutation(10) for the seeds 0 to 4; NumPy never changes these numbers.
@@ -62,3 +63,10 @@ def test_settings_of_both_kinds_are_told_apart():
     assert evaluation == {"steps": 7, "networks": 2, "augment": True, "norm": "none"}
     assert not {"dataset", "classes"} & distillation_settings().keys()
     assert not distillation_settings().keys() & evaluation_settings().keys()
+
+
+def test_messages_name_the_options_of_the_evaluation():
+    said = "Too small for depth 5; use --depth 3 or less, or --norm none, --arch vgg11 or --widths."
+    assert with_options_of_continual(said) == said.replace("--depth", "--evaluate-depth").replace(
+        "--norm", "--evaluate-norm"
+    )

@@ -141,6 +141,19 @@ def test_the_newest_is_the_one_that_was_made_last_whatever_its_name(crashed, tmp
     assert [each.name for each in list_runs(store=opened.root)] == ["run_1", later.name]
 
 
+def test_classes_are_the_same_by_name_and_by_number(crashed, tmp_path):
+    opened = open_store(shutil.copytree(crashed, tmp_path / "a"), create=False)
+    run = opened.run("run_1")
+    names = opened.dataset(run.dataset).class_names
+    write_manifest(
+        opened.run_path("run_1"), replace(run, config={**run.config, "classes": f"{names[2]},{names[0]}"})
+    )
+    for given in ("2,0", f"{names[2]}, {names[0]}"):
+        assert newest_with(opened, {"classes": given}).name == "run_1"
+    for given in ("0,2", "2,1", "2,nine"):
+        assert newest_with(opened, {"classes": given}) is None
+
+
 def test_with_more_steps_rates_that_fell_towards_another_end_are_not_those_of_a_new_run(crashed, tmp_path):
     opened = open_store(shutil.copytree(crashed, tmp_path / "a"), create=False)
     more = {**SETTINGS, "steps": STEPS + 2}

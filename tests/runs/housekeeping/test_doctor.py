@@ -47,7 +47,7 @@ def test_without_a_gpu_nothing_is_wrong(machine):
         ("NVIDIA H200, 580.65.06, 9.0", "cuda13"),
         ("NVIDIA A100, 535.129.03, 8.0", "cuda12"),
         ("Tesla V100, 580.65.06, 7.0", "cuda12"),
-        ("Tesla K80, 470.256.02, 3.7", None),
+        ("Tesla V100, 470.256.02, 7.0", None),
         ("NVIDIA GPU, [N/A], [N/A]", None),
     ],
 )
@@ -61,6 +61,13 @@ def test_the_driver_decides_which_extra_is_named(machine, line, extra):
     advice = f"To use it: pip install -U 'rcig-cli[{extra}]'" if extra else "Its driver is too old"
     assert check.advice.startswith(advice)
     assert doctor._of_gpus(gpus, ["gpu", "gpu"]).advice == ""
+
+
+def test_a_gpu_that_is_too_old_is_no_fault_of_its_driver(machine):
+    machine(r"Tesla K80, 470.256.02, 3.7\n")
+    check = doctor._of_gpus(nvidia.find_gpus(), ["cpu"])
+    assert "it has the compute capability 3.7, and JAX needs 5.2 or more." in check.text
+    assert check.advice == ""
 
 
 @pytest.mark.parametrize("tool", [{}, {"printed": "No devices were found", "code": 6}])

@@ -177,6 +177,19 @@ def test_a_forecast_knows_runs_that_were_killed_and_those_of_other_data(rcig, pr
     assert [run["status"] for run in found] == ["interrupted", None]
 
 
+def test_a_forecast_counts_only_runs_that_the_sweep_takes(rcig, prepared, store):
+    from dataclasses import replace
+
+    from rcig_cli.store.records import write_manifest
+    from rcig_cli.store.store import open_store
+
+    run = open_store(store, create=False).run("run_1")
+    old = replace(run, versions={**run.versions, "jax": "0.1"}, parents={"dataset": run.parents["dataset"]})
+    write_manifest(store / "runs" / "run_1", old)
+    found = rcig("sweep", prepared / "sweep.toml", "--store", store, "--dry-run", "--json").json["runs"]
+    assert [run["status"] for run in found] == [None, "finished"]
+
+
 def test_there_are_not_more_parts_than_runs(rcig, prepared, store):
     outcome = rcig("sweep", prepared / "sweep.toml", "--part", "1/3", "--store", store)
     assert outcome.code == 2
