@@ -97,8 +97,8 @@ def test_what_is_known_of_a_run_whose_data_set_was_replaced_or_removed(rcig, sto
     for line in (replaced, listed()):
         assert "75.0 % " in line
         assert "75.0 % *" not in line
-        assert " B " in before
-        assert " B " not in line  # its size isn't known any more
+        assert "512 bytes" in before
+        assert "bytes" not in line  # its size isn't known any more
 
 
 def test_a_run_in_progress_tells_its_step_and_its_time_left(rcig, store):
