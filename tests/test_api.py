@@ -120,7 +120,7 @@ def test_distilling_arrays_refuses_what_is_not_clear():
         rcig.distill_arrays(x, y)
     with pytest.raises(rcig.ConfigError, match="a label for each image"):
         rcig.distill_arrays(x, y[:-1])
-    with pytest.raises(rcig.ConfigError, match="all images need the same shape"):
+    with pytest.raises(rcig.ConfigError, match="all images need the same shape, and"):
         rcig.distill_arrays([np.zeros((8, 8)), np.zeros((8, 9))], [0, 1])
 
 

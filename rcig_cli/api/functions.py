@@ -292,7 +292,7 @@ def distill_arrays(
         x, y = np.asarray(x), np.asarray(y)
     except ValueError as error:
         raise ConfigError(
-            f"x and y must be arrays of numbers ({error}): all images need the same shape."
+            f"x and y can't be made arrays ({error}): all images need the same shape, and so do all labels."
         ) from None
     named = {} if class_names is None else {"class_names": np.array(class_names, dtype=str)}
     if not x.ndim or not y.ndim or len(x) != len(y):

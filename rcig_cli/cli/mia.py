@@ -87,8 +87,14 @@ def _show(result: "AttackResult", console: Console) -> None:
     sizes = [f"{run.run}: {describe_size(run.size)}." for run in result.runs]
     if not all(run.size.is_raw for run in result.runs):
         sizes.append("Random subsets have --ipc images of each class. The paper's results are for raw sets.")
-    tested = {run.tested: run for run in result.runs}  # runs of as many images have the same AUC by chance
-    of_run = {number: f" on {run.run}" if len(tested) > 1 else "" for number, run in tested.items()}
+    tested = {
+        number: [run for run in result.runs if run.tested == number]
+        for number in dict.fromkeys(run.tested for run in result.runs)
+    }
+    of_run = {
+        number: f" on {', '.join(run.run for run in runs)}" if len(tested) > 1 else ""
+        for number, runs in tested.items()
+    }
     chances = [chance_auc(number, number, of) for number, of in of_run.items()]
     chances += [chance_auc(members, others, f" of LiRA for the {title}") for title, members, others in lira]
     console.table(
@@ -104,7 +110,7 @@ def _show(result: "AttackResult", console: Console) -> None:
         for (title, _, others), each in lira.items()
     )
     allowed = "; ".join(
-        f"{_allowed(run.false_positives, number)}{of_run[number]}" for number, run in tested.items()
+        f"{_allowed(runs[0].false_positives, number)}{of_run[number]}" for number, runs in tested.items()
     )
     rows = [(title, *(_tpr(each, attack) for each in targets.values())) for attack, title in used.items()]
     console.table(

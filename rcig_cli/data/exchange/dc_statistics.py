@@ -39,7 +39,7 @@ def dc_statistics(dataset: str, channels: int) -> tuple[Floats, Floats]:
     mean, std = _STATISTICS.get(dataset, ((), ()))
     if len(mean) != channels:
         raise ConfigError(
-            f"The code of DC has no means and deviations for {dataset} with {channels} channels, only for "
-            f"{', '.join(_STATISTICS)} as published, so dc-normalized images of it are not possible."
+            f"The means and deviations of {dataset} in the code of DC are not known, only those of "
+            f"{', '.join(_STATISTICS)} with as many channels as published: choose another space or format."
         )
     return np.array(mean, np.float32), np.array(std, np.float32)

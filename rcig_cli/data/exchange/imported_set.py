@@ -143,10 +143,9 @@ def check_set(
     """
     path, (images, labels) = file.path, _pair(file)
     channels_first = _check_images(path, images, dataset)
-    names = class_names or file.class_names
+    names = class_names or class_names_of(file)
     if labels.dtype.kind == "U" and labels.shape == images.shape[:1]:
-        found, positions = np.unique(labels.read(), return_inverse=True)
-        names, labels = class_names or tuple(map(str, found)), LazyArray.of(positions)
+        labels = LazyArray.of(np.unique(labels.read(), return_inverse=True)[1])
     order, notes = class_order(path, names, dataset, given=class_names is not None)
     known, space_notes = _space(file, images, space)
     statistics = dc_statistics(dataset.name, dataset.shape[2]) if known == "dc-normalized" else None
@@ -173,6 +172,17 @@ def check_set(
         stored,
         file.parametrization if stored else None,
     )
+
+
+def class_names_of(file: SetFile) -> tuple[str, ...] | None:
+    """Return the names of a file's classes in the order of its class numbers; None if it has only numbers.
+
+    Labels that are texts are these names, in alphabetical order.
+    """
+    _, labels = _pair(file)
+    if labels.dtype.kind == "U" and len(labels.shape) == 1:
+        return tuple(map(str, np.unique(labels.read())))
+    return file.class_names
 
 
 def _space(file: SetFile, images: LazyArray, given: Space | None) -> tuple[Space, tuple[Note, ...]]:

@@ -139,7 +139,7 @@ def _arrays(file: Path, table: Any, dataset: DatasetInfo) -> dict[str, Array]:
         arrays["labels"] = _labels(file, table)
     if "soft_label" in table.column_names:
         classes = {"classes": arrays["labels"]} if "labels" in arrays else {}
-        arrays |= {**classes, "labels": _floats(file, table, "soft_label", (len(dataset.class_names),))}
+        arrays |= {**classes, "labels": _floats(file, table, "soft_label", (_length(table, "soft_label"),))}
     return arrays
 
 
@@ -164,6 +164,12 @@ def _floats(file: Path, table: Any, name: str, shape: tuple[int, ...]) -> npt.ND
     return np.asarray(column.flatten().to_numpy()).reshape(len(column), *shape)
 
 
+def _length(table: Any, name: str) -> int:
+    """The length of the first list in a column; 1 if it has none."""
+    rows = table.column(name).slice(0, 1).to_pylist()
+    return len(rows[0]) if rows and isinstance(rows[0], list) else 1
+
+
 def _column(file: Path, table: Any, name: str, kind: Any) -> Any:
     """A column without missing values, of an Arrow type."""
     import pyarrow
@@ -173,7 +179,7 @@ def _column(file: Path, table: Any, name: str, kind: Any) -> Any:
         if column.null_count:
             raise pyarrow.ArrowInvalid("missing values")
         return column.cast(kind).combine_chunks()
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError, pyarrow.ArrowTypeError) as error:
         raise ConfigError(
             f"{file}: its column {name!r} must have the type {kind}, without missing values: see "
             "docs/exchange.md."

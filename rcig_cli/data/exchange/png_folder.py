@@ -52,7 +52,7 @@ def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
     pictures = {name: list(folder.files()) for name, folder in searched.found.filled.items()}
     folders = tuple(pictures)
     files = Files.by_class(path, pictures, folders)
-    if len(folders) != len(dataset.class_names):
+    if not 0 < len(folders) <= len(dataset.class_names):
         raise ConfigError(
             f"{path} has pictures in {len(folders)} folders, but {dataset.name} has "
             f"{len(dataset.class_names)} classes: each needs a folder, named after the class or by its "

@@ -96,7 +96,7 @@ def read_labels(path: Path, images: Folder, *, optional: bool = False) -> Labels
     images
         The folder.
     optional
-        Whether to return None if it isn't clear which columns have images and classes.
+        Whether to return None if the file has no column of classes, by their usual names.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def read_labels(path: Path, images: Folder, *, optional: bool = False) -> Labels
                 try:
                     columns = _columns(path, sample, index, by_name=optional)
                 except ConfigError:
-                    if optional:
+                    if optional and sample and not any(_plain(name) in _USUAL for name in sample[0]):
                         return None
                     raise
                 found, unused = _match(path, itertools.chain(sample, rows), columns, index)
@@ -215,7 +215,7 @@ def _json_rows(path: Path, text: io.TextIOWrapper) -> Iterator[list[str]]:
 def _columns(path: Path, sample: list[list[str]], index: _Index, *, by_name: bool) -> _Columns:
     """Decide what the columns are, from the first rows.
 
-    With ``by_name`` the column of classes must have one of the usual names.
+    With ``by_name`` the column of classes must have one of the usual names if the file has a header.
     """
     header, rows = sample[:1], sample[1:]
     if not rows or len(header[0]) < 2:
@@ -230,7 +230,7 @@ def _columns(path: Path, sample: list[list[str]], index: _Index, *, by_name: boo
                 f"{path} has {len(names)} columns and no header: name their columns file and label."
             )
         return _Columns(None, file, [1 - file])
-    plain = ["".join(filter(str.isalnum, name.lower())) for name in names]
+    plain = [_plain(name) for name in names]
     usual = [column for column, name in enumerate(plain) if name in _USUAL and column != file]
     others = [column for column in range(len(names)) if column != file and column not in usual]
     split = next((c for c in others if names_splits(names[c]) or _has_splits({row[c] for row in rows})), None)
@@ -245,6 +245,11 @@ def _columns(path: Path, sample: list[list[str]], index: _Index, *, by_name: boo
     raise ConfigError(
         f"{path} has the columns {', '.join(map(repr, names))}: name the one with the classes 'label'."
     )
+
+
+def _plain(name: str) -> str:
+    """The name of a column without case, spaces and punctuation."""
+    return "".join(filter(str.isalnum, name.lower()))
 
 
 def _file_column(path: Path, names: list[str], rows: list[list[str]], index: _Index) -> int:

@@ -71,9 +71,11 @@ def _names_classes(key: str, member: Member) -> bool:
     """Whether an array has the names of the classes, and not the class of each image."""
     if key == _NAMES[0]:
         return True
-    if member.dtype.kind not in "US" or len(member.shape) != 1 or member.shape[0] > MOST_CLASSES:
+    if member.dtype.kind not in "US" or len(member.shape) != 1:
         return False
-    return len(set(strings(member, MOST_CLASSES))) == member.shape[0]
+    if key != "classes":
+        return True
+    return member.shape[0] <= MOST_CLASSES and len(set(strings(member, MOST_CLASSES))) == member.shape[0]
 
 
 def _pair(images: Member, labels: Member) -> Pair:

@@ -21,8 +21,8 @@ from rcig_cli.errors import ConfigError
 
 # Folders that systems make.
 _IGNORED = {"__macosx", "@eadir", "$recycle.bin", "lost+found", "system volume information"}
+_OF_STORE = ("store.json", "datasets")  # a file and a folder in every store with data sets
 # Images that Pillow doesn't read, or that rcig doesn't let it read.
-_OF_STORE = "store.json"  # a file in the folder of every store
 _UNREAD = {".heic", ".heif", ".jxl", ".svg", ".dcm", ".dng", ".cr2", ".nef", ".arw", ".psd", ".exr"}
 _TABLES = (".csv", ".tsv", ".jsonl")
 _DEEPEST = 100  # folders in folders
@@ -172,7 +172,7 @@ def _search(result: Search, folder: str, path: str, limit: str, above: tuple[str
         listed = sorted(entries, key=lambda entry: entry.name)
     for entry in listed:
         name = entry.name
-        if is_ignored(entry.path):
+        if is_ignored(name, entry.path if entry.is_dir() else None):
             result.hidden += 1
             continue
         target = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
@@ -203,10 +203,14 @@ def _search(result: Search, folder: str, path: str, limit: str, above: tuple[str
     return Folder(path, images, folders, tables)
 
 
-def is_ignored(path: str | Path) -> bool:
-    """Whether a file or folder is hidden, made by the system, or a store of rcig: no part of the data."""
-    name = os.path.basename(path)
-    return name.startswith(".") or name.lower() in _IGNORED or os.path.isfile(os.path.join(path, _OF_STORE))
+def is_ignored(name: str, folder: str | Path | None = None) -> bool:
+    """Whether a file or folder is hidden, made by the system, or a store of rcig: no part of the data.
+
+    ``folder`` is the path of a folder; None for a file.
+    """
+    if name.startswith(".") or name.lower() in _IGNORED:
+        return True
+    return folder is not None and all(os.path.exists(os.path.join(folder, each)) for each in _OF_STORE)
 
 
 def _ending(name: str) -> str:
@@ -246,7 +250,9 @@ def only_folder(root: Path) -> Path | None:
 def folders(root: Path) -> list[Path]:
     """Return the folders in a folder, sorted by name, without linked ones and `is_ignored`."""
     found = [entry for entry in root.iterdir() if entry.is_dir() and not entry.is_symlink()]
-    return sorted((entry for entry in found if not is_ignored(entry)), key=lambda entry: entry.name)
+    return sorted(
+        (entry for entry in found if not is_ignored(entry.name, entry)), key=lambda entry: entry.name
+    )
 
 
 def may_be_classes(root: Path) -> bool:

@@ -194,5 +194,5 @@ def _neighbours(path: Path) -> list[Path]:
 
 def _walk(folder: Path) -> Iterator[Path]:
     for root, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not is_ignored(os.path.join(root, name)))
+        folders[:] = sorted(name for name in folders if not is_ignored(name, os.path.join(root, name)))
         yield from (Path(root, name) for name in sorted(names) if not is_ignored(name))

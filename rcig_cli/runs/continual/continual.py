@@ -167,7 +167,10 @@ def plan_tasks(
         counts = ipc if isinstance(ipc, int) else [ipc[number] for number in group]
         config = resolved(prepared, {**of_distillation, "ipc": counts, "classes": of_classes.only})
         distill.check_possible(of_classes, config)
-        check_test_images(of_seen)
+        try:
+            check_test_images(of_seen)
+        except ConfigError as error:
+            raise ConfigError(f"{error} Another --seed gives another order of the classes.") from None
         images = sum(config.decoded_per_class(len(group))) + (planned[-1].images if planned else 0)
         planned.append(Task(of_classes, of_seen, config, images))
     first, images = planned[0].config, planned[-1].images

@@ -25,6 +25,24 @@ from rcig_cli.store.store import Store
 Group = TypeVar("Group", SweepManifest, SequenceManifest)
 
 
+def find_newest(
+    store: Store,
+    record: type[Group],
+    config: Mapping[str, Any],
+    parents: Mapping[str, Parent],
+    *,
+    compared: Iterable[str],
+) -> Group | None:
+    """Return the newest sweep or sequence of the same parents and configuration; see `find_or_create`."""
+    keys = tuple(compared)
+    existing: Any = store.sweeps() if record is SweepManifest else store.sequences()
+    for found in reversed(existing.found):
+        if found.parents == parents and all(found.config.get(key) == config[key] for key in keys):
+            newest: Group = found
+            return newest
+    return None
+
+
 def find_or_create(
     store: Store,
     record: type[Group],
@@ -54,12 +72,11 @@ def find_or_create(
     Locked
         If another process is writing it.
     """
-    existing: Any = store.sweeps() if record is SweepManifest else store.sequences()
-    for found in () if new else reversed(existing.found):
-        if found.parents == parents and all(found.config.get(key) == config[key] for key in compared):
-            path = store.folder_of(found.kind) / found.name
-            lock = RunLock(path)
-            return read_manifest(path, record), lock
+    found = None if new else find_newest(store, record, config, parents, compared=compared)
+    if found is not None:
+        path = store.folder_of(found.kind) / found.name
+        lock = RunLock(path)
+        return read_manifest(path, record), lock
 
     def manifest(name: str) -> Group:
         return record(

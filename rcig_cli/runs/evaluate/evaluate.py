@@ -78,8 +78,8 @@ def evaluate(
     Raises
     ------
     ConfigError
-        If a setting is unknown or has a value that is not allowed, or the network can't be built for images
-        of this size.
+        If a setting is unknown or has a value that is not allowed, the network can't be built for images of
+        this size, or there are no test images.
 
     Source: the default protocol is that of the RCIG paper, section S3.
     """

@@ -68,8 +68,8 @@ def check_test_images(prepared: Prepared) -> None:
     if prepared.sizes["test"] == 0:
         which = "" if prepared.only is None else f" of the classes {listed([*prepared.class_names])}"
         raise ConfigError(
-            f"{prepared.name} has no test images{which}, so accuracy can't be measured. "
-            "Choose other classes, or prepare the data set with test images of these."
+            f"{prepared.name} has no test images{which}, so accuracy can't be measured: prepare it with test "
+            "images of all classes, or choose other classes."
         )
 
 

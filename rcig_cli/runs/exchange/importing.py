@@ -17,13 +17,13 @@ import numpy.typing as npt
 
 from rcig_cli.data.exchange.formats import read_file
 from rcig_cli.data.exchange.hub import FetchedSet, fetched_set
-from rcig_cli.data.exchange.imported_set import ImportedSet, check_set
+from rcig_cli.data.exchange.imported_set import ImportedSet, check_set, class_names_of
 from rcig_cli.data.exchange.kornia_zca import KorniaZca
 from rcig_cli.data.exchange.records import SPACES, WHITENING, DatasetInfo, LazyArray, SetFile
 from rcig_cli.data.hub import HUB
 from rcig_cli.data.sources.source import Note
 from rcig_cli.data.whitening.whitening import Whitening
-from rcig_cli.errors import ConfigError, NotFound, RcigError, shorten
+from rcig_cli.errors import ConfigError, NotFound, RcigError, listed, shorten
 from rcig_cli.presets.classes import class_list
 from rcig_cli.runs.configuration import most_images, resolved
 from rcig_cli.runs.distill.distilled import write_distilled
@@ -141,13 +141,19 @@ def _import(
     path, info = found.path, _dataset_info(prepared)
     names = [name] if name is not None else _names_from(store, found.name)
     file = read_file(path, info, options["index"])
-    prepared = _of_its_classes(prepared, options["class_names"] or file.class_names)
+    every = prepared
+    if options["class_names"] is None:
+        prepared = _of_its_classes(prepared, class_names_of(file))
     info = _dataset_info(prepared)
     imported = check_set(file, info, options["space"], options["class_names"])
     whitening = prepared.whitening()
     notes = tuple(
         Note(note.about, note.text.replace(str(path), found.shown))
-        for note in (*imported.notes, *_space_notes(imported, prepared, whitening))
+        for note in (
+            *_class_notes(found.shown, prepared, every),
+            *imported.notes,
+            *_space_notes(imported, prepared, whitening),
+        )
     )
     for note in notes:
         report.note(note.text)
@@ -221,6 +227,17 @@ def _of_its_classes(prepared: Prepared, names: Sequence[str] | None) -> Prepared
     if len(set(names)) < len(names):
         return prepared
     return prepared.of_classes(class_list([ours.index(name) for name in names], ours))
+
+
+def _class_notes(shown: str, prepared: Prepared, every: Prepared) -> tuple[Note, ...]:
+    """Say so if a file has only some of a data set's classes."""
+    if prepared is every:
+        return ()
+    text = (
+        f"{shown} has {prepared.classes} of the {every.classes} classes of {every.name} "
+        f"({listed([*prepared.class_names])}), and is imported as a set of these."
+    )
+    return (Note("classes", text),)
 
 
 def _printable(name: str) -> str:

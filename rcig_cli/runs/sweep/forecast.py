@@ -12,7 +12,7 @@ from rcig_cli.runs.engine.batches import RealData
 from rcig_cli.runs.engine.mesh import choose_devices
 from rcig_cli.runs.report import Report
 from rcig_cli.runs.sweep.plan import SweepPlan
-from rcig_cli.runs.sweep.sweep import cells_of, sweeps_of
+from rcig_cli.runs.sweep.sweep import cells_of, find_sweep, sweeps_of
 from rcig_cli.runs.sweep.table import Cell, describe_settings, keys_of, swept
 from rcig_cli.store.store import Store
 
@@ -79,7 +79,11 @@ def forecast(
     """
     cells, axes = cells_of(store, plan, part, report)
     data = [cell.prepared.manifest.as_parent for cell in cells]
-    usable = [] if new else usable_runs(store, "sweep", data, sweeps_of(store, plan), finished=True)
+    resumed = None if new else find_sweep(store, cells)
+    alone = new or (resumed is not None and resumed.config["new"])
+    groups = [] if alone else sweeps_of(store, plan)
+    groups += [resumed.as_parent] if resumed else []
+    usable = usable_runs(store, "sweep", data, groups, finished=not alone)
     status = {key: store.with_current_status(run).status for run in usable for key in keys_of(run)}
     speed = expected_speed()
     needs: dict[str, tuple[int | None, float | None]] = {}  # those of other seeds are the same

@@ -18,7 +18,7 @@ from rcig_cli.reporting.formatting import count_of
 from rcig_cli.runs.configuration import normalized, resolved
 from rcig_cli.runs.distill import distill
 from rcig_cli.runs.distill.distilled import open_distilled
-from rcig_cli.runs.distill.group import RunGroup, find_or_create
+from rcig_cli.runs.distill.group import RunGroup, find_newest, find_or_create
 from rcig_cli.runs.distill.run_loop import RunContext
 from rcig_cli.runs.distill.time_budget import check_method, choose_settings
 from rcig_cli.runs.evaluate.evaluate import evaluate
@@ -214,15 +214,26 @@ def _find_or_create(
     store: Store, plan: SweepPlan, cells: Sequence[Cell], *, new: bool
 ) -> tuple[SweepManifest, RunLock]:
     """Return the newest sweep of the same runs, or a new one, locked."""
-    parents = {cell.prepared.name: cell.prepared.manifest.as_parent for cell in cells}
-    document = {
-        **plan.to_json(),
+    document, parents = {**plan.to_json(), **_identity(cells), "new": new}, _parents(cells)
+    return find_or_create(store, SweepManifest, document, parents, compared=_identity(cells), new=new)
+
+
+def find_sweep(store: Store, cells: Sequence[Cell]) -> SweepManifest | None:
+    """Return the newest sweep of the same runs, which `sweep` would resume, or None."""
+    identity = _identity(cells)
+    return find_newest(store, SweepManifest, identity, _parents(cells), compared=identity)
+
+
+def _identity(cells: Sequence[Cell]) -> dict[str, Any]:
+    """Return what is the same in the configurations of two sweeps of the same runs."""
+    return {
         "configurations": [dict(cell.wanted) for cell in cells],
         "protocols": [[each.to_json() for each in cell.protocols] for cell in cells],
-        "new": new,
     }
-    compared = ("configurations", "protocols")
-    return find_or_create(store, SweepManifest, document, parents, compared=compared, new=new)
+
+
+def _parents(cells: Sequence[Cell]) -> dict[str, Parent]:
+    return {cell.prepared.name: cell.prepared.manifest.as_parent for cell in cells}
 
 
 def sweeps_of(store: Store, plan: SweepPlan) -> list[Parent]:

@@ -170,7 +170,7 @@ def link_out(path):
         (
             lambda p: (p / "0").rename(p / "1" / "train"),
             ConfigError,
-            "pictures in 2 folders, but pets has 3 classes",
+            "The class_names in .* must be those of the class folders",
         ),
         (lambda p: split(p, "train", "test"), ConfigError, "pictures in 5 folders, but pets has 3 classes"),
     ],

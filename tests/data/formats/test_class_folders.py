@@ -308,9 +308,12 @@ def test_a_folder_without_a_split_has_a_fifth_held_out(tmp_path):
 def test_a_store_inside_of_the_folder_is_no_part_of_the_data(tmp_path):
     for name in "ab":
         fill(tmp_path, name, 5)
-    before = digest_of_files(tmp_path)
     open_store(tmp_path / "artifacts", create=True)
-    fill(tmp_path / "artifacts", "runs", 5)
+    fill(tmp_path / "artifacts" / "datasets", "mine", 5)
+    for name in "ab":  # files of that name in folders of images are no stores
+        (tmp_path / name / "store.json").touch()
+    before = digest_of_files(tmp_path)
+    fill(tmp_path / "artifacts" / "datasets", "mine", 6)
     (tmp_path / ".DS_Store").write_text("x")
     assert open_source("mine", tmp_path).class_names == ("a", "b")
     assert digest_of_files(tmp_path) == before

@@ -161,6 +161,9 @@ def test_metadata_without_classes_leaves_them_to_the_folders(tmp_path):
     assert labelled(tmp_path)[0] == DUE
     (tmp_path / "metadata.csv").write_text("licence,author\nCC0,someone\nCC0,someone\n")
     assert labelled(tmp_path)[0] == DUE
+    (tmp_path / "metadata.csv").write_text("file_name,label\nold.png,cat\nolder.png,dog\n")
+    with pytest.raises(ConfigError, match=r"No column of .* has the names of the images"):
+        labelled(tmp_path)
 
 
 def test_folders_in_a_labels_file_are_the_same_however_their_accents_are_stored(tmp_path):
