@@ -172,7 +172,7 @@ def _search(result: Search, folder: str, path: str, limit: str, above: tuple[str
         listed = sorted(entries, key=lambda entry: entry.name)
     for entry in listed:
         name = entry.name
-        if is_ignored(name, entry.path if entry.is_dir() else None):
+        if is_ignored(name):
             result.hidden += 1
             continue
         target = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
@@ -182,6 +182,9 @@ def _search(result: Search, folder: str, path: str, limit: str, above: tuple[str
                 result.links.append(start + name)
                 continue
         if entry.is_dir():
+            if is_ignored(name, entry.path):
+                result.hidden += 1
+                continue
             if entry.is_symlink():
                 result.targets.add(target)
             inner = (*above, os.path.realpath(target))

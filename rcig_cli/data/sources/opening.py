@@ -12,7 +12,6 @@ from typing import Any
 
 from rcig_cli.data.arrays.pairs import read_key
 from rcig_cli.data.hub import HUB
-from rcig_cli.data.sources.image_search import is_ignored
 from rcig_cli.data.sources.known import KNOWN, KnownDataset, known_in_tfds, known_names
 from rcig_cli.data.sources.listener import Listener, Silent
 from rcig_cli.data.sources.options import READ_AS_FOUND, ReadOptions
@@ -193,6 +192,8 @@ def _neighbours(path: Path) -> list[Path]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
+    from rcig_cli.data.sources.image_search import is_ignored
+
     for root, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not is_ignored(name, os.path.join(root, name)))
         yield from (Path(root, name) for name in sorted(names) if not is_ignored(name))

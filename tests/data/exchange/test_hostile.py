@@ -188,7 +188,7 @@ def test_a_folder_of_pictures_that_is_damaged_or_does_not_fit_is_refused(tmp_pat
         ({"image": [{"bytes": b"x"}], "label": ["cat"]}, "picture 0 is damaged"),
         ({"label": [0.5]}, "column 'label'"),
         ({"label": [0] * 61}, "61 images, .* 1 to 60"),
-        ({"soft_label": [[1.0] * 4], "label": [0]}, "column 'soft_label'"),
+        ({"soft_label": [[1.0] * 3, [1.0] * 4], "label": [0, 1]}, "column 'soft_label'"),
         ({"image": [{"bytes": bytes(10**7)}], "label": [0]}, "unpacks to 100"),
     ],
 )
