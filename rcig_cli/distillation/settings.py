@@ -102,7 +102,7 @@ class GradientSettings(MethodSettings):
     models: int = setting(
         1,
         "Networks per outer step, from the pool if the method has one; their gradients are averaged. "
-        "Default: one per device; rfad: 8.",
+        "Default: one per device.",
         ge=1,
     )
 
