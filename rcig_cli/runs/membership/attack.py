@@ -133,6 +133,12 @@ def _check(sets: Sequence[DistilledSet]) -> None:
                 f"{each.run.name} was distilled from {prepared.name} and {names[0]} from {first.name}, which "
                 "have images of other shapes or other classes: attack these runs separately."
             )
+        if each.config.algorithm != sets[0].config.algorithm:
+            raise ConfigError(
+                f"{each.run.name} was distilled by {each.config.algorithm} and {names[0]} by "
+                f"{sets[0].config.algorithm}, and the results of several runs are averaged: attack these runs "
+                "separately."
+            )
         if min(prepared.sizes.values()) < _FEWEST_EXAMPLES:
             raise ConfigError(
                 f"{prepared.name} has {prepared.sizes['train']} training and {prepared.sizes['test']} test "

@@ -1,9 +1,13 @@
 """Results of attacks over networks and runs, and the curves drawn from them."""
 
+from types import SimpleNamespace
+
 import pytest
 
+from rcig_cli.errors import ConfigError
 from rcig_cli.privacy.attacks import ATTACKS
 from rcig_cli.privacy.roc import Success
+from rcig_cli.runs.membership.attack import _check
 from rcig_cli.runs.membership.results import (
     TARGETS,
     AttackResult,
@@ -48,3 +52,20 @@ def test_the_results_of_several_runs_are_joined_network_by_network():
     assert both.auc("mlp").values == (0.7, 0.9, 1.0)
     assert both.auc("lira").values == (0.8,)
     assert both.to_json()["lira"][0]["tpr"]["0.01"] == {"mean": 0.2, "std": 0.0, "values": [0.2]}
+
+
+def test_runs_of_several_methods_are_not_averaged():
+    prepared = SimpleNamespace(
+        name="pets", shape=(8, 8, 1), class_names=("cat", "dog"), sizes={"train": 9, "test": 9}
+    )
+    sets = [
+        SimpleNamespace(
+            prepared=prepared,
+            run=SimpleNamespace(name=f"run_{number}"),
+            config=SimpleNamespace(algorithm=algorithm),
+        )
+        for number, algorithm in ((1, "rcig"), (2, "dm"))
+    ]
+    with pytest.raises(ConfigError, match=r"run_2 was distilled by dm and run_1 by rcig, and"):
+        _check(sets)
+    _check(sets[:1])
