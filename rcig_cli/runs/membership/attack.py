@@ -136,7 +136,7 @@ def _check(sets: Sequence[DistilledSet]) -> None:
         if each.config.algorithm != sets[0].config.algorithm:
             raise ConfigError(
                 f"{each.run.name} was distilled by {each.config.algorithm} and {names[0]} by "
-                f"{sets[0].config.algorithm}, and the results of several runs are averaged: attack these runs "
+                f"{sets[0].config.algorithm}, and results of several runs are averaged: attack these runs "
                 "separately."
             )
         if min(prepared.sizes.values()) < _FEWEST_EXAMPLES:
