@@ -8,6 +8,7 @@ from rcig_cli.cli.options import Context, with_settings
 from rcig_cli.errors import ConfigError
 from rcig_cli.reporting.formatting import (
     count_of,
+    dd_ranking_scores,
     describe_network,
     describe_size,
     describe_training,
@@ -123,9 +124,9 @@ def evaluate(
         here.console.table(
             ("network", "HLR", "IOR", "LRS", "ARS"),
             [
-                (describe_network(each.protocol), *(f"{value:.3f}" for value in (s.hlr, s.ior, s.lrs, s.ars)))
+                (describe_network(each.protocol), *dd_ranking_scores(each.scores.to_json()))
                 for each in evaluations
-                if (s := each.scores)
+                if each.scores
             ],
             "DD-Ranking's scores, computed from accuracies under this protocol, as fractions, and so not "
             "comparable with its leaderboard. HLR: what hard labels lose against all real images; IOR: "

@@ -16,6 +16,7 @@ from rcig_cli.reporting.formatting import (
     accuracy,
     auc,
     count_of,
+    dd_ranking_scores,
     describe_divergence,
     describe_images,
     describe_metrics,
@@ -138,6 +139,12 @@ def _show_run(here: Context, run: Mapping[str, Any]) -> None:
         ]
         columns = ("networks", run["name"], "random subset", "all real images", "paper")
         console.table(columns, rows)
+    if scored := [each for each in evaluations if each.get("scores")]:
+        console.text("\nDD-Ranking's scores, by these protocols")
+        console.table(
+            ("networks", "HLR", "IOR", "LRS", "ARS"),
+            [(describe_protocol(each["protocol"]), *dd_ranking_scores(each["scores"])) for each in scored],
+        )
     for attack in run["attacks"]:
         console.text(_attacked(attack))
     for divergence in run["divergences"]:

@@ -101,6 +101,12 @@ def auc(measured: Mapping[str, Any] | None, missing: str = "-") -> str:
     return decimal(measured["mean"], _deviation(measured)) if measured else missing
 
 
+def dd_ranking_scores(measured: Mapping[str, float]) -> tuple[str, str, str, str]:
+    """DD-Ranking's HLR, IOR, LRS and ARS with three decimals, from a stored result."""
+    hlr, ior, lrs, ars = (f"{measured[name]:.3f}" for name in ("hlr", "ior", "lrs", "ars"))
+    return hlr, ior, lrs, ars
+
+
 def chance_auc(members: int, non_members: int, of: str = "") -> str:
     """The AUC of guessing with its standard error; ``of`` may name an attack."""
     from rcig_cli.privacy.roc import chance_error  # slow to import

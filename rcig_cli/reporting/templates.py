@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rcig_cli.reporting.formatting import (
     accuracy,
     count_of,
+    dd_ranking_scores,
     describe_network,
     describe_training,
     exact_size,
@@ -40,6 +41,7 @@ def _environment() -> "Environment":
     }
     environment.globals |= {
         "count_of": count_of,
+        "dd_ranking_scores": dd_ranking_scores,
         "exact_size": exact_size,
         "describe_network": describe_network,
         "describe_training": describe_training,

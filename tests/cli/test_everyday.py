@@ -13,6 +13,7 @@ from rcig_cli.presets.config import DistillConfig
 from rcig_cli.reporting.commands import distill_commands
 from rcig_cli.runs.distill.distilled import open_distilled
 from rcig_cli.runs.evaluate.protocol import evaluation_protocol
+from rcig_cli.runs.evaluate.scores import Scores
 from rcig_cli.settings import values_of
 from rcig_cli.store.locks import RunLock
 from rcig_cli.store.progress import Progress, write_progress
@@ -99,6 +100,19 @@ def test_what_is_known_of_a_run_whose_data_set_was_replaced_or_removed(rcig, sto
         assert "75.0 % *" not in line
         assert "512 bytes" in before
         assert "bytes" not in line  # its size isn't known any more
+
+
+def test_scores_are_shown_with_the_run_and_in_its_report(rcig, store, tmp_path):
+    found = Scores(0.9, 0.5, 0.6, 0.3, 0.3, 0.4).to_json()
+    record = {**EVALUATION, "scores": found, "full_data": {"mean": 0.9, "std": 0.0, "values": [0.9]}}
+    write_result(store / "runs" / "run_1", "evaluations", "convnet", record)
+    shown = rcig("show", "run_1", "--store", store).out
+    assert "DD-Ranking's scores" in shown
+    assert " 0.400  0.300  0.248  0.447" in shown
+    assert rcig("report", "run_1", "--out", tmp_path / "r.html", "--store", store).code == 0
+    page = (tmp_path / "r.html").read_text()
+    assert "<td>0.400</td><td>0.300</td><td>0.248</td><td>0.447</td>" in page
+    assert "<td>90.0 %</td>" in page
 
 
 def test_a_run_in_progress_tells_its_step_and_its_time_left(rcig, store):
