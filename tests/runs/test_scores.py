@@ -34,7 +34,8 @@ def test_networks_on_all_real_images_are_trained_once_for_each_protocol(tmp_path
     store = tmp_path / "store"
     rcig.prepare("digits", store=store)
     run = rcig.distill("digits", ipc=1, algorithm="random", width=4, store=store)
-    first = rcig.evaluate(run, scores=True, lr=0.01, **SETTINGS)
+    with pytest.warns(UserWarning, match="all real images for 8 epochs, fewer than the usual 20"):
+        first = rcig.evaluate(run, scores=True, lr=0.01, **SETTINGS)
     assert first.full_data.mean > first.accuracy.mean
     found = first.scores
     assert found.full_data == first.full_data.mean
@@ -44,11 +45,13 @@ def test_networks_on_all_real_images_are_trained_once_for_each_protocol(tmp_path
     assert len(kept) == 1
     document = json.loads(kept[0].read_text())
     assert document["settings"]["schedule"]["steps"] == 40  # 8 epochs of 5 batches
-    again = rcig.evaluate(run, full_data=True, lr=0.01, baseline=False, **SETTINGS)
+    with pytest.warns(UserWarning, match="8 epochs"):
+        again = rcig.evaluate(run, full_data=True, lr=0.01, baseline=False, **SETTINGS)
     assert again.full_data == first.full_data
     assert again.scores is None
     assert [*kept[0].parent.glob("*.json")] == kept
-    with pytest.warns(UserWarning, match="30 training steps are fewer than the 300 of the protocol dc-bench"):
+    said = "30 training steps are fewer than the 300 of the protocol dc-bench"
+    with pytest.warns(UserWarning, match="8 epochs"), pytest.warns(UserWarning, match=said):
         other = rcig.evaluate(run, full_data=True, baseline=False, protocol="dc-bench", **SETTINGS)
     assert other.full_data != first.full_data
     assert len([*kept[0].parent.glob("*.json")]) == 2

@@ -123,7 +123,7 @@ def continual(
         If a signal stopped it.  Finished runs and accuracies are kept, and the current run has a checkpoint.
     """
     planned, protocol = plan_tasks(prepared, settings, tasks)
-    warn_if_short(protocol, planned[-1].images, context.report)
+    warn_if_short(protocol, planned[-1].images, context.report, full_epochs=full_epochs)
     document = {
         "tasks": [list(task.classes.chosen) for task in planned],
         "configurations": [task.config.to_json() for task in planned],

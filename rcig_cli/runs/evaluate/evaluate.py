@@ -17,6 +17,7 @@ from rcig_cli.distillation.records import centred_one_hot, training_set
 from rcig_cli.errors import ConfigError
 from rcig_cli.presets.config import DEFAULT_PARAMETRIZATION
 from rcig_cli.presets.paper import OTHERS, PaperResult, paper_result, quoted_result
+from rcig_cli.reporting.formatting import count_of
 from rcig_cli.runs.distill.distilled import DistilledSet
 from rcig_cli.runs.distill.scarce import scarce_classes
 from rcig_cli.runs.engine.training import TrainingSet
@@ -90,7 +91,9 @@ def evaluate(
             "choose_lr can't be combined with full_data or scores, whose networks would need learning rates "
             "of their own: leave one of them out."
         )
-    warn_if_short(protocol, len(distilled.images), report)
+    warn_if_short(
+        protocol, len(distilled.images), report, full_epochs=full_epochs if full_data or scores else None
+    )
     prepared, name = distilled.prepared, distilled.run.name
     measure_at = cache(lambda lr: make_measurement(prepared, replace(protocol, lr=lr), report))
     held_out = HeldOut.of(prepared) if protocol.choose_lr else None
@@ -146,13 +149,23 @@ def evaluate(
     return evaluation
 
 
-def warn_if_short(protocol: EvaluationProtocol, images: int, report: Report) -> None:
-    """Warn if networks are trained for fewer steps than is usual by a protocol for so many images."""
+def warn_if_short(
+    protocol: EvaluationProtocol, images: int, report: Report, *, full_epochs: int | None
+) -> None:
+    """Warn if networks are trained for fewer steps than is usual by a protocol for so many images.
+
+    With ``full_epochs``, networks are trained on all real images too: warn if these are fewer than usual.
+    """
     usual = usual_steps(protocol, images)
     if protocol.steps < usual:
         report.warn(
             f"{protocol.steps} training steps are fewer than the {usual} of the protocol "
             f"{protocol.protocol}, so accuracies are too low to be compared with others."
+        )
+    if full_epochs is not None and full_epochs < FULL_EPOCHS:
+        report.warn(
+            f"Networks are trained on all real images for {count_of(full_epochs, 'epoch')}, fewer than the "
+            f"usual {FULL_EPOCHS}, so their accuracy may be too low."
         )
 
 
