@@ -806,7 +806,7 @@ def _locate(
 
 def _locate_or_create(dataset: str | Dataset, store: StorePath) -> tuple["Store", str]:
     """Return the store and the name of a data set; for one that is prepared if needed, make the store."""
-    from rcig_cli.runs.prepare.prepare import EMBEDDED
+    from rcig_cli.data.sources.opening import EMBEDDED
 
     if dataset == EMBEDDED:
         _open(store, create=True)

@@ -165,7 +165,7 @@ def distill(
 
 def _names_dataset(here: Context, word: str) -> bool:
     """Whether the word after ``--resume`` is the name of a data set, and not of a run."""
-    from rcig_cli.runs.prepare.prepare import EMBEDDED
+    from rcig_cli.data.sources.opening import EMBEDDED
 
     if word == NEWEST or number_of("run", word):
         return False

@@ -8,11 +8,9 @@ import typer
 from rcig_cli.cli.list import run_summary
 from rcig_cli.cli.options import Context, TagOption, with_context
 from rcig_cli.data.exchange.records import SPACES
-from rcig_cli.data.files import open_file
+from rcig_cli.data.files import LARGEST_TEXT, lines_of, open_file
 from rcig_cli.errors import ConfigError
 from rcig_cli.reporting.formatting import describe_run
-
-_LARGEST_LIST = 2**23  # bytes
 
 
 @with_context
@@ -83,10 +81,10 @@ def import_(
 
 def _read_names(path: Path) -> list[str]:
     """Read the names of the classes from a text file, one a line."""
-    with open_file(path, most=_LARGEST_LIST) as file:
+    with open_file(path, most=LARGEST_TEXT) as file:
         content = file.read()
     try:
-        names = [line.strip() for line in content.decode("utf-8-sig").splitlines() if line.strip()]
+        names = lines_of(content)
     except UnicodeDecodeError:
         raise ConfigError(f"--class-names {path} is not text in UTF-8: save it as UTF-8.") from None
     if not names:

@@ -17,7 +17,7 @@ from typing import IO
 
 from rcig_cli.errors import ConfigError, Corrupt, NotFound, RcigError
 
-_LARGEST_TEXT = 2**23  # bytes; a line takes some 60 bytes more in memory
+LARGEST_TEXT = 2**23  # bytes; a line takes some 60 bytes more in memory
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile unpacks other methods without a bound
 _ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, struct.error, UnicodeDecodeError, RuntimeError)
 
@@ -84,13 +84,17 @@ def read_lines(folder: Path, name: str) -> list[str]:
 
     Raises `Corrupt` if it isn't UTF-8, and as `open_file`; the limit is 8 MiB.
     """
-    with open_file(folder / name, most=_LARGEST_TEXT, inside=folder) as file:
+    with open_file(folder / name, most=LARGEST_TEXT, inside=folder) as file:
         content = file.read()
     try:
-        text = content.decode("utf-8-sig")
+        return lines_of(content)
     except UnicodeDecodeError as error:
         raise Corrupt(f"{folder / name} is not UTF-8 text: download it again.") from error
-    return [line for line in (raw.strip() for raw in text.split("\n")) if line]
+
+
+def lines_of(content: bytes) -> list[str]:
+    """Split text in UTF-8 into its lines, without empty ones; raises UnicodeDecodeError."""
+    return [line for line in (raw.strip() for raw in content.decode("utf-8-sig").split("\n")) if line]
 
 
 @contextmanager

@@ -19,7 +19,9 @@ from rcig_cli.data.sources.source import ImageSource
 from rcig_cli.errors import ConfigError, NotFound, RcigError
 from rcig_cli.extensions import installed, is_reference
 
-_DIGITS = "digits"
+EMBEDDED = "digits"
+"""The data set that comes with scikit-learn, so it needs no download."""
+
 _TFDS = "tfds:"
 
 
@@ -61,7 +63,7 @@ def open_source(
         If the system refuses to read it, or it can't be downloaded.
     """
     if origin is None:
-        if name != _DIGITS and name not in KNOWN:
+        if name != EMBEDDED and name not in KNOWN:
             raise NotFound(_unknown(name))
         options.check_used((), f"the known data set {name}")
         return _open_known(name, options, listener or Silent())
@@ -111,7 +113,7 @@ def name_of(origin: str) -> str:
 
 
 def _open_known(name: str, options: ReadOptions, listener: Listener) -> ImageSource:
-    if name == _DIGITS:
+    if name == EMBEDDED:
         from rcig_cli.data.sources.digits import open_digits
 
         return open_digits(options.resolution)
@@ -137,7 +139,7 @@ def _how_to_get(known: KnownDataset) -> str:
 
 
 def _unknown(name: str) -> str:
-    known = [_DIGITS, *known_names(), *installed("dataset")]
+    known = [EMBEDDED, *known_names(), *installed("dataset")]
     nearest = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {nearest[0]}?" if nearest else ""
     return (

@@ -54,16 +54,14 @@ class JoinedNetworks:
             member.train(theta, running, images)
             for member, theta, running in zip(self.members, *trees, strict=True)
         ]
-        return jnp.mean(jnp.stack([logits for logits, _ in found]), 0), _stacked(
-            [after for _, after in found]
-        )
+        return _mean([logits for logits, _ in found]), _stacked([after for _, after in found])
 
     def apply(self, parameters: Tree, images: Array) -> tuple[Array, Array]:
         """The mean of their logits ``[b, C]``, and all their features ``[b, N d]``, divided by sqrt(N)."""
         pairs = zip(self.members, self._each(parameters), strict=True)
         found = [member.apply(theta, images) for member, theta in pairs]
         features = jnp.concatenate([features for _, features in found], 1) / jnp.sqrt(len(found))
-        return jnp.mean(jnp.stack([logits for logits, _ in found]), 0), features
+        return _mean([logits for logits, _ in found]), features
 
     def lower(self, body: Tree, images: Array) -> Array:
         """The images: there is no cut."""
@@ -76,6 +74,10 @@ class JoinedNetworks:
 
     def _each(self, stacked: Tree) -> list[Tree]:
         return [jax.tree.map(lambda leaf, at=at: leaf[at], stacked) for at in range(len(self.members))]
+
+
+def _mean(logits: Sequence[Array]) -> Array:
+    return jnp.mean(jnp.stack(logits), 0)
 
 
 def _stacked(trees: Sequence[Tree]) -> Tree:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rcig_cli.augmentation import check_operations
+from rcig_cli.data.sources.opening import EMBEDDED
 from rcig_cli.distillation.methods import find_method
 from rcig_cli.distillation.settings import ExpertSettings
 from rcig_cli.errors import ConfigError, Interrupted, NotFound, NumericsError
@@ -45,7 +46,7 @@ from rcig_cli.runs.distill.time_budget import (
 from rcig_cli.runs.distill.tracking import check_trackers, tracked
 from rcig_cli.runs.engine.environment import describe_devices, machine
 from rcig_cli.runs.engine.mesh import choose_devices
-from rcig_cli.runs.prepare.prepare import EMBEDDED, open_or_prepare
+from rcig_cli.runs.prepare.prepare import open_or_prepare
 from rcig_cli.runs.prepare.prepared import Prepared, parent_of
 from rcig_cli.runs.report import Report, SharedReport
 from rcig_cli.runs.signals import stop_on_signals

@@ -7,6 +7,7 @@ from typing import Any
 
 from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.data.sources.opening import (
+    EMBEDDED,
     digest_of_files,
     identity,
     is_path,
@@ -31,8 +32,6 @@ from rcig_cli.store.documents import digest_of
 from rcig_cli.store.partial import Partial, partial_folder, remove_published
 from rcig_cli.store.records import DatasetManifest, now, read_manifest, versions, write_manifest
 from rcig_cli.store.store import Store
-
-EMBEDDED = "digits"  # comes with scikit-learn, so it needs no download
 
 _MOST_NAMES = 20  # of classes in one message
 

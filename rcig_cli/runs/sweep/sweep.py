@@ -214,8 +214,9 @@ def _find_or_create(
     store: Store, plan: SweepPlan, cells: Sequence[Cell], *, new: bool
 ) -> tuple[SweepManifest, RunLock]:
     """Return the newest sweep of the same runs, or a new one, locked."""
-    document, parents = {**plan.to_json(), **_identity(cells), "new": new}, _parents(cells)
-    return find_or_create(store, SweepManifest, document, parents, compared=_identity(cells), new=new)
+    identity = _identity(cells)
+    document = {**plan.to_json(), **identity, "new": new}
+    return find_or_create(store, SweepManifest, document, _parents(cells), compared=identity, new=new)
 
 
 def find_sweep(store: Store, cells: Sequence[Cell]) -> SweepManifest | None:
