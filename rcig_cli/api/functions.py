@@ -408,7 +408,8 @@ def attack(
     Parameters
     ----------
     run
-        A finished run, or several of disjoint chunks of a data set (see `prepare`).
+        A finished run, or several: of disjoint chunks of a data set (see `prepare`), whose results are
+        averaged, or by different methods, which are compared.
     steps
         Training steps after which the networks are attacked; by default the paper's, 100 to 16000.
     **settings
@@ -421,7 +422,7 @@ def attack(
         If there is no such run, or it is not finished.
     ConfigError
         If a setting is unknown or has a value that is not allowed, or the runs can't be attacked together
-        because their images have other shapes or other classes.
+        because their images, classes, numbers of images per class or networks differ.
 
     Examples
     --------

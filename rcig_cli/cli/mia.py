@@ -9,7 +9,14 @@ import typer
 from rcig_cli.cli.console import Console
 from rcig_cli.cli.options import Context, with_settings
 from rcig_cli.errors import ConfigError
-from rcig_cli.reporting.formatting import ATTACKS, TARGETS, chance_auc, count_of, describe_run, describe_size
+from rcig_cli.reporting.formatting import (
+    ATTACKS,
+    chance_auc,
+    count_of,
+    describe_run,
+    describe_size,
+    target_title,
+)
 from rcig_cli.runs.membership.protocol import SHADOWS, AttackProtocol
 from rcig_cli.settings import settings_of
 
@@ -23,7 +30,9 @@ def mia(
     runs: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN...", help="Finished runs; several should be of disjoint chunks of a data set."
+            metavar="RUN...",
+            help="Finished runs. Several of one method should be of disjoint chunks of a data set; runs by "
+            "different methods are compared.",
         ),
     ],
     settings: dict[str, Any],
@@ -72,16 +81,16 @@ def _show(result: "AttackResult", console: Console) -> None:
     """Print two tables with a column for each target: AUC, and TPR at low false-positive rates."""
     first, targets = result.runs[0], result.targets
     lira = {  # tested on numbers of its own; of several runs they are mostly the same
-        (TARGETS[name], each.members, each.non_members): each
+        (target_title(name), each.members, each.non_members): each
         for name, target in targets.items()
         for each in target.lira
     }
     used = {
         name: title for name, title in ATTACKS.items() if any(t.successes(name) for t in targets.values())
     }
-    networks = sum(run.protocol.networks for run in result.runs)
-    deviation = ": mean ± standard deviation" if networks > 1 else ""
-    heads = [TARGETS[name] for name in targets]
+    networks = {name: len(target.last) for name, target in targets.items()}
+    deviation = ": mean ± standard deviation" if max(networks.values()) > 1 else ""
+    heads = [target_title(name) for name in targets]
     rows = [("test accuracy", *map(_accuracy, targets.values()))]
     rows += [(title, *(_auc(each, attack) for each in targets.values())) for attack, title in used.items()]
     sizes = [f"{run.run}: {describe_size(run.size)}." for run in result.runs]
@@ -100,7 +109,7 @@ def _show(result: "AttackResult", console: Console) -> None:
     console.table(
         ("AUC", *heads),
         rows,
-        f"Test accuracy, and AUC of each attack, on {count_of(networks, 'network')} for each target, after "
+        f"Test accuracy, and AUC of each attack, on {_networks(networks)}, after "
         f"{first.protocol.steps[-1]} steps{deviation}{_paper_note(targets)}.\n"
         + "\n".join([*sizes, *chances]),
     )
@@ -118,6 +127,15 @@ def _show(result: "AttackResult", console: Console) -> None:
         rows,
         f"True-positive rate at false-positive rates of at most 0.1 % / 1 % ({allowed})."
         + (f"\nLiRA: {of_lira}." if lira else ""),
+    )
+
+
+def _networks(counts: "Mapping[str, int]") -> str:
+    """How many networks were trained on each training set, by its name."""
+    if len(set(counts.values())) == 1:
+        return f"{count_of(max(counts.values()), 'network')} for each target"
+    return ", ".join(
+        f"{count_of(count, 'network')} for the {target_title(name)}" for name, count in counts.items()
     )
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 # The training sets that membership inference attacks compare, as tables name them.
 TARGETS = {"real": "real images", "random_subset": "random subset", "distilled": "distilled set"}
+_DISTILLED_BY = "distilled_by_"
 
 # The attacks, as tables name them: short, so that a table with the paper's figures fits 80 columns.
 ATTACKS = {
@@ -32,6 +33,16 @@ _USUAL_RATES = {"rcig": 1e-4, "dc-bench": 0.01}  # learning rates of evaluation 
 _USED_OF_IMPORTED = ("dataset", "ipc", "width", "depth", "channels", "norm", "flip")
 
 _UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
+
+
+def target_of_method(algorithm: str) -> str:
+    """The name of the sets of one method among the training sets, where several methods are compared."""
+    return f"{_DISTILLED_BY}{algorithm}"
+
+
+def target_title(target: str) -> str:
+    """A training set as tables name it: ``"random subset"``, ``"set by dm"``."""
+    return TARGETS.get(target) or f"set by {target.removeprefix(_DISTILLED_BY)}"
 
 
 def count_of(count: int, noun: str) -> str:

@@ -158,10 +158,32 @@ def test_runs_of_disjoint_chunks_are_attacked_together_and_by_each_other(rcig, t
     assert len(rcig_cli.load("run_2", store=store).attacks()) == 1
 
 
+def test_runs_by_several_methods_are_compared(rcig, tmp_path):
+    store = tmp_path / "a"
+    distilled(rcig, "digits", write_digits(tmp_path / "digits.npz", 120, 60), store)
+    tiny_dm = ["--algorithm", "dm", "--width", 4, "--batch", 40, "--steps", 1]
+    assert rcig("distill", "digits", "--ipc", 1, *tiny_dm, "--store", store).code == 0
+    flags = [*QUICK, "--store", store]
+    refused = rcig("mia", "run_1", "run_2", *flags)
+    assert refused.code == 2
+    assert "channels doubling" in refused.err
+    alike = ["--channels", "doubling", "--norm", "none"]
+    shown = rcig("mia", "run_1", "run_2", *alike, "--lira", "--shadows", 4, *flags)
+    assert shown.code == 0, shown.err
+    columns = ["AUC", "real images", "random subset", "set by rcig", "set by dm"]
+    assert re.split("  +", shown.out.splitlines()[0].strip()) == columns
+    assert "on 2 networks for the real images, 2 networks for the random subset, 1 network for" in shown.err
+    assert "LiRA can attack a set by rcig or dm only with a second run of the same method" in shown.err
+    settings = {"channels": "doubling", "norm": "none", "networks": 1, "steps": [3]}
+    found = rcig_cli.attack(["run_1", "run_2"], store=store, **settings)
+    assert list(found.auc) == ["real", "random_subset", "distilled_by_rcig", "distilled_by_dm"]
+    assert "set by dm: threshold" in str(found)
+
+
 def test_lira_on_a_distilled_set_needs_a_second_run(rcig, digits_run, tmp_path):
     flags = [*QUICK, "--lira", "--shadows", 4, "--out", tmp_path / "c.png", "--store", digits_run]
     outcome = rcig("mia", "run_1", *flags)
-    assert "only with a second run, distilled from other images" in outcome.err
+    assert "only with a second run of the same method, distilled from other images" in outcome.err
     assert outcome.out.splitlines()[7].split()[-1] == "-"
     for said in (
         "Chance AUC (180 members, 180 non-members): 0.500 ± 0.030.",

@@ -18,6 +18,7 @@ from rcig_cli.presets.paper_privacy import paper_attacks
 from rcig_cli.presets.set_size import SetSize
 from rcig_cli.privacy import attacks
 from rcig_cli.privacy.lira import confidences
+from rcig_cli.reporting.commands import options_of
 from rcig_cli.reporting.formatting import TARGETS as TITLES
 from rcig_cli.runs.distill.distilled import DistilledSet
 from rcig_cli.runs.distill.scarce import scarce_classes
@@ -66,7 +67,8 @@ def attack(
     ------
     ConfigError
         If a setting is unknown or has a value that is not allowed, the runs can't be attacked together, or a
-        data set has too few images.
+        data set has too few images.  Runs can be attacked together whose data sets have the same classes and
+        shape, whose sets have as many images per class, and for which the protocol is the same.
     NumericsError
         If a training diverges.
 
@@ -75,6 +77,7 @@ def attack(
     """
     _check(sets)
     protocols = [attack_protocol(each.config, steps=steps, **settings) for each in sets]
+    _check_same(sets, protocols)
     total = sum((len(TARGETS) * p.networks + 2 * p.shadows) * p.steps[-1] for p in protocols)
     done = 0
 
@@ -84,10 +87,13 @@ def attack(
         report.progress("training and attacking networks, steps", done, total, values)
 
     with_lira = protocols[0].shadows > 0
-    if with_lira and len(sets) == 1:
+    methods = [each.config.algorithm for each in sets]
+    alone = [method for method in methods if methods.count(method) == 1]
+    if with_lira and alone:
+        which = f"a set by {' or '.join(alone)}" if len(sets) > 1 else "the distilled set"
         report.note(
-            "LiRA can attack the distilled set only with a second run, distilled from other images: pass "
-            "several runs of disjoint chunks (rcig prepare --subset N --chunk K)."
+            f"LiRA can attack {which} only with a second run of the same method, distilled from other "
+            "images: pass several runs of disjoint chunks (rcig prepare --subset N --chunk K)."
         )
     runs, trained = [], []
     for distilled, protocol in zip(sets, protocols, strict=True):
@@ -102,16 +108,19 @@ def attack(
         write_result(distilled.path, "attacks", "mia", run.to_json())
         runs.append(run)
         trained.append(networks)
-    for at, distilled in enumerate(sets if with_lira and len(sets) > 1 else ()):
+    for at, distilled in enumerate(sets if with_lira else ()):
         run = runs[at]
-        lira = attack_offline(trained[at], trained[:at] + trained[at + 1 :])
+        others = [other for other, method in enumerate(methods) if other != at and method == run.algorithm]
+        if not others:
+            continue
+        lira = attack_offline(trained[at], [trained[other] for other in others])
         if lira is None:
             report.warn(f"LiRA can't attack {run.run}: the other runs were distilled from the same images.")
             continue
         record = {
             "run": run.run,
             "targets": {"distilled": {"lira": [lira.to_json()]}},
-            "compared_with": [other.run for other in runs if other is not run],
+            "compared_with": [runs[other].run for other in others],
         }
         write_result(distilled.path, "attacks", "lira", record)
         target = replace(run.targets["distilled"], lira=(lira,))
@@ -133,16 +142,31 @@ def _check(sets: Sequence[DistilledSet]) -> None:
                 f"{each.run.name} was distilled from {prepared.name} and {names[0]} from {first.name}, which "
                 "have images of other shapes or other classes: attack these runs separately."
             )
-        if each.config.algorithm != sets[0].config.algorithm:
-            raise ConfigError(
-                f"{each.run.name} was distilled by {each.config.algorithm} and {names[0]} by "
-                f"{sets[0].config.algorithm}, and results of several runs are averaged: attack these runs "
-                "separately."
-            )
         if min(prepared.sizes.values()) < _FEWEST_EXAMPLES:
             raise ConfigError(
                 f"{prepared.name} has {prepared.sizes['train']} training and {prepared.sizes['test']} test "
                 f"images; attacks need at least {_FEWEST_EXAMPLES} of each."
+            )
+
+
+def _check_same(sets: Sequence[DistilledSet], protocols: Sequence[AttackProtocol]) -> None:
+    """Refuse runs whose networks or random subsets can't be averaged."""
+    first, wanted = sets[0], protocols[0].to_json()
+    for each, protocol in zip(sets, protocols, strict=True):
+        if each.config.ipc != first.config.ipc:
+            raise ConfigError(
+                f"{each.run.name} and {first.run.name} have different numbers of images per class, and so "
+                "have their random subsets: attack these runs separately."
+            )
+        found = protocol.to_json()
+        differing = [name for name in wanted if wanted[name] != found[name]]
+        if differing:
+            theirs, own = (", ".join(f"{name} {p[name]}" for name in differing) for p in (wanted, found))
+            options = " ".join(options_of({name: wanted[name] for name in differing}))
+            raise ConfigError(
+                f"Networks of several runs must be alike, and by default those of {first.run.name} have "
+                f"{theirs} and those of {each.run.name} {own}: pass for example {options}, or attack these "
+                "runs separately."
             )
 
 
@@ -164,7 +188,9 @@ def _attack_run(
     images, labels = jnp.asarray(distilled.images), jnp.asarray(distilled.labels)
     by_steps, models = one.attack("distilled", TrainingSet(*training_set(images, labels, flip=protocol.flip)))
     targets["distilled"] = TargetResult(by_steps, (), paper.get("distilled"))
-    result = RunResult(distilled.run.name, protocol, len(one.candidates.members), targets, size)
+    result = RunResult(
+        distilled.run.name, config.algorithm, protocol, len(one.candidates.members), targets, size
+    )
     return result, TrainedRun(models, one.candidates, prepared.whitening(), one.phi)
 
 

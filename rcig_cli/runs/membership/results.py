@@ -11,6 +11,7 @@ from rcig_cli.privacy.attacks import ATTACKS
 from rcig_cli.privacy.roc import FALSE_POSITIVE_RATES, Success, chance_error, false_positives
 from rcig_cli.reporting.figures.plots import Panel, Series, draw_panels
 from rcig_cli.reporting.formatting import TARGETS as TITLES
+from rcig_cli.reporting.formatting import target_of_method, target_title
 from rcig_cli.runs.evaluate.results import Spread
 from rcig_cli.runs.membership.protocol import AttackProtocol
 from rcig_cli.store.files import make_folder, write_bytes_atomically
@@ -112,10 +113,11 @@ class TargetResult:
 class RunResult:
     """The results on one run by target; ``examples`` is the number of members, and of non-members.
 
-    ``size`` is that of the run's distilled set.
+    ``algorithm`` is the method that distilled its set, and ``size`` the size of that set.
     """
 
     run: str
+    algorithm: str
     protocol: AttackProtocol
     examples: int
     targets: Mapping[str, TargetResult]
@@ -142,6 +144,7 @@ class RunResult:
         chance = {"chance_error": self.chance_error, "false_positives": self.false_positives}
         return {
             "run": self.run,
+            "algorithm": self.algorithm,
             "targets": {name: target.to_json() for name, target in self.targets.items()},
             "protocol": {**self.protocol.to_json(), **counts, **chance},
             "extensions": self.protocol.extensions,
@@ -157,8 +160,18 @@ class AttackResult:
 
     @property
     def targets(self) -> dict[str, TargetResult]:
-        """The results by target, over the networks of all runs."""
-        return {name: _joined([run.targets[name] for run in self.runs]) for name in TARGETS}
+        """The results by target, over the networks of all runs.
+
+        Of runs by several methods, those on distilled sets are joined for each method alone.
+        """
+        joined = {name: _joined([run.targets[name] for run in self.runs]) for name in TARGETS}
+        methods = dict.fromkeys(run.algorithm for run in self.runs)
+        if len(methods) > 1:
+            del joined["distilled"]
+            for method in methods:
+                found = [run.targets["distilled"] for run in self.runs if run.algorithm == method]
+                joined[target_of_method(method)] = _joined(found)
+        return joined
 
     def to_json(self) -> dict[str, Any]:
         """Return the results as JSON values; of several runs, all together and each under ``runs``."""
@@ -218,9 +231,9 @@ def curves(targets: Mapping[str, TargetResult]) -> list[Panel]:
         accuracies = [Spread(tuple(100 * each.accuracy for each in networks)) for networks in found]
         auc = [each.mean for each in aucs], [each.std for each in aucs]
         accuracy = [each.mean for each in accuracies], [each.std for each in accuracies]
-        against_steps.append(Series(TITLES[name], steps, *auc))
-        accuracy_against_steps.append(Series(TITLES[name], steps, *accuracy))
-        against_accuracy.append(Series(TITLES[name], accuracy[0], *auc))
+        against_steps.append(Series(target_title(name), steps, *auc))
+        accuracy_against_steps.append(Series(target_title(name), steps, *accuracy))
+        against_accuracy.append(Series(target_title(name), accuracy[0], *auc))
     return [
         Panel("training steps", _AUC, against_steps, 0.5, "guessing", logarithmic=True),
         Panel("training steps", _ACCURACY, accuracy_against_steps, logarithmic=True),

@@ -5,9 +5,11 @@ from types import SimpleNamespace
 import pytest
 
 from rcig_cli.errors import ConfigError
+from rcig_cli.presets.config import resolve
 from rcig_cli.privacy.attacks import ATTACKS
 from rcig_cli.privacy.roc import Success
-from rcig_cli.runs.membership.attack import _check
+from rcig_cli.runs.membership.attack import _check_same
+from rcig_cli.runs.membership.protocol import attack_protocol
 from rcig_cli.runs.membership.results import (
     TARGETS,
     AttackResult,
@@ -44,7 +46,7 @@ def test_the_results_of_several_runs_are_joined_network_by_network():
     lira = LiraResult("offline", 3, 3, 2, (Success(0.8, (0.1, 0.2)),))
     other = TargetResult({100: (network(1.0, 0.9),), 250: (network(1.0, 1.0),)}, (lira,))
     runs = [
-        RunResult(f"run_{n}", None, 4, dict.fromkeys(TARGETS, each), None)
+        RunResult(f"run_{n}", "rcig", None, 4, dict.fromkeys(TARGETS, each), None)
         for n, each in enumerate((TARGET, other))
     ]
     both = AttackResult(tuple(runs)).targets["random_subset"]
@@ -54,18 +56,34 @@ def test_the_results_of_several_runs_are_joined_network_by_network():
     assert both.to_json()["lira"][0]["tpr"]["0.01"] == {"mean": 0.2, "std": 0.0, "values": [0.2]}
 
 
-def test_runs_of_several_methods_are_not_averaged():
-    prepared = SimpleNamespace(
-        name="pets", shape=(8, 8, 1), class_names=("cat", "dog"), sizes={"train": 9, "test": 9}
-    )
-    sets = [
-        SimpleNamespace(
-            prepared=prepared,
-            run=SimpleNamespace(name=f"run_{number}"),
-            config=SimpleNamespace(algorithm=algorithm),
-        )
-        for number, algorithm in ((1, "rcig"), (2, "dm"))
-    ]
-    with pytest.raises(ConfigError, match=r"run_2 was distilled by dm and run_1 by rcig, and"):
-        _check(sets)
-    _check(sets[:1])
+def test_sets_of_several_methods_are_kept_apart():
+    """Networks trained on real images are those of all runs; the sets of one method are averaged."""
+    runs = []
+    for number, method in enumerate(("rcig", "dm", "rcig")):
+        target = TargetResult({100: (network(0.1 * number, 0.5),)})
+        runs.append(RunResult(f"run_{number}", method, None, 4, dict.fromkeys(TARGETS, target), None))
+    found = AttackResult(tuple(runs)).targets
+    accuracies = {name: target.accuracy.values for name, target in found.items()}
+    assert list(accuracies) == ["real", "random_subset", "distilled_by_rcig", "distilled_by_dm"]
+    assert accuracies["real"] == accuracies["random_subset"] == pytest.approx((0, 0.1, 0.2))
+    assert accuracies["distilled_by_rcig"] == pytest.approx((0, 0.2))
+    assert accuracies["distilled_by_dm"] == pytest.approx((0.1,))
+
+
+def test_runs_are_attacked_together_only_if_their_networks_and_random_subsets_are_alike():
+    def distilled(number, **settings):
+        config = resolve("digits", (8, 8, 1), 10, {"ipc": 1, **settings})
+        return SimpleNamespace(run=SimpleNamespace(name=f"run_{number}"), config=config)
+
+    def check(*sets, **given):
+        _check_same(sets, [attack_protocol(each.config, **given) for each in sets])
+
+    rcig, dm = distilled(1), distilled(2, algorithm="dm")
+    with pytest.raises(
+        ConfigError, match=r"run_1 have .*channels doubling.* run_2 .*channels equal"
+    ) as caught:
+        check(rcig, dm)
+    assert "--channels doubling" in str(caught.value)
+    check(rcig, dm, channels="equal", width=8, norm="none", flip=False, depth=2)
+    with pytest.raises(ConfigError, match="run_3 and run_1 have different numbers of images per class"):
+        check(rcig, distilled(3, ipc=2))
