@@ -151,27 +151,36 @@ def test_dc_matches_a_single_real_image_of_each_class(problem):
     assert np.isfinite(ours.gradient.stored["images"]).all()
 
 
-def test_dc_trains_its_network_as_often_as_is_set_by_descent_with_momentum(problem):
+@pytest.mark.usefixtures("_one_operation")
+@pytest.mark.parametrize("name", ["dc", "dsa"])
+def test_dc_trains_its_network_as_often_as_is_set_by_descent_with_momentum(problem, name):
+    """DSA changes each image by a draw of its own, another in each training step."""
     network, theta, psi, _ = problem
-    method = METHODS["dc"]
+    method, key = METHODS[name], jax.random.key(2)
     settings = method.settings(flip=False, network_steps=3, renew_every=2, network_lr=0.2)
     step = method.make(Task(network, Platform(), images_per_class=(2, 1, 1)), settings)
     assert (step.training_range, step.max_age) == ((3, 3), 6)
 
     @jax.jit
     @jax.grad
-    def gradient_of_loss(theta):
-        logits = network.apply(theta, psi.stored["images"])[0]
+    def gradient_of_loss(theta, images):
+        logits = network.apply(theta, images)[0]
         return -jax.nn.log_softmax(logits)[jnp.arange(4), OWN].mean()
 
     model, train = jax.jit(step.fresh)(jax.random.key(1)), jax.jit(step.train)
     model = model._replace(parameters=theta, optimizer=jax.tree.map(jnp.zeros_like, model.optimizer))
     velocity = jax.tree.map(jnp.zeros_like, theta)
-    for _ in range(3):
-        gradient = gradient_of_loss(theta)
+    for age in range(3):
+        images = psi.stored["images"]
+        if name == "dsa":
+            keys = jax.random.split(jax.random.fold_in(key, age), 4)
+            images = jnp.stack(
+                [siamese.colour(jax.random.split(k)[1], x) for k, x in zip(keys, images, strict=True)]
+            )
+        gradient = gradient_of_loss(theta, images)
         velocity = jax.tree.map(lambda v, g: 0.5 * v + g, velocity, gradient)
         theta = jax.tree.map(lambda w, v: w - 0.2 * v, theta, velocity)
-        model = train(model, psi, jax.random.key(2))
+        model = train(model, psi, key)
     for ours, expected in zip(*map(jax.tree.leaves, (model.parameters, theta)), strict=True):
         np.testing.assert_allclose(ours, expected, rtol=1e-7, atol=1e-12)
 
@@ -206,3 +215,32 @@ def test_siamese_operations_have_the_published_ranges():
     assert 1.48 < values.max() <= 1.5
     assert len(siamese.operations(1)) == 5
     assert len(siamese.operations(3)) == 6
+
+
+def test_the_published_ranges_of_saturation_contrast_and_scale():
+    keys = jax.random.split(jax.random.key(3), 600)
+
+    def drawn_by(operation, image):
+        return np.asarray(jax.jit(jax.vmap(lambda key: operation(key, image)))(keys))
+
+    # Each pixel has the image's mean, so that both factors multiply the differences of its channels.
+    colours = drawn_by(siamese.colour, jnp.array([[[0.5, 0.0, -0.5], [-0.5, 0.0, 0.5]]]))
+    both = colours[:, 0, 0, 0] - colours[:, 0, 0, 2]
+    assert 0 <= both.min() < 0.05
+    assert 2.6 < both.max() <= 3  # twice by saturation, and by a half more by contrast
+    # Grey pixels have no saturation.
+    grey = drawn_by(siamese.colour, jnp.array([[[1.0, 1, 1], [0, 0, 0]]]))
+    contrast = grey[:, 0, 0, 0] - grey[:, 0, 1, 0]
+    assert 0.5 <= contrast.min() < 0.51
+    assert 1.49 < contrast.max() <= 1.5
+    # A ramp about the centre shows the factor of its axis.
+    rows, columns = jnp.meshgrid(jnp.arange(33.0), jnp.arange(33.0), indexing="ij")
+    ramps = drawn_by(siamese.scale, jnp.stack([rows, columns], -1))
+    factors = np.stack(
+        [(ramps[:, 20, 16, 0] - ramps[:, 12, 16, 0]) / 8, (ramps[:, 16, 20, 1] - ramps[:, 16, 12, 1]) / 8]
+    )
+    assert (factors.min(1) >= 1 / 1.2 - 1e-5).all()
+    assert (factors.min(1) < 0.84).all()
+    assert (factors.max(1) > 1.19).all()
+    assert (factors.max(1) <= 1.2 + 1e-5).all()
+    assert abs(np.corrcoef(factors)[0, 1]) < 0.15  # each axis has its own

@@ -41,6 +41,41 @@ def test_the_settings_of_the_paper(dataset, ipc, classes, settings):
     assert {name: found[name] for name in settings} == settings
 
 
+_DESCENT = {"norm": "instance", "channels": "equal", "activation": "relu", "flip": False}
+OTHER_PAPERS = [
+    ("dm", 1, {**_DESCENT, "steps": 20_000, "image_lr": 1.0, "siamese": True, "batch": 2560}),
+    ("dm", 50, {**_DESCENT, "steps": 20_000, "image_lr": 1.0, "siamese": True, "batch": 2560}),
+    (
+        "dc",
+        1,
+        {**_DESCENT, "steps": 1000, "image_lr": 0.1, "network_lr": 0.01, "siamese": False, "batch": 2560},
+    ),
+    ("dc", 10, {"steps": 10_000, "network_steps": 50, "renew_every": 10, "siamese": False}),
+    ("dsa", 1, {**_DESCENT, "steps": 1000, "image_lr": 0.1, "network_steps": 0, "siamese": True}),
+    ("dsa", 50, {"steps": 50_000, "network_steps": 10, "renew_every": 50, "siamese": True}),
+    ("mtt", 1, {**_DESCENT, "steps": 5000, "student_steps": 50, "last_start": 1, "expert_span": 2}),
+    ("mtt", 1, {"image_lr": 100.0, "step_size_lr": 1e-7, "step_size": 0.01, "student_batch": None}),
+    ("mtt", 10, {"student_steps": 30, "last_start": 19, "image_lr": 1e5, "step_size_lr": 1e-6}),
+    (
+        "mtt",
+        50,
+        {"student_steps": 30, "last_start": 39, "image_lr": 1e3, "step_size_lr": 1e-5, "step_size": 1e-3},
+    ),
+    ("mtt", 10, {"experts": 100, "expert_epochs": 50, "expert_lr": 0.01, "step_size": 0.01}),
+    (
+        "kip",
+        1,
+        {"steps": 1000, "image_lr": 0.04, "label_lr": 0.0, "regularization": 1e-6, "hidden_layers": 1},
+    ),
+]
+
+
+@pytest.mark.parametrize(("algorithm", "ipc", "settings"), OTHER_PAPERS)
+def test_the_settings_of_the_other_methods_papers(algorithm, ipc, settings):
+    found = resolved("cifar10", ipc, algorithm=algorithm).to_json()
+    assert {name: found[name] for name in settings} == settings
+
+
 @pytest.mark.parametrize("dataset", PRESETS)
 def test_every_preset_resolves(dataset):
     for ipc in presets(dataset):

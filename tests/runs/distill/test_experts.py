@@ -103,6 +103,31 @@ def test_an_outer_step_gets_an_expert_after_two_epochs_that_lie_apart_as_set(dig
     assert not np.array_equal(paths[0][0], paths[1][0])
 
 
+def test_experts_see_changed_images_if_they_are_augmented(digits, monkeypatch):
+    """The change, here to images of zeros, is applied in each step, so that only the head's biases learn."""
+    keys = []
+
+    def blank(key, images):
+        keys.append(key)
+        return 0 * images
+
+    monkeypatch.setattr(experts, "augment_each", blank)
+    prepared = open_prepared(digits, "digits")
+    real = RealData(prepared.images("train"), prepared.labels("train"))
+    moved = {}
+    for augment in (False, True):
+        config = resolved(prepared, {**SETTINGS, "experts": 1, "expert_augment": augment})
+        experts.expert_pairs(prepared, config, real, Silent(), lambda: None)
+        assert bool(keys) == augment
+        folders = {path.parent for path in files(digits)} - set(moved)
+        (folder,) = folders
+        first, *_, last = parameters(folder)
+        moved[folder] = (first != last).mean()
+    without, with_change = moved.values()
+    assert without > 0.9
+    assert with_change < 0.1
+
+
 def test_experts_learn_to_classify_the_real_images(digits):
     settings = {**SETTINGS, "experts": 1, "expert_lr": 0.2, "expert_epochs": 25, "batch": 100}
     prepared = open_prepared(digits, "digits")
