@@ -19,6 +19,11 @@ def listed(words: Sequence[str], most: int = 5) -> str:
     return ", ".join(words[:most]) + (f" and {more} more" if more > 0 else "")
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says that there is not enough memory, of the machine or of a GPU."""
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
+
+
 class RcigError(Exception):
     """An error whose message is shown to the user, without a traceback."""
 

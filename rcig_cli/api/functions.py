@@ -513,6 +513,7 @@ def sweep(
     *,
     part: tuple[int, int] | None = None,
     new: bool = False,
+    only_finished: bool = False,
     checkpoint_every: int | None = None,
     store: StorePath = None,
     progress: bool = False,
@@ -532,6 +533,8 @@ def sweep(
         same time.  A later call without it returns the whole table.
     new
         Whether to start a new sweep that doesn't reuse existing runs.
+    only_finished
+        Whether to run nothing, and return the results of the runs that are finished and evaluated.
     checkpoint_every
         As for `distill`.
 
@@ -540,7 +543,8 @@ def sweep(
     ConfigError
         If a setting is unknown or has a value that is not allowed, or a combination is not possible.
     NotFound
-        If the file doesn't exist, or a data set is not prepared.
+        If the file doesn't exist, a data set is not prepared, or no run is finished where only finished ones
+        are wanted.
     Locked
         If another process is running this sweep, or one of its runs.
     Interrupted
@@ -560,9 +564,17 @@ def sweep(
     read = make_plan(plan) if isinstance(plan, Mapping) else read_plan(Path(plan))
     report = _Report(shown=progress)
     opened = _open(store, create=True)
-    found = job.sweep(opened, read, report=report, new=new, part=part, checkpoint_every=checkpoint_every)
+    found = job.sweep(
+        opened,
+        read,
+        report=report,
+        new=new,
+        part=part,
+        only_finished=only_finished,
+        checkpoint_every=checkpoint_every,
+    )
     table = found.table.to_json()
-    return Sweep(found.manifest.name, table["rows"], table["random_subsets"], found.figures)
+    return Sweep(found.manifest.name, table["rows"], table["random_subsets"], found.figures, found.left_out)
 
 
 def load(run: str | Run, *, store: StorePath = None) -> Run:

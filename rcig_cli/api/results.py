@@ -122,12 +122,16 @@ class Sweep:
         The accuracies of networks trained on random real images, by each protocol.
     figures
         The plots, PNG files.
+    left_out
+        The runs that are missing: there was not enough time or memory for them, or only finished ones were
+        wanted.
     """
 
     name: str
     rows: Sequence[Mapping[str, Any]]
     random_subsets: Sequence[Mapping[str, Any]]
     figures: tuple[Path, ...]
+    left_out: tuple[str, ...]
 
     def __repr__(self) -> str:
         lines = [f"{self.name}: test accuracy"]

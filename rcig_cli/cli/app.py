@@ -26,7 +26,7 @@ from rcig_cli.cli.command import (
     write_sections,
     writing_to_stdout,
 )
-from rcig_cli.errors import RcigError
+from rcig_cli.errors import RcigError, is_out_of_memory
 from rcig_cli.runs.signals import leave, watch_signals
 from rcig_cli.store.names import NEWEST
 
@@ -215,7 +215,7 @@ def _described(error: Exception) -> tuple[int, str]:
         return error.exit_code, str(error)
     if isinstance(error, typer.TyperException):  # an unknown option, a missing value
         return 2, _usage(error)
-    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+    if is_out_of_memory(error):
         return 1, "Out of memory. Use a smaller --batch, a smaller --width or fewer images per class."
     if isinstance(error, OSError):
         reason = (error.strerror or str(error)).lower()

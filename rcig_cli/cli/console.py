@@ -154,6 +154,8 @@ class Console:
                 # Steps of an earlier process don't count for the speed and the time left.
                 self._tasks[label] = self._bar.add_task(label, total=total, completed=done, values=shown)
             self._bar.update(self._tasks[label], completed=done, total=total, values=shown)
+            if done >= total:  # another run may have a bar of the same name, which is to start anew
+                self._bar.remove_task(self._tasks.pop(label))
         elif (done == total and values) or time.monotonic() - self._last_line > _LINE_EVERY:
             self._last_line = time.monotonic()
             self.note(f"{label} {done}/{total}  {shown}".rstrip())

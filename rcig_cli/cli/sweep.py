@@ -51,6 +51,13 @@ def sweep(
         bool,
         typer.Option("--dry-run", help="Only print the memory and time that each run needs; run nothing."),
     ] = False,
+    only_finished: Annotated[
+        bool,
+        typer.Option(
+            "--only-finished",
+            help="Only print the table and draw the plots of the runs that are finished; run nothing.",
+        ),
+    ] = False,
     checkpoint_every: CheckpointOption = None,
 ) -> None:
     """Distil and evaluate every combination of some settings; print a table and draw plots.
@@ -67,6 +74,8 @@ def sweep(
     """
     from rcig_cli.runs.sweep.plan import read_plan
 
+    if new and only_finished:
+        raise ConfigError("--new contradicts --only-finished: leave one of them out.")
     plan, share = read_plan(file), None if part is None else _parse_part(part)
     store = here.store(create=True)
     here.prepare_jax()
@@ -82,15 +91,23 @@ def sweep(
     try:
         with here.console.working():
             result = job.sweep(
-                store, plan, report=here.console, new=new, part=share, checkpoint_every=checkpoint_every
+                store,
+                plan,
+                report=here.console,
+                new=new,
+                part=share,
+                only_finished=only_finished,
+                checkpoint_every=checkpoint_every,
             )
     except (Interrupted, KeyboardInterrupt) as stopped:
         again = here.command(f"sweep {shlex.quote(str(file))}{f' --part {part}' if part else ''}")
         number = stopped.signal_number if isinstance(stopped, Interrupted) else signal.SIGINT
         raise Interrupted(f"{str(stopped) or 'Stopped.'} To resume: {again}", number) from None
     name, table = result.manifest.name, result.table
-    document = {"sweep": name, "status": "finished", "dataset": result.manifest.dataset, **table.to_json()}
-    here.console.document({**document, "files": [str(path) for path in result.figures]})
+    status = "incomplete" if result.left_out else "finished"
+    document = {"sweep": name, "status": status, "dataset": result.manifest.dataset, **table.to_json()}
+    left_out, files = list(result.left_out), [str(path) for path in result.figures]
+    here.console.document({**document, "left_out": left_out, "files": files})
     rows = [*(_cells(row, table) for row in table.rows), *_baselines(table)]
     columns = _columns(table)
     here.console.table(
@@ -102,6 +119,8 @@ def sweep(
     )
     for path in result.figures:
         here.console.text(str(path))
+    if left_out:
+        here.console.warn(f"The table is incomplete. Not in it: {'; '.join(left_out)}.")
     here.next(f"show {name}" if part is None else f"sweep {shlex.quote(str(file))}")
 
 
@@ -129,13 +148,14 @@ def _print_forecast(here: Context, runs: "Sequence[Forecast]") -> None:
         ]
         for run in runs
     ]
-    total = sum(run.seconds or 0 for run in runs if run.status != "finished")
+    total = sum(run.seconds or 0 for run in runs if run.status not in ("finished", "failed"))
     here.console.table(
         [*axes, *(name for name in sizes if name not in axes), "memory", "time", "status"],
         rows,
-        "Memory: of the compiled outer step, without the real images. Time: to distil on this machine, "
-        "without compilation and evaluation, estimated from the operations of a step and the speed of matrix "
-        f"products. The runs that are not finished need about {duration(total)}.",
+        "Memory: of the compiled outer step and of the images that it reads; a GPU also needs a workspace "
+        "for convolutions. Time: to distil on this machine, without compilation and evaluation, estimated "
+        "from the operations of a step and the speed of matrix products. The runs that are not finished, "
+        f"counted from their first step, need about {duration(total)}.",
     )
 
 

@@ -1,12 +1,13 @@
 """One writer per run or sweep: a kernel lock that ends with the process that holds it.
 
 The lock is an ``flock`` on the file ``lock`` in the folder of the run.  The file also holds the process
-ID of the writer, for the error message only.
+ID of the writer and the name of its computer, for the error message only.
 """
 
 import contextlib
 import fcntl
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -89,7 +90,7 @@ def _acquire(run_path: Path, name: str, wait: Wait | None) -> int:
             # The process ID is only for a message, and on a full disk `rcig gc` needs the lock to make room.
             with contextlib.suppress(OSError):
                 os.ftruncate(descriptor, 0)
-                os.write(descriptor, f"{os.getpid()}\n".encode())
+                os.write(descriptor, f"{os.getpid()} {socket.gethostname()}\n".encode())
         except BaseException:
             os.close(descriptor)
             raise
@@ -100,8 +101,10 @@ def _lock(descriptor: int, name: str, wait: Wait | None) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        number = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
-        busy = f"{name} is being written by {f'process {number}' if number else 'another process'}."
+        number, _, host = os.pread(descriptor, 100, 0).decode("ascii", "replace").strip().partition(" ")
+        writer = f"process {number}" if number else "another process"
+        where = f" on {host}" if host not in ("", socket.gethostname()) else ""
+        busy = f"{name} is being written by {writer}{where}."
         if wait is None:
             raise Locked(f"{busy} Wait for it to end, or stop it, then run the command again.") from error
         wait(f"{busy} Waiting for it to end.")

@@ -73,6 +73,17 @@ def test_help_lists_options_under_their_headings(invoke):
     assert re.search(r"^  --flip / --no-flip +Flip\.$", page, re.MULTILINE)
 
 
+def test_the_bar_of_a_second_run_starts_anew():
+    console = Console()
+    console._bar = Progress(console=RichConsole(file=io.StringIO()))
+    for done in (1, 20):
+        console.progress("distilling", done, 20)
+    assert console._bar.tasks == []
+    console.progress("distilling", 1, 20)
+    (task,) = console._bar.tasks
+    assert (task.completed, task.finished) == (1, False)
+
+
 def test_steps_of_an_earlier_process_do_not_count_for_the_speed_of_the_progress_bar():
     now = [0.0]
     console = Console()

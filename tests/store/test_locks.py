@@ -39,6 +39,13 @@ def test_another_process_is_named_and_its_death_frees_the_run(run_path, python):
         RunLock(run_path)
 
 
+def test_a_process_on_another_computer_is_named_with_it(run_path):
+    with RunLock(run_path):
+        (run_path / "lock").write_text("4711 node7\n")
+        with pytest.raises(Locked, match=r"written by process 4711 on node7\. Wait"):
+            RunLock(run_path)
+
+
 def test_without_a_number_the_sentence_is_still_one(run_path):
     with RunLock(run_path):
         (run_path / "lock").write_text("")

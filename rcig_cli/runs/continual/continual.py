@@ -199,6 +199,7 @@ class _Sequence:
         self.path = store.sequence_path(manifest.name)
         keys = [task.key for task in tasks]
         self.group = RunGroup(store, manifest, keys, lambda run: [canonical(run.config)])
+        self.group.tell_of_runs_elsewhere(self.report)
 
     def run(self) -> Continual:
         """Distil and measure what is missing, write the results, and return them."""

@@ -8,7 +8,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
+from rcig_cli.errors import listed
 from rcig_cli.runs.engine.environment import machine
+from rcig_cli.runs.report import Report
 from rcig_cli.store.locks import RunLock
 from rcig_cli.store.records import (
     Parent,
@@ -137,6 +139,14 @@ class RunGroup(Generic[Group]):
         Other sweeps whose runs are used like its own: the parts of the same sweep.
     new
         Whether finished runs of others aren't used.
+
+    Attributes
+    ----------
+    names
+        The names of the runs that exist, by key.
+    elsewhere
+        Finished runs of missing keys that are not used, since they may differ in the last digits: they were
+        made with other versions or on another machine.
     """
 
     def __init__(
@@ -152,16 +162,33 @@ class RunGroup(Generic[Group]):
         self.store: Store = store
         self.manifest: Group = manifest
         self.keys: Sequence[str] = keys
-        self.names: dict[str, str] = {}  # of the runs that exist, by key
+        self.names: dict[str, str] = {}
         groups = [*relatives, manifest.as_parent]
         for run in usable_runs(store, manifest.kind, manifest.parents.values(), groups, finished=not new):
             self.names |= {key: run.name for key in keys_of(run) if key in keys}
+        missing = set(keys) - set(self.names)
+        self.elsewhere: list[str] = [
+            run.name
+            for run in ([] if new or not missing else store.runs().found)
+            if run.parents["dataset"] in manifest.parents.values()
+            and run.status == "finished"
+            and run.follows_config
+            and missing & set(keys_of(run))
+        ]
 
     def record(self, **changes: Any) -> None:
         """Write changes, and the names of the runs, into the manifest."""
         runs = tuple(self.names[key] for key in self.keys if key in self.names)
         self.manifest = replace(self.manifest, updated=now(), runs=runs, **changes)
         write_manifest(self.store.folder_of(self.manifest.kind) / self.manifest.name, self.manifest)
+
+    def tell_of_runs_elsewhere(self, report: Report) -> None:
+        """Say which finished runs of the same settings are not used, if there are any."""
+        if self.elsewhere:
+            report.note(
+                "Not used, since they were made with other versions or on another machine, and may differ in "
+                f"the last digits: {listed(self.elsewhere)}."
+            )
 
     def open_or_create(
         self, key: str, create: Callable[[], tuple[RunManifest, RunLock]]

@@ -28,8 +28,8 @@ class Forecast:
     steps, batch, width
         Of the run; None if they are chosen when it begins.
     memory
-        Bytes that its compiled step needs, the pool of models included and real images not; None if unknown:
-        for runs with ``minutes`` and for methods that train experts or take no steps.
+        Bytes that its compiled step needs, with the pool of models and the real images that it reads; None
+        if unknown: for runs with ``minutes`` and for methods that train experts or take no steps.
     seconds
         Estimated time to distil, compilation, evaluation and the training of experts not included; None if
         unknown.

@@ -39,10 +39,10 @@ _STRETCHES = 25  # points of a line in course.png, each a mean over a stretch of
 Point = tuple[float, float | None] | None  # a value and its standard deviation; None if unknown
 
 
-def write_results(store: Store, name: str, table: Table) -> tuple[Path, ...]:
-    """Write the table and the plots of a sweep into its folder, and mark it finished.
+def write_results(store: Store, name: str, table: Table, *, complete: bool) -> tuple[Path, ...]:
+    """Write the table and the plots of a sweep into its folder.
 
-    The caller holds the sweep's lock.
+    The caller holds the sweep's lock.  If the table is ``complete``, the sweep is marked finished.
 
     Returns
     -------
@@ -64,7 +64,8 @@ def write_results(store: Store, name: str, table: Table) -> tuple[Path, ...]:
     files = digests(folder, TABLE)
     for path in paths:
         files |= digests(folder, f"{FIGURES}/{path.name}")
-    write_manifest(folder, replace(manifest, status="finished", updated=now(), files=files))
+    manifest = replace(manifest, status="finished" if complete else "interrupted")
+    write_manifest(folder, replace(manifest, updated=now(), files=files))
     return tuple(paths)
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rcig_cli.errors import ConfigError, Interrupted, NumericsError
-from rcig_cli.presets.config import DEFAULT_ALGORITHM, DEFAULT_PARAMETRIZATION, DistillConfig
+from rcig_cli.errors import ConfigError, Interrupted, NotFound, NumericsError, is_out_of_memory
+from rcig_cli.presets.config import DEFAULT_ALGORITHM, DEFAULT_PARAMETRIZATION, DistillConfig, is_for_gpus
 from rcig_cli.reporting.formatting import count_of
 from rcig_cli.runs.configuration import normalized, resolved
 from rcig_cli.runs.distill import distill
@@ -21,6 +21,8 @@ from rcig_cli.runs.distill.distilled import open_distilled
 from rcig_cli.runs.distill.group import RunGroup, find_newest, find_or_create
 from rcig_cli.runs.distill.run_loop import RunContext
 from rcig_cli.runs.distill.time_budget import check_method, choose_settings
+from rcig_cli.runs.engine.environment import describe_devices
+from rcig_cli.runs.engine.mesh import choose_devices
 from rcig_cli.runs.evaluate.evaluate import evaluate
 from rcig_cli.runs.evaluate.measurement import check_test_images, protocol_network
 from rcig_cli.runs.evaluate.protocol import EvaluationProtocol, evaluation_protocol
@@ -47,11 +49,25 @@ from rcig_cli.store.store import Store
 
 @dataclass(frozen=True)
 class SweepResult:
-    """A finished sweep: its manifest, its results, and the PNG files of its plots."""
+    """The results of a sweep.
+
+    Attributes
+    ----------
+    manifest
+        That of the sweep.
+    table
+        The results.
+    figures
+        The PNG files of its plots.
+    left_out
+        The runs that are missing from the table: there was not enough time or memory for them, or only
+        finished ones were wanted.
+    """
 
     manifest: SweepManifest
     table: Table
     figures: tuple[Path, ...]
+    left_out: tuple[str, ...]
 
 
 def sweep(
@@ -61,6 +77,7 @@ def sweep(
     report: Report,
     new: bool = False,
     part: tuple[int, int] | None = None,
+    only_finished: bool = False,
     checkpoint_every: int | None = None,
 ) -> SweepResult:
     """Distil and evaluate every combination of a plan, or resume the newest sweep of this plan.
@@ -79,6 +96,8 @@ def sweep(
         Whether to start a new sweep that doesn't reuse existing runs.
     part
         Which part of the runs to make, from 1, and of how many parts; None for all.
+    only_finished
+        Whether to run nothing: the table is that of the runs that are finished and evaluated.
     checkpoint_every
         Steps between checkpoints of a run; None for every 10 minutes.
 
@@ -88,7 +107,7 @@ def sweep(
         If a combination of settings is not possible, or there are fewer runs than parts.  All are checked
         before the first run.
     NotFound
-        If a data set is not prepared.
+        If a data set is not prepared, or no run is finished where only finished ones are wanted.
     Locked
         If another process is running this sweep, or one of its runs.
     Interrupted, KeyboardInterrupt
@@ -99,12 +118,28 @@ def sweep(
         report.note(f"{setting} is not a setting of {', '.join(lacking)}, whose runs ignore it.")
     manifest, lock = _find_or_create(store, plan, cells, new=new)
     with lock:
-        count = count_of(len(cells), "run")
-        state = "is finished" if manifest.status == "finished" else f"has {count}"
-        report.note(f"{manifest.name} of {manifest.dataset} {state}.")
         one = _Sweep(store, manifest, plan, cells, RunContext(report, checkpoint_every))
-        table = tabulate(axes, one.run(axes))
-        return SweepResult(manifest, table, write_results(store, manifest.name, table))
+        is_finished = manifest.status == "finished" and one.group.names.keys() >= {cell.key for cell in cells}
+        state = "is finished" if is_finished else f"has {count_of(len(cells), 'run')}"
+        report.note(f"{manifest.name} of {manifest.dataset} {state}.")
+        if not (only_finished or is_finished):
+            one.group.tell_of_runs_elsewhere(report)
+            _tell_of_device(cells, report)
+        table = tabulate(axes, one.run(axes, only_finished=only_finished))
+        figures = write_results(store, manifest.name, table, complete=not one.left_out)
+        return SweepResult(manifest, table, figures, tuple(one.left_out))
+
+
+def _tell_of_device(cells: Sequence[Cell], report: Report) -> None:
+    """Say on what the runs are computed, and warn of runs that are for a GPU on a CPU."""
+    report.note(f"It is computed on {describe_devices()}.")
+    large = sum(cell.for_gpus for cell in cells)
+    if large and choose_devices(None)[0].platform == "cpu":
+        report.warn(
+            f"On a CPU, {large} of the {count_of(len(cells), 'run')} have the steps and width of presets for "
+            "GPUs and take very long; --dry-run prints the time of each. Give steps, width and batch in the "
+            "file, or minutes."
+        )
 
 
 def cells_of(
@@ -155,7 +190,8 @@ def _cell(prepared: Prepared, settings: Mapping[str, Any], plan: SweepPlan) -> C
         check_method(config)
         as_json = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
         wanted = {**as_json, "minutes": float(minutes)}
-    return Cell(prepared, wanted, config, _protocols(prepared, config, plan))
+    for_gpus = minutes is None and not config.algorithm_record.pick and is_for_gpus(config, given)
+    return Cell(prepared, wanted, config, _protocols(prepared, config, plan), for_gpus)
 
 
 def _part(cells: Sequence[Cell], number: int, parts: int) -> list[Cell]:
@@ -265,28 +301,53 @@ class _Sweep:
         relatives = [] if new else sweeps_of(store, plan)
         self.group = RunGroup(store, manifest, keys, keys_of, relatives=relatives, new=new)
         self.baselines: set[tuple[Any, ...]] = set()  # whose random subsets are evaluated
+        self.left_out: list[str] = []
 
-    def run(self, axes: Sequence[str]) -> list[Outcome]:
+    def run(self, axes: Sequence[str], *, only_finished: bool) -> list[Outcome]:
         """Distil and evaluate the missing runs; return all outcomes, also of diverged runs.
 
-        A run for which there is not enough time or memory is left out, with a warning.
+        A run for which there is not enough time or memory is left out, with a warning.  With
+        ``only_finished`` nothing is run, and what is not finished is left out.
         """
+        if only_finished:
+            return self._finished(axes)
         self.group.record(status="running", files={})
         outcomes = list[Outcome]()
         try:
             for number, cell in enumerate(self.cells, 1):
-                where = describe_settings(swept(cell.config, cell.minutes, axes)) or "a single run"
-                label = f"run {number} of {len(self.cells)}, {where}"
+                label = self._label(number, cell, axes)
                 try:
                     outcomes += self._run_cell(cell, label)
-                except ConfigError as error:
-                    if number == len(self.cells) and not outcomes:
+                except Exception as error:
+                    too_large = is_out_of_memory(error)
+                    is_last = number == len(self.cells) and not outcomes
+                    if is_last or not (too_large or isinstance(error, ConfigError)):
                         raise
-                    self.report.warn(f"{label} is left out. {error}")
+                    reason = "There was not enough memory for it." if too_large else error
+                    self.report.warn(f"{label} is left out. {reason}")
+                    self.left_out.append(label)
         except (Interrupted, KeyboardInterrupt):
             self.group.record(status="interrupted")
             raise
         return outcomes
+
+    def _finished(self, axes: Sequence[str]) -> list[Outcome]:
+        """Return the outcomes of the runs that are finished and evaluated, and of those that diverged."""
+        self.group.record(files={})
+        outcomes = list[Outcome]()
+        for number, cell in enumerate(self.cells, 1):
+            run = self.store.run(self.group.names[cell.key]) if cell.key in self.group.names else None
+            if run is not None and run.status in ("finished", "failed") and self._is_evaluated(cell, run):
+                outcomes += self._outcomes(cell, run, only_stored=True)
+            else:
+                self.left_out.append(self._label(number, cell, axes))
+        if not outcomes:
+            raise NotFound("No run of this sweep is finished and evaluated yet.")
+        return outcomes
+
+    def _label(self, number: int, cell: Cell, axes: Sequence[str]) -> str:
+        where = describe_settings(swept(cell.config, cell.minutes, axes)) or "a single run"
+        return f"run {number} of {len(self.cells)}, {where}"
 
     def _run_cell(self, cell: Cell, label: str) -> list[Outcome]:
         """Distil a run, unless it is finished, and return its outcome by each protocol."""
@@ -326,15 +387,22 @@ class _Sweep:
         self.report.note(f"Choosing the settings of {label}.")
         return choose_settings(cell.prepared, given, cell.minutes, self.context)
 
-    def _outcomes(self, cell: Cell, run: RunManifest) -> Iterator[Outcome]:
-        """Evaluate a run by each protocol, unless it diverged or the result is stored."""
+    def _is_evaluated(self, cell: Cell, run: RunManifest) -> bool:
+        protocols = _protocols(cell.prepared, DistillConfig.from_json(run.config), self.plan)
+        return run.status == "failed" or all(self._stored(run, protocol) for protocol in protocols)
+
+    def _outcomes(self, cell: Cell, run: RunManifest, *, only_stored: bool = False) -> Iterator[Outcome]:
+        """Evaluate a run by each protocol, unless it diverged or the result is stored.
+
+        With ``only_stored`` all results are, perhaps without a random subset.
+        """
         config, timing = DistillConfig.from_json(run.config), timing_of(self.store.run_path(run.name))
         protocols = _protocols(cell.prepared, config, self.plan)
         for planned, protocol in zip(self.plan.evaluations, protocols, strict=True):
             evaluation = None
             if run.status != "failed":
                 subset = config.dataset, config.classes, config.ipc, protocol
-                baseline = planned.baseline and subset not in self.baselines
+                baseline = planned.baseline and subset not in self.baselines and not only_stored
                 evaluation = self._evaluate(run, protocol, baseline=baseline)
                 self.baselines.add(subset)
                 if not planned.baseline:  # though a stored evaluation may have one
@@ -343,11 +411,15 @@ class _Sweep:
 
     def _evaluate(self, run: RunManifest, protocol: EvaluationProtocol, *, baseline: bool) -> Evaluation:
         """Return a stored evaluation by this protocol, or evaluate the run."""
-        records = read_results(self.store.run_path(run.name), "evaluations").found
-        wanted = protocol.to_json(), protocol.extensions
-        same = [each for each in records if (each["protocol"], each.get("extensions", {})) == wanted]
-        for record in sorted(same, key=lambda record: record["random_subset"] is None):
+        for record in self._stored(run, protocol):
             if record["random_subset"] or not baseline:
                 return Evaluation.from_json(run.name, record)
         distilled = open_distilled(self.store, run.name)
         return evaluate(distilled, protocol, report=self.report, baseline=baseline)
+
+    def _stored(self, run: RunManifest, protocol: EvaluationProtocol) -> list[dict[str, Any]]:
+        """Return the stored evaluations by a protocol, those with a random subset first."""
+        records = read_results(self.store.run_path(run.name), "evaluations").found
+        wanted = protocol.to_json(), protocol.extensions
+        same = [each for each in records if (each["protocol"], each.get("extensions", {})) == wanted]
+        return sorted(same, key=lambda record: record["random_subset"] is None)

@@ -34,12 +34,15 @@ class Cell:
         is chosen when the run begins.
     protocols
         Those of its evaluations, for this configuration.
+    for_gpus
+        Whether it has the size of a preset for GPUs, without having been given it.
     """
 
     prepared: Prepared
     wanted: Mapping[str, Any]
     config: DistillConfig
     protocols: tuple[EvaluationProtocol, ...]
+    for_gpus: bool = False
 
     @property
     def minutes(self) -> float | None:

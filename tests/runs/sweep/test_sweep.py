@@ -125,13 +125,25 @@ def test_parts_are_joined_on_another_machine_without_any_run(
     store = tmp_path / "a"
     shutil.copytree(prepared / "a", store)
     line = ["sweep", prepared / "sweep.toml", "--store", store]
+    with monkeypatch.context() as nothing_is_run:
+        nothing_is_run.delattr(sweep.distill, "execute")
+        outcome = rcig(*line, "--only-finished")
+        assert (outcome.code, outcome.err.count("No run of this sweep is finished")) == (3, 1)
     for part, learned in (("2/2", 5e-3), ("1/2", 5e-4)):
         outcome = rcig(*line, "--part", part, "--json")
         assert [row["settings"] for row in outcome.json["rows"]] == [{"l2_rate": learned}]
+        if part == "2/2":
+            with monkeypatch.context() as nothing_is_run:
+                nothing_is_run.delattr(sweep.distill, "execute")
+                nothing_is_run.delattr(sweep, "evaluate")
+                some = rcig(*line, "--only-finished", "--json").json
+            assert [row["runs"] for row in some["rows"]] == [["run_1"]]
+            assert (some["status"], some["left_out"]) == ("incomplete", ["run 1 of 2, l2_rate 0.0005"])
     monkeypatch.setattr(group, "machine", lambda: {"device": "another"})
     monkeypatch.delattr(sweep.distill, "execute")
     monkeypatch.delattr(sweep, "evaluate")
     document = rcig(*line, "--json").json
+    assert (document["status"], document["left_out"]) == ("finished", [])
     assert [row["runs"] for row in document["rows"]] == [["run_2"], ["run_1"]]
     of_one_process = undisturbed[1]
     assert [row["accuracy"] for row in document["rows"]] == [
@@ -158,7 +170,7 @@ def test_a_forecast_has_memory_time_and_status_and_runs_nothing(rcig, prepared, 
     assert 0 < other["seconds"] < 60
     outcome = rcig(*line)
     assert re.search(r"0.1 +12 +64 +4 +[\d.]+ [kM]B +1 s +not started", outcome.out)
-    assert "The runs that are not finished need about 1 s." in " ".join(outcome.err.split())
+    assert "counted from their first step, need about 1 s." in " ".join(outcome.err.split())
     assert [run["status"] for run in rcig(*line, "--new", "--json").json["runs"]] == [None, None]
     assert sorted(store.rglob("*")) == before
 
@@ -230,6 +242,42 @@ def test_a_new_sweep_uses_no_existing_runs(rcig, store, tmp_path):
     ]
     parents = json.loads((store / "runs" / "run_3" / "manifest.json").read_text())["parents"]
     assert parents["sweep"]["name"] == "sweep_3"
+
+
+def test_a_run_for_which_there_is_not_enough_memory_is_left_out(rcig, prepared, tmp_path, monkeypatch):
+    from rcig_cli.runs.sweep import sweep
+
+    def evaluate(distilled, *arguments, **settings):
+        if distilled.config.method.l2_rate == 5e-4:
+            raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 99 bytes.")
+        return evaluate_really(distilled, *arguments, **settings)
+
+    evaluate_really = sweep.evaluate
+    monkeypatch.setattr(sweep, "evaluate", evaluate)
+    shutil.copytree(prepared / "a", tmp_path / "a")
+    line = ["sweep", prepared / "sweep.toml", "--store", tmp_path / "a"]
+    outcome = rcig(*line)
+    assert outcome.code == 0
+    assert "run 1 of 2, l2_rate 0.0005 is left out. There was not enough memory for it." in outcome.err
+    assert "The table is incomplete. Not in it: run 1 of 2, l2_rate 0.0005." in outcome.err
+    assert "0.005" in outcome.out
+    (listed,) = rcig("list", "--store", tmp_path / "a", "--json").json["sweeps"]
+    assert listed["status"] == "interrupted"
+    monkeypatch.setattr(sweep, "evaluate", evaluate_really)
+    again = rcig(*line, "--json").json
+    assert (again["status"], len(again["rows"])) == ("finished", 2)
+
+
+def test_runs_of_another_machine_are_not_used_and_said_to_be_there(rcig, store, tmp_path, monkeypatch):
+    from rcig_cli.runs.distill import group
+
+    monkeypatch.setattr(group, "machine", lambda: {"device": "another"})
+    (tmp_path / "edited.toml").write_text(FILE.format(steps=2) + "baseline = false\n")
+    outcome = rcig("sweep", tmp_path / "edited.toml", "--store", store)
+    assert "Not used, since they were made with other versions or on another machine" in outcome.err
+    assert "run_1, run_2.\n" in outcome.err
+    assert "It is computed on a CPU with" in outcome.err
+    assert len(list((store / "runs").iterdir())) == 4
 
 
 def test_a_run_that_diverges_is_a_row(rcig, tmp_path):
