@@ -15,6 +15,8 @@ from rcig_cli.reporting.formatting import (
     count_of,
     describe_run,
     describe_size,
+    name_and_method,
+    target_of,
     target_title,
 )
 from rcig_cli.runs.membership.protocol import SHADOWS, AttackProtocol
@@ -70,15 +72,20 @@ def mia(
         raise ConfigError(f"{path} must end in .png, the only format of this figure.")
     with here.console.working():
         result = attack(sets, report=here.console, steps=steps or None, **settings)
-    described = "; ".join(f"{each.run.name}: {describe_run(each.run)}" for each in sets)
+    several = len({target_of(each.run) for each in sets}) > 1
+    names = {each.run.name: name_and_method(each.run) if several else each.run.name for each in sets}
+    described = "; ".join(f"{names[each.run.name]}: {describe_run(each.run)}" for each in sets)
     write_curves(result.targets, f"Membership inference attacks on {described}", path)
     here.console.document({**result.to_json(), "files": [str(path)]})
-    _show(result, here.console)
+    _show(result, names, here.console)
     here.console.text(str(path))
 
 
-def _show(result: "AttackResult", console: Console) -> None:
-    """Print two tables with a column for each target: AUC, and TPR at low false-positive rates."""
+def _show(result: "AttackResult", names: "Mapping[str, str]", console: Console) -> None:
+    """Print two tables with a column for each target: AUC, and TPR at low false-positive rates.
+
+    ``names`` are what runs are called, by their names.
+    """
     first, targets = result.runs[0], result.targets
     lira = {  # tested on numbers of its own; of several runs they are mostly the same
         (target_title(name), each.members, each.non_members): each
@@ -93,7 +100,7 @@ def _show(result: "AttackResult", console: Console) -> None:
     heads = [target_title(name) for name in targets]
     rows = [("test accuracy", *map(_accuracy, targets.values()))]
     rows += [(title, *(_auc(each, attack) for each in targets.values())) for attack, title in used.items()]
-    sizes = [f"{run.run}: {describe_size(run.size)}." for run in result.runs]
+    sizes = [f"{names[run.run]}: {describe_size(run.size)}." for run in result.runs]
     if not all(run.size.is_raw for run in result.runs):
         sizes.append("Random subsets have --ipc images of each class. The paper's results are for raw sets.")
     tested = {

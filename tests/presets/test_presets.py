@@ -101,6 +101,10 @@ def test_every_cell_of_the_papers_tables_2_and_4_has_a_preset_with_its_figure():
     assert paper_result("cifar10", 10, tested=("vgg11-published", "batch"), **bn).std == pytest.approx(0.011)
     assert paper_result("cifar10", 10, tested=("vgg11", "batch"), **bn) is None  # not the paper's network
     assert paper_result("cifar10", 10, tested=("alexnet", "none"), augment=True) is None
+    assert paper_result("cifar10", 50, algorithm="vig", augment=False).mean == pytest.approx(0.3563)
+    assert paper_result("mnist", 1, algorithm="cig", augment=False).where == "Table 1"
+    assert paper_result("mnist", 1, algorithm="cig", augment=True) is None
+    assert paper_result("fashion_mnist", 1, algorithm="vig", augment=False) is None
 
 
 def test_the_figures_that_table_2_quotes_of_other_methods():

@@ -13,13 +13,15 @@ import numpy.typing as npt
 from rcig_cli.data.sources.subset import stratified_order
 from rcig_cli.distillation.pool import Model
 from rcig_cli.distillation.records import centred_one_hot, training_set
-from rcig_cli.errors import ConfigError, NumericsError
+from rcig_cli.errors import ConfigError, NumericsError, listed
+from rcig_cli.presets.config import difference
 from rcig_cli.presets.paper_privacy import paper_attacks
 from rcig_cli.presets.set_size import SetSize
 from rcig_cli.privacy import attacks
 from rcig_cli.privacy.lira import confidences
 from rcig_cli.reporting.commands import options_of
 from rcig_cli.reporting.formatting import TARGETS as TITLES
+from rcig_cli.reporting.formatting import target_of, target_title
 from rcig_cli.runs.distill.distilled import DistilledSet
 from rcig_cli.runs.distill.scarce import scarce_classes
 from rcig_cli.runs.engine.randomness import first_images
@@ -68,7 +70,8 @@ def attack(
     ConfigError
         If a setting is unknown or has a value that is not allowed, the runs can't be attacked together, or a
         data set has too few images.  Runs can be attacked together whose data sets have the same classes and
-        shape, whose sets have as many images per class, and for which the protocol is the same.
+        shape, whose sets have as many images per class, and for which the protocol is the same; methods are
+        compared on the same data sets.
     NumericsError
         If a training diverges.
 
@@ -78,6 +81,7 @@ def attack(
     _check(sets)
     protocols = [attack_protocol(each.config, steps=steps, **settings) for each in sets]
     _check_same(sets, protocols)
+    _check_methods(sets, report)
     total = sum((len(TARGETS) * p.networks + 2 * p.shadows) * p.steps[-1] for p in protocols)
     done = 0
 
@@ -87,12 +91,12 @@ def attack(
         report.progress("training and attacking networks, steps", done, total, values)
 
     with_lira = protocols[0].shadows > 0
-    methods = [each.config.algorithm for each in sets]
+    methods = [target_of(each.run) for each in sets]
     alone = [method for method in methods if methods.count(method) == 1]
     if with_lira and alone:
-        which = f"a set by {' or '.join(alone)}" if len(sets) > 1 else "the distilled set"
+        which = " or the ".join(map(target_title, alone)) if len(sets) > 1 else "distilled set"
         report.note(
-            f"LiRA can attack {which} only with a second run of the same method, distilled from other "
+            f"LiRA can attack the {which} only with a second run of the same method, distilled from other "
             "images: pass several runs of disjoint chunks (rcig prepare --subset N --chunk K)."
         )
     runs, trained = [], []
@@ -110,7 +114,7 @@ def attack(
         trained.append(networks)
     for at, distilled in enumerate(sets if with_lira else ()):
         run = runs[at]
-        others = [other for other, method in enumerate(methods) if other != at and method == run.algorithm]
+        others = [other for other, method in enumerate(methods) if other != at and method == run.target]
         if not others:
             continue
         lira = attack_offline(trained[at], [trained[other] for other in others])
@@ -170,6 +174,31 @@ def _check_same(sets: Sequence[DistilledSet], protocols: Sequence[AttackProtocol
             )
 
 
+def _check_methods(sets: Sequence[DistilledSet], report: Report) -> None:
+    """Refuse to compare methods on different images; warn if different runs of a method are averaged."""
+    by_target: dict[str, list[DistilledSet]] = {}
+    for each in sets:
+        by_target.setdefault(target_of(each.run), []).append(each)
+    first: tuple[str, set[str], str] | None = None
+    for target, group in by_target.items():
+        data = {each.prepared.manifest.digest for each in group}
+        names, title = listed([each.prepared.name for each in group]), target_title(target)
+        first = first or (title, data, names)
+        if data != first[1]:
+            raise ConfigError(
+                f"The {first[0]} was distilled from {first[2]} and the {title} from {names}: methods are "
+                "compared on the same prepared data sets. Attack these runs separately."
+            )
+        one = group[0]
+        for other in group[1:]:
+            own = {name: getattr(one.config, name) for name in ("dataset", "seed")}
+            if differing := difference(other.config.override(own), one.config):
+                report.warn(
+                    f"{one.run.name} and {other.run.name} are averaged, although they were not distilled "
+                    f"alike ({'; '.join(differing)})."
+                )
+
+
 def _attack_run(
     distilled: DistilledSet, protocol: AttackProtocol, advance: Advance
 ) -> tuple[RunResult, TrainedRun]:
@@ -178,7 +207,8 @@ def _attack_run(
     prepared, config = distilled.prepared, distilled.config
     counts = prepared.classes, prepared.sizes["train"], config.ipc
     size = SetSize.of(config, prepared.shape, prepared.classes)
-    paper = paper_attacks(prepared.name, *counts, config.algorithm, raw=size.is_raw)
+    comparable = size.is_raw and not distilled.run.imported
+    paper = paper_attacks(prepared.name, *counts, config.algorithm, raw=comparable)
     targets = {}
     for name, members in (("real", one.train), ("random_subset", one.random_subset())):
         flip = protocol.flip and name != "real"
@@ -189,7 +219,7 @@ def _attack_run(
     by_steps, models = one.attack("distilled", TrainingSet(*training_set(images, labels, flip=protocol.flip)))
     targets["distilled"] = TargetResult(by_steps, (), paper.get("distilled"))
     result = RunResult(
-        distilled.run.name, config.algorithm, protocol, len(one.candidates.members), targets, size
+        distilled.run.name, target_of(distilled.run), protocol, len(one.candidates.members), targets, size
     )
     return result, TrainedRun(models, one.candidates, prepared.whitening(), one.phi)
 

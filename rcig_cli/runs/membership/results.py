@@ -11,7 +11,7 @@ from rcig_cli.privacy.attacks import ATTACKS
 from rcig_cli.privacy.roc import FALSE_POSITIVE_RATES, Success, chance_error, false_positives
 from rcig_cli.reporting.figures.plots import Panel, Series, draw_panels
 from rcig_cli.reporting.formatting import TARGETS as TITLES
-from rcig_cli.reporting.formatting import target_of_method, target_title
+from rcig_cli.reporting.formatting import target_title
 from rcig_cli.runs.evaluate.results import Spread
 from rcig_cli.runs.membership.protocol import AttackProtocol
 from rcig_cli.store.files import make_folder, write_bytes_atomically
@@ -113,11 +113,12 @@ class TargetResult:
 class RunResult:
     """The results on one run by target; ``examples`` is the number of members, and of non-members.
 
-    ``algorithm`` is the method that distilled its set, and ``size`` the size of that set.
+    ``target`` is the name of its set among the training sets where several methods are compared, and ``size``
+    the size of that set.
     """
 
     run: str
-    algorithm: str
+    target: str
     protocol: AttackProtocol
     examples: int
     targets: Mapping[str, TargetResult]
@@ -144,7 +145,6 @@ class RunResult:
         chance = {"chance_error": self.chance_error, "false_positives": self.false_positives}
         return {
             "run": self.run,
-            "algorithm": self.algorithm,
             "targets": {name: target.to_json() for name, target in self.targets.items()},
             "protocol": {**self.protocol.to_json(), **counts, **chance},
             "extensions": self.protocol.extensions,
@@ -162,15 +162,17 @@ class AttackResult:
     def targets(self) -> dict[str, TargetResult]:
         """The results by target, over the networks of all runs.
 
-        Of runs by several methods, those on distilled sets are joined for each method alone.
+        Of runs by several methods, those on distilled sets are joined for each method alone; an imported run
+        is alone.
         """
         joined = {name: _joined([run.targets[name] for run in self.runs]) for name in TARGETS}
-        methods = dict.fromkeys(run.algorithm for run in self.runs)
-        if len(methods) > 1:
+        several = dict.fromkeys(run.target for run in self.runs)
+        if len(several) > 1:
             del joined["distilled"]
-            for method in methods:
-                found = [run.targets["distilled"] for run in self.runs if run.algorithm == method]
-                joined[target_of_method(method)] = _joined(found)
+            for target in several:
+                joined[target] = _joined(
+                    [run.targets["distilled"] for run in self.runs if run.target == target]
+                )
         return joined
 
     def to_json(self) -> dict[str, Any]:

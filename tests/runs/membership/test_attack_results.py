@@ -8,7 +8,8 @@ from rcig_cli.errors import ConfigError
 from rcig_cli.presets.config import resolve
 from rcig_cli.privacy.attacks import ATTACKS
 from rcig_cli.privacy.roc import Success
-from rcig_cli.runs.membership.attack import _check_same
+from rcig_cli.reporting.formatting import target_of, target_title
+from rcig_cli.runs.membership.attack import _check_methods, _check_same
 from rcig_cli.runs.membership.protocol import attack_protocol
 from rcig_cli.runs.membership.results import (
     TARGETS,
@@ -19,6 +20,7 @@ from rcig_cli.runs.membership.results import (
     TargetResult,
     curves,
 )
+from tests.silent import Silent
 
 
 def network(accuracy, auc):
@@ -46,7 +48,7 @@ def test_the_results_of_several_runs_are_joined_network_by_network():
     lira = LiraResult("offline", 3, 3, 2, (Success(0.8, (0.1, 0.2)),))
     other = TargetResult({100: (network(1.0, 0.9),), 250: (network(1.0, 1.0),)}, (lira,))
     runs = [
-        RunResult(f"run_{n}", "rcig", None, 4, dict.fromkeys(TARGETS, each), None)
+        RunResult(f"run_{n}", "distilled_by_rcig", None, 4, dict.fromkeys(TARGETS, each), None)
         for n, each in enumerate((TARGET, other))
     ]
     both = AttackResult(tuple(runs)).targets["random_subset"]
@@ -61,7 +63,11 @@ def test_sets_of_several_methods_are_kept_apart():
     runs = []
     for number, method in enumerate(("rcig", "dm", "rcig")):
         target = TargetResult({100: (network(0.1 * number, 0.5),)})
-        runs.append(RunResult(f"run_{number}", method, None, 4, dict.fromkeys(TARGETS, target), None))
+        runs.append(
+            RunResult(
+                f"run_{number}", f"distilled_by_{method}", None, 4, dict.fromkeys(TARGETS, target), None
+            )
+        )
     found = AttackResult(tuple(runs)).targets
     accuracies = {name: target.accuracy.values for name, target in found.items()}
     assert list(accuracies) == ["real", "random_subset", "distilled_by_rcig", "distilled_by_dm"]
@@ -87,3 +93,40 @@ def test_runs_are_attacked_together_only_if_their_networks_and_random_subsets_ar
     check(rcig, dm, channels="equal", width=8, norm="none", flip=False, depth=2)
     with pytest.raises(ConfigError, match="run_3 and run_1 have different numbers of images per class"):
         check(rcig, distilled(3, ipc=2))
+
+
+def test_methods_are_compared_on_the_same_data_and_imported_sets_stand_alone():
+    def distilled(name, algorithm="rcig", data="a", imported=False, **settings):
+        config = resolve("digits", (8, 8, 1), 10, {"ipc": 1, "algorithm": algorithm, **settings})
+        prepared = SimpleNamespace(name=f"digits_{data}", manifest=SimpleNamespace(digest=data))
+        run = SimpleNamespace(name=name, imported=imported, config=config.to_json())
+        return SimpleNamespace(run=run, config=config, prepared=prepared)
+
+    def check(*sets):
+        heard = Heard()
+        _check_methods(sets, heard)
+        return heard.warnings
+
+    ours = [distilled(f"run_{data}", data=data, seed=seed) for seed, data in enumerate("ab")]
+    assert check(*ours) == []
+    assert check(ours[0], distilled("dm", "dm")) == []
+    with pytest.raises(
+        ConfigError, match=r"set by rcig was .* from digits_a, digits_b and the set by dm from"
+    ):
+        check(*ours, distilled("dm", "dm"))
+    (warned,) = check(ours[0], distilled("run_c", data="b", steps=5))
+    assert warned.startswith(
+        "run_a and run_c are averaged, although they were not distilled alike (steps: 5,"
+    )
+    assert check(ours[0], distilled("published", imported=True, steps=5)) == []
+    assert target_title(target_of(distilled("published", imported=True).run)) == "set published"
+
+
+class Heard(Silent):
+    """Remembers the warnings."""
+
+    def __init__(self):
+        self.warnings = []
+
+    def warn(self, sentence):
+        self.warnings.append(sentence)
