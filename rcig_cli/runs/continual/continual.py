@@ -5,7 +5,7 @@ alone.  After each task fresh networks are trained on the sets of all tasks so f
 images of all classes so far; beside it, networks trained on as many random real images (a lower bound), and
 on all real images of these classes (an upper bound).
 
-Source: the experiment of DC (Zhao, Mopuri, Bilen, 2021) and FRePo (Zhou et al., 2022).
+Source: the experiment of DM (Zhao and Bilen, 2023), which FRePo (Zhou et al., 2022) repeats.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -64,7 +64,7 @@ def with_options_of_continual(text: str) -> str:
 def class_order(classes: int, seed: int) -> tuple[int, ...]:
     """Return the order in which the classes are learned: NumPy's permutation for a seed.
 
-    Source: DC and FRePo divide CIFAR-100 in this way, with the seeds 0 to 4.
+    Source: DM and FRePo divide CIFAR-100 in this way, with the seeds 0 to 4.
     """
     return tuple(np.random.RandomState(seed).permutation(classes).tolist())
 
