@@ -109,7 +109,7 @@ def test_a_run_that_ended_in_an_unexpected_error_is_not_running(rcig, tmp_path, 
     assert rcig_cli.load("run_1", store=tmp_path).status == "interrupted"
 
 
-def test_resuming_as_if_on_another_machine_is_told(rcig, tmp_path, monkeypatch):
+def test_resuming_as_if_on_another_machine_and_at_another_commit_is_told(rcig, tmp_path, monkeypatch):
     rcig_cli.prepare("digits", store=tmp_path)
     run = ["distill", "--ipc", 1, *TINY, "--store", tmp_path]
 
@@ -117,11 +117,14 @@ def test_resuming_as_if_on_another_machine_is_told(rcig, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("rcig_cli.runs.distill.run_loop.RunLoop.restore_or_start", stop)
+    monkeypatch.setattr("rcig_cli.runs.distill.distill.commit", lambda: "111111111111")
     rcig(*run)
     manifest = open_store(tmp_path, create=False).run("run_1")
     assert manifest.machine["device"] == "cpu"
     assert manifest.machine["processors"] == str(environment.processors())
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    monkeypatch.setattr("rcig_cli.runs.distill.distill.commit", lambda: "222222222222")
     outcome = rcig(*run, "--resume")
     assert "run_1 resumes" in outcome.err
+    assert "It was started at commit 111111111111 of rcig, and goes on at 222222222222." in outcome.err
     assert "started with another device, processor or environment (device cpu, " in outcome.err

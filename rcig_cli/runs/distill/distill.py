@@ -493,6 +493,9 @@ def execute(path: Path, manifest: RunManifest, prepared: Prepared, context: RunC
             context.report.warn(
                 "This run was started with other library versions: results may differ in the last digits."
             )
+        here = commit()
+        if manifest.commit and here and manifest.commit != here:
+            context.report.note(f"It was started at commit {manifest.commit} of rcig, and goes on at {here}.")
         if manifest.machine != machine():
             before = ", ".join(f"{name} {value}" for name, value in manifest.machine.items())
             context.report.warn(
