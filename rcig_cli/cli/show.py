@@ -166,7 +166,7 @@ def _show_run(here: Context, run: Mapping[str, Any]) -> None:
 def _facts(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if metrics := describe_metrics(run["metrics"]):
         yield "metrics", metrics
-    if run.get("stored_bytes"):
+    if "raw_images" in run:  # the data set is there
         yield "size", describe_size(SetSize.from_json(run))
     if run["continues"]:
         yield "continues", f"{run['continues']['run']}, from step {run['continues']['step']}"

@@ -114,6 +114,9 @@ def test_a_data_set_is_removed_by_force(rcig, store):
     verified = rcig("verify", "run_1", "--json", "--store", store).json
     assert verified["ok"]
     assert "was made from shapes, which isn't in this store" in verified["notes"][0]["note"]
+    shown = rcig("show", "run_1", "--store", store)
+    assert shown.code == 0, shown.err
+    assert shown.out.startswith("run_1: ")
 
 
 def test_a_run_that_is_being_written_is_not_removed(rcig, store):
