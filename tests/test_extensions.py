@@ -126,6 +126,28 @@ def of(**changes):
     return Method(**{**fields, **changes})
 
 OWN = of(metrics=(Metric("loss", "sharp loss", "Loss"),))
+COUNTING = of(metrics=(Metric("step", "steps", "Steps"),))
+
+@record
+class Declaring(GradientSettings):
+    flip: bool = setting(True, "Mirrored images too.")
+    image_lr: float = setting(0.05, "Learning rate.", gt=0)
+    average_decay: float = setting(0.0, "Decay.", ge=0, lt=1)
+
+@record
+class DeclaringMore(Declaring):
+    schedule: str = setting(..., "Schedule.")
+    final_rate: float = setting(0.3, "The last rate.")
+
+DECLARING = of(settings=DeclaringMore)
+BY_IMAGES = of(settings=Declaring, defaults=lambda images, given: {"image_lr": images / 100})
+
+@record
+class Taken(GradientSettings):
+    width: int = setting(3, "Width of a filter.")
+    factor: float = setting(3, "Of the loss.")
+
+TAKEN = of(settings=Taken)
 WRONG_SETTINGS = of(settings=Undecorated)
 NOTHING = Method(name="own", title="own", reference=None, settings=MethodSettings, metrics=())
 """
@@ -312,6 +334,7 @@ def test_an_evaluation_may_augment_by_chosen_operations(module):
         ("make", "mine:make is <function make.*: expected a rcig_cli.distillation.methods.Method"),
         ("WRONG_SETTINGS", "The settings of mine:WRONG_SETTINGS are .*with @record above it"),
         ("NOTHING", "mine:NOTHING must have either make or pick"),
+        ("COUNTING", "mine:COUNTING has a metric with the name step"),
     ],
 )
 def test_what_is_not_a_method_is_refused(module, name, message):
@@ -334,6 +357,65 @@ def test_a_method_of_ones_own_has_its_settings_and_is_known_by_its_reference(mod
         config.algorithm_record.make(None, config.method)
     swept = {"ipc": 1, "sweep": {"algorithm": ["rcig", "mine:OWN"], "steps": [5]}, "sharpness": 3.0}
     assert [each.get("sharpness") for each in make_plan(swept).combinations()] == [None, 3.0]
+
+
+def test_settings_with_names_that_mean_something_else_are_refused(module):
+    module("mine", METHODS)
+    with pytest.raises(ConfigError, match=r"mine:TAKEN has settings with names .*\(width, factor\): rename"):
+        resolve("digits", (8, 8, 1), 10, {"ipc": 1, "algorithm": "mine:TAKEN"})
+
+
+def test_defaults_that_a_method_of_ones_own_declares_come_before_the_preset_of_the_data_set(module):
+    module("mine", METHODS)
+    flags = {"ipc": 1, "algorithm": "mine:DECLARING", "schedule": "constant"}
+    config = resolve("digits", (8, 8, 1), 10, flags)
+    usual = resolve("digits", (8, 8, 1), 10, {"ipc": 1})
+    assert usual.method.image_lr != 0.05
+    assert usual.method.average_decay != 0
+    assert not usual.method.flip
+    method = config.method
+    assert (method.flip, method.image_lr, method.average_decay) == (True, 0.05, 0.0)
+    assert (method.final_rate, method.models) == (0.3, 1)
+    assert (config.steps, config.width, config.batch) == (usual.steps, usual.width, usual.batch)
+    assert resolve("digits", (8, 8, 1), 10, {**flags, "image_lr": 0.7}).method.image_lr == 0.7
+    by_images = resolve("digits", (8, 8, 1), 10, {"ipc": 2, "algorithm": "mine:BY_IMAGES"})
+    assert by_images.method.image_lr == 0.2
+    # What a method doesn't declare itself is still the preset's.
+    inherited = resolve("digits", (8, 8, 1), 10, {"ipc": 1, "algorithm": "mine:OWN"})
+    assert inherited.method.image_lr == usual.method.image_lr
+
+
+def test_a_method_that_was_defined_again_is_the_new_one(module):
+    module("mine", METHODS)
+    first = methods.find_method("mine:OWN")
+    assert methods.find_method("mine:OWN") is first
+    mine = sys.modules["mine"]
+    mine.OWN = mine.of(title="another")
+    again = methods.find_method("mine:OWN")
+    assert (again.title, methods.known_method("mine:OWN")) == ("another", again)
+
+
+def test_batch_norm_is_for_methods_that_say_so(module):
+    module("mine", METHODS)
+    flags = {"ipc": 1, "norm": "batch"}
+    with pytest.raises(ConfigError, match="mine:OWN can't distil with batch norm"):
+        resolve("digits", (8, 8, 1), 10, {**flags, "algorithm": "mine:OWN"})
+    for name in ("rcig", "herding"):
+        assert resolve("digits", (8, 8, 1), 10, {**flags, "algorithm": name}).norm == "batch"
+
+
+def test_a_run_of_a_method_that_has_other_settings_now_is_read_and_not_continued(module):
+    module("mine", METHODS)
+    flags = {"ipc": 1, "algorithm": "mine:OWN", "sharpness": 3.0, "own_lr": 0.1, "steps": 5}
+    stored = {**resolve("digits", (8, 8, 1), 10, flags).to_json(), "norm": "batch"}
+    mine = sys.modules["mine"]
+    mine.OWN = mine.of(settings=mine.DeclaringMore)
+    methods.find_method("mine:OWN")
+    read = DistillConfig.from_stored(stored)
+    assert (read.is_unread, read.to_json(), read.learning_rates) == (True, stored, {})
+    assert read.override({"steps": 7}).steps == 7
+    with pytest.raises(ConfigError, match="no setting 'sharpness'"):
+        DistillConfig.from_json(stored)
 
 
 def test_a_sweep_over_a_setting_of_ones_own_is_drawn(module, tmp_path):
