@@ -5,6 +5,7 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -24,16 +25,24 @@ from rcig_cli.presets.config import DistillConfig, difference, resolve
 from rcig_cli.presets.set_size import SetSize
 from rcig_cli.reporting.commands import distill_commands
 from rcig_cli.runs.configuration import resolved
+from rcig_cli.runs.continual import continual
+from rcig_cli.runs.distill.group import RunGroup
+from rcig_cli.runs.distill.resume import newest_of, newest_with
+from rcig_cli.runs.distill.run_loop import RunContext
+from rcig_cli.runs.engine.environment import machine
+from rcig_cli.runs.evaluate import full_data
 from rcig_cli.runs.evaluate.measurement import schedule_of
 from rcig_cli.runs.evaluate.protocol import evaluation_protocol
 from rcig_cli.runs.evaluate.results import Evaluation, Spread
+from rcig_cli.runs.prepare.prepare import prepare
 from rcig_cli.runs.prepare.prepared import open_prepared
 from rcig_cli.runs.sweep.plan import make_plan
 from rcig_cli.runs.sweep.plots import panels_of
 from rcig_cli.runs.sweep.table import Cell, Outcome, tabulate
-from rcig_cli.store.records import write_manifest
+from rcig_cli.store.records import versions, write_manifest
 from rcig_cli.store.store import open_store
 from tests.conftest import start_rcig
+from tests.silent import Silent
 from tests.store.conftest import _run_manifest
 
 NETWORKS = """
@@ -416,6 +425,86 @@ def test_a_run_of_a_method_that_has_other_settings_now_is_read_and_not_continued
     assert read.override({"steps": 7}).steps == 7
     with pytest.raises(ConfigError, match="no setting 'sharpness'"):
         DistillConfig.from_json(stored)
+
+
+@pytest.fixture
+def finished(module, tmp_path):
+    """Return a store with a finished run of the user's own method, the run, and its configuration."""
+    module("mine", METHODS)
+    config = resolve("digits", (8, 8, 1), 10, {"ipc": 1, "algorithm": "mine:OWN", "steps": 5})
+    store = open_store(tmp_path / "store", create=True)
+    used = {"mine:OWN": {**config.extensions["mine:OWN"], "metrics": []}}
+    own = {"config": config.to_json(), "status": "finished", "extensions": used}
+    own |= {"versions": versions(), "machine": machine()}
+    run, lock = store.create("run", lambda name: _run_manifest(name, **own))
+    lock.release()
+    return store, run, config
+
+
+def test_a_finished_run_is_used_again_only_if_its_code_is_the_same(module, finished):
+    store, run, config = finished
+    digest = run.parents["dataset"]["digest"]
+    parents = {"digits": run.parents["dataset"]}
+    sweep = SimpleNamespace(kind="sweep", parents=parents, as_parent={"name": "sweep_1", "digest": "b" * 64})
+
+    def used():
+        group = RunGroup(store, sweep, ["a"], lambda _: ["a"]).names.get("a")
+        return [
+            group,
+            *(each and each.name for each in (newest_of(store, config, digest), newest_with(store, {}))),
+        ]
+
+    assert used() == ["run_1"] * 3
+    module("mine", METHODS + "# changed")
+    assert used() == [None] * 3
+    write_manifest(store.run_path("run_1"), replace(run, status="interrupted"))
+    assert used() == [None, "run_1", "run_1"]  # resumed, with a warning
+    write_manifest(store.run_path("run_1"), replace(run, parents={**run.parents, "sweep": sweep.as_parent}))
+    assert used() == [None] * 3  # nor by the sweep that made it
+    module("mine", METHODS)
+    assert used() == ["run_1"] * 3
+
+
+def test_the_module_of_a_run_without_a_name_is_imported_to_see_whether_it_has_changed(finished):
+    store, _, _ = finished
+    del sys.modules["mine"]
+    assert newest_with(store, {"ipc": 1}).name == "run_1"
+    del sys.modules["mine"]
+    Path("mine.py").unlink()
+    assert newest_with(store, {"ipc": 1}) is None
+
+
+def test_another_version_of_a_module_begins_another_sequence_of_tasks(module, tmp_path, monkeypatch):
+    module("mine", METHODS + AUGMENTATIONS)
+    store = open_store(tmp_path / "store", create=True)
+    prepared = prepare(store, "digits", report=Silent())
+    monkeypatch.setattr(continual, "_Sequence", lambda *given: SimpleNamespace(run=lambda: given[1].name))
+
+    def name(**settings):
+        given = {"ipc": 1, "algorithm": "random", **settings}
+        return continual.continual(store, prepared, given, RunContext(Silent()))
+
+    own = {"distill_augment": "mine:double"}
+    assert (name(**own), name(**own), name()) == ("sequence_1", "sequence_1", "sequence_2")
+    module("mine", METHODS + AUGMENTATIONS + "# changed")
+    assert (name(**own), name()) == ("sequence_3", "sequence_2")
+
+
+def test_an_accuracy_on_all_real_images_is_kept_only_for_code_with_a_checksum(module, tmp_path, monkeypatch):
+    module("nets", NETWORKS)
+    load("architecture", "nets:Perceptron")
+    monkeypatch.setitem(sys.modules, "notebook", ModuleType("notebook"))
+    prepared = prepare(open_store(tmp_path / "store", create=True), "digits", report=Silent())
+    config = resolve("digits", (8, 8, 1), 10, {"ipc": 1})
+    trained = []
+    monkeypatch.setattr(
+        full_data, "_trained", lambda _, protocol, *__: trained.append(protocol) or Spread((0.5,))
+    )
+    for arch, times in (("nets:Perceptron", 1), ("notebook:Perceptron", 3)):
+        protocol = evaluation_protocol(config, 10, arch=arch)
+        for _ in range(2):
+            full_data.full_data_accuracy(prepared, protocol, None, schedule_of(protocol), Silent())
+        assert len(trained) == times
 
 
 def test_a_sweep_over_a_setting_of_ones_own_is_drawn(module, tmp_path):

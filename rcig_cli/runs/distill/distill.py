@@ -17,7 +17,7 @@ from rcig_cli.data.sources.opening import EMBEDDED
 from rcig_cli.distillation.methods import find_method
 from rcig_cli.distillation.settings import ExpertSettings
 from rcig_cli.errors import ConfigError, Interrupted, NotFound, NumericsError
-from rcig_cli.extensions import provenance
+from rcig_cli.extensions import has_changed
 from rcig_cli.presets.config import DEFAULT_ALGORITHM, DistillConfig, with_references
 from rcig_cli.reporting.formatting import describe_images, per_class, source_of
 from rcig_cli.runs.configuration import most_images, network_for, normalized, resolved, with_possible_batch
@@ -448,8 +448,7 @@ def _extensions(config: DistillConfig) -> dict[str, dict[str, Any]]:
 def _warn_of_changes(manifest: RunManifest, report: Report) -> None:
     """Warn if code of the user's own, that a run uses, has changed since the run was started."""
     for reference, before in manifest.extensions.items():
-        found = provenance(reference)
-        if any(found.get(name) != value for name, value in before.items() if name != "metrics"):
+        if has_changed(reference, before):
             report.warn(f"{reference} has changed since this run was started: results may differ.")
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from rcig_cli.errors import ConfigError, RcigError
+from rcig_cli.extensions import load
 from rcig_cli.presets.classes import chosen_classes, class_list
 from rcig_cli.presets.config import DistillConfig, difference
 from rcig_cli.store.locks import RunLock, Wait
@@ -25,7 +26,7 @@ def newest_of(
     for run in _resumable(store, dataset_digest):
         theirs = {**run.config}
         ours = {**config.to_json(), **{name: theirs[name] for name in free if name in theirs}}
-        if theirs == ours:
+        if theirs == ours and _is_up_to_date(run):
             return run
     return None
 
@@ -38,7 +39,7 @@ def newest_with(store: Store, settings: Mapping[str, Any]) -> RunManifest | None
             with suppress(RcigError):  # this run's data set is removed, or has no such classes
                 names = store.dataset(run.dataset).class_names
                 wanted["classes"] = class_list(chosen_classes(settings["classes"], names), names)
-        if wanted.items() <= run.config.items():
+        if wanted.items() <= run.config.items() and _is_up_to_date(run):
             return run
     return None
 
@@ -52,7 +53,7 @@ def newest_within(
     """
     wanted = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
     for run in _resumable(store, dataset_digest):
-        if _minutes_of(run) == minutes and wanted.items() <= run.config.items():
+        if _minutes_of(run) == minutes and wanted.items() <= run.config.items() and _is_up_to_date(run):
             return run
     return None
 
@@ -92,6 +93,19 @@ def _resumable(store: Store, dataset_digest: str | None = None) -> Iterator[RunM
         and dataset_digest in (None, run.parents["dataset"]["digest"])
     ]
     yield from sorted(possible, key=lambda run: run.status == "finished")
+
+
+def _is_up_to_date(run: RunManifest) -> bool:
+    """Whether a run that has the wanted settings is unfinished, or uses the code that there is now.
+
+    The user's own code that it uses is imported.
+    """
+    if run.status != "finished":
+        return True
+    for reference in run.extensions:
+        with suppress(ConfigError):  # then it counts as changed
+            load("method", reference)
+    return run.has_current_code
 
 
 def with_more_steps(run: RunManifest, settings: Mapping[str, Any]) -> DistillConfig | None:
