@@ -14,7 +14,7 @@ from typing import Any
 
 from rcig_cli.augmentation import check_operations
 from rcig_cli.data.sources.opening import EMBEDDED
-from rcig_cli.distillation.methods import find_method
+from rcig_cli.distillation.methods import METHODS, find_method
 from rcig_cli.distillation.settings import ExpertSettings
 from rcig_cli.errors import ConfigError, Interrupted, NotFound, NumericsError
 from rcig_cli.extensions import has_changed
@@ -50,6 +50,7 @@ from rcig_cli.runs.prepare.prepare import open_or_prepare
 from rcig_cli.runs.prepare.prepared import Prepared, parent_of
 from rcig_cli.runs.report import Report, SharedReport
 from rcig_cli.runs.signals import stop_on_signals
+from rcig_cli.settings import values_of
 from rcig_cli.store import checkpoints
 from rcig_cli.store.files import storage_errors
 from rcig_cli.store.locks import RunLock, Wait
@@ -206,10 +207,18 @@ def distill(
                 return execute(store.run_path(run.name), run, prepared, followed)
         except Diverged as error:
             if error.record["checkpoint"] is not None and not is_stuck((*run.divergences, error.record)):
-                same = {name: run.config[name] for name in ("classes", "algorithm")}
-                same |= DistillConfig.from_json(run.config).to_decode()
-                error.lower = lower_rate(error.record, resolved(prepared, same).to_json())
+                error.lower = lower_rate(error.record, _usual(prepared, DistillConfig.from_json(run.config)))
             raise
+
+
+def _usual(prepared: Prepared, config: DistillConfig) -> Mapping[str, Any]:
+    """Return the settings, learning rates among them, that a run like this one has by default."""
+    same = {"classes": config.classes, "algorithm": config.algorithm, **config.to_decode()}
+    if config.algorithm not in METHODS:  # it may have settings without a default
+        declared, rates = config.algorithm_record.declared, config.learning_rates
+        own = values_of(config.method).items()
+        same |= {name: value for name, value in own if name not in rates or declared[name].default is None}
+    return resolved(prepared, same).to_json()
 
 
 @contextmanager
