@@ -82,8 +82,9 @@ def _minutes_of(run: RunManifest) -> float | None:
 def _resumable(store: Store, dataset_digest: str | None = None) -> Iterator[RunManifest]:
     """Yield the runs that may be resumed without being named: unfinished ones, then finished ones.
 
-    The newest come first.  With a digest, only those of this data set.  A run that diverged would diverge
-    again, and after it was resumed with lower rates it has another configuration than at first.
+    Those that have no steps to resume from come last.  Of each kind, the newest come first.  With a digest,
+    only those of this data set.  A run that diverged would diverge again, and after it was resumed with lower
+    rates it has another configuration than at first.
     """
     possible = [
         run
@@ -92,15 +93,15 @@ def _resumable(store: Store, dataset_digest: str | None = None) -> Iterator[RunM
         and run.follows_config
         and dataset_digest in (None, run.parents["dataset"]["digest"])
     ]
-    yield from sorted(possible, key=lambda run: run.status == "finished")
+    yield from sorted(possible, key=lambda run: 1 if run.status == "finished" else 0 if run.step else 2)
 
 
 def _is_up_to_date(run: RunManifest) -> bool:
-    """Whether a run that has the wanted settings is unfinished, or uses the code that there is now.
+    """Whether a run that has the wanted settings has the user's own code that there is now, if it matters.
 
-    The user's own code that it uses is imported.
+    It doesn't for an unfinished run with steps, which is resumed with a warning.  The code is imported.
     """
-    if run.status != "finished":
+    if run.status != "finished" and run.step:
         return True
     for reference in run.extensions:
         with suppress(ConfigError):  # then it counts as changed
