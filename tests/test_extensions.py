@@ -26,6 +26,7 @@ from rcig_cli.presets.set_size import SetSize
 from rcig_cli.reporting.commands import distill_commands
 from rcig_cli.runs.configuration import resolved
 from rcig_cli.runs.continual import continual
+from rcig_cli.runs.distill import distill
 from rcig_cli.runs.distill.group import RunGroup
 from rcig_cli.runs.distill.resume import newest_of, newest_with
 from rcig_cli.runs.distill.run_loop import RunContext
@@ -170,6 +171,8 @@ def halves():
     return x[:6], y[:6], x[6:], y[6:]
 def named():
     return [*halves(), ("cat", "dog")]
+def unnamed():
+    return (*halves(), None)
 def three():
     return x, y, x
 def failing():
@@ -457,12 +460,33 @@ def test_a_finished_run_is_used_again_only_if_its_code_is_the_same(module, finis
     assert used() == ["run_1"] * 3
     module("mine", METHODS + "# changed")
     assert used() == [None] * 3
-    write_manifest(store.run_path("run_1"), replace(run, status="interrupted"))
+    write_manifest(store.run_path("run_1"), replace(run, status="interrupted", step=3))
     assert used() == [None, "run_1", "run_1"]  # resumed, with a warning
     write_manifest(store.run_path("run_1"), replace(run, parents={**run.parents, "sweep": sweep.as_parent}))
     assert used() == [None] * 3  # nor by the sweep that made it
     module("mine", METHODS)
     assert used() == ["run_1"] * 3
+
+
+def test_a_run_that_failed_before_its_first_step_is_not_preferred_to_a_finished_one(module, finished):
+    store, run, config = finished
+    digest = run.parents["dataset"]["digest"]
+    own = {"config": run.config, "extensions": run.extensions}
+    store.create("run", lambda name: _run_manifest(name, status="interrupted", **own))[1].release()
+    assert newest_of(store, config, digest).name == "run_1"
+    write_manifest(store.run_path("run_1"), replace(run, status="failed"))
+    assert newest_of(store, config, digest).name == "run_2"
+    module("mine", METHODS + "# mended")
+    assert newest_of(store, config, digest) is None
+
+
+def test_what_a_run_has_by_default_is_known_for_a_method_with_settings_without_default(module, tmp_path):
+    module("mine", METHODS)
+    prepared = prepare(open_store(tmp_path / "store", create=True), "digits", report=Silent())
+    flags = {"ipc": 1, "algorithm": "mine:DECLARING", "schedule": "cosine", "image_lr": 0.5}
+    config = resolved(prepared, flags)
+    usual = distill._usual(prepared, config)
+    assert (usual["schedule"], usual["image_lr"]) == ("cosine", 0.05)
 
 
 def test_the_module_of_a_run_without_a_name_is_imported_to_see_whether_it_has_changed(finished):
@@ -564,6 +588,7 @@ def test_arrays_that_a_function_returns_are_a_data_set(module):
     assert source.origin["extensions"].keys() == {"mine:halves"}
     assert source.origin["arrays"].keys() == {"x_train", "y_train", "x_test", "y_test"}
     assert open_source("named", "mine:named").class_names == ("cat", "dog")
+    assert open_source("unnamed", "mine:unnamed").class_names == ("0", "1")
     for name, message in {
         "three": "mine:three returned a tuple of 3: expected the arrays x_train, y_train, x_test, y_test",
         "failing": r"mine:failing\(\) fails: OSError: the archive is missing",
@@ -624,6 +649,23 @@ def test_a_prepared_set_records_the_function_that_it_is_from(plugins, rcig, tmp_
     source = rcig("show", "short-datasets", *store, "--json").json["source"]
     assert (source["from"], source["extensions"]["plugged:named"]["version"]) == ("plugged:named", "2.5")
     assert "already prepared" in rcig("prepare", "short-datasets", *store).err
+
+
+def test_a_data_set_is_not_taken_as_prepared_if_its_function_may_have_changed(module, tmp_path):
+    module("mine", DATA)
+    store = open_store(tmp_path / "store", create=True)
+
+    def prepared():
+        return prepare(store, "halves", origin="mine:halves", report=Silent())
+
+    digest = prepared().manifest.digest
+    assert prepared().manifest.digest == digest
+    module("mine", DATA + "# changed")
+    with pytest.raises(ConfigError, match="The module of mine:halves has changed since halves was prepared"):
+        prepared()
+    del sys.modules["mine"]
+    Path("mine.py").unlink()
+    assert prepared().manifest.digest == digest
 
 
 @pytest.fixture
