@@ -134,7 +134,7 @@ def has_changed(reference: str, recorded: Mapping[str, Any]) -> bool:
     if "distribution" not in recorded:
         return False
     try:
-        return metadata.version(recorded["distribution"]) != recorded["version"]
+        return bool(metadata.version(recorded["distribution"]) != recorded["version"])
     except metadata.PackageNotFoundError:
         return True
 

@@ -26,6 +26,7 @@ from rcig_cli.presets.set_size import SetSize
 from rcig_cli.reporting.commands import distill_commands
 from rcig_cli.runs.configuration import resolved
 from rcig_cli.runs.continual import continual
+from rcig_cli.runs.continual.plan import settings_of_continual, split_settings
 from rcig_cli.runs.distill import distill
 from rcig_cli.runs.distill.group import RunGroup
 from rcig_cli.runs.distill.resume import newest_of, newest_with
@@ -40,6 +41,7 @@ from rcig_cli.runs.prepare.prepared import open_prepared
 from rcig_cli.runs.sweep.plan import make_plan
 from rcig_cli.runs.sweep.plots import panels_of
 from rcig_cli.runs.sweep.table import Cell, Outcome, tabulate
+from rcig_cli.settings import check
 from rcig_cli.store.records import versions, write_manifest
 from rcig_cli.store.store import open_store
 from tests.conftest import start_rcig
@@ -158,6 +160,12 @@ class Taken(GradientSettings):
     factor: float = setting(3, "Of the loss.")
 
 TAKEN = of(settings=Taken)
+
+@record
+class WithLr(GradientSettings):
+    lr: float = setting(0.5, "Of the filter.", gt=0)
+
+WITH_LR = of(settings=WithLr)
 WRONG_SETTINGS = of(settings=Undecorated)
 NOTHING = Method(name="own", title="own", reference=None, settings=MethodSettings, metrics=())
 """
@@ -395,6 +403,16 @@ def test_defaults_that_a_method_of_ones_own_declares_come_before_the_preset_of_t
     # What a method doesn't declare itself is still the preset's.
     inherited = resolve("digits", (8, 8, 1), 10, {"ipc": 1, "algorithm": "mine:OWN"})
     assert inherited.method.image_lr == usual.method.image_lr
+
+
+def test_a_setting_that_an_evaluation_has_too_is_the_methods_in_continual_learning(module):
+    module("mine", METHODS)
+    given = {"algorithm": "mine:WITH_LR", "lr": 0.7, "evaluate_lr": 0.1, "networks": 2}
+    check(settings_of_continual("mine:WITH_LR"), given)
+    of_method, of_evaluation = split_settings(given)
+    assert of_method == {"algorithm": "mine:WITH_LR", "lr": 0.7}
+    assert of_evaluation == {"lr": 0.1, "networks": 2}
+    assert split_settings({"lr": 0.1})[1] == {"lr": 0.1}
 
 
 def test_a_method_that_was_defined_again_is_the_new_one(module):
