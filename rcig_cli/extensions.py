@@ -12,6 +12,7 @@ import importlib
 import os
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -112,16 +113,38 @@ def provenance(reference: str) -> dict[str, str]:
     """
     from importlib import metadata
 
-    module_name = reference.partition(":")[0]
-    owners = metadata.packages_distributions().get(module_name.partition(".")[0], [])
+    owners = metadata.packages_distributions().get(reference.partition(":")[0].partition(".")[0], [])
     found = {}
     if owners:
         found = {"distribution": owners[0], "version": metadata.version(owners[0])}
-    module = sys.modules.get(module_name)
-    file = getattr(module, "__file__", None)
-    if file is not None and Path(file).is_file():
-        found["module_sha256"] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    if (checksum := _checksum(reference)) is not None:
+        found["module_sha256"] = checksum
     return found
+
+
+def has_changed(reference: str, recorded: Mapping[str, Any]) -> bool:
+    """Whether the code of a reference is not the one that was recorded (`provenance`).
+
+    The module is not imported: of one that isn't, no code is known.
+    """
+    from importlib import metadata
+
+    if recorded.get("module_sha256") != _checksum(reference):
+        return True
+    if "distribution" not in recorded:
+        return False
+    try:
+        return bool(metadata.version(recorded["distribution"]) != recorded["version"])
+    except metadata.PackageNotFoundError:
+        return True
+
+
+def _checksum(reference: str) -> str | None:
+    """Return the checksum of the file of a reference's module; None if that has no file or isn't imported."""
+    file = getattr(sys.modules.get(reference.partition(":")[0]), "__file__", None)
+    if file is None or not Path(file).is_file():
+        return None
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 
 def _called(name: str, reference: str) -> str:

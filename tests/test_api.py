@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import rcig_cli as rcig
+from rcig_cli.api.functions import _plain, _without_objects
 from tests.parametrized import BASIS, write_encoded
 
 
@@ -62,7 +63,7 @@ def test_distill_gives_the_bytes_that_the_command_gives(run, tmp_path):
 def test_a_callback_that_returns_false_ends_the_run_as_if_it_had_fewer_steps(run, tmp_path):
     rcig.prepare("digits", store=tmp_path)
     long = {**settings_of(run), "steps": 500}
-    stopped = rcig.distill("digits", **long, store=tmp_path, on_step=lambda step, _: step < 3)
+    stopped = rcig.distill("digits", **long, store=tmp_path, on_step=lambda step, _: np.bool_(step < 3))
     assert stopped.status == "finished"
     assert 3 <= stopped.step == stopped.config["steps"] < 500
     whole = rcig.distill("digits", **{**long, "steps": stopped.step}, store=tmp_path)
@@ -122,6 +123,53 @@ def test_distilling_arrays_refuses_what_is_not_clear():
         rcig.distill_arrays(x, y[:-1])
     with pytest.raises(rcig.ConfigError, match="all images need the same shape, and"):
         rcig.distill_arrays([np.zeros((8, 8)), np.zeros((8, 9))], [0, 1])
+
+
+def test_arrays_of_objects_are_taken_as_what_they_hold():
+    texts, numbers = (np.array(each, object) for each in (["5", "0", "5"], [3, 1, 3]))
+    assert _without_objects("y", texts).tolist() == ["5", "0", "5"]
+    assert _without_objects("y", texts).dtype.kind == "U"
+    assert _without_objects("y", numbers).dtype == np.int64
+    for values in (["5", 0, "5"], [3, None, 3], ["5", float("nan"), "5"]):
+        with pytest.raises(rcig.ConfigError, match=r"y has values of the types .*, .*: expected all num"):
+            rcig.distill_arrays(np.zeros((3, 8, 8)), np.array(values, object))
+
+
+def test_a_tensor_on_a_gpu_is_to_be_moved():
+    class Tensor:
+        def __array__(self, dtype=None, copy=None):
+            raise TypeError("can't convert cuda:0 device type tensor to numpy.")
+
+    with pytest.raises(rcig.ConfigError, match=r"cuda:0 .*Move tensors to the CPU first, in PyTorch with"):
+        rcig.distill_arrays(Tensor(), [0, 1])
+
+
+def test_distilling_arrays_checks_settings_first():
+    with pytest.raises(rcig.ConfigError, match="did you mean width"):
+        rcig.distill_arrays(None, None, widht=16)
+
+
+def test_numbers_may_be_those_of_numpy(run):
+    plain = _plain({"seed": np.int64(3), "ipc": np.array([1, 2]), "classes": (np.bool_(True), [np.int32(4)])})
+    assert plain == {"seed": 3, "ipc": [1, 2], "classes": (True, [4])}
+    assert [type(each) for each in (plain["seed"], plain["classes"][0])] == [int, bool]
+    own = {
+        **settings_of(run),
+        "seed": np.int64(0),
+        "steps": np.int32(6),
+        "flip": np.bool_(run.config["flip"]),
+    }
+    assert rcig.distill("digits", **own, resume=True, store=run.store.root).name == "run_1"
+
+
+def test_a_run_may_be_given_to_resume_it(run):
+    assert rcig.distill("digits", resume=run, store=run.store.root).name == "run_1"
+
+
+def test_a_path_may_begin_with_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    rcig.prepare("digits", store="~/sets")
+    assert (tmp_path / "sets" / "store.json").exists()
 
 
 def test_a_range_may_be_a_pair_of_numbers(tmp_path):
@@ -206,9 +254,9 @@ def test_an_exported_set_is_imported_again(run, tmp_path):
         (lambda store: rcig.distill("digits", ipc=1, widht=3, store=store), rcig.ConfigError, "width"),
         (lambda store: rcig.distill("cifar10", ipc=1, store=store), rcig.NotFound, "cifar10"),
         (
-            lambda store: rcig.distill("digits", ipc=1, resume=rcig.load("run_1", store=store), store=store),
+            lambda store: rcig.distill("digits", ipc=1, resume=3, store=store),
             rcig.ConfigError,
-            "resume must be True, False or the name of a run, not Run run_1",
+            "resume must be True, False, a run or its name, not 3",
         ),
         (lambda store: rcig.list_runs(store=store / "none"), rcig.NotFound, "no store"),
         (lambda store: rcig.export("run_1", "zip", store=store), rcig.ConfigError, "zip"),

@@ -5,6 +5,7 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -24,16 +25,27 @@ from rcig_cli.presets.config import DistillConfig, difference, resolve
 from rcig_cli.presets.set_size import SetSize
 from rcig_cli.reporting.commands import distill_commands
 from rcig_cli.runs.configuration import resolved
+from rcig_cli.runs.continual import continual
+from rcig_cli.runs.continual.plan import settings_of_continual, split_settings
+from rcig_cli.runs.distill import distill
+from rcig_cli.runs.distill.group import RunGroup
+from rcig_cli.runs.distill.resume import newest_of, newest_with
+from rcig_cli.runs.distill.run_loop import RunContext
+from rcig_cli.runs.engine.environment import machine
+from rcig_cli.runs.evaluate import full_data
 from rcig_cli.runs.evaluate.measurement import schedule_of
 from rcig_cli.runs.evaluate.protocol import evaluation_protocol
 from rcig_cli.runs.evaluate.results import Evaluation, Spread
+from rcig_cli.runs.prepare.prepare import prepare
 from rcig_cli.runs.prepare.prepared import open_prepared
 from rcig_cli.runs.sweep.plan import make_plan
 from rcig_cli.runs.sweep.plots import panels_of
 from rcig_cli.runs.sweep.table import Cell, Outcome, tabulate
-from rcig_cli.store.records import write_manifest
+from rcig_cli.settings import check
+from rcig_cli.store.records import versions, write_manifest
 from rcig_cli.store.store import open_store
 from tests.conftest import start_rcig
+from tests.silent import Silent
 from tests.store.conftest import _run_manifest
 
 NETWORKS = """
@@ -126,6 +138,34 @@ def of(**changes):
     return Method(**{**fields, **changes})
 
 OWN = of(metrics=(Metric("loss", "sharp loss", "Loss"),))
+COUNTING = of(metrics=(Metric("step", "steps", "Steps"),))
+
+@record
+class Declaring(GradientSettings):
+    flip: bool = setting(True, "Mirrored images too.")
+    image_lr: float = setting(0.05, "Learning rate.", gt=0)
+    average_decay: float = setting(0.0, "Decay.", ge=0, lt=1)
+
+@record
+class DeclaringMore(Declaring):
+    schedule: str = setting(..., "Schedule.")
+    final_rate: float = setting(0.3, "The last rate.")
+
+DECLARING = of(settings=DeclaringMore)
+BY_IMAGES = of(settings=Declaring, defaults=lambda images, given: {"image_lr": images / 100})
+
+@record
+class Taken(GradientSettings):
+    width: int = setting(3, "Width of a filter.")
+    factor: float = setting(3, "Of the loss.")
+
+TAKEN = of(settings=Taken)
+
+@record
+class WithLr(GradientSettings):
+    lr: float = setting(0.5, "Of the filter.", gt=0)
+
+WITH_LR = of(settings=WithLr)
 WRONG_SETTINGS = of(settings=Undecorated)
 NOTHING = Method(name="own", title="own", reference=None, settings=MethodSettings, metrics=())
 """
@@ -139,6 +179,8 @@ def halves():
     return x[:6], y[:6], x[6:], y[6:]
 def named():
     return [*halves(), ("cat", "dog")]
+def unnamed():
+    return (*halves(), None)
 def three():
     return x, y, x
 def failing():
@@ -312,6 +354,7 @@ def test_an_evaluation_may_augment_by_chosen_operations(module):
         ("make", "mine:make is <function make.*: expected a rcig_cli.distillation.methods.Method"),
         ("WRONG_SETTINGS", "The settings of mine:WRONG_SETTINGS are .*with @record above it"),
         ("NOTHING", "mine:NOTHING must have either make or pick"),
+        ("COUNTING", "mine:COUNTING has a metric with the name step"),
     ],
 )
 def test_what_is_not_a_method_is_refused(module, name, message):
@@ -334,6 +377,176 @@ def test_a_method_of_ones_own_has_its_settings_and_is_known_by_its_reference(mod
         config.algorithm_record.make(None, config.method)
     swept = {"ipc": 1, "sweep": {"algorithm": ["rcig", "mine:OWN"], "steps": [5]}, "sharpness": 3.0}
     assert [each.get("sharpness") for each in make_plan(swept).combinations()] == [None, 3.0]
+
+
+def test_settings_with_names_that_mean_something_else_are_refused(module):
+    module("mine", METHODS)
+    with pytest.raises(ConfigError, match=r"mine:TAKEN has settings with names .*\(width, factor\): rename"):
+        resolve("digits", (8, 8, 1), 10, {"ipc": 1, "algorithm": "mine:TAKEN"})
+
+
+def test_defaults_that_a_method_of_ones_own_declares_come_before_the_preset_of_the_data_set(module):
+    module("mine", METHODS)
+    flags = {"ipc": 1, "algorithm": "mine:DECLARING", "schedule": "constant"}
+    config = resolve("digits", (8, 8, 1), 10, flags)
+    usual = resolve("digits", (8, 8, 1), 10, {"ipc": 1})
+    assert usual.method.image_lr != 0.05
+    assert usual.method.average_decay != 0
+    assert not usual.method.flip
+    method = config.method
+    assert (method.flip, method.image_lr, method.average_decay) == (True, 0.05, 0.0)
+    assert (method.final_rate, method.models) == (0.3, 1)
+    assert (config.steps, config.width, config.batch) == (usual.steps, usual.width, usual.batch)
+    assert resolve("digits", (8, 8, 1), 10, {**flags, "image_lr": 0.7}).method.image_lr == 0.7
+    by_images = resolve("digits", (8, 8, 1), 10, {"ipc": 2, "algorithm": "mine:BY_IMAGES"})
+    assert by_images.method.image_lr == 0.2
+    # What a method doesn't declare itself is still the preset's.
+    inherited = resolve("digits", (8, 8, 1), 10, {"ipc": 1, "algorithm": "mine:OWN"})
+    assert inherited.method.image_lr == usual.method.image_lr
+
+
+def test_a_setting_that_an_evaluation_has_too_is_the_methods_in_continual_learning(module):
+    module("mine", METHODS)
+    given = {"algorithm": "mine:WITH_LR", "lr": 0.7, "evaluate_lr": 0.1, "networks": 2}
+    check(settings_of_continual("mine:WITH_LR"), given)
+    of_method, of_evaluation = split_settings(given)
+    assert of_method == {"algorithm": "mine:WITH_LR", "lr": 0.7}
+    assert of_evaluation == {"lr": 0.1, "networks": 2}
+    assert split_settings({"lr": 0.1})[1] == {"lr": 0.1}
+
+
+def test_a_method_that_was_defined_again_is_the_new_one(module):
+    module("mine", METHODS)
+    first = methods.find_method("mine:OWN")
+    assert methods.find_method("mine:OWN") is first
+    mine = sys.modules["mine"]
+    mine.OWN = mine.of(title="another")
+    again = methods.find_method("mine:OWN")
+    assert (again.title, methods.known_method("mine:OWN")) == ("another", again)
+
+
+def test_batch_norm_is_for_methods_that_say_so(module):
+    module("mine", METHODS)
+    flags = {"ipc": 1, "norm": "batch"}
+    with pytest.raises(ConfigError, match="mine:OWN can't distil with batch norm"):
+        resolve("digits", (8, 8, 1), 10, {**flags, "algorithm": "mine:OWN"})
+    for name in ("rcig", "herding"):
+        assert resolve("digits", (8, 8, 1), 10, {**flags, "algorithm": name}).norm == "batch"
+
+
+def test_a_run_of_a_method_that_has_other_settings_now_is_read_and_not_continued(module):
+    module("mine", METHODS)
+    flags = {"ipc": 1, "algorithm": "mine:OWN", "sharpness": 3.0, "own_lr": 0.1, "steps": 5}
+    stored = {**resolve("digits", (8, 8, 1), 10, flags).to_json(), "norm": "batch"}
+    mine = sys.modules["mine"]
+    mine.OWN = mine.of(settings=mine.DeclaringMore)
+    methods.find_method("mine:OWN")
+    read = DistillConfig.from_stored(stored)
+    assert (read.is_unread, read.to_json(), read.learning_rates) == (True, stored, {})
+    assert read.override({"steps": 7}).steps == 7
+    with pytest.raises(ConfigError, match="no setting 'sharpness'"):
+        DistillConfig.from_json(stored)
+
+
+@pytest.fixture
+def finished(module, tmp_path):
+    """Return a store with a finished run of the user's own method, the run, and its configuration."""
+    module("mine", METHODS)
+    config = resolve("digits", (8, 8, 1), 10, {"ipc": 1, "algorithm": "mine:OWN", "steps": 5})
+    store = open_store(tmp_path / "store", create=True)
+    used = {"mine:OWN": {**config.extensions["mine:OWN"], "metrics": []}}
+    own = {"config": config.to_json(), "status": "finished", "extensions": used}
+    own |= {"versions": versions(), "machine": machine()}
+    run, lock = store.create("run", lambda name: _run_manifest(name, **own))
+    lock.release()
+    return store, run, config
+
+
+def test_a_finished_run_is_used_again_only_if_its_code_is_the_same(module, finished):
+    store, run, config = finished
+    digest = run.parents["dataset"]["digest"]
+    parents = {"digits": run.parents["dataset"]}
+    sweep = SimpleNamespace(kind="sweep", parents=parents, as_parent={"name": "sweep_1", "digest": "b" * 64})
+
+    def used():
+        group = RunGroup(store, sweep, ["a"], lambda _: ["a"]).names.get("a")
+        return [
+            group,
+            *(each and each.name for each in (newest_of(store, config, digest), newest_with(store, {}))),
+        ]
+
+    assert used() == ["run_1"] * 3
+    module("mine", METHODS + "# changed")
+    assert used() == [None] * 3
+    write_manifest(store.run_path("run_1"), replace(run, status="interrupted", step=3))
+    assert used() == [None, "run_1", "run_1"]  # resumed, with a warning
+    write_manifest(store.run_path("run_1"), replace(run, parents={**run.parents, "sweep": sweep.as_parent}))
+    assert used() == [None] * 3  # nor by the sweep that made it
+    module("mine", METHODS)
+    assert used() == ["run_1"] * 3
+
+
+def test_a_run_that_failed_before_its_first_step_is_not_preferred_to_a_finished_one(module, finished):
+    store, run, config = finished
+    digest = run.parents["dataset"]["digest"]
+    own = {"config": run.config, "extensions": run.extensions}
+    store.create("run", lambda name: _run_manifest(name, status="interrupted", **own))[1].release()
+    assert newest_of(store, config, digest).name == "run_1"
+    write_manifest(store.run_path("run_1"), replace(run, status="failed"))
+    assert newest_of(store, config, digest).name == "run_2"
+    module("mine", METHODS + "# mended")
+    assert newest_of(store, config, digest) is None
+
+
+def test_what_a_run_has_by_default_is_known_for_a_method_with_settings_without_default(module, tmp_path):
+    module("mine", METHODS)
+    prepared = prepare(open_store(tmp_path / "store", create=True), "digits", report=Silent())
+    flags = {"ipc": 1, "algorithm": "mine:DECLARING", "schedule": "cosine", "image_lr": 0.5}
+    config = resolved(prepared, flags)
+    usual = distill._usual(prepared, config)
+    assert (usual["schedule"], usual["image_lr"]) == ("cosine", 0.05)
+
+
+def test_the_module_of_a_run_without_a_name_is_imported_to_see_whether_it_has_changed(finished):
+    store, _, _ = finished
+    del sys.modules["mine"]
+    assert newest_with(store, {"ipc": 1}).name == "run_1"
+    del sys.modules["mine"]
+    Path("mine.py").unlink()
+    assert newest_with(store, {"ipc": 1}) is None
+
+
+def test_another_version_of_a_module_begins_another_sequence_of_tasks(module, tmp_path, monkeypatch):
+    module("mine", METHODS + AUGMENTATIONS)
+    store = open_store(tmp_path / "store", create=True)
+    prepared = prepare(store, "digits", report=Silent())
+    monkeypatch.setattr(continual, "_Sequence", lambda *given: SimpleNamespace(run=lambda: given[1].name))
+
+    def name(**settings):
+        given = {"ipc": 1, "algorithm": "random", **settings}
+        return continual.continual(store, prepared, given, RunContext(Silent()))
+
+    own = {"distill_augment": "mine:double"}
+    assert (name(**own), name(**own), name()) == ("sequence_1", "sequence_1", "sequence_2")
+    module("mine", METHODS + AUGMENTATIONS + "# changed")
+    assert (name(**own), name()) == ("sequence_3", "sequence_2")
+
+
+def test_an_accuracy_on_all_real_images_is_kept_only_for_code_with_a_checksum(module, tmp_path, monkeypatch):
+    module("nets", NETWORKS)
+    load("architecture", "nets:Perceptron")
+    monkeypatch.setitem(sys.modules, "notebook", ModuleType("notebook"))
+    prepared = prepare(open_store(tmp_path / "store", create=True), "digits", report=Silent())
+    config = resolve("digits", (8, 8, 1), 10, {"ipc": 1})
+    trained = []
+    monkeypatch.setattr(
+        full_data, "_trained", lambda _, protocol, *__: trained.append(protocol) or Spread((0.5,))
+    )
+    for arch, times in (("nets:Perceptron", 1), ("notebook:Perceptron", 3)):
+        protocol = evaluation_protocol(config, 10, arch=arch)
+        for _ in range(2):
+            full_data.full_data_accuracy(prepared, protocol, None, schedule_of(protocol), Silent())
+        assert len(trained) == times
 
 
 def test_a_sweep_over_a_setting_of_ones_own_is_drawn(module, tmp_path):
@@ -393,6 +606,7 @@ def test_arrays_that_a_function_returns_are_a_data_set(module):
     assert source.origin["extensions"].keys() == {"mine:halves"}
     assert source.origin["arrays"].keys() == {"x_train", "y_train", "x_test", "y_test"}
     assert open_source("named", "mine:named").class_names == ("cat", "dog")
+    assert open_source("unnamed", "mine:unnamed").class_names == ("0", "1")
     for name, message in {
         "three": "mine:three returned a tuple of 3: expected the arrays x_train, y_train, x_test, y_test",
         "failing": r"mine:failing\(\) fails: OSError: the archive is missing",
@@ -453,6 +667,23 @@ def test_a_prepared_set_records_the_function_that_it_is_from(plugins, rcig, tmp_
     source = rcig("show", "short-datasets", *store, "--json").json["source"]
     assert (source["from"], source["extensions"]["plugged:named"]["version"]) == ("plugged:named", "2.5")
     assert "already prepared" in rcig("prepare", "short-datasets", *store).err
+
+
+def test_a_data_set_is_not_taken_as_prepared_if_its_function_may_have_changed(module, tmp_path):
+    module("mine", DATA)
+    store = open_store(tmp_path / "store", create=True)
+
+    def prepared():
+        return prepare(store, "halves", origin="mine:halves", report=Silent())
+
+    digest = prepared().manifest.digest
+    assert prepared().manifest.digest == digest
+    module("mine", DATA + "# changed")
+    with pytest.raises(ConfigError, match="The module of mine:halves has changed since halves was prepared"):
+        prepared()
+    del sys.modules["mine"]
+    Path("mine.py").unlink()
+    assert prepared().manifest.digest == digest
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
 
@@ -18,6 +19,7 @@ import numpy.typing as npt
 
 from rcig_cli.api.results import Attack, Dataset, DistilledArrays, Run, Sweep
 from rcig_cli.errors import ConfigError, shorten
+from rcig_cli.extensions import describe
 from rcig_cli.reporting.formatting import rounded
 from rcig_cli.runs.continual.results import Continual
 from rcig_cli.runs.evaluate.results import Evaluation
@@ -118,6 +120,7 @@ def prepare(
     >>> rcig.prepare("digits")
     Dataset digits: 1437 training and 360 test images, 10 classes, 8x8 grey
     """
+    settings = _plain(settings)
     if isinstance(settings.get("range"), tuple | list):
         settings["range"] = ",".join(map(str, settings["range"]))
     from rcig_cli.runs.prepare.prepare import prepare as prepare_dataset
@@ -142,7 +145,7 @@ def distill(
     minutes: float | None = None,
     name: str | None = None,
     tags: Sequence[str] = (),
-    resume: bool | str = False,
+    resume: bool | str | Run = False,
     on_step: OnStep | None = None,
     checkpoint_every: int | None = None,
     devices: int | None = None,
@@ -160,24 +163,26 @@ def distill(
     ipc
         Distilled images per class: a number; or one for each class; or numbers by class name, such as
         ``{"cat": 5, "default": 10}`` with ``"default"`` for the classes that are not named.  With a
-        ``parametrization`` other than ``"raw"`` the set takes the bytes of as many and has more images.
+        ``parametrization`` other than ``"raw"`` the set takes the bytes of that many and has more images.
     minutes
-        Choose width, batch and steps, as far as they are not given, so that the whole run takes about so many
-        minutes on this machine.  They are recorded as the run's settings (``run.config``).  On a CPU, a run
-        of the paper's size takes 10 minutes if neither ``minutes`` nor ``steps``, ``width`` or ``batch`` is
-        given.
+        Choose width, batch and steps, as far as they are not given, so that the whole run takes about this
+        many minutes on this machine.  They are recorded as the run's settings (``run.config``).  On a CPU, a
+        run of the paper's size takes 10 minutes if neither ``minutes`` nor ``steps``, ``width`` or ``batch``
+        is given.
     name, tags
         The run's name, by default ``"run_1"`` and so on, and words to find it by.
     resume
         True resumes the newest unfinished run with these settings, or returns a finished one, or starts one
-        (without ``ipc``, it must be there); a run's name resumes that run.  With more ``steps``, an
-        unfinished run takes as many, and a finished one is continued by a new run.
+        (without ``ipc``, it must be there).  A run, or its name, resumes that run.  Only a run that is given
+        can be extended by more ``steps``: an unfinished one then takes that many, and a finished one is
+        continued by a new run.
     on_step
-        Called as ``on_step(step, metrics)`` after each outer step, with ``step`` from 1 and ``loss``,
-        ``accuracy`` and so on in ``metrics``.  If it returns False, the run ends after a few more steps,
-        which are computed ahead, and is finished as if ``steps`` were the step reached (but a schedule of the
-        learning rates stays that of the steps that were planned).  If it raises an exception, `distill` ends
-        with it; the run can be resumed from its last checkpoint.
+        Called as ``on_step(step, metrics)`` after each outer step, with ``step`` from 1 and the method's
+        metrics by name: ``loss``, in many methods ``accuracy`` (not in dm, dc, dsa and mtt), and others.  If
+        it returns False, the run ends after a few more steps, which are computed ahead, and is finished as if
+        ``steps`` were the step reached (but a schedule of the learning rates stays that of the steps that
+        were planned).  If it raises an exception, `distill` ends with it; the run can be resumed from its
+        last checkpoint.
     checkpoint_every
         Outer steps between checkpoints; by default one is saved every 10 minutes.
     devices
@@ -211,8 +216,11 @@ def distill(
     from rcig_cli.settings import check
     from rcig_cli.store.names import NEWEST
 
+    settings, minutes = _plain(settings), _plain(minutes)
+    if isinstance(resume, Run):
+        resume = resume.name
     if ipc is not None:
-        settings["ipc"] = ipc
+        settings["ipc"] = _plain(ipc)
     elif not resume:
         raise ConfigError("ipc is missing: give the number of distilled images per class, such as ipc=1.")
     check(declared_settings(settings.get("algorithm")), settings)
@@ -223,7 +231,7 @@ def distill(
         _Report(shown=progress), checkpoint_every, devices, on_step=on_step, log_to=tuple(log_to)
     )
     if not isinstance(resume, bool | str):
-        raise ConfigError(f"resume must be True, False or the name of a run, not {shorten(resume)}.")
+        raise ConfigError(f"resume must be True, False, a run or its name, not {shorten(resume)}.")
     which = resume if isinstance(resume, str) else NEWEST if resume else None
     if isinstance(minutes, bool) or not isinstance(minutes, int | float | None):
         raise ConfigError(f"minutes must be a number above 0, not {shorten(minutes)}.")
@@ -288,11 +296,22 @@ def distill_arrays(
     >>> small.images.shape, small.labels.shape
     ((10, 28, 28, 1), (10, 10))
     """
+    from rcig_cli.presets.config import declared_settings
+    from rcig_cli.settings import check
+
+    of_run = signature(distill).parameters
+    others = _plain({name: value for name, value in settings.items() if name not in of_run})
+    check(declared_settings(settings.get("algorithm")), others)
     try:
-        x, y = np.asarray(x), np.asarray(y)
+        x, y = _without_objects("x", np.asarray(x)), _without_objects("y", np.asarray(y))
     except ValueError as error:
         raise ConfigError(
             f"x and y can't be made arrays ({error}): all images need the same shape, and so do all labels."
+        ) from None
+    except (TypeError, RuntimeError) as error:  # a tensor of another library that isn't plain numbers
+        raise ConfigError(
+            f"x and y can't be made NumPy arrays ({describe(error)}). Move tensors to the CPU first, in "
+            "PyTorch with .detach().cpu()."
         ) from None
     named = {} if class_names is None else {"class_names": np.array(class_names, dtype=str)}
     if not x.ndim or not y.ndim or len(x) != len(y):
@@ -320,6 +339,25 @@ def distill_arrays(
             class_names=run.class_names,
             whitening=run.distilled.prepared.whitening(),
         )
+
+
+def _without_objects(argument: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return an array of Python objects, such as a column of pandas has, as one of numbers or texts.
+
+    Raises
+    ------
+    ConfigError
+        If the objects are something else, or of different kinds.
+    """
+    if array.dtype.kind != "O":
+        return array
+    values = array.ravel().tolist()
+    typed = np.array(array.tolist())
+    are_texts = all(isinstance(each, str) for each in values)
+    if typed.dtype.kind not in ("U" if are_texts else "biuf"):
+        kinds = ", ".join(sorted({type(each).__name__ for each in values}))
+        raise ConfigError(f"{argument} has values of the types {kinds}: expected all numbers or all texts.")
+    return typed
 
 
 def _darkest_and_brightest(x: npt.NDArray[Any]) -> list[int]:
@@ -385,9 +423,9 @@ def evaluate(
         report=_Report(shown=progress),
         baseline=baseline,
         full_data=full_data,
-        full_epochs=full_epochs,
+        full_epochs=_plain(full_epochs),
         scores=scores,
-        **settings,
+        **_plain(settings),
     )
 
 
@@ -434,7 +472,7 @@ def attack(
     runs = run if isinstance(run, Sequence) and not isinstance(run, str) else [run]
     loaded = [load(each, store=store) for each in runs]
     sets = [each.distilled for each in loaded]
-    found = job.attack(sets, report=_Report(shown=progress), steps=steps, **settings)
+    found = job.attack(sets, report=_Report(shown=progress), steps=_plain(steps), **_plain(settings))
     return Attack(", ".join(each.name for each in loaded), found.to_json())
 
 
@@ -499,11 +537,12 @@ def continual(
     from rcig_cli.runs.distill.run_loop import RunContext
     from rcig_cli.settings import check
 
-    settings["ipc"] = ipc
+    settings = _plain({**settings, "ipc": ipc})
     check(settings_of_continual(settings.get("algorithm")), settings)
     opened, name = _locate_or_create(dataset, store)
     context = RunContext(_Report(shown=progress), checkpoint_every)
     prepared = choose_dataset(opened, name, context.report)
+    tasks, full_epochs = _plain((tasks, full_epochs))
     return job.continual(opened, prepared, settings, context, tasks=tasks, full_epochs=full_epochs)
 
 
@@ -561,7 +600,7 @@ def sweep(
     from rcig_cli.runs.sweep import sweep as job
     from rcig_cli.runs.sweep.plan import make_plan, read_plan
 
-    read = make_plan(plan) if isinstance(plan, Mapping) else read_plan(Path(plan))
+    read = make_plan(_plain(plan)) if isinstance(plan, Mapping) else read_plan(Path(plan))
     report = _Report(shown=progress)
     opened = _open(store, create=True)
     found = job.sweep(
@@ -802,7 +841,18 @@ def _path(argument: str, value: Any) -> Path | None:
         raise ConfigError(f"{argument} must be a path, not {shorten(value)}.")
     if value == "":
         raise ConfigError(f"{argument} is empty: give a path.")
-    return None if value is None else Path(value)
+    return None if value is None else Path(os.path.expanduser(value))
+
+
+def _plain(value: Any) -> Any:
+    """Return a value with Python's numbers in place of NumPy's, also in lists and mappings."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return (tuple if isinstance(value, tuple) else list)(map(_plain, value))
+    return value
 
 
 def _locate(

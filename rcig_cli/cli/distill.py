@@ -194,13 +194,11 @@ def _remedy(here: Context, run: "RunManifest", error: "Diverged") -> str:
     """Say how a run that diverged can be resumed, or that it can't."""
     if not error.record["rates"]:  # of a method of the user's own
         return "Start a new run with other settings."
+    or_more = " or a higher --l2-rate" if "l2_rate" in run.config else ""
     if error.record["checkpoint"] is None:
-        return "Start a new run with a lower learning rate, or with a higher --l2-rate."
+        return f"Start a new run with a lower learning rate{or_more}."
     if error.lower is None:
-        return (
-            "A lower learning rate did not help. "
-            "Start a new run with lower learning rates or a higher --l2-rate."
-        )
+        return f"A lower learning rate did not help. Start a new run with lower learning rates{or_more}."
     ((name, value),) = error.lower.items()
     if name in _SETTINGS:
         option = f"{_SETTINGS[name].option} {value:g}"

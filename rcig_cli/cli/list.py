@@ -145,7 +145,7 @@ def _headline(store: "Store", run: "RunManifest") -> "Headline | None":
     from rcig_cli.store.results import read_results
 
     found = read_results(store.run_path(run.name), "evaluations").found
-    return headline_of(DistillConfig.from_json(run.config), found)
+    return headline_of(DistillConfig.from_stored(run.config), found)
 
 
 def _is_listed(group: "SweepManifest | SequenceManifest", dataset: str | None, tag: str | None) -> bool:

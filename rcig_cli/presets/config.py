@@ -4,14 +4,23 @@ A run's manifest records it, and runs are compared by it.
 """
 
 import difflib
+import inspect
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Literal, Self
 
 import pydantic
+from pydantic.fields import FieldInfo
 
-from rcig_cli.distillation.methods import METHODS, Method, find_method, is_known, known_method
+from rcig_cli.distillation.methods import (
+    METHODS,
+    Method,
+    find_method,
+    is_known,
+    known_method,
+    unread_method,
+)
 from rcig_cli.distillation.parametrizations import (
     PARAMETRIZATIONS,
     Decoder,
@@ -54,6 +63,11 @@ PICKING_BATCH = 256
 
 # Outer steps for a data set without presets, by images per class: the paper's for small data sets.
 STEPS = {1: 15_000, 10: 10_000, 50: 5_000}
+
+
+@record
+class UnreadSettings(MethodSettings):
+    """Settings of the method of a stored run that is only read, taken as they are."""
 
 
 @record
@@ -123,7 +137,7 @@ class DistillConfig:
 
     @pydantic.model_validator(mode="after")
     def _check_steps(self) -> Self:
-        if not is_known(self.algorithm):
+        if self.is_unread:
             return self
         if self.algorithm_record.pick and self.steps:
             raise ValueError(f"{self.algorithm} picks real images and takes no outer steps; leave out steps")
@@ -133,7 +147,8 @@ class DistillConfig:
 
     @pydantic.model_validator(mode="after")
     def _check_norm(self) -> Self:
-        if self.norm == "batch" and not self.algorithm_record.batch_norm:
+        method = self.algorithm_record
+        if self.norm == "batch" and not (method.batch_norm or method.pick):
             raise ValueError(f"{self.algorithm} can't distil with batch norm; use the norm none or instance")
         return self
 
@@ -185,8 +200,13 @@ class DistillConfig:
 
     @property
     def algorithm_record(self) -> Method:
-        """The method that ``algorithm`` names; as `known_method` returns it for a run that is only read."""
-        return known_method(self.algorithm)
+        """The method that ``algorithm`` names; what stands for it if the configuration `is_unread`."""
+        return unread_method(self.algorithm) if self.is_unread else known_method(self.algorithm)
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether it is that of a stored run, whose method is not known or has other settings now."""
+        return isinstance(self.method, UnreadSettings)
 
     @property
     def parametrization_record(self) -> Parametrization:
@@ -228,9 +248,26 @@ class DistillConfig:
         ConfigError
             If a setting is unknown (the nearest is named), missing, or has a value that is not allowed.
         """
-        general = settings_of(cls)
         algorithm = values.get("algorithm", DEFAULT_ALGORITHM)
-        unread = is_reference(algorithm) and not is_known(algorithm)
+        return cls._made(values, algorithm, unread=is_reference(algorithm) and not is_known(algorithm))
+
+    @classmethod
+    def from_stored(cls, values: Mapping[str, Any]) -> Self:
+        """Make the configuration of a stored run that is only read, and not continued.
+
+        It `is_unread` if the method is the user's own and has other settings now than when the run was made.
+        """
+        algorithm = values.get("algorithm", DEFAULT_ALGORITHM)
+        try:
+            return cls.from_json(values)
+        except ConfigError:
+            if not is_reference(algorithm):
+                raise
+            return cls._made(values, algorithm, unread=True)
+
+    @classmethod
+    def _made(cls, values: Mapping[str, Any], algorithm: Any, *, unread: bool) -> Self:
+        general = settings_of(cls)
         if not unread:
             check_names(values, declared_settings(algorithm))
         parametrization = values.get("parametrization", DEFAULT_PARAMETRIZATION)
@@ -266,6 +303,8 @@ class DistillConfig:
         if is_other and is_method and parametrization in PARAMETRIZATIONS:
             known = settings_for(algorithm, parametrization)
             kept = {name: value for name, value in kept.items() if name in known}
+        if self.is_unread and not is_other:
+            return self._made({**kept, **changes}, algorithm, unread=True)
         return self.from_json({**kept, **changes})
 
 
@@ -292,9 +331,28 @@ def declared_settings(*algorithms: Any) -> dict[str, Setting]:
     # Those of `METHODS` need no search of the installed ones, which takes time.
     others = [name for name in algorithms if isinstance(name, str) and name not in METHODS]
     own = [find_method(name) for name in others if is_extension("method", name)]
+    for method in own:
+        _refuse_taken_names(method, {**found, **parametrization_settings()})
     for method in (*own, *METHODS.values()):
         found.update({name: each for name, each in method.declared.items() if name not in found})
     return {**found, **parametrization_settings()}
+
+
+def _refuse_taken_names(method: Method, taken: Iterable[str]) -> None:
+    """Refuse a method of the user's own whose settings have names that mean something else."""
+    if both := [name for name in taken if name in method.declared]:
+        raise ConfigError(
+            f"{method.name} has settings with names that every distillation or a parametrization has "
+            f"({listed(both)}): rename them."
+        )
+
+
+def _own_defaults(record: type) -> set[str]:
+    """Return the settings to which a record that is not of this package gives a default itself."""
+    own = [each for each in record.__mro__ if each.__module__.partition(".")[0] != "rcig_cli"]
+    names = {name for each in own for name in inspect.get_annotations(each)}
+    fields: Mapping[str, FieldInfo] = record.__pydantic_fields__  # type: ignore[attr-defined]
+    return {name for name in names if name in fields and not fields[name].is_required()}
 
 
 def with_methods(declared: Mapping[str, Setting]) -> dict[str, Setting]:
@@ -312,12 +370,12 @@ def with_methods(declared: Mapping[str, Setting]) -> dict[str, Setting]:
 
 
 def _unread_settings(algorithm: str, values: Iterable[str]) -> type[MethodSettings]:
-    """Return a record for the settings, by these names, of a method that is not imported."""
+    """Return a record for the settings, by these names, of the method of a run that is only read."""
     own = [name for name in values if name not in settings_of(MethodSettings)]
     text = f"A setting of {algorithm}."
     fields = {name: setting(None, text) for name in own}
     hints = dict.fromkeys(own, Any | None)
-    return record(type("UnreadSettings", (MethodSettings,), {"__annotations__": hints, **fields}))
+    return record(type("UnreadSettings", (UnreadSettings,), {"__annotations__": hints, **fields}))
 
 
 def with_references(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -381,11 +439,11 @@ def difference(given: DistillConfig, other: DistillConfig) -> list[str]:
 def resolve(dataset: str, shape: Shape, classes: int, flags: Mapping[str, Any]) -> DistillConfig:
     """Resolve every setting of a distillation.
 
-    Settings come from, in this order: what the user gave; the data set's preset for this many images per
-    class (their mean, if classes differ), or for the nearest number below, or the preset of the method's own
-    paper; if there are less than half as many steps as the preset has, the defaults of short runs; the
-    method's defaults for the number of images that networks see; what follows from the images' shape; the
-    records' defaults, which are the paper's.
+    Settings come from, in this order: what the user gave; the defaults that a method of the user's own
+    declares itself; the data set's preset for this many images per class (their mean, if classes differ), or
+    for the nearest number below, or the preset of the method's own paper; if there are less than half as
+    many steps as the preset has, the defaults of short runs; the method's defaults for the number of images
+    that networks see; what follows from the images' shape; the records' defaults, which are the paper's.
 
     Parameters
     ----------
@@ -436,6 +494,10 @@ def resolve(dataset: str, shape: Shape, classes: int, flags: Mapping[str, Any]) 
     }
     if method.pick:
         chosen |= {"steps": 0, "batch": PICKING_BATCH, "flip": False}
+    if algorithm not in METHODS:  # the preset is not for this method: what the method sets itself comes first
+        declared = _own_defaults(method.settings)
+        others = {name: value for name, value in chosen.items() if name not in declared}
+        chosen = {**others, **method.defaults(images, flags), **(preset if method.presets else {})}
     if method.real_per_class:
         chosen["batch"] = method.real_per_class * classes
     if "pool_size" in allowed and "pool_size" not in flags:

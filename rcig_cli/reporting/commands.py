@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rcig_cli.data.sources.opening import is_path
-from rcig_cli.distillation.methods import METHODS, is_known
+from rcig_cli.distillation.methods import METHODS
 from rcig_cli.errors import ConfigError
 from rcig_cli.presets.config import DistillConfig, declared_settings, is_for_gpus
 from rcig_cli.runs.configuration import resolved
@@ -106,7 +106,7 @@ def _with_own(settings: Values) -> dict[str, Any]:
 def chosen_settings(prepared: Prepared, config: DistillConfig) -> dict[str, Any]:
     """Return the settings from which, with data set and images per class, all others of a run follow."""
     known = {"ipc": config.ipc, "classes": config.classes}
-    if not is_known(config.algorithm):  # its defaults are not known without importing it
+    if config.is_unread:  # the defaults of its method are not known
         chosen = config.to_json()
     else:
         chosen = _chosen(config.to_json(), lambda some: resolved(prepared, {**known, **some}).to_json())

@@ -117,5 +117,5 @@ def differences(runs: Sequence[RunManifest]) -> dict[str, tuple[Any, ...]]:
 
 def _settings(run: RunManifest) -> dict[str, Any]:
     """The known settings of a run; those of the distillation of an imported set are not."""
-    config = DistillConfig.from_json(run.config)
+    config = DistillConfig.from_stored(run.config)
     return {"dataset": config.dataset, **config.to_decode()} if run.imported else config.to_json()

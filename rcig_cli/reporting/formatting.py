@@ -151,7 +151,7 @@ def known_settings(run: "RunManifest") -> dict[str, Any]:
     """The settings of a run; of an imported one, whose distillation is unknown, those that are used."""
     from rcig_cli.presets.config import DistillConfig  # slow to import
 
-    config = DistillConfig.from_json(run.config)
+    config = DistillConfig.from_stored(run.config)
     used = {*_USED_OF_IMPORTED, *config.to_decode()} if run.imported else {*run.config}
     return {name: value for name, value in run.config.items() if name in used}
 
@@ -222,7 +222,7 @@ def _decoded(settings: Mapping[str, Any]) -> tuple[int | Sequence[int], str]:
     """The images of each class that networks see, one number or one for each class; the parametrization."""
     from rcig_cli.presets.config import DistillConfig  # slow to import
 
-    config = DistillConfig.from_json(settings)
+    config = DistillConfig.from_stored(settings)
     if isinstance(config.ipc, int):
         return config.decoded_per_class(1)[0], config.parametrization
     return config.decoded_per_class(len(config.ipc)), config.parametrization

@@ -6,7 +6,8 @@ SIGINT (Ctrl-C), SIGTERM and SIGHUP (the terminal was closed) ask a command to s
 - Elsewhere the signal raises an exception in the main thread, as Ctrl-C does in Python.
 - Python ignores an exception that is raised in a destructor or in a callback of the garbage collector.  If a
   signal was lost in this way, the next job that starts still knows of it, and stops as soon as it can.
-- A signal that comes more than a second after the first ends the process at once.
+- A signal that comes more than a second after the first ends the process at once, except that Ctrl-C raises
+  `KeyboardInterrupt` at once where a job was started from Python, as in a notebook.
 
 Python runs signal handlers in the main thread, between two of its instructions, and so not while a library
 compiles or computes.  Therefore the command line also watches for signals in a thread (`watch_signals`).
@@ -53,6 +54,7 @@ class StopRequest:
 
 
 _job = StopRequest()  # of the job that is running, if one is
+_is_watched = False  # whether this process runs one command, and `watch_signals` was called
 _exception_was_ignored = False  # of the last signal, which is sent again until its handler has run
 
 
@@ -60,7 +62,8 @@ _exception_was_ignored = False  # of the last signal, which is sent again until 
 def stop_on_signals() -> Iterator[StopRequest]:
     """Note SIGINT, SIGTERM and SIGHUP, for a job that saves its state and then raises `Interrupted`.
 
-    A second signal ends the process, if it comes more than a second after the first.  If a signal comes when
+    A second signal, if it comes more than a second after the first, ends the process or, if it is Ctrl-C and
+    the process is not that of a command, raises `KeyboardInterrupt`.  If a signal comes when
     the job is just finishing, so that the job doesn't stop for it, it is raised again after the block.
     Outside of the main thread, where Python handles no signals, nothing is noted.
     """
@@ -78,6 +81,8 @@ def stop_on_signals() -> Iterator[StopRequest]:
         if request.signal_number is None:
             request.signal_number, came = number, time.monotonic()
         elif time.monotonic() - came > _ONE_PRESS:
+            if number == signal.SIGINT and not _is_watched:
+                raise KeyboardInterrupt
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
@@ -105,6 +110,8 @@ def watch_signals(tell: Callable[[str], None], end: Callable[[int], None]) -> No
     end
         Called with the exit code in another thread, just before that ends the process.
     """
+    global _is_watched
+    _is_watched = True
 
     def stop(number: int, frame: FrameType | None) -> None:
         global _exception_was_ignored

@@ -13,7 +13,7 @@ from rcig_cli.store.store import Store
 def size_of_run(store: Store, run: RunManifest) -> SetSize | None:
     """Return the size of the distilled set of a run; None if its data set was removed or replaced."""
     with suppress(RcigError):
-        dataset, config = store.dataset(run.dataset), DistillConfig.from_json(run.config)
+        dataset, config = store.dataset(run.dataset), DistillConfig.from_stored(run.config)
         if dataset.digest != run.parents["dataset"]["digest"]:
             return None
         classes = chosen_classes(config.classes, dataset.class_names)

@@ -15,6 +15,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from typing_extensions import TypedDict
 
+from rcig_cli.extensions import has_changed
 from rcig_cli.store.documents import digest_of, other_format, read_document, write_document
 
 MANIFEST = "manifest.json"
@@ -227,6 +228,14 @@ class RunManifest(_JobManifest):
         falling = self.config.get("schedule", "constant") != "constant"
         other_end = self.replanned or self.continues is not None
         return not self.imported and not self.divergences and not (falling and other_end)
+
+    @property
+    def has_current_code(self) -> bool:
+        """Whether the user's own code that it uses is what it was when the run was started.
+
+        The modules must have been imported.
+        """
+        return not any(has_changed(reference, before) for reference, before in self.extensions.items())
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)

@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from rcig_cli.errors import Interrupted
+from rcig_cli.runs import signals
 from rcig_cli.runs.signals import stop_on_signals
 
 
@@ -64,6 +65,21 @@ def test_a_signal_that_is_ignored_stays_ignored():
         assert stop.signal_number is None
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_second_press_of_ctrl_c_raises_an_exception_where_no_command_runs(monkeypatch):
+    monkeypatch.setattr(signals, "_ONE_PRESS", -1.0)
+    monkeypatch.setattr(signals, "_is_watched", False)
+
+    def press_twice(_):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        stopped(press_twice)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_job_in_another_thread_runs_without_noting_signals():

@@ -76,6 +76,8 @@ def open_function(name: str, reference: str, options: ReadOptions) -> ImageSourc
             f"{reference} returned a {type(returned).__name__}{count}: expected the arrays x_train, y_train, "
             "x_test, y_test, and optionally class_names."
         )
+    if len(returned) == len(_NAMES) and returned[-1] is None:  # the classes have no names
+        returned = returned[:-1]
     try:
         arrays = {key: np.asarray(value) for key, value in zip(_NAMES, returned, strict=False)}
     except Exception as error:  # lists of images of several sizes, tensors of another library on a GPU

@@ -27,11 +27,15 @@ from rcig_cli.extensions import load, reference_to
 _ALL = (RCIG, CIG, VIG, FREPO, RFAD, DM, DC, DSA, MTT, KIP, RANDOM, HERDING, K_CENTER, K_MEANS)
 METHODS: Mapping[str, Method] = {method.name: method for method in _ALL}
 
-_imported: dict[str, Method] = {}  # methods of the user's own that were used in this process, by reference
+# Methods of the user's own that were used in this process, by reference: what the module has, and the method
+# that was made of it.
+_imported: dict[str, tuple[Any, Method]] = {}
 
 
 def find_method(name: str) -> Method:
     """Return a method of `METHODS`, or import one of the user's own.
+
+    The module's attribute is read each time: in a notebook it may have been defined again.
 
     Raises
     ------
@@ -41,9 +45,10 @@ def find_method(name: str) -> Method:
     if name in METHODS:
         return METHODS[name]
     reference = reference_to("method", name)
-    if reference not in _imported:
-        _imported[reference] = _checked(reference, load("method", name))
-    return _imported[reference]
+    found = load("method", name)
+    if reference not in _imported or _imported[reference][0] is not found:
+        _imported[reference] = found, _checked(reference, found)
+    return _imported[reference][1]
 
 
 def is_known(name: str) -> bool:
@@ -52,13 +57,19 @@ def is_known(name: str) -> bool:
 
 
 def known_method(name: str) -> Method:
-    """Return a method without importing it.
+    """Return a method without importing it; the `unread_method` if it is not known (`is_known`)."""
+    if name in _imported:
+        return _imported[name][1]
+    return METHODS.get(name) or unread_method(name)
 
-    For one that is not known, as that of a stored run that is only read, it is a record without settings of
-    its own and without functions.
+
+def unread_method(name: str) -> Method:
+    """Return what stands for the method of a stored run that is only read.
+
+    It has no settings of its own and no functions, and refuses nothing.
     """
-    found = METHODS.get(name) or _imported.get(name)
-    return found or Method(name=name, title=name, reference=None, settings=MethodSettings, metrics=())
+    settings = MethodSettings
+    return Method(name=name, title=name, reference=None, settings=settings, metrics=(), batch_norm=True)
 
 
 def _checked(reference: str, found: Any) -> Method:
@@ -75,6 +86,11 @@ def _checked(reference: str, found: Any) -> Method:
         )
     if (found.make is takes_no_steps) == (found.pick is None):
         raise ConfigError(f"{reference} must have either make or pick, and not both.")
+    if any(metric.name == "step" for metric in found.metrics):
+        raise ConfigError(
+            f"{reference} has a metric with the name step, which is that of the step's number in the log: "
+            "rename the metric."
+        )
 
     def make(task: Any, values: Any) -> Any:
         from rcig_cli.distillation.step import Step
@@ -89,4 +105,4 @@ def _checked(reference: str, found: Any) -> Method:
     return replace(found, name=reference, make=make)
 
 
-__all__ = ["METHODS", "Method", "Metric", "find_method", "is_known", "known_method"]
+__all__ = ["METHODS", "Method", "Metric", "find_method", "is_known", "known_method", "unread_method"]

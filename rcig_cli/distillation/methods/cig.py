@@ -41,5 +41,6 @@ CIG = Method(
     settings=ImplicitSettings,
     metrics=(method.LOSS, method.ACCURACY, method.IMPLICIT_NORM, *method.SOLVES),
     make=make,
+    batch_norm=True,
     defaults=defaults,
 )

@@ -71,7 +71,6 @@ DC = Method(
     make=make,
     presets=_PRESETS,
     real_per_class=256,
-    batch_norm=False,
 )
 
 DSA = Method(
@@ -83,5 +82,4 @@ DSA = Method(
     make=make,
     presets=_PRESETS,
     real_per_class=256,
-    batch_norm=False,
 )

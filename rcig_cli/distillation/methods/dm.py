@@ -47,5 +47,4 @@ DM = Method(
     make=make,
     presets={1: _PRESET},
     real_per_class=256,
-    batch_norm=False,
 )

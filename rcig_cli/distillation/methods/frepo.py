@@ -41,4 +41,5 @@ FREPO = Method(
     settings=FrepoSettings,
     metrics=(method.LOSS, method.ACCURACY, method.DIRECT_NORM),
     make=make,
+    batch_norm=True,
 )

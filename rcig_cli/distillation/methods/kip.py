@@ -56,5 +56,6 @@ KIP = Method(
     settings=KipSettings,
     metrics=(method.LOSS, method.ACCURACY, method.GRADIENT_NORM),
     make=make,
+    batch_norm=True,
     presets=_PRESETS,
 )

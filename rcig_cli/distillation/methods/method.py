@@ -74,7 +74,9 @@ class Method(Choice):
         Real images of each class in an outer step, by default, for a method that takes as many of each; 0 for
         one whose real images are random.
     batch_norm
-        Whether the network may have batch norm while distilling.
+        Whether the network may have batch norm while distilling.  ``make`` must then take the statistics from
+        the distilled images (`rcig_cli.networks.network.Network.with_statistics_of`).  A method with ``pick``
+        always allows it.
     """
 
     settings: type[MethodSettings]
@@ -84,7 +86,7 @@ class Method(Choice):
     defaults: Callable[[int, Mapping[str, Any]], Mapping[str, Any]] = lambda _images, _given: {}
     presets: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     real_per_class: int = 0
-    batch_norm: bool = True
+    batch_norm: bool = False
 
 
 def iterations(given: Mapping[str, Any], *, cg: int) -> Mapping[str, Any]:

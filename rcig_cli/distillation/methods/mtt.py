@@ -86,7 +86,6 @@ _PRESETS: Mapping[int, Mapping[str, Any]] = {
 MTT = Method(
     name="mtt",
     title="matching of training trajectories",
-    batch_norm=False,
     reference="Cazenavette, Wang, Torralba, Efros, Zhu: Dataset Distillation by Matching Training "
     "Trajectories, CVPR 2022",
     settings=MttSettings,

@@ -56,5 +56,6 @@ RCIG = Method(
         *(method.TEMPERATURE, *method.SOLVES),
     ),
     make=make,
+    batch_norm=True,
     defaults=defaults,
 )

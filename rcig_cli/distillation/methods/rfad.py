@@ -55,4 +55,5 @@ RFAD = Method(
     settings=RfadSettings,
     metrics=(method.LOSS, method.ACCURACY, method.DIRECT_NORM, method.TEMPERATURE),
     make=make,
+    batch_norm=True,
 )

@@ -42,4 +42,5 @@ VIG = Method(
     settings=VigSettings,
     metrics=(method.LOSS, method.ACCURACY, method.IMPLICIT_NORM, *method.SOLVES),
     make=make,
+    batch_norm=True,
 )

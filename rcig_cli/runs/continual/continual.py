@@ -130,6 +130,9 @@ def continual(
         "protocol": protocol.to_json(),
         "full_epochs": full_epochs,
     }
+    # Accuracies are kept with a sequence, so another version of the user's own code begins another one.
+    if code := {**planned[0].config.extensions, **protocol.extensions}:
+        document["extensions"] = code
     parents = {prepared.name: prepared.manifest.as_parent}
     manifest, lock = find_or_create(store, SequenceManifest, document, parents, compared=document)
     with lock:

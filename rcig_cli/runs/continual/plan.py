@@ -28,12 +28,14 @@ def distillation_settings(*algorithms: Any) -> dict[str, Setting]:
     return {name: each for name, each in declared_settings(*algorithms).items() if name not in own}
 
 
-def evaluation_settings() -> dict[str, Setting]:
+def evaluation_settings(*algorithms: Any) -> dict[str, Setting]:
     """Return the settings of the evaluation after each task, by the names that they have here.
 
-    There is one seed for all, that of the distillation.  The learning rate can't be chosen.
+    Those that the distillation has too begin with ``evaluate_``, also where only a method of the user's own
+    among ``algorithms`` has them.  There is one seed for all, that of the distillation.  The learning rate
+    can't be chosen.
     """
-    others, found = distillation_settings(), {}
+    others, found = distillation_settings(*algorithms), {}
     for name, each in settings_of(EvaluationProtocol).items():
         here = f"{_PREFIX}{name}" if name in others else name
         if name not in ("seed", "choose_lr"):
@@ -43,12 +45,12 @@ def evaluation_settings() -> dict[str, Setting]:
 
 def settings_of_continual(*algorithms: Any) -> dict[str, Setting]:
     """Return all settings of continual learning by name; see `declared_settings`."""
-    return {**distillation_settings(*algorithms), **evaluation_settings()}
+    return {**distillation_settings(*algorithms), **evaluation_settings(*algorithms)}
 
 
 def split_settings(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the settings of the distillation, and those of the evaluation by their own names."""
-    known = evaluation_settings()
+    known = evaluation_settings(settings.get("algorithm"))
     of_evaluation = {n.removeprefix(_PREFIX): value for n, value in settings.items() if n in known}
     return {n: value for n, value in settings.items() if n not in known}, of_evaluation
 

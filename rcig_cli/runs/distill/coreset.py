@@ -20,7 +20,7 @@ from rcig_cli.distillation import pool
 from rcig_cli.distillation.coresets import Rows
 from rcig_cli.distillation.records import centred_one_hot
 from rcig_cli.distillation.settings import FeatureSettings
-from rcig_cli.errors import ConfigError, Interrupted
+from rcig_cli.errors import ConfigError, Interrupted, shorten
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.runs.configuration import network_for
 from rcig_cli.runs.distill.distilled import write_distilled
@@ -100,9 +100,26 @@ def _chosen(prepared: Prepared, config: DistillConfig, rows: Callable[[Indices],
     for label, count in enumerate(config.decoded_per_class(prepared.classes)):
         members = np.flatnonzero(labels == label)
         random = np.random.default_rng([config.seed, label])
-        own = members[pick(rows(members), min(count, len(members)), random)]
+        wanted = min(count, len(members))
+        picked = np.asarray(pick(rows(members), wanted, random))
+        if not _are_rows(picked, wanted, len(members)):
+            raise ConfigError(
+                f"pick of {config.algorithm} returned {shorten(picked.tolist())} for {len(members)} real "
+                f"images: expected {wanted} different whole numbers from 0 to {len(members) - 1}."
+            )
+        own = members[picked]
         chosen.append(np.resize(own, count))
     return np.concatenate(chosen)
+
+
+def _are_rows(picked: npt.NDArray[Any], wanted: int, rows: int) -> bool:
+    """Whether these are so many different numbers of rows."""
+    return (
+        picked.shape == (wanted,)
+        and picked.dtype.kind in "iu"
+        and len(np.unique(picked)) == wanted
+        and bool(((picked >= 0) & (picked < rows)).all())
+    )
 
 
 def _arrays(chosen: Indices, prepared: Prepared, config: DistillConfig) -> Mapping[str, npt.NDArray[Any]]:

@@ -14,10 +14,10 @@ from typing import Any
 
 from rcig_cli.augmentation import check_operations
 from rcig_cli.data.sources.opening import EMBEDDED
-from rcig_cli.distillation.methods import find_method
+from rcig_cli.distillation.methods import METHODS, find_method
 from rcig_cli.distillation.settings import ExpertSettings
 from rcig_cli.errors import ConfigError, Interrupted, NotFound, NumericsError
-from rcig_cli.extensions import provenance
+from rcig_cli.extensions import has_changed
 from rcig_cli.presets.config import DEFAULT_ALGORITHM, DistillConfig, with_references
 from rcig_cli.reporting.formatting import describe_images, per_class, source_of
 from rcig_cli.runs.configuration import most_images, network_for, normalized, resolved, with_possible_batch
@@ -50,6 +50,7 @@ from rcig_cli.runs.prepare.prepare import open_or_prepare
 from rcig_cli.runs.prepare.prepared import Prepared, parent_of
 from rcig_cli.runs.report import Report, SharedReport
 from rcig_cli.runs.signals import stop_on_signals
+from rcig_cli.settings import values_of
 from rcig_cli.store import checkpoints
 from rcig_cli.store.files import storage_errors
 from rcig_cli.store.locks import RunLock, Wait
@@ -206,10 +207,18 @@ def distill(
                 return execute(store.run_path(run.name), run, prepared, followed)
         except Diverged as error:
             if error.record["checkpoint"] is not None and not is_stuck((*run.divergences, error.record)):
-                same = {name: run.config[name] for name in ("classes", "algorithm")}
-                same |= DistillConfig.from_json(run.config).to_decode()
-                error.lower = lower_rate(error.record, resolved(prepared, same).to_json())
+                error.lower = lower_rate(error.record, _usual(prepared, DistillConfig.from_json(run.config)))
             raise
+
+
+def _usual(prepared: Prepared, config: DistillConfig) -> Mapping[str, Any]:
+    """Return the settings, learning rates among them, that a run like this one has by default."""
+    same = {"classes": config.classes, "algorithm": config.algorithm, **config.to_decode()}
+    if config.algorithm not in METHODS:  # it may have settings without a default
+        declared, rates = config.algorithm_record.declared, config.learning_rates
+        own = values_of(config.method).items()
+        same |= {name: value for name, value in own if name not in rates or declared[name].default is None}
+    return resolved(prepared, same).to_json()
 
 
 @contextmanager
@@ -448,8 +457,7 @@ def _extensions(config: DistillConfig) -> dict[str, dict[str, Any]]:
 def _warn_of_changes(manifest: RunManifest, report: Report) -> None:
     """Warn if code of the user's own, that a run uses, has changed since the run was started."""
     for reference, before in manifest.extensions.items():
-        found = provenance(reference)
-        if any(found.get(name) != value for name, value in before.items() if name != "metrics"):
+        if has_changed(reference, before):
             report.warn(f"{reference} has changed since this run was started: results may differ.")
 
 

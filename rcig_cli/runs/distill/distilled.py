@@ -98,7 +98,7 @@ def open_distilled(store: Store, name: str) -> DistilledSet:
     if damaged:
         listed = ", ".join(f"{file} ({problem})" for file, problem in damaged.items())
         raise Corrupt(f"{name} is damaged: {listed}. Restore it from a backup, or make the run again.")
-    config, prepared = DistillConfig.from_json(run.config), parent_of(store, run)
+    config, prepared = DistillConfig.from_stored(run.config), parent_of(store, run)
     labels, classes = (read_array(path / DISTILLED, array) for array in ("labels", "classes"))
     names = config.stored_shapes(prepared.shape, prepared.classes)
     stored = {name: read_array(path / DISTILLED, name) for name in names}

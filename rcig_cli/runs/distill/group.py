@@ -111,14 +111,15 @@ def usable_runs(
     data
         The data sets.
     groups
-        The sweeps or sequences whose runs are taken, in any state.  Those of the last one come last.
+        The sweeps or sequences whose runs are taken, in any state, unless the user's own code that they use
+        has changed.  Those of the last one come last.
     finished
         Whether to take the finished runs of others too, if they give the same result here.
     """
     found = [run for run in store.runs().found if run.parents["dataset"] in data]
     usable = [run for run in found if finished and _is_finished_here(run)]
     for group in groups:
-        usable += [run for run in found if run.parents.get(kind) == group]
+        usable += [run for run in found if run.parents.get(kind) == group and run.has_current_code]
     return usable
 
 
@@ -210,6 +211,6 @@ class RunGroup(Generic[Group]):
 
 
 def _is_finished_here(run: RunManifest) -> bool:
-    """Whether a run is finished by its settings, with the same versions, and on the same machine."""
+    """Whether a run is finished by its settings, with the same versions and code, on the same machine."""
     same_place = run.versions == versions() and run.machine == machine()
-    return run.status == "finished" and run.follows_config and same_place
+    return run.status == "finished" and run.follows_config and same_place and run.has_current_code

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from rcig_cli.errors import ConfigError, RcigError
+from rcig_cli.extensions import load
 from rcig_cli.presets.classes import chosen_classes, class_list
 from rcig_cli.presets.config import DistillConfig, difference
 from rcig_cli.store.locks import RunLock, Wait
@@ -25,7 +26,7 @@ def newest_of(
     for run in _resumable(store, dataset_digest):
         theirs = {**run.config}
         ours = {**config.to_json(), **{name: theirs[name] for name in free if name in theirs}}
-        if theirs == ours:
+        if theirs == ours and _is_up_to_date(run):
             return run
     return None
 
@@ -38,7 +39,7 @@ def newest_with(store: Store, settings: Mapping[str, Any]) -> RunManifest | None
             with suppress(RcigError):  # this run's data set is removed, or has no such classes
                 names = store.dataset(run.dataset).class_names
                 wanted["classes"] = class_list(chosen_classes(settings["classes"], names), names)
-        if wanted.items() <= run.config.items():
+        if wanted.items() <= run.config.items() and _is_up_to_date(run):
             return run
     return None
 
@@ -52,7 +53,7 @@ def newest_within(
     """
     wanted = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
     for run in _resumable(store, dataset_digest):
-        if _minutes_of(run) == minutes and wanted.items() <= run.config.items():
+        if _minutes_of(run) == minutes and wanted.items() <= run.config.items() and _is_up_to_date(run):
             return run
     return None
 
@@ -81,8 +82,9 @@ def _minutes_of(run: RunManifest) -> float | None:
 def _resumable(store: Store, dataset_digest: str | None = None) -> Iterator[RunManifest]:
     """Yield the runs that may be resumed without being named: unfinished ones, then finished ones.
 
-    The newest come first.  With a digest, only those of this data set.  A run that diverged would diverge
-    again, and after it was resumed with lower rates it has another configuration than at first.
+    Those that have no steps to resume from come last.  Of each kind, the newest come first.  With a digest,
+    only those of this data set.  A run that diverged would diverge again, and after it was resumed with lower
+    rates it has another configuration than at first.
     """
     possible = [
         run
@@ -91,7 +93,20 @@ def _resumable(store: Store, dataset_digest: str | None = None) -> Iterator[RunM
         and run.follows_config
         and dataset_digest in (None, run.parents["dataset"]["digest"])
     ]
-    yield from sorted(possible, key=lambda run: run.status == "finished")
+    yield from sorted(possible, key=lambda run: 1 if run.status == "finished" else 0 if run.step else 2)
+
+
+def _is_up_to_date(run: RunManifest) -> bool:
+    """Whether a run that has the wanted settings has the user's own code that there is now, if it matters.
+
+    It doesn't for an unfinished run with steps, which is resumed with a warning.  The code is imported.
+    """
+    if run.status != "finished" and run.step:
+        return True
+    for reference in run.extensions:
+        with suppress(ConfigError):  # then it counts as changed
+            load("method", reference)
+    return run.has_current_code
 
 
 def with_more_steps(run: RunManifest, settings: Mapping[str, Any]) -> DistillConfig | None:

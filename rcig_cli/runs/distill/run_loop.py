@@ -247,7 +247,8 @@ class RunLoop:
                     self.metrics.append({"step": step, **values})
                 if what := not_finite(info):
                     raise self._diverged(step, what, hopeless=comes_from(self.saved, step, what))
-                if self.context.on_step is not None and self.context.on_step(step, values) is False:
+                answer = None if self.context.on_step is None else self.context.on_step(step, values)
+                if isinstance(answer, bool | np.bool_) and not answer:
                     self.config = self.config.override({"steps": self.step})
             if snapshot is not None and self.is_writer:
                 images = self._decoded(snapshot)

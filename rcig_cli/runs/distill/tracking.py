@@ -12,6 +12,7 @@ import hashlib
 import importlib.util
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -135,7 +136,7 @@ class WeightsAndBiases:
         # Nothing that is printed is captured, and the end of a run doesn't wait forever for a connection.
         settings = wandb.Settings(console="off", finish_timeout=_PATIENCE)
         self._run = wandb.init(
-            project=PROJECT,
+            project=os.environ.get("WANDB_PROJECT") or PROJECT,
             id=run.identity,
             name=run.name,
             config=dict(run.settings),

@@ -40,7 +40,8 @@ def full_data_accuracy(
 ) -> Spread:
     """Return the test accuracy of networks trained on all real images.
 
-    It is read from the data set's folder if it was measured before.
+    It is read from the data set's folder if it was measured before, unless the protocol uses code of the
+    user's own that has no checksum, such as that of a notebook, which may have changed.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ def full_data_accuracy(
     code = {"extensions": protocol.extensions} if protocol.extensions else {}
     settings = {**own, **classes, **code, "schedule": of_schedule}
     path = prepared.path / FULL_DATA / f"{digest_of(settings)[:16]}.json"
-    if path.exists():
+    if path.exists() and all("module_sha256" in each for each in protocol.extensions.values()):
         return Spread.from_json(read_document(path)["accuracy"])
     found = _trained(prepared, protocol, network, schedule, report)
     make_folder(path.parent)

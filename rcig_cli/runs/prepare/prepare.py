@@ -19,7 +19,7 @@ from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.data.sources.source import ImageSource, Note
 from rcig_cli.data.sources.subset import only_classes, subset
 from rcig_cli.errors import ConfigError, Corrupt, NotFound, RcigError
-from rcig_cli.extensions import installed
+from rcig_cli.extensions import has_changed, installed, load
 from rcig_cli.presets.classes import chosen_classes
 from rcig_cli.runs.engine.environment import processors
 from rcig_cli.runs.prepare.config import PrepareConfig
@@ -171,8 +171,23 @@ def _already_there(store: Store, wanted: Mapping[str, Any], report: Report) -> P
             f"The files in {where} have changed since {name} was prepared: prepare them under another name, "
             "or replace it with --overwrite."
         )
+    if _code_has_changed(prepared):
+        raise ConfigError(
+            f"The module of {origin} has changed since {name} was prepared: prepare its data under another "
+            "name, or replace it with --overwrite."
+        )
     report.note(f"{name} is already prepared with these settings; --overwrite prepares it again.")
     return prepared
+
+
+def _code_has_changed(prepared: Prepared) -> bool:
+    """Whether the function that returned the arrays of a data set may return others now."""
+    for reference, before in prepared.manifest.source.get("extensions", {}).items():
+        with suppress(ConfigError):  # as with files that are no longer there
+            load("dataset", reference)
+            if has_changed(reference, before):
+                return True
+    return False
 
 
 def _classes_in_order(names: Sequence[str]) -> str:

@@ -1,11 +1,14 @@
 """Runs that pick real images."""
 
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from sklearn.linear_model import RidgeClassifier
 
+from rcig_cli.distillation import methods
+from rcig_cli.distillation.methods import METHODS
 from rcig_cli.errors import ConfigError
 from rcig_cli.runs.distill import coreset
 from rcig_cli.runs.distill.distill import distill
@@ -49,6 +52,16 @@ def test_it_stores_different_real_images_of_each_class(digits, algorithm):
     np.testing.assert_array_equal(again.images, picked.images)
     assert not np.array_equal(other.images, picked.images)
     assert (picked.run.status, picked.run.step, picked.config.steps) == ("finished", 0, 0)
+
+
+@pytest.mark.parametrize(
+    "answer", [[0, 1], [0, 1, 2, 3], [], [0, 1, 1], [0, 1, -1], [0, 1, 200], [0.0, 1.0, 2.0], [[0, 1, 2]]]
+)
+def test_an_answer_that_is_not_so_many_rows_is_refused(digits, monkeypatch, answer):
+    own = replace(METHODS["random"], pick=lambda *_: answer)
+    monkeypatch.setattr(methods, "METHODS", {**METHODS, "random": own})
+    with pytest.raises(ConfigError, match=r"pick of random returned .*expected 3 different whole numbers"):
+        run(digits, "random")
 
 
 def test_of_a_class_with_too_few_images_all_are_repeated(digits):

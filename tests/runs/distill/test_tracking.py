@@ -130,6 +130,7 @@ class Fake(types.ModuleType):
 def test_hosted_trackers(store, monkeypatch, capsys, name):
     fake = Fake(name)
     monkeypatch.setitem(sys.modules, name, fake)
+    monkeypatch.delenv("WANDB_PROJECT", raising=False)
     follow(store, "run_1", range(1, 9), log_to=(name,))
     assert fake.given["project"] == "rcig"
     assert fake.given["name"].startswith("run_1")
@@ -143,7 +144,9 @@ def test_hosted_trackers(store, monkeypatch, capsys, name):
 
     resumed = Fake(name, last=6)
     monkeypatch.setitem(sys.modules, name, resumed)
+    monkeypatch.setenv("WANDB_PROJECT", "mine")
     follow(store, "run_1", range(5, 8), log_to=(name,))
+    assert resumed.given["project"] == ("mine" if name == "wandb" else "rcig")
     assert [step for step, *_ in resumed.logged] == [7]
     assert resumed.given.get("id", resumed.given["name"]) == identity
     assert resumed.given["resume"] == "allow"
