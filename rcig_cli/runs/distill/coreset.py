@@ -113,7 +113,7 @@ def _chosen(prepared: Prepared, config: DistillConfig, rows: Callable[[Indices],
 
 
 def _are_rows(picked: npt.NDArray[Any], wanted: int, rows: int) -> bool:
-    """Whether these are so many different numbers of rows."""
+    """Whether these are ``wanted`` different numbers of rows."""
     return (
         picked.shape == (wanted,)
         and picked.dtype.kind in "iu"

@@ -146,8 +146,8 @@ class RunGroup(Generic[Group]):
     names
         The names of the runs that exist, by key.
     elsewhere
-        Finished runs of missing keys that are not used, since they may differ in the last digits: they were
-        made with other versions or on another machine.
+        Finished runs of missing keys that are not used, since their results may differ: they were made with
+        other versions, on another machine, or with code of the user's own that has changed.
     """
 
     def __init__(
@@ -187,8 +187,8 @@ class RunGroup(Generic[Group]):
         """Say which finished runs of the same settings are not used, if there are any."""
         if self.elsewhere:
             report.note(
-                "Not used, since they were made with other versions or on another machine, and may differ in "
-                f"the last digits: {listed(self.elsewhere)}."
+                "Not used, since they were made with other versions, on another machine or with code of your "
+                f"own that has changed: {listed(self.elsewhere)}."
             )
 
     def open_or_create(

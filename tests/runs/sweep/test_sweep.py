@@ -274,8 +274,8 @@ def test_runs_of_another_machine_are_not_used_and_said_to_be_there(rcig, store, 
     monkeypatch.setattr(group, "machine", lambda: {"device": "another"})
     (tmp_path / "edited.toml").write_text(FILE.format(steps=2) + "baseline = false\n")
     outcome = rcig("sweep", tmp_path / "edited.toml", "--store", store)
-    assert "Not used, since they were made with other versions or on another machine" in outcome.err
-    assert "run_1, run_2.\n" in outcome.err
+    assert "Not used, since they were made with other versions, on another machine or" in outcome.err
+    assert "has changed: run_1, run_2.\n" in outcome.err
     assert "It is computed on a CPU with" in outcome.err
     assert len(list((store / "runs").iterdir())) == 4
 
