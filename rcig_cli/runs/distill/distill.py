@@ -300,14 +300,15 @@ def _continuation(
                 yield kept
             return
     source = store.run_path(run.name)
-    if not checkpoints.steps(source):
+    present = checkpoints.steps(source)
+    if not present:
         raise NotFound(
             f"{run.name} has no checkpoint to continue from: `rcig gc --checkpoints` has removed it. Start a "
             f"new run with --steps {longer.steps}."
         )
 
     def fill(folder: Path) -> None:
-        checkpoints.copy_newest(source, folder)
+        checkpoints.copy(source, folder, present[-1])
         for file in (METRICS, SNAPSHOTS):
             if (source / file).exists():
                 with storage_errors(folder / file):
