@@ -443,7 +443,7 @@ def create_run(
             files={},
         )
 
-    return store.create("run", manifest, name=name, fill=fill)
+    return store.create("run", manifest, names=None if name is None else [name], fill=fill)
 
 
 def _extensions(config: DistillConfig) -> dict[str, dict[str, Any]]:
