@@ -1,6 +1,6 @@
 """Time, memory and disk space of `rcig prepare` for 1.28 million RGB images of 64 x 64 pixels.
 
-    python benchmarks/prepare.py [--images 12288] [--side 64] [--workers W] [--batch 256] [--no-decomposition]
+    python benchmarks/prepare.py [--images 12288] [--side 64] [--batch 256] [--no-decomposition]
 
 The images are generated when they are read, and take neither disk space nor memory.  Only ``--images`` of
 them are actually prepared, by the package's own code.  The times of the two passes are extrapolated to all
@@ -132,7 +132,7 @@ def leave_decomposition_out() -> None:
     np.linalg.eigh = numbers  # type: ignore[assignment]
 
 
-def prepared(source: ImageSource, store_path: Path, workers: int | None) -> tuple[Stages, dict[str, Any]]:
+def prepared(source: ImageSource, store_path: Path) -> tuple[Stages, dict[str, Any]]:
     """Prepare a source with the package's own code; return the times of the stages and the size on disk."""
     from rcig_cli.runs.prepare import prepare
     from rcig_cli.store.files import bytes_of
@@ -141,7 +141,7 @@ def prepared(source: ImageSource, store_path: Path, workers: int | None) -> tupl
     prepare.open_source = lambda *_, **__: source
     stages = Stages()
     began = time.perf_counter(), time.process_time()
-    prepare.prepare(open_store(store_path, create=True), "generated", report=stages, workers=workers)
+    prepare.prepare(open_store(store_path, create=True), "generated", report=stages)
     arrays = store_path / "datasets" / "generated" / "arrays.zarr"
     return stages, {
         "seconds": time.perf_counter() - began[0],
@@ -245,7 +245,7 @@ def measured(case: dict[str, Any]) -> dict[str, Any]:
         leave_decomposition_out()
     try:
         test = max(1, images // 25)
-        stages, left = prepared(Generated(side, images, test), store_path, case["workers"])
+        stages, left = prepared(Generated(side, images, test), store_path)
         found = {"side": side, "decomposition": case["decomposition"], **report(stages, left, images, test)}
         found["peak_megabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
         found["random_reads"] = random_reads(store_path, min(batch, images // 2))
@@ -266,7 +266,6 @@ def main() -> None:
         "--images", type=int, default=12288, help="training images that are actually prepared"
     )
     parser.add_argument("--side", type=int, default=64, help="of an image, in pixels")
-    parser.add_argument("--workers", type=int, default=None, help="threads that compute")
     parser.add_argument("--batch", type=int, default=256, help="random images that are read")
     parser.add_argument("--no-decomposition", dest="decomposition", action="store_false", help="see above")
     parser.add_argument("--folder", default=None, help="where; a temporary one by default")

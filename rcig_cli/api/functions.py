@@ -878,5 +878,5 @@ def _locate_or_create(dataset: str | Dataset, store: StorePath) -> tuple["Store"
 
 def _listed(listing: Any) -> Any:
     for problem in listing.problems:
-        warnings.warn(problem.message, RcigWarning, stacklevel=3)
+        warnings.warn(problem, RcigWarning, stacklevel=3)
     return listing.found

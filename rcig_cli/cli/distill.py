@@ -1,12 +1,13 @@
 """``rcig distill``."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rcig_cli.cli.console import fail
+from rcig_cli.cli.console import Console, fail
 from rcig_cli.cli.list import run_summary
 from rcig_cli.cli.options import (
     CheckpointOption,
@@ -124,7 +125,7 @@ def distill(
 
     with join(spec, tell=partial(fail, as_json=here.console.json)) as joined:
         if not joined.is_first:
-            here = here.silenced()
+            here = replace(here, console=Console(json=False, quiet=True))
         store = here.store(create="ipc" in settings and new and joined.is_first)
         if not new:
             store.run(str(resume))  # refuses an unknown run before JAX is imported

@@ -1,6 +1,7 @@
 """``rcig list``."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -52,8 +53,9 @@ def list_all(
     listings = store.datasets(), store.runs(), store.sweeps(), store.sequences()
     if dataset is not None and all(run.dataset != dataset for run in listings[1].found):
         store.dataset(dataset)  # refuses an unknown one
-    for problem in (problem for listing in listings for problem in listing.problems):
-        here.console.warn(problem.message)
+    for listing in listings:
+        for problem in listing.problems:
+            here.console.warn(problem)
     datasets = [each for each in listings[0].found if dataset in (None, each.name)]
     found = [run for run in listings[1].found if dataset in (None, run.dataset)]
     rows = [
@@ -101,17 +103,14 @@ def list_all(
     _list_groups(here, "sequence of tasks", sequences)
 
 
+@dataclass(frozen=True)
 class _Row:
     """A run, with its size, its accuracy and its progress where there are any."""
 
-    def __init__(
-        self,
-        run: "RunManifest",
-        size: "SetSize | None",
-        headline: "Headline | None",
-        progress: "Progress | None",
-    ) -> None:
-        self.run, self.size, self.headline, self.progress = run, size, headline, progress
+    run: "RunManifest"
+    size: "SetSize | None"
+    headline: "Headline | None"
+    progress: "Progress | None"
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""

@@ -5,7 +5,7 @@ import itertools
 import re
 import tomllib
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -76,10 +76,6 @@ class Context:
         """Print the next useful command, without ``--json`` only."""
         if not self.console.json:
             self.console.err.print(printable(f"Next: {self.command(words)}"), style="dim", markup=False)
-
-    def silenced(self) -> "Context":
-        """Return a context that prints nothing, for all but the first of several processes."""
-        return replace(self, console=Console(json=False, quiet=True))
 
     def prepare_jax(self, *, use_devices: bool = True) -> None:
         """Import JAX, set up for this machine; without ``use_devices`` where `processes.join` is to follow.

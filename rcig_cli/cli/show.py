@@ -72,7 +72,7 @@ def _find(here: Context, name: str) -> dict[str, Any]:
         return {**store.with_current_status(group).to_json(), "table": table}
     evaluations, attacks = (read_results(found.path, kind) for kind in ("evaluations", "attacks"))
     for problem in (*evaluations.problems, *attacks.problems):
-        here.console.warn(problem.message)
+        here.console.warn(problem)
     # A record of LiRA has no protocol of its own: it belongs to the record of the other attacks.
     complete = [each for each in attacks.found if "protocol" in each]
     run = store.with_current_status(store.run(found.name))

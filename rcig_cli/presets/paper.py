@@ -43,20 +43,16 @@ class Preset:
         Those that differ from the defaults, by name.
     results
         The paper's accuracies.
-    memory
-        GB that an outer step needs, as XLA counts it (benchmarks/preset_memory.py).
     """
 
     settings: Mapping[str, Any]
     results: Mapping[Case, PaperResult] = field(default_factory=dict)
-    memory: float | None = None
 
 
 def _table_s3(
     steps: int,
     plain: Percent,
     augmented: Percent,
-    memory: float,
     *,
     others: Mapping[Case, Percent] | None = None,
     **settings: Any,
@@ -68,7 +64,7 @@ def _table_s3(
         for where, cells in (("Table S3", own), ("Table 3", others or {}))
         for case, (mean, std) in cells.items()
     }
-    return Preset({"steps": steps, **settings}, results, memory)
+    return Preset({"steps": steps, **settings}, results)
 
 
 # Other networks trained on CIFAR-10 with 10 images per class.  The paper's ResNet-18 and VGG-11 are not the
@@ -105,52 +101,52 @@ PRESETS: Mapping[str, Mapping[int, Preset]] = {
     },
     # 28x28, grey, 10 classes; 0.67, 1.25 and 2.75 hours
     "mnist": {
-        1: _table_s3(15_000, (94.7, 0.5), (92.7, 0.8), 3.2),
-        10: _table_s3(10_000, (98.9, 0.0), (98.7, 0.1), 3.6),
-        50: _table_s3(5_000, (99.1, 0.1), (99.2, 0.0), 5.5, solve_precision="float64"),
+        1: _table_s3(15_000, (94.7, 0.5), (92.7, 0.8)),
+        10: _table_s3(10_000, (98.9, 0.0), (98.7, 0.1)),
+        50: _table_s3(5_000, (99.1, 0.1), (99.2, 0.0), solve_precision="float64"),
     },
     # 28x28, grey, 10 classes; 0.67, 1.25 and 2.67 hours
     "fashion_mnist": {
-        1: _table_s3(15_000, (79.8, 1.1), (70.5, 3.5), 3.2),
-        10: _table_s3(10_000, (88.5, 0.2), (86.7, 0.2), 3.6),
-        50: _table_s3(5_000, (90.2, 0.2), (88.7, 0.2), 5.5, solve_precision="float64"),
+        1: _table_s3(15_000, (79.8, 1.1), (70.5, 3.5)),
+        10: _table_s3(10_000, (88.5, 0.2), (86.7, 0.2)),
+        50: _table_s3(5_000, (90.2, 0.2), (88.7, 0.2), solve_precision="float64"),
     },
     # 32x32, RGB, 10 classes; 0.74, 1.82 and 4.09 hours
     "cifar10": {
-        1: _table_s3(15_000, (53.9, 1.0), (50.9, 1.5), 3.3),
-        10: _table_s3(10_000, (69.1, 0.4), (66.4, 1.0), 4.1, others=_TABLE_3),
-        50: _table_s3(5_000, (73.5, 0.3), (72.6, 0.4), 8.3),
+        1: _table_s3(15_000, (53.9, 1.0), (50.9, 1.5)),
+        10: _table_s3(10_000, (69.1, 0.4), (66.4, 1.0), others=_TABLE_3),
+        50: _table_s3(5_000, (73.5, 0.3), (72.6, 0.4)),
     },
     # 32x32, RGB, 100 classes; 1.88, 8.55 and 11.21 hours
     "cifar100": {
-        1: _table_s3(10_000, (39.3, 0.4), (36.7, 0.3), 4.4),
-        10: _table_s3(5_000, (44.1, 0.4), (43.5, 0.3), 16),
-        50: _table_s3(4_000, (45.5, 0.4), (46.7, 0.3), 22, backward_subset=2000),
+        1: _table_s3(10_000, (39.3, 0.4), (36.7, 0.3)),
+        10: _table_s3(5_000, (44.1, 0.4), (43.5, 0.3)),
+        50: _table_s3(4_000, (45.5, 0.4), (46.7, 0.3), backward_subset=2000),
     },
     # 64x64, RGB, 200 classes; 7.78 and 6.43 hours
     "tiny_imagenet": {
-        1: _table_s3(5_000, (25.6, 0.3), (24.2, 0.2), 15, batch=400),
-        10: _table_s3(2_000, (27.4, 0.3), (29.4, 0.2), 29, batch=400, backward_subset=500),
+        1: _table_s3(5_000, (25.6, 0.3), (24.2, 0.2), batch=400),
+        10: _table_s3(2_000, (27.4, 0.3), (29.4, 0.2), batch=400, backward_subset=500),
     },
     # Caltech-UCSD Birds (2011), 32x32, RGB, 200 classes; 2.75 and 9.58 hours
     "cub200": {
-        1: _table_s3(10_000, (11.2, 0.4), (12.1, 0.2), 5.7),
-        10: _table_s3(2_000, (14.3, 0.3), (15.7, 0.3), 17),
+        1: _table_s3(10_000, (11.2, 0.4), (12.1, 0.2)),
+        10: _table_s3(2_000, (14.3, 0.3), (15.7, 0.3)),
     },
     # 128x128, RGB, 10 classes; 5.05 and 12.62 hours
     "imagenette": {
-        1: _table_s3(6_000, (53.0, 0.9), (47.2, 1.2), 23, batch=256),
-        10: _table_s3(3_000, (65.0, 0.7), (63.9, 0.8), 36, batch=256),
+        1: _table_s3(6_000, (53.0, 0.9), (47.2, 1.2), batch=256),
+        10: _table_s3(3_000, (65.0, 0.7), (63.9, 0.8), batch=256),
     },
     # 128x128, RGB, 10 classes; 4.78 and 11.02 hours
     "imagewoof": {
-        1: _table_s3(6_000, (33.9, 0.6), (27.0, 2.1), 23, batch=256),
-        10: _table_s3(3_000, (42.2, 0.7), (40.2, 0.6), 36, batch=256),
+        1: _table_s3(6_000, (33.9, 0.6), (27.0, 2.1), batch=256),
+        10: _table_s3(3_000, (42.2, 0.7), (40.2, 0.6), batch=256),
     },
     # 64x64, RGB, 1000 classes; 4.75 and 6.87 hours
     "imagenet64": {
-        1: _table_s3(2_000, (14.6, 0.2), (15.6, 0.2), 33, batch=400, backward_subset=500),
-        2: _table_s3(2_000, (15.9, 0.1), (16.6, 0.1), 33, batch=400, backward_subset=500),
+        1: _table_s3(2_000, (14.6, 0.2), (15.6, 0.2), batch=400, backward_subset=500),
+        2: _table_s3(2_000, (15.9, 0.1), (16.6, 0.1), batch=400, backward_subset=500),
     },
 }
 

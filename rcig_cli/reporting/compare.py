@@ -61,7 +61,7 @@ def compare(store: Store, names: Sequence[str]) -> tuple[dict[str, Any], list[st
             for protocol, evaluations in rows
         ],
     }
-    return document, [problem.message for listing in listings for problem in listing.problems]
+    return document, [problem for listing in listings for problem in listing.problems]
 
 
 def best_evaluation(evaluations: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:

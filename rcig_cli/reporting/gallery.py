@@ -49,7 +49,7 @@ def write_gallery(store: Store, *, report: Report, out: Path | None = None) -> t
     check_html_file(out)
     path, listing = out or store.root / GALLERY, store.runs()
     for problem in listing.problems:
-        report.warn(problem.message)
+        report.warn(problem)
     finished = [run.name for run in listing.found if run.status == "finished"]
     entries = []
     for done, name in enumerate(finished, 1):
@@ -84,7 +84,7 @@ def _entry(distilled: DistilledSet, report: Report) -> dict[str, Any]:
     """Gather what the page shows of a run; warnings go to ``report``."""
     evaluations = read_results(distilled.path, "evaluations")
     for problem in evaluations.problems:
-        report.warn(problem.message)
+        report.warn(problem)
     run, best = distilled.run, best_evaluation(evaluations.found)
     pixels = distilled.prepared.whitening().pixels(distilled.images)
     scale = max(1, round(_SIDE_OF_MANY / max(pixels.shape[1:3]))) if len(pixels) > _FEW else None

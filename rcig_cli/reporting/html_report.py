@@ -94,7 +94,7 @@ def results_of(distilled: DistilledSet, kind: Kind, report: Report) -> list[Reco
     """Read the records of a run, the oldest first; those that can't be read are left out, with a warning."""
     listing = read_results(distilled.path, kind)
     for problem in listing.problems:
-        report.warn(problem.message)
+        report.warn(problem)
     return list(listing.found)
 
 

@@ -5,8 +5,13 @@ from typing import Any
 
 from rcig_cli.networks.architectures import build_network
 from rcig_cli.networks.network import Network
-from rcig_cli.presets import config as presets
-from rcig_cli.presets.config import DistillConfig, declared_settings, resolve, with_references
+from rcig_cli.presets.config import (
+    DistillConfig,
+    declared_settings,
+    resolve,
+    with_possible_batch,
+    with_references,
+)
 from rcig_cli.presets.images_per_class import counts_per_class
 from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.settings import check
@@ -70,9 +75,4 @@ def resolved(prepared: Prepared, settings: Mapping[str, Any]) -> DistillConfig:
     settings = normalized(prepared, settings)
     distilled = prepared.of_classes(settings.get("classes"))
     config = resolve(prepared.name, prepared.shape, distilled.classes, settings)
-    return with_possible_batch(distilled, config)
-
-
-def with_possible_batch(prepared: Prepared, config: DistillConfig) -> DistillConfig:
-    """Return a configuration with the batch that `resolved` gives it, for the classes that it distils."""
-    return presets.with_possible_batch(config, prepared.sizes["train"], prepared.classes)
+    return with_possible_batch(config, distilled.sizes["train"], distilled.classes)

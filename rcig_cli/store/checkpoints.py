@@ -93,23 +93,17 @@ def prune(run_path: Path, newest: int, *, kept: int = _KEPT) -> None:
             remove_folder(run_path / CHECKPOINTS / str(step))
 
 
-def copy_newest(source: Path, target: Path) -> int:
-    """Copy the newest checkpoint of a run into the folder of another one; return its step.
+def copy(source: Path, target: Path, step: int) -> None:
+    """Copy the checkpoint of a step from the folder of a run into that of another one.
 
     Raises
     ------
-    NotFound
-        If the run has none.
     RcigError
         If it can't be copied.
     """
-    present = steps(source)
-    if not present:
-        raise NotFound(f"{source.name} has no checkpoint.")
-    name = f"{CHECKPOINTS}/{present[-1]}"
+    name = f"{CHECKPOINTS}/{step}"
     with storage_errors(target / name):
         shutil.copytree(source / name, target / name)
-    return present[-1]
 
 
 def is_step(name: str) -> bool:

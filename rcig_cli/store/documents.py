@@ -118,19 +118,11 @@ def parse(text: bytes, where: str) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Problem:
-    """A file or folder that can't be read, and a sentence about it."""
-
-    path: Path
-    message: str
-
-
-@dataclass(frozen=True)
 class Listing(Generic[Record]):
-    """The readable records of a folder, in order, and a problem for each of the others."""
+    """The readable records of a folder, in order, and a sentence about each of the others."""
 
     found: tuple[Record, ...]
-    problems: tuple[Problem, ...]
+    problems: tuple[str, ...]
 
 
 def read_each(paths: Iterable[Path], read: Callable[[Path], Record]) -> Listing[Record]:
@@ -142,5 +134,5 @@ def read_each(paths: Iterable[Path], read: Callable[[Path], Record]) -> Listing[
         except NotFound:  # removed by another process since the folder was listed
             continue
         except Corrupt as error:
-            problems.append(Problem(path, str(error)))
+            problems.append(str(error))
     return Listing(tuple(found), tuple(problems))

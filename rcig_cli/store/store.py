@@ -11,8 +11,10 @@
 """
 
 import difflib
+import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NoReturn, TypeVar
@@ -223,10 +225,10 @@ class Store:
         kind: Literal["run", "sweep", "sequence"],
         make_manifest: Callable[[str], Numbered],
         *,
-        name: str | None = None,
+        names: Iterable[str] | None = None,
         fill: Callable[[Path], None] | None = None,
     ) -> tuple[Numbered, RunLock]:
-        """Make a new run, sweep or sequence, with the number after the highest that the store ever had.
+        """Make a new run, sweep or sequence.
 
         It gets its name only when it has its manifest and its lock.
 
@@ -235,10 +237,11 @@ class Store:
         kind
             What is made.
         make_manifest
-            Returns the manifest for a name; called again, with the next name, if another process takes the
-            first.
-        name
-            Its name, which `check_new_run` has accepted, instead of a numbered one.
+            Returns the manifest for a name; called after `fill`, and again with the next name, if another
+            process takes the first.
+        names
+            Its name, which `check_new_run` has accepted, or several to try in turn; by default those with the
+            numbers after the highest that the store ever had.
         fill
             Writes the first files of it, besides the manifest, into the folder that it is given.
 
@@ -250,7 +253,7 @@ class Store:
         Raises
         ------
         ConfigError
-            If there is a run of the given name.
+            If there are runs of the given names.
         """
         parent = self.folder_of(kind)
         with temporary_folder(parent) as temporary:
@@ -258,22 +261,22 @@ class Store:
             try:
                 if fill is not None:
                     fill(temporary)
-                present = max((number_of(kind, each) for each in os.listdir(parent)), default=0)
-                number = max(present, self._removed().get(kind, 0))
-                while True:
-                    number += 1
-                    manifest = make_manifest(name or f"{kind}_{number}")
+                for name in names or self._numbered(kind):
+                    manifest = make_manifest(name)
                     write_manifest(temporary, manifest)
-                    try:
-                        publish(temporary, parent / manifest.name)
-                    except AlreadyExists:
-                        if name is not None:
-                            raise _taken(name) from None
-                        continue
-                    return manifest, lock
+                    with suppress(AlreadyExists):
+                        publish(temporary, parent / name)
+                        return manifest, lock
+                raise _taken(name)
             except BaseException:
                 lock.release()
                 raise
+
+    def _numbered(self, kind: Kind) -> Iterator[str]:
+        """Yield the names with the numbers after the highest that the store ever had."""
+        present = max((number_of(kind, each) for each in os.listdir(self.folder_of(kind))), default=0)
+        for number in itertools.count(1 + max(present, self._removed().get(kind, 0))):
+            yield f"{kind}_{number}"
 
     def check_new_run(self, name: str) -> str:
         """Return a name that a user chose for a new run.
@@ -300,25 +303,6 @@ class Store:
         """Return the highest number of the removed runs, sweeps and sequences."""
         removed: dict[str, int] = read_document(self.root / STORE).get(_REMOVED, {})
         return removed
-
-    def create_named_run(self, name: str, fill: Callable[[Path], RunManifest]) -> RunManifest:
-        """Make a finished run with a given name, atomically.
-
-        ``fill`` writes the files of the run into the folder that it is given, and returns the manifest.
-
-        Raises
-        ------
-        AlreadyExists
-            If there is such a run; it is unchanged.
-        ConfigError
-            If it is not a valid name of a run.
-        """
-        path = self.run_path(name)
-        with temporary_folder(path.parent) as temporary:
-            manifest = fill(temporary)
-            write_manifest(temporary, manifest)
-            publish(temporary, path)
-        return manifest
 
     def locate(self, name: str) -> Artifact:
         """Find the artifact that has a name.

@@ -90,7 +90,6 @@ def test_every_cell_of_the_papers_tables_2_and_4_has_a_preset_with_its_figure():
         for augment in (False, True):
             result = paper_result(name, ipc, augment=augment)
             assert 0.1 < result.mean < 1
-        assert 1 < presets(name)[ipc].memory < 48  # GB; the paper's largest card
     assert paper_result("imagenette", 10, augment=False).mean == 0.65
     assert paper_result("cifar10", 1, augment=False).mean == pytest.approx(0.539)
     assert paper_result("fashion_mnist", 1, augment=True).std == pytest.approx(0.035)

@@ -74,7 +74,7 @@ def write_arrays(path: Path, arrays: Mapping[str, Array], metadata: dict[str, st
     mode = path.stat().st_mode
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     try:
-        save_file(contiguous, path, metadata=metadata)
+        save_file(contiguous, path, metadata=metadata)  # `save` would take twice the memory of the arrays
     except SafetensorError as error:  # the disk is full, for example
         raise OSError(str(error)) from error
     path.chmod(mode)  # the library makes files that only their owner can read

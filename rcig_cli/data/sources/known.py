@@ -70,8 +70,6 @@ class KnownDataset:
         Name of the folder that the official archives unpack to; None if the files are used as they are.
     page
         Where to get the official archive, if rcig doesn't download it.
-    test_split
-        Which published split serves as the test split.
     also
         Another name of the data set.
     other_names
@@ -90,7 +88,6 @@ class KnownDataset:
     archives: tuple[Archive, ...] = ()
     folder: str | None = None
     page: str | None = None
-    test_split: str = "test"
     also: str | None = None
     other_names: Mapping[str, str] = field(default_factory=dict)
 
@@ -240,7 +237,6 @@ _ROWS = (
             ),
         ),
         folder="tiny-imagenet-200",
-        test_split="validation",
     ),
     KnownDataset(
         "cub200",
@@ -277,7 +273,6 @@ _ROWS = (
             ),
         ),
         folder="imagenette2",
-        test_split="validation",
     ),
     KnownDataset(
         "imagewoof",
@@ -290,7 +285,6 @@ _ROWS = (
         synsets=_IMAGEWOOF,
         folder="imagewoof2",
         page="https://s3.amazonaws.com/fast-ai-imageclas/imagewoof2.tgz",  # no checksum of it is published
-        test_split="validation",
     ),
     KnownDataset(
         "imagenet64",
@@ -302,7 +296,6 @@ _ROWS = (
         sizes=(1_281_167, 50_000),
         folder="imagenet64",
         page="https://image-net.org/download-images.php",  # its terms require an account
-        test_split="validation",
     ),
 )
 
@@ -318,8 +311,3 @@ def published_order(dataset: str) -> tuple[str, ...]:
     """Return the names of a data set's classes in their published order; empty if they aren't known."""
     known = KNOWN.get(dataset)
     return (known.class_names or tuple(known.synsets.values())) if known else ()
-
-
-def known_names() -> list[str]:
-    """Return the names of all known data sets, each once."""
-    return [row.name for row in _ROWS]

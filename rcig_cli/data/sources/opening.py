@@ -12,7 +12,7 @@ from typing import Any
 
 from rcig_cli.data.arrays.pairs import read_key
 from rcig_cli.data.hub import HUB
-from rcig_cli.data.sources.known import KNOWN, KnownDataset, known_in_tfds, known_names
+from rcig_cli.data.sources.known import KNOWN, KnownDataset, known_in_tfds
 from rcig_cli.data.sources.listener import Listener, Silent
 from rcig_cli.data.sources.options import READ_AS_FOUND, ReadOptions
 from rcig_cli.data.sources.source import ImageSource
@@ -139,7 +139,7 @@ def _how_to_get(known: KnownDataset) -> str:
 
 
 def _unknown(name: str) -> str:
-    known = [EMBEDDED, *known_names(), *installed("dataset")]
+    known = [EMBEDDED, *dict.fromkeys(row.name for row in KNOWN.values()), *installed("dataset")]
     nearest = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {nearest[0]}?" if nearest else ""
     return (

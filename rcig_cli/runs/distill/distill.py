@@ -18,9 +18,9 @@ from rcig_cli.distillation.methods import METHODS, find_method
 from rcig_cli.distillation.settings import ExpertSettings
 from rcig_cli.errors import ConfigError, Interrupted, NotFound, NumericsError
 from rcig_cli.extensions import has_changed
-from rcig_cli.presets.config import DEFAULT_ALGORITHM, DistillConfig, with_references
+from rcig_cli.presets.config import DEFAULT_ALGORITHM, DistillConfig, with_possible_batch, with_references
 from rcig_cli.reporting.formatting import describe_images, per_class, source_of
-from rcig_cli.runs.configuration import most_images, network_for, normalized, resolved, with_possible_batch
+from rcig_cli.runs.configuration import most_images, network_for, normalized, resolved
 from rcig_cli.runs.distill.coreset import check_one_process, pick_images
 from rcig_cli.runs.distill.distilled import write_distilled
 from rcig_cli.runs.distill.divergence import Diverged, is_stuck, lower_rate
@@ -156,7 +156,8 @@ def distill(
             settings = normalized(prepared, {"classes": prepared.only, **settings})
             if "batch" in settings:
                 given = DistillConfig.from_json(run.config).override({"batch": settings["batch"]})
-                settings = {**settings, "batch": with_possible_batch(prepared, given).batch}
+                given = with_possible_batch(given, prepared.sizes["train"], prepared.classes)
+                settings = {**settings, "batch": given.batch}
             check_minutes(run, minutes)
             longer = with_more_steps(run, settings)
             if longer is not None and run.status == "finished":
@@ -300,14 +301,15 @@ def _continuation(
                 yield kept
             return
     source = store.run_path(run.name)
-    if not checkpoints.steps(source):
+    present = checkpoints.steps(source)
+    if not present:
         raise NotFound(
             f"{run.name} has no checkpoint to continue from: `rcig gc --checkpoints` has removed it. Start a "
             f"new run with --steps {longer.steps}."
         )
 
     def fill(folder: Path) -> None:
-        checkpoints.copy_newest(source, folder)
+        checkpoints.copy(source, folder, present[-1])
         for file in (METRICS, SNAPSHOTS):
             if (source / file).exists():
                 with storage_errors(folder / file):
@@ -442,7 +444,7 @@ def create_run(
             files={},
         )
 
-    return store.create("run", manifest, name=name, fill=fill)
+    return store.create("run", manifest, names=None if name is None else [name], fill=fill)
 
 
 def _extensions(config: DistillConfig) -> dict[str, dict[str, Any]]:

@@ -21,8 +21,8 @@ from rcig_cli.distillation.records import Distilled, centred_one_hot
 from rcig_cli.distillation.settings import ExpertSettings
 from rcig_cli.distillation.task import Task
 from rcig_cli.errors import Corrupt, Interrupted
-from rcig_cli.presets.config import DistillConfig
-from rcig_cli.runs.configuration import network_for, with_possible_batch
+from rcig_cli.presets.config import DistillConfig, with_possible_batch
+from rcig_cli.runs.configuration import network_for
 from rcig_cli.runs.distill import preflight
 from rcig_cli.runs.distill.divergence import (
     Diverged,
@@ -298,13 +298,14 @@ class RunLoop:
         self.context.report.note("Compiling the outer step.")
         self.memory_needed = self.engine.compile(template)
         images = self.initial_psi.labels.shape[0] * (2 if self.config.method.flip else 1)
+        real = self.prepared.sizes["train"], self.prepared.classes
         self.memory_available = preflight.available_memory(own_device(self.devices))
         preflight.check_memory(
             self.memory_needed,
             self.memory_available,
             self.config,
             images,
-            lambda config: self._engine_for(with_possible_batch(self.prepared, config)).compile(template),
+            lambda config: self._engine_for(with_possible_batch(config, *real)).compile(template),
         )
 
     def _checkpoint_is_due(self, seconds_since_save: float) -> bool:

@@ -14,7 +14,7 @@ The accuracy is that after the last step.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Self
 
 import pydantic
@@ -41,22 +41,6 @@ _STEPS_FOR_TEN, _STEPS = 1000, 2000
 _EPOCHS, _EPOCHS_AUGMENTED, _BATCH = 300, 1000, 256  # of DC-BENCH
 
 
-@dataclass(frozen=True)
-class NamedProtocol:
-    """A protocol that ``--protocol`` names.
-
-    Attributes
-    ----------
-    by_descent
-        Whether networks are trained by gradient descent on cross-entropy (`training.DescentSchedule`).
-    defaults
-        ``(number of distilled images, settings given) -> settings`` that the others follow from.
-    """
-
-    by_descent: bool
-    defaults: Callable[[int, Mapping[str, Any]], dict[str, Any]]
-
-
 def _of_rcig(images: int, given: Mapping[str, Any]) -> dict[str, Any]:
     del given
     return {"steps": _STEPS_FOR_TEN if images == 10 else _STEPS, "lr": 1e-4, "warmup": 500}
@@ -71,9 +55,10 @@ def _of_dc_bench(images: int, given: Mapping[str, Any]) -> dict[str, Any]:
     return {"steps": steps, "lr": 0.01, **fixed, **network}
 
 
-PROTOCOLS: Mapping[str, NamedProtocol] = {
-    RCIG: NamedProtocol(by_descent=False, defaults=_of_rcig),
-    DC_BENCH: NamedProtocol(by_descent=True, defaults=_of_dc_bench),
+# (number of distilled images, settings given) -> default settings of the protocol
+PROTOCOLS: Mapping[str, Callable[[int, Mapping[str, Any]], dict[str, Any]]] = {
+    RCIG: _of_rcig,
+    DC_BENCH: _of_dc_bench,
 }
 
 
@@ -178,7 +163,7 @@ class EvaluationProtocol(NetworkProtocol):
     @property
     def by_descent(self) -> bool:
         """Whether networks are trained by gradient descent on cross-entropy, and not by Adam."""
-        return PROTOCOLS[self.protocol].by_descent
+        return self.protocol == DC_BENCH
 
 
 def evaluation_protocol(config: DistillConfig, images: int, **given: Any) -> EvaluationProtocol:
@@ -209,7 +194,7 @@ def evaluation_protocol(config: DistillConfig, images: int, **given: Any) -> Eva
     check(settings_of(EvaluationProtocol), {"protocol": name})
     defaults = {
         **network_defaults(config, given),
-        **{"hard_labels": False, **PROTOCOLS[name].defaults(images, given)},
+        **{"hard_labels": False, **PROTOCOLS[name](images, given)},
     }
     protocol = make(EvaluationProtocol, {**defaults, **given})
     if protocol.by_descent and not protocol.hard_labels:
@@ -232,7 +217,7 @@ def _parse_rates(text: str) -> tuple[float, ...]:
 
 def usual_steps(protocol: EvaluationProtocol, images: int) -> int:
     """Return the number of training steps that a protocol has by default for so many distilled images."""
-    steps: int = PROTOCOLS[protocol.protocol].defaults(images, {"augment": protocol.augment})["steps"]
+    steps: int = PROTOCOLS[protocol.protocol](images, {"augment": protocol.augment})["steps"]
     return steps
 
 

@@ -1,5 +1,6 @@
 """Export the distilled set of a run to a file or folder that other programs read."""
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -9,7 +10,7 @@ from rcig_cli.data.exchange.formats import export_format
 from rcig_cli.data.exchange.records import ExportedSet, Format
 from rcig_cli.errors import ConfigError
 from rcig_cli.runs.distill.distilled import DistilledSet, open_distilled
-from rcig_cli.store.files import AlreadyExists, publish, storage_errors, temporary_folder
+from rcig_cli.store.files import publish, storage_errors, temporary_folder
 from rcig_cli.store.store import Store
 
 
@@ -57,18 +58,14 @@ def export_set(
     chosen = export_format(format, path)
     exported = exported_set(open_distilled(store, run), whitening=whitening)
     path = Path(f"{exported.run}{chosen.suffix}") if path is None else path
-    exists = ConfigError(f"{path} exists already: choose another path with --out, or move it away.")
-    if path.exists() or path.is_symlink():
-        raise exists
+    if os.path.lexists(path):
+        raise ConfigError(f"{path} exists already: choose another path with --out, or move it away.")
     assert chosen.write is not None
     with temporary_folder(path.absolute().parent) as temporary:
         prepared = temporary if chosen.is_folder else temporary / "set"
         with storage_errors(path):
             chosen.write(prepared, exported)
-        try:
-            publish(prepared, path.absolute())
-        except AlreadyExists:
-            raise exists from None
+        publish(prepared, path.absolute())
     return path, chosen
 
 

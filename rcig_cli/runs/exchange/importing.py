@@ -33,7 +33,6 @@ from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.runs.report import Report
 from rcig_cli.store.digests import sha256_of_file
 from rcig_cli.store.documents import digest_of
-from rcig_cli.store.files import AlreadyExists
 from rcig_cli.store.names import NEWEST, RESERVED, check_tags
 from rcig_cli.store.records import Parent, RunManifest, now, versions
 from rcig_cli.store.store import Store
@@ -172,7 +171,9 @@ def _import(
         "file": {"name": found.origin, "digest": _digest(file)},
     }
 
-    def write(name: str, folder: Path) -> RunManifest:
+    files: dict[str, str] = {}
+
+    def manifest(name: str) -> RunManifest:
         moment = now()
         return RunManifest(
             name=name,
@@ -186,17 +187,16 @@ def _import(
             parents=parents,
             versions=versions(),
             stored_bytes=config.stored_bytes(prepared.shape, prepared.classes).to_json(),
-            files=write_distilled(folder, arrays),
+            files=files,
             tags=tags,
             imported_as=imported_as,
         )
 
-    for candidate in names:
-        try:
-            return store.create_named_run(candidate, partial(write, candidate))
-        except AlreadyExists:
-            continue
-    raise ConfigError(f"There is a run {name} already: choose another --name.")
+    made, lock = store.create(
+        "run", manifest, names=names, fill=lambda folder: files.update(write_distilled(folder, arrays))
+    )
+    lock.release()
+    return made
 
 
 def _names_from(store: Store, stem: str) -> Iterator[str]:

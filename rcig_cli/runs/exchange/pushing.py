@@ -1,5 +1,6 @@
 """Upload the distilled set of a run to the Hugging Face Hub, as a data set repository."""
 
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -13,7 +14,7 @@ from rcig_cli.reporting.visualize import grid
 from rcig_cli.runs.distill.distilled import DistilledSet, open_distilled
 from rcig_cli.runs.exchange.exporting import exported_set
 from rcig_cli.runs.report import Report
-from rcig_cli.store.files import AlreadyExists, publish, storage_errors, temporary_folder
+from rcig_cli.store.files import publish, storage_errors, temporary_folder
 from rcig_cli.store.store import Store
 
 _REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")
@@ -81,9 +82,8 @@ def push_set(
         raise ConfigError(
             "--private and --message are for an upload, but with --out nothing is uploaded: leave them out."
         )
-    exists = ConfigError(f"{out} exists already: choose another path with --out, or move it away.")
-    if out is not None and (out.exists() or out.is_symlink()):
-        raise exists
+    if out is not None and os.path.lexists(out):
+        raise ConfigError(f"{out} exists already: choose another path with --out, or move it away.")
     distilled = open_distilled(store, run)
     if license is None:
         report.note("The data card states no license; --license cc-by-4.0, for example, states one.")
@@ -102,10 +102,7 @@ def push_set(
     with temporary_folder(out.absolute().parent) as folder:
         with storage_errors(out):
             _write(folder, distilled, card)
-        try:
-            publish(folder, out.absolute())
-        except AlreadyExists:
-            raise exists from None
+        publish(folder, out.absolute())
     return out
 
 

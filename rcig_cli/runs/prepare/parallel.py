@@ -33,7 +33,7 @@ def overlapped(
     function
         Called in several threads at once.
     workers
-        Number of threads that compute; with 0 everything happens in the caller's thread.
+        Number of threads that compute.
     poll
         Called before each result, and every 0.1 s while one is waited for; it may raise.
 
@@ -42,11 +42,6 @@ def overlapped(
     Exception
         An error of the items or the function, when its result is due.
     """
-    if not workers:
-        for item in items:
-            poll()
-            yield function(item)
-        return
     iterator = iter(items)
     reader = ThreadPoolExecutor(1, thread_name_prefix="reader")
     pool = ThreadPoolExecutor(workers, thread_name_prefix="worker")

@@ -34,6 +34,7 @@ from rcig_cli.data.whitening.moments import (
 from rcig_cli.data.whitening.whitening import Whitening, array_shapes, fit_to
 from rcig_cli.errors import ConfigError, Corrupt, Interrupted, NotFound, RcigError
 from rcig_cli.reporting.formatting import size
+from rcig_cli.runs.engine.environment import processors
 from rcig_cli.runs.prepare.parallel import in_background, overlapped
 from rcig_cli.runs.prepare.prepared import ARRAYS, WHITENING, read_whitening
 from rcig_cli.runs.report import Report
@@ -53,6 +54,9 @@ _DARK = 16  # images with no brighter pixel were stored on another scale
 _TAKES_LONG = 3000  # rows of a matrix whose decomposition takes long enough to be announced
 _SPARE = 1.01  # how much more room than the arrays take uncompressed a preparation may need
 
+# Threads that compute, each with a batch in memory; the slowest part, a matrix product, uses several itself.
+_MOST_WORKERS = 4
+
 Result = TypeVar("Result")
 
 
@@ -71,8 +75,6 @@ class Preparation:
         Digest of the data and the settings: the work of earlier processes is resumed if it has the same.
     whiten, regularization
         Whether to whiten beyond means and deviations, and with which regularization.
-    workers
-        Threads that compute, in addition to those that read and write; with 0 there are no threads.
     """
 
     def __init__(
@@ -85,10 +87,9 @@ class Preparation:
         regularization: float,
         report: Report,
         stop: StopRequest,
-        workers: int,
     ) -> None:
         self.folder, self.source, self.key, self.report, self.stop = folder, source, key, report, stop
-        self.whiten, self.regularization, self.workers = whiten, regularization, workers
+        self.whiten, self.regularization = whiten, regularization
         self.shape, self.training = source.shape, source.sizes["train"]
         self.stage, self.done, self.total = "measuring", 0, self.training
         self.moments: Moments | None = None
@@ -286,7 +287,8 @@ class Preparation:
     # Both.
 
     def _overlapped(self, batches: Iterator[Batch], function: Callable[[Batch], Result]) -> Any:
-        return overlapped(batches, function, workers=self.workers, poll=self._poll)
+        workers = min(processors(), _MOST_WORKERS)
+        return overlapped(batches, function, workers=workers, poll=self._poll)
 
     def _advance(self, count: int) -> None:
         """Show that so many more images are done, and save if it is time to."""

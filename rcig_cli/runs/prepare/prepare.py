@@ -21,7 +21,6 @@ from rcig_cli.data.sources.subset import only_classes, subset
 from rcig_cli.errors import ConfigError, Corrupt, NotFound, RcigError
 from rcig_cli.extensions import has_changed, installed, load
 from rcig_cli.presets.classes import chosen_classes
-from rcig_cli.runs.engine.environment import processors
 from rcig_cli.runs.prepare.config import PrepareConfig
 from rcig_cli.runs.prepare.passes import Preparation
 from rcig_cli.runs.prepare.prepared import Prepared, open_prepared
@@ -35,9 +34,6 @@ from rcig_cli.store.store import Store
 
 _MOST_NAMES = 20  # of classes in one message
 
-# Each worker has a batch in memory, and the slowest part, a matrix product, uses several threads itself.
-_MOST_WORKERS = 4
-
 
 def prepare(
     store: Store,
@@ -47,7 +43,6 @@ def prepare(
     report: Report,
     overwrite: bool = False,
     wait: bool = False,
-    workers: int | None = None,
     **settings: Any,
 ) -> Prepared:
     """Prepare a data set, or return the one in the store if it was prepared the same way.
@@ -70,9 +65,6 @@ def prepare(
         Whether to replace a data set of that name that is in the store.
     wait
         Whether to wait while another process prepares a data set of that name.
-    workers
-        Threads that compute, in addition to those that read and write; by default as many as processors, at
-        most 4.  The result doesn't depend on it.
     **settings
         Those of `PrepareConfig`, by name.
 
@@ -121,7 +113,7 @@ def prepare(
             folder.discard()
         if not folder.is_complete:
             try:
-                _make_content(folder, source, config, made_with, key, report=report, workers=workers)
+                _make_content(folder, source, config, made_with, key, report=report)
             except (ConfigError, Corrupt, NotFound):
                 with suppress(RcigError):  # these data can't be prepared: there is nothing to resume
                     folder.remove()
@@ -209,7 +201,6 @@ def _make_content(
     key: str,
     *,
     report: Report,
-    workers: int | None,
 ) -> None:
     """Write the arrays, resuming the work of earlier processes, and then the manifest."""
     whiten = source.shape[2] == 3 if config.zca is None else config.zca
@@ -227,7 +218,6 @@ def _make_content(
             regularization=config.zca_reg,
             report=report,
             stop=stop,
-            workers=min(processors(), _MOST_WORKERS) if workers is None else workers,
         ).run()
     manifest = DatasetManifest(
         name=made_with["name"],

@@ -128,6 +128,7 @@ def main():
     else:
         small_pieces()
     passes.SAVE_EVERY, passes.SAVING_SHARE = case.get("save_every", 0), 1e9
+    passes.processors = lambda: 2
     source = Generated(**case.get("source", {}))
     prepare.open_source = lambda *_, **__: source
     report = Silent()
@@ -139,7 +140,6 @@ def main():
         open_store(store, create=True),
         "generated",
         report=report,
-        workers=case.get("workers", 2),
         overwrite=case.get("overwrite", False),
         **case.get("config", {}),
     )

@@ -63,7 +63,7 @@ def uninterrupted(tmp_path_factory):
         small_pieces(monkeypatch)
         monkeypatch.setattr(job, "open_source", lambda *_, **__: Generated())
         store = open_store(tmp_path_factory.mktemp("uninterrupted") / "a", create=True)
-        job.prepare(store, "generated", report=Silent(), workers=0)
+        job.prepare(store, "generated", report=Silent())
     assert left(store.root) == []
     return product(store.root)
 
@@ -76,8 +76,9 @@ def stopping(count, number=signal.SIGINT):
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_the_number_of_workers_does_not_change_the_bytes(here, uninterrupted, workers):
-    here(Generated(), save_every=1e9, workers=workers)
+def test_the_number_of_workers_does_not_change_the_bytes(here, uninterrupted, workers, monkeypatch):
+    monkeypatch.setattr(passes, "processors", lambda: workers)
+    here(Generated(), save_every=1e9)
     assert product(here.store) == uninterrupted
 
 
@@ -85,7 +86,7 @@ def test_the_number_of_workers_does_not_change_the_bytes(here, uninterrupted, wo
 def test_images_labels_and_whitening_are_those_of_the_source(here, settings):
     few = settings.pop("few", False)
     source = Generated(train=60) if few else Generated()
-    prepared, _ = here(source, workers=3, **settings)
+    prepared, _ = here(source, **settings)
     # What a source generates depends on the size of its batches: 100 are measured, 64 written at a time.
     measured = np.concatenate([batch.images for batch in source.batches("train", 100)])
     due = fit(measured, zca=settings.get("zca", True))
@@ -156,7 +157,7 @@ def test_a_stopped_preparation_is_resumed_where_it_was(here, uninterrupted):
 
 
 def test_few_images_are_resumed_too(here, tmp_path):
-    here(Generated(train=150), workers=0)
+    here(Generated(train=150))
     due = product(here.store)
     shutil.rmtree(here.store / "datasets")
     with pytest.raises(Interrupted, match="measuring"):
@@ -210,7 +211,7 @@ def test_other_settings_or_data_or_damage_start_over(here, change, said):
 def test_a_source_that_fails_leaves_nothing(here):
     before = set(threading.enumerate())
     with pytest.raises(Corrupt, match="Image 500 is damaged"):
-        here(Generated(fail_at=500), workers=3)
+        here(Generated(fail_at=500))
     assert ended(before)
     assert left(here.store) == []
 
@@ -226,7 +227,7 @@ def test_a_full_disk_is_resumed_after(here, uninterrupted, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(arrays._Column, "_flush", full)
         with pytest.raises(RcigError, match="The disk is full"):
-            here(Generated(), workers=3)
+            here(Generated())
     assert ended(before)
     source = Generated()
     here(source)

@@ -35,7 +35,7 @@ def reading(store):
         while not ended.is_set():
             opened = open_store(store, create=False)
             runs = opened.runs()
-            wrong = [problem.message for problem in opened.datasets().problems + runs.problems]
+            wrong = list(opened.datasets().problems + runs.problems)
             for each in runs.found:
                 wrong += mismatches(opened.run_path(each.name), each.files).items()
             seen.append(wrong)
