@@ -111,7 +111,9 @@ def make_trajectory_matching_step(task: Task, settings: Any) -> Step:
         (stored,) = pull(of_images)
         zero = jnp.zeros_like(psi.labels), jnp.zeros_like(psi.log_temperature)
         metrics = {
-            "loss": value,
+            # With a negative step size the loss of the student rises in each of its steps.  Descent does not
+            # come back from there, so this counts as a divergence.
+            "loss": jnp.where(alpha > 0, value, jnp.nan),
             "gradient_norm": optax.tree.norm(stored),
             "step_size_gradient": of_alpha,
         }
