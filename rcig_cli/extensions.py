@@ -28,6 +28,10 @@ GROUPS: dict[Kind, str] = {
 }
 METAVAR = "MODULE:NAME"
 
+# The checksums of the files of modules when these were imported or reloaded.  Reloading gives a module a new
+# ``__spec__``, which is kept to notice that.
+_checksums: dict[str, tuple[Any, str]] = {}
+
 _DOTTED = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 _REFERENCE = re.compile(f"{_DOTTED}:{_DOTTED}")
 
@@ -85,6 +89,7 @@ def load(kind: Kind, name: str) -> Any:
         raise ConfigError(
             f"{_called(name, reference)} can't be imported: {describe(error)}. --debug shows where."
         ) from error
+    _checksum(reference)  # while the file is still what was imported
     try:
         return functools.reduce(getattr, attribute.split("."), module)
     except AttributeError:
@@ -109,7 +114,8 @@ def provenance(reference: str) -> dict[str, str]:
     -------
     dict
         ``distribution`` and ``version``, if the module is part of an installed distribution, and
-        ``module_sha256``, the checksum of the module's file, if it has one.  The module is not imported.
+        ``module_sha256``, the checksum of the module's file, if it has one.  A module that has not been
+        imported has none.
     """
     from importlib import metadata
 
@@ -125,7 +131,7 @@ def provenance(reference: str) -> dict[str, str]:
 def has_changed(reference: str, recorded: Mapping[str, Any]) -> bool:
     """Whether the code of a reference is not the one that was recorded (`provenance`).
 
-    The module is not imported: of one that isn't, no code is known.
+    A module that has not been imported counts as changed if a checksum was recorded.
     """
     from importlib import metadata
 
@@ -140,11 +146,21 @@ def has_changed(reference: str, recorded: Mapping[str, Any]) -> bool:
 
 
 def _checksum(reference: str) -> str | None:
-    """Return the checksum of the file of a reference's module; None if that has no file or isn't imported."""
-    file = getattr(sys.modules.get(reference.partition(":")[0]), "__file__", None)
-    if file is None or not Path(file).is_file():
+    """Return the checksum of the file of a reference's module as it was when the module was first asked for.
+
+    None if the module has no file or has not been imported.
+    """
+    name = reference.partition(":")[0]
+    module = sys.modules.get(name)
+    file = getattr(module, "__file__", None)
+    if module is None or file is None:
         return None
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    known = _checksums.get(name)
+    if known is None or known[0] is not module.__spec__:
+        if not Path(file).is_file():
+            return None
+        known = _checksums[name] = module.__spec__, hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    return known[1]
 
 
 def _called(name: str, reference: str) -> str:

@@ -163,7 +163,7 @@ def test_numbers_may_be_those_of_numpy(run):
 
 
 def test_a_run_may_be_given_to_resume_it(run):
-    assert rcig.distill("digits", resume=run, store=run.store.root).name == "run_1"
+    assert rcig.distill("digits", resume=run).name == "run_1"  # in its own store
 
 
 def test_a_path_may_begin_with_the_home_folder(tmp_path, monkeypatch):

@@ -1,9 +1,11 @@
 """Networks, augmentations, methods and data sources of the user's own: the contracts and their errors."""
 
+import importlib
 import os
 import shutil
 import sys
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -19,7 +21,7 @@ from rcig_cli.data.sources.opening import open_source
 from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.distillation import methods
 from rcig_cli.errors import ConfigError
-from rcig_cli.extensions import installed, load, provenance
+from rcig_cli.extensions import has_changed, installed, load, provenance
 from rcig_cli.networks.architectures import build_network
 from rcig_cli.presets.config import DistillConfig, difference, resolve
 from rcig_cli.presets.set_size import SetSize
@@ -193,7 +195,10 @@ number = 3
 
 @pytest.fixture
 def module(tmp_path, monkeypatch):
-    """Return a function that writes a module into the current folder; nothing of it is left afterwards."""
+    """Return a function that writes a module into the current folder; nothing of it is left afterwards.
+
+    If it was imported, it is imported again, as in a new process.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr(methods, "_imported", {})
@@ -203,6 +208,9 @@ def module(tmp_path, monkeypatch):
         path = tmp_path / f"{name}.py"
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
+        if sys.modules.pop(name, None):
+            importlib.invalidate_caches()
+            importlib.import_module(name)
 
     yield write
     for name in set(sys.modules) - before:
@@ -484,6 +492,17 @@ def test_a_finished_run_is_used_again_only_if_its_code_is_the_same(module, finis
     assert used() == [None] * 3  # nor by the sweep that made it
     module("mine", METHODS)
     assert used() == ["run_1"] * 3
+
+
+def test_the_checksum_is_that_of_the_code_that_was_imported(module, tmp_path):
+    module("mine", METHODS)
+    methods.find_method("mine:OWN")
+    imported = provenance("mine:OWN")
+    (tmp_path / "mine.py").write_text(METHODS + "# edited while it is used")
+    assert provenance("mine:OWN") == imported
+    importlib.reload(sys.modules["mine"])
+    assert has_changed("mine:OWN", imported)
+    assert provenance("mine:OWN")["module_sha256"] == sha256((tmp_path / "mine.py").read_bytes()).hexdigest()
 
 
 def test_a_run_that_failed_before_its_first_step_is_not_preferred_to_a_finished_one(module, finished):

@@ -218,7 +218,7 @@ def distill(
 
     settings, minutes = _plain(settings), _plain(minutes)
     if isinstance(resume, Run):
-        resume = resume.name
+        store, resume = resume.store.root if store is None else store, resume.name
     if ipc is not None:
         settings["ipc"] = _plain(ipc)
     elif not resume:
@@ -602,18 +602,15 @@ def sweep(
 
     read = make_plan(_plain(plan)) if isinstance(plan, Mapping) else read_plan(Path(plan))
     report = _Report(shown=progress)
-    opened = _open(store, create=True)
-    found = job.sweep(
-        opened,
-        read,
-        report=report,
-        new=new,
-        part=part,
-        only_finished=only_finished,
-        checkpoint_every=checkpoint_every,
-    )
+    opened = _open(store, create=not only_finished)
+    if only_finished and new:
+        raise ConfigError("new contradicts only_finished: leave one of them out.")
+    if only_finished:
+        found = job.finished(opened, read, report=report, part=part)
+    else:
+        found = job.sweep(opened, read, report=report, new=new, part=part, checkpoint_every=checkpoint_every)
     table = found.table.to_json()
-    return Sweep(found.manifest.name, table["rows"], table["random_subsets"], found.figures, found.left_out)
+    return Sweep(found.name, table["rows"], table["random_subsets"], found.figures, found.left_out)
 
 
 def load(run: str | Run, *, store: StorePath = None) -> Run:

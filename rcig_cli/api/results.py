@@ -114,27 +114,28 @@ class Sweep:
     Attributes
     ----------
     name
-        The name of the sweep in the store.
+        The name of the sweep in the store; None if only finished runs were wanted, and no sweep of these runs
+        was started.
     rows
         One for each combination of the swept settings and each protocol, over all seeds: ``settings``,
         ``protocol``, ``accuracy``, ``runs`` and so on, as ``rcig sweep --json`` prints them.
     random_subsets
         The accuracies of networks trained on random real images, by each protocol.
     figures
-        The plots, PNG files.
+        The plots, PNG files; none where only finished runs were wanted.
     left_out
         The runs that are missing: there was not enough time or memory for them, or only finished ones were
         wanted.
     """
 
-    name: str
+    name: str | None
     rows: Sequence[Mapping[str, Any]]
     random_subsets: Sequence[Mapping[str, Any]]
     figures: tuple[Path, ...]
     left_out: tuple[str, ...]
 
     def __repr__(self) -> str:
-        lines = [f"{self.name}: test accuracy"]
+        lines = [f"{self.name or 'Sweep'}: test accuracy"]
         several = len({row["protocol_label"] for row in self.rows}) > 1
         for row in self.rows:
             parts = [describe_settings(row["settings"]), row["protocol_label"] if several else ""]
@@ -142,6 +143,8 @@ class Sweep:
             lines.append(
                 f"  {', '.join(filter(None, parts)) or 'single run'}: {accuracy} ({', '.join(row['runs'])})"
             )
+        if self.left_out:
+            lines.append(f"  incomplete, without {'; '.join(self.left_out)}")
         return "\n".join(lines)
 
 

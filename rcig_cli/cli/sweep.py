@@ -55,7 +55,7 @@ def sweep(
         bool,
         typer.Option(
             "--only-finished",
-            help="Only print the table and draw the plots of the runs that are finished; run nothing.",
+            help="Only print the table of the runs that are finished and evaluated; run nothing.",
         ),
     ] = False,
     checkpoint_every: CheckpointOption = None,
@@ -77,7 +77,7 @@ def sweep(
     if new and only_finished:
         raise ConfigError("--new contradicts --only-finished: leave one of them out.")
     plan, share = read_plan(file), None if part is None else _parse_part(part)
-    store = here.store(create=True)
+    store = here.store(create=not only_finished)
     here.prepare_jax()
     if dry_run:
         from rcig_cli.runs.sweep.forecast import forecast
@@ -90,28 +90,25 @@ def sweep(
 
     try:
         with here.console.working():
-            result = job.sweep(
-                store,
-                plan,
-                report=here.console,
-                new=new,
-                part=share,
-                only_finished=only_finished,
-                checkpoint_every=checkpoint_every,
-            )
+            if only_finished:
+                result = job.finished(store, plan, report=here.console, part=share)
+            else:
+                result = job.sweep(
+                    store, plan, report=here.console, new=new, part=share, checkpoint_every=checkpoint_every
+                )
     except (Interrupted, KeyboardInterrupt) as stopped:
         again = here.command(f"sweep {shlex.quote(str(file))}{f' --part {part}' if part else ''}")
         number = stopped.signal_number if isinstance(stopped, Interrupted) else signal.SIGINT
         raise Interrupted(f"{str(stopped) or 'Stopped.'} To resume: {again}", number) from None
-    name, table = result.manifest.name, result.table
-    status = "incomplete" if result.left_out else "finished"
-    document = {"sweep": name, "status": status, "dataset": result.manifest.dataset, **table.to_json()}
+    name, table = result.name, result.table
+    status = "interrupted" if result.left_out else "finished"
+    document = {"sweep": name, "status": status, "dataset": result.dataset, **table.to_json()}
     left_out, files = list(result.left_out), [str(path) for path in result.figures]
     here.console.document({**document, "left_out": left_out, "files": files})
     rows = [*(_cells(row, table) for row in table.rows), *_baselines(table)]
     columns = _columns(table)
     here.console.table(
-        [name if column == _WHICH else column for column in columns],
+        [(name or _WHICH) if column == _WHICH else column for column in columns],
         [[row.get(column, "") for column in columns] for row in rows],
         "Test accuracy: mean ± standard deviation over the networks of all seeds. "
         f"Times: of one run, compilation excluded{_remarks(table)}",
@@ -121,7 +118,7 @@ def sweep(
         here.console.text(str(path))
     if left_out:
         here.console.warn(f"The table is incomplete. Not in it: {'; '.join(left_out)}.")
-    here.next(f"show {name}" if part is None else f"sweep {shlex.quote(str(file))}")
+    here.next(f"show {name}" if name and not part and not left_out else f"sweep {shlex.quote(str(file))}")
 
 
 def _parse_part(text: str) -> tuple[int, int]:

@@ -296,7 +296,8 @@ def _continuation(
     """Lock the run that continues a finished one with more steps; without one, or with a name, a new run."""
     wanted = longer.to_json()
     for other in store.newest_runs() if name is None else ():
-        if other.parents.get("run") == run.as_parent and other.config == wanted and not other.divergences:
+        is_this = other.parents.get("run") == run.as_parent and other.config == wanted
+        if is_this and not other.divergences and (other.status != "finished" or other.has_current_code):
             with _locked_or_kept(store, other, tags, wait) as kept:
                 yield kept
             return

@@ -23,7 +23,9 @@ def newest_of(
     and the run may have been started on others.
     """
     free = {"models", "pool_size"} if any_models else set()
-    for run in _resumable(store, dataset_digest):
+    # Of runs that are alike, a finished one is better than one that would start from the beginning.
+    resumable = _resumable(store, dataset_digest)
+    for run in sorted(resumable, key=lambda run: run.status != "finished" and not run.step):
         theirs = {**run.config}
         ours = {**config.to_json(), **{name: theirs[name] for name in free if name in theirs}}
         if theirs == ours and _is_up_to_date(run):
@@ -82,9 +84,8 @@ def _minutes_of(run: RunManifest) -> float | None:
 def _resumable(store: Store, dataset_digest: str | None = None) -> Iterator[RunManifest]:
     """Yield the runs that may be resumed without being named: unfinished ones, then finished ones.
 
-    Those that have no steps to resume from come last.  Of each kind, the newest come first.  With a digest,
-    only those of this data set.  A run that diverged would diverge again, and after it was resumed with lower
-    rates it has another configuration than at first.
+    Of both, the newest come first.  With a digest, only those of this data set.  A run that diverged would
+    diverge again, and after it was resumed with lower rates it has another configuration than at first.
     """
     possible = [
         run
@@ -93,13 +94,13 @@ def _resumable(store: Store, dataset_digest: str | None = None) -> Iterator[RunM
         and run.follows_config
         and dataset_digest in (None, run.parents["dataset"]["digest"])
     ]
-    yield from sorted(possible, key=lambda run: 1 if run.status == "finished" else 0 if run.step else 2)
+    yield from sorted(possible, key=lambda run: run.status == "finished")
 
 
 def _is_up_to_date(run: RunManifest) -> bool:
-    """Whether a run that has the wanted settings has the user's own code that there is now, if it matters.
+    """Whether a run was made with the user's own code as it is now, which is imported for this.
 
-    It doesn't for an unfinished run with steps, which is resumed with a warning.  The code is imported.
+    An unfinished run with steps always counts: it is resumed with a warning.
     """
     if run.status != "finished" and run.step:
         return True

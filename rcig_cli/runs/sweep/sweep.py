@@ -18,7 +18,7 @@ from rcig_cli.reporting.formatting import count_of
 from rcig_cli.runs.configuration import normalized, resolved
 from rcig_cli.runs.distill import distill
 from rcig_cli.runs.distill.distilled import open_distilled
-from rcig_cli.runs.distill.group import RunGroup, find_newest, find_or_create
+from rcig_cli.runs.distill.group import RunGroup, find_newest, find_or_create, usable_runs
 from rcig_cli.runs.distill.run_loop import RunContext
 from rcig_cli.runs.distill.time_budget import check_method, choose_settings
 from rcig_cli.runs.engine.environment import describe_devices
@@ -53,18 +53,21 @@ class SweepResult:
 
     Attributes
     ----------
-    manifest
-        That of the sweep.
+    name
+        Its name in the store; None if only finished runs were wanted, and no sweep of these runs was started.
+    dataset
+        The names of its data sets.
     table
         The results.
     figures
-        The PNG files of its plots.
+        The PNG files of its plots; none where only finished runs were wanted.
     left_out
         The runs that are missing from the table: there was not enough time or memory for them, or only
         finished ones were wanted.
     """
 
-    manifest: SweepManifest
+    name: str | None
+    dataset: str
     table: Table
     figures: tuple[Path, ...]
     left_out: tuple[str, ...]
@@ -77,7 +80,6 @@ def sweep(
     report: Report,
     new: bool = False,
     part: tuple[int, int] | None = None,
-    only_finished: bool = False,
     checkpoint_every: int | None = None,
 ) -> SweepResult:
     """Distil and evaluate every combination of a plan, or resume the newest sweep of this plan.
@@ -96,8 +98,6 @@ def sweep(
         Whether to start a new sweep that doesn't reuse existing runs.
     part
         Which part of the runs to make, from 1, and of how many parts; None for all.
-    only_finished
-        Whether to run nothing: the table is that of the runs that are finished and evaluated.
     checkpoint_every
         Steps between checkpoints of a run; None for every 10 minutes.
 
@@ -107,7 +107,7 @@ def sweep(
         If a combination of settings is not possible, or there are fewer runs than parts.  All are checked
         before the first run.
     NotFound
-        If a data set is not prepared, or no run is finished where only finished ones are wanted.
+        If a data set is not prepared.
     Locked
         If another process is running this sweep, or one of its runs.
     Interrupted, KeyboardInterrupt
@@ -122,12 +122,82 @@ def sweep(
         is_finished = manifest.status == "finished" and one.group.names.keys() >= {cell.key for cell in cells}
         state = "is finished" if is_finished else f"has {count_of(len(cells), 'run')}"
         report.note(f"{manifest.name} of {manifest.dataset} {state}.")
-        if not (only_finished or is_finished):
+        if not is_finished:
             one.group.tell_of_runs_elsewhere(report)
             _tell_of_device(cells, report)
-        table = tabulate(axes, one.run(axes, only_finished=only_finished))
+        table = tabulate(axes, one.run(axes))
         figures = write_results(store, manifest.name, table, complete=not one.left_out)
-        return SweepResult(manifest, table, figures, tuple(one.left_out))
+        return SweepResult(manifest.name, manifest.dataset, table, figures, tuple(one.left_out))
+
+
+def finished(
+    store: Store, plan: SweepPlan, *, report: Report, part: tuple[int, int] | None = None
+) -> SweepResult:
+    """Return the results of the runs of a sweep that are finished and evaluated; nothing is run or written.
+
+    Parameters
+    ----------
+    store, plan, report, part
+        As for `sweep`.
+
+    Raises
+    ------
+    ConfigError
+        As `sweep`.
+    NotFound
+        If a data set is not prepared, or no run is finished and evaluated.
+    """
+    cells, axes = cells_of(store, plan, part, report)
+    manifest, parents = find_sweep(store, cells), _parents(cells)
+    groups = sweeps_of(store, plan) + ([manifest.as_parent] if manifest else [])
+    runs = usable_runs(store, "sweep", parents.values(), groups, finished=True)
+    # A sweep may have taken runs that would not be taken here, on another machine.
+    runs += [run for run in store.runs().found if manifest and run.name in manifest.runs]
+    by_key = {key: run for run in runs for key in keys_of(run)}
+    outcomes, left_out = list[Outcome](), list[str]()
+    for number, cell in enumerate(cells, 1):
+        found = _stored_outcomes(store, cell, by_key.get(cell.key), plan)
+        outcomes += found
+        if not found:
+            left_out.append(_label(number, cells, axes))
+    if not outcomes:
+        raise NotFound("No run of this sweep is finished and evaluated yet.")
+    names = ", ".join(parent["name"] for parent in parents.values())
+    return SweepResult(
+        manifest.name if manifest else None, names, tabulate(axes, outcomes), (), tuple(left_out)
+    )
+
+
+def _stored_outcomes(store: Store, cell: Cell, run: RunManifest | None, plan: SweepPlan) -> list[Outcome]:
+    """Return the outcome of a run by each protocol, if it diverged or is finished and evaluated by all."""
+    if run is None or run.status not in ("finished", "failed"):
+        return []
+    config, timing = DistillConfig.from_stored(run.config), timing_of(store.run_path(run.name))
+    outcomes = []
+    for planned, protocol in zip(plan.evaluations, _protocols(cell.prepared, config, plan), strict=True):
+        records = _stored_evaluations(store, run, protocol)
+        if run.status == "finished" and not records:
+            return []
+        evaluation = Evaluation.from_json(run.name, records[0]) if run.status == "finished" else None
+        if evaluation and not planned.baseline:
+            evaluation = replace(evaluation, random_subset=None)
+        outcomes.append(Outcome(cell, run, planned.label, protocol, evaluation, timing))
+    return outcomes
+
+
+def _stored_evaluations(store: Store, run: RunManifest, protocol: EvaluationProtocol) -> list[dict[str, Any]]:
+    """Return the stored evaluations of a run by a protocol, those with a random subset first."""
+    records = read_results(store.run_path(run.name), "evaluations").found
+    wanted = protocol.to_json(), protocol.extensions
+    same = [each for each in records if (each["protocol"], each.get("extensions", {})) == wanted]
+    return sorted(same, key=lambda record: record["random_subset"] is None)
+
+
+def _label(number: int, cells: Sequence[Cell], axes: Sequence[str]) -> str:
+    """Describe a run of a sweep, the first of which has the number 1."""
+    cell = cells[number - 1]
+    where = describe_settings(swept(cell.config, cell.minutes, axes)) or "a single run"
+    return f"run {number} of {len(cells)}, {where}"
 
 
 def _tell_of_device(cells: Sequence[Cell], report: Report) -> None:
@@ -303,19 +373,16 @@ class _Sweep:
         self.baselines: set[tuple[Any, ...]] = set()  # whose random subsets are evaluated
         self.left_out: list[str] = []
 
-    def run(self, axes: Sequence[str], *, only_finished: bool) -> list[Outcome]:
+    def run(self, axes: Sequence[str]) -> list[Outcome]:
         """Distil and evaluate the missing runs; return all outcomes, also of diverged runs.
 
-        A run for which there is not enough time or memory is left out, with a warning.  With
-        ``only_finished`` nothing is run, and what is not finished is left out.
+        A run for which there is not enough time or memory is left out, with a warning.
         """
-        if only_finished:
-            return self._finished(axes)
         self.group.record(status="running", files={})
         outcomes = list[Outcome]()
         try:
             for number, cell in enumerate(self.cells, 1):
-                label = self._label(number, cell, axes)
+                label = _label(number, self.cells, axes)
                 try:
                     outcomes += self._run_cell(cell, label)
                 except Exception as error:
@@ -330,24 +397,6 @@ class _Sweep:
             self.group.record(status="interrupted")
             raise
         return outcomes
-
-    def _finished(self, axes: Sequence[str]) -> list[Outcome]:
-        """Return the outcomes of the runs that are finished and evaluated, and of those that diverged."""
-        self.group.record(files={})
-        outcomes = list[Outcome]()
-        for number, cell in enumerate(self.cells, 1):
-            run = self.store.run(self.group.names[cell.key]) if cell.key in self.group.names else None
-            if run is not None and run.status in ("finished", "failed") and self._is_evaluated(cell, run):
-                outcomes += self._outcomes(cell, run, only_stored=True)
-            else:
-                self.left_out.append(self._label(number, cell, axes))
-        if not outcomes:
-            raise NotFound("No run of this sweep is finished and evaluated yet.")
-        return outcomes
-
-    def _label(self, number: int, cell: Cell, axes: Sequence[str]) -> str:
-        where = describe_settings(swept(cell.config, cell.minutes, axes)) or "a single run"
-        return f"run {number} of {len(self.cells)}, {where}"
 
     def _run_cell(self, cell: Cell, label: str) -> list[Outcome]:
         """Distil a run, unless it is finished, and return its outcome by each protocol."""
@@ -387,22 +436,15 @@ class _Sweep:
         self.report.note(f"Choosing the settings of {label}.")
         return choose_settings(cell.prepared, given, cell.minutes, self.context)
 
-    def _is_evaluated(self, cell: Cell, run: RunManifest) -> bool:
-        protocols = _protocols(cell.prepared, DistillConfig.from_json(run.config), self.plan)
-        return run.status == "failed" or all(self._stored(run, protocol) for protocol in protocols)
-
-    def _outcomes(self, cell: Cell, run: RunManifest, *, only_stored: bool = False) -> Iterator[Outcome]:
-        """Evaluate a run by each protocol, unless it diverged or the result is stored.
-
-        With ``only_stored`` all results are, perhaps without a random subset.
-        """
+    def _outcomes(self, cell: Cell, run: RunManifest) -> Iterator[Outcome]:
+        """Evaluate a run by each protocol, unless it diverged or the result is stored."""
         config, timing = DistillConfig.from_json(run.config), timing_of(self.store.run_path(run.name))
         protocols = _protocols(cell.prepared, config, self.plan)
         for planned, protocol in zip(self.plan.evaluations, protocols, strict=True):
             evaluation = None
             if run.status != "failed":
                 subset = config.dataset, config.classes, config.ipc, protocol
-                baseline = planned.baseline and subset not in self.baselines and not only_stored
+                baseline = planned.baseline and subset not in self.baselines
                 evaluation = self._evaluate(run, protocol, baseline=baseline)
                 self.baselines.add(subset)
                 if not planned.baseline:  # though a stored evaluation may have one
@@ -411,15 +453,8 @@ class _Sweep:
 
     def _evaluate(self, run: RunManifest, protocol: EvaluationProtocol, *, baseline: bool) -> Evaluation:
         """Return a stored evaluation by this protocol, or evaluate the run."""
-        for record in self._stored(run, protocol):
+        for record in _stored_evaluations(self.store, run, protocol):
             if record["random_subset"] or not baseline:
                 return Evaluation.from_json(run.name, record)
         distilled = open_distilled(self.store, run.name)
         return evaluate(distilled, protocol, report=self.report, baseline=baseline)
-
-    def _stored(self, run: RunManifest, protocol: EvaluationProtocol) -> list[dict[str, Any]]:
-        """Return the stored evaluations by a protocol, those with a random subset first."""
-        records = read_results(self.store.run_path(run.name), "evaluations").found
-        wanted = protocol.to_json(), protocol.extensions
-        same = [each for each in records if (each["protocol"], each.get("extensions", {})) == wanted]
-        return sorted(same, key=lambda record: record["random_subset"] is None)

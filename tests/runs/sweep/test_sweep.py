@@ -8,6 +8,7 @@ import tomllib
 import pytest
 
 import rcig_cli
+from rcig_cli.store.locks import RunLock
 from tests.conftest import exit_code, run_rcig
 
 FILE = """
@@ -129,6 +130,7 @@ def test_parts_are_joined_on_another_machine_without_any_run(
         nothing_is_run.delattr(sweep.distill, "execute")
         outcome = rcig(*line, "--only-finished")
         assert (outcome.code, outcome.err.count("No run of this sweep is finished")) == (3, 1)
+        assert rcig("list", "--store", store, "--json").json["sweeps"] == []
     for part, learned in (("2/2", 5e-3), ("1/2", 5e-4)):
         outcome = rcig(*line, "--part", part, "--json")
         assert [row["settings"] for row in outcome.json["rows"]] == [{"l2_rate": learned}]
@@ -138,7 +140,7 @@ def test_parts_are_joined_on_another_machine_without_any_run(
                 nothing_is_run.delattr(sweep, "evaluate")
                 some = rcig(*line, "--only-finished", "--json").json
             assert [row["runs"] for row in some["rows"]] == [["run_1"]]
-            assert (some["status"], some["left_out"]) == ("incomplete", ["run 1 of 2, l2_rate 0.0005"])
+            assert (some["status"], some["left_out"]) == ("interrupted", ["run 1 of 2, l2_rate 0.0005"])
     monkeypatch.setattr(group, "machine", lambda: {"device": "another"})
     monkeypatch.delattr(sweep.distill, "execute")
     monkeypatch.delattr(sweep, "evaluate")
@@ -266,6 +268,27 @@ def test_a_run_for_which_there_is_not_enough_memory_is_left_out(rcig, prepared, 
     monkeypatch.setattr(sweep, "evaluate", evaluate_really)
     again = rcig(*line, "--json").json
     assert (again["status"], len(again["rows"])) == ("finished", 2)
+
+
+def test_what_is_finished_is_shown_on_another_machine_and_nothing_is_written(
+    rcig, prepared, store, tmp_path, monkeypatch
+):
+    """Also the runs that the sweep has taken from another one."""
+    from rcig_cli.runs.distill import group
+
+    (tmp_path / "edited.toml").write_text(FILE.format(steps=20).replace("[5e-4, 5e-3]", "[5e-3, 5e-4]"))
+    line = ["sweep", tmp_path / "edited.toml", "--store", store]
+    made = rcig(*line, "--json").json
+    assert made["sweep"] == "sweep_2"
+    monkeypatch.setattr(group, "machine", lambda: {"device": "another"})
+    before = {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
+    with RunLock(store / "sweeps" / "sweep_2"):
+        shown = rcig(*line, "--only-finished", "--json").json
+    assert found(shown) == found(made)
+    assert (shown["sweep"], shown["status"], shown["files"]) == ("sweep_2", "finished", [])
+    assert {path: path.read_bytes() for path in store.rglob("*") if path.is_file()} == before
+    with pytest.raises(rcig_cli.ConfigError, match="contradicts only_finished"):
+        rcig_cli.sweep(prepared / "sweep.toml", store=store, new=True, only_finished=True)
 
 
 def test_runs_of_another_machine_are_not_used_and_said_to_be_there(rcig, store, tmp_path, monkeypatch):
