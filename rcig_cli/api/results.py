@@ -17,11 +17,11 @@ from rcig_cli.presets.classes import chosen_classes
 from rcig_cli.presets.set_size import SetSize
 from rcig_cli.reporting.formatting import (
     ATTACKS,
+    TARGETS,
     describe_dataset,
     describe_images,
     describe_run,
     describe_size,
-    target_title,
 )
 from rcig_cli.runs.evaluate.results import Evaluation, Spread
 from rcig_cli.runs.prepare.prepared import Prepared
@@ -92,7 +92,7 @@ class Attack:
 
         The training sets are ``"real"``, ``"random_subset"`` and ``"distilled"``.  Where runs by several
         methods were attacked together, the last is replaced by one for each method, such as
-        ``"distilled_by_dm"``.
+        ``"set by dm"``.
         """
         return {
             name: {attack: Spread.from_json(found) for attack, found in target["auc"].items()}
@@ -103,7 +103,7 @@ class Attack:
         lines = [f"AUC of membership inference attacks on {self.run} (0.5 is chance):"]
         for name, found in self.auc.items():
             aucs = ", ".join(f"{ATTACKS[attack]} {auc.decimal}" for attack, auc in found.items())
-            lines.append(f"  {target_title(name)}: {aucs}")
+            lines.append(f"  {TARGETS.get(name, name)}: {aucs}")
         return "\n".join(lines)
 
 

@@ -11,13 +11,11 @@ from rcig_cli.cli.options import Context, with_settings
 from rcig_cli.errors import ConfigError
 from rcig_cli.reporting.formatting import (
     ATTACKS,
+    TARGETS,
     chance_auc,
     count_of,
     describe_run,
     describe_size,
-    name_and_method,
-    target_of,
-    target_title,
 )
 from rcig_cli.runs.membership.protocol import SHADOWS, AttackProtocol
 from rcig_cli.settings import settings_of
@@ -72,8 +70,8 @@ def mia(
         raise ConfigError(f"{path} must end in .png, the only format of this figure.")
     with here.console.working():
         result = attack(sets, report=here.console, steps=steps or None, **settings)
-    several = len({target_of(each.run) for each in sets}) > 1
-    names = {each.run.name: name_and_method(each.run) if several else each.run.name for each in sets}
+    several = len({each.target for each in result.runs}) > 1
+    names = {each.run: f"{each.run} ({each.target})" if several else each.run for each in result.runs}
     described = "; ".join(f"{names[each.run.name]}: {describe_run(each.run)}" for each in sets)
     write_curves(result.targets, f"Membership inference attacks on {described}", path)
     here.console.document({**result.to_json(), "files": [str(path)]})
@@ -84,11 +82,11 @@ def mia(
 def _show(result: "AttackResult", names: "Mapping[str, str]", console: Console) -> None:
     """Print two tables with a column for each target: AUC, and TPR at low false-positive rates.
 
-    ``names`` are what runs are called, by their names.
+    ``names`` has for each run what to call it: its name, and where methods are compared its method.
     """
     first, targets = result.runs[0], result.targets
     lira = {  # tested on numbers of its own; of several runs they are mostly the same
-        (target_title(name), each.members, each.non_members): each
+        (TARGETS.get(name, name), each.members, each.non_members): each
         for name, target in targets.items()
         for each in target.lira
     }
@@ -97,7 +95,7 @@ def _show(result: "AttackResult", names: "Mapping[str, str]", console: Console) 
     }
     networks = {name: len(target.last) for name, target in targets.items()}
     deviation = ": mean ± standard deviation" if max(networks.values()) > 1 else ""
-    heads = [target_title(name) for name in targets]
+    heads = [TARGETS.get(name, name) for name in targets]
     rows = [("test accuracy", *map(_accuracy, targets.values()))]
     rows += [(title, *(_auc(each, attack) for each in targets.values())) for attack, title in used.items()]
     sizes = [f"{names[run.run]}: {describe_size(run.size)}." for run in result.runs]
@@ -142,7 +140,7 @@ def _networks(counts: "Mapping[str, int]") -> str:
     if len(set(counts.values())) == 1:
         return f"{count_of(max(counts.values()), 'network')} for each target"
     return ", ".join(
-        f"{count_of(count, 'network')} for the {target_title(name)}" for name, count in counts.items()
+        f"{count_of(count, 'network')} for the {TARGETS.get(name, name)}" for name, count in counts.items()
     )
 
 

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 # The training sets that membership inference attacks compare, as tables name them.
 TARGETS = {"real": "real images", "random_subset": "random subset", "distilled": "distilled set"}
-_DISTILLED_BY, _IMPORTED = "distilled_by_", "imported_"
 
 # The attacks, as tables name them: short, so that a table with the paper's figures fits 80 columns.
 ATTACKS = {
@@ -36,22 +35,11 @@ _UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
 
 def target_of(run: "RunManifest") -> str:
-    """The name of a run's set among the training sets, where several methods are compared.
+    """The set of a run among the training sets where several methods are compared.
 
-    An imported set has the name of its run, since its method is unknown.
+    The method of an imported set is unknown, so it is named itself.
     """
-    return f"{_IMPORTED}{run.name}" if run.imported else f"{_DISTILLED_BY}{run.config['algorithm']}"
-
-
-def name_and_method(run: "RunManifest") -> str:
-    """A run with what `target_title` calls its set: ``"run_2 (set by dm)"``."""
-    return f"{run.name} ({target_title(target_of(run))})"
-
-
-def target_title(target: str) -> str:
-    """A training set as tables name it: ``"random subset"``, ``"set by dm"``, ``"set published"``."""
-    own = target.removeprefix(_IMPORTED)
-    return TARGETS.get(target) or f"set {own if own != target else f'by {own.removeprefix(_DISTILLED_BY)}'}"
+    return f"imported set {run.name}" if run.imported else f"set by {run.config['algorithm']}"
 
 
 def count_of(count: int, noun: str) -> str:

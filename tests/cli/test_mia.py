@@ -177,7 +177,7 @@ def test_runs_by_several_methods_are_compared(rcig, tmp_path):
     assert "run_2 (set by dm): 2.6 kB" in shown.err
     settings = {"channels": "doubling", "norm": "none", "networks": 1, "steps": [3]}
     found = rcig_cli.attack(["run_1", "run_2"], store=store, **settings)
-    assert list(found.auc) == ["real", "random_subset", "distilled_by_rcig", "distilled_by_dm"]
+    assert list(found.auc) == ["real", "random_subset", "set by rcig", "set by dm"]
     assert "set by dm: threshold" in str(found)
 
 

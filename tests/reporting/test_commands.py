@@ -53,7 +53,7 @@ def test_evaluate_and_mia_commands_have_the_options_that_are_not_the_default(dig
     command = attack_command(distilled, with_others)
     assert command == "rcig mia run_1 run_2 run_3 --networks 2 --shadows 4 --steps 100 --steps 300 --lira"
     stored = RunResult(
-        "run_1", "distilled_by_rcig", attack_protocol(config, steps=[3]), 360, {}, distilled.size
+        "run_1", "set by rcig", attack_protocol(config, steps=[3]), 360, {}, distilled.size
     ).to_json()
     assert attack_command(distilled, stored) == "rcig mia run_1 --steps 3"
 
@@ -61,7 +61,7 @@ def test_evaluate_and_mia_commands_have_the_options_that_are_not_the_default(dig
 def test_a_mia_command_has_only_options_of_mia_if_the_protocol_is_not_allowed_today(digits_run):
     distilled = open_distilled(open_store(digits_run, create=False), "run_1")
     stored = RunResult(
-        "run_1", "distilled_by_rcig", attack_protocol(distilled.config), 360, {}, distilled.size
+        "run_1", "set by rcig", attack_protocol(distilled.config), 360, {}, distilled.size
     ).to_json()
     stored["protocol"]["arch"] = "an architecture that is gone"
     words = shlex.split(attack_command(distilled, stored))

@@ -21,7 +21,7 @@ from rcig_cli.privacy import attacks
 from rcig_cli.privacy.lira import confidences
 from rcig_cli.reporting.commands import options_of
 from rcig_cli.reporting.formatting import TARGETS as TITLES
-from rcig_cli.reporting.formatting import target_of, target_title
+from rcig_cli.reporting.formatting import target_of
 from rcig_cli.runs.distill.distilled import DistilledSet
 from rcig_cli.runs.distill.scarce import scarce_classes
 from rcig_cli.runs.engine.randomness import first_images
@@ -81,7 +81,8 @@ def attack(
     _check(sets)
     protocols = [attack_protocol(each.config, steps=steps, **settings) for each in sets]
     _check_same(sets, protocols)
-    _check_methods(sets, report)
+    targets = _targets_of(sets)
+    _check_methods(sets, targets, report)
     total = sum((len(TARGETS) * p.networks + 2 * p.shadows) * p.steps[-1] for p in protocols)
     done = 0
 
@@ -91,16 +92,15 @@ def attack(
         report.progress("training and attacking networks, steps", done, total, values)
 
     with_lira = protocols[0].shadows > 0
-    methods = [target_of(each.run) for each in sets]
-    alone = [method for method in methods if methods.count(method) == 1]
+    alone = [target for target in targets if targets.count(target) == 1]
     if with_lira and alone:
-        which = " or the ".join(map(target_title, alone)) if len(sets) > 1 else "distilled set"
+        which = " or the ".join(alone) if len(sets) > 1 else "distilled set"
         report.note(
             f"LiRA can attack the {which} only with a second run of the same method, distilled from other "
             "images: pass several runs of disjoint chunks (rcig prepare --subset N --chunk K)."
         )
     runs, trained = [], []
-    for distilled, protocol in zip(sets, protocols, strict=True):
+    for distilled, target, protocol in zip(sets, targets, protocols, strict=True):
         wanted = distilled.config.images_per_class(distilled.prepared.classes)
         scarce = scarce_classes(distilled.prepared, wanted)
         if scarce:
@@ -108,13 +108,13 @@ def attack(
                 f"The random subset of {distilled.run.name} has all images of the classes that have fewer "
                 f"than were distilled ({scarce})."
             )
-        run, networks = _attack_run(distilled, protocol, advance)
+        run, networks = _attack_run(distilled, target, protocol, advance)
         write_result(distilled.path, "attacks", "mia", run.to_json())
         runs.append(run)
         trained.append(networks)
     for at, distilled in enumerate(sets if with_lira else ()):
         run = runs[at]
-        others = [other for other, method in enumerate(methods) if other != at and method == run.target]
+        others = [other for other, target in enumerate(targets) if other != at and target == run.target]
         if not others:
             continue
         lira = attack_offline(trained[at], [trained[other] for other in others])
@@ -127,8 +127,8 @@ def attack(
             "compared_with": [runs[other].run for other in others],
         }
         write_result(distilled.path, "attacks", "lira", record)
-        target = replace(run.targets["distilled"], lira=(lira,))
-        runs[at] = replace(run, targets={**run.targets, "distilled": target})
+        with_its_lira = replace(run.targets["distilled"], lira=(lira,))
+        runs[at] = replace(run, targets={**run.targets, "distilled": with_its_lira})
     return AttackResult(tuple(runs))
 
 
@@ -174,24 +174,36 @@ def _check_same(sets: Sequence[DistilledSet], protocols: Sequence[AttackProtocol
             )
 
 
-def _check_methods(sets: Sequence[DistilledSet], report: Report) -> None:
+def _targets_of(sets: Sequence[DistilledSet]) -> list[str]:
+    """Return what each set is called where several methods are compared; sets of one method are called alike.
+
+    Imported sets are each compared by themselves, but those of different data sets, with no others among
+    them, count as sets of one method.
+    """
+    data = {each.prepared.manifest.digest for each in sets}
+    if all(each.run.imported for each in sets) and len(data) == len(sets):
+        return ["imported set"] * len(sets)
+    return [target_of(each.run) for each in sets]
+
+
+def _check_methods(sets: Sequence[DistilledSet], targets: Sequence[str], report: Report) -> None:
     """Refuse to compare methods on different images; warn if different runs of a method are averaged."""
-    by_target: dict[str, list[DistilledSet]] = {}
-    for each in sets:
-        by_target.setdefault(target_of(each.run), []).append(each)
-    first: tuple[str, set[str], str] | None = None
-    for target, group in by_target.items():
-        data = {each.prepared.manifest.digest for each in group}
-        names, title = listed([each.prepared.name for each in group]), target_title(target)
-        first = first or (title, data, names)
-        if data != first[1]:
+    groups = {
+        target: [each for each, of in zip(sets, targets, strict=True) if of == target] for target in targets
+    }
+    (first, of_first), *others = groups.items()
+    for target, group in others:
+        if {each.prepared.manifest.digest for each in group} != {
+            each.prepared.manifest.digest for each in of_first
+        }:
+            names, of_target = (listed([each.prepared.name for each in g]) for g in (of_first, group))
             raise ConfigError(
-                f"The {first[0]} was distilled from {first[2]} and the {title} from {names}: methods are "
+                f"The {first} was distilled from {names} and the {target} from {of_target}: methods are "
                 "compared on the same prepared data sets. Attack these runs separately."
             )
-        one = group[0]
-        for other in group[1:]:
-            own = {name: getattr(one.config, name) for name in ("dataset", "seed")}
+    for one, *more in groups.values():
+        own = {name: getattr(one.config, name) for name in ("dataset", "seed")}
+        for other in more:
             if differing := difference(other.config.override(own), one.config):
                 report.warn(
                     f"{one.run.name} and {other.run.name} are averaged, although they were not distilled "
@@ -200,9 +212,12 @@ def _check_methods(sets: Sequence[DistilledSet], report: Report) -> None:
 
 
 def _attack_run(
-    distilled: DistilledSet, protocol: AttackProtocol, advance: Advance
+    distilled: DistilledSet, target: str, protocol: AttackProtocol, advance: Advance
 ) -> tuple[RunResult, TrainedRun]:
-    """Attack one run; return the results, and the networks that LiRA on other runs needs."""
+    """Attack one run, whose set is called ``target``.
+
+    Returns the results, and the networks that LiRA on other runs needs.
+    """
     one = Attacker(distilled, protocol, advance)
     prepared, config = distilled.prepared, distilled.config
     counts = prepared.classes, prepared.sizes["train"], config.ipc
@@ -218,9 +233,7 @@ def _attack_run(
     images, labels = jnp.asarray(distilled.images), jnp.asarray(distilled.labels)
     by_steps, models = one.attack("distilled", TrainingSet(*training_set(images, labels, flip=protocol.flip)))
     targets["distilled"] = TargetResult(by_steps, (), paper.get("distilled"))
-    result = RunResult(
-        distilled.run.name, target_of(distilled.run), protocol, len(one.candidates.members), targets, size
-    )
+    result = RunResult(distilled.run.name, target, protocol, len(one.candidates.members), targets, size)
     return result, TrainedRun(models, one.candidates, prepared.whitening(), one.phi)
 
 

@@ -11,7 +11,6 @@ from rcig_cli.privacy.attacks import ATTACKS
 from rcig_cli.privacy.roc import FALSE_POSITIVE_RATES, Success, chance_error, false_positives
 from rcig_cli.reporting.figures.plots import Panel, Series, draw_panels
 from rcig_cli.reporting.formatting import TARGETS as TITLES
-from rcig_cli.reporting.formatting import target_title
 from rcig_cli.runs.evaluate.results import Spread
 from rcig_cli.runs.membership.protocol import AttackProtocol
 from rcig_cli.store.files import make_folder, write_bytes_atomically
@@ -113,8 +112,8 @@ class TargetResult:
 class RunResult:
     """The results on one run by target; ``examples`` is the number of members, and of non-members.
 
-    ``target`` is the name of its set among the training sets where several methods are compared, and ``size``
-    the size of that set.
+    ``target`` is what its set is called where several methods are compared, such as ``"set by dm"``, and
+    ``size`` the size of that set.
     """
 
     run: str
@@ -145,6 +144,7 @@ class RunResult:
         chance = {"chance_error": self.chance_error, "false_positives": self.false_positives}
         return {
             "run": self.run,
+            "target": self.target,
             "targets": {name: target.to_json() for name, target in self.targets.items()},
             "protocol": {**self.protocol.to_json(), **counts, **chance},
             "extensions": self.protocol.extensions,
@@ -162,8 +162,8 @@ class AttackResult:
     def targets(self) -> dict[str, TargetResult]:
         """The results by target, over the networks of all runs.
 
-        Of runs by several methods, those on distilled sets are joined for each method alone; an imported run
-        is alone.
+        Of runs by several methods, those on distilled sets are joined for each method alone, by its
+        ``target``.
         """
         joined = {name: _joined([run.targets[name] for run in self.runs]) for name in TARGETS}
         several = dict.fromkeys(run.target for run in self.runs)
@@ -233,9 +233,9 @@ def curves(targets: Mapping[str, TargetResult]) -> list[Panel]:
         accuracies = [Spread(tuple(100 * each.accuracy for each in networks)) for networks in found]
         auc = [each.mean for each in aucs], [each.std for each in aucs]
         accuracy = [each.mean for each in accuracies], [each.std for each in accuracies]
-        against_steps.append(Series(target_title(name), steps, *auc))
-        accuracy_against_steps.append(Series(target_title(name), steps, *accuracy))
-        against_accuracy.append(Series(target_title(name), accuracy[0], *auc))
+        against_steps.append(Series(TITLES.get(name, name), steps, *auc))
+        accuracy_against_steps.append(Series(TITLES.get(name, name), steps, *accuracy))
+        against_accuracy.append(Series(TITLES.get(name, name), accuracy[0], *auc))
     return [
         Panel("training steps", _AUC, against_steps, 0.5, "guessing", logarithmic=True),
         Panel("training steps", _ACCURACY, accuracy_against_steps, logarithmic=True),

@@ -8,8 +8,7 @@ from rcig_cli.errors import ConfigError
 from rcig_cli.presets.config import resolve
 from rcig_cli.privacy.attacks import ATTACKS
 from rcig_cli.privacy.roc import Success
-from rcig_cli.reporting.formatting import target_of, target_title
-from rcig_cli.runs.membership.attack import _check_methods, _check_same
+from rcig_cli.runs.membership.attack import _check_methods, _check_same, _targets_of
 from rcig_cli.runs.membership.protocol import attack_protocol
 from rcig_cli.runs.membership.results import (
     TARGETS,
@@ -48,7 +47,7 @@ def test_the_results_of_several_runs_are_joined_network_by_network():
     lira = LiraResult("offline", 3, 3, 2, (Success(0.8, (0.1, 0.2)),))
     other = TargetResult({100: (network(1.0, 0.9),), 250: (network(1.0, 1.0),)}, (lira,))
     runs = [
-        RunResult(f"run_{n}", "distilled_by_rcig", None, 4, dict.fromkeys(TARGETS, each), None)
+        RunResult(f"run_{n}", "set by rcig", None, 4, dict.fromkeys(TARGETS, each), None)
         for n, each in enumerate((TARGET, other))
     ]
     both = AttackResult(tuple(runs)).targets["random_subset"]
@@ -64,16 +63,14 @@ def test_sets_of_several_methods_are_kept_apart():
     for number, method in enumerate(("rcig", "dm", "rcig")):
         target = TargetResult({100: (network(0.1 * number, 0.5),)})
         runs.append(
-            RunResult(
-                f"run_{number}", f"distilled_by_{method}", None, 4, dict.fromkeys(TARGETS, target), None
-            )
+            RunResult(f"run_{number}", f"set by {method}", None, 4, dict.fromkeys(TARGETS, target), None)
         )
     found = AttackResult(tuple(runs)).targets
     accuracies = {name: target.accuracy.values for name, target in found.items()}
-    assert list(accuracies) == ["real", "random_subset", "distilled_by_rcig", "distilled_by_dm"]
+    assert list(accuracies) == ["real", "random_subset", "set by rcig", "set by dm"]
     assert accuracies["real"] == accuracies["random_subset"] == pytest.approx((0, 0.1, 0.2))
-    assert accuracies["distilled_by_rcig"] == pytest.approx((0, 0.2))
-    assert accuracies["distilled_by_dm"] == pytest.approx((0.1,))
+    assert accuracies["set by rcig"] == pytest.approx((0, 0.2))
+    assert accuracies["set by dm"] == pytest.approx((0.1,))
 
 
 def test_runs_are_attacked_together_only_if_their_networks_and_random_subsets_are_alike():
@@ -104,7 +101,7 @@ def test_methods_are_compared_on_the_same_data_and_imported_sets_stand_alone():
 
     def check(*sets):
         heard = Heard()
-        _check_methods(sets, heard)
+        _check_methods(sets, _targets_of(sets), heard)
         return heard.warnings
 
     ours = [distilled(f"run_{data}", data=data, seed=seed) for seed, data in enumerate("ab")]
@@ -119,7 +116,11 @@ def test_methods_are_compared_on_the_same_data_and_imported_sets_stand_alone():
         "run_a and run_c are averaged, although they were not distilled alike (steps: 5,"
     )
     assert check(ours[0], distilled("published", imported=True, steps=5)) == []
-    assert target_title(target_of(distilled("published", imported=True).run)) == "set published"
+    imported = [distilled(f"of_{data}", data=data, imported=True) for data in "ab"]
+    assert _targets_of(imported) == ["imported set"] * 2
+    assert check(*imported) == []
+    assert _targets_of([imported[0], ours[0]]) == ["imported set of_a", "set by rcig"]
+    assert _targets_of([imported[0], imported[0]]) == ["imported set of_a"] * 2
 
 
 class Heard(Silent):
