@@ -600,11 +600,11 @@ def sweep(
     from rcig_cli.runs.sweep import sweep as job
     from rcig_cli.runs.sweep.plan import make_plan, read_plan
 
+    if only_finished and new:
+        raise ConfigError("new contradicts only_finished: leave one of them out.")
     read = make_plan(_plain(plan)) if isinstance(plan, Mapping) else read_plan(Path(plan))
     report = _Report(shown=progress)
     opened = _open(store, create=not only_finished)
-    if only_finished and new:
-        raise ConfigError("new contradicts only_finished: leave one of them out.")
     if only_finished:
         found = job.finished(opened, read, report=report, part=part)
     else:

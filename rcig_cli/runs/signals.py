@@ -63,9 +63,9 @@ def stop_on_signals() -> Iterator[StopRequest]:
     """Note SIGINT, SIGTERM and SIGHUP, for a job that saves its state and then raises `Interrupted`.
 
     A second signal, if it comes more than a second after the first, ends the process or, if it is Ctrl-C and
-    the process is not that of a command, raises `KeyboardInterrupt`.  If a signal comes when
-    the job is just finishing, so that the job doesn't stop for it, it is raised again after the block.
-    Outside of the main thread, where Python handles no signals, nothing is noted.
+    the process is not that of a command, raises `KeyboardInterrupt`.  If a signal comes when the job is just
+    finishing, so that the job doesn't stop for it, it is raised again after the block.  Outside
+    of the main thread, where Python handles no signals, nothing is noted.
     """
     global _job
     request = StopRequest()

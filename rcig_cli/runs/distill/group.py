@@ -98,14 +98,19 @@ def find_or_create(
 
 
 def usable_runs(
-    store: Store, kind: str, data: Collection[Parent], groups: Sequence[Parent], *, finished: bool
+    runs: Iterable[RunManifest],
+    kind: str,
+    data: Collection[Parent],
+    groups: Sequence[Parent],
+    *,
+    finished: bool,
 ) -> list[RunManifest]:
     """Return the runs of some data sets that a sweep or sequence takes instead of new ones.
 
     Parameters
     ----------
-    store
-        Where the runs are.
+    runs
+        Those of the store.
     kind
         ``"sweep"`` or ``"sequence"``.
     data
@@ -116,7 +121,7 @@ def usable_runs(
     finished
         Whether to take the finished runs of others too, if they give the same result here.
     """
-    found = [run for run in store.runs().found if run.parents["dataset"] in data]
+    found = [run for run in runs if run.parents["dataset"] in data]
     usable = [run for run in found if finished and _is_finished_here(run)]
     for group in groups:
         usable += [run for run in found if run.parents.get(kind) == group and run.has_current_code]
@@ -164,13 +169,13 @@ class RunGroup(Generic[Group]):
         self.manifest: Group = manifest
         self.keys: Sequence[str] = keys
         self.names: dict[str, str] = {}
-        groups = [*relatives, manifest.as_parent]
-        for run in usable_runs(store, manifest.kind, manifest.parents.values(), groups, finished=not new):
+        groups, runs = [*relatives, manifest.as_parent], store.runs().found
+        for run in usable_runs(runs, manifest.kind, manifest.parents.values(), groups, finished=not new):
             self.names |= {key: run.name for key in keys_of(run) if key in keys}
         missing = set(keys) - set(self.names)
         self.elsewhere: list[str] = [
             run.name
-            for run in ([] if new or not missing else store.runs().found)
+            for run in ([] if new else runs)
             if run.parents["dataset"] in manifest.parents.values()
             and run.status == "finished"
             and run.follows_config

@@ -191,15 +191,17 @@ def _check_methods(sets: Sequence[DistilledSet], targets: Sequence[str], report:
     groups = {
         target: [each for each, of in zip(sets, targets, strict=True) if of == target] for target in targets
     }
-    (first, of_first), *others = groups.items()
-    for target, group in others:
-        if {each.prepared.manifest.digest for each in group} != {
-            each.prepared.manifest.digest for each in of_first
-        }:
-            names, of_target = (listed([each.prepared.name for each in g]) for g in (of_first, group))
+    data = {  # the names of the data sets by their digests
+        target: {each.prepared.manifest.digest: each.prepared.name for each in group}
+        for target, group in groups.items()
+    }
+    (first, names), *others = data.items()
+    for target, found in others:
+        if found.keys() != names.keys():
             raise ConfigError(
-                f"The {first} was distilled from {names} and the {target} from {of_target}: methods are "
-                "compared on the same prepared data sets. Attack these runs separately."
+                f"The {first} was distilled from {listed([*names.values()])} and the {target} from "
+                f"{listed([*found.values()])}: methods are compared on the same prepared data sets. Attack "
+                "these runs separately."
             )
     for one, *more in groups.values():
         own = {name: getattr(one.config, name) for name in ("dataset", "seed")}

@@ -83,7 +83,7 @@ def forecast(
     alone = new or (resumed is not None and resumed.config["new"])
     groups = [] if alone else sweeps_of(store, plan)
     groups += [resumed.as_parent] if resumed else []
-    usable = usable_runs(store, "sweep", data, groups, finished=not alone)
+    usable = usable_runs(store.runs().found, "sweep", data, groups, finished=not alone)
     status = {key: store.with_current_status(run).status for run in usable for key in keys_of(run)}
     speed = expected_speed()
     needs: dict[str, tuple[int | None, float | None]] = {}  # those of other seeds are the same

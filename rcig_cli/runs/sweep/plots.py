@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -64,8 +64,8 @@ def write_results(store: Store, name: str, table: Table, *, complete: bool) -> t
     files = digests(folder, TABLE)
     for path in paths:
         files |= digests(folder, f"{FIGURES}/{path.name}")
-    manifest = replace(manifest, status="finished" if complete else "interrupted")
-    write_manifest(folder, replace(manifest, updated=now(), files=files))
+    status: Literal["finished", "interrupted"] = "finished" if complete else "interrupted"
+    write_manifest(folder, replace(manifest, status=status, updated=now(), files=files))
     return tuple(paths)
 
 

@@ -150,10 +150,11 @@ def finished(
     cells, axes = cells_of(store, plan, part, report)
     manifest, parents = find_sweep(store, cells), _parents(cells)
     groups = sweeps_of(store, plan) + ([manifest.as_parent] if manifest else [])
-    runs = usable_runs(store, "sweep", parents.values(), groups, finished=True)
+    runs = store.runs().found
+    usable = usable_runs(runs, "sweep", parents.values(), groups, finished=True)
     # A sweep may have taken runs that would not be taken here, on another machine.
-    runs += [run for run in store.runs().found if manifest and run.name in manifest.runs]
-    by_key = {key: run for run in runs for key in keys_of(run)}
+    usable += [run for run in runs if manifest and run.name in manifest.runs]
+    by_key = {key: run for run in usable for key in keys_of(run)}
     outcomes, left_out = list[Outcome](), list[str]()
     for number, cell in enumerate(cells, 1):
         found = _stored_outcomes(store, cell, by_key.get(cell.key), plan)
