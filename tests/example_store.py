@@ -12,9 +12,8 @@ from rcig_cli.store.documents import write_document
 from rcig_cli.store.metrics import MetricsLog
 from rcig_cli.store.records import (
     DatasetManifest,
+    GroupManifest,
     RunManifest,
-    SequenceManifest,
-    SweepManifest,
     now,
     versions,
     write_manifest,
@@ -117,11 +116,11 @@ def _run(store, dataset, name, *, status="finished", seed=1, parents=None):
 
 
 def _sweep(store, dataset):
-    folder, configs = store.sweep_path("sweep_1"), [_config(seed).to_json() for seed in (6, 7)]
+    folder, configs = store.group_path("sweep", "sweep_1"), [_config(seed).to_json() for seed in (6, 7)]
     (folder / "figures").mkdir(parents=True)
     (folder / "lock").touch()
-    manifest = SweepManifest(
-        name="sweep_1", created=now(), updated=now(), status="finished", dataset="shapes",
+    manifest = GroupManifest(
+        kind="sweep", name="sweep_1", created=now(), updated=now(), status="finished", dataset="shapes",
         config={
             "settings": {"dataset": "shapes", "ipc": 1}, "sweep": [{"seed": [6, 7]}], "evaluate": [{}],
             "configurations": configs, "protocols": [[EVALUATION["protocol"]]] * 2, "new": False,
@@ -147,7 +146,10 @@ def _sweep(store, dataset):
 
 
 def _sequence(store, dataset):
-    folder, config = store.sequence_path("sequence_1"), {**_config(6).to_json(), "classes": "square,circle"}
+    folder, config = (
+        store.group_path("sequence", "sequence_1"),
+        {**_config(6).to_json(), "classes": "square,circle"},
+    )
     for name in ("accuracies", "figures"):
         (folder / name).mkdir(parents=True)
     (folder / "lock").touch()
@@ -157,8 +159,8 @@ def _sequence(store, dataset):
     write_document(folder / "table.json", table)
     write_document(folder / "accuracies" / "1-distilled.json", MEASURED)
     (folder / "figures" / "accuracy.png").write_bytes(b"a third picture")
-    manifest = SequenceManifest(
-        name="sequence_1", created=now(), updated=now(), status="finished", dataset="shapes",
+    manifest = GroupManifest(
+        kind="sequence", name="sequence_1", created=now(), updated=now(), status="finished", dataset="shapes",
         config={
             "tasks": [[1, 0]], "configurations": [config], "protocol": EVALUATION["protocol"],
             "full_epochs": 20,

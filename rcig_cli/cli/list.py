@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rcig_cli.presets.set_size import SetSize
     from rcig_cli.reporting.compare import Headline
     from rcig_cli.store.progress import Progress
-    from rcig_cli.store.records import DatasetManifest, RunManifest, SequenceManifest, SweepManifest
+    from rcig_cli.store.records import DatasetManifest, GroupManifest, RunManifest
     from rcig_cli.store.store import Store
 
 SORTS = ("name", "accuracy", "updated")
@@ -50,7 +50,7 @@ def list_all(
     from rcig_cli.runs.sizes import size_of_run
 
     store = here.store()
-    listings = store.datasets(), store.runs(), store.sweeps(), store.sequences()
+    listings = store.datasets(), store.runs(), store.groups("sweep"), store.groups("sequence")
     if dataset is not None and all(run.dataset != dataset for run in listings[1].found):
         store.dataset(dataset)  # refuses an unknown one
     for listing in listings:
@@ -147,12 +147,12 @@ def _headline(store: "Store", run: "RunManifest") -> "Headline | None":
     return headline_of(DistillConfig.from_stored(run.config), found)
 
 
-def _is_listed(group: "SweepManifest | SequenceManifest", dataset: str | None, tag: str | None) -> bool:
+def _is_listed(group: "GroupManifest", dataset: str | None, tag: str | None) -> bool:
     """Whether a sweep or sequence belongs to the chosen data set; none has tags."""
     return tag is None and (dataset is None or dataset in group.parents)
 
 
-def _list_groups(here: Context, kind: str, groups: "Sequence[SweepManifest | SequenceManifest]") -> None:
+def _list_groups(here: Context, kind: str, groups: "Sequence[GroupManifest]") -> None:
     rows = [
         (g.name, g.dataset, f"{len(g.runs)}/{len(g.config['configurations'])}", g.status, _minute(g.updated))
         for g in groups
@@ -205,7 +205,7 @@ def status_of(run: "RunManifest", progress: "Progress | None") -> str:
     return "finished" if run.status == "finished" else f"{run.status} at {run.step}/{run.config['steps']}"
 
 
-def _group_summary(group: "SweepManifest | SequenceManifest") -> dict[str, Any]:
+def _group_summary(group: "GroupManifest") -> dict[str, Any]:
     return {
         group.kind: group.name,
         "status": group.status,

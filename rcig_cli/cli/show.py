@@ -66,8 +66,8 @@ def _find(here: Context, name: str) -> dict[str, Any]:
     found = store.locate(name)
     if found.kind == "data set":
         return store.dataset(found.name).to_json()
-    if found.kind in ("sweep", "sequence"):
-        group: Any = store.sweep(found.name) if found.kind == "sweep" else store.sequence(found.name)
+    if found.kind == "sweep" or found.kind == "sequence":
+        group = store.group(found.kind, found.name)
         table = read_document(found.path / TABLE) if TABLE in group.files else None
         return {**store.with_current_status(group).to_json(), "table": table}
     evaluations, attacks = (read_results(found.path, kind) for kind in ("evaluations", "attacks"))

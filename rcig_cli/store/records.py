@@ -17,6 +17,7 @@ from typing_extensions import TypedDict
 
 from rcig_cli.extensions import has_changed
 from rcig_cli.store.documents import digest_of, other_format, read_document, write_document
+from rcig_cli.store.names import GroupKind
 
 MANIFEST = "manifest.json"
 _LIBRARIES = ("rcig-cli", "jax", "jaxlib", "flax", "optax", "safetensors", "zarr", "numpy")
@@ -239,48 +240,31 @@ class RunManifest(_JobManifest):
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class _GroupManifest(_JobManifest):
-    """The fields that the manifests of sweeps and sequences have in common.
+class GroupManifest(_JobManifest):
+    """The description of a sweep or a sequence of tasks (continual learning), its runs and its results.
+
+    The configuration of a sweep has the swept settings, and for every run its fully resolved configuration
+    and the protocols of its evaluations.  For a run that is to end in a given time, it has the settings that
+    were given instead, and the ``minutes``.  That of a sequence has the order of the classes, the protocol of
+    evaluation after each task, and every run's fully resolved configuration.
 
     Parameters
     ----------
+    kind
+        "sweep" or "sequence".
     runs
         The names of its runs that exist, in their order.
     """
 
+    kind: GroupKind
     runs: tuple[str, ...]
 
     # Without runs and files, because each run records the digest of its sweep when the sweep begins.
     _content: ClassVar[tuple[str, ...]] = ("config", "dataset", "parents")
 
 
-@dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class SweepManifest(_GroupManifest):
-    """The description of a sweep, its runs and its results.
-
-    Its configuration has the swept settings, and for every run its fully resolved configuration and the
-    protocols of its evaluations.  For a run that is to end in a given time, it has the settings that were
-    given instead, and the ``minutes``.
-    """
-
-    kind: Literal["sweep"] = "sweep"
-
-
-@dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class SequenceManifest(_GroupManifest):
-    """The description of a sequence of tasks (continual learning), its runs and its results.
-
-    Its configuration has the number of tasks, the order of the classes, the protocol of evaluation after each
-    task, and every run's fully resolved configuration.
-    """
-
-    kind: Literal["sequence"] = "sequence"
-
-
-AnyManifest = DatasetManifest | RunManifest | SweepManifest | SequenceManifest | CheckpointManifest
-Manifest = TypeVar(
-    "Manifest", DatasetManifest, RunManifest, SweepManifest, SequenceManifest, CheckpointManifest
-)
+AnyManifest = DatasetManifest | RunManifest | GroupManifest | CheckpointManifest
+Manifest = TypeVar("Manifest", DatasetManifest, RunManifest, GroupManifest, CheckpointManifest)
 
 
 def read_manifest(folder: Path, kind: type[Manifest]) -> Manifest:

@@ -58,9 +58,8 @@ from rcig_cli.store.metrics import METRICS, MetricsLog
 from rcig_cli.store.names import NEWEST, check_chosen_name, check_tags
 from rcig_cli.store.progress import remove_progress
 from rcig_cli.store.records import (
+    GroupManifest,
     RunManifest,
-    SequenceManifest,
-    SweepManifest,
     commit,
     now,
     versions,
@@ -386,7 +385,7 @@ def create_run(
     store: Store,
     prepared: Prepared,
     config: DistillConfig,
-    part_of: SweepManifest | SequenceManifest | None = None,
+    part_of: GroupManifest | None = None,
     *,
     budget: dict[str, Any] | None = None,
     name: str | None = None,

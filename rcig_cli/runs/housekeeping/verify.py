@@ -28,9 +28,8 @@ from rcig_cli.store.records import (
     MANIFEST,
     CheckpointManifest,
     DatasetManifest,
+    GroupManifest,
     RunManifest,
-    SequenceManifest,
-    SweepManifest,
     read_manifest,
 )
 from rcig_cli.store.results import KINDS
@@ -158,8 +157,8 @@ class _Check:
         check = {
             "data set": self.dataset,
             "run": self.run,
-            "sweep": lambda folder: self.group(folder, SweepManifest),
-            "sequence": lambda folder: self.group(folder, SequenceManifest),
+            "sweep": self.group,
+            "sequence": self.group,
         }[one.kind]
         yield from self.settled(one.path, check)
         if one.kind == "run":
@@ -189,9 +188,9 @@ class _Check:
 
             yield from self.document(path, lambda path=path: read_npz(path))  # type: ignore[misc]
 
-    def group(self, folder: Path, record: type[SweepManifest | SequenceManifest]) -> Iterator[Finding]:
+    def group(self, folder: Path) -> Iterator[Finding]:
         """Check a sweep or a sequence of tasks."""
-        manifest = yield from self.manifest(folder, record)
+        manifest = yield from self.manifest(folder, GroupManifest)
         for path in folder.glob(f"{ACCURACIES}/*.json"):
             yield from self.document(path, lambda path=path: read_document(path))  # type: ignore[misc]
         if manifest:
