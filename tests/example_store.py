@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from rcig_cli.presets.config import resolve
+from rcig_cli.presets.set_size import SetSize
 from rcig_cli.store import checkpoints
 from rcig_cli.store.arrays import write_arrays, write_npz
 from rcig_cli.store.digests import digests
@@ -111,6 +112,7 @@ def _run(store, dataset, name, *, status="finished", seed=1, parents=None):
         config=config.to_json(), seed=config.seed, dataset="shapes",
         parents={"dataset": dataset.as_parent, **(parents or {})}, versions=versions(), files=files, log=log,
         divergences=(divergence,) if status == "failed" else (),
+        size=SetSize.of(config, SHAPE, len(CLASSES)).to_json(),
     )  # fmt: skip
     write_manifest(folder, manifest)
 

@@ -17,7 +17,6 @@ from rcig_cli.reporting.formatting import (
 )
 
 if TYPE_CHECKING:
-    from rcig_cli.presets.set_size import SetSize
     from rcig_cli.reporting.compare import Headline
     from rcig_cli.store.progress import Progress
     from rcig_cli.store.records import DatasetManifest, GroupManifest, RunManifest
@@ -47,8 +46,6 @@ def list_all(
     """
     if sort not in SORTS:
         raise ConfigError(f"--sort must be {', '.join(SORTS[:-1])} or {SORTS[-1]}, not {sort}.")
-    from rcig_cli.runs.sizes import size_of_run
-
     store = here.store()
     listings = store.datasets(), store.runs(), store.groups("sweep"), store.groups("sequence")
     if dataset is not None and all(run.dataset != dataset for run in listings[1].found):
@@ -61,7 +58,6 @@ def list_all(
     rows = [
         _Row(
             store.with_current_status(run),
-            size_of_run(store, run),
             _headline(store, run),
             store.progress(run),
         )
@@ -105,17 +101,16 @@ def list_all(
 
 @dataclass(frozen=True)
 class _Row:
-    """A run, with its size, its accuracy and its progress where there are any."""
+    """A run, with its accuracy and its progress where there are any."""
 
     run: "RunManifest"
-    size: "SetSize | None"
     headline: "Headline | None"
     progress: "Progress | None"
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
         document = run_summary(self.run, self.progress)
-        document |= self.size.to_json() if self.size else {}
+        document |= self.run.size or {}
         for name in ("accuracy", "protocol"):
             document[name] = self.headline.evaluation[name] if self.headline else None
         return {**document, "tags": list(self.run.tags), "updated": self.run.updated}
@@ -127,7 +122,7 @@ class _Row:
             run.name,
             source_of(run.config),
             decoded_per_class(run.config),
-            exact_size(self.size.stored_bytes.images) if self.size else "-",
+            exact_size(run.size["stored_bytes"]["images"]) if run.size else "-",
             accuracy(headline.evaluation["accuracy"]) + ("" if headline.is_usual else " *")
             if headline
             else "-",

@@ -21,6 +21,7 @@ from rcig_cli.store.names import GroupKind
 
 MANIFEST = "manifest.json"
 _LIBRARIES = ("rcig-cli", "jax", "jaxlib", "flax", "optax", "safetensors", "zarr", "numpy")
+_NOT_READ = ("stored_bytes",)  # fields that the manifests of some runs have
 _CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 Status = Literal["running", "interrupted", "finished", "failed"]
@@ -165,9 +166,8 @@ class RunManifest(_JobManifest):
     machine
         On what the run was started: the kind of device, the model and number of processors, and environment
         variables that have the same effect on the rounding of results; empty where it was imported.
-    stored_bytes
-        The bytes, uncompressed, of the distilled set: of the arrays from which its ``images`` are decoded,
-        and of its ``labels``.
+    size
+        The size of the distilled set, JSON values only (`presets.set_size.SetSize`); None if not recorded.
     log
         The recorded part of ``metrics.jsonl``: up to the newest checkpoint while the run is not finished, and
         all of it once it has ended.
@@ -200,7 +200,7 @@ class RunManifest(_JobManifest):
     step: int
     seed: int
     machine: dict[str, str] = dataclasses.field(default_factory=dict)
-    stored_bytes: dict[str, int] | None = None
+    size: dict[str, Any] | None = None
     log: LoggedBytes | None = None
     divergences: tuple[dict[str, Any], ...] = ()
     budget: dict[str, Any] | None = None
@@ -278,6 +278,7 @@ def read_manifest(folder: Path, kind: type[Manifest]) -> Manifest:
         If it is damaged or of another format.
     """
     document = read_document(folder / MANIFEST)
+    document = {name: value for name, value in document.items() if name not in _NOT_READ}
     try:
         return TypeAdapter(kind).validate_python(document, strict=False)
     except ValidationError as error:  # the checksum is right, so the file is not damaged

@@ -72,6 +72,13 @@ def test_a_manifest_with_other_fields_is_of_another_version_and_not_damaged(tmp_
         read_manifest(tmp_path, RunManifest)
 
 
+def test_a_run_without_a_recorded_size_is_read(tmp_path, run_manifest):
+    document = run_manifest().to_json()
+    del document["size"]
+    write_document(tmp_path / "manifest.json", {**document, "stored_bytes": {"images": 512, "labels": 16}})
+    assert read_manifest(tmp_path, RunManifest) == run_manifest()
+
+
 def test_what_can_not_be_written_leaves_the_old_manifest(tmp_path, run_manifest):
     write_manifest(tmp_path, run_manifest())
     with pytest.raises(ValueError, match="JSON compliant"):

@@ -19,6 +19,7 @@ from rcig_cli.distillation.settings import ExpertSettings
 from rcig_cli.errors import ConfigError, Interrupted, NotFound, NumericsError
 from rcig_cli.extensions import has_changed
 from rcig_cli.presets.config import DEFAULT_ALGORITHM, DistillConfig, with_possible_batch, with_references
+from rcig_cli.presets.set_size import SetSize
 from rcig_cli.reporting.formatting import describe_images, per_class, source_of
 from rcig_cli.runs.configuration import most_images, network_for, normalized, resolved
 from rcig_cli.runs.distill.coreset import check_one_process, pick_images
@@ -436,7 +437,7 @@ def create_run(
             versions=versions(),
             machine=machine(),
             commit=commit(),
-            stored_bytes=config.stored_bytes(prepared.shape, prepared.classes).to_json(),
+            size=SetSize.of(config, prepared.shape, prepared.classes).to_json(),
             budget=budget,
             tags=tags,
             continues=None if continues is None else {"run": continues.name, "step": continues.step},
