@@ -30,7 +30,6 @@ from rcig_cli.runs.distill.resume import (
     locked_run,
     newest_of,
     newest_with,
-    newest_within,
     nothing_to_resume,
     resumed,
     with_more_steps,
@@ -259,7 +258,8 @@ def _new_or_unfinished(
     if minutes is None and resume:
         found = newest_of(store, config, digest, any_models=any_models)
     elif minutes is not None and resume:
-        found = newest_within(store, minutes, {"dataset": prepared.manifest.name, **settings}, digest)
+        given = {"dataset": prepared.manifest.name, **settings}
+        found = newest_with(store, given, digest, minutes=minutes)
     if found is not None:
         with _locked_or_kept(store, found, tags, wait) as run:
             yield run, False
