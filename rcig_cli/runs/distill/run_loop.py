@@ -53,7 +53,7 @@ from rcig_cli.store.results import write_result
 
 OnStep = Callable[[int, Mapping[str, float]], bool | None]
 
-_REPORT_EVERY = 0.5  # seconds: target duration of one call to the engine; least time between progress reports
+REPORT_EVERY = 0.5  # seconds: target duration of one call to the engine; least time between progress reports
 _SHOWN = {"loss": "loss", "accuracy": BATCH_ACCURACY}  # metrics in a report of progress, as it calls them
 _TIMED_STEPS = 3  # steps after which the remaining time is estimated
 _SAVE_EVERY = 600.0  # seconds between checkpoints, by default
@@ -322,7 +322,7 @@ class RunLoop:
         """As many steps as take about as long as the time between reports."""
         if self.seconds_per_step is None:
             return 1
-        return max(1, min(self.engine.most, int(_REPORT_EVERY / self.seconds_per_step)))
+        return max(1, min(self.engine.most, int(REPORT_EVERY / self.seconds_per_step)))
 
     def _report_progress(self, step: int, values: dict[str, float]) -> None:
         if self.timed_from is None:
@@ -336,7 +336,7 @@ class RunLoop:
             self.context.report.note(
                 preflight.estimate(self.memory_needed, self.memory_available, seconds, left)
             )
-        if time.monotonic() - self.reported_at >= _REPORT_EVERY or step == self.config.steps:
+        if time.monotonic() - self.reported_at >= REPORT_EVERY or step == self.config.steps:
             self.reported_at = time.monotonic()
             shown = {label: values[name] for name, label in _SHOWN.items() if name in values}
             shown[STEPS_PER_SECOND] = 1 / seconds
