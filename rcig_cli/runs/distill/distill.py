@@ -497,8 +497,7 @@ def execute(path: Path, manifest: RunManifest, prepared: Prepared, context: RunC
     """
     find_method(manifest.config["algorithm"])
     check_operations(DistillConfig.from_json(manifest.config).augmentations, prepared.shape)
-    context = replace(context, report=SharedReport(context.report, path))
-    with stop_on_signals() as stop, MetricsLog(path / METRICS) as metrics, _progress_of(path):
+    with stop_on_signals() as stop, MetricsLog(path / METRICS) as metrics, _shared(path, context) as context:
         _warn_of_changes(manifest, context.report)
         if manifest.versions != versions():
             context.report.warn(
@@ -521,11 +520,17 @@ def execute(path: Path, manifest: RunManifest, prepared: Prepared, context: RunC
 
 
 @contextmanager
-def _progress_of(path: Path) -> Iterator[None]:
-    """Remove the progress of a run at the end, and before that what a process that was killed has left."""
+def _shared(path: Path, context: RunContext) -> Iterator[RunContext]:
+    """Write the progress of a run into its folder in a ``with`` block; of several processes, the first does.
+
+    It is removed at the end, and before that what a process that was killed has left.
+    """
+    if not context.processes.is_first:
+        yield context
+        return
     remove_progress(path)
     try:
-        yield
+        yield replace(context, report=SharedReport(context.report, path))
     finally:
         remove_progress(path)
 
