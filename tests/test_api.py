@@ -269,6 +269,11 @@ def test_an_exported_set_is_imported_again(run, tmp_path):
             r"steps must be whole numbers of 1 or more, such as \[500\], not 500",
         ),
         (lambda _: rcig.distill(3, ipc=1), rcig.ConfigError, "dataset must be a Dataset or its name, not 3"),
+        (
+            lambda store: rcig.distill(rcig.list_datasets(store=store)[0].of_classes("3,5"), ipc=1),
+            rcig.ConfigError,
+            "dataset has only the classes 3,5 of digits: give 'digits', and .* classes='3,5'",
+        ),
         (lambda _: rcig.list_runs(store=3), rcig.ConfigError, "store must be a path, not 3"),
         (lambda _: rcig.prepare("digits", 3), rcig.ConfigError, "source must be a path, not 3"),
         (lambda _: rcig.prepare("mine", ""), rcig.ConfigError, "source is empty"),
