@@ -147,6 +147,9 @@ def test_a_tensor_on_a_gpu_is_to_be_moved():
 def test_distilling_arrays_checks_settings_first():
     with pytest.raises(rcig.ConfigError, match="did you mean width"):
         rcig.distill_arrays(None, None, widht=16)
+    for name in ("store", "dataset"):
+        with pytest.raises(rcig.ConfigError, match=f"keeps nothing in a store: leave out {name}"):
+            rcig.distill_arrays(None, None, **{name: "mine"})
 
 
 def test_numbers_may_be_those_of_numpy(run):
