@@ -11,6 +11,7 @@ import pytest
 
 import rcig_cli as rcig
 from rcig_cli.api.functions import _plain, _without_objects
+from rcig_cli.runs.distill.snapshots import read_course
 from tests.parametrized import BASIS, write_encoded
 
 
@@ -62,10 +63,13 @@ def test_distill_gives_the_bytes_that_the_command_gives(run, tmp_path):
 
 def test_a_callback_that_returns_false_ends_the_run_as_if_it_had_fewer_steps(run, tmp_path):
     rcig.prepare("digits", store=tmp_path)
-    long = {**settings_of(run), "steps": 500}
-    stopped = rcig.distill("digits", **long, store=tmp_path, on_step=lambda step, _: np.bool_(step < 3))
+    long = {**settings_of(run), "steps": 10**6}
+    stopped = rcig.distill("digits", **long, store=tmp_path, on_step=lambda step, _: np.bool_(step < 4))
     assert stopped.status == "finished"
-    assert 3 <= stopped.step == stopped.config["steps"] < 500
+    assert 4 <= stopped.step == stopped.config["steps"] < 10**6
+    course = read_course(stopped.distilled.path)
+    assert course.steps.tolist() == [0, 1, 2, 3, 4, stopped.step]
+    np.testing.assert_allclose(course.images[-1], stopped.images, atol=2e-2)
     whole = rcig.distill("digits", **{**long, "steps": stopped.step}, store=tmp_path)
     assert stopped.images.tobytes() == whole.images.tobytes()
     assert [stopped.manifest.replanned, whole.manifest.replanned] == [True, False]

@@ -232,8 +232,13 @@ class RunLoop:
             self.step += count
             self.stop.unsaved = True
             self.flush(keep=1)  # the call just started computes while the one before it is logged
+        ended = self.config.steps != self.manifest.config["steps"]  # by `on_step`
+        if ended and not self.snapshots.due(self.step):
+            assert self.state is not None
+            self.flush()
+            self._take_snapshot(self.step, self.engine.product(self.state))
         self.save()
-        if self.config.steps != self.manifest.config["steps"]:  # `on_step` ended the run
+        if ended:
             self.record(config=self.config.to_json(), replanned=True)
 
     def flush(self, keep: int = 0) -> None:
@@ -250,12 +255,16 @@ class RunLoop:
                 answer = None if self.context.on_step is None else self.context.on_step(step, values)
                 if isinstance(answer, bool | np.bool_) and not answer:
                     self.config = self.config.override({"steps": self.step})
-            if snapshot is not None and self.is_writer:
-                images = self._decoded(snapshot)
-                self.snapshots.add(step, images)
-                if self.context.on_snapshot is not None:
-                    self.context.on_snapshot(step, images)
+            if snapshot is not None:
+                self._take_snapshot(step, snapshot)
             self._report_progress(step, values)
+
+    def _take_snapshot(self, step: int, psi: Distilled) -> None:
+        if self.is_writer:
+            images = self._decoded(psi)
+            self.snapshots.add(step, images)
+            if self.context.on_snapshot is not None:
+                self.context.on_snapshot(step, images)
 
     def save(self) -> None:
         """Save a checkpoint, once all its values are known to be finite."""
