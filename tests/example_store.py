@@ -84,19 +84,16 @@ def _run(store, dataset, name, *, status="finished", seed=1, parents=None):
     folder.mkdir(parents=True)
     (folder / "lock").touch()
     finished, imported = status == "finished", "file" in (parents or {})
-    log, files, done = None, {}, STEPS if finished else 4
+    files, done = {}, STEPS if finished else 4
     if not imported:
         with MetricsLog(folder / "metrics.jsonl") as metrics:
             for step in range(1, done + 1):
-                if step == 3 and name == KILLED:
-                    log = metrics.checksum()
                 numbers = dict.fromkeys(("loss", "accuracy", "gradient_norm", "temperature"), 1 / step)
                 metrics.append({"step": step, **numbers})
-            log = log or metrics.checksum()
         images = random.normal(size=(2, 2, *SHAPE)).astype(np.float16)
         snapshots = {"steps": np.array([1, done]), "indices": np.arange(2), "images": images}
         write_npz(folder / "snapshots.npz", snapshots)
-        files = {} if name == KILLED else digests(folder, "snapshots.npz")
+        files = digests(folder, "snapshots.npz") | digests(folder, "metrics.jsonl") if name != KILLED else {}
     if finished:
         labels = np.eye(2, dtype=np.float32) - np.float32(0.5)
         arrays = {"images": random.normal(size=(2, *SHAPE)).astype(np.float32), "labels": labels}
@@ -110,7 +107,7 @@ def _run(store, dataset, name, *, status="finished", seed=1, parents=None):
     manifest = RunManifest(
         name=name, created=now(), updated=now(), status=status, step=2 if name == KILLED else done,
         config=config.to_json(), seed=config.seed, dataset="shapes",
-        parents={"dataset": dataset.as_parent, **(parents or {})}, versions=versions(), files=files, log=log,
+        parents={"dataset": dataset.as_parent, **(parents or {})}, versions=versions(), files=files,
         divergences=(divergence,) if status == "failed" else (),
         size=SetSize.of(config, SHAPE, len(CLASSES)).to_json(),
     )  # fmt: skip

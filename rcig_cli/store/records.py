@@ -21,7 +21,7 @@ from rcig_cli.store.names import GroupKind
 
 MANIFEST = "manifest.json"
 _LIBRARIES = ("rcig-cli", "jax", "jaxlib", "flax", "optax", "safetensors", "zarr", "numpy")
-_NOT_READ = ("stored_bytes",)  # fields that the manifests of some runs have
+_NOT_READ = ("stored_bytes", "log")  # fields that the manifests of some runs have
 _CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 Status = Literal["running", "interrupted", "finished", "failed"]
@@ -32,13 +32,6 @@ class Parent(TypedDict):
 
     name: str
     digest: str
-
-
-class LoggedBytes(TypedDict):
-    """The number of bytes of a log, from its beginning, that a manifest records, and their SHA-256."""
-
-    bytes: int
-    sha256: str
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -168,9 +161,6 @@ class RunManifest(_JobManifest):
         variables that have the same effect on the rounding of results; empty where it was imported.
     size
         The size of the distilled set, JSON values only (`presets.set_size.SetSize`); None if not recorded.
-    log
-        The recorded part of ``metrics.jsonl``: up to the newest checkpoint while the run is not finished, and
-        all of it once it has ended.
     divergences
         For each time that it diverged: the outer ``step``, from 1; the values that were ``not_finite``, the
         first cause first; the ``checkpoint`` to resume from, or None if there is none; and the learning
@@ -201,7 +191,6 @@ class RunManifest(_JobManifest):
     seed: int
     machine: dict[str, str] = dataclasses.field(default_factory=dict)
     size: dict[str, Any] | None = None
-    log: LoggedBytes | None = None
     divergences: tuple[dict[str, Any], ...] = ()
     budget: dict[str, Any] | None = None
     tags: tuple[str, ...] = ()

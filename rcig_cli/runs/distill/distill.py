@@ -536,8 +536,7 @@ def _shared(path: Path, context: RunContext) -> Iterator[RunContext]:
 
 
 def _run_to_end(loop: RunLoop) -> RunManifest:
-    # Files that change from here on get new checksums at the next checkpoint, or at the end.
-    loop.record(status="running", files={}, log=None)
+    loop.record(status="running", files={})  # their checksums are recorded at the end
     try:
         loop.restore_or_start()
         loop.take_steps()

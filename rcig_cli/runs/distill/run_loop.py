@@ -46,9 +46,9 @@ from rcig_cli.runs.report import STEPS_PER_SECOND, Report
 from rcig_cli.runs.signals import StopRequest
 from rcig_cli.store import checkpoints
 from rcig_cli.store.digests import digests
-from rcig_cli.store.metrics import MetricsLog
+from rcig_cli.store.metrics import METRICS, MetricsLog
 from rcig_cli.store.progress import BATCH_ACCURACY, DISTILLING
-from rcig_cli.store.records import LoggedBytes, RunManifest, Status, now, write_manifest
+from rcig_cli.store.records import RunManifest, Status, now, write_manifest
 from rcig_cli.store.results import write_result
 
 OnStep = Callable[[int, Mapping[str, float]], bool | None]
@@ -187,8 +187,11 @@ class RunLoop:
                 "processors": processors(),
             }
             write_result(self.path, "timings", "distill", timing)
-        files = {**(files or {}), **(digests(self.path, SNAPSHOTS) if self.is_writer else {})}
-        return self.record(status=status, step=step, files=files, log=self.log_checksum(), **changes)
+        files = {**(files or {})}
+        if self.is_writer:
+            self.metrics.sync()
+            files |= digests(self.path, SNAPSHOTS) | digests(self.path, METRICS)
+        return self.record(status=status, step=step, files=files, **changes)
 
     def restore_or_start(self) -> None:
         """Restore the newest checkpoint, or start at step 0 with tuned learning rates."""
@@ -277,14 +280,11 @@ class RunLoop:
             raise self._diverged(self.step, what)
         if self.is_writer:
             self.snapshots.save()
+            self.metrics.sync()
             checkpoints.save(self.path, self.step, whole)
         self.saved = self.step
-        self.record(step=self.step, log=self.log_checksum())
+        self.record(step=self.step)
         self.stop.unsaved = False
-
-    def log_checksum(self) -> LoggedBytes | None:
-        """Length and checksum of the log, for the manifest."""
-        return self.metrics.checksum() if self.is_writer else None
 
     def product(self) -> dict[str, npt.NDArray[Any]]:
         """The arrays of the distilled set, as `write_distilled` writes them."""

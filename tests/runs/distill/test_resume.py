@@ -91,7 +91,7 @@ def contents(store):
     """Return the metrics, and every file of ``run_1`` that its manifest records."""
     folder = store / "runs" / "run_1"
     recorded = json.loads((folder / "manifest.json").read_text())["files"]
-    assert {name.split("/")[0] for name in recorded} == {"distilled.zarr", "snapshots.npz"}
+    assert {name.split("/")[0] for name in recorded} == {"distilled.zarr", "snapshots.npz", "metrics.jsonl"}
     return {name: (folder / name).read_bytes() for name in (*recorded, "metrics.jsonl")}
 
 
