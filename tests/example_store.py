@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from rcig_cli.presets.config import resolve
+from rcig_cli.presets.set_size import SetSize
 from rcig_cli.store import checkpoints
 from rcig_cli.store.arrays import write_arrays, write_npz
 from rcig_cli.store.digests import digests
@@ -12,9 +13,8 @@ from rcig_cli.store.documents import write_document
 from rcig_cli.store.metrics import MetricsLog
 from rcig_cli.store.records import (
     DatasetManifest,
+    GroupManifest,
     RunManifest,
-    SequenceManifest,
-    SweepManifest,
     now,
     versions,
     write_manifest,
@@ -84,19 +84,16 @@ def _run(store, dataset, name, *, status="finished", seed=1, parents=None):
     folder.mkdir(parents=True)
     (folder / "lock").touch()
     finished, imported = status == "finished", "file" in (parents or {})
-    log, files, done = None, {}, STEPS if finished else 4
+    files, done = {}, STEPS if finished else 4
     if not imported:
         with MetricsLog(folder / "metrics.jsonl") as metrics:
             for step in range(1, done + 1):
-                if step == 3 and name == KILLED:
-                    log = metrics.checksum()
                 numbers = dict.fromkeys(("loss", "accuracy", "gradient_norm", "temperature"), 1 / step)
                 metrics.append({"step": step, **numbers})
-            log = log or metrics.checksum()
         images = random.normal(size=(2, 2, *SHAPE)).astype(np.float16)
         snapshots = {"steps": np.array([1, done]), "indices": np.arange(2), "images": images}
         write_npz(folder / "snapshots.npz", snapshots)
-        files = {} if name == KILLED else digests(folder, "snapshots.npz")
+        files = digests(folder, "snapshots.npz") | digests(folder, "metrics.jsonl") if name != KILLED else {}
     if finished:
         labels = np.eye(2, dtype=np.float32) - np.float32(0.5)
         arrays = {"images": random.normal(size=(2, *SHAPE)).astype(np.float32), "labels": labels}
@@ -110,18 +107,19 @@ def _run(store, dataset, name, *, status="finished", seed=1, parents=None):
     manifest = RunManifest(
         name=name, created=now(), updated=now(), status=status, step=2 if name == KILLED else done,
         config=config.to_json(), seed=config.seed, dataset="shapes",
-        parents={"dataset": dataset.as_parent, **(parents or {})}, versions=versions(), files=files, log=log,
+        parents={"dataset": dataset.as_parent, **(parents or {})}, versions=versions(), files=files,
         divergences=(divergence,) if status == "failed" else (),
+        size=SetSize.of(config, SHAPE, len(CLASSES)).to_json(),
     )  # fmt: skip
     write_manifest(folder, manifest)
 
 
 def _sweep(store, dataset):
-    folder, configs = store.sweep_path("sweep_1"), [_config(seed).to_json() for seed in (6, 7)]
+    folder, configs = store.group_path("sweep", "sweep_1"), [_config(seed).to_json() for seed in (6, 7)]
     (folder / "figures").mkdir(parents=True)
     (folder / "lock").touch()
-    manifest = SweepManifest(
-        name="sweep_1", created=now(), updated=now(), status="finished", dataset="shapes",
+    manifest = GroupManifest(
+        kind="sweep", name="sweep_1", created=now(), updated=now(), status="finished", dataset="shapes",
         config={
             "settings": {"dataset": "shapes", "ipc": 1}, "sweep": [{"seed": [6, 7]}], "evaluate": [{}],
             "configurations": configs, "protocols": [[EVALUATION["protocol"]]] * 2, "new": False,
@@ -147,7 +145,10 @@ def _sweep(store, dataset):
 
 
 def _sequence(store, dataset):
-    folder, config = store.sequence_path("sequence_1"), {**_config(6).to_json(), "classes": "square,circle"}
+    folder, config = (
+        store.group_path("sequence", "sequence_1"),
+        {**_config(6).to_json(), "classes": "square,circle"},
+    )
     for name in ("accuracies", "figures"):
         (folder / name).mkdir(parents=True)
     (folder / "lock").touch()
@@ -157,8 +158,8 @@ def _sequence(store, dataset):
     write_document(folder / "table.json", table)
     write_document(folder / "accuracies" / "1-distilled.json", MEASURED)
     (folder / "figures" / "accuracy.png").write_bytes(b"a third picture")
-    manifest = SequenceManifest(
-        name="sequence_1", created=now(), updated=now(), status="finished", dataset="shapes",
+    manifest = GroupManifest(
+        kind="sequence", name="sequence_1", created=now(), updated=now(), status="finished", dataset="shapes",
         config={
             "tasks": [[1, 0]], "configurations": [config], "protocol": EVALUATION["protocol"],
             "full_epochs": 20,

@@ -11,6 +11,7 @@ import pytest
 
 import rcig_cli as rcig
 from rcig_cli.api.functions import _plain, _without_objects
+from rcig_cli.runs.distill.snapshots import read_course
 from tests.parametrized import BASIS, write_encoded
 
 
@@ -62,10 +63,13 @@ def test_distill_gives_the_bytes_that_the_command_gives(run, tmp_path):
 
 def test_a_callback_that_returns_false_ends_the_run_as_if_it_had_fewer_steps(run, tmp_path):
     rcig.prepare("digits", store=tmp_path)
-    long = {**settings_of(run), "steps": 500}
-    stopped = rcig.distill("digits", **long, store=tmp_path, on_step=lambda step, _: np.bool_(step < 3))
+    long = {**settings_of(run), "steps": 10**6}
+    stopped = rcig.distill("digits", **long, store=tmp_path, on_step=lambda step, _: np.bool_(step < 4))
     assert stopped.status == "finished"
-    assert 3 <= stopped.step == stopped.config["steps"] < 500
+    assert 4 <= stopped.step == stopped.config["steps"] < 10**6
+    course = read_course(stopped.distilled.path)
+    assert course.steps.tolist() == [0, 1, 2, 3, 4, stopped.step]
+    np.testing.assert_allclose(course.images[-1], stopped.images, atol=2e-2)
     whole = rcig.distill("digits", **{**long, "steps": stopped.step}, store=tmp_path)
     assert stopped.images.tobytes() == whole.images.tobytes()
     assert [stopped.manifest.replanned, whole.manifest.replanned] == [True, False]
@@ -147,6 +151,9 @@ def test_a_tensor_on_a_gpu_is_to_be_moved():
 def test_distilling_arrays_checks_settings_first():
     with pytest.raises(rcig.ConfigError, match="did you mean width"):
         rcig.distill_arrays(None, None, widht=16)
+    for name in ("store", "dataset"):
+        with pytest.raises(rcig.ConfigError, match=f"keeps nothing in a store: leave out {name}"):
+            rcig.distill_arrays(None, None, **{name: "mine"})
 
 
 def test_numbers_may_be_those_of_numpy(run):
@@ -269,6 +276,11 @@ def test_an_exported_set_is_imported_again(run, tmp_path):
             r"steps must be whole numbers of 1 or more, such as \[500\], not 500",
         ),
         (lambda _: rcig.distill(3, ipc=1), rcig.ConfigError, "dataset must be a Dataset or its name, not 3"),
+        (
+            lambda store: rcig.distill(rcig.list_datasets(store=store)[0].of_classes("3,5"), ipc=1),
+            rcig.ConfigError,
+            "dataset has only the classes 3,5 of digits: give 'digits', and .* classes='3,5'",
+        ),
         (lambda _: rcig.list_runs(store=3), rcig.ConfigError, "store must be a path, not 3"),
         (lambda _: rcig.prepare("digits", 3), rcig.ConfigError, "source must be a path, not 3"),
         (lambda _: rcig.prepare("mine", ""), rcig.ConfigError, "source is empty"),

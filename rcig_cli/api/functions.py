@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.api.results import Attack, Dataset, DistilledArrays, Run, Sweep
-from rcig_cli.errors import ConfigError, shorten
+from rcig_cli.errors import ConfigError, listed, shorten
 from rcig_cli.extensions import describe
 from rcig_cli.reporting.formatting import rounded
 from rcig_cli.runs.continual.results import Continual
@@ -299,6 +299,8 @@ def distill_arrays(
     from rcig_cli.presets.config import declared_settings
     from rcig_cli.settings import check
 
+    if of_store := [name for name in ("dataset", "store") if name in settings]:
+        raise ConfigError(f"distill_arrays keeps nothing in a store: leave out {listed(of_store)}.")
     of_run = signature(distill).parameters
     others = _plain({name: value for name, value in settings.items() if name not in of_run})
     check(declared_settings(settings.get("algorithm")), others)
@@ -861,6 +863,11 @@ def _locate(
     if not isinstance(what, kind):
         argument = kind.__name__.lower()
         raise ConfigError(f"{argument} must be a {kind.__name__} or its name, not {shorten(what)}.")
+    if isinstance(what, Dataset) and what.only is not None:
+        raise ConfigError(
+            f"dataset has only the classes {what.only} of {what.name}: give {what.name!r}, and to distill "
+            f"these classes alone classes={what.only!r}."
+        )
     return (what.store if store is None else _open(store)), what.name
 
 

@@ -24,7 +24,6 @@ from rcig_cli.cli.command import (
     describe_problem,
     styled,
     write_sections,
-    writing_to_stdout,
 )
 from rcig_cli.errors import RcigError, is_out_of_memory
 from rcig_cli.runs.signals import leave, watch_signals
@@ -106,8 +105,7 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         from rcig_cli import __version__
 
-        with writing_to_stdout():
-            print(__version__)
+        print(__version__)
         raise typer.Exit
 
 
@@ -159,8 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if "stdout" in closed:
             raise RcigError("stdout is closed: redirect it to a file, or to /dev/null.")
         code = app(given or ["--help"], standalone_mode=False, prog_name="rcig") or 0
-        with writing_to_stdout():
-            sys.stdout.flush()  # an error here, such as a full disk, is one of the command
+        sys.stdout.flush()  # an error here, such as a full disk, is one of the command
         message = _STOPPED if code == _CTRL_C else ""  # Typer turns a KeyboardInterrupt into this code
     except KeyboardInterrupt:
         code, message = _CTRL_C, _STOPPED

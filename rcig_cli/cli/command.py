@@ -2,15 +2,14 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-from rcig_cli.errors import RcigError, shorten
+from rcig_cli.errors import shorten
 
 COMMON = "Common options"  # the heading
 
@@ -109,26 +108,6 @@ def _option_record(option: Any, usage: str, text: str) -> tuple[str, str]:
         text = f"{text} One of {choices.replace('|', ', ')}."
         usage = usage.replace(choices, "NAME")
     return usage, text
-
-
-@contextmanager
-def writing_to_stdout() -> Iterator[None]:
-    """Say of an error in a ``with`` block, such as a full disk, that it is one of stdout.
-
-    Raises
-    ------
-    RcigError
-        If stdout can't be written.
-    BrokenPipeError
-        If stdout is a pipe and the program at its other end has exited.
-    """
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise RcigError(f"stdout can't be written: {reason}.") from error
 
 
 def describe_problem(error: Any) -> str:

@@ -62,7 +62,7 @@ def _value(value: Any) -> str:
 
 def _stored(run: Mapping[str, Any]) -> str:
     """The stored bytes, and the images of a parametrized set."""
-    if "stored_bytes" not in run:  # the data set was removed
+    if "stored_bytes" not in run:  # its size is not recorded
         return "-"
     size = SetSize.from_json(run)
     stored = exact_size(size.stored_bytes.images)

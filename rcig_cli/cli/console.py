@@ -13,7 +13,6 @@ from rich.console import JustifyMethod
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from rcig_cli.cli.command import writing_to_stdout
 from rcig_cli.reporting.formatting import percent, rounded
 
 _WIDEST = 1000  # columns of a table that another program reads, in which no name is broken
@@ -63,14 +62,12 @@ class Console:
     def document(self, document: Mapping[str, Any]) -> None:
         """Print a result as JSON, with ``--json`` only."""
         if self.json:
-            with writing_to_stdout():
-                print(json.dumps(document), flush=True)
+            print(json.dumps(document), flush=True)
 
     def text(self, text: str) -> None:
         """Print a result as text, without ``--json`` only."""
         if not self.json:
-            with writing_to_stdout():
-                self.out.print(printable(text), markup=False)
+            self.out.print(printable(text), markup=False)
 
     def table(
         self,
@@ -121,8 +118,7 @@ class Console:
             table.add_column(columns[index], justify=justify, overflow="fold")
         for row in cells:
             table.add_row(*(row[index] for index in shown))
-        with writing_to_stdout():
-            self.out.print(table, soft_wrap=not wrapped)
+        self.out.print(table, soft_wrap=not wrapped)
         if left_out:
             self.note(f"Left out in this narrow terminal: {', '.join(left_out)}.")
 

@@ -17,10 +17,9 @@ from rcig_cli.reporting.formatting import (
 )
 
 if TYPE_CHECKING:
-    from rcig_cli.presets.set_size import SetSize
     from rcig_cli.reporting.compare import Headline
     from rcig_cli.store.progress import Progress
-    from rcig_cli.store.records import DatasetManifest, RunManifest, SequenceManifest, SweepManifest
+    from rcig_cli.store.records import DatasetManifest, GroupManifest, RunManifest
     from rcig_cli.store.store import Store
 
 SORTS = ("name", "accuracy", "updated")
@@ -47,10 +46,8 @@ def list_all(
     """
     if sort not in SORTS:
         raise ConfigError(f"--sort must be {', '.join(SORTS[:-1])} or {SORTS[-1]}, not {sort}.")
-    from rcig_cli.runs.sizes import size_of_run
-
     store = here.store()
-    listings = store.datasets(), store.runs(), store.sweeps(), store.sequences()
+    listings = store.datasets(), store.runs(), store.groups("sweep"), store.groups("sequence")
     if dataset is not None and all(run.dataset != dataset for run in listings[1].found):
         store.dataset(dataset)  # refuses an unknown one
     for listing in listings:
@@ -61,7 +58,6 @@ def list_all(
     rows = [
         _Row(
             store.with_current_status(run),
-            size_of_run(store, run),
             _headline(store, run),
             store.progress(run),
         )
@@ -105,17 +101,16 @@ def list_all(
 
 @dataclass(frozen=True)
 class _Row:
-    """A run, with its size, its accuracy and its progress where there are any."""
+    """A run, with its accuracy and its progress where there are any."""
 
     run: "RunManifest"
-    size: "SetSize | None"
     headline: "Headline | None"
     progress: "Progress | None"
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
         document = run_summary(self.run, self.progress)
-        document |= self.size.to_json() if self.size else {}
+        document |= self.run.size or {}
         for name in ("accuracy", "protocol"):
             document[name] = self.headline.evaluation[name] if self.headline else None
         return {**document, "tags": list(self.run.tags), "updated": self.run.updated}
@@ -127,7 +122,7 @@ class _Row:
             run.name,
             source_of(run.config),
             decoded_per_class(run.config),
-            exact_size(self.size.stored_bytes.images) if self.size else "-",
+            exact_size(run.size["stored_bytes"]["images"]) if run.size else "-",
             accuracy(headline.evaluation["accuracy"]) + ("" if headline.is_usual else " *")
             if headline
             else "-",
@@ -147,12 +142,12 @@ def _headline(store: "Store", run: "RunManifest") -> "Headline | None":
     return headline_of(DistillConfig.from_stored(run.config), found)
 
 
-def _is_listed(group: "SweepManifest | SequenceManifest", dataset: str | None, tag: str | None) -> bool:
+def _is_listed(group: "GroupManifest", dataset: str | None, tag: str | None) -> bool:
     """Whether a sweep or sequence belongs to the chosen data set; none has tags."""
     return tag is None and (dataset is None or dataset in group.parents)
 
 
-def _list_groups(here: Context, kind: str, groups: "Sequence[SweepManifest | SequenceManifest]") -> None:
+def _list_groups(here: Context, kind: str, groups: "Sequence[GroupManifest]") -> None:
     rows = [
         (g.name, g.dataset, f"{len(g.runs)}/{len(g.config['configurations'])}", g.status, _minute(g.updated))
         for g in groups
@@ -205,7 +200,7 @@ def status_of(run: "RunManifest", progress: "Progress | None") -> str:
     return "finished" if run.status == "finished" else f"{run.status} at {run.step}/{run.config['steps']}"
 
 
-def _group_summary(group: "SweepManifest | SequenceManifest") -> dict[str, Any]:
+def _group_summary(group: "GroupManifest") -> dict[str, Any]:
     return {
         group.kind: group.name,
         "status": group.status,

@@ -27,7 +27,6 @@ from rcig_cli.reporting.formatting import (
     known_settings,
     source_of,
 )
-from rcig_cli.runs.sizes import size_of_run
 from rcig_cli.store.documents import read_document
 from rcig_cli.store.metrics import final_metrics
 from rcig_cli.store.records import RunManifest
@@ -66,8 +65,8 @@ def _find(here: Context, name: str) -> dict[str, Any]:
     found = store.locate(name)
     if found.kind == "data set":
         return store.dataset(found.name).to_json()
-    if found.kind in ("sweep", "sequence"):
-        group: Any = store.sweep(found.name) if found.kind == "sweep" else store.sequence(found.name)
+    if found.kind == "sweep" or found.kind == "sequence":
+        group = store.group(found.kind, found.name)
         table = read_document(found.path / TABLE) if TABLE in group.files else None
         return {**store.with_current_status(group).to_json(), "table": table}
     evaluations, attacks = (read_results(found.path, kind) for kind in ("evaluations", "attacks"))
@@ -82,8 +81,7 @@ def _find(here: Context, name: str) -> dict[str, Any]:
     progress = store.progress(run)
     if progress is not None:
         manifest["progress"] = progress.to_json()
-    size = size_of_run(store, run)
-    sizes = size.to_json() if size else {}
+    sizes = manifest.pop("size") or {}
     manifest["step"] = step_of(run, progress)
     finished = run.status == "finished" and not run.imported
     what = describe_run(run) if finished else describe_images(run.config, f" of {source_of(run.config)}")
@@ -166,7 +164,7 @@ def _show_run(here: Context, run: Mapping[str, Any]) -> None:
 def _facts(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if metrics := describe_metrics(run["metrics"]):
         yield "metrics", metrics
-    if "raw_images" in run:  # the data set is there
+    if "raw_images" in run:  # its size is recorded
         yield "size", describe_size(SetSize.from_json(run))
     if run["continues"]:
         yield "continues", f"{run['continues']['run']}, from step {run['continues']['step']}"

@@ -6,7 +6,6 @@ from typing import Any
 
 from rcig_cli.presets.config import DistillConfig
 from rcig_cli.runs.evaluate.protocol import evaluation_protocol
-from rcig_cli.runs.sizes import size_of_run
 from rcig_cli.settings import values_of
 from rcig_cli.store.documents import canonical
 from rcig_cli.store.records import RunManifest
@@ -48,7 +47,7 @@ def compare(store: Store, names: Sequence[str]) -> tuple[dict[str, Any], list[st
             {
                 **{"run": run.name, "dataset": run.dataset, "status": run.status},
                 "imported_from": run.parents["file"]["name"] if run.imported else None,
-                **(size.to_json() if (size := size_of_run(store, run)) else {}),
+                **(run.size or {}),
             }
             for run in runs
         ],

@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import os
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,7 @@ from rcig_cli.errors import Locked, NotFound
 from rcig_cli.store.files import storage_errors
 
 LOCK = "lock"
+_ASKING = 0.02  # seconds, longer than `is_locked` holds the lock
 Wait = Callable[[str], None]
 
 
@@ -98,6 +100,10 @@ def _acquire(run_path: Path, name: str, wait: Wait | None) -> int:
 
 
 def _lock(descriptor: int, name: str, wait: Wait | None) -> None:
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return
+    time.sleep(_ASKING)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

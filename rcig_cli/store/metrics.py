@@ -5,22 +5,17 @@ before writing.  NaN and infinities, which JSON doesn't have, are written as nul
 """
 
 import errno
-import hashlib
 import json
 import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from rcig_cli.errors import Corrupt
 from rcig_cli.store.documents import parse
 from rcig_cli.store.files import storage_errors, write_bytes_atomically
-
-if TYPE_CHECKING:
-    from rcig_cli.store.records import LoggedBytes
-
 
 METRICS = "metrics.jsonl"  # in the folder of a run
 
@@ -49,7 +44,6 @@ class MetricsLog:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor: int | None = None
-        self._digest = hashlib.sha256()  # of the open file's content
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Add a record of JSON values; readers see it when this returns.
@@ -69,7 +63,6 @@ class MetricsLog:
             except OSError:
                 os.ftruncate(descriptor, size)
                 raise
-        self._digest.update(line)
 
     def truncate_after(self, step: int) -> None:
         """Remove the records of later steps, and an incomplete line at the end, atomically.
@@ -104,25 +97,17 @@ class MetricsLog:
                     raise
         return records
 
-    def checksum(self) -> "LoggedBytes | None":
-        """Force the log to the disk, and return its length and SHA-256 for the manifest.
-
-        Returns
-        -------
-        dict or None
-            "bytes" and "sha256"; None if there is no file.
+    def sync(self) -> None:
+        """Force the log to the disk, if there is one, without an incomplete line at the end.
 
         Raises
         ------
         RcigError
             If it can't be made durable.
         """
-        if not self.path.exists():
-            return None
-        with storage_errors(self.path):
-            descriptor = self._opened()
-            os.fsync(descriptor)
-            return {"bytes": os.fstat(descriptor).st_size, "sha256": self._digest.hexdigest()}
+        if self.path.exists():
+            with storage_errors(self.path):
+                os.fsync(self._opened())
 
     def close(self) -> None:
         """Close the file; a later `append` opens it again."""
@@ -133,7 +118,7 @@ class MetricsLog:
     def _opened(self) -> int:
         if self._descriptor is None:
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
-            self._digest = hashlib.sha256(_drop_incomplete_line(self._descriptor))
+            _drop_incomplete_line(self._descriptor)
         return self._descriptor
 
     def __enter__(self) -> Self:
@@ -145,12 +130,10 @@ class MetricsLog:
         self.close()
 
 
-def _drop_incomplete_line(descriptor: int) -> bytes:
-    """Cut the file after its last complete line; return what it then holds."""
+def _drop_incomplete_line(descriptor: int) -> None:
+    """Cut the file after its last complete line."""
     content = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
-    whole = content[: content.rfind(b"\n") + 1]
-    os.ftruncate(descriptor, len(whole))
-    return whole
+    os.ftruncate(descriptor, content.rfind(b"\n") + 1)
 
 
 def _finite(value: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Literal
 from rcig_cli.errors import ConfigError, shorten
 
 Kind = Literal["data set", "run", "sweep", "sequence"]
+GroupKind = Literal["sweep", "sequence"]  # several runs that belong together
 
 NEWEST = "newest"  # in place of a run's name: the newest run
 RESERVED = ("run_", "sweep_", "sequence_")  # how no name may begin that a user chooses

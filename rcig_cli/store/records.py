@@ -17,9 +17,11 @@ from typing_extensions import TypedDict
 
 from rcig_cli.extensions import has_changed
 from rcig_cli.store.documents import digest_of, other_format, read_document, write_document
+from rcig_cli.store.names import GroupKind
 
 MANIFEST = "manifest.json"
 _LIBRARIES = ("rcig-cli", "jax", "jaxlib", "flax", "optax", "safetensors", "zarr", "numpy")
+_NOT_READ = ("stored_bytes", "log")  # fields that the manifests of some runs have
 _CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 Status = Literal["running", "interrupted", "finished", "failed"]
@@ -30,13 +32,6 @@ class Parent(TypedDict):
 
     name: str
     digest: str
-
-
-class LoggedBytes(TypedDict):
-    """The number of bytes of a log, from its beginning, that a manifest records, and their SHA-256."""
-
-    bytes: int
-    sha256: str
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -164,12 +159,8 @@ class RunManifest(_JobManifest):
     machine
         On what the run was started: the kind of device, the model and number of processors, and environment
         variables that have the same effect on the rounding of results; empty where it was imported.
-    stored_bytes
-        The bytes, uncompressed, of the distilled set: of the arrays from which its ``images`` are decoded,
-        and of its ``labels``.
-    log
-        The recorded part of ``metrics.jsonl``: up to the newest checkpoint while the run is not finished, and
-        all of it once it has ended.
+    size
+        The size of the distilled set, JSON values only (`presets.set_size.SetSize`); None if not recorded.
     divergences
         For each time that it diverged: the outer ``step``, from 1; the values that were ``not_finite``, the
         first cause first; the ``checkpoint`` to resume from, or None if there is none; and the learning
@@ -199,8 +190,7 @@ class RunManifest(_JobManifest):
     step: int
     seed: int
     machine: dict[str, str] = dataclasses.field(default_factory=dict)
-    stored_bytes: dict[str, int] | None = None
-    log: LoggedBytes | None = None
+    size: dict[str, Any] | None = None
     divergences: tuple[dict[str, Any], ...] = ()
     budget: dict[str, Any] | None = None
     tags: tuple[str, ...] = ()
@@ -239,48 +229,31 @@ class RunManifest(_JobManifest):
 
 
 @dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class _GroupManifest(_JobManifest):
-    """The fields that the manifests of sweeps and sequences have in common.
+class GroupManifest(_JobManifest):
+    """The description of a sweep or a sequence of tasks (continual learning), its runs and its results.
+
+    The configuration of a sweep has the swept settings, and for every run its fully resolved configuration
+    and the protocols of its evaluations.  For a run that is to end in a given time, it has the settings that
+    were given instead, and the ``minutes``.  That of a sequence has the order of the classes, the protocol of
+    evaluation after each task, and every run's fully resolved configuration.
 
     Parameters
     ----------
+    kind
+        "sweep" or "sequence".
     runs
         The names of its runs that exist, in their order.
     """
 
+    kind: GroupKind
     runs: tuple[str, ...]
 
     # Without runs and files, because each run records the digest of its sweep when the sweep begins.
     _content: ClassVar[tuple[str, ...]] = ("config", "dataset", "parents")
 
 
-@dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class SweepManifest(_GroupManifest):
-    """The description of a sweep, its runs and its results.
-
-    Its configuration has the swept settings, and for every run its fully resolved configuration and the
-    protocols of its evaluations.  For a run that is to end in a given time, it has the settings that were
-    given instead, and the ``minutes``.
-    """
-
-    kind: Literal["sweep"] = "sweep"
-
-
-@dataclass(frozen=True, kw_only=True, config=_CONFIG)
-class SequenceManifest(_GroupManifest):
-    """The description of a sequence of tasks (continual learning), its runs and its results.
-
-    Its configuration has the number of tasks, the order of the classes, the protocol of evaluation after each
-    task, and every run's fully resolved configuration.
-    """
-
-    kind: Literal["sequence"] = "sequence"
-
-
-AnyManifest = DatasetManifest | RunManifest | SweepManifest | SequenceManifest | CheckpointManifest
-Manifest = TypeVar(
-    "Manifest", DatasetManifest, RunManifest, SweepManifest, SequenceManifest, CheckpointManifest
-)
+AnyManifest = DatasetManifest | RunManifest | GroupManifest | CheckpointManifest
+Manifest = TypeVar("Manifest", DatasetManifest, RunManifest, GroupManifest, CheckpointManifest)
 
 
 def read_manifest(folder: Path, kind: type[Manifest]) -> Manifest:
@@ -294,6 +267,7 @@ def read_manifest(folder: Path, kind: type[Manifest]) -> Manifest:
         If it is damaged or of another format.
     """
     document = read_document(folder / MANIFEST)
+    document = {name: value for name, value in document.items() if name not in _NOT_READ}
     try:
         return TypeAdapter(kind).validate_python(document, strict=False)
     except ValidationError as error:  # the checksum is right, so the file is not damaged

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NoReturn, TypeVar
+from typing import Literal, NoReturn, TypeVar, get_args
 
 from rcig_cli.errors import ConfigError, Corrupt, NotFound, shorten
 from rcig_cli.store.documents import Listing, read_document, read_each, write_document
@@ -34,6 +34,7 @@ from rcig_cli.store.locks import RunLock, is_locked
 from rcig_cli.store.names import (
     FOLDERS,
     NEWEST,
+    GroupKind,
     Kind,
     check_chosen_name,
     check_name,
@@ -45,9 +46,8 @@ from rcig_cli.store.progress import Progress, read_progress
 from rcig_cli.store.records import (
     MANIFEST,
     DatasetManifest,
+    GroupManifest,
     RunManifest,
-    SequenceManifest,
-    SweepManifest,
     read_manifest,
     write_manifest,
 )
@@ -58,8 +58,8 @@ ACCURACIES = "accuracies"  # of a sequence: those measured after each task
 _REMOVED = "removed"  # in STORE: the highest number of each kind that was removed
 EXPERTS, FULL_DATA = "experts", "full-data"  # of a data set: networks trained on it, and their accuracies
 
-Named = TypeVar("Named", DatasetManifest, RunManifest, SweepManifest, SequenceManifest)
-Numbered = TypeVar("Numbered", RunManifest, SweepManifest, SequenceManifest)
+Named = TypeVar("Named", DatasetManifest, RunManifest, GroupManifest)
+Numbered = TypeVar("Numbered", RunManifest, GroupManifest)
 
 _MADE_BY: dict[Kind, str] = {
     "data set": "prepare",
@@ -141,13 +141,9 @@ class Store:
         """Return the folder of a run; it needn't exist."""
         return self.folder_of("run") / check_name("run", name)
 
-    def sweep_path(self, name: str) -> Path:
-        """Return the folder of a sweep; it needn't exist."""
-        return self.folder_of("sweep") / check_name("sweep", name)
-
-    def sequence_path(self, name: str) -> Path:
-        """Return the folder of a sequence of tasks; it needn't exist."""
-        return self.folder_of("sequence") / check_name("sequence", name)
+    def group_path(self, kind: GroupKind, name: str) -> Path:
+        """Return the folder of a sweep or a sequence of tasks; it needn't exist."""
+        return self.folder_of(kind) / check_name(kind, name)
 
     def datasets(self) -> Listing[DatasetManifest]:
         """Return all data sets in natural order, and a problem for each that can't be read."""
@@ -168,14 +164,11 @@ class Store:
         path = self.run_path(run.name)
         return read_progress(path) if run.status == "running" and is_locked(path) else None
 
-    def sweeps(self) -> Listing[SweepManifest]:
-        """Return all sweeps in natural order, and a problem for each that can't be read."""
-        return read_each(_folders(self.folder_of("sweep")), lambda folder: _read(folder, SweepManifest))
-
-    def sequences(self) -> Listing[SequenceManifest]:
-        """Return all sequences of tasks in natural order, and a problem for each that can't be read."""
-        folders = _folders(self.folder_of("sequence"))
-        return read_each(folders, lambda folder: _read(folder, SequenceManifest))
+    def groups(self, kind: GroupKind | None = None) -> Listing[GroupManifest]:
+        """Return all sweeps or sequences of tasks, or both, in natural order, and problems as of `runs`."""
+        kinds = get_args(GroupKind) if kind is None else (kind,)
+        folders = [folder for each in kinds for folder in _folders(self.folder_of(each))]
+        return read_each(folders, lambda folder: _read(folder, GroupManifest))
 
     def dataset(self, name: str) -> DatasetManifest:
         """Return the manifest of a data set."""
@@ -195,13 +188,9 @@ class Store:
             raise NotFound("There is no run in this store yet. Make one with `rcig distill`.")
         return runs[0]
 
-    def sweep(self, name: str) -> SweepManifest:
-        """Return the manifest of a sweep."""
-        return self._named("sweep", name, SweepManifest)
-
-    def sequence(self, name: str) -> SequenceManifest:
-        """Return the manifest of a sequence of tasks."""
-        return self._named("sequence", name, SequenceManifest)
+    def group(self, kind: GroupKind, name: str) -> GroupManifest:
+        """Return the manifest of a sweep or a sequence of tasks."""
+        return self._named(kind, name, GroupManifest)
 
     def _named(self, kind: Kind, name: str, record: type[Named]) -> Named:
         folder = self.folder_of(kind) / check_name(kind, name)

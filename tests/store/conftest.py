@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rcig_cli.store.records import DatasetManifest, RunManifest, SweepManifest
+from rcig_cli.store.records import DatasetManifest, GroupManifest, RunManifest
 from rcig_cli.store.store import Store, open_store
 
 ROOT = Path(__file__).parents[2]
@@ -47,8 +47,9 @@ def _dataset_manifest(name: str = "digits", **changes: object) -> DatasetManifes
     return DatasetManifest(**{**fields, **changes})
 
 
-def _sweep_manifest(name: str = "sweep_1", **changes: object) -> SweepManifest:
+def _sweep_manifest(name: str = "sweep_1", **changes: object) -> GroupManifest:
     fields = {
+        "kind": "sweep",
         "name": name,
         "created": TIME,
         "updated": TIME,
@@ -60,11 +61,11 @@ def _sweep_manifest(name: str = "sweep_1", **changes: object) -> SweepManifest:
         "versions": {"jax": "0.10.2"},
         "files": {},
     }
-    return SweepManifest(**{**fields, **changes})
+    return GroupManifest(**{**fields, **changes})
 
 
 @pytest.fixture
-def sweep_manifest() -> Callable[..., SweepManifest]:
+def sweep_manifest() -> Callable[..., GroupManifest]:
     return _sweep_manifest
 
 

@@ -39,6 +39,14 @@ def test_another_process_is_named_and_its_death_frees_the_run(run_path, python):
         RunLock(run_path)
 
 
+def test_a_reader_that_asks_for_the_lock_does_not_keep_a_writer_away(run_path, monkeypatch):
+    RunLock(run_path).release()
+    reader = os.open(run_path / "lock", os.O_RDONLY)
+    fcntl.flock(reader, fcntl.LOCK_SH)  # as `is_locked` does for a moment
+    monkeypatch.setattr("time.sleep", lambda _: os.close(reader))
+    RunLock(run_path).release()
+
+
 def test_a_process_on_another_computer_is_named_with_it(run_path):
     with RunLock(run_path):
         (run_path / "lock").write_text("4711 node7\n")

@@ -25,7 +25,6 @@ DIVERGENCE = {"step": 3, "not_finite": ["loss"], "checkpoint": None, "rates": {"
 
 def test_every_kind_comes_back(tmp_path, run_manifest, dataset_manifest, sweep_manifest):
     full = run_manifest(
-        log={"bytes": 3, "sha256": "a" * 64},
         divergences=(DIVERGENCE,),
         parents={role: {"name": role, "digest": "a" * 64} for role in ("dataset", "sweep", "file")},
     )
@@ -70,6 +69,13 @@ def test_a_manifest_with_other_fields_is_of_another_version_and_not_damaged(tmp_
     write_document(tmp_path / "manifest.json", document)
     with pytest.raises(Corrupt, match=r"manifest\.json was written by another version of rcig, in a format"):
         read_manifest(tmp_path, RunManifest)
+
+
+def test_a_run_with_fields_that_are_not_read_is_read(tmp_path, run_manifest):
+    document = run_manifest().to_json()
+    del document["size"]
+    write_document(tmp_path / "manifest.json", {**document, "stored_bytes": {}, "log": {}})
+    assert read_manifest(tmp_path, RunManifest) == run_manifest()
 
 
 def test_what_can_not_be_written_leaves_the_old_manifest(tmp_path, run_manifest):

@@ -1,6 +1,7 @@
 """The store: opening, finding, and making runs from many processes at once."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -115,10 +116,10 @@ def test_no_name_leads_outside(store, name):
     for look_up in (
         store.dataset_path,
         store.run_path,
-        store.sweep_path,
+        partial(store.group_path, "sweep"),
         store.dataset,
         store.run,
-        store.sweep,
+        partial(store.group, "sweep"),
     ):
         with pytest.raises(ConfigError):
             look_up(name)
@@ -126,7 +127,9 @@ def test_no_name_leads_outside(store, name):
 
 @pytest.mark.parametrize("kind", ["run", "sweep"])
 def test_runs_and_sweeps_are_numbered_locked_and_found(store, run_manifest, sweep_manifest, kind):
-    make_manifest, find = (run_manifest, store.run) if kind == "run" else (sweep_manifest, store.sweep)
+    make_manifest, find = (
+        (run_manifest, store.run) if kind == "run" else (sweep_manifest, partial(store.group, kind))
+    )
     (store.folder_of(kind) / f"{kind}_7").mkdir(parents=True)
     for number in (8, 9):
         made, lock = store.create(kind, make_manifest)
@@ -149,6 +152,7 @@ def test_a_run_that_cannot_be_made_leaves_nothing(store):
 
 CREATE_RUNS = """
 import sys
+from functools import partial
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from conftest import _run_manifest

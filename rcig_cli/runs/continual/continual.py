@@ -51,7 +51,7 @@ from rcig_cli.runs.prepare.prepared import Prepared
 from rcig_cli.store.digests import digests
 from rcig_cli.store.documents import canonical, read_document, write_document
 from rcig_cli.store.files import make_folder, write_bytes_atomically
-from rcig_cli.store.records import SequenceManifest
+from rcig_cli.store.records import GroupManifest
 from rcig_cli.store.store import ACCURACIES, TABLE, Store
 
 _FIGURE = "figures/accuracy.png"
@@ -134,7 +134,7 @@ def continual(
     if code := {**planned[0].config.extensions, **protocol.extensions}:
         document["extensions"] = code
     parents = {prepared.name: prepared.manifest.as_parent}
-    manifest, lock = find_or_create(store, SequenceManifest, document, parents, compared=document)
+    manifest, lock = find_or_create(store, "sequence", document, parents, compared=document)
     with lock:
         state = "is finished" if manifest.status == "finished" else f"has {tasks} tasks"
         context.report.note(f"{manifest.name} of {prepared.name} {state}.")
@@ -191,7 +191,7 @@ class _Sequence:
     def __init__(
         self,
         store: Store,
-        manifest: SequenceManifest,
+        manifest: GroupManifest,
         tasks: Sequence[Task],
         protocol: EvaluationProtocol,
         full_epochs: int,
@@ -199,7 +199,7 @@ class _Sequence:
     ) -> None:
         self.store, self.tasks, self.context, self.report = store, tasks, context, context.report
         self.protocol, self.full_epochs = protocol, full_epochs
-        self.path = store.sequence_path(manifest.name)
+        self.path = store.group_path("sequence", manifest.name)
         keys = [task.key for task in tasks]
         self.group = RunGroup(store, manifest, keys, lambda run: [canonical(run.config)])
         self.group.tell_of_runs_elsewhere(self.report)

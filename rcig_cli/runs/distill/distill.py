@@ -19,6 +19,7 @@ from rcig_cli.distillation.settings import ExpertSettings
 from rcig_cli.errors import ConfigError, Interrupted, NotFound, NumericsError
 from rcig_cli.extensions import has_changed
 from rcig_cli.presets.config import DEFAULT_ALGORITHM, DistillConfig, with_possible_batch, with_references
+from rcig_cli.presets.set_size import SetSize
 from rcig_cli.reporting.formatting import describe_images, per_class, source_of
 from rcig_cli.runs.configuration import most_images, network_for, normalized, resolved
 from rcig_cli.runs.distill.coreset import check_one_process, pick_images
@@ -29,7 +30,6 @@ from rcig_cli.runs.distill.resume import (
     locked_run,
     newest_of,
     newest_with,
-    newest_within,
     nothing_to_resume,
     resumed,
     with_more_steps,
@@ -58,9 +58,8 @@ from rcig_cli.store.metrics import METRICS, MetricsLog
 from rcig_cli.store.names import NEWEST, check_chosen_name, check_tags
 from rcig_cli.store.progress import remove_progress
 from rcig_cli.store.records import (
+    GroupManifest,
     RunManifest,
-    SequenceManifest,
-    SweepManifest,
     commit,
     now,
     versions,
@@ -259,7 +258,8 @@ def _new_or_unfinished(
     if minutes is None and resume:
         found = newest_of(store, config, digest, any_models=any_models)
     elif minutes is not None and resume:
-        found = newest_within(store, minutes, {"dataset": prepared.manifest.name, **settings}, digest)
+        given = {"dataset": prepared.manifest.name, **settings}
+        found = newest_with(store, given, digest, minutes=minutes)
     if found is not None:
         with _locked_or_kept(store, found, tags, wait) as run:
             yield run, False
@@ -386,7 +386,7 @@ def create_run(
     store: Store,
     prepared: Prepared,
     config: DistillConfig,
-    part_of: SweepManifest | SequenceManifest | None = None,
+    part_of: GroupManifest | None = None,
     *,
     budget: dict[str, Any] | None = None,
     name: str | None = None,
@@ -437,7 +437,7 @@ def create_run(
             versions=versions(),
             machine=machine(),
             commit=commit(),
-            stored_bytes=config.stored_bytes(prepared.shape, prepared.classes).to_json(),
+            size=SetSize.of(config, prepared.shape, prepared.classes).to_json(),
             budget=budget,
             tags=tags,
             continues=None if continues is None else {"run": continues.name, "step": continues.step},
@@ -497,8 +497,7 @@ def execute(path: Path, manifest: RunManifest, prepared: Prepared, context: RunC
     """
     find_method(manifest.config["algorithm"])
     check_operations(DistillConfig.from_json(manifest.config).augmentations, prepared.shape)
-    context = replace(context, report=SharedReport(context.report, path))
-    with stop_on_signals() as stop, MetricsLog(path / METRICS) as metrics, _progress_of(path):
+    with stop_on_signals() as stop, MetricsLog(path / METRICS) as metrics, _shared(path, context) as context:
         _warn_of_changes(manifest, context.report)
         if manifest.versions != versions():
             context.report.warn(
@@ -521,18 +520,23 @@ def execute(path: Path, manifest: RunManifest, prepared: Prepared, context: RunC
 
 
 @contextmanager
-def _progress_of(path: Path) -> Iterator[None]:
-    """Remove the progress of a run at the end, and before that what a process that was killed has left."""
+def _shared(path: Path, context: RunContext) -> Iterator[RunContext]:
+    """Write the progress of a run into its folder in a ``with`` block; of several processes, the first does.
+
+    It is removed at the end, and before that what a process that was killed has left.
+    """
+    if not context.processes.is_first:
+        yield context
+        return
     remove_progress(path)
     try:
-        yield
+        yield replace(context, report=SharedReport(context.report, path))
     finally:
         remove_progress(path)
 
 
 def _run_to_end(loop: RunLoop) -> RunManifest:
-    # Files that change from here on get new checksums at the next checkpoint, or at the end.
-    loop.record(status="running", files={}, log=None)
+    loop.record(status="running", files={})  # their checksums are recorded at the end
     try:
         loop.restore_or_start()
         loop.take_steps()

@@ -20,6 +20,7 @@ from rcig_cli.runs.prepare.prepared import Prepared, parent_of
 from rcig_cli.store.arrays import read_array, write_arrays
 from rcig_cli.store.digests import digests, mismatches
 from rcig_cli.store.files import publish, remove_folder, temporary_folder
+from rcig_cli.store.metrics import METRICS
 from rcig_cli.store.records import RunManifest
 from rcig_cli.store.store import Store
 
@@ -88,13 +89,13 @@ def open_distilled(store: Store, name: str) -> DistilledSet:
     NotFound
         If there is no such run, or it is not finished.
     Corrupt
-        If its files don't match the checksums in its manifest.
+        If its files, other than the log, don't match the checksums in its manifest.
     """
     run = store.run(name)
     name, path = run.name, store.run_path(run.name)
     if run.status != "finished":
         raise _unfinished(store, run)
-    damaged = mismatches(path, run.files)
+    damaged = mismatches(path, {file: digest for file, digest in run.files.items() if file != METRICS})
     if damaged:
         listed = ", ".join(f"{file} ({problem})" for file, problem in damaged.items())
         raise Corrupt(f"{name} is damaged: {listed}. Restore it from a backup, or make the run again.")

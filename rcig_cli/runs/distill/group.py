@@ -6,17 +6,17 @@ give the same result are used instead of new ones.
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from rcig_cli.errors import listed
 from rcig_cli.runs.engine.environment import machine
 from rcig_cli.runs.report import Report
 from rcig_cli.store.locks import RunLock
+from rcig_cli.store.names import GroupKind
 from rcig_cli.store.records import (
+    GroupManifest,
     Parent,
     RunManifest,
-    SequenceManifest,
-    SweepManifest,
     now,
     read_manifest,
     versions,
@@ -24,44 +24,40 @@ from rcig_cli.store.records import (
 )
 from rcig_cli.store.store import Store
 
-Group = TypeVar("Group", SweepManifest, SequenceManifest)
-
 
 def find_newest(
     store: Store,
-    record: type[Group],
+    kind: GroupKind,
     config: Mapping[str, Any],
     parents: Mapping[str, Parent],
     *,
     compared: Iterable[str],
-) -> Group | None:
+) -> GroupManifest | None:
     """Return the newest sweep or sequence of the same parents and configuration; see `find_or_create`."""
     keys = tuple(compared)
-    existing: Any = store.sweeps() if record is SweepManifest else store.sequences()
-    for found in reversed(existing.found):
+    for found in reversed(store.groups(kind).found):
         if found.parents == parents and all(found.config.get(key) == config[key] for key in keys):
-            newest: Group = found
-            return newest
+            return found
     return None
 
 
 def find_or_create(
     store: Store,
-    record: type[Group],
+    kind: GroupKind,
     config: Mapping[str, Any],
     parents: Mapping[str, Parent],
     *,
     compared: Iterable[str],
     new: bool = False,
-) -> tuple[Group, RunLock]:
+) -> tuple[GroupManifest, RunLock]:
     """Return the newest sweep or sequence of the same parents and configuration, or a new one, locked.
 
     Parameters
     ----------
     store
         Where it is.
-    record
-        The type of its manifest.
+    kind
+        ``"sweep"`` or ``"sequence"``.
     config, parents
         Of the manifest; the parents are its data sets.
     compared
@@ -74,14 +70,15 @@ def find_or_create(
     Locked
         If another process is writing it.
     """
-    found = None if new else find_newest(store, record, config, parents, compared=compared)
+    found = None if new else find_newest(store, kind, config, parents, compared=compared)
     if found is not None:
         path = store.folder_of(found.kind) / found.name
         lock = RunLock(path)
-        return read_manifest(path, record), lock
+        return read_manifest(path, GroupManifest), lock
 
-    def manifest(name: str) -> Group:
-        return record(
+    def manifest(name: str) -> GroupManifest:
+        return GroupManifest(
+            kind=kind,
             name=name,
             created=now(),
             updated=now(),
@@ -94,7 +91,7 @@ def find_or_create(
             files={},
         )
 
-    return store.create(record.kind, manifest)
+    return store.create(kind, manifest)
 
 
 def usable_runs(
@@ -128,7 +125,7 @@ def usable_runs(
     return usable
 
 
-class RunGroup(Generic[Group]):
+class RunGroup:
     """The runs of a sweep or sequence, whose lock the caller holds.
 
     Parameters
@@ -158,7 +155,7 @@ class RunGroup(Generic[Group]):
     def __init__(
         self,
         store: Store,
-        manifest: Group,
+        manifest: GroupManifest,
         keys: Sequence[str],
         keys_of: Callable[[RunManifest], Iterable[str]],
         *,
@@ -166,7 +163,7 @@ class RunGroup(Generic[Group]):
         new: bool = False,
     ) -> None:
         self.store: Store = store
-        self.manifest: Group = manifest
+        self.manifest: GroupManifest = manifest
         self.keys: Sequence[str] = keys
         self.names: dict[str, str] = {}
         groups, runs = [*relatives, manifest.as_parent], store.runs().found

@@ -33,29 +33,27 @@ def newest_of(
     return None
 
 
-def newest_with(store: Store, settings: Mapping[str, Any]) -> RunManifest | None:
-    """Return the newest run that has the given settings, whatever its others, unfinished if possible."""
-    for run in _resumable(store):
+def newest_with(
+    store: Store,
+    settings: Mapping[str, Any],
+    dataset_digest: str | None = None,
+    *,
+    minutes: float | None = None,
+) -> RunManifest | None:
+    """Return the newest run that has the given settings, whatever its others, unfinished if possible.
+
+    With a digest, only runs of this data set are considered, and with ``minutes`` only those whose other
+    settings were chosen for this time.
+    """
+    settings = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
+    for run in _resumable(store, dataset_digest):
         wanted = dict(settings)
         if "classes" in settings:
             with suppress(RcigError):  # this run's data set is removed, or has no such classes
                 names = store.dataset(run.dataset).class_names
                 wanted["classes"] = class_list(chosen_classes(settings["classes"], names), names)
-        if wanted.items() <= run.config.items() and _is_up_to_date(run):
-            return run
-    return None
-
-
-def newest_within(
-    store: Store, minutes: float, settings: Mapping[str, Any], dataset_digest: str
-) -> RunManifest | None:
-    """Return the newest run of the given settings and of the same data whose other settings were chosen.
-
-    ``minutes`` is the time that they were chosen for.  An unfinished run is preferred.
-    """
-    wanted = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
-    for run in _resumable(store, dataset_digest):
-        if _minutes_of(run) == minutes and wanted.items() <= run.config.items() and _is_up_to_date(run):
+        fits = minutes in (None, _minutes_of(run))
+        if fits and wanted.items() <= run.config.items() and _is_up_to_date(run):
             return run
     return None
 

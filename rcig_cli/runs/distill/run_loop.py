@@ -46,14 +46,14 @@ from rcig_cli.runs.report import STEPS_PER_SECOND, Report
 from rcig_cli.runs.signals import StopRequest
 from rcig_cli.store import checkpoints
 from rcig_cli.store.digests import digests
-from rcig_cli.store.metrics import MetricsLog
+from rcig_cli.store.metrics import METRICS, MetricsLog
 from rcig_cli.store.progress import BATCH_ACCURACY, DISTILLING
-from rcig_cli.store.records import LoggedBytes, RunManifest, Status, now, write_manifest
+from rcig_cli.store.records import RunManifest, Status, now, write_manifest
 from rcig_cli.store.results import write_result
 
 OnStep = Callable[[int, Mapping[str, float]], bool | None]
 
-_REPORT_EVERY = 0.5  # seconds: target duration of one call to the engine; least time between progress reports
+REPORT_EVERY = 0.5  # seconds: target duration of one call to the engine; least time between progress reports
 _SHOWN = {"loss": "loss", "accuracy": BATCH_ACCURACY}  # metrics in a report of progress, as it calls them
 _TIMED_STEPS = 3  # steps after which the remaining time is estimated
 _SAVE_EVERY = 600.0  # seconds between checkpoints, by default
@@ -187,8 +187,11 @@ class RunLoop:
                 "processors": processors(),
             }
             write_result(self.path, "timings", "distill", timing)
-        files = {**(files or {}), **(digests(self.path, SNAPSHOTS) if self.is_writer else {})}
-        return self.record(status=status, step=step, files=files, log=self.log_checksum(), **changes)
+        files = {**(files or {})}
+        if self.is_writer:
+            self.metrics.sync()
+            files |= digests(self.path, SNAPSHOTS) | digests(self.path, METRICS)
+        return self.record(status=status, step=step, files=files, **changes)
 
     def restore_or_start(self) -> None:
         """Restore the newest checkpoint, or start at step 0 with tuned learning rates."""
@@ -232,8 +235,13 @@ class RunLoop:
             self.step += count
             self.stop.unsaved = True
             self.flush(keep=1)  # the call just started computes while the one before it is logged
+        ended = self.config.steps != self.manifest.config["steps"]  # by `on_step`
+        if ended and not self.snapshots.due(self.step):
+            assert self.state is not None
+            self.flush()
+            self._take_snapshot(self.step, self.engine.product(self.state))
         self.save()
-        if self.config.steps != self.manifest.config["steps"]:  # `on_step` ended the run
+        if ended:
             self.record(config=self.config.to_json(), replanned=True)
 
     def flush(self, keep: int = 0) -> None:
@@ -250,12 +258,16 @@ class RunLoop:
                 answer = None if self.context.on_step is None else self.context.on_step(step, values)
                 if isinstance(answer, bool | np.bool_) and not answer:
                     self.config = self.config.override({"steps": self.step})
-            if snapshot is not None and self.is_writer:
-                images = self._decoded(snapshot)
-                self.snapshots.add(step, images)
-                if self.context.on_snapshot is not None:
-                    self.context.on_snapshot(step, images)
+            if snapshot is not None:
+                self._take_snapshot(step, snapshot)
             self._report_progress(step, values)
+
+    def _take_snapshot(self, step: int, psi: Distilled) -> None:
+        if self.is_writer:
+            images = self._decoded(psi)
+            self.snapshots.add(step, images)
+            if self.context.on_snapshot is not None:
+                self.context.on_snapshot(step, images)
 
     def save(self) -> None:
         """Save a checkpoint, once all its values are known to be finite."""
@@ -268,14 +280,11 @@ class RunLoop:
             raise self._diverged(self.step, what)
         if self.is_writer:
             self.snapshots.save()
+            self.metrics.sync()
             checkpoints.save(self.path, self.step, whole)
         self.saved = self.step
-        self.record(step=self.step, log=self.log_checksum())
+        self.record(step=self.step)
         self.stop.unsaved = False
-
-    def log_checksum(self) -> LoggedBytes | None:
-        """Length and checksum of the log, for the manifest."""
-        return self.metrics.checksum() if self.is_writer else None
 
     def product(self) -> dict[str, npt.NDArray[Any]]:
         """The arrays of the distilled set, as `write_distilled` writes them."""
@@ -322,7 +331,7 @@ class RunLoop:
         """As many steps as take about as long as the time between reports."""
         if self.seconds_per_step is None:
             return 1
-        return max(1, min(self.engine.most, int(_REPORT_EVERY / self.seconds_per_step)))
+        return max(1, min(self.engine.most, int(REPORT_EVERY / self.seconds_per_step)))
 
     def _report_progress(self, step: int, values: dict[str, float]) -> None:
         if self.timed_from is None:
@@ -336,7 +345,7 @@ class RunLoop:
             self.context.report.note(
                 preflight.estimate(self.memory_needed, self.memory_available, seconds, left)
             )
-        if time.monotonic() - self.reported_at >= _REPORT_EVERY or step == self.config.steps:
+        if time.monotonic() - self.reported_at >= REPORT_EVERY or step == self.config.steps:
             self.reported_at = time.monotonic()
             shown = {label: values[name] for name, label in _SHOWN.items() if name in values}
             shown[STEPS_PER_SECOND] = 1 / seconds

@@ -25,7 +25,7 @@ from rcig_cli.errors import ConfigError
 from rcig_cli.presets.config import DistillConfig, is_for_gpus
 from rcig_cli.runs.configuration import resolved
 from rcig_cli.runs.distill import preflight
-from rcig_cli.runs.distill.run_loop import RunContext, engine_for, initial_psi, task_for
+from rcig_cli.runs.distill.run_loop import REPORT_EVERY, RunContext, engine_for, initial_psi, task_for
 from rcig_cli.runs.engine.base import Engine
 from rcig_cli.runs.engine.batches import RealData
 from rcig_cli.runs.engine.environment import jit
@@ -292,33 +292,41 @@ def _measure(engine: Engine, psi: Distilled, memory: int, seconds: float) -> _Ti
     began = time.monotonic()
     if engine.compile(engine.template(psi)) > memory:
         return None
-    state, fetch = engine.advance(engine.start(psi), 0, 1)
-    fetch()
-    jax.block_until_ready(state)
+    state, number = engine.start(psi), 0
+
+    def take(count: int) -> float:
+        """Take steps; return the seconds for each."""
+        nonlocal state, number
+        start = time.monotonic()
+        state, fetch = engine.advance(state, number, count)
+        fetch()
+        jax.block_until_ready(state)
+        number += count
+        return (time.monotonic() - start) / count
+
+    take(1)
     compiled = time.monotonic()
     engine.tune(state, lambda: None)
     tuned = time.monotonic()
-    number, times = 1, list[float]()
+    # As many steps in a call as the run takes, but so few that the fewest calls fit into their share.
+    longest = min(REPORT_EVERY, _SHARE_TIMED * seconds / _FEWEST_TIMED)
+    count = max(1, min(engine.most, int(longest / take(1)))) if engine.most > 1 else 1
+    first, times = number, list[float]()
     while len(times) < _FEWEST_TIMED or (
         len(times) < _MOST_TIMED and time.monotonic() - tuned < _SHARE_TIMED * seconds
     ):
-        start = time.monotonic()
-        state, fetch = engine.advance(state, number, engine.most)
-        fetch()
-        jax.block_until_ready(state)
-        times.append((time.monotonic() - start) / engine.most)
-        number += engine.most
+        times.append(take(count))
     again = _AGAIN if jax.config.values.get("jax_compilation_cache_dir") else 1
-    return _Timing(_typical(engine, times), again * (compiled - began) + (tuned - compiled))
+    return _Timing(_typical(engine, times, first, count), again * (compiled - began) + (tuned - compiled))
 
 
-def _typical(engine: Engine, times: Sequence[float]) -> float:
+def _typical(engine: Engine, times: Sequence[float], first: int, count: int) -> float:
     """Return the time of a step with the average amount of pool training, on which its time depends.
 
-    ``times`` are those of calls of ``engine.most`` steps from step 1 on, per step.
+    ``times`` are those of calls of ``count`` steps from step ``first`` on, per step.
     """
-    timed = len(times) * engine.most
-    training = np.asarray(engine.training_steps(np.arange(1, 1 + max(timed, _MANY)))).astype(float)
+    timed = len(times) * count
+    training = np.asarray(engine.training_steps(np.arange(first, first + max(timed, _MANY)))).astype(float)
     each = training[:timed].reshape(len(times), -1).mean(1)
     if np.ptp(each) == 0:
         return float(np.mean(times))

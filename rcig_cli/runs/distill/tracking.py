@@ -126,16 +126,38 @@ class TensorBoard:
             self._writer.close()
 
 
-class WeightsAndBiases:
+class _Client:
+    """A run that ``init`` of a library like Weights & Biases began, and the next step that it expects."""
+
+    def __init__(self, library: Any, run: Any, next_step: int) -> None:
+        self._library, self._run, self._last = library, run, max(0, next_step - 1)
+
+    def begin(self, step: int) -> int:  # noqa: ARG002
+        """Return the last step that the tracker has."""
+        return self._last
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Log the metrics."""
+        self._run.log(dict(values), step=step)
+
+    def show(self, step: int, picture: Image.Image) -> None:
+        """Log a picture."""
+        self._run.log({_IMAGES: self._library.Image(picture)}, step=step)
+
+    def close(self, *, finished: bool) -> None:  # noqa: ARG002
+        """Write what is left."""
+        self._run.finish()
+
+
+class WeightsAndBiases(_Client):
     """A run of Weights & Biases, which is found again by its identity."""
 
     def __init__(self, run: TrackedRun) -> None:
         import wandb
 
-        self._wandb = wandb
         # Nothing that is printed is captured, and the end of a run doesn't wait forever for a connection.
         settings = wandb.Settings(console="off", finish_timeout=_PATIENCE)
-        self._run = wandb.init(
+        begun = wandb.init(
             project=os.environ.get("WANDB_PROJECT") or PROJECT,
             id=run.identity,
             name=run.name,
@@ -144,54 +166,27 @@ class WeightsAndBiases:
             reinit="create_new",
             settings=settings,
         )
-
-    def begin(self, step: int) -> int:  # noqa: ARG002
-        """Return the last step that the server has."""
-        return max(0, int(self._run.starting_step) - 1)
-
-    def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Log the metrics."""
-        self._run.log(dict(values), step=step)
-
-    def show(self, step: int, picture: Image.Image) -> None:
-        """Log a picture."""
-        self._run.log({_IMAGES: self._wandb.Image(picture)}, step=step)
+        super().__init__(wandb, begun, int(begun.starting_step))
 
     def close(self, *, finished: bool) -> None:
         """Upload what is left."""
         self._run.finish(exit_code=0 if finished else 1)
 
 
-class Trackio:
+class Trackio(_Client):
     """A run of Trackio, which tells runs apart by their names only: the name has part of the identity."""
 
     def __init__(self, run: TrackedRun) -> None:
         import trackio
 
-        self._trackio = trackio
-        self._run = trackio.init(
+        begun = trackio.init(
             project=PROJECT,
             name=f"{run.name}-{run.identity[:6]}",
             config=dict(run.settings),
             resume="allow",
             embed=False,
         )
-
-    def begin(self, step: int) -> int:  # noqa: ARG002
-        """Return the last step that Trackio has."""
-        return max(0, int(self._run._next_step) - 1)
-
-    def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Log the metrics."""
-        self._run.log(dict(values), step=step)
-
-    def show(self, step: int, picture: Image.Image) -> None:
-        """Log a picture."""
-        self._run.log({_IMAGES: self._trackio.Image(picture)}, step=step)
-
-    def close(self, *, finished: bool) -> None:  # noqa: ARG002
-        """Write what is left."""
-        self._run.finish()
+        super().__init__(trackio, begun, int(begun._next_step))
 
 
 # The class of each tracker, and the library that it needs, which is in the extra of the same name.

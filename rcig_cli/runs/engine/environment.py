@@ -24,7 +24,7 @@ import platform
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -93,6 +93,7 @@ _LIKE_ANOTHER_MACHINE = (
 
 _LARGEST_CACHE = 2 << 30  # bytes
 _MEMINFO, _CPUINFO = Path("/proc/meminfo"), Path("/proc/cpuinfo")
+_CGROUPS, _OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 # Flags that do not change results on the CPU, and those of GPUs, where the same bytes are not promised.
 _ALLOWED_FLAGS = re.compile(r"--xla_(force_host_platform_device_count=|dump_|gpu_)|" + f"{YNN_FLAG}$")
 
@@ -172,11 +173,33 @@ def processors() -> int:
 
 
 def free_memory() -> int:
-    """Bytes of memory that are free or that the system can free at once (caches)."""
+    """Bytes of memory that are free or that the system can free at once (caches), as far as they may be used.
+
+    A container or a job of a cluster may have a limit.
+    """
     if _MEMINFO.exists():
         fields = dict(line.split(":") for line in _MEMINFO.read_text().splitlines())
-        return int(fields["MemAvailable"].split()[0]) * 1024
+        return min([int(fields["MemAvailable"].split()[0]) * 1024, *_left_by_limits()])
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _left_by_limits() -> Iterator[int]:
+    """Yield the bytes that the memory limits of the process's control groups (Linux) leave."""
+    for line in _OWN_CGROUPS.read_text().splitlines() if _OWN_CGROUPS.exists() else ():
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            root, limit, used = _CGROUPS, "memory.max", "memory.current"
+        elif "memory" in controllers.split(","):  # version 1
+            root, limit, used = _CGROUPS / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
+        else:
+            continue
+        group = root / path.lstrip("/")
+        for each in (group, *group.parents):  # a group has the limits of those that it lies in
+            with suppress(OSError, ValueError):  # there is none, or it is "max"
+                most, now = int((each / limit).read_text()), int((each / used).read_text())
+                stat = dict(row.split() for row in (each / "memory.stat").read_text().splitlines())
+                caches = int(stat.get("total_inactive_file", stat.get("inactive_file", 0)))
+                yield max(0, most - now + caches)
 
 
 def prepare_jax() -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +31,7 @@ from rcig_cli.runs.report import Report
 # The set for all networks, or a function from a random key to the set of one network.
 Sets = TrainingSet | Callable[[Array], TrainingSet]
 Labelled = tuple[Images, npt.NDArray[np.int32]]  # images [m, H, W, c] and their classes [m]
+Measure = Callable[..., Spread]  # see `make_measurement`
 
 
 def protocol_network(prepared: Prepared, protocol: NetworkProtocol) -> Network:
@@ -83,35 +83,6 @@ def schedule_of(protocol: EvaluationProtocol) -> AnySchedule:
     )
 
 
-class Measure(Protocol):
-    """Trains networks and measures their accuracy."""
-
-    def __call__(
-        self,
-        stream: int,
-        sets: Sets,
-        label: str,
-        networks: int | None = None,
-        on: Labelled | None = None,
-        /,
-    ) -> Spread:
-        """Return the accuracy of each network.
-
-        Parameters
-        ----------
-        stream
-            The number of a random stream.
-        sets
-            What the networks are trained on.
-        label
-            Of the progress.
-        networks
-            How many; by default as many as the protocol has.
-        on
-            The images on which their accuracy is measured; by default the test images.
-        """
-
-
 def make_measurement(prepared: Prepared, protocol: EvaluationProtocol, report: Report) -> Measure:
     """Return a function that trains networks by a protocol and measures their accuracy.
 
@@ -133,13 +104,23 @@ def make_measurement(prepared: Prepared, protocol: EvaluationProtocol, report: R
     logits = make_logits(network)
 
     def measure(
-        stream: int,
-        sets: Sets,
-        name: str,
-        networks: int | None = None,
-        on: Labelled | None = None,
-        /,
+        stream: int, sets: Sets, name: str, networks: int | None = None, on: Labelled | None = None
     ) -> Spread:
+        """Train networks, and return the accuracy of each.
+
+        Parameters
+        ----------
+        stream
+            The number of a random stream.
+        sets
+            What the networks are trained on.
+        name
+            The label of the progress.
+        networks
+            How many; by default as many as the protocol has.
+        on
+            The images on which their accuracy is measured; by default the test images.
+        """
         nonlocal label, done, total
         label, done, total = name, 0, networks or protocol.networks
         images, classes = on or test()

@@ -25,6 +25,7 @@ from rcig_cli.data.sources.source import Note
 from rcig_cli.data.whitening.whitening import Whitening
 from rcig_cli.errors import ConfigError, NotFound, RcigError, listed, shorten
 from rcig_cli.presets.classes import class_list
+from rcig_cli.presets.set_size import SetSize
 from rcig_cli.runs.configuration import most_images, resolved
 from rcig_cli.runs.distill.distilled import write_distilled
 from rcig_cli.runs.exchange.stored_arrays import parametrized
@@ -186,7 +187,7 @@ def _import(
             dataset=config.dataset,
             parents=parents,
             versions=versions(),
-            stored_bytes=config.stored_bytes(prepared.shape, prepared.classes).to_json(),
+            size=SetSize.of(config, prepared.shape, prepared.classes).to_json(),
             files=files,
             tags=tags,
             imported_as=imported_as,

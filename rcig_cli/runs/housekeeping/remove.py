@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from rcig_cli.errors import ConfigError
 from rcig_cli.store.files import bytes_of, remove_folder
 from rcig_cli.store.locks import LOCK, RunLock
-from rcig_cli.store.records import RunManifest, SequenceManifest, SweepManifest
+from rcig_cli.store.records import GroupManifest, RunManifest
 from rcig_cli.store.store import Artifact, Store
 
 
@@ -73,11 +73,7 @@ def remove(store: Store, removal: Removal) -> None:
 
 def _users(store: Store, dataset: Artifact, chosen: Sequence[Artifact]) -> list[Artifact]:
     """Return what was made from a data set, without that which will be removed too."""
-    made: list[RunManifest | SweepManifest | SequenceManifest] = [
-        *store.runs().found,
-        *store.sweeps().found,
-        *store.sequences().found,
-    ]
+    made: list[RunManifest | GroupManifest] = [*store.runs().found, *store.groups().found]
     users = [
         Artifact(each.kind, each.name, store.folder_of(each.kind) / each.name)
         for each in made
@@ -91,6 +87,6 @@ def _remark(store: Store, one: Artifact, users: Sequence[Artifact]) -> str:
         return f"Needed by {', '.join(user.name for user in users)}."
     if one.kind in ("sweep", "sequence"):
         return "Its runs are kept."
-    groups = [*store.sweeps().found, *store.sequences().found] if one.kind == "run" else []
+    groups = store.groups().found if one.kind == "run" else ()
     named = [group.name for group in groups if one.name in group.runs]
     return f"Part of {', '.join(named)}." if named else ""

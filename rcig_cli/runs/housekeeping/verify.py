@@ -5,7 +5,6 @@ manifest of their data set, run, sweep, sequence or checkpoint.  No lock is take
 manifest has changed since, a process was writing, and the artifact is checked again.
 """
 
-import hashlib
 import os
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
@@ -17,7 +16,7 @@ from rcig_cli.errors import Corrupt, NotFound, RcigError, shorten
 from rcig_cli.runs.report import Report
 from rcig_cli.store.checkpoints import CHECKPOINTS, is_step
 from rcig_cli.store.digests import problem_of
-from rcig_cli.store.documents import OtherFormat, parse, read_document
+from rcig_cli.store.documents import OtherFormat, read_document
 from rcig_cli.store.files import PARTIAL, abandoned, in_threads, is_temporary, storage_errors
 from rcig_cli.store.location import STORE
 from rcig_cli.store.locks import LOCK
@@ -28,9 +27,8 @@ from rcig_cli.store.records import (
     MANIFEST,
     CheckpointManifest,
     DatasetManifest,
+    GroupManifest,
     RunManifest,
-    SequenceManifest,
-    SweepManifest,
     read_manifest,
 )
 from rcig_cli.store.results import KINDS
@@ -158,8 +156,8 @@ class _Check:
         check = {
             "data set": self.dataset,
             "run": self.run,
-            "sweep": lambda folder: self.group(folder, SweepManifest),
-            "sequence": lambda folder: self.group(folder, SequenceManifest),
+            "sweep": self.group,
+            "sequence": self.group,
         }[one.kind]
         yield from self.settled(one.path, check)
         if one.kind == "run":
@@ -189,9 +187,9 @@ class _Check:
 
             yield from self.document(path, lambda path=path: read_npz(path))  # type: ignore[misc]
 
-    def group(self, folder: Path, record: type[SweepManifest | SequenceManifest]) -> Iterator[Finding]:
+    def group(self, folder: Path) -> Iterator[Finding]:
         """Check a sweep or a sequence of tasks."""
-        manifest = yield from self.manifest(folder, record)
+        manifest = yield from self.manifest(folder, GroupManifest)
         for path in folder.glob(f"{ACCURACIES}/*.json"):
             yield from self.document(path, lambda path=path: read_document(path))  # type: ignore[misc]
         if manifest:
@@ -204,10 +202,9 @@ class _Check:
     def run(self, folder: Path) -> Iterator[Finding]:
         manifest = yield from self.manifest(folder, RunManifest)
         if manifest:
-            unrecorded = () if manifest.status == "finished" else ("distilled.zarr", "snapshots.npz")
-            elsewhere = (METRICS, PROGRESS, CHECKPOINTS, _FIGURES, _TENSORBOARD, *KINDS)
-            yield from self.files(folder, manifest.files, unrecorded=unrecorded, elsewhere=elsewhere)
-            yield from self.log(folder / METRICS, manifest)
+            results = () if manifest.status == "finished" else ("distilled.zarr", "snapshots.npz")
+            elsewhere = (PROGRESS, CHECKPOINTS, _FIGURES, _TENSORBOARD, *KINDS)
+            yield from self.files(folder, manifest.files, unrecorded=(METRICS, *results), elsewhere=elsewhere)
             yield from self.parent(folder, manifest)
 
     def checkpoints_and_results(self, folder: Path) -> Iterator[Finding]:
@@ -287,23 +284,6 @@ class _Check:
         elif path.relative_to(base).as_posix() not in files:
             yield from self.orphan(path)
 
-    def log(self, path: Path, manifest: RunManifest) -> Iterator[Finding]:
-        """Compare the recorded part of a log with its checksum; what follows must be readable lines."""
-        if manifest.log is None and not path.exists():
-            return
-        content = yield from self.document(path, lambda: _bytes_of(path))
-        if content is None:
-            return
-        recorded = manifest.log or {"bytes": 0, "sha256": hashlib.sha256().hexdigest()}
-        length, more = recorded["bytes"], content[recorded["bytes"] :]
-        changed = hashlib.sha256(content[:length]).hexdigest() != recorded["sha256"]
-        if changed or (more and manifest.log and manifest.status != "running"):
-            yield self.finding("problem", path, "has changed since it was written")
-        elif problem := _problem_in_lines(more):
-            yield self.finding("problem", path, problem)
-        elif more:
-            yield self.finding("note", path, f"has a recorded checksum up to byte {length} of {len(content)}")
-
     def parent(self, folder: Path, manifest: RunManifest) -> Iterator[Finding]:
         """Note if the data set in the store isn't the one that the run was made from; that is no damage."""
         try:
@@ -330,11 +310,6 @@ class _Check:
         return Finding(kind, name if name.isprintable() else shorten(name, 4096), text)
 
 
-def _bytes_of(path: Path) -> bytes:
-    with storage_errors(path, "read"):
-        return path.read_bytes()
-
-
 def _entries(folder: Path) -> list[Path]:
     """List a folder, which needn't exist, without temporary files."""
     with storage_errors(folder, "read"):
@@ -343,16 +318,6 @@ def _entries(folder: Path) -> list[Path]:
         except (FileNotFoundError, NotADirectoryError):
             return []
     return [path for path in paths if not is_temporary(path.name) and path.name != ".DS_Store"]
-
-
-def _problem_in_lines(content: bytes) -> str | None:
-    """Describe the first damaged line of a log after the recorded part; the last line may be incomplete."""
-    for number, line in enumerate(content.split(b"\n")[:-1], 1):
-        try:
-            parse(line, "it")
-        except Corrupt:
-            return f"isn't readable in line {number} after the newest checkpoint"
-    return None
 
 
 def _identity(folder: Path) -> tuple[int, int, int] | None:

@@ -49,10 +49,10 @@ def write_results(store: Store, name: str, table: Table, *, complete: bool) -> t
     tuple
         The plots, as PNG files.
     """
-    folder = store.sweep_path(name)
+    folder = store.group_path("sweep", name)
     make_folder(folder / FIGURES)
     write_document(folder / TABLE, table.to_json())
-    manifest = store.sweep(name)
+    manifest = store.group("sweep", name)
     paths = []
     for kind, panels in panels_of(table, store).items():
         path = folder / FIGURES / f"{kind}.png"

@@ -42,7 +42,7 @@ from rcig_cli.runs.sweep.table import (
     timing_of,
 )
 from rcig_cli.store.locks import RunLock
-from rcig_cli.store.records import Parent, RunManifest, SweepManifest
+from rcig_cli.store.records import GroupManifest, Parent, RunManifest
 from rcig_cli.store.results import read_results
 from rcig_cli.store.store import Store
 
@@ -319,17 +319,17 @@ def _axes(plan: SweepPlan, cells: Sequence[Cell]) -> tuple[str, ...]:
 
 def _find_or_create(
     store: Store, plan: SweepPlan, cells: Sequence[Cell], *, new: bool
-) -> tuple[SweepManifest, RunLock]:
+) -> tuple[GroupManifest, RunLock]:
     """Return the newest sweep of the same runs, or a new one, locked."""
     identity = _identity(cells)
     document = {**plan.to_json(), **identity, "new": new}
-    return find_or_create(store, SweepManifest, document, _parents(cells), compared=identity, new=new)
+    return find_or_create(store, "sweep", document, _parents(cells), compared=identity, new=new)
 
 
-def find_sweep(store: Store, cells: Sequence[Cell]) -> SweepManifest | None:
+def find_sweep(store: Store, cells: Sequence[Cell]) -> GroupManifest | None:
     """Return the newest sweep of the same runs, which `sweep` would resume, or None."""
     identity = _identity(cells)
-    return find_newest(store, SweepManifest, identity, _parents(cells), compared=identity)
+    return find_newest(store, "sweep", identity, _parents(cells), compared=identity)
 
 
 def _identity(cells: Sequence[Cell]) -> dict[str, Any]:
@@ -349,7 +349,7 @@ def sweeps_of(store: Store, plan: SweepPlan) -> list[Parent]:
     document = plan.to_json()
     return [
         each.as_parent
-        for each in store.sweeps().found
+        for each in store.groups("sweep").found
         if all(each.config[name] == value for name, value in document.items())
     ]
 
@@ -360,7 +360,7 @@ class _Sweep:
     def __init__(
         self,
         store: Store,
-        manifest: SweepManifest,
+        manifest: GroupManifest,
         plan: SweepPlan,
         cells: Sequence[Cell],
         context: RunContext,

@@ -70,13 +70,13 @@ def test_stopped_and_resumed_it_gives_the_same_bytes(uninterrupted, tmp_path):
     for part in ("the sets of 1 task", "random images of 5", "all real images", "the sets of 2 tasks"):
         with pytest.raises((Interrupted, KeyboardInterrupt)):
             run(store, Stopping(part))
-        assert store.sequence("sequence_1").status == "interrupted"
+        assert store.group("sequence", "sequence_1").status == "interrupted"
     resumed = run(store)
     assert resumed.to_json() == uninterrupted[1].to_json()
     for name in (stage.run for stage in resumed.stages):
         ours, theirs = (open_distilled(each, name) for each in (store, uninterrupted[0]))
         assert ours.images.tobytes() == theirs.images.tobytes()
-        assert store.run(name).parents["sequence"] == store.sequence("sequence_1").as_parent
+        assert store.run(name).parents["sequence"] == store.group("sequence", "sequence_1").as_parent
 
 
 def test_the_result(uninterrupted):
@@ -88,9 +88,9 @@ def test_the_result(uninterrupted):
         for spread in (stage.accuracy, stage.random_subset, stage.full_data):
             assert len(spread.values) == 2
             assert 0 <= spread.mean <= 1
-    manifest = store.sequence("sequence_1")
+    manifest = store.group("sequence", "sequence_1")
     assert (manifest.status, manifest.runs) == ("finished", ("run_1", "run_2"))
-    assert read_document(store.sequence_path("sequence_1") / TABLE) == result.to_json()
+    assert read_document(store.group_path("sequence", "sequence_1") / TABLE) == result.to_json()
     assert result.figure.read_bytes().startswith(b"\x89PNG")
     assert repr(result).splitlines()[1].split()[:2] == ["task", "classes"]
     assert manifest.config["protocol"] == result.protocol
@@ -123,7 +123,7 @@ def test_what_is_finished_is_not_computed_again(uninterrupted, monkeypatch):
     monkeypatch.undo()
     other = run(store, networks=1)  # other accuracies of the same runs
     assert (other.name, [stage.run for stage in other.stages]) == ("sequence_2", ["run_1", "run_2"])
-    assert store.sequence("sequence_2").status == "finished"
+    assert store.group("sequence", "sequence_2").status == "finished"
 
 
 def test_mistakes_are_reported_before_anything_is_made(uninterrupted):
@@ -149,7 +149,7 @@ def test_a_run_that_diverged_ends_the_sequence(tmp_path, monkeypatch):
     for said in ("run_1 diverged at step 1", "run_1, the run of task 1, diverged. Start again"):
         with pytest.raises(NumericsError, match=said):
             run(store)
-        assert store.sequence("sequence_1").status == "failed"
+        assert store.group("sequence", "sequence_1").status == "failed"
 
 
 def test_the_python_api(uninterrupted):

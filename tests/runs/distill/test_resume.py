@@ -7,16 +7,21 @@ import json
 import shutil
 import signal
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from rcig_cli import list_runs
 from rcig_cli.errors import Interrupted
+from rcig_cli.runs.distill import distill as job
 from rcig_cli.runs.distill.distill import distill
 from rcig_cli.runs.distill.resume import newest_with
 from rcig_cli.runs.distill.run_loop import RunContext
+from rcig_cli.runs.engine.processes import Processes
 from rcig_cli.runs.prepare.prepare import prepare
+from rcig_cli.runs.prepare.prepared import parent_of
 from rcig_cli.store.locks import RunLock
+from rcig_cli.store.progress import Progress, read_progress, write_progress
 from rcig_cli.store.records import now, write_manifest
 from rcig_cli.store.store import open_store
 from tests.silent import Silent
@@ -86,7 +91,7 @@ def contents(store):
     """Return the metrics, and every file of ``run_1`` that its manifest records."""
     folder = store / "runs" / "run_1"
     recorded = json.loads((folder / "manifest.json").read_text())["files"]
-    assert {name.split("/")[0] for name in recorded} == {"distilled.zarr", "snapshots.npz"}
+    assert {name.split("/")[0] for name in recorded} == {"distilled.zarr", "snapshots.npz", "metrics.jsonl"}
     return {name: (folder / name).read_bytes() for name in (*recorded, "metrics.jsonl")}
 
 
@@ -111,6 +116,24 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before_with_a_warning
     run(store, resume="run_1", report=report)
     assert any(newest.name in warning for warning in report.warnings)
     assert contents(store) == contents(uninterrupted)
+
+
+def test_of_several_processes_only_the_first_writes_progress(crashed, tmp_path, monkeypatch):
+    opened = open_store(shutil.copytree(crashed, tmp_path / "a"), create=False)
+    manifest, path = opened.run("run_1"), opened.run_path("run_1")
+    write_progress(path, Progress("distilling", 1, STEPS, {}))
+
+    def report_step(loop):
+        loop.context.report.progress("distilling", 2, STEPS)
+        return loop.manifest
+
+    monkeypatch.setattr(job, "RunLoop", lambda _, manifest, __, context, *___: SimpleNamespace(**locals()))
+    monkeypatch.setattr(job, "_run_to_end", report_step)
+    for index, left in ((1, 1), (0, None)):
+        context = RunContext(Silent(), processes=Processes(index, 2))
+        job.execute(path, manifest, parent_of(opened, manifest), context)
+        progress = read_progress(path)
+        assert (progress and progress.done) == left
 
 
 def test_after_a_signal_the_newest_unfinished_run_of_these_settings_is_resumed(

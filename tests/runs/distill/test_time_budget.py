@@ -225,15 +225,44 @@ def test_the_operations_of_a_step_grow_as_they_should(digits):
 class Made:
     """An engine whose steps take 2 s, and 3 s more for each step of pool training."""
 
-    most = 1
-
     def training_steps(self, numbers):
         return 1 + numbers * 7 % 5
 
 
+class Clocked(Made):
+    """An engine of a GPU, with a clock of its own that its steps take time on."""
+
+    most = 32
+
+    def __init__(self, seconds):
+        self.seconds, self.now, self.taken = seconds, 0.0, 0
+        self.template = self.start = lambda psi: psi
+        self.compile, self.tune = lambda _: 0, lambda *_: None
+
+    def training_steps(self, numbers):
+        return np.ones_like(numbers)
+
+    def advance(self, state, first, count):
+        assert first == self.taken
+        self.taken += count
+        self.now += self.seconds * count
+        return state, lambda: []
+
+
+@pytest.mark.parametrize(
+    ("per_step", "most"), [(0.001, 2 + 40 * 32), (0.01, 2 + 6 * 32), (0.5, 2 + 5), (10.0, 2 + 5)]
+)
+def test_few_slow_steps_are_measured_and_many_fast_ones(per_step, most, monkeypatch):
+    engine = Clocked(per_step)
+    monkeypatch.setattr(time_budget, "time", SimpleNamespace(monotonic=lambda: engine.now))
+    timing = time_budget._measure(engine, 0.0, 1, 60.0)
+    assert timing.per_step == pytest.approx(per_step)
+    assert engine.taken <= most
+
+
 def test_a_typical_step_has_the_average_amount_of_pool_training():
     times = [2 + 3 * training for training in Made().training_steps(np.arange(1, 8))]
-    assert _typical(Made(), times) == pytest.approx(2 + 3 * 3, rel=1e-2)
+    assert _typical(Made(), times, 1, 1) == pytest.approx(2 + 3 * 3, rel=1e-2)
 
 
 def test_the_command_prints_what_was_chosen_and_ignores_the_steps_of_a_file(rcig, tmp_path, monkeypatch):

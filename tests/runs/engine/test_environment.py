@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from rcig_cli.errors import ConfigError
+from rcig_cli.runs.engine import environment
 from rcig_cli.runs.engine.batches import ReadAhead
 from rcig_cli.runs.engine.environment import (
     PINNED,
     YNN_FLAG,
+    free_memory,
     pinned,
     prepare_environment,
     processors,
@@ -49,6 +51,33 @@ def test_another_number_of_threads_is_refused(name, monkeypatch):
     monkeypatch.setenv(name, str(processors() + 1))
     with pytest.raises(ConfigError, match=f"{name}=.* Unset it"):
         prepare_environment()
+
+
+@pytest.mark.parametrize(
+    ("line", "group", "limit", "used", "cache"),
+    [
+        ("0::/job/step/task", "job/step", "memory.max", "memory.current", "inactive_file"),
+        ("0::/", ".", "memory.max", "memory.current", "inactive_file"),
+        (
+            *("4:cpu:/other\n9:memory:/docker/a", "memory"),
+            *("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        ),
+    ],
+)
+def test_a_memory_limit_of_a_container_or_a_job_counts(
+    line, group, limit, used, cache, tmp_path, monkeypatch
+):
+    (tmp_path / "own").write_text(f"{line}\n")
+    folder = tmp_path / "cgroup" / group
+    (folder / "task").mkdir(parents=True)
+    (folder / "task" / limit).write_text("max\n")
+    monkeypatch.setattr(environment, "_CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(environment, "_OWN_CGROUPS", tmp_path / "own")
+    assert free_memory() > 1000
+    (folder / limit).write_text("1000\n")
+    (folder / used).write_text("700\n")
+    (folder / "memory.stat").write_text(f"anon 500\n{cache} 150\n")
+    assert free_memory() == 450
 
 
 def fresh_python(code):

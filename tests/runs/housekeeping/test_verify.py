@@ -1,6 +1,5 @@
 """Verify: a damaged byte in any file is found and its file named."""
 
-import json
 import random
 import shutil
 from pathlib import Path
@@ -40,16 +39,13 @@ def problems(root, *names, quick=False):
 
 
 def recorded(root):
-    """Every file with a recorded checksum, how many of its bytes have one, and its artifact."""
+    """Every file with a recorded checksum, its size in bytes, and its artifact."""
     found = []
     for path in sorted(path for path in root.rglob("*") if path.is_file()):
         file = path.relative_to(root)
-        if file.name in ("lock", "grid.png") or file.parts[:3] == ("runs", KILLED, "snapshots.npz"):
-            continue
-        size = path.stat().st_size
-        if file.parts[1:] == (KILLED, "metrics.jsonl"):
-            size = json.loads((path.parent / "manifest.json").read_text())["log"]["bytes"]
-        found.append((file, size, file.parts[1] if len(file.parts) > 1 else "run_1"))
+        killed = file.parts[1:] in [(KILLED, "snapshots.npz"), (KILLED, "metrics.jsonl")]
+        if file.name not in ("lock", "grid.png") and not killed:
+            found.append((file, path.stat().st_size, file.parts[1] if len(file.parts) > 1 else "run_1"))
     return found
 
 

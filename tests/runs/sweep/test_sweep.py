@@ -83,7 +83,7 @@ def test_the_sweep_and_its_runs_refer_to_each_other(undisturbed):
     from rcig_cli.store.store import open_store
 
     store = open_store(undisturbed[0], create=False)
-    sweep = store.sweep("sweep_1")
+    sweep = store.group("sweep", "sweep_1")
     assert (sweep.status, sweep.runs) == ("finished", ("run_1", "run_2"))
     for name in sweep.runs:
         parents = store.run(name).parents
@@ -91,7 +91,7 @@ def test_the_sweep_and_its_runs_refer_to_each_other(undisturbed):
         assert parents["dataset"] == sweep.parents["digits"]
     assert sweep.parents.keys() == {"digits"}
     assert set(sweep.files) == {"table.json", "figures/seconds.png", "figures/course.png"}
-    assert mismatches(store.sweep_path("sweep_1"), sweep.files) == {}
+    assert mismatches(store.group_path("sweep", "sweep_1"), sweep.files) == {}
 
 
 def test_a_finished_sweep_is_not_run_again(rcig, prepared, undisturbed, store):
