@@ -317,7 +317,8 @@ def _refusal(where: Path, damaged: set[Path]) -> Corrupt:
 
 
 def _names(where: Path, paths: set[Path]) -> str:
-    return named(sorted(os.path.relpath(path, where) for path in paths))
+    folder = where.parent if where.is_file() else where
+    return named(sorted(os.path.relpath(path, folder) for path in paths))
 
 
 def _notes_on_kinds(headers: _Headers) -> tuple[Note, ...]:
