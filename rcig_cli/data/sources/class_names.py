@@ -98,8 +98,12 @@ def ordered_classes(where: object, dataset: str, found: Collection[str]) -> Clas
 
 
 def _plain(name: str) -> str:
-    """A name without case, spaces and punctuation; numbers without leading zeros."""
-    return "".join(filter(str.isalnum, name.casefold())).lstrip("0") or "0"
+    """A name without case, spaces and punctuation, and numbers without leading zeros.
+
+    A name without letters and digits stays as it is, so that it is no known class.
+    """
+    plain = "".join(filter(str.isalnum, name.casefold()))
+    return (plain.lstrip("0") or "0") if plain else name
 
 
 def _listed(found: Sequence[str], names: Sequence[str], numeric: bool) -> str:
