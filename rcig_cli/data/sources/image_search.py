@@ -122,13 +122,17 @@ class Search:
                 f"Hidden or system entries, or stores of rcig, in {self.root}, ignored: {self.hidden}."
             )
         if self.links:
-            texts.append(
-                f"Links in {self.root} that lead out of it, in a circle, nowhere, or to the same folder as "
-                f"another, ignored: {named(self.links)}. To use what they lead to, copy it there."
-            )
+            texts.append(self.about_links())
         if self.moved:
             texts.append(f"Folders in {self.root} that are read through links to them: {named(self.moved)}.")
         return tuple(Note("skipped", text) for text in texts)
+
+    def about_links(self) -> str:
+        """Say which links were ignored."""
+        return (
+            f"Links in {self.root} that lead out of it, in a circle, nowhere, or to the same folder as "
+            f"another, ignored: {named(self.links)}. To use what they lead to, copy it there."
+        )
 
 
 def named(things: list[str]) -> str:

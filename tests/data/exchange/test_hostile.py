@@ -144,10 +144,17 @@ def link_out(path):
     (path / "0" / "00000.png").symlink_to("/etc/passwd")
 
 
+def link_out_and_in(path):
+    link_out(path)
+    (path / "1").rename(path / "2" / "inside")
+    (path / "1").symlink_to(path / "2" / "inside")
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
         (link_out, ConfigError, "lead out of it"),
+        (link_out_and_in, ConfigError, r"can't be imported as it is\. Links in .* \(.*0/00000\.png.*\)"),
         (lambda p: (p / "1").rename(p / "one"), ConfigError, "must be those of the class folders"),
         (lambda p: (p / "0" / "00000.png").unlink(), ConfigError, "must have the arrays"),
         (lambda p: (p / "0" / "00000.png").write_bytes(png_bytes(60000, 60000)), ConfigError, "too large"),
