@@ -11,6 +11,7 @@ import msgpack
 import numpy as np
 import pytest
 
+from rcig_cli.data.exchange import torch_file
 from rcig_cli.data.exchange.formats import EXPORTS, read_file
 from rcig_cli.errors import ConfigError, Corrupt, NotFound, RcigError
 from tests.data.examples import npy_header, png_bytes
@@ -131,6 +132,28 @@ def test_without_pytorch_a_pt_file_is_refused_with_what_to_install(tmp_path, mon
     monkeypatch.setitem(sys.modules, "torch", None)
     zipped(tmp_path / "a.pt", {"a/data.pkl": TENSOR})
     refused(tmp_path / "a.pt", ConfigError, "pip install torch")
+
+
+class Sparse:
+    """Stands in for a sparse tensor."""
+
+    dtype = "torch.float32"
+
+    def __init__(self, shape):
+        self.shape = shape
+
+    def detach(self):
+        return self
+
+    def contiguous(self):
+        raise TypeError("can't convert Sparse layout tensor to numpy")
+
+
+def test_a_sparse_tensor_is_refused(tmp_path, monkeypatch):
+    zipped(tmp_path / "a.pt", {"a/data.pkl": TENSOR})
+    content = {"images": Sparse((6, 4, 4, 3)), "labels": Sparse((6, 3)), "space": "whitened"}
+    monkeypatch.setattr(torch_file, "_load", lambda _: content)
+    refused(tmp_path / "a.pt", ConfigError, r"a\.pt has tensors that aren't dense")
 
 
 def split(path, *parts):
