@@ -176,7 +176,7 @@ def link_out_and_in(path):
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        (link_out, ConfigError, "lead out of it"),
+        (link_out, ConfigError, "don't lead to a file in it"),
         (link_out_and_in, ConfigError, r"can't be imported as it is\. Links in .* \(.*0/00000\.png.*\)"),
         (lambda p: (p / "1").rename(p / "one"), ConfigError, "must be those of the class folders"),
         (lambda p: (p / "0" / "00000.png").unlink(), ConfigError, "must have the arrays"),
