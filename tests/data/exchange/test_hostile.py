@@ -7,6 +7,7 @@ import sys
 import tracemalloc
 import zipfile
 
+import flax.serialization  # noqa: F401 - the memory of importing it is not to be measured
 import msgpack
 import numpy as np
 import pytest
