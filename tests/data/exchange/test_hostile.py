@@ -232,9 +232,10 @@ def test_parquet_columns_of_other_types_or_sizes_are_refused(tmp_path, columns, 
 
 
 def test_a_parquet_folder_with_a_link_out_or_several_files_is_refused(tmp_path):
-    part = write(tmp_path, "parquet", GIVEN) / "data" / "train-00000-of-00001.parquet"
+    given = write(tmp_path, "parquet", GIVEN)
     (tmp_path / "set" / "data").mkdir(parents=True)
-    (tmp_path / "set" / "data" / "a.parquet").symlink_to(part)
+    (tmp_path / "set" / "data" / "a.parquet").symlink_to(given / "data" / "train-00000-of-00001.parquet")
+    (tmp_path / "set" / "distilled.safetensors").symlink_to(given / "distilled.safetensors")
     refused(tmp_path / "set", ConfigError, "leads out of")
     (tmp_path / "set" / "data" / "b.parquet").touch()
     refused(tmp_path / "set", ConfigError, "has 2 Parquet files")
