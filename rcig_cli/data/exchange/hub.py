@@ -170,7 +170,7 @@ def upload(
         If the upload fails.
     """
     with hub_errors(repository, upload=True):
-        from huggingface_hub import CommitOperationAdd, HfApi, get_token
+        from huggingface_hub import HfApi, get_token
 
         if get_token() is None:
             raise ConfigError(
@@ -187,13 +187,11 @@ def upload(
             )
         if revision is not None:
             api.create_branch(repository, branch=revision, exist_ok=True, **kind)
-        paths = sorted(path for path in folder.rglob("*") if path.is_file())
-        size = sum(path.stat().st_size for path in paths) / MEGABYTE
-        listener.note(f"Uploading {len(paths)} files ({size:.3g} MB) to {address}.")
-        operations = [CommitOperationAdd(path.relative_to(folder).as_posix(), path) for path in paths]
+        sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+        listener.note(f"Uploading {len(sizes)} files ({sum(sizes) / MEGABYTE:.3g} MB) to {address}.")
         with _without_bars():
-            commit = api.create_commit(
-                repository, operations, commit_message=message, revision=revision, **kind
+            commit = api.upload_folder(
+                repo_id=repository, folder_path=folder, commit_message=message, revision=revision, **kind
             )
     return Uploaded(address, commit.oid)
 
