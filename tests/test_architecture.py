@@ -16,7 +16,7 @@ MAY_IMPORT = {
         *("presets", "distillation", "networks", "data", "store", "privacy", "augmentation", "reporting"),
     },
     "presets": {"distillation"},
-    "distillation": {"augmentation"},
+    "distillation": {"augmentation", "networks"},
     "networks": set(),
     "augmentation": set(),
     "privacy": set(),

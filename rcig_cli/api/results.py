@@ -1,6 +1,5 @@
 """The types that the functions of the Python API return, with their display in terminals and notebooks."""
 
-import base64
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -358,9 +357,8 @@ def _grid(shown: DistilledArrays | Run, heading: "Heading | None" = None) -> "Im
 
 
 def _with_grid(shown: DistilledArrays | Run) -> str:
-    from rcig_cli.reporting.figures.canvas import DENSITY, encode_png
+    from rcig_cli.reporting.figures.canvas import encode_png
+    from rcig_cli.reporting.html_page import embedded
 
-    picture = _grid(shown)
-    source = f"data:image/png;base64,{base64.b64encode(encode_png(picture)).decode()}"
-    image = f'<img alt="distilled images by class" width="{picture.width // DENSITY}" src="{source}">'
-    return f"<p>{html.escape(repr(shown))}</p>{image}"
+    image = '<img alt="distilled images by class" width="{width}" src="{source}">'
+    return f"<p>{html.escape(repr(shown))}</p>{image.format(**embedded(encode_png(_grid(shown))))}"

@@ -14,10 +14,10 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from rcig_cli.distillation.network import Network
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Tree, split
 from rcig_cli.distillation.settings import PoolSettings
+from rcig_cli.networks.network import Network
 
 
 class Model(NamedTuple):

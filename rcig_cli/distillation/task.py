@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import jax
 from jax import Array
 
-from rcig_cli.distillation.network import Network
 from rcig_cli.distillation.parametrizations import Decoder
 from rcig_cli.distillation.platform import Platform
+from rcig_cli.networks.network import Network
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,6 @@ def own_network(
     if not callable(factory):
         raise ConfigError(f"{name} is {shorten(factory)}: {_CALLED}.")
     keywords = {"classes": classes, **options}
-    _check_keywords(name, factory, keywords)
     try:
         model = factory(**keywords)
     except Exception as error:  # it may raise anything
@@ -115,21 +114,6 @@ def own_network(
     network = OwnNetwork(model, classes, image_shape)
     _check_logits(name, network)
     return network
-
-
-def _check_keywords(name: str, factory: Any, keywords: Mapping[str, Any]) -> None:
-    try:
-        parameters = inspect.signature(factory).parameters.values()
-    except (TypeError, ValueError):  # a callable without a signature
-        return
-    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters):
-        return
-    usable = [each.name for each in parameters if each.kind is not inspect.Parameter.POSITIONAL_ONLY]
-    if "classes" not in usable:
-        raise ConfigError(f"{name} has no parameter classes: {_CALLED}.")
-    for keyword in keywords:
-        if keyword not in usable:
-            raise ConfigError(f"{name} has no parameter {keyword}: leave out --{keyword}.")
 
 
 def _check_logits(name: str, network: OwnNetwork) -> None:

@@ -6,8 +6,7 @@ This module gathers the contents; ``dataset_card.md.j2`` defines the text.
 import re
 
 from rcig_cli import __version__
-from rcig_cli.data.exchange.hub import EXACT
-from rcig_cli.data.exchange.parquet import ROWS, size_category
+from rcig_cli.data.exchange.parquet import EXACT, ROWS
 from rcig_cli.data.whitening.moments import tile_side
 from rcig_cli.data.whitening.whitening import Whitening
 from rcig_cli.distillation.methods.method import RCIG_PAPER
@@ -21,6 +20,8 @@ from rcig_cli.runs.report import Report
 
 GRID = "grid.png"
 """The name of the picture of all images beside the card."""
+
+_SIZES = ((1000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))  # as data cards name them
 
 # "Loo, Hasani: A Title: with a Subtitle, ICML 2023"
 _REFERENCE = re.compile(r"(?P<authors>.+?): (?P<title>.+), (?P<venue>[^,]+) (?P<year>\d{4})")
@@ -76,7 +77,7 @@ def dataset_card(
         settings=settings_rows(distilled),
         shape=prepared.shape,
         size=distilled.size,
-        size_category=size_category(distilled.size.images),
+        size_category=next((name for most, name in _SIZES if distilled.size.images < most), "100K<n<1M"),
         source=source_of(run.config),
         stored=describe_size(distilled.size),
         torch_inputs=inputs_code(whitening, prepared.shape, "permute"),

@@ -1,6 +1,6 @@
 """Counts, accuracies, sizes and protocols as text, the same in tables, pictures and reports."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rcig_cli.errors import listed
@@ -30,8 +30,6 @@ _USUAL_RATES = {"rcig": 1e-4, "dc-bench": 0.01}  # learning rates of evaluation 
 # The settings of an imported run that are used by its evaluation, besides those of its parametrization.  Its
 # others are a preset's, and unknown.
 _USED_OF_IMPORTED = ("dataset", "ipc", "width", "depth", "channels", "norm", "flip")
-
-_UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
 
 def target_of(run: "RunManifest") -> str:
@@ -65,7 +63,7 @@ def percent(mean: float, std: float | None = None) -> str:
 
 def rounded(value: float) -> str:
     """A number with three significant digits, and all of those before the point: ``"0.0123"``, ``"1235"``."""
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
 
 
 def decimal(mean: float, std: float | None = None) -> str:
@@ -75,18 +73,20 @@ def decimal(mean: float, std: float | None = None) -> str:
 
 def size(count: float) -> str:
     """A number of bytes with two significant digits: ``"512 bytes"``, ``"61 GB"``."""
-    for name, unit in _UNITS:
-        if count >= unit:
-            return f"{float(f'{count / unit:.2g}'):g} {name}"
-    return f"{count:.0f} bytes"
+    return _in_units(count, lambda number: f"{float(f'{number:.2g}'):g}")
 
 
 def exact_size(count: int) -> str:
     """A number of bytes with one decimal: ``"400 bytes"``, ``"122.9 kB"``."""
-    for name, unit in _UNITS:
-        if count >= unit:
-            return f"{count / unit:.1f} {name}"
-    return f"{count} bytes"
+    return _in_units(count, lambda number: f"{number:.1f}")
+
+
+def _in_units(count: float, show: Callable[[float], str]) -> str:
+    """A number of bytes in the first unit of which ``show`` gives fewer than 1000, or the largest."""
+    if count < 999.5:
+        return f"{count:.0f} bytes"
+    power = next((power for power in (1, 2) if float(show(count / 1000**power)) < 1000), 3)
+    return f"{show(count / 1000**power)} {('kB', 'MB', 'GB')[power - 1]}"
 
 
 def describe_size(size: "SetSize") -> str:
@@ -174,7 +174,7 @@ def describe_progress(progress: Progress) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds as text: ``"4 s"``, ``"6 min"``, ``"1 h 1 min"``, ``"1 d 12 h"``."""
-    if seconds < 60:
+    if seconds < 59.5:
         return f"{max(round(seconds), 1)} s"
     hours, minutes = divmod(round(seconds / 60), 60)
     days, hours = divmod(hours, 24)

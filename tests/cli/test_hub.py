@@ -115,7 +115,7 @@ def test_a_parquet_folder_of_the_hub_is_imported(rcig, hub, store, tmp_path):
     rcig("export", "run_1", "--format", "parquet", "--out", tmp_path / "set", "--store", store)
     files = {
         path.relative_to(tmp_path / "set").as_posix(): path.read_bytes()
-        for path in (tmp_path / "set").rglob("*.*")
+        for path in (tmp_path / "set").rglob("*.parquet")
     }
     hub.repositories["someone/parquet"] = {"main": {**files, "script.py": b"raise SystemExit"}}
     new = rcig_api.import_set("hf:someone/parquet", "shapes", store=store)
@@ -143,7 +143,7 @@ def test_what_is_too_large_is_not_downloaded(rcig, hub, store):
         ("hf:someone/none/folder", 2, "pass hf:someone/none"),
         ("hf:someone/gated", 2, "must be requested"),
         ("hf:", 2, "pass hf:OWNER/NAME"),
-        ("hf:someone/damaged", 5, "hf:someone/damaged is damaged"),
+        ("hf:someone/damaged", 5, "hf:someone/damaged/distilled.safetensors is damaged"),
     ],
 )
 def test_what_can_not_be_imported(rcig, hub, store, origin, code, message):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -27,8 +28,21 @@ class StoredArray(Protocol):
     def dtype(self) -> np.dtype[Any]:
         """Type of the entries as `blocks` yields them."""
 
-    def blocks(self, rows: int) -> Iterator[npt.NDArray[Any]]:
-        """Yield the array in pieces of ``rows`` along its first axis; the last may have fewer."""
+    def blocks(self, rows: int, /) -> Iterator[npt.NDArray[Any]]:
+        """Yield the array in pieces of at most ``rows`` along its first axis."""
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayFile:
+    """A `StoredArray` that a function reads; ``name`` is its name in messages."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    blocks: Callable[[int], Iterator[npt.NDArray[Any]]]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 def row_bytes(array: StoredArray) -> int:

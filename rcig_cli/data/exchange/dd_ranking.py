@@ -47,16 +47,16 @@ def write_set(folder: Path, exported: ExportedSet) -> None:
             f"{', '.join(_DATASETS)}."
         )
     mean, std = dc_statistics(exported.dataset, exported.images.shape[3])
+    if len(exported.class_names) < KNOWN[exported.dataset].classes:
+        raise ConfigError(
+            f"DD-Ranking needs all classes of {exported.dataset}, but {exported.run} has "
+            f"{len(exported.class_names)} of them: choose another --format."
+        )
     counts = np.bincount(exported.classes, minlength=len(exported.class_names))
     if counts.min() != counts.max():
         raise ConfigError(
             f"DD-Ranking needs the same number of images for each class, but {exported.run} has "
             f"{counts.min()} to {counts.max()}: choose another --format."
-        )
-    if len(exported.class_names) < KNOWN[exported.dataset].classes:
-        raise ConfigError(
-            f"DD-Ranking needs all classes of {exported.dataset}, but {exported.run} has "
-            f"{len(exported.class_names)} of them: choose another --format."
         )
     names = order_of_dd_ranking(exported.dataset, exported.class_names)
     if sorted(names) != sorted(exported.class_names):

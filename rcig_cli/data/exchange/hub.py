@@ -1,8 +1,7 @@
 """Distilled sets in data set repositories of the Hugging Face Hub: download for import, and upload.
 
 A repository that `rcig push` wrote has ``distilled.safetensors``, with all arrays unchanged; to import the
-set, only this file is downloaded.  Of other repositories the single Parquet file in ``data`` is imported,
-with ``whitening.safetensors`` and ``stored.safetensors`` beside it.
+set, only this file is downloaded.  Of other repositories the single Parquet file in ``data`` is imported.
 """
 
 from __future__ import annotations
@@ -15,15 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from rcig_cli.data.exchange.parquet import BESIDE, most_bytes
+from rcig_cli.data.exchange.parquet import EXACT, most_bytes
 from rcig_cli.data.exchange.records import DatasetInfo
 from rcig_cli.data.hub import HUB, MEGABYTE, HubAddress, hub_errors, progress_bar
 from rcig_cli.data.sources.listener import Listener
 from rcig_cli.data.whitening.moments import dimension_of
 from rcig_cli.errors import ConfigError
-
-EXACT = "distilled.safetensors"
-"""The file of a repository that has all arrays of a distilled set, unchanged."""
 
 _FLOAT = 4  # bytes
 
@@ -94,8 +90,7 @@ def fetched_set(origin: str, dataset: DatasetInfo, listener: Listener) -> Iterat
                 local_dir=folder,
                 tqdm_class=progress_bar(f"{repository} (MB)", listener),
             )
-        path = Path(folder) / EXACT if EXACT in names else Path(folder)
-        yield FetchedSet(path, repository.split("/")[-1], f"{HUB}{repository}@{info.sha}", origin)
+        yield FetchedSet(Path(folder), repository.split("/")[-1], f"{HUB}{repository}@{info.sha}", origin)
 
 
 def _needed(repository: str, sizes: dict[str, int | None], dataset: DatasetInfo) -> list[str]:
@@ -112,7 +107,7 @@ def _needed(repository: str, sizes: dict[str, int | None], dataset: DatasetInfo)
                 f"{repository} is no distilled set that can be imported: it should have {EXACT}, but it has "
                 f"{found}."
             )
-        names = [*parts, *(name for name in BESIDE if name in sizes)]
+        names = parts
     most = _most_bytes(dataset)
     for name in names:
         size = sizes[name]
@@ -175,7 +170,7 @@ def upload(
         If the upload fails.
     """
     with hub_errors(repository, upload=True):
-        from huggingface_hub import CommitOperationAdd, HfApi, get_token
+        from huggingface_hub import HfApi, get_token
 
         if get_token() is None:
             raise ConfigError(
@@ -192,13 +187,11 @@ def upload(
             )
         if revision is not None:
             api.create_branch(repository, branch=revision, exist_ok=True, **kind)
-        paths = sorted(path for path in folder.rglob("*") if path.is_file())
-        size = sum(path.stat().st_size for path in paths) / MEGABYTE
-        listener.note(f"Uploading {len(paths)} files ({size:.3g} MB) to {address}.")
-        operations = [CommitOperationAdd(path.relative_to(folder).as_posix(), path) for path in paths]
+        sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+        listener.note(f"Uploading {len(sizes)} files ({sum(sizes) / MEGABYTE:.3g} MB) to {address}.")
         with _without_bars():
-            commit = api.create_commit(
-                repository, operations, commit_message=message, revision=revision, **kind
+            commit = api.upload_folder(
+                repo_id=repository, folder_path=folder, commit_message=message, revision=revision, **kind
             )
     return Uploaded(address, commit.oid)
 

@@ -245,12 +245,8 @@ def _pair(file: SetFile) -> tuple[LazyArray, LazyArray]:
             return file.arrays[images], file.arrays[labels]
     raise ConfigError(
         f"{file.path} has no arrays images and labels (or x_proto and y_proto): save both under these names. "
-        f"{_found(list(file.arrays))}"
+        f"It has {listed([*map(shorten, file.arrays)], _SHOWN) or 'no arrays'}."
     )
-
-
-def _found(names: list[str]) -> str:
-    return f"It has {listed([*map(shorten, names)], _SHOWN)}." if names else "It has no arrays."
 
 
 def _check_images(path: Path, images: LazyArray, dataset: DatasetInfo) -> bool:

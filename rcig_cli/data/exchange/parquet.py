@@ -2,14 +2,12 @@
 
 ::
 
-    README.md                                the data card
     data/train-00000-of-00001.parquet        image, label, soft_label, whitened: a row for each image
-    whitening.safetensors                    from pixels to what a network sees, and back
-    stored.safetensors                       what a parametrized set stores
+    distilled.safetensors                    all arrays, as in --format safetensors
 
 ``image`` is a PNG as ``{bytes, path}``, 8 bits a channel; ``whitened`` is the same image as a network sees
-it, exact to the bit.  Parquet files of other programs may lack ``soft_label`` and ``whitened``; their images
-are then pixels.
+it, exact to the bit.  A folder is imported from ``distilled.safetensors`` if it has it.  Parquet files of
+other programs may lack ``soft_label`` and ``whitened``; their images are then pixels.
 """
 
 from __future__ import annotations
@@ -25,8 +23,6 @@ import numpy.typing as npt
 from rcig_cli.data.exchange import safetensors
 from rcig_cli.data.exchange.png_folder import decode_pictures, encode_png
 from rcig_cli.data.exchange.records import (
-    STORED,
-    WHITENING,
     Array,
     DatasetInfo,
     ExportedSet,
@@ -43,8 +39,9 @@ _DATA, _PART = "data", "train-00000-of-00001.parquet"
 ROWS = f"{_DATA}/{_PART}"
 """The Parquet file in an exported folder."""
 
-# The files beside the rows, and the prefix of the arrays in each.
-BESIDE = {"whitening.safetensors": WHITENING, "stored.safetensors": STORED}
+EXACT = "distilled.safetensors"
+"""The file in an exported folder that has all arrays of a distilled set, unchanged."""
+
 _COLUMNS = ("image", "img", "label", "soft_label", "whitened")
 _ROWS = 100  # of a row group
 # The most bytes that a file may unpack to: floats, and a picture of any kind for each row.
@@ -52,8 +49,14 @@ _PER_VALUE, _PER_ROW, _PER_FILE = 16, 2**16, 2**20
 
 
 def recognize(path: Path, head: bytes) -> bool:
-    """Whether a path is a Parquet file, or a folder with one under ``data``."""
-    return bool(_parts(path)) if path.is_dir() else head[:4] == b"PAR1" or path.suffix.lower() == ".parquet"
+    """Whether a path is a Parquet file, or a folder with one under ``data`` or with all arrays."""
+    if path.is_dir():
+        return _has_exact(path) or bool(_parts(path))
+    return head[:4] == b"PAR1" or path.suffix.lower() == ".parquet"
+
+
+def _has_exact(folder: Path) -> bool:
+    return (folder / EXACT).is_file() and not (folder / EXACT).is_symlink()
 
 
 def _parts(folder: Path) -> list[Path]:
@@ -62,6 +65,8 @@ def _parts(folder: Path) -> list[Path]:
 
 def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
     """Read a file that has no more rows and bytes than a distilled set of the data set; see `Format.read`."""
+    if path.is_dir() and _has_exact(path):
+        return safetensors.read_set(path / EXACT, dataset)
     file = _only_part(path) if path.is_dir() else path
     try:
         table = _read_table(file, dataset)
@@ -76,16 +81,8 @@ def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
             raise
         raise Corrupt(f"{file} is damaged, cut short or not a Parquet file: copy it again.") from error
     space = space if "whitened" in table.column_names else "pixels"
-    if not path.is_dir():
-        return SetFile(path, arrays, space, class_names, parametrization)
-    files = [file]
-    for name, prefix in BESIDE.items():
-        beside = path / name
-        if beside.is_file() and not beside.is_symlink():
-            found = safetensors.read_set(beside, dataset).arrays
-            arrays |= {name: array for name, array in found.items() if name.startswith(prefix)}
-            files.append(beside)
-    return SetFile(path, arrays, space, class_names, parametrization, tuple(files))
+    files = (file,) if path.is_dir() else ()
+    return SetFile(path, arrays, space, class_names, parametrization, files)
 
 
 def _only_part(folder: Path) -> Path:
@@ -187,17 +184,13 @@ def _column(file: Path, table: Any, name: str, kind: Any) -> Any:
 
 
 def write_set(folder: Path, exported: ExportedSet) -> None:
-    """Write a distilled set, its data card and its whitening into an empty folder."""
-    write_rows(folder, exported)
-    beside = (exported.whitening_arrays(), exported.stored_arrays())
-    for name, arrays in zip(BESIDE, beside, strict=True):
-        if arrays:
-            safetensors.write_arrays(folder / name, arrays)
-    (folder / "README.md").write_text(_data_card(exported), encoding="utf-8")
+    """Write a distilled set into an empty folder."""
+    _write_rows(folder, exported)
+    safetensors.write_set(folder / EXACT, exported)
 
 
-def write_rows(folder: Path, exported: ExportedSet) -> None:
-    """Write only the Parquet file, into the folder ``data`` of an empty folder."""
+def _write_rows(folder: Path, exported: ExportedSet) -> None:
+    """Write the Parquet file into the folder ``data`` of an empty folder."""
     import pyarrow
     import pyarrow.parquet
 
@@ -245,69 +238,6 @@ def _features(exported: ExportedSet) -> dict[str, Any]:
         "soft_label": floats(exported.labels.shape[1]),
         "whitened": floats(exported.images[0].size),
     }
-
-
-_CARD = """---
-pretty_name: {dataset}, distilled
-task_categories:
-- image-classification
-size_categories:
-- {size}
-tags:
-- dataset-distillation
-configs:
-- config_name: default
-  data_files:
-  - split: train
-    path: data/train-*
----
-
-# {dataset}, distilled to {count} images
-
-{count} synthetic images of {height} x {width} pixels with soft labels, {ipc} for each of {classes} classes.
-A network trained on them classifies the real images of the data set `{dataset}`. Exported from the run
-`{run}` by rcig, which distils data sets with convexified implicit gradients (RCIG, ICML 2023).
-
-| column | |
-|---|---|
-| `image` | the image in natural colours, 8 bits a channel: for looking at |
-| `label` | its class |
-| `soft_label` | {classes} floats: the target for training, by mean squared error |
-| `whitened` | {values} floats, `[{height}, {width}, {channels}]` in C order: the input for training |
-
-Train on `whitened`, not on `image`, which was rounded to 8 bits and clipped and gives lower accuracy. Test
-images must be whitened in the same way; {whitening}.
-"""
-
-_IN_FILE = "`whitening.safetensors` has the whitening and its inverse"
-_LEFT_OUT = "the whitening was left out of this export, and follows from the training images"
-_SIZES = ((1000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))
-
-
-def size_category(count: int) -> str:
-    """Return the category of a number of rows, as data cards name it."""
-    return next((name for most, name in _SIZES if count < most), "100K<n<1M")
-
-
-def _data_card(exported: ExportedSet) -> str:
-    """The README that Hugging Face shows: Markdown after a head in YAML."""
-    count, height, width, channels = exported.images.shape
-    classes = len(exported.class_names)
-    of_class = np.bincount(exported.classes, minlength=classes)
-    fewest, most = of_class.min(), of_class.max()
-    return _CARD.format(
-        dataset=exported.dataset,
-        run=exported.run,
-        count=count,
-        ipc=fewest if fewest == most else f"{fewest} to {most}",
-        classes=classes,
-        height=height,
-        width=width,
-        channels=channels,
-        values=height * width * channels,
-        whitening=_IN_FILE if exported.keeps_whitening else _LEFT_OUT,
-        size=size_category(count),
-    )
 
 
 FORMAT = Format(

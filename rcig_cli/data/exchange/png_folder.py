@@ -48,7 +48,7 @@ def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
     """Read names and labels; the pictures are decoded when they are asked for; see `Format.read`."""
     searched = search(path)
     if searched.links:
-        raise ConfigError(f"{path} can't be imported as it is. {searched.notes(others=False)[-1].text}")
+        raise ConfigError(f"{path} can't be imported as it is. {searched.about_links()}")
     pictures = {name: list(folder.files()) for name, folder in searched.found.filled.items()}
     folders = tuple(pictures)
     files = Files.by_class(path, pictures, folders)

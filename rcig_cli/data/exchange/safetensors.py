@@ -6,7 +6,6 @@ and, as JSON, ``class_names`` and the settings of a parametrized set, ``parametr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -62,19 +61,15 @@ def _read(path: Path, name: str) -> Array:
 
 def write_set(path: Path, exported: ExportedSet) -> None:
     """Write a distilled set into a new file."""
-    write_arrays(path, exported.arrays(), exported.metadata())
-
-
-def write_arrays(path: Path, arrays: Mapping[str, Array], metadata: dict[str, str] | None = None) -> None:
-    """Write arrays into a new file."""
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     path.touch(exist_ok=False)
     mode = path.stat().st_mode
-    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    contiguous = {name: np.ascontiguousarray(array) for name, array in exported.arrays().items()}
     try:
-        save_file(contiguous, path, metadata=metadata)  # `save` would take twice the memory of the arrays
+        # `save` would take twice the memory of the arrays.
+        save_file(contiguous, path, metadata=exported.metadata())
     except SafetensorError as error:  # the disk is full, for example
         raise OSError(str(error)) from error
     path.chmod(mode)  # the library makes files that only their owner can read

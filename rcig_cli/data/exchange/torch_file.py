@@ -24,6 +24,7 @@ import numpy as np
 from rcig_cli.data.exchange.records import (
     VERSION,
     VERSION_KEY,
+    Array,
     DatasetInfo,
     ExportedSet,
     Format,
@@ -60,9 +61,9 @@ def read_set(path: Path, _: DatasetInfo) -> SetFile:
     if _is_tensor(content):
         return read_two_files(path, path)
     if isinstance(content, dict) and "data" not in content:
-        named = {name: _lazy(value) for name, value in content.items() if _is_tensor(value)}
+        named = {name: _lazy(path, value) for name, value in content.items() if _is_tensor(value)}
         return SetFile(path, named, *read_metadata(path, content))
-    sets = _pairs(content["data"] if isinstance(content, dict) else content)
+    sets = _pairs(path, content["data"] if isinstance(content, dict) else content)
     if not sets:
         raise ConfigError(
             f"{path} holds no tensors in a known arrangement: save {{'images': ..., 'labels': ...}} with "
@@ -85,7 +86,7 @@ def read_two_files(path: Path, images: Path) -> SetFile:
     for file in (images, beside) if path.is_dir() else (beside,):
         if not file.resolve().is_relative_to(images.parent.resolve()):
             raise ConfigError(f"{file} is a link that leads out of {images.parent}: put the file there.")
-    arrays = {"images": _lazy(_tensor(images)), "labels": _lazy(_tensor(beside))}
+    arrays = {"images": _lazy(images, _tensor(images)), "labels": _lazy(beside, _tensor(beside))}
     notes = (Note("labels", f"The labels of {images} were read from {beside.name}."),)
     return SetFile(path, arrays, files=(images, beside), notes=notes)
 
@@ -97,7 +98,7 @@ def _tensor(path: Path) -> Any:
     return content
 
 
-def _pairs(content: Any) -> list[Mapping[str, LazyArray]]:
+def _pairs(path: Path, content: Any) -> list[Mapping[str, LazyArray]]:
     """The sets in a list of pairs of tensors, or in one pair; none if it isn't either."""
     if not isinstance(content, list | tuple):
         return []
@@ -106,7 +107,7 @@ def _pairs(content: Any) -> list[Mapping[str, LazyArray]]:
         isinstance(pair, list | tuple) and len(pair) == 2 and all(map(_is_tensor, pair)) for pair in pairs
     ):
         return []
-    return [{"images": _lazy(images), "labels": _lazy(labels)} for images, labels in pairs]
+    return [{"images": _lazy(path, images), "labels": _lazy(path, labels)} for images, labels in pairs]
 
 
 def _is_tensor(value: Any) -> bool:
@@ -117,9 +118,15 @@ def _type_name(tensor: Any) -> str:
     return str(getattr(tensor, "dtype", "")).removeprefix("torch.")
 
 
-def _lazy(tensor: Any) -> LazyArray:
-    dtype = np.dtype(_type_name(tensor))
-    return LazyArray(tuple(tensor.shape), dtype, lambda: tensor.detach().contiguous().numpy())
+def _lazy(path: Path, tensor: Any) -> LazyArray:
+    def read() -> Array:
+        try:
+            array: Array = tensor.detach().contiguous().numpy()
+        except (RuntimeError, TypeError) as error:  # it is sparse, for example
+            raise ConfigError(f"{path} has tensors that aren't dense: save tensor.to_dense().") from error
+        return array
+
+    return LazyArray(tuple(tensor.shape), np.dtype(_type_name(tensor)), read)
 
 
 def _check_archive(path: Path) -> None:

@@ -21,7 +21,7 @@ from rcig_cli.data.formats.table_columns import (
     read_labels,
 )
 from rcig_cli.data.formats.table_files import find_tables, first_table, is_saved
-from rcig_cli.data.formats.table_images import EncodedImages, ListImages
+from rcig_cli.data.formats.table_images import EncodedImages, list_images
 from rcig_cli.data.sources.image_files import FileSource
 from rcig_cli.data.sources.image_search import search
 from rcig_cli.data.sources.known import KNOWN, published_order
@@ -67,7 +67,7 @@ def open_hugging_face(name: str, path: Path, options: ReadOptions) -> ImageSourc
         notes += more
     if not columns.encoded:
         pairs = {
-            split: Pair(ListImages(tables[source], columns.images), labels[source], path)
+            split: Pair(list_images(tables[source], columns.images), labels[source], path)
             for split, source in sources.items()
         }
         return open_arrays(name, path, pairs, options, class_names=names, notes=tuple(notes))

@@ -20,7 +20,6 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -29,7 +28,7 @@ import numpy.typing as npt
 
 from rcig_cli.data.arrays.layout import TRANSPOSED, transposed
 from rcig_cli.data.arrays.opening import Pair, open_arrays
-from rcig_cli.data.arrays.stored import stream_blocks
+from rcig_cli.data.arrays.stored import ArrayFile, stream_blocks
 from rcig_cli.data.files import has_files, open_file, read_exactly, read_lines
 from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.data.sources.source import SPLITS, ImageSource, Note, Split
@@ -48,26 +47,6 @@ _TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 _MOST_LABELS = 2**26  # bytes
 
 _Files = dict[tuple[str, str], Path]  # by split and content
-
-
-@dataclass(frozen=True)
-class _IdxFile:
-    """An IDX file of which the header has been read; ``shape`` has the lengths of its axes."""
-
-    path: Path
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    def __str__(self) -> str:
-        return str(self.path)
-
-    def blocks(self, rows: int) -> Iterator[npt.NDArray[Any]]:
-        """Yield the array in pieces of ``rows``, ``[b, ...]``."""
-        with _stream(self.path) as stream:
-            stream.read(4 + 4 * len(self.shape))
-            yield from stream_blocks(stream, self.path, self.shape, self.dtype, rows)
-            if stream.read(1):
-                raise Corrupt(f"{self.path} is larger than its header says: download it again.")
 
 
 def holds(path: Path) -> bool:
@@ -107,7 +86,7 @@ def _pair(folder: Path, prefix: str, files: _Files, split: Split) -> Pair:
     count = images.shape[0]
     if labels.shape[0] != count:
         raise Corrupt(
-            f"{images.path} declares {count} images and {labels.path.name} {labels.shape[0]} labels: "
+            f"{images} declares {count} images and {files[split, 'labels'].name} {labels.shape[0]} labels: "
             "download them again."
         )
     (values,) = labels.blocks(count)
@@ -141,7 +120,7 @@ def _find(folder: Path) -> dict[str, _Files]:
     return found
 
 
-def _open(folder: Path, prefix: str, files: _Files, split: Split, content: str) -> _IdxFile:
+def _open(folder: Path, prefix: str, files: _Files, split: Split, content: str) -> ArrayFile:
     path = files.get((split, content))
     if path is None:
         raise NotFound(f"{folder} has no {prefix}{_USUAL[split, content]}: download that file too.")
@@ -150,13 +129,21 @@ def _open(folder: Path, prefix: str, files: _Files, split: Split, content: str) 
         if zero or kind not in _TYPES or not 1 <= axes <= 4:
             raise Corrupt(f"{path} is not an IDX file of images or labels: download it again.")
         shape = struct.unpack(f">{axes}I", read_exactly(stream, 4 * axes, path))
-    found = _IdxFile(path, shape, np.dtype(_TYPES[kind]))
-    declared = math.prod(shape) * found.dtype.itemsize
+    dtype = np.dtype(_TYPES[kind])
+    declared = math.prod(shape) * dtype.itemsize
     if not declared or (content == "labels" and declared > _MOST_LABELS):
         raise Corrupt(
             f"{path} declares {' x '.join(map(str, shape))} values, which is impossible: download it again."
         )
-    return found
+
+    def blocks(rows: int) -> Iterator[npt.NDArray[Any]]:
+        with _stream(path) as stream:
+            stream.read(4 + 4 * axes)
+            yield from stream_blocks(stream, path, shape, dtype, rows)
+            if stream.read(1):
+                raise Corrupt(f"{path} is larger than its header says: download it again.")
+
+    return ArrayFile(str(path), shape, dtype, blocks)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from rcig_cli.data.arrays.labels import Labels
 from rcig_cli.data.arrays.layout import TRANSPOSED, square_of, transposed
 from rcig_cli.data.arrays.opening import Pair, open_arrays
 from rcig_cli.data.arrays.pairs import read_key
+from rcig_cli.data.arrays.stored import ArrayFile
 from rcig_cli.data.files import files_with, open_file
 from rcig_cli.data.sources.class_names import MOST_CLASSES
 from rcig_cli.data.sources.image_search import may_be_classes
@@ -82,24 +83,6 @@ class _Table:
             raise Corrupt(
                 f"{self.path} isn't a table of numbers: {str(error).splitlines()[0][:200]}"
             ) from error
-
-
-@dataclass(frozen=True)
-class _Images:
-    """The images of a table, ``[n, pixels]``."""
-
-    table: _Table
-    shape: tuple[int, ...]
-    dtype = np.dtype(np.float32)
-
-    def __str__(self) -> str:
-        return str(self.table.path)
-
-    def blocks(self, rows: int) -> Iterator[npt.NDArray[np.float32]]:
-        """Yield the array in pieces of at most ``rows``."""
-        for columns in self.table.batches(self.table.pixels, "float32"):
-            block = np.stack(columns, axis=1)
-            yield from (block[start : start + rows] for start in range(0, len(block), rows))
 
 
 def holds(path: Path) -> bool:
@@ -187,7 +170,18 @@ def _pair(table: _Table) -> Pair:
     with suppress(ValueError):  # texts
         values = [float(text) for text in places]
     labels = Labels(values, np.concatenate(parts))
-    return Pair(_Images(table, (count, len(table.pixels))), labels, table.path)
+    return Pair(_images(table, count), labels, table.path)
+
+
+def _images(table: _Table, count: int) -> ArrayFile:
+    """The images of a table, float32 ``[n, pixels]``."""
+
+    def blocks(rows: int) -> Iterator[npt.NDArray[np.float32]]:
+        for columns in table.batches(table.pixels, "float32"):
+            block = np.stack(columns, axis=1)
+            yield from (block[start : start + rows] for start in range(0, len(block), rows))
+
+    return ArrayFile(str(table.path), (count, len(table.pixels)), np.dtype(np.float32), blocks)
 
 
 def _counts(table: _Table, column: str) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ import numpy.typing as npt
 
 from rcig_cli.data.arrays.layout import Layout
 from rcig_cli.data.arrays.opening import Pair, open_arrays
-from rcig_cli.data.arrays.stored import stream_blocks
+from rcig_cli.data.arrays.stored import ArrayFile, stream_blocks
 from rcig_cli.data.files import has_files, open_file
 from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.data.sources.source import SPLITS, ImageSource, Note
@@ -26,23 +25,6 @@ _IMAGE = (3, 96, 96)  # channels, columns, rows
 _NAMES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
 _UNLABELLED = "unlabeled_X.bin"
 _MOST_LABELS = 2**26  # bytes
-
-
-@dataclass(frozen=True)
-class _Images:
-    """A file of images, uint8 ``[n, 3, 96, 96]``."""
-
-    path: Path
-    shape: tuple[int, ...]
-    dtype = np.dtype(np.uint8)
-
-    def __str__(self) -> str:
-        return str(self.path)
-
-    def blocks(self, rows: int) -> Iterator[npt.NDArray[np.uint8]]:
-        """Yield the array in pieces of ``rows``."""
-        with open_file(self.path, inside=self.path.parent) as file:
-            yield from stream_blocks(file, self.path, self.shape, self.dtype, rows)
 
 
 def holds(folder: Path) -> bool:
@@ -71,4 +53,15 @@ def _pair(folder: Path, split: str) -> Pair:
         raise Corrupt(
             f"{images} has {size} bytes and {path.name} {len(labels)} labels: download and unpack them again."
         )
-    return Pair(_Images(images, (len(labels), *_IMAGE)), labels, path)
+    return Pair(_images(images, len(labels)), labels, path)
+
+
+def _images(path: Path, count: int) -> ArrayFile:
+    """A file of images, uint8 ``[n, 3, 96, 96]``."""
+    shape, dtype = (count, *_IMAGE), np.dtype(np.uint8)
+
+    def blocks(rows: int) -> Iterator[npt.NDArray[np.uint8]]:
+        with open_file(path, inside=path.parent) as file:
+            yield from stream_blocks(file, path, shape, dtype, rows)
+
+    return ArrayFile(str(path), shape, dtype, blocks)

@@ -18,7 +18,7 @@ from rcig_cli.data.sources.class_names import MOST_CLASSES
 from rcig_cli.data.sources.known import KNOWN
 from rcig_cli.data.sources.source import Note
 from rcig_cli.data.tables import Table, class_labels, reading
-from rcig_cli.errors import ConfigError, Corrupt
+from rcig_cli.errors import ConfigError, Corrupt, listed, shorten
 
 _IMAGES, _PIXELS = ("image", "img"), ("pixels", "pixel_values")
 _LABELS = ("label", "labels", "class", "target", "y", "cls")
@@ -73,10 +73,10 @@ def find_columns(dataset: str, where: object, table: Table, labels: str | None) 
     name, choices = _find_labels(dataset, where, table, labels)
     notes = []
     if others:
-        notes.append(Note("format", f"The images are in the column {images!r}; not used: {_list(others)}."))
+        notes.append(Note("format", f"The images are in the column {images!r}; not used: {_listed(others)}."))
     if len(choices) > 1:
         rest = [choice for choice in choices if choice != name]
-        notes.append(Note("labels", f"The classes are the column {name!r}; not used: {_list(rest)}."))
+        notes.append(Note("labels", f"The classes are the column {name!r}; not used: {_listed(rest)}."))
     return Columns(images, encoded, name, class_labels(table.schema).get(name), tuple(notes))
 
 
@@ -93,8 +93,8 @@ def _find_images(where: object, table: Table) -> tuple[str, list[str], bool]:
     usual = [name for name in found if name.lower() in _IMAGES] or encoded or found
     if len(usual) != 1:
         raise ConfigError(
-            f"{where} has several columns of images, {_list(found)}: name the one to read 'image', or remove "
-            "the others."
+            f"{where} has several columns of images, {_listed(found)}: name the one to read 'image', or "
+            "remove the others."
         )
     return usual[0], [name for name in found if name != usual[0]], usual[0] in encoded
 
@@ -128,7 +128,7 @@ def _find_labels(dataset: str, where: object, table: Table, asked: str | None) -
     names = [field.name for field in table.schema]
     if asked is not None:
         if asked not in names:
-            raise ConfigError(f"{where} has no column {asked!r}: pass one of {_list(names)} with --labels.")
+            raise ConfigError(f"{where} has no column {asked!r}: pass one of {_listed(names)} with --labels.")
         return asked, [asked]
     classes = class_labels(table.schema)
     choices = [name for name in names if name in classes or name.lower() in _LABELS]
@@ -138,9 +138,9 @@ def _find_labels(dataset: str, where: object, table: Table, asked: str | None) -
         if len(found) == 1:
             return found[0], choices
     if len(choices) != 1:
-        several = f"several columns of classes, {_list(choices)}" if choices else "no column named 'label'"
+        several = f"several columns of classes, {_listed(choices)}" if choices else "no column named 'label'"
         raise ConfigError(
-            f"{where} has {several}: pass the column of classes with --labels, one of {_list(names)}."
+            f"{where} has {several}: pass the column of classes with --labels, one of {_listed(names)}."
         )
     return choices[0], choices
 
@@ -232,6 +232,5 @@ def _values(table: Table, column: str, block: Any) -> list[Any]:
     return list(block.to_pylist())
 
 
-def _list(names: Sequence[str]) -> str:
-    text = ", ".join(map(repr, names[:20]))
-    return f"{text}, ..." if len(names) > 20 else text
+def _listed(names: Sequence[str]) -> str:
+    return listed([*map(shorten, names)], 20)

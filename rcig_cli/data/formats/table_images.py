@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from rcig_cli.data.arrays.stored import ArrayFile
 from rcig_cli.data.tables import Table, reading
 from rcig_cli.errors import ConfigError
-
-Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,40 +84,30 @@ def _picture(table: Table, row: int, value: Any) -> tuple[Path, bytes | None]:
     return _name(table, row), found["bytes"] or b""
 
 
-class ListImages:
-    """Lists of numbers of the same lengths, as an array; see `rcig_cli.data.arrays.stored.StoredArray`."""
+def list_images(tables: Sequence[Table], column: str) -> ArrayFile:
+    """Return the lists of numbers in a column, all of the same lengths, as an array ``[n, ...]``.
 
-    def __init__(self, tables: Sequence[Table], column: str) -> None:
-        self._tables, self._column = tables, column
+    Raises
+    ------
+    ConfigError
+        If the first isn't an image; reading the array raises it for the others.
+    """
+    name = f"the column {column!r} of {tables[0].path}"
 
-    def __str__(self) -> str:
-        return f"the column {self._column!r} of {self._tables[0].path}"
-
-    @cached_property
-    def _first(self) -> npt.NDArray[Any]:
-        return next(self.blocks(1))
-
-    @property
-    def shape(self) -> Shape:
-        """``[n, ...]``."""
-        return (sum(table.rows for table in self._tables), *self._first.shape[1:])
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The type of the numbers."""
-        return self._first.dtype
-
-    def blocks(self, rows: int) -> Iterator[npt.NDArray[Any]]:
-        """Yield the images, at most ``rows`` at a time."""
+    def blocks(rows: int) -> Iterator[npt.NDArray[Any]]:
         kind = None
-        for table in self._tables:
-            for block in table.blocks(self._column):
+        for table in tables:
+            for block in table.blocks(column):
                 for start in range(0, len(block), rows):
-                    found = _numbers(table, self._column, block[start : start + rows])
+                    found = _numbers(table, column, block[start : start + rows])
                     kind = kind or (found.shape[1:], found.dtype)
                     if kind != (found.shape[1:], found.dtype):
-                        raise ConfigError(f"{self} has images of several sizes: save them with one size.")
+                        raise ConfigError(f"{name} has images of several sizes: save them with one size.")
                     yield found
+
+    first = next(blocks(1))
+    count = sum(table.rows for table in tables)
+    return ArrayFile(name, (count, *first.shape[1:]), first.dtype, blocks)
 
 
 def _numbers(table: Table, column: str, lists: Any) -> npt.NDArray[Any]:

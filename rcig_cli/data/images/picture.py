@@ -2,9 +2,9 @@
 
 The EXIF orientation is applied, animations give their first frame, transparency is composited over white,
 and palettes, CMYK and other modes become RGB.  Grey values of more than 8 bits are scaled linearly so that
-given values become black and white; `rcig_cli.data.images.depth` chooses those for a whole data set.  Only
-raster formats are enabled: none of them starts another program or opens other files.  An image takes some
-16 bytes of memory a pixel while it is decoded; `MOST_PIXELS` bounds it.
+given values become black and white.  Only raster formats are enabled: none of them starts another program or
+opens other files.  An image takes some 16 bytes of memory a pixel while it is decoded; `MOST_PIXELS` bounds
+it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 import io
 import logging
-import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -70,13 +69,9 @@ class Header:
     size
         ``(short, long)`` side in pixels.
     deep
-        Whether its values are grey and have more than 8 bits, and it doesn't state which one is white.
-    floats
-        Whether its values are floats.
+        Whether its values are grey and have more than 8 bits.
     cut
         Whether it has 16 bits a channel of which Pillow reads the upper 8.
-    stated
-        Whether it is a PGM or PPM file that states the value of white, which Pillow applies.
     frames
         Whether it has more than one frame or page.
     alpha
@@ -86,9 +81,7 @@ class Header:
     grey: bool
     size: tuple[int, int]
     deep: bool = False
-    floats: bool = False
     cut: bool = False
-    stated: bool = False
     frames: bool = False
     alpha: bool = False
 
@@ -128,56 +121,20 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
         If it is damaged or no image.
     ConfigError
         If it has more than `MOST_PIXELS` pixels, its file is too large, it is not a regular file, or it is a
-        TIFF file of a kind that Pillow reads wrongly.
+        TIFF, PGM or PPM file of a kind that Pillow reads wrongly.
     RcigError
         If the system refuses to read it.
     """
     with _opened(path, content) as image:
-        wide, stated = _is_wide(image), _states_white(image)
+        wide = _is_wide(image)
         return Header(
             grey=wide or image.mode in _GREY_MODES,
             size=(min(image.size), max(image.size)),
-            deep=wide and not stated,
-            floats=image.mode == "F",
-            cut=not (wide or stated) and _is_cut(image),
-            stated=stated,
+            deep=wide,
+            cut=not wide and _is_cut(image),
             frames=image.format in _WITH_FRAMES and _has_frames(image),
             alpha=not wide and image.has_transparency_data,
         )
-
-
-@dataclass(frozen=True)
-class Values:
-    """Which values deep images have.
-
-    Attributes
-    ----------
-    low, high
-        The smallest and the largest.
-    at_least
-        How many values are ``2**k`` or more, for k from 0 to 15.
-    """
-
-    low: float
-    high: float
-    at_least: tuple[int, ...]
-
-    def __add__(self, other: Values) -> Values:
-        counts = tuple(ours + theirs for ours, theirs in zip(self.at_least, other.at_least, strict=True))
-        return Values(min(self.low, other.low), max(self.high, other.high), counts)
-
-
-def read_values(path: Path, content: bytes | None = None) -> Values:
-    """Read which values a deep image has in its file.
-
-    Errors are those of `read_header`; also ConfigError if values aren't finite.
-    """
-    with _opened(path, content) as image:
-        values = np.asarray(image)
-        low, high = float(values.min()), float(values.max())
-        if not (math.isfinite(low) and math.isfinite(high)):
-            raise ConfigError(f"{path} has pixels that are not finite: correct or remove it.")
-        return Values(low, high, tuple(int(np.count_nonzero(values >= 2**k)) for k in range(16)))
 
 
 def read_picture(
@@ -187,7 +144,6 @@ def read_picture(
     *,
     side: int | None = None,
     limits: Limits | None = None,
-    eight_bit_limits: Limits | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Read the pixels of an image file; parameters and errors as in `read_header`.
 
@@ -198,9 +154,8 @@ def read_picture(
     side
         Crop the central square and resize it to this many pixels; None keeps the whole image.
     limits
-        The values of a deep image that become 0 and 255; by default 0 and the largest one of 16 bits.
-    eight_bit_limits
-        The same for an image of 8 bits; by default 0 and 255.
+        The values that become 0 and 255; by default 0 and the largest one of 16 bits in a deep image, and of
+        8 bits in others.
 
     Returns
     -------
@@ -210,15 +165,16 @@ def read_picture(
     Raises
     ------
     ConfigError
-        If there are no ``limits``, and the pixels are floats, negative, or have more than 16 bits.
+        If the pixels aren't finite; or if there are no ``limits``, and they are floats, negative, or have
+        more than 16 bits.
     """
     with _opened(path, content) as image:
-        wide, limits = _is_wide(image), None if _states_white(image) else limits
+        wide = _is_wide(image)
         ImageOps.exif_transpose(image, in_place=True)
         flat = Image.fromarray(_to_eight_bit(image, path, limits)) if wide else _flatten(image)
         pixels = np.asarray(flat.convert("L" if grey else "RGB"))
-        if eight_bit_limits is not None and not wide:
-            pixels = scaled(np.arange(256), eight_bit_limits)[pixels]
+        if limits is not None and not wide:
+            pixels = scaled(np.arange(256), limits)[pixels]
         pixels = pixels[..., None] if grey else pixels
         return pixels if side is None else to_square(pixels[None], side)[0]
 
@@ -230,7 +186,7 @@ def _opened(path: Path, content: bytes | None) -> Iterator[Image.Image]:
             with Image.open(stream, formats=_formats()) as image:
                 if image.width * image.height > MOST_PIXELS or _tile_pixels(image) > MOST_PIXELS:
                     raise Image.DecompressionBombError
-                _check_tiff(image, path)
+                _check_kind(image, path)
                 yield image
         except RcigError:
             raise
@@ -255,8 +211,13 @@ def _tags(image: Image.Image) -> Mapping[int, Any]:
     return image.tag_v2 if image.format == "TIFF" else {}  # type: ignore[attr-defined]
 
 
-def _check_tiff(image: Image.Image, path: Path) -> None:
-    """Refuse the TIFF files whose values Pillow reads as others, and those with channels that it drops."""
+def _check_kind(image: Image.Image, path: Path) -> None:
+    """Refuse files whose values Pillow reads as others, and TIFF files with channels that it drops."""
+    if image.format == "PPM" and _EIGHT_BITS < (white := _ppm_white(image)) < _SIXTEEN_BITS[1]:
+        raise ConfigError(
+            f"{path} is a PGM or PPM file in which {white} is white: save it as PNG, or with 255 or 65535 "
+            "for white."
+        )
     tags = _tags(image)
     if (
         (_is_wide(image) and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO)
@@ -272,14 +233,6 @@ def _check_tiff(image: Image.Image, path: Path) -> None:
 def _is_wide(image: Image.Image) -> bool:
     """Whether its values are grey and have more than 8 bits in memory."""
     return image.mode == "F" or image.mode.startswith("I")
-
-
-def _states_white(image: Image.Image) -> bool:
-    """Whether it is a PGM or PPM file of more than 8 bits that states a value of white below 65535.
-
-    Pillow scales its values to 8 or 16 bits.
-    """
-    return image.format == "PPM" and _EIGHT_BITS < _ppm_white(image) < _SIXTEEN_BITS[1]
 
 
 def _is_cut(image: Image.Image) -> bool:
@@ -311,6 +264,8 @@ def _has_frames(image: Image.Image) -> bool:
 
 def _to_eight_bit(image: Image.Image, path: Path, limits: Limits | None) -> npt.NDArray[np.uint8]:
     values = np.asarray(image)
+    if not np.isfinite(values).all():
+        raise ConfigError(f"{path} has pixels that are not finite: correct or remove it.")
     if limits is None:
         if image.mode == "F":
             raise ConfigError(f"{path} has floating-point pixels: save it with 8 or 16 bits.")

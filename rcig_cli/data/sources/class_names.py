@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from rcig_cli.data.sources.known import KNOWN, published_order
 from rcig_cli.data.sources.source import SPLITS, Note, Split
-from rcig_cli.errors import ConfigError
+from rcig_cli.errors import ConfigError, listed
 
 MOST_CLASSES = 100_000
 _LONGEST_NAME = 1000  # characters
@@ -74,7 +74,7 @@ def ordered_classes(where: object, dataset: str, found: Collection[str]) -> Clas
     published = published_order(dataset)
     if not published:
         names = readable(order)
-        return Classes(order, names, (Note("classes", _listed(order, names, numeric)),))
+        return Classes(order, names, (Note("classes", _how_sorted(order, names, numeric)),))
     numbers = {_plain(name): number for number, name in enumerate(published)}
     assert known is not None
     numbers |= {_plain(code): number for number, code in enumerate(known.synsets)}
@@ -87,7 +87,7 @@ def ordered_classes(where: object, dataset: str, found: Collection[str]) -> Clas
     if odd or len({numbers[_plain(name)] for name in order}) < len(order):
         raise ConfigError(
             f"{where} has the class {(odd or order)[0]!r}, and the classes of {known.name} are "
-            f"{_some(published)}: prepare other data under another name."
+            f"{listed(published, _LISTED)}: prepare other data under another name."
         )
     order = tuple(sorted(order, key=lambda name: numbers[_plain(name)]))
     names = tuple(published[numbers[_plain(name)]] for name in order)
@@ -98,17 +98,21 @@ def ordered_classes(where: object, dataset: str, found: Collection[str]) -> Clas
 
 
 def _plain(name: str) -> str:
-    """A name without case, spaces and punctuation; numbers without leading zeros."""
-    return "".join(filter(str.isalnum, name.casefold())).lstrip("0") or "0"
+    """A name without case, spaces and punctuation, and numbers without leading zeros.
+
+    A name without letters and digits stays as it is, so that it is no known class.
+    """
+    plain = "".join(filter(str.isalnum, name.casefold()))
+    return (plain.lstrip("0") or "0") if plain else name
 
 
-def _listed(found: Sequence[str], names: Sequence[str], numeric: bool) -> str:
+def _how_sorted(found: Sequence[str], names: Sequence[str], numeric: bool) -> str:
     text = f"Classes are sorted {'as numbers' if numeric else 'by name'}."
-    return text if tuple(found) == tuple(names) else f"{text} Their names in the files are {_some(found)}."
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names if len(names) <= _LISTED else [*names[: _LISTED - 2], "...", names[-1]])
+    return (
+        text
+        if tuple(found) == tuple(names)
+        else f"{text} Their names in the files are {listed(found, _LISTED)}."
+    )
 
 
 def published_names(dataset: str, count: int) -> tuple[str, ...]:

@@ -8,41 +8,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from rcig_cli.data.arrays.opening import Pair, open_arrays
+from rcig_cli.data.arrays.stored import ArrayFile
 from rcig_cli.data.sources.options import ReadOptions
 from rcig_cli.data.sources.source import ImageSource, Split
 from rcig_cli.errors import ConfigError, RcigError, shorten
 from rcig_cli.extensions import describe, load, provenance
 
 _NAMES = ("x_train", "y_train", "x_test", "y_test", "class_names")
-
-
-@dataclass(frozen=True, eq=False)
-class _InMemory:
-    """An array in memory as a `StoredArray`."""
-
-    array: npt.NDArray[Any]
-    called: str
-
-    def __str__(self) -> str:
-        return self.called
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.array.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.array.dtype
-
-    def blocks(self, rows: int) -> Iterator[npt.NDArray[Any]]:
-        return (self.array[start : start + rows] for start in range(0, len(self.array), rows))
 
 
 def open_function(name: str, reference: str, options: ReadOptions) -> ImageSource:
@@ -88,13 +66,20 @@ def open_function(name: str, reference: str, options: ReadOptions) -> ImageSourc
     splits: tuple[Split, Split] = ("train", "test")
     pairs = {}
     for split in splits:
-        images = _InMemory(arrays[f"x_{split}"], f"x_{split} of {reference}")
+        images = _in_memory(arrays[f"x_{split}"], f"x_{split} of {reference}")
         pairs[split] = Pair(images, arrays[f"y_{split}"], f"y_{split} of {reference}")
     names = None if class_names is None else tuple(map(str, class_names.reshape(-1)))
     source = open_arrays(name, reference, pairs, options, class_names=names)
     source.origin["extensions"] = {reference: provenance(reference)}
     source.origin["arrays"] = {key: _digest(array) for key, array in arrays.items()}
     return source
+
+
+def _in_memory(array: npt.NDArray[Any], name: str) -> ArrayFile:
+    def blocks(rows: int) -> Iterator[npt.NDArray[Any]]:
+        return (array[start : start + rows] for start in range(0, len(array), rows))
+
+    return ArrayFile(name, array.shape, array.dtype, blocks)
 
 
 def _digest(array: npt.NDArray[Any]) -> str:

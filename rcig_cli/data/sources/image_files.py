@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
-import operator
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +14,8 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from rcig_cli.data.images.depth import choose_limits
-from rcig_cli.data.images.picture import MOST_PIXELS, Header, read_header, read_picture, read_values
-from rcig_cli.data.images.pixels import Limits, choose_side, size_note
+from rcig_cli.data.images.picture import MOST_PIXELS, Header, read_header, read_picture
+from rcig_cli.data.images.pixels import choose_side, size_note
 from rcig_cli.data.sources.class_names import check_classes
 from rcig_cli.data.sources.image_search import named
 from rcig_cli.data.sources.options import ReadOptions
@@ -94,17 +91,11 @@ class _Headers:
     ----------
     kinds
         How many files have each header, and the first of them.
-    deep
-        The files whose grey values have more than 8 bits.
-    cut
-        The files of 16 bits a channel, of which the upper 8 are read.
     damaged
         The files whose header can't be read.
     """
 
     kinds: dict[Header, tuple[int, Path]] = field(default_factory=dict)
-    deep: set[Path] = field(default_factory=set)
-    cut: set[Path] = field(default_factory=set)
     damaged: list[Path] = field(default_factory=list)
 
     @property
@@ -166,8 +157,11 @@ class FileSource(ImageSource):
         labels = {split: splits[split].labels for split in SPLITS}
         check_classes(where, class_names, labels)
         self._where, self._files, self._threads = where, splits, headers.threads
-        self._asked = options.range
-        self._limits, range_notes = self._choose_limits(headers, options.range)
+        self._limits = options.range
+        self._check_depth(headers)
+        if self._limits is not None:
+            text = "{:g} is black and {:g} is white, as set by --range.".format(*self._limits)
+            notes += (Note("range", text),)
         sizes: Counter[tuple[int, int]] = Counter()
         for header, (count, _) in headers.kinds.items():
             sizes[header.size] += count
@@ -180,10 +174,7 @@ class FileSource(ImageSource):
             shape=(side, side, 1 if all(header.grey for header in headers.kinds) else 3),
             sizes={split: len(splits[split]) for split in SPLITS},
             labels=labels,
-            notes=notes
-            + range_notes
-            + ((Note("size", resized),) if resized else ())
-            + _notes_on_kinds(headers),
+            notes=notes + ((Note("size", resized),) if resized else ()) + _notes_on_kinds(headers),
         )
 
     def batches(self, split: Split, size: int) -> Iterator[Batch]:
@@ -210,51 +201,36 @@ class FileSource(ImageSource):
     def _read(self, picture: Picture) -> npt.NDArray[np.uint8]:
         side, _, channels = self.shape
         path, content = picture
-        return read_picture(
-            path, channels == 1, content, side=side, limits=self._limits, eight_bit_limits=self._asked
-        )
+        return read_picture(path, channels == 1, content, side=side, limits=self._limits)
 
     def _all_damaged(self, first: Corrupt) -> Corrupt:
         """Decode all images, and return the error that names the damaged ones instead of the first."""
         damaged = _find_damaged(self._files, self._threads)
         return _refusal(self._where, damaged) if damaged else first
 
-    def _for_each(
-        self, function: Callable[[Path, bytes | None], Result], only: Set[Path]
-    ) -> Iterator[Result]:
-        """Call a function for some of the images; an error names all that are damaged."""
-        try:
-            yield from _in_threads(function, self._files, self._threads, only)
-        except Corrupt as error:
-            raise self._all_damaged(error) from error
-
-    def _choose_limits(
-        self, headers: _Headers, asked: Limits | None
-    ) -> tuple[Limits | None, tuple[Note, ...]]:
-        """Choose the values of black and white, which takes a pass over the images of more than 8 bits."""
+    def _check_depth(self, headers: _Headers) -> None:
+        """Refuse images of more than 8 bits whose black and white aren't known."""
         where = self._where
-        if asked is not None and headers.count(lambda header: header.cut or header.stated):
+        deep = [first for header, (_, first) in headers.kinds.items() if header.deep]
+        if deep and self._limits is None:
             raise ConfigError(
-                f"--range can't be used with {where}, which has colours of 16 bits a channel, or PGM or PPM "
-                "files that state which value is white."
+                f"{where} has grey images of more than 8 bits, such as {_relative(where, deep[0])}. Give the "
+                "values of black and white with --range LOW,HIGH, for example --range 0,65535."
             )
-        if headers.cut and (highest := max(self._for_each(_brightest, headers.cut))) < _TOP_BIT:
+        if not headers.count(lambda header: header.cut):
+            return
+        if self._limits is not None:
+            raise ConfigError(f"--range can't be used with {where}, which has colours of 16 bits a channel.")
+        if (highest := max(_in_threads(_brightest, self._files, self._threads))) < _TOP_BIT:
             raise ConfigError(
                 f"{where} has colours of 16 bits a channel with values up to {highest * 256 + 255}, "
                 "which don't fill 16 bits: save them with 8 bits."
             )
-        if headers.deep:
-            found = functools.reduce(operator.add, self._for_each(read_values, headers.deep))
-            limits, text = choose_limits(where, headers.kinds, found, asked)
-            return limits, (Note("range", text),)
-        if asked is None:
-            return None, ()
-        return asked, (Note("range", f"{asked[0]:g} is black and {asked[1]:g} is white, as set by --range."),)
 
 
 def _brightest(path: Path, content: bytes | None) -> int:
-    """The largest of the upper 8 bits in an image."""
-    return int(read_picture(path, False, content).max())
+    """The largest of the upper 8 bits in an image of 16 bits a channel; 0 of another."""
+    return int(read_picture(path, False, content).max()) if read_header(path, content).cut else 0
 
 
 def _read_headers(splits: Mapping[Split, Pictures]) -> _Headers:
@@ -268,25 +244,17 @@ def _read_headers(splits: Mapping[Split, Pictures]) -> _Headers:
                 continue
             count, first = found.kinds.get(header, (0, path))
             found.kinds[header] = count + 1, first
-            if header.deep:
-                found.deep.add(path)
-            if header.cut:
-                found.cut.add(path)
     return found
 
 
 def _in_threads(
-    function: Callable[[Path, bytes | None], Result],
-    splits: Mapping[Split, Pictures],
-    threads: int,
-    only: Set[Path] | None = None,
+    function: Callable[[Path, bytes | None], Result], splits: Mapping[Split, Pictures], threads: int
 ) -> Iterator[Result]:
-    """Call a function for each image, or those in ``only``, in several threads; results keep the order."""
+    """Call a function for each image, in several threads; results keep the order."""
     with ThreadPoolExecutor(threads) as pool:
         for pictures in splits.values():
             for piece in pictures.pieces(_AT_ONCE):
-                some = [picture for picture in piece if only is None or picture[0] in only]
-                yield from pool.map(lambda picture: function(*picture), some)
+                yield from pool.map(lambda picture: function(*picture), piece)
 
 
 def _find_damaged(splits: Mapping[Split, Pictures], threads: int) -> set[Path]:
@@ -317,7 +285,11 @@ def _refusal(where: Path, damaged: set[Path]) -> Corrupt:
 
 
 def _names(where: Path, paths: set[Path]) -> str:
-    return named(sorted(os.path.relpath(path, where) for path in paths))
+    return named(sorted(_relative(where, path) for path in paths))
+
+
+def _relative(where: Path, path: Path) -> str:
+    return os.path.relpath(path, where.parent if where.is_file() else where)
 
 
 def _notes_on_kinds(headers: _Headers) -> tuple[Note, ...]:

@@ -1,8 +1,8 @@
 """The search for image files in a folder, and what it ignores.
 
 Images are files with an image's suffix, and files whose first bytes are an image's whatever they are called.
-Hidden entries, ``__MACOSX`` and stores of rcig are ignored.  Links are followed if they lead inside the
-folder; a folder that a link leads to is read there only.  Of each file its name is kept, some 100 bytes.
+Hidden entries, ``__MACOSX`` and stores of rcig are ignored, and so are links, except those to files inside
+the folder.  Of each file its name is kept, some 100 bytes.
 """
 
 from __future__ import annotations
@@ -88,11 +88,7 @@ class Search:
     hidden
         Number of entries that are ignored as `is_ignored` says.
     links
-        Links ignored, because they lead out of the folder, in a circle, nowhere, or where another did.
-    targets
-        The real paths of the folders that links led to.
-    moved
-        Folders left out, because links led to them.
+        Links ignored, because they don't lead to a file inside the folder.
     """
 
     root: Path
@@ -101,8 +97,6 @@ class Search:
     unread: list[str] = field(default_factory=list)
     hidden: int = 0
     links: list[str] = field(default_factory=list)
-    targets: set[str] = field(default_factory=set)
-    moved: list[str] = field(default_factory=list)
 
     def not_ignored(self, file: Path) -> None:
         """Leave a file that was read, such as a labels file, out of what is said to be ignored."""
@@ -122,13 +116,15 @@ class Search:
                 f"Hidden or system entries, or stores of rcig, in {self.root}, ignored: {self.hidden}."
             )
         if self.links:
-            texts.append(
-                f"Links in {self.root} that lead out of it, in a circle, nowhere, or to the same folder as "
-                f"another, ignored: {named(self.links)}. To use what they lead to, copy it there."
-            )
-        if self.moved:
-            texts.append(f"Folders in {self.root} that are read through links to them: {named(self.moved)}.")
+            texts.append(self.about_links())
         return tuple(Note("skipped", text) for text in texts)
+
+    def about_links(self) -> str:
+        """Say which links were ignored."""
+        return (
+            f"Links in {self.root} that don't lead to a file in it, ignored: {named(self.links)}. "
+            "To use what they lead to, copy it there."
+        )
 
 
 def named(things: list[str]) -> str:
@@ -153,17 +149,13 @@ def search(folder: Path, *, within: Path | None = None) -> Search:
         If the system refuses to read it.
     """
     result = Search(folder)
-    limit = os.path.realpath(within or folder)
-    start = os.path.realpath(folder)
-    result.found = _search(result, os.fspath(folder), "", limit, (start,))
-    if result.targets:
-        _leave_out_targets(result, result.found, start)
+    result.found = _search(result, os.fspath(folder), "", os.path.realpath(within or folder))
     return result
 
 
-def _search(result: Search, folder: str, path: str, limit: str, above: tuple[str, ...]) -> Folder:
-    """Search ``folder``, which is ``path`` within the root; ``above`` are the real paths that led here."""
-    if len(above) > _DEEPEST:
+def _search(result: Search, folder: str, path: str, limit: str) -> Folder:
+    """Search ``folder``, which is ``path`` within the root."""
+    if path.count("/") >= _DEEPEST:
         raise ConfigError(f"{result.root} has folders nested more than {_DEEPEST} levels deep: move some up.")
     images, folders, tables = [], {}, []
     suffixes = picture_suffixes()
@@ -175,24 +167,18 @@ def _search(result: Search, folder: str, path: str, limit: str, above: tuple[str
         if is_ignored(name):
             result.hidden += 1
             continue
-        target = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
-        if entry.is_symlink():
-            usable = is_inside(target, limit) and os.path.exists(target)
-            if not usable or target in above or target in result.targets:
-                result.links.append(start + name)
-                continue
+        if entry.is_symlink() and not (os.path.isfile(entry.path) and is_inside(entry.path, limit)):
+            result.links.append(start + name)
+            continue
         if entry.is_dir():
             if is_ignored(name, entry.path):
                 result.hidden += 1
                 continue
-            if entry.is_symlink():
-                result.targets.add(target)
-            inner = (*above, os.path.realpath(target))
             # An accented letter is one character or two, depending on the system that made the folder.
             composed = unicodedata.normalize("NFC", name)
             if composed in folders:
                 raise ConfigError(f"{folder} has two folders whose names look the same, {name}: rename one.")
-            folders[composed] = _search(result, entry.path, start + name, limit, inner)
+            folders[composed] = _search(result, entry.path, start + name, limit)
             continue
         suffix = os.path.splitext(name)[1].lower()
         if not entry.is_file():
@@ -220,16 +206,6 @@ def _ending(name: str) -> str:
     """What files that are no images are counted by."""
     suffix = os.path.splitext(name)[1].lower()
     return suffix if suffix and suffix.isprintable() else "without an ending"
-
-
-def _leave_out_targets(result: Search, folder: Folder, root: str) -> None:
-    """Leave out the folders that links lead to, whose images are found through these links."""
-    for name, inner in list(folder.folders.items()):
-        if os.path.join(root, inner.path) in result.targets:
-            result.moved.append(inner.path)
-            del folder.folders[name]
-        else:
-            _leave_out_targets(result, inner, root)
 
 
 def is_inside(path: str | Path, folder: str) -> bool:

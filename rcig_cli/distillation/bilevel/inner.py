@@ -41,9 +41,9 @@ from rcig_cli.distillation.bilevel.linearized import (
 )
 from rcig_cli.distillation.bilevel.outer import OuterLoss, Predictor
 from rcig_cli.distillation.bilevel.subsampling import choose, linearize_subsampled
-from rcig_cli.distillation.network import Network
 from rcig_cli.distillation.platform import Platform
 from rcig_cli.distillation.records import Tree, split, total
+from rcig_cli.networks.network import Network
 
 
 class Outputs(NamedTuple):

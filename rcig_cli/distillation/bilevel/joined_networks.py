@@ -5,18 +5,19 @@ h(x) = [h_1(x), ..., h_N(x)] / sqrt(N),    h(x) h(x')^T = (h_1(x) h_1(x')^T + ..
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rcig_cli.distillation.network import Network
 from rcig_cli.distillation.records import Tree
+from rcig_cli.networks.network import Network
 
 
 @dataclass(frozen=True)
-class JoinedNetworks:
-    """Several networks of one architecture; see `rcig_cli.distillation.network.Network`.
+class JoinedNetworks(Network):
+    """Several networks of one architecture, without a common split.
 
     Their parameters and statistics are stacked along a first axis.
 
@@ -26,12 +27,13 @@ class JoinedNetworks:
         The networks, which differ in their statistics only.
     """
 
-    members: tuple[Network, ...]
+    members: tuple[Network, ...] = ()
 
-    @property
-    def lower_layers(self) -> tuple[str, ...]:
-        """None: they have no common cut."""
-        return ()
+    @classmethod
+    def of(cls, members: Sequence[Network]) -> Self:
+        """Join networks."""
+        first = members[0]
+        return cls(first.body, first.classes, first.image_shape, members=tuple(members))
 
     def init(self, key: Array) -> Tree:
         """Draw fresh parameters of each."""
@@ -42,10 +44,10 @@ class JoinedNetworks:
         """Those of each."""
         return _stacked([member.first_statistics() for member in self.members])
 
-    def with_statistics_of(self, parameters: Tree, images: Array) -> "JoinedNetworks":
+    def with_statistics_of(self, parameters: Tree, images: Array) -> Self:
         """Fix the statistics of each to those of these images."""
         pairs = zip(self.members, self._each(parameters), strict=True)
-        return JoinedNetworks(tuple(member.with_statistics_of(theta, images) for member, theta in pairs))
+        return self.of([member.with_statistics_of(theta, images) for member, theta in pairs])
 
     def train(self, parameters: Tree, statistics: Tree, images: Array) -> tuple[Array, Tree]:
         """The mean of their logits with the statistics of these images, and each one's running statistics."""
@@ -62,15 +64,6 @@ class JoinedNetworks:
         found = [member.apply(theta, images) for member, theta in pairs]
         features = jnp.concatenate([features for _, features in found], 1) / jnp.sqrt(len(found))
         return _mean([logits for logits, _ in found]), features
-
-    def lower(self, body: Tree, images: Array) -> Array:
-        """The images: there is no cut."""
-        del body
-        return images
-
-    def upper(self, parameters: Tree, z: Array) -> tuple[Array, Array]:
-        """As `apply`."""
-        return self.apply(parameters, z)
 
     def _each(self, stacked: Tree) -> list[Tree]:
         return [jax.tree.map(lambda leaf, at=at: leaf[at], stacked) for at in range(len(self.members))]

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from rcig_cli.distillation.network import Network
 from rcig_cli.distillation.records import Tree, split, total
+from rcig_cli.networks.network import Network
 
 Apply = Callable[[Tree, Array], tuple[Array, Array]]  # (parameters, images) -> (logits, features)
 

@@ -41,7 +41,7 @@ def make(task: "Task", settings: RfadSettings) -> "Step":
     from rcig_cli.distillation.bilevel.outer import platt
     from rcig_cli.distillation.pool import Pool
 
-    joined = JoinedNetworks((task.network,) * settings.feature_networks)
+    joined = JoinedNetworks.of([task.network] * settings.feature_networks)
     # As many models as a step uses, each replaced after every use, without any training.
     fresh = Pool(size=settings.models, max_age=0, training_steps=0, lr=0.0)
     return make_kernel_regression_step(replace(task, network=joined), settings, platt, fresh)

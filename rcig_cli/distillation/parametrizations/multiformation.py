@@ -78,7 +78,8 @@ def make(settings: MultiformationSettings, image_shape: Shape, _counts: Counts) 
 MULTIFORMATION = Parametrization(
     name="multiformation",
     title="grids of images of low resolution",
-    reference="Kim et al.: Dataset Condensation via Efficient Synthetic-Data Parameterization, ICML 2022",
+    reference="Kim, Kim, Oh, Yun, Song, Jeong, Ha, Song: Dataset Condensation via Efficient Synthetic-Data "
+    "Parameterization, ICML 2022",
     settings=MultiformationSettings,
     shapes=shapes,
     make=make,

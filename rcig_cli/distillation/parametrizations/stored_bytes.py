@@ -33,8 +33,3 @@ class StoredBytes:
     def to_json(self) -> dict[str, int]:
         """Return the bytes as a manifest records them."""
         return {"images": self.images, "labels": self.labels}
-
-    @property
-    def total(self) -> int:
-        """All bytes."""
-        return self.images + self.labels

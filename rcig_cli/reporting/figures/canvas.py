@@ -86,7 +86,7 @@ class Canvas:
 class Heading:
     """What a picture shows: a title on one line, and details on several lines of smaller letters."""
 
-    title: str
+    title: str = ""
     details: str = ""
 
     def height(self, width: int) -> int:
@@ -107,14 +107,28 @@ class Heading:
 
 def with_heading(picture: Image.Image, heading: Heading | None) -> Image.Image:
     """Return a picture that has a margin with a heading above it; unchanged if there is none."""
-    if heading is None:
-        return picture
-    width = max(picture.width, _LEAST_WIDTH)
-    column = width - 2 * MARGIN
-    top = MARGIN + heading.height(column)
-    canvas = Canvas(width, top + picture.height)
-    heading.draw(canvas, MARGIN, MARGIN, column)
-    canvas.paste(picture, (width - picture.width) // 2, top)
+    return picture if heading is None else beside([picture], [heading])
+
+
+def beside(pictures: Sequence[Image.Image], headings: Sequence[Heading]) -> Image.Image:
+    """Place pictures beside each other, with a heading above each and all at the same height."""
+    widths = [max(picture.width, _LEAST_WIDTH) for picture in pictures]
+    pairs = [*zip(headings, widths, strict=True)]
+    top = MARGIN + max(heading.height(width - 2 * MARGIN) for heading, width in pairs)
+    canvas, left = Canvas(sum(widths), top + max(picture.height for picture in pictures)), 0
+    for picture, (heading, width) in zip(pictures, pairs, strict=True):
+        heading.draw(canvas, left + MARGIN, MARGIN, width - 2 * MARGIN)
+        canvas.paste(picture, left + (width - picture.width) // 2, top)
+        left += width
+    return canvas.picture
+
+
+def stacked(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Place pictures below each other, at the left."""
+    canvas, top = Canvas(max(picture.width for picture in pictures), sum(each.height for each in pictures)), 0
+    for picture in pictures:
+        canvas.paste(picture, 0, top)
+        top += picture.height
     return canvas.picture
 
 

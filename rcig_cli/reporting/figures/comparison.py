@@ -5,17 +5,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from rcig_cli.reporting.figures.canvas import (
-    MARGIN,
-    Canvas,
-    Heading,
-    Images,
-    Labels,
-    enlargement,
-)
+from rcig_cli.reporting.figures.canvas import Heading, Images, Labels, beside, enlargement
 from rcig_cli.reporting.figures.grid import draw_grid
-
-_LEAST_WIDTH = 720  # of a side
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,13 +40,4 @@ def draw_comparison(left: Side, right: Side, class_names: Sequence[str]) -> Imag
     height, width = left.images.shape[1:3]
     scale = enlargement((height, width), max(len(side.images) for side in sides))
     grids = [draw_grid(side.images, side.labels, class_names, scale=scale) for side in sides]
-    columns = [max(grid.width, _LEAST_WIDTH) for grid in grids]
-    heights = [side.heading.height(column - 2 * MARGIN) for side, column in zip(sides, columns, strict=True)]
-    grid_top = MARGIN + max(heights)
-    canvas = Canvas(sum(columns), grid_top + max(grid.height for grid in grids))
-    start = 0
-    for grid, column, side in zip(grids, columns, sides, strict=True):
-        side.heading.draw(canvas, start + MARGIN, MARGIN, column - 2 * MARGIN)
-        canvas.paste(grid, start + (column - grid.width) // 2, grid_top)
-        start += column
-    return canvas.picture
+    return beside(grids, [side.heading for side in sides])

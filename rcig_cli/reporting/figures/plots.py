@@ -37,13 +37,12 @@ _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 @dataclass(frozen=True)
 class Series:
-    """Points with one colour and one entry of the legend."""
+    """Points joined by a line, in the order of x, with one colour and one entry of the legend."""
 
     label: str
     x: Sequence[float]
     y: Sequence[float]
     error: Sequence[float] = ()  # half the height of each error bar
-    joined: bool = True  # by a line, in the order of x
 
 
 @dataclass(frozen=True)
@@ -168,7 +167,7 @@ def _draw(axes: "Axes", panel: Panel) -> None:
             clip_on=not marked,  # a marker at the edge of the axes is drawn whole
             zorder=3,  # and above the axes
             linewidth=1.5,
-            linestyle=("--" if repeat else "-") if one.joined and len(order) > 1 else "",
+            linestyle=("--" if repeat else "-") if len(order) > 1 else "",
             elinewidth=1,
             capsize=3,
         )

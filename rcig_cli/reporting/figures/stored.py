@@ -7,21 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from rcig_cli.reporting.figures.canvas import (
-    MARGIN,
-    Canvas,
-    Heading,
-    Images,
-    Labels,
-    fit_lines,
-    line_height,
-    with_heading,
-)
+from rcig_cli.reporting.figures.canvas import Heading, Images, Labels, stacked, with_heading
 from rcig_cli.reporting.figures.grid import draw_grid
-
-_TITLE_SIZE = 28
-_LEAST_WIDTH = 960  # of the page, for its titles
-_MOST_LINES = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,17 +35,13 @@ class StoredPictures:
 
 def draw_stored(parts: Sequence[StoredPictures], heading: Heading | None = None) -> Image.Image:
     """Draw stored arrays as pictures, each scaled to its own range of values, in RGB, below a heading."""
-    grids = [draw_grid(to_own_range(part.arrays), part.labels, part.names) for part in parts]
-    width = max(_LEAST_WIDTH, *(grid.width for grid in grids))
-    titles = [fit_lines(part.title, _TITLE_SIZE, width - 2 * MARGIN, _MOST_LINES) for part in parts]
-    line = line_height(_TITLE_SIZE)
-    heights = [MARGIN + len(title) * line + grid.height for title, grid in zip(titles, grids, strict=True)]
-    canvas, top = Canvas(width, sum(heights)), 0
-    for title, grid, height in zip(titles, grids, heights, strict=True):
-        canvas.text(title, _TITLE_SIZE, MARGIN, top + MARGIN, width - 2 * MARGIN)
-        canvas.paste(grid, 0, top + height - grid.height)
-        top += height
-    return with_heading(canvas.picture, heading)
+    pictures = [
+        with_heading(
+            draw_grid(to_own_range(part.arrays), part.labels, part.names), Heading(details=part.title)
+        )
+        for part in parts
+    ]
+    return with_heading(stacked(pictures), heading)
 
 
 def to_own_range(arrays: npt.NDArray[np.floating]) -> Images:

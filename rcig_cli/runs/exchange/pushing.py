@@ -5,8 +5,8 @@ import re
 import tempfile
 from pathlib import Path
 
-from rcig_cli.data.exchange import parquet, safetensors
-from rcig_cli.data.exchange.hub import EXACT, Uploaded, upload
+from rcig_cli.data.exchange import parquet
+from rcig_cli.data.exchange.hub import Uploaded, upload
 from rcig_cli.errors import ConfigError, shorten
 from rcig_cli.reporting.dataset_card import GRID, dataset_card
 from rcig_cli.reporting.formatting import describe_run
@@ -113,8 +113,6 @@ def _check(what: str, value: str | None, form: re.Pattern[str], remedy: str) -> 
 
 def _write(folder: Path, distilled: DistilledSet, card: str) -> None:
     """Write everything that is uploaded into an empty folder."""
-    exported = exported_set(distilled)
-    parquet.write_rows(folder, exported)
-    safetensors.write_set(folder / EXACT, exported)
+    parquet.write_set(folder, exported_set(distilled))
     (folder / GRID).write_bytes(grid(distilled))
     (folder / "README.md").write_text(card, encoding="utf-8")

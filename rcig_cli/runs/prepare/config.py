@@ -20,7 +20,7 @@ class PrepareConfig:
     range: str | None = setting(
         None,
         "LOW,HIGH: the values of black and white pixels; values outside are clipped. "
-        "Default: 0,255 for 8-bit images, otherwise from the images.",
+        "Default: 0,255 for 8-bit images, from the values of arrays; needed for deeper grey image files.",
         panel="With --from",
     )
     layout: Layout | None = setting(

@@ -112,9 +112,17 @@ def test_parquet_follows_the_layout_of_hugging_face(tmp_path):
     assert list(features) == table.column_names == ["image", "label", "soft_label", "whitened"]
     assert features["image"] == {"_type": "Image"}
     assert features["label"] == {"names": list(NAMES), "_type": "ClassLabel"}
-    card = (path / "README.md").read_text()
-    assert card.startswith("---\n")
-    assert "path: data/train-*" in card
+    assert sorted(entry.name for entry in path.iterdir()) == ["data", "distilled.safetensors"]
+
+
+def test_a_parquet_file_has_images_and_labels_bit_for_bit(tmp_path):
+    given = exported_set()
+    path = write(tmp_path, "parquet", given)
+    (path / "distilled.safetensors").unlink()
+    for found in (read(path), read(path / PART)):
+        assert found.space == "whitened"
+        assert same_bits(found.inputs(given.whitening), given.images)
+        assert same_bits(found.labels, given.labels)
 
 
 def test_parquet_with_only_pictures_and_class_numbers(tmp_path):

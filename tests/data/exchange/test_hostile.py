@@ -7,10 +7,12 @@ import sys
 import tracemalloc
 import zipfile
 
+import flax.serialization  # noqa: F401 - the memory of importing it is not to be measured
 import msgpack
 import numpy as np
 import pytest
 
+from rcig_cli.data.exchange import torch_file
 from rcig_cli.data.exchange.formats import EXPORTS, read_file
 from rcig_cli.errors import ConfigError, Corrupt, NotFound, RcigError
 from tests.data.examples import npy_header, png_bytes
@@ -133,6 +135,28 @@ def test_without_pytorch_a_pt_file_is_refused_with_what_to_install(tmp_path, mon
     refused(tmp_path / "a.pt", ConfigError, "pip install torch")
 
 
+class Sparse:
+    """Stands in for a sparse tensor."""
+
+    dtype = "torch.float32"
+
+    def __init__(self, shape):
+        self.shape = shape
+
+    def detach(self):
+        return self
+
+    def contiguous(self):
+        raise TypeError("can't convert Sparse layout tensor to numpy")
+
+
+def test_a_sparse_tensor_is_refused(tmp_path, monkeypatch):
+    zipped(tmp_path / "a.pt", {"a/data.pkl": TENSOR})
+    content = {"images": Sparse((6, 4, 4, 3)), "labels": Sparse((6, 3)), "space": "whitened"}
+    monkeypatch.setattr(torch_file, "_load", lambda _: content)
+    refused(tmp_path / "a.pt", ConfigError, r"a\.pt has tensors that aren't dense")
+
+
 def split(path, *parts):
     for part in parts:
         (path / part).mkdir()
@@ -144,10 +168,17 @@ def link_out(path):
     (path / "0" / "00000.png").symlink_to("/etc/passwd")
 
 
+def link_out_and_in(path):
+    link_out(path)
+    (path / "1").rename(path / "2" / "inside")
+    (path / "1").symlink_to(path / "2" / "inside")
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        (link_out, ConfigError, "lead out of it"),
+        (link_out, ConfigError, "don't lead to a file in it"),
+        (link_out_and_in, ConfigError, r"can't be imported as it is\. Links in .* \(.*0/00000\.png.*\)"),
         (lambda p: (p / "1").rename(p / "one"), ConfigError, "must be those of the class folders"),
         (lambda p: (p / "0" / "00000.png").unlink(), ConfigError, "must have the arrays"),
         (lambda p: (p / "0" / "00000.png").write_bytes(png_bytes(60000, 60000)), ConfigError, "too large"),
@@ -201,9 +232,10 @@ def test_parquet_columns_of_other_types_or_sizes_are_refused(tmp_path, columns, 
 
 
 def test_a_parquet_folder_with_a_link_out_or_several_files_is_refused(tmp_path):
-    part = write(tmp_path, "parquet", GIVEN) / "data" / "train-00000-of-00001.parquet"
+    given = write(tmp_path, "parquet", GIVEN)
     (tmp_path / "set" / "data").mkdir(parents=True)
-    (tmp_path / "set" / "data" / "a.parquet").symlink_to(part)
+    (tmp_path / "set" / "data" / "a.parquet").symlink_to(given / "data" / "train-00000-of-00001.parquet")
+    (tmp_path / "set" / "distilled.safetensors").symlink_to(given / "distilled.safetensors")
     refused(tmp_path / "set", ConfigError, "leads out of")
     (tmp_path / "set" / "data" / "b.parquet").touch()
     refused(tmp_path / "set", ConfigError, "has 2 Parquet files")

@@ -308,6 +308,16 @@ def test_rows_without_image_or_label(tmp_path):
         read(tmp_path)
 
 
+def test_a_damaged_image_of_a_single_file_is_named_after_the_file(tmp_path):
+    _, _, content = example()
+    rows = content["img"].to_pylist()
+    rows[3] = {"bytes": b"no image", "path": None}
+    damaged = table({"label": class_label(*NAMES)}, img=pyarrow.array(rows, IMAGE), label=content["label"])
+    write(tmp_path / "x.parquet", damaged)
+    with pytest.raises(Corrupt, match=r"images: 1 \(x\.parquet: row 3\)\."):
+        read(tmp_path / "x.parquet")
+
+
 @pytest.mark.parametrize("suffix", ["parquet", "arrow"])
 def test_names_of_columns_with_a_dot(tmp_path, suffix):
     images, labels, _ = example()

@@ -94,6 +94,13 @@ def test_numbers_of_a_known_set_number_its_published_names():
     assert classes.names[0] == "T-shirt/top"
 
 
+@pytest.mark.parametrize("dataset", ["mnist", "imagenette"])
+@pytest.mark.parametrize("odd", ["+", "--", " "])
+def test_a_name_without_letters_and_digits_is_no_class_of_a_known_set(dataset, odd):
+    with pytest.raises(ConfigError, match=r"^here has the class .*: prepare other data under another name"):
+        ordered_classes("here", dataset, ["1", odd])
+
+
 @pytest.mark.parametrize("odd", ["lorry", "10", "cat ", "1"])
 def test_classes_that_a_known_set_does_not_have_are_refused(odd):
     with pytest.raises(ConfigError, match=r"^here has the class .*: prepare other data under another name"):

@@ -4,21 +4,8 @@ import pytest
 
 from rcig_cli.errors import ConfigError
 from rcig_cli.presets.config import resolve
-from rcig_cli.reporting.formatting import duration, size
 from rcig_cli.runs.distill import preflight
 from tests.conftest import TINY
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.2, "1 s"), (59, "59 s"), (61, "1 min"), (3661, "1 h 1 min"), (7200, "2 h"), (130_000, "1 d 12 h")],
-)
-def test_durations_as_text(seconds, text):
-    assert duration(seconds) == text
-
-
-def test_sizes_as_text():
-    assert [size(n) for n in (1_234_567, 83e6, 2.5e9, 61e9)] == ["1.2 MB", "83 MB", "2.5 GB", "61 GB"]
 
 
 def config(**flags):
