@@ -191,7 +191,7 @@ def test_the_documented_sweeps_can_be_run(path):
         configs.add(config)
         if "minutes" in settings:
             check_method(config)
-    runs = {"table_1": 12, "figure_1_and_2": 22, "table_2": 72}
+    runs = {"table_1": 12, "figure_1_and_2": 22, "table_2": 72, "settings_mnist": 6}
     runs |= {"paper_table_1": 72, "paper_table_2": 22, "paper_table_3": 2, "paper_figures_1_and_2": 24}
     assert len(configs) == runs[path.stem]
 
