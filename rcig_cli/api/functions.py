@@ -865,8 +865,8 @@ def _locate(
         raise ConfigError(f"{argument} must be a {kind.__name__} or its name, not {shorten(what)}.")
     if isinstance(what, Dataset) and what.only is not None:
         raise ConfigError(
-            f"dataset has only the classes {what.only} of {what.name}: give {what.name!r}, and to distill "
-            f"these classes alone classes={what.only!r}."
+            f"dataset has only the classes {what.only} of {what.name}: give {what.name!r} instead; "
+            f"rcig.distill takes classes={what.only!r}."
         )
     return (what.store if store is None else _open(store)), what.name
 

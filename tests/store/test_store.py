@@ -152,7 +152,6 @@ def test_a_run_that_cannot_be_made_leaves_nothing(store):
 
 CREATE_RUNS = """
 import sys
-from functools import partial
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from conftest import _run_manifest

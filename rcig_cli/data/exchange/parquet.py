@@ -56,7 +56,7 @@ def recognize(path: Path, head: bytes) -> bool:
 
 
 def _has_exact(folder: Path) -> bool:
-    return (folder / EXACT).is_file() and not (folder / EXACT).is_symlink()
+    return (folder / EXACT).is_file()
 
 
 def _parts(folder: Path) -> list[Path]:
@@ -66,7 +66,7 @@ def _parts(folder: Path) -> list[Path]:
 def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
     """Read a file that has no more rows and bytes than a distilled set of the data set; see `Format.read`."""
     if path.is_dir() and _has_exact(path):
-        return safetensors.read_set(path / EXACT, dataset)
+        return safetensors.read_set(_inside(path, path / EXACT), dataset)
     file = _only_part(path) if path.is_dir() else path
     try:
         table = _read_table(file, dataset)
@@ -91,9 +91,13 @@ def _only_part(folder: Path) -> Path:
         raise ConfigError(
             f"{folder / _DATA} has {len(parts)} Parquet files, but a distilled set must be a single file."
         )
-    if not parts[0].resolve().is_relative_to(folder.resolve()):
-        raise ConfigError(f"{parts[0]} is a link that leads out of {folder}: put the file there.")
-    return parts[0]
+    return _inside(folder, parts[0])
+
+
+def _inside(folder: Path, file: Path) -> Path:
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise ConfigError(f"{file} is a link that leads out of {folder}: put the file there.")
+    return file
 
 
 def _read_table(file: Path, dataset: DatasetInfo) -> Any:

@@ -123,7 +123,7 @@ def _lazy(path: Path, tensor: Any) -> LazyArray:
         try:
             array: Array = tensor.detach().contiguous().numpy()
         except (RuntimeError, TypeError) as error:  # it is sparse, for example
-            raise ConfigError(f"{path} has tensors that aren't dense: save tensor.to_dense().") from error
+            raise ConfigError(f"{path} has a tensor that isn't an array: {error}") from error
         return array
 
     return LazyArray(tuple(tensor.shape), np.dtype(_type_name(tensor)), read)

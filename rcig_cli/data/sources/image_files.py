@@ -23,7 +23,7 @@ from rcig_cli.data.sources.source import SPLITS, Batch, ImageSource, Note, Split
 from rcig_cli.errors import ConfigError, Corrupt
 
 _DECODERS = min(8, os.cpu_count() or 1)
-_TOP_BIT = 2**7  # of 8
+_TOP_BIT, _WHITE = 2**7, 255  # of 8 bits
 _AT_ONCE = 1024  # files that wait for a thread
 
 Result = TypeVar("Result")
@@ -209,22 +209,42 @@ class FileSource(ImageSource):
         return _refusal(self._where, damaged) if damaged else first
 
     def _check_depth(self, headers: _Headers) -> None:
-        """Refuse images of more than 8 bits whose black and white aren't known."""
+        """Refuse images of more than 8 bits whose black and white aren't known or differ from others'."""
         where = self._where
         deep = [first for header, (_, first) in headers.kinds.items() if header.deep]
-        if deep and self._limits is None:
+        example = _relative(where, deep[0]) if deep else None
+        if headers.count(lambda header: header.cut):
+            self._check_colours(f"grey images of more than 8 bits, such as {example}" if deep else None)
+        elif deep and headers.count(lambda header: not header.deep):
+            if self._limits is None or self._limits[1] > _WHITE:
+                raise ConfigError(
+                    f"{where} has images of 8 bits, and others of more, such as {example}: save all "
+                    "with 8 bits."
+                )
+        elif deep and self._limits is None:
             raise ConfigError(
-                f"{where} has grey images of more than 8 bits, such as {_relative(where, deep[0])}. Give the "
-                "values of black and white with --range LOW,HIGH, for example --range 0,65535."
+                f"{where} has grey images of more than 8 bits, such as {example}. Give the values of black "
+                "and white with --range LOW,HIGH, for example --range 0,65535."
             )
-        if not headers.count(lambda header: header.cut):
-            return
+
+    def _check_colours(self, others: str | None) -> None:
+        """Refuse colours of 16 bits a channel that don't fill them or aren't the only deep images."""
+        where, colours = self._where, "colours of 16 bits a channel"
+        if others:
+            raise ConfigError(f"{where} has {colours}, and {others}: save all with 8 bits.")
         if self._limits is not None:
-            raise ConfigError(f"--range can't be used with {where}, which has colours of 16 bits a channel.")
-        if (highest := max(_in_threads(_brightest, self._files, self._threads))) < _TOP_BIT:
             raise ConfigError(
-                f"{where} has colours of 16 bits a channel with values up to {highest * 256 + 255}, "
-                "which don't fill 16 bits: save them with 8 bits."
+                f"--range can't be used with {where}, which has {colours}: leave it out, or save them "
+                "with 8 bits."
+            )
+        try:
+            highest = max(_in_threads(_brightest, self._files, self._threads))
+        except Corrupt as error:
+            raise self._all_damaged(error) from error
+        if highest < _TOP_BIT:
+            raise ConfigError(
+                f"{where} has {colours} with values up to {highest * 256 + 255}, which don't fill 16 bits: "
+                "save them with 8 bits."
             )
 
 

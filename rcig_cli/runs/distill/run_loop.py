@@ -225,8 +225,9 @@ class RunLoop:
             if stop:
                 self._interrupt(stop)
             if save:
-                self.save()
+                self.save()  # in which `on_step` may end the run
                 saved_at = time.monotonic()
+                continue
             count = min(count, self.snapshots.until(self.step), self._steps_until_checkpoint())
             assert self.state is not None
             self.state, fetch = self.engine.advance(self.state, self.step, count)

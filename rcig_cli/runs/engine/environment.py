@@ -198,7 +198,8 @@ def _left_by_limits() -> Iterator[int]:
             with suppress(OSError, ValueError):  # there is none, or it is "max"
                 most, now = int((each / limit).read_text()), int((each / used).read_text())
                 stat = dict(row.split() for row in (each / "memory.stat").read_text().splitlines())
-                caches = int(stat.get("total_inactive_file", stat.get("inactive_file", 0)))
+                total = "total_" if controllers else ""  # with the groups below it
+                caches = sum(int(stat.get(f"{total}{kind}_file", 0)) for kind in ("active", "inactive"))
                 yield max(0, most - now + caches)
 
 

@@ -202,9 +202,10 @@ class _Check:
     def run(self, folder: Path) -> Iterator[Finding]:
         manifest = yield from self.manifest(folder, RunManifest)
         if manifest:
-            results = () if manifest.status == "finished" else ("distilled.zarr", "snapshots.npz")
+            results = (METRICS, "distilled.zarr", "snapshots.npz")
+            unrecorded = () if manifest.status == "finished" else results
             elsewhere = (PROGRESS, CHECKPOINTS, _FIGURES, _TENSORBOARD, *KINDS)
-            yield from self.files(folder, manifest.files, unrecorded=(METRICS, *results), elsewhere=elsewhere)
+            yield from self.files(folder, manifest.files, unrecorded=unrecorded, elsewhere=elsewhere)
             yield from self.parent(folder, manifest)
 
     def checkpoints_and_results(self, folder: Path) -> Iterator[Finding]:

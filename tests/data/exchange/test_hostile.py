@@ -154,7 +154,7 @@ def test_a_sparse_tensor_is_refused(tmp_path, monkeypatch):
     zipped(tmp_path / "a.pt", {"a/data.pkl": TENSOR})
     content = {"images": Sparse((6, 4, 4, 3)), "labels": Sparse((6, 3)), "space": "whitened"}
     monkeypatch.setattr(torch_file, "_load", lambda _: content)
-    refused(tmp_path / "a.pt", ConfigError, r"a\.pt has tensors that aren't dense")
+    refused(tmp_path / "a.pt", ConfigError, r"a\.pt has a tensor that isn't an array: can't convert Sparse")
 
 
 def split(path, *parts):
@@ -236,6 +236,8 @@ def test_a_parquet_folder_with_a_link_out_or_several_files_is_refused(tmp_path):
     (tmp_path / "set" / "data").mkdir(parents=True)
     (tmp_path / "set" / "data" / "a.parquet").symlink_to(given / "data" / "train-00000-of-00001.parquet")
     (tmp_path / "set" / "distilled.safetensors").symlink_to(given / "distilled.safetensors")
-    refused(tmp_path / "set", ConfigError, "leads out of")
+    refused(tmp_path / "set", ConfigError, "safetensors is a link that leads out of")
+    (tmp_path / "set" / "distilled.safetensors").unlink()
+    refused(tmp_path / "set", ConfigError, "parquet is a link that leads out of")
     (tmp_path / "set" / "data" / "b.parquet").touch()
     refused(tmp_path / "set", ConfigError, "has 2 Parquet files")

@@ -11,7 +11,7 @@ from PIL import Image
 from rcig_cli.data.images.picture import read_header, read_picture
 from rcig_cli.data.sources.opening import open_source
 from rcig_cli.data.sources.options import ReadOptions
-from rcig_cli.errors import ConfigError
+from rcig_cli.errors import ConfigError, Corrupt
 from tests.data.examples import png_bytes, save_picture, whole
 
 SIDE = 8
@@ -103,6 +103,32 @@ def test_a_range_holds_for_images_of_8_bits_beside_deep_ones(tmp_path):
     flat = np.full((SIDE, SIDE), 200, np.uint8)
     save_picture(tmp_path / "a" / "eight.png", flat)
     assert read(tmp_path, range=(0.0, 250.0))[0] == due([*arrays, flat], 0, 250)
+
+
+@pytest.mark.parametrize("limits", [None, (0.0, 65535.0)])
+def test_a_range_that_makes_images_of_8_bits_black_is_refused(tmp_path, limits):
+    write(tmp_path, ramps(65535, 6))
+    save_picture(tmp_path / "a" / "eight.png", np.full((SIDE, SIDE), 200, np.uint8))
+    with pytest.raises(ConfigError, match=r"images of 8 bits, and others of more, such as .*png: save all"):
+        open_source("deep", tmp_path, ReadOptions(range=limits))
+
+
+@pytest.mark.parametrize("limits", [None, (0.0, 65535.0)])
+def test_grey_images_and_colours_of_16_bits_are_refused_at_once(tmp_path, limits):
+    write_deep_colours(tmp_path, 1, struct.pack(">B3H", 0, 300, 4095, 65535))
+    save_picture(tmp_path / "a" / "grey.png", np.full((1, 1), 40_000, np.uint16))
+    with pytest.raises(ConfigError, match=r"colours of 16 bits a channel, and grey .*a/grey\.png: save all"):
+        open_source("deep", tmp_path, ReadOptions(range=limits))
+
+
+def test_damaged_colours_of_16_bits_are_counted(tmp_path):
+    row = b"\0" + np.random.default_rng(0).integers(0, 256, SIDE * 6, np.uint8).tobytes()
+    write_deep_colours(tmp_path, SIDE, row * SIDE)
+    for name in ("a/2.png", "b/1.png"):
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(content[:-60])
+    with pytest.raises(Corrupt, match=r"2 .*--skip-damaged"):
+        open_source("deep", tmp_path)
 
 
 def test_values_that_are_not_finite_are_refused(tmp_path):

@@ -104,6 +104,13 @@ def test_after_a_crash(crashed, uninterrupted, tmp_path):
     assert steps == list(range(1, STEPS + 1))
 
 
+def test_a_run_that_on_step_ends_while_a_checkpoint_is_saved_takes_no_more_steps(digits, tmp_path):
+    store = shutil.copytree(digits, tmp_path / "a")
+    context = RunContext(Silent(), checkpoint_every=3, on_step=lambda step, _: step != 6)
+    ended = distill(open_store(store, create=False), SETTINGS, context)
+    assert ended.step == ended.config["steps"] == 6
+
+
 def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before_with_a_warning(
     crashed, uninterrupted, tmp_path
 ):

@@ -54,18 +54,18 @@ def test_another_number_of_threads_is_refused(name, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("line", "group", "limit", "used", "cache"),
+    ("line", "group", "limit", "used", "total"),
     [
-        ("0::/job/step/task", "job/step", "memory.max", "memory.current", "inactive_file"),
-        ("0::/", ".", "memory.max", "memory.current", "inactive_file"),
+        ("0::/job/step/task", "job/step", "memory.max", "memory.current", ""),
+        ("0::/", ".", "memory.max", "memory.current", ""),
         (
             *("4:cpu:/other\n9:memory:/docker/a", "memory"),
-            *("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+            *("memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
         ),
     ],
 )
 def test_a_memory_limit_of_a_container_or_a_job_counts(
-    line, group, limit, used, cache, tmp_path, monkeypatch
+    line, group, limit, used, total, tmp_path, monkeypatch
 ):
     (tmp_path / "own").write_text(f"{line}\n")
     folder = tmp_path / "cgroup" / group
@@ -76,7 +76,7 @@ def test_a_memory_limit_of_a_container_or_a_job_counts(
     assert free_memory() > 1000
     (folder / limit).write_text("1000\n")
     (folder / used).write_text("700\n")
-    (folder / "memory.stat").write_text(f"anon 500\n{cache} 150\n")
+    (folder / "memory.stat").write_text(f"anon 500\n{total}active_file 100\n{total}inactive_file 50\n")
     assert free_memory() == 450
 
 
