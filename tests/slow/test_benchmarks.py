@@ -115,3 +115,12 @@ def test_a_preparation_is_measured_and_extrapolated(tmp_path):
     assert all(rate > 0 for rate in found["images_per_second"].values())
     assert "Extrapolated to 1281167 + 50000" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_reading_from_the_disk_is_measured(digits_run):
+    command = [sys.executable, ROOT / "benchmarks" / "reading.py", "--store", digits_run]
+    command += ["--dataset", "digits", "--batch", "32", "--width", "4", "--steps", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    seconds = [float(line.split("|")[2]) for line in done.stdout.splitlines()[2:]]
+    assert len(seconds) == 3
+    assert min(seconds) > 0
