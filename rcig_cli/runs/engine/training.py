@@ -37,7 +37,7 @@ LARGEST_BATCH = 256  # images; larger sets are trained on in random batches of t
 MOMENTUM, WEIGHT_DECAY = 0.9, 5e-4  # of gradient descent
 
 TEST_BATCH = 500  # images that networks are applied to at a time
-_STEPS_IN_A_CALL = 100  # between two reports of progress, where all networks are trained at once
+_STEPS_IN_A_CALL = 100  # between two reports of progress
 
 
 @dataclass(frozen=True)
@@ -178,15 +178,19 @@ def make_trainings(network: Network, schedule: AnySchedule, watch: Callable[[int
     network, schedule
         What is trained, and how.
     watch
-        Called with the number of steps done every 100 steps, where all are trained at once.
+        Called with the number of steps done every 100 steps: of one network, or of all at once.
     """
     if current_platform().unroll:
-        train = make_training(network, schedule)
+        stops = (*range(_STEPS_IN_A_CALL, schedule.steps, _STEPS_IN_A_CALL), schedule.steps)
+        train = make_training(network, schedule, stops)
 
         def one_by_one(keys: Array, sets: TrainingSet | Iterable[TrainingSet]) -> Iterator[Model]:
             each = itertools.repeat(sets, len(keys)) if isinstance(sets, TrainingSet) else sets
             for key, own in zip(keys, each, strict=True):
-                yield from train(key, own)
+                for done, trained in zip(stops, train(key, own), strict=True):
+                    model = jax.block_until_ready(trained)
+                    watch(done)
+                yield model
 
         return one_by_one
 
