@@ -279,7 +279,7 @@ def test_an_exported_set_is_imported_again(run, tmp_path):
         (
             lambda store: rcig.distill(rcig.list_datasets(store=store)[0].of_classes("3,5"), ipc=1),
             rcig.ConfigError,
-            "dataset has only the classes 3,5 of digits: give 'digits', and .* classes='3,5'",
+            "dataset has only the classes 3,5 of digits: give 'digits' instead; .* classes='3,5'",
         ),
         (lambda _: rcig.list_runs(store=3), rcig.ConfigError, "store must be a path, not 3"),
         (lambda _: rcig.prepare("digits", 3), rcig.ConfigError, "source must be a path, not 3"),
