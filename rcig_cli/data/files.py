@@ -58,8 +58,8 @@ def open_file(path: Path, *, most: int | None = None, inside: Path | None = None
         size = path.stat().st_size
         if not path.is_file():
             raise ConfigError(f"{path} can't be read: it is not a regular file.")
-        if inside is not None and not path.resolve().is_relative_to(inside.resolve()):
-            raise ConfigError(f"{path} is a link that leads out of {inside}: put the file itself there.")
+        if inside is not None:
+            check_inside(path, inside)
         if most is not None and size > most:
             raise ConfigError(f"{path} is too large: the limit is {most} bytes.")
         with path.open("rb") as file:
@@ -69,6 +69,12 @@ def open_file(path: Path, *, most: int | None = None, inside: Path | None = None
         raise NotFound(f"There is no file or folder {path}: check the path{again}.") from error
     except OSError as error:
         raise RcigError(f"{path} can't be read: {error.strerror or error}.") from error
+
+
+def check_inside(path: Path, folder: Path) -> None:
+    """Refuse a link that leads out of a folder, by a `ConfigError`."""
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ConfigError(f"{path} is a link that leads out of {folder}: put the file itself there.")
 
 
 def read_exactly(file: IO[bytes], count: int, path: Path) -> bytes:

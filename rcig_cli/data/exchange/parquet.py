@@ -32,6 +32,7 @@ from rcig_cli.data.exchange.records import (
     check_count,
     read_metadata,
 )
+from rcig_cli.data.files import check_inside
 from rcig_cli.data.tables import class_labels
 from rcig_cli.errors import ConfigError, Corrupt, RcigError
 
@@ -66,7 +67,8 @@ def _parts(folder: Path) -> list[Path]:
 def read_set(path: Path, dataset: DatasetInfo) -> SetFile:
     """Read a file that has no more rows and bytes than a distilled set of the data set; see `Format.read`."""
     if path.is_dir() and _has_exact(path):
-        return safetensors.read_set(_inside(path, path / EXACT), dataset)
+        check_inside(path / EXACT, path)
+        return safetensors.read_set(path / EXACT, dataset)
     file = _only_part(path) if path.is_dir() else path
     try:
         table = _read_table(file, dataset)
@@ -91,13 +93,8 @@ def _only_part(folder: Path) -> Path:
         raise ConfigError(
             f"{folder / _DATA} has {len(parts)} Parquet files, but a distilled set must be a single file."
         )
-    return _inside(folder, parts[0])
-
-
-def _inside(folder: Path, file: Path) -> Path:
-    if not file.resolve().is_relative_to(folder.resolve()):
-        raise ConfigError(f"{file} is a link that leads out of {folder}: put the file there.")
-    return file
+    check_inside(parts[0], folder)
+    return parts[0]
 
 
 def _read_table(file: Path, dataset: DatasetInfo) -> Any:

@@ -32,7 +32,7 @@ from rcig_cli.data.exchange.records import (
     SetFile,
     read_metadata,
 )
-from rcig_cli.data.files import open_archive, open_file
+from rcig_cli.data.files import check_inside, open_archive, open_file
 from rcig_cli.data.sources.source import Note
 from rcig_cli.errors import ConfigError, Corrupt
 
@@ -84,8 +84,7 @@ def read_two_files(path: Path, images: Path) -> SetFile:
             "labels_best.pt, or in the same dictionary."
         )
     for file in (images, beside) if path.is_dir() else (beside,):
-        if not file.resolve().is_relative_to(images.parent.resolve()):
-            raise ConfigError(f"{file} is a link that leads out of {images.parent}: put the file there.")
+        check_inside(file, images.parent)
     arrays = {"images": _lazy(images, _tensor(images)), "labels": _lazy(beside, _tensor(beside))}
     notes = (Note("labels", f"The labels of {images} were read from {beside.name}."),)
     return SetFile(path, arrays, files=(images, beside), notes=notes)

@@ -187,11 +187,11 @@ class RunLoop:
                 "processors": processors(),
             }
             write_result(self.path, "timings", "distill", timing)
-        files = {**(files or {})}
+        recorded = files or {}
         if self.is_writer:
             self.metrics.sync()
-            files |= digests(self.path, SNAPSHOTS) | digests(self.path, METRICS)
-        return self.record(status=status, step=step, files=files, **changes)
+            recorded = {**recorded, **digests(self.path, SNAPSHOTS), **digests(self.path, METRICS)}
+        return self.record(status=status, step=step, files=recorded, **changes)
 
     def restore_or_start(self) -> None:
         """Restore the newest checkpoint, or start at step 0 with tuned learning rates."""
