@@ -1,6 +1,7 @@
 """Every derivative of RCIG, CIG and VIG against definitions and finite differences, in float64."""
 
 from functools import cache, cached_property, partial
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -238,6 +239,25 @@ def test_conjugate_gradients_run_to_the_end_equal_the_dense_solves(name):
     theta, g, v, _ = setting.solved
     assert_close(theta, setting.minimizer(setting.psi))
     assert_close(v, jnp.linalg.solve(setting.oracles["Hessian"], flat(g)))
+
+
+def test_no_iteration_of_conjugate_gradients_makes_a_loss_larger():
+    setting = setting_for("rcig, grey")
+    _, g, _, _ = setting.solved
+
+    def losses_after(steps):
+        problem = setting.problem()
+        theta = solvers.inner_by_cg(problem, steps, Platform()).value
+        v = solvers.hessian_by_cg(problem, g, steps, Platform()).value
+        Hv = problem.hessian(theta)(v)
+        return problem.value_and_gradient(theta)[0], flat(v) @ (flat(Hv) - 2 * flat(g))
+
+    losses_after = jax.jit(losses_after, static_argnums=0)
+    at_zero = setting.ours["inner loss and gradient at 0"][0], 0.0
+    losses = [at_zero, *map(losses_after, range(1, 8))]
+    for inner in (0, 1):
+        falling = [float(each[inner]) for each in losses]
+        assert all(after < before for before, after in pairwise(falling))
 
 
 def test_adam_approaches_the_dense_solves():

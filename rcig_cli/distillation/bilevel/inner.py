@@ -214,15 +214,6 @@ class Quadratic(InnerProblem):
 
         return product
 
-    def dual_product(self, beta: Array) -> tuple[Array, Tree]:
-        """``(A (x) I_C + J_S J_S^T) beta`` for ``beta [n, C]``, and the ``J_S^T beta`` in it.
-
-        The operator of ridge regression under the tangent kernel.
-        """
-        h, pulled = self.A.features, self.J.transposed(beta)
-        ridge = h @ (h.T @ beta) + self.lam * beta
-        return ridge + self.J.product(pulled), pulled
-
 
 class LinearizedBody(Quadratic):
     """RCIG: linearized in theta_B, with the last kernel in closed form."""

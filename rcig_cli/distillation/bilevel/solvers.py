@@ -2,10 +2,13 @@
 
     theta = argmin L_in              v = H^-1 g = argmin <v, H v - 2 g>        (paper, equation 7)
 
-Conjugate gradients work in the dual, n C numbers instead of all parameters, preconditioned by A^-1:
+Conjugate gradients solve the same two systems, divided by s:
 
-    theta   = J_S^T beta,                         (A (x) I_C + J_S J_S^T) beta = y_S
-    v       = ( g - J_S^T beta ) / s,             (A (x) I_C + J_S J_S^T) beta = J_S g
+    (I + J_S^T A^-1 J_S) theta = J_S^T A^-1 y_S
+    (I + J_S^T A^-1 J_S) v     = g / s
+
+They minimize L_in, and <v, H v - 2 g>, over a space that grows by a dimension with each iteration, so that no
+iteration makes these larger.
 
 No solve starts from a product with zeros known at compile time: the first residual is the right-hand side.
 """
@@ -31,8 +34,8 @@ class Solution(NamedTuple):
     value
         theta or v.
     progress
-        The quantity that each iteration should reduce: the loss for Adam, the squared norm of the
-        preconditioned residual for conjugate gradients; ``[steps]``.
+        What should fall to its minimum: the loss for Adam, the squared norm of the residual for conjugate
+        gradients; before each iteration, ``[steps]``.
     """
 
     value: Tree
@@ -94,14 +97,14 @@ def hessian_by_adam(
 
 
 def inner_by_cg(problem: Quadratic, steps: int, platform: Platform) -> Solution:
-    """Minimize L_in by ``steps`` of conjugate gradients in the dual."""
-    return Solution(*_conjugate_gradients(problem, problem.labels, steps, platform))
+    """Minimize L_in by ``steps`` of conjugate gradients from theta = 0."""
+    rhs = problem.J.transposed(problem.A.solve(problem.labels))
+    return _conjugate_gradients(problem, rhs, steps, platform)
 
 
 def hessian_by_cg(problem: Quadratic, g: Tree, steps: int, platform: Platform) -> Solution:
-    """``H^-1 g`` by ``steps`` of conjugate gradients in the dual."""
-    pulled, progress = _conjugate_gradients(problem, problem.J.product(g), steps, platform)
-    return Solution(jax.tree.map(lambda a, b: (a - b) / problem.scale, g, pulled), progress)
+    """``H^-1 g`` by ``steps`` of conjugate gradients from v = 0."""
+    return _conjugate_gradients(problem, optax.tree.scale(1 / problem.scale, g), steps, platform)
 
 
 def _adam(
@@ -143,32 +146,35 @@ def _fresh(key: Array | None) -> tuple[Array | None, Array | None]:
     return now, later
 
 
-def _conjugate_gradients(
-    problem: Quadratic, rhs: Array, steps: int, platform: Platform
-) -> tuple[Tree, Array]:
-    """Solve the dual system from zero; return J_S^T beta, and <r, A^-1 r> before each iteration.
+def _conjugate_gradients(problem: Quadratic, rhs: Tree, steps: int, platform: Platform) -> Solution:
+    """Solve ``(I + J_S^T A^-1 J_S) x = rhs`` from zero by ``steps`` iterations, at least one."""
+    State = tuple[Tree, Tree, Tree, Array, Array, Array]
 
-    Each iteration computes J_S^T of its direction anyway; adding these up saves another product at the end.
-    """
-    State = tuple[Tree, Array, Array, Array]
+    def move(x: Tree, direction: Tree, energy: Array) -> tuple[Tree, Array, Array]:
+        """Go along the direction to the minimum; also return the length, and A^-1 J_S direction."""
+        image = problem.J.product(direction)
+        alpha = problem.A.solve(image)
+        curvature = optax.tree.norm(direction, squared=True) + jnp.vdot(image, alpha)
+        length = _ratio(energy, curvature)
+        return jax.tree.map(lambda a, d: a + length * d, x, direction), length, alpha
 
     def body(state: State) -> tuple[State, Array]:
-        pulled, residual, direction, energy = state
-        image, pulled_direction = problem.dual_product(direction)
-        length = _ratio(energy, jnp.vdot(direction, image))
-        pulled = jax.tree.map(lambda a, b: a + length * b, pulled, pulled_direction)
-        residual = residual - length * image
-        preconditioned = problem.A.solve(residual)
-        new_energy = jnp.vdot(residual, preconditioned)
-        direction = preconditioned + _ratio(new_energy, energy) * direction
-        return (pulled, residual, direction, new_energy), energy
+        x, residual, direction, energy, length, alpha = state
+        pulled = problem.J.transposed(alpha)
+        residual = jax.tree.map(lambda r, d, p: r - length * (d + p), residual, direction, pulled)
+        new_energy = optax.tree.norm(residual, squared=True)
+        share = _ratio(new_energy, energy)
+        direction = jax.tree.map(lambda r, d: r + share * d, residual, direction)
+        x, length, alpha = move(x, direction, new_energy)
+        return (x, residual, direction, new_energy, length, alpha), new_energy
 
-    direction = problem.A.solve(rhs)
-    shapes = jax.eval_shape(problem.J.transposed, rhs)
-    zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-    start = zero, rhs, direction, jnp.vdot(rhs, direction)
-    (pulled, *_), progress = platform.repeat(steps, body, start)
-    return pulled, progress
+    energy = optax.tree.norm(rhs, squared=True)
+    x, length, alpha = move(optax.tree.zeros_like(rhs), rhs, energy)
+    if steps == 1:
+        return Solution(x, energy[None])
+    start = x, rhs, rhs, energy, length, alpha
+    last, energies = platform.repeat(steps - 1, body, start)
+    return Solution(last[0], jnp.concatenate([energy[None], energies]))
 
 
 def _ratio(a: Array, b: Array) -> Array:
