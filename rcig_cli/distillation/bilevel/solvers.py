@@ -2,7 +2,7 @@
 
     theta = argmin L_in              v = H^-1 g = argmin <v, H v - 2 g>        (paper, equation 7)
 
-Conjugate gradients solve the same two systems, divided by s:
+Conjugate gradients solve the equations of both minima, divided by s:
 
     (I + J_S^T A^-1 J_S) theta = J_S^T A^-1 y_S
     (I + J_S^T A^-1 J_S) v     = g / s
@@ -34,8 +34,8 @@ class Solution(NamedTuple):
     value
         theta or v.
     progress
-        What should fall to its minimum: the loss for Adam, the squared norm of the residual for conjugate
-        gradients; before each iteration, ``[steps]``.
+        Before each iteration, the loss for Adam, or for conjugate gradients the squared norm of the residual,
+        which need not fall every time; ``[steps]``.
     """
 
     value: Tree
