@@ -255,9 +255,8 @@ def test_no_iteration_of_conjugate_gradients_makes_a_loss_larger():
     losses_after = jax.jit(losses_after, static_argnums=0)
     at_zero = setting.ours["inner loss and gradient at 0"][0], 0.0
     losses = [at_zero, *map(losses_after, range(1, 8))]
-    for inner in (0, 1):
-        falling = [float(each[inner]) for each in losses]
-        assert all(after < before for before, after in pairwise(falling))
+    for of_one_solve in zip(*losses, strict=True):
+        assert all(after < before for before, after in pairwise(map(float, of_one_solve)))
 
 
 def test_adam_approaches_the_dense_solves():
