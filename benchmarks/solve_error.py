@@ -23,9 +23,8 @@ import numpy as np
 
 from rcig_cli.distillation.records import Distilled, centred_one_hot
 from rcig_cli.distillation.step import Proposal, Step
-from rcig_cli.distillation.task import Task
 from rcig_cli.presets.config import resolve
-from rcig_cli.runs.configuration import network_for
+from rcig_cli.runs.distill.run_loop import task_for
 from rcig_cli.runs.engine.mesh import current_platform
 from rcig_cli.runs.engine.programs import Programs
 from rcig_cli.runs.prepare.prepared import open_prepared
@@ -59,7 +58,7 @@ def main() -> None:
     psi = Distilled({"images": images}, labels, jnp.zeros(()))
     settings = {"ipc": len(images) // prepared.classes, "width": given.width, "pool_lr": POOL_LR}
     config = resolve(given.dataset, prepared.shape, prepared.classes, settings)
-    task = Task(network_for(config, prepared.shape, prepared.classes), current_platform())
+    task = task_for(config, prepared, current_platform())
 
     def step_of(iterations: int) -> Step:
         method = replace(config.method, inner_steps=iterations, hessian_steps=iterations)

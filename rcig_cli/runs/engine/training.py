@@ -180,8 +180,8 @@ def make_trainings(network: Network, schedule: AnySchedule, watch: Callable[[int
     watch
         Called with the number of steps done every 100 steps: of one network, or of all at once.
     """
+    stops = (*range(_STEPS_IN_A_CALL, schedule.steps, _STEPS_IN_A_CALL), schedule.steps)
     if current_platform().unroll:
-        stops = (*range(_STEPS_IN_A_CALL, schedule.steps, _STEPS_IN_A_CALL), schedule.steps)
         train = make_training(network, schedule, stops)
 
         def one_by_one(keys: Array, sets: TrainingSet | Iterable[TrainingSet]) -> Iterator[Model]:
@@ -209,10 +209,10 @@ def make_trainings(network: Network, schedule: AnySchedule, watch: Callable[[int
         images, labels = map(jnp.asarray, stacked)
         keys_init, keys_steps = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
         models = initialize(keys_init)
-        for done in range(0, schedule.steps, _STEPS_IN_A_CALL):
-            count = min(_STEPS_IN_A_CALL, schedule.steps - done)
-            models = jax.block_until_ready(advance(models, np.int32(count), keys_steps, images, labels))
-            watch(done + count)
+        for before, done in itertools.pairwise((0, *stops)):
+            count = np.int32(done - before)
+            models = jax.block_until_ready(advance(models, count, keys_steps, images, labels))
+            watch(done)
         return [jax.tree.map(lambda leaf, k=k: leaf[k], models) for k in range(len(keys))]
 
     return at_once
